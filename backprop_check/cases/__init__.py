@@ -1,0 +1,1 @@
+"""Cases: generated (seeded), published, edge cases; suites by name."""

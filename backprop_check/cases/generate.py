@@ -1,0 +1,166 @@
+"""Generated cases: case i depends on (suite version, seed, i) and on nothing else.
+
+Any 200 in a row contain every admissible pair of output activation and loss, batches of 1 to 32, both
+reductions and non-square layers. Weights, inputs and targets have few digits, are never 0 and differ from
+each other, so that a transposed, swapped or skipped one shows; no z and no loss sits on a kink.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.network import ACTIVATIONS, LOSSES, NEEDS_OUTPUT, Case
+from backprop_check.numbers import Scalars
+from backprop_check.reference.activations import DEFAULT_ALPHA, ELEMENTWISE
+from backprop_check.reference.backward import Pass, forward
+from backprop_check.reference.stages import Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Raised whenever the same (seed, i) would give another case.
+SUITE_VERSION = 1
+
+#: How far z, and a loss's e, stay from a kink: far beyond a float32's rounding.
+CLEAR = 0.004
+
+_ANY_LOSS = [loss for loss in LOSSES if loss not in NEEDS_OUTPUT]
+
+PAIRS: list[tuple[str, str]] = [
+    (activation, loss)
+    for loss in _ANY_LOSS
+    for activation in ACTIVATIONS
+    if not (loss == "hinge" and activation in ("softmax", "log_softmax"))
+] + [(activation, loss) for loss, needed in NEEDS_OUTPUT.items() for activation in needed]
+
+_HIDDEN = [name for name in ACTIVATIONS if name != "log_softmax"]
+
+
+class _Draw:
+    """Random choices from ``random.Random.random`` alone: the one method whose sequence is guaranteed."""
+
+    def __init__(self, key: str) -> None:
+        self._random = random.Random(key).random  # noqa: S311 - not for secrets
+
+    def whole(self, low: int, high: int) -> int:
+        """An integer from low to high, both included."""
+        return low + int(self._random() * (high - low + 1))
+
+    def one_of(self, values: Any) -> Any:
+        """One of the values."""
+        return values[self.whole(0, len(values) - 1)]
+
+    def number(self, size: float, digits: int = 3) -> float:
+        """A number of either sign from 5% of ``size`` to ``size``, of few digits, never 0."""
+        sign = -1.0 if self._random() < 0.5 else 1.0  # noqa: PLR2004 - a coin
+        least = 10.0**-digits
+        return sign * max(least, round(size * (0.05 + 0.95 * self._random()), digits))
+
+
+def generated_case(index: int, seed: int = 0) -> Case:
+    """Case ``index`` of the generated suite."""
+    pair = (index * 37 + seed) % len(PAIRS)  # 37 and the number of pairs have no common factor
+    for attempt in range(1000):
+        case = _candidate(_Draw(f"{SUITE_VERSION}:{seed}:{index}:{attempt}"), index, *PAIRS[pair])
+        if attempt == 999 or is_clear_of_kinks(case):  # noqa: PLR2004
+            return case
+    raise AssertionError
+
+
+def generated_cases(count: int, seed: int = 0, start: int = 0) -> Iterator[Case]:
+    """Cases ``start`` to ``start + count − 1``, made as they are asked for."""
+    return (generated_case(index, seed) for index in range(start, start + count))
+
+
+def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
+    batch = index // 2 % 32 + 1 if index % 2 else draw.whole(1, 4)
+    widths = [draw.whole(1, 5) for _ in range(draw.one_of((1, 2, 2, 2, 3, 3, 4)) + 1)]
+    if len(widths) > 2 and draw.whole(1, 4) == 1:  # noqa: PLR2004 - a square layer, where transposing hides
+        widths[1] = widths[0] = draw.whole(2, 4)
+    elif widths[0] == widths[1]:
+        widths[0] += 1
+    if activation in ("softmax", "log_softmax"):
+        widths[-1] = max(2, widths[-1])
+    layers = []
+    for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
+        last = position == len(widths) - 2
+        kind = activation if last else draw.one_of(_HIDDEN)
+        size = 1.6 / fan_in**0.5
+        layer: dict[str, Any] = {
+            "kind": "dense",
+            "units": units,
+            "activation": kind,
+            "parameters": {
+                "weights": [[draw.number(size) for _ in range(fan_in)] for _ in range(units)],
+                "biases": [draw.number(0.5) for _ in range(units)],
+            },
+        }
+        if kind in DEFAULT_ALPHA and draw.whole(1, 2) == 1:
+            layer["alpha"] = (
+                draw.one_of((0.1, 0.2, 0.3)) if kind == "leaky_relu" else draw.one_of((0.5, 0.7, 1.3))
+            )
+        layers.append(layer)
+    return Case.from_dict(
+        {
+            "name": f"mlp-{'x'.join(map(str, widths))}-{activation.replace('_', '-')}-s{index:04d}",
+            "network": {"inputs": widths[0], "layers": layers},
+            "loss": {
+                "kind": loss,
+                **({"threshold": draw.one_of((0.5, 0.8, 1.5))} if loss == "huber" else {}),
+            },
+            "reduction": ("mean", "sum")[index // 3 % 2],
+            "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
+            "targets": [_target(draw, activation, loss, widths[-1]) for _ in range(batch)],
+            **(
+                {"optimizer": {"kind": "sgd", "learning_rate": draw.one_of((0.05, 0.1, 0.5))}}
+                if index % 2
+                else {}
+            ),
+            **({"steps": draw.whole(2, 3)} if index % 8 == 5 else {}),  # noqa: PLR2004
+        }
+    )
+
+
+def _target(draw: _Draw, activation: str, loss: str, width: int) -> list[float]:
+    if loss == "hinge":
+        return [1.0 if draw.whole(0, 1) else -1.0 for _ in range(width)]
+    if loss in ("cross_entropy", "negative_log_likelihood"):
+        if draw.whole(0, 1):
+            hot = draw.whole(0, width - 1)
+            return [1.0 if k == hot else 0.0 for k in range(width)]
+        shares = [draw.whole(1, 12) for _ in range(width)]
+        return [share / sum(shares) for share in shares]
+    if loss == "binary_cross_entropy":
+        return [draw.one_of((0.0, 1.0, 0.2, 0.7)) for _ in range(width)]
+    low = activation == "log_softmax"
+    return [draw.number(1.4, 2) - (2.0 if low else 0.0) for _ in range(width)]
+
+
+def is_clear_of_kinks(case: Case) -> bool:
+    """Whether every z and every error of the first pass is ``CLEAR`` of the kinks of its function."""
+    m = Scalars.of_floats()
+    p = Pass(case.loss.kind, case.loss.threshold or 1.0, case.reduction, len(case.inputs), case.targets)
+    parameters = [(m.given_grid(x.parameters.weights), x.parameters.biases) for x in case.network.layers]
+    forward(case, parameters, p, m, Stages(m))
+    for layer in p.layers:
+        kinks = ELEMENTWISE[layer.activation].kinks if layer.activation in ELEMENTWISE else ()
+        if kinks and any(abs(z - kink) < CLEAR for row in layer.z.rows for z in row for kink in kinks):
+            return False
+    for row, targets in zip(p.layers[-1].a.rows, case.targets, strict=True):
+        for a, t in zip(row, targets, strict=True):
+            if case.loss.kind == "mean_absolute_error" and abs(a - t) < CLEAR:
+                return False
+            if case.loss.kind == "huber" and abs(abs(a - t) - (case.loss.threshold or 1.0)) < CLEAR:
+                return False
+            if case.loss.kind == "hinge" and abs(1 - t * a) < CLEAR:
+                return False
+    return True
+
+
+def to_json(case: Case) -> bytes:
+    """The case as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(case), indent=1)

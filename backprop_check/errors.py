@@ -1,0 +1,55 @@
+"""One tree of errors, in the order of the conversation they belong to.
+
+A run is a conversation; each step has its own error, so that whoever catches one knows how far the
+conversation got:
+
+1. The user says what to do: command line, configuration, options.      ``ConfigurationError``
+2. The cases are read or generated and checked.                         ``CaseError``
+3. The two witnesses (reference, torch) work each case out.             ``HarnessError``
+4. The implementation is started and says hello.                        ``StartError``
+5. A case is sent and its reply awaited: these are *outcomes* of the case (crash, timeout,
+   protocol error), not exceptions: an implementation can never raise through the harness.
+6. The results are written.                                             ``ResultsError``
+
+``exit_code`` is what the command line ends with: 2 for the user's side, 3 where the implementation
+could not be run at all.
+"""
+
+from __future__ import annotations
+
+
+class BackpropCheckError(Exception):
+    """Anything that ends what the user asked for; its text is one clear sentence with a remedy."""
+
+    exit_code = 2
+
+
+class ConfigurationError(BackpropCheckError):
+    """A command, option or configuration key that is wrong: what was expected, what came, where."""
+
+
+class CaseError(BackpropCheckError):
+    """A case that is not valid.
+
+    ``path`` is the place in the JSON (``$.network.layers[1].parameters.biases``), ``expected`` and
+    ``got`` what should stand there and what does.
+    """
+
+    def __init__(self, path: str, expected: str, got: str, source: str | None = None) -> None:
+        self.path, self.expected, self.got, self.source = path, expected, got, source
+        where = f"{source}: " if source else ""
+        super().__init__(f"{where}at {path}: expected {expected}, got {got}")
+
+
+class HarnessError(BackpropCheckError):
+    """The witnesses disagree on a case beyond their bounds: our fault, never the implementation's."""
+
+
+class StartError(BackpropCheckError):
+    """The implementation could not be run at all: not found, no hello, wrong protocol."""
+
+    exit_code = 3
+
+
+class ResultsError(BackpropCheckError):
+    """A results file that cannot be written or read."""

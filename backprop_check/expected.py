@@ -1,0 +1,48 @@
+"""What is expected of a right implementation: the reference read with error bounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes, Scalars
+from backprop_check.reference import Stages, run_pass
+from backprop_check.trace import AXES, Expected, Trace, slots_of
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+
+#: Room for what underflowed on the way, in smallest normal numbers.
+_UNDERFLOW = 1024.0
+
+
+def expect(
+    case: Case, dtype: str = "float64", profile: str = "textbook", stages: type[Stages] = Stages
+) -> Expected:
+    """The reference's values for ``case`` and the bound of each, for an implementation of ``dtype``.
+
+    The bound is the implementation's (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³).
+    """
+    u = UNIT_ROUNDOFF[dtype]
+    own = 1.0 + UNIT_ROUNDOFF["float64"] / u
+    floor = _UNDERFLOW * SMALLEST_NORMAL[dtype]
+    values, allowed = {}, {}
+    with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
+        for slot, number in slots_of(run_pass(case, Lanes(u, profile), stages)):
+            some: Any = number
+            value = some.value if AXES[slot.quantity] else np.reshape(some.value, ())
+            bound = np.broadcast_to(some.error, np.shape(some.value)).reshape(np.shape(value))
+            values[slot], allowed[slot] = value, bound * own + floor
+    return Expected(values, allowed)
+
+
+def textbook_pass(case: Case, reading: Scalars | None = None, stages: type[Stages] = Stages) -> Trace:
+    """The reference on plain numbers (floats by default), one neuron at a time."""
+    m = Scalars.of_floats() if reading is None else reading
+    found: dict[Any, Any] = {}
+    for slot, number in slots_of(run_pass(case, m, stages)):
+        some: Any = number
+        plain = some.tolist() if hasattr(some, "tolist") else some
+        found[slot] = np.array(plain, dtype=np.float64 if reading is None else object)
+    return Trace(found)

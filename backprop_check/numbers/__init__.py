@@ -1,0 +1,20 @@
+"""The number types ("readings") that the reference runs on.
+
+The reference is written once, for one neuron of one sample at a time. It asks its reading for
+loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …), so that the same lines give
+
+- ``Scalars.of_floats()``: the textbook pass, one float at a time;
+- ``Scalars.of_mpmath(50)``: the truth to 50 digits;
+- ``Lanes(unit_roundoff)``: every value *with its error bound*, a layer's neurons and all samples at once.
+"""
+
+from backprop_check.numbers.lanes import Lane, LaneGrid, Lanes
+from backprop_check.numbers.scalars import Scalars
+
+#: u, the unit roundoff of each dtype: the largest relative error of one rounding (Higham §2.1).
+UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+
+#: The smallest normal number of each dtype: below it a right implementation may flush to zero.
+SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
+
+__all__ = ["SMALLEST_NORMAL", "UNIT_ROUNDOFF", "Lane", "LaneGrid", "Lanes", "Scalars"]

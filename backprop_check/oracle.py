@@ -1,0 +1,106 @@
+"""The second witness: PyTorch autograd in float64. The only import of torch; no formula of the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
+
+from backprop_check.trace import Array, Slot, Trace
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case, Layer
+
+
+def _activate(layer: Layer, z: torch.Tensor) -> torch.Tensor:
+    match layer.activation:
+        case "identity":
+            return z * 1.0
+        case "leaky_relu":
+            return F.leaky_relu(z, 0.01 if layer.alpha is None else layer.alpha)
+        case "elu":
+            return F.elu(z, 1.0 if layer.alpha is None else layer.alpha)
+        case "softplus":  # F.softplus turns linear above 20, which float64 can tell
+            return torch.logaddexp(z, torch.zeros_like(z))
+        case "softmax" | "log_softmax":
+            return getattr(torch, layer.activation)(z, dim=-1)  # type: ignore[no-any-return]
+        case "hard_tanh":
+            return F.hardtanh(z)
+        case name:
+            return getattr(F, name)(z)  # type: ignore[no-any-return]
+
+
+def _losses(case: Case, z: torch.Tensor, a: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """The loss of each sample."""
+    last = case.network.layers[-1].activation
+    match case.loss.kind:
+        case "half_squared_error":
+            return 0.5 * F.mse_loss(a, t, reduction="none").sum(-1)
+        case "squared_error":
+            return F.mse_loss(a, t, reduction="none").sum(-1)
+        case "mean_squared_error":
+            return F.mse_loss(a, t, reduction="none").mean(-1)
+        case "mean_absolute_error":
+            return F.l1_loss(a, t, reduction="none").mean(-1)
+        case "huber":
+            threshold = 1.0 if case.loss.threshold is None else case.loss.threshold
+            return F.huber_loss(a, t, reduction="none", delta=threshold).mean(-1)
+        case "binary_cross_entropy" if last == "sigmoid":
+            return F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1)
+        case "binary_cross_entropy":
+            return -(torch.xlogy(t, a) + torch.xlogy(1 - t, 1 - a)).sum(-1)
+        case "cross_entropy":
+            return F.cross_entropy(z, t, reduction="none")
+        case "negative_log_likelihood":
+            return -(t * a).sum(-1)
+        case _:
+            return F.relu(1 - t * a).sum(-1)
+
+
+def autograd_pass(case: Case) -> Trace:
+    """Forward, backward and the updates of ``case`` by autograd."""
+    parameters: list[tuple[Any, Any]] = [
+        (
+            torch.tensor(layer.parameters.weights, dtype=torch.float64, requires_grad=True),
+            torch.tensor(layer.parameters.biases, dtype=torch.float64, requires_grad=True),
+        )
+        for layer in case.network.layers
+    ]
+    targets = torch.tensor(case.targets, dtype=torch.float64)
+    values: dict[Slot, Array] = {}
+    for step in range(case.steps):
+        x = torch.tensor(case.inputs, dtype=torch.float64, requires_grad=True)
+        zs, activations, a = [], [], x
+        for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
+            z = F.linear(a, weights, biases)
+            a = _activate(layer, z)
+            zs.append(z)
+            activations.append(a)
+        losses = _losses(case, zs[-1], a, targets)
+        loss = losses.mean() if case.reduction == "mean" else losses.sum()
+        flat = [p for pair in parameters for p in pair]
+        gradients = torch.autograd.grad(loss, [*flat, *zs, x])
+        if step == 0:
+            values[Slot("loss")] = np.array(loss.item())
+            values[Slot("input_gradient")] = gradients[-1].numpy()
+            for index, (z, a_of) in enumerate(zip(zs, activations, strict=True)):
+                values[Slot("z", index)] = z.detach().numpy()
+                values[Slot("a", index)] = a_of.detach().numpy()
+                values[Slot("delta", index)] = gradients[len(flat) + index].numpy()
+                values[Slot("weight_gradient", index)] = gradients[2 * index].numpy()
+                values[Slot("bias_gradient", index)] = gradients[2 * index + 1].numpy()
+        if case.optimizer is None:
+            break
+        stepped = [
+            p.detach() - case.optimizer.learning_rate * g for p, g in zip(flat, gradients, strict=False)
+        ]
+        values[Slot("loss", None, step)] = np.array(loss.item())
+        for index in range(len(parameters)):
+            weights, biases = stepped[2 * index], stepped[2 * index + 1]
+            parameters[index] = (weights.requires_grad_(), biases.requires_grad_())
+            for at in (step, None) if step == case.steps - 1 else (step,):
+                values[Slot("updated_weight", index, at)] = weights.detach().numpy()
+                values[Slot("updated_bias", index, at)] = biases.detach().numpy()
+    return Trace(values)

@@ -1,0 +1,165 @@
+"""Activations: every function a = φ(z) beside its derivative φ′(z).
+
+``m`` is the reading (``backprop_check.numbers``): it supplies exp, tanh, erf and the branch
+``m.where_positive(test, then, otherwise)``, with which every kink is written. At a kink the derivative is
+PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
+
+A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``; one over a whole
+layer is a class in ``LAYERWISE``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """φ and φ′ of one neuron: ``value(m, z, alpha)`` and ``derivative(m, z, a, alpha)``.
+
+    ``kinks`` are the z at which φ′ jumps: generated cases keep clear of them.
+    """
+
+    value: Callable[[Any, Any, float], Any]
+    derivative: Callable[[Any, Any, Any, float], Any]
+    kinks: tuple[float, ...] = ()
+
+
+def _sigmoid(m: Any, z: Any, _alpha: float = 0.0) -> Any:
+    """σ(z) = 1/(1 + e⁻ᶻ), as e⁻ᶻ or eᶻ, whichever cannot overflow."""
+    e = m.exp(-abs(z))
+    return m.where_positive(z, 1 / (1 + e), e / (1 + e))
+
+
+def _tanh(m: Any, z: Any, _alpha: float) -> Any:
+    return m.tanh(z)
+
+
+def _relu(m: Any, z: Any, _alpha: float) -> Any:
+    return m.where_positive(z, z, 0.0)
+
+
+def _leaky_relu(m: Any, z: Any, alpha: float) -> Any:
+    return m.where_positive(z, z, alpha * z)
+
+
+def _elu(m: Any, z: Any, alpha: float) -> Any:
+    """Z for z > 0, else α(eᶻ − 1)."""
+    return m.where_positive(z, z, alpha * m.expm1(-m.where_positive(-z, -z, 0.0 * z)))
+
+
+def _elu_derivative(m: Any, z: Any, alpha: float) -> Any:
+    return m.where_positive(z, 1.0, alpha * m.exp(-m.where_positive(-z, -z, 0.0 * z)))
+
+
+def _softplus(m: Any, z: Any, _alpha: float) -> Any:
+    """ln(1 + eᶻ) = max(z, 0) + ln(1 + e^(−|z|))."""
+    return m.where_positive(z, z, 0.0) + m.log1p(m.exp(-abs(z)))
+
+
+def _softsign_derivative(_m: Any, z: Any, _a: Any, _alpha: float) -> Any:
+    d = 1 + abs(z)
+    return 1 / (d * d)
+
+
+def _silu_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
+    """(z σ)′ = σ + z σ(1 − σ)."""
+    s = _sigmoid(m, z)
+    return s + z * (s * (1 - s))
+
+
+def _phi(m: Any, z: Any) -> Any:
+    """Φ(z) = ½(1 + erf(z/√2)), the normal distribution."""
+    return m.number(0.5) * (1 + m.erf(z / m.sqrt(m.number(2.0))))
+
+
+def _gelu_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
+    """(z Φ)′ = Φ(z) + z e^(−z²/2)/√(2π)."""
+    return _phi(m, z) + z * (m.exp(-(z * z) / 2) / m.sqrt(2 * m.pi))
+
+
+def _hard_tanh(m: Any, z: Any, _alpha: float) -> Any:
+    return m.where_positive(z - 1, 1.0, m.where_positive(-z - 1, -1.0, z))
+
+
+def _hard_tanh_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
+    return m.where_positive(1 - abs(z), 1.0, 0.0)
+
+
+ELEMENTWISE: dict[str, Elementwise] = {
+    "identity": Elementwise(lambda _m, z, _: z, lambda _m, _z, _a, _: 1.0),
+    "sigmoid": Elementwise(_sigmoid, lambda _m, _z, a, _: a * (1 - a)),
+    "tanh": Elementwise(_tanh, lambda _m, _z, a, _: 1 - a * a),
+    "relu": Elementwise(_relu, lambda m, z, _a, _: m.where_positive(z, 1.0, 0.0), kinks=(0.0,)),
+    "leaky_relu": Elementwise(
+        _leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)
+    ),
+    "elu": Elementwise(_elu, lambda m, z, _a, alpha: _elu_derivative(m, z, alpha), kinks=(0.0,)),
+    "softplus": Elementwise(_softplus, lambda m, z, _a, _: _sigmoid(m, z)),
+    "softsign": Elementwise(lambda _m, z, _: z / (1 + abs(z)), _softsign_derivative),
+    "silu": Elementwise(lambda m, z, _: z * _sigmoid(m, z), _silu_derivative),
+    "gelu": Elementwise(lambda m, z, _: z * _phi(m, z), _gelu_derivative),
+    "hard_tanh": Elementwise(_hard_tanh, _hard_tanh_derivative, kinks=(-1.0, 1.0)),
+}
+
+
+class Softmax:
+    """pⱼ = e^(zⱼ − max z) / Σₖ e^(zₖ − max z), over the neurons of a layer."""
+
+    @staticmethod
+    def activate(m: Any, z: Any, s: Any, units: int, a: Any) -> None:
+        """Fill the row ``a[s, :]`` from the row ``z[s, :]``."""
+        top = m.max(z[s, :])
+        e = m.grid(*_shape(z, units))
+        for j in m.each(units):
+            e[s, j] = m.exp(z[s, j] - top)
+        total = m.sum(e[s, :])
+        for j in m.each(units):
+            a[s, j] = e[s, j] / total
+
+    @staticmethod
+    def backpropagate(m: Any, a: Any, error: Any, s: Any, units: int, delta: Any) -> None:
+        """The full Jacobian ∂pₖ/∂zⱼ = pₖ([k = j] − pⱼ): δⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ), g = ∂L/∂a."""
+        product = m.grid(*_shape(a, units))
+        for j in m.each(units):
+            product[s, j] = error[s, j] * a[s, j]
+        total = m.sum(product[s, :])
+        for j in m.each(units):
+            delta[s, j] = a[s, j] * (error[s, j] - total)
+
+
+class LogSoftmax:
+    """ℓⱼ = zⱼ − max z − ln Σₖ e^(zₖ − max z), over the neurons of a layer."""
+
+    @staticmethod
+    def activate(m: Any, z: Any, s: Any, units: int, a: Any) -> None:
+        """Fill the row ``a[s, :]`` from the row ``z[s, :]``."""
+        top = m.max(z[s, :])
+        e = m.grid(*_shape(z, units))
+        for j in m.each(units):
+            e[s, j] = m.exp(z[s, j] - top)
+        total = m.log(m.sum(e[s, :]))
+        for j in m.each(units):
+            a[s, j] = (z[s, j] - top) - total
+
+    @staticmethod
+    def backpropagate(m: Any, a: Any, error: Any, s: Any, units: int, delta: Any) -> None:
+        """The full Jacobian ∂ℓₖ/∂zⱼ = [k = j] − pⱼ: δⱼ = gⱼ − pⱼ Σₖ gₖ, p = e^ℓ."""
+        total = m.sum(error[s, :])
+        for j in m.each(units):
+            delta[s, j] = error[s, j] - m.exp(a[s, j]) * total
+
+
+def _shape(grid: Any, units: int) -> tuple[int, int]:
+    rows = getattr(grid, "rows", None)
+    return (len(rows) if rows is not None else len(grid.value), units)
+
+
+LAYERWISE: dict[str, type[Softmax | LogSoftmax]] = {"softmax": Softmax, "log_softmax": LogSoftmax}
+
+#: α where a case does not give it, as PyTorch has it.
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}

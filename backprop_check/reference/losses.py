@@ -1,0 +1,74 @@
+"""Losses: every ℓ(a, t) of one sample as a sum of terms, one an output, beside its derivative ∂ℓ/∂aₖ.
+
+a is the output's activation, t its target, K the number of outputs. ``factor`` is 1/K where the loss is
+a mean over the outputs. A new loss is a pair of functions here and a line in ``LOSSES``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """``term(m, a, t, threshold)`` and ``derivative(m, a, t, threshold)`` of one output."""
+
+    term: Callable[[Any, Any, Any, float], Any]
+    derivative: Callable[[Any, Any, Any, float], Any]
+    mean_over_outputs: bool = False
+
+
+def _huber(m: Any, a: Any, t: Any, threshold: float) -> Any:
+    """½e² where |e| ≤ threshold, else threshold(|e| − ½ threshold)."""
+    e = a - t
+    size = abs(e)
+    return m.where_positive(size - threshold, threshold * (size - threshold / 2), (e * e) / 2)
+
+
+def _huber_derivative(m: Any, a: Any, t: Any, threshold: float) -> Any:
+    e = a - t
+    return m.where_positive(e - threshold, threshold, m.where_positive(-e - threshold, -threshold, e))
+
+
+def _sign(m: Any, a: Any, t: Any, _threshold: float) -> Any:
+    """d|e|/de, with 0 at e = 0 as PyTorch has it."""
+    e = a - t
+    return m.where_positive(e, 1.0, m.where_positive(-e, -1.0, 0.0))
+
+
+def _binary_cross_entropy(m: Any, a: Any, t: Any, _threshold: float) -> Any:
+    """−[t ln a + (1 − t) ln(1 − a)]."""
+    return -(m.log_or_zero(t, a) + m.log_or_zero(1 - t, 1 - a))
+
+
+def _binary_cross_entropy_derivative(_m: Any, a: Any, t: Any, _threshold: float) -> Any:
+    """(1 − t)/(1 − a) − t/a."""
+    return (1 - t) / (1 - a) - t / a
+
+
+LOSSES: dict[str, Loss] = {
+    "half_squared_error": Loss(lambda _m, a, t, _: ((a - t) * (a - t)) / 2, lambda _m, a, t, _: a - t),
+    "squared_error": Loss(lambda _m, a, t, _: (a - t) * (a - t), lambda _m, a, t, _: 2 * (a - t)),
+    "mean_squared_error": Loss(
+        lambda _m, a, t, _: (a - t) * (a - t), lambda _m, a, t, _: 2 * (a - t), mean_over_outputs=True
+    ),
+    "mean_absolute_error": Loss(lambda _m, a, t, _: abs(a - t), _sign, mean_over_outputs=True),
+    "huber": Loss(_huber, _huber_derivative, mean_over_outputs=True),
+    "binary_cross_entropy": Loss(_binary_cross_entropy, _binary_cross_entropy_derivative),
+    "cross_entropy": Loss(lambda m, a, t, _: -m.log_or_zero(t, a), lambda _m, a, t, _: -t / a),
+    "negative_log_likelihood": Loss(lambda _m, a, t, _: -(t * a), lambda _m, _a, t, _: -t),
+    "hinge": Loss(
+        lambda m, a, t, _: m.where_positive(1 - t * a, 1 - t * a, 0.0),
+        lambda m, a, t, _: m.where_positive(1 - t * a, -t, 0.0 * t),
+    ),
+}
+
+#: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.
+MATCHED = {("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy")}
+
+#: The threshold of the Huber loss where a case does not give it, as PyTorch has it.
+DEFAULT_THRESHOLD = 1.0

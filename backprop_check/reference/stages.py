@@ -1,0 +1,124 @@
+"""The stages of backpropagation for one neuron, each naming its equation.
+
+Nielsen's four equations (*Neural Networks and Deep Learning*, ch. 2) are BP1 (δ of the output), BP2 (δ from
+the next layer), BP3 (∂L/∂b) and BP4 (∂L/∂w). In every method ``l`` is the layer's part of the pass, ``s`` the
+sample, ``j`` the neuron, ``i`` or ``k`` a neuron of the layer before. A named bug is a subclass that replaces
+one of these methods, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
+from backprop_check.reference.losses import LOSSES, MATCHED
+
+if TYPE_CHECKING:
+    from backprop_check.reference.backward import LayerPass, Pass
+
+
+class Stages:
+    """The right mathematics, over the reading ``m``."""
+
+    def __init__(self, m: Any) -> None:
+        self.m = m
+
+    # Forward ------------------------------------------------------------------------------------
+
+    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
+        """zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ."""
+        return self.m.dot(l.previous[s, :], l.weights[j, :], plus=l.biases[j])
+
+    def activate(self, l: LayerPass, s: Any) -> None:
+        """aⱼ = φ(zⱼ), for the neurons of a layer (softmax needs them all)."""
+        if l.activation in LAYERWISE:
+            LAYERWISE[l.activation].activate(self.m, l.z, s, l.units, l.a)
+            return
+        function = ELEMENTWISE[l.activation]
+        for j in self.m.each(l.units):
+            l.a[s, j] = function.value(self.m, l.z[s, j], l.alpha)
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        """What output k adds to ℓ(a, t): a logarithm of a sigmoid or softmax is taken of z, not of a."""
+        m, last, t = self.m, p.layers[-1], p.targets[s, k]
+        if (last.activation, p.loss_kind) == ("sigmoid", "binary_cross_entropy"):
+            # −t ln σ(z) − (1 − t) ln(1 − σ(z)) = softplus(z) − t z
+            softplus = ELEMENTWISE["softplus"].value(m, last.z[s, k], 0.0)
+            fused = softplus - t * last.z[s, k]
+            return m.either(fused, lambda: LOSSES[p.loss_kind].term(m, last.a[s, k], t, p.threshold))
+        if (last.activation, p.loss_kind) == ("softmax", "cross_entropy"):
+            logs = m.grid(p.samples, last.units)
+            LAYERWISE["log_softmax"].activate(m, last.z, s, last.units, logs)
+            fused = -(t * logs[s, k])
+            return m.either(fused, lambda: LOSSES[p.loss_kind].term(m, last.a[s, k], t, p.threshold))
+        return LOSSES[p.loss_kind].term(m, last.a[s, k], t, p.threshold)
+
+    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
+        """ℓ = Σₖ termₖ, or the mean over the outputs."""
+        total = self.m.sum(terms[s, :])
+        return total / float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else total
+
+    # Backward -----------------------------------------------------------------------------------
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        """∂L/∂aₖ of the output: the loss's derivative, times the share of a sample in the batch's loss."""
+        last, loss = p.layers[-1], LOSSES[p.loss_kind]
+        slope = loss.derivative(self.m, last.a[s, k], p.targets[s, k], p.threshold)
+        if loss.mean_over_outputs:
+            slope = slope / self.m.number(float(last.units))
+        return self.in_batch(p, slope)
+
+    def in_batch(self, p: Pass, x: Any) -> Any:
+        """The batch's loss is the mean or the sum of the samples' losses."""
+        return x / self.m.number(float(p.samples)) if p.reduction == "mean" else x
+
+    def hidden_error(self, l: LayerPass, s: Any, k: Any) -> Any:
+        """∂L/∂aₖ = Σⱼ wⱼₖ δⱼ over the neurons j of the next layer: gradients that meet are added (BP2)."""
+        return self.m.dot(l.next.delta[s, :], l.next.weights[:, k])
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        """δⱼ = ∂L/∂aⱼ · φ′(zⱼ) (BP1, BP2), for the neurons of a layer."""
+        if l.next is None and (l.activation, p.loss_kind) in MATCHED:
+            self.matched_delta(p, l, s)
+        else:
+            self.composed_delta(l, s)
+
+    def composed_delta(self, l: LayerPass, s: Any) -> None:
+        """The chain rule as it stands: the error times the activation's derivative (Jacobian)."""
+        if l.activation in LAYERWISE:
+            LAYERWISE[l.activation].backpropagate(self.m, l.a, l.error, s, l.units, l.delta)
+            return
+        function = ELEMENTWISE[l.activation]
+        for j in self.m.each(l.units):
+            slope = function.derivative(self.m, l.z[s, j], l.a[s, j], l.alpha)
+            l.delta[s, j] = l.error[s, j] * slope
+
+    def matched_delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        """δⱼ = pⱼ Σt − tⱼ (p − t for one neuron's sigmoid): the logarithm undoes the exponential."""
+        m = self.m
+        total = m.sum(p.targets[s, :]) if l.activation == "softmax" else m.number(1.0)
+        fused = [self.in_batch(p, l.a[s, j] * total - p.targets[s, j]) for j in m.each(l.units)]
+
+        def composed(j: Any) -> Any:
+            for k in m.each(l.units):
+                l.error[s, k] = self.output_error(p, s, k)
+            self.composed_delta(l, s)
+            return l.delta[s, j]
+
+        values = [m.either(x, lambda j=j: composed(j)) for j, x in zip(m.each(l.units), fused, strict=True)]
+        for j, value in zip(m.each(l.units), values, strict=True):
+            l.delta[s, j] = value
+
+    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
+        """∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ, summed over the samples (BP4)."""
+        return self.m.dot(l.delta[:, j], l.previous[:, i])
+
+    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
+        """∂L/∂bⱼ = Σₛ δⱼ (BP3)."""
+        return self.m.sum(l.delta[:, j])
+
+    # Update -------------------------------------------------------------------------------------
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        """w⁺ = w − η ∂L/∂w, after every delta has been computed."""
+        return parameter - self.m.number(learning_rate) * gradient

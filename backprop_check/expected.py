@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 _UNDERFLOW = 1024.0
 
 
-def expect(
-    case: Case, dtype: str = "float64", profile: str = "textbook", stages: type[Stages] = Stages
-) -> Expected:
+def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages: type[Stages] = Stages) -> Expected:
     """The reference's values for ``case`` and the bound of each, for an implementation of ``dtype``.
 
     The bound is the implementation's (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³).

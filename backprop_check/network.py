@@ -33,6 +33,10 @@ NEEDS_OUTPUT = {
     "negative_log_likelihood": ("log_softmax",),
 }
 
+#: α and Huber's threshold where a case does not give them, as PyTorch has them.
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+DEFAULT_THRESHOLD = 1.0
+
 Vector = tuple[float, ...]
 Matrix = tuple[Vector, ...]
 
@@ -53,8 +57,8 @@ class Layer(_Strict, frozen=True):
 
     kind: Literal["dense"]
     units: int
+    activation: str
     parameters: Parameters
-    activation: str = "identity"
     alpha: float | None = None
     name: str | None = None
 
@@ -118,10 +122,19 @@ class Case(_Strict, frozen=True, dict=True):
         return f"{self.name}-{digest}"
 
     def request(self, dtype: str = "float64") -> bytes:
-        """The protocol's request, one line without its newline, numbers rounded to ``dtype``."""
-        case = self.rounded(dtype)
-        body = msgspec.to_builtins(case)
+        """The protocol's request, one line without its newline, numbers rounded to ``dtype``.
+
+        Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
+        """
+        body = msgspec.to_builtins(self.rounded(dtype))
         body.pop("name", None)
+        for layer in body["network"]["layers"]:
+            if layer["activation"] in DEFAULT_ALPHA:
+                layer.setdefault("alpha", DEFAULT_ALPHA[layer["activation"]])
+        if self.loss.kind == "huber":
+            body["loss"].setdefault("threshold", DEFAULT_THRESHOLD)
+        if self.optimizer is not None:
+            body.setdefault("steps", self.steps)
         return msgspec.json.encode({"type": "case", "id": self.id, **body})
 
     def rounded(self, dtype: str) -> Case:

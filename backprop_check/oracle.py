@@ -93,9 +93,7 @@ def autograd_pass(case: Case) -> Trace:
                 values[Slot("bias_gradient", index)] = gradients[2 * index + 1].numpy()
         if case.optimizer is None:
             break
-        stepped = [
-            p.detach() - case.optimizer.learning_rate * g for p, g in zip(flat, gradients, strict=False)
-        ]
+        stepped = [p.detach() - case.optimizer.learning_rate * g for p, g in zip(flat, gradients, strict=False)]
         values[Slot("loss", None, step)] = np.array(loss.item())
         for index in range(len(parameters)):
             weights, biases = stepped[2 * index], stepped[2 * index + 1]

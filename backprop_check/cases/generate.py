@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backprop_check.network import ACTIVATIONS, LOSSES, NEEDS_OUTPUT, Case
+from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.numbers import Scalars
-from backprop_check.reference.activations import DEFAULT_ALPHA, ELEMENTWISE
+from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.backward import Pass, forward
 from backprop_check.reference.stages import Stages
 
@@ -100,9 +100,7 @@ def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
             },
         }
         if kind in DEFAULT_ALPHA and draw.whole(1, 2) == 1:
-            layer["alpha"] = (
-                draw.one_of((0.1, 0.2, 0.3)) if kind == "leaky_relu" else draw.one_of((0.5, 0.7, 1.3))
-            )
+            layer["alpha"] = draw.one_of((0.1, 0.2, 0.3)) if kind == "leaky_relu" else draw.one_of((0.5, 0.7, 1.3))
         layers.append(layer)
     return Case.from_dict(
         {
@@ -115,11 +113,7 @@ def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
             "reduction": ("mean", "sum")[index // 3 % 2],
             "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
             "targets": [_target(draw, activation, loss, widths[-1]) for _ in range(batch)],
-            **(
-                {"optimizer": {"kind": "sgd", "learning_rate": draw.one_of((0.05, 0.1, 0.5))}}
-                if index % 2
-                else {}
-            ),
+            **({"optimizer": {"kind": "sgd", "learning_rate": draw.one_of((0.05, 0.1, 0.5))}} if index % 2 else {}),
             **({"steps": draw.whole(2, 3)} if index % 8 == 5 else {}),  # noqa: PLR2004
         }
     )

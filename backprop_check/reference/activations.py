@@ -95,9 +95,7 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "sigmoid": Elementwise(_sigmoid, lambda _m, _z, a, _: a * (1 - a)),
     "tanh": Elementwise(_tanh, lambda _m, _z, a, _: 1 - a * a),
     "relu": Elementwise(_relu, lambda m, z, _a, _: m.where_positive(z, 1.0, 0.0), kinks=(0.0,)),
-    "leaky_relu": Elementwise(
-        _leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)
-    ),
+    "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)),
     "elu": Elementwise(_elu, lambda m, z, _a, alpha: _elu_derivative(m, z, alpha), kinks=(0.0,)),
     "softplus": Elementwise(_softplus, lambda m, z, _a, _: _sigmoid(m, z)),
     "softsign": Elementwise(lambda _m, z, _: z / (1 + abs(z)), _softsign_derivative),
@@ -160,6 +158,3 @@ def _shape(grid: Any, units: int) -> tuple[int, int]:
 
 
 LAYERWISE: dict[str, type[Softmax | LogSoftmax]] = {"softmax": Softmax, "log_softmax": LogSoftmax}
-
-#: α where a case does not give it, as PyTorch has it.
-DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}

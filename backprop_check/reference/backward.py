@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.reference.activations import DEFAULT_ALPHA
-from backprop_check.reference.losses import DEFAULT_THRESHOLD, LOSSES, MATCHED
+from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
+from backprop_check.reference.losses import LOSSES, MATCHED
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
     ``stages`` is the right mathematics, or a subclass with one stage replaced.
     """
     parameters = [
-        (m.given_grid(layer.parameters.weights), m.given_line(layer.parameters.biases))
-        for layer in case.network.layers
+        (m.given_grid(layer.parameters.weights), m.given_line(layer.parameters.biases)) for layer in case.network.layers
     ]
     passes = []
     for _ in range(case.steps):
@@ -130,9 +129,7 @@ def backward(case: Case, p: Pass, m: Any, stages: Stages) -> None:
         for s in m.each(p.samples):
             if not (l.next is None and (l.activation, p.loss_kind) in MATCHED):
                 for j in m.each(l.units):
-                    l.error[s, j] = (
-                        stages.output_error(p, s, j) if l.next is None else stages.hidden_error(l, s, j)
-                    )
+                    l.error[s, j] = stages.output_error(p, s, j) if l.next is None else stages.hidden_error(l, s, j)
             stages.delta(p, l, s)
     for l in p.layers:
         for j in m.each(l.units):

@@ -69,6 +69,3 @@ LOSSES: dict[str, Loss] = {
 
 #: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.
 MATCHED = {("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy")}
-
-#: The threshold of the Huber loss where a case does not give it, as PyTorch has it.
-DEFAULT_THRESHOLD = 1.0

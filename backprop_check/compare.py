@@ -1,0 +1,244 @@
+"""Trace against trace within the bounds: every value that a reply holds is right, or a finding.
+
+``err <= allowed`` decides, so that a NaN fails. What is missing, extra, of the wrong shape or no number at
+all is a finding of its own, with layer, array, expected and actual.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.protocol.parsing import decode_value
+from backprop_check.trace import AXES, Array, Expected, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from backprop_check.protocol.messages import Reply
+
+#: So many findings of a case are kept with their numbers; beyond it they are counted.
+KEPT = 200
+
+#: A parameter's name on the wire, and its quantities.
+PARAMETERS = {"weights": "weight", "biases": "bias"}
+
+_decoders = [
+    msgspec.json.Decoder(kind).decode for kind in (float, list[float], list[list[float]], list[list[list[float]]])
+]
+
+
+class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding about one neuron (or, where an array as a whole is at fault, about one array).
+
+    ``problem`` is ``wrong``, ``missing``, ``extra``, ``shape``, ``not_a_number`` (text, null, a boolean),
+    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this.
+    """
+
+    quantity: str
+    layer: int | None = None
+    neuron: int | None = None
+    sample: int | None = None
+    index: list[int] = []
+    step: int | None = None
+    expected: float | str | None = None
+    actual: float | str | None = None
+    error: float | str | None = None
+    allowed: float | str | None = None
+    problem: str = "wrong"
+    origin: str = "unknown"
+    unstable: bool = False
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """All that comparing one reply gave."""
+
+    mismatches: list[Mismatch]
+    count: int
+    values_checked: int
+    neurons_checked: int
+    actual: dict[Slot, Array]
+    notes: list[str]
+
+
+def raw_arrays(reply: Reply, layers: int) -> Iterator[tuple[Slot | str, Any]]:
+    """Every array that a reply holds, by slot; what has no slot comes under a name for people."""
+    yield Slot("loss"), reply.loss
+    yield Slot("input_gradient"), reply.input_gradients
+    for index, layer in enumerate(reply.layers or ()):
+        if index < layers:
+            for quantity in ("z", "a", "delta"):
+                yield Slot(quantity, index), getattr(layer, quantity)
+            yield from _named(layer.gradients, "{}_gradient", index, None)
+            yield from _named(layer.updated, "updated_{}", index, None)
+    for step, one in enumerate(reply.trajectory or ()):
+        yield Slot("loss", None, step), one.loss
+        for index, layer in enumerate(one.layers or ()):
+            yield from _named(layer.updated, "updated_{}", index, step)
+
+
+def _named(
+    arrays: Mapping[str, Any] | None, pattern: str, layer: int, step: int | None
+) -> Iterator[tuple[Slot | str, Any]]:
+    for name, raw in (arrays or {}).items():
+        if name in PARAMETERS:
+            yield Slot(pattern.format(PARAMETERS[name]), layer, step), raw
+        elif bytes(raw) != b"null":
+            yield f"{pattern.format(name)} of layer {layer}", raw
+
+
+def compare(  # noqa: PLR0912 - one branch for each thing that can be wrong with an array
+    expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0.0
+) -> Comparison:
+    """Judge a reply. ``rtol`` and ``atol`` widen the derived bounds; by default nothing does."""
+    layers = 1 + max(slot.layer for slot in expected.values if slot.layer is not None)
+    asked = any(slot.quantity == "updated_weight" for slot in expected.values)
+    found: list[Mismatch] = []
+    notes: list[str] = []
+    actual: dict[Slot, Array] = {}
+    broken: dict[Slot, list[Mismatch]] = {}
+    if len(reply.layers or ()) != layers:
+        found.append(_whole("layers", None, "shape", f"{layers} layers", f"{len(reply.layers or ())} layers"))
+    for slot, raw in raw_arrays(reply, layers):
+        if raw is None or bytes(raw) == b"null":
+            continue
+        if isinstance(slot, str):
+            found.append(_whole(slot, None, "extra", "no such array", "an array"))
+        elif slot not in expected.values:
+            if slot.quantity.startswith("updated") and not asked:
+                notes.append("updated parameters were given though the case asks for none; they were not judged")
+            else:
+                found.append(_whole(slot.quantity, slot, "extra", "no such array", "an array"))
+        else:
+            _read(slot, raw, expected.values[slot].shape, actual, broken)
+    for index in range(min(layers, len(reply.layers or ()))):
+        for quantity in ("weight_gradient", "bias_gradient"):
+            slot = Slot(quantity, index)
+            if slot not in actual and slot not in broken:
+                shape = _shape(expected.values[slot].shape)
+                found.append(_whole(quantity, slot, "missing", f"an array of {shape}", "nothing"))
+    count, values = len(found), 0
+    neurons: set[tuple[int, int]] = set()
+    for slot, right in expected.values.items():
+        if slot in broken:
+            count += len(broken[slot])
+            found += broken[slot]
+        if slot not in actual:
+            continue
+        got, allowed = actual[slot], expected.allowed[slot]
+        if rtol or atol:
+            allowed = np.maximum(allowed, atol + rtol * abs(right))
+        with np.errstate(invalid="ignore", over="ignore"):
+            wrong = ~(abs(got - right) <= allowed)
+        values += got.size
+        if "neuron" in AXES[slot.quantity] and slot.layer is not None:
+            neurons.update((slot.layer, j) for j in range(right.shape[AXES[slot.quantity].index("neuron")]))
+        if wrong.any():
+            places = np.argwhere(wrong)
+            count += len(places)
+            found += [_value(slot, tuple(at), right, got, allowed) for at in places[: max(0, KEPT - len(found))]]
+    return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)))
+
+
+def _read(
+    slot: Slot,
+    raw: Any,
+    shape: tuple[int, ...],
+    actual: dict[Slot, Array],
+    broken: dict[Slot, list[Mismatch]],
+) -> None:
+    """Decode one array into ``actual``, or say in ``broken`` what is wrong with it."""
+    try:
+        value: Any = _decoders[len(shape)](raw)
+        array = np.array(value, dtype=np.float64)
+    except (msgspec.MsgspecError, ValueError, OverflowError):
+        value = decode_value(raw)
+        read, found = _leniently(slot, value, shape)
+        if found:
+            broken[slot] = found
+        if read is None:
+            return
+        array = read
+    if array.shape != shape:
+        broken[slot] = [_whole(slot.quantity, slot, "shape", f"an array of {_shape(shape)}", _shape_of(value))]
+        return
+    actual[slot] = array
+
+
+def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | None, list[Mismatch]]:
+    """Numbers where there are numbers; a finding for each text, null or boolean in a place of a number."""
+    array, found = np.zeros(shape), []
+
+    def walk(part: Any, at: tuple[int, ...]) -> bool:
+        if len(at) < len(shape):
+            if not isinstance(part, list) or len(part) != shape[len(at)]:
+                return False
+            return all(walk(item, (*at, i)) for i, item in enumerate(part))
+        if isinstance(part, str) and part in ("NaN", "Infinity", "-Infinity"):
+            array[at] = float(part.replace("Infinity", "inf"))
+        elif isinstance(part, int | float) and not isinstance(part, bool):
+            try:
+                array[at] = float(part)
+            except OverflowError:
+                array[at] = np.inf if part > 0 else -np.inf
+        elif isinstance(part, list | dict):
+            return False
+        else:
+            array[at] = np.nan
+            got = "null" if part is None else f"{type(part).__name__.replace('str', 'text')} {str(part)[:40]!r}"
+            found.append(Mismatch(**_place(slot, at), expected="a number", actual=got, problem="not_a_number"))
+        return True
+
+    if not walk(value, ()):
+        return None, [_whole(slot.quantity, slot, "shape", f"an array of {_shape(shape)}", _shape_of(value))]
+    return (None if found else array), found
+
+
+def _place(slot: Slot, at: tuple[int, ...]) -> dict[str, Any]:
+    place: dict[str, Any] = {"quantity": slot.quantity, "layer": slot.layer, "step": slot.step, "index": []}
+    for axis, i in zip(AXES[slot.quantity], at, strict=True):
+        if axis == "index":
+            place["index"].append(int(i))
+        else:
+            place[axis] = int(i)
+    return place
+
+
+def _value(slot: Slot, at: tuple[int, ...], right: Array, got: Array, allowed: Array) -> Mismatch:
+    expected, actual = float(right[at]), float(got[at])
+    return Mismatch(
+        **_place(slot, at),
+        expected=as_json(expected),
+        actual=as_json(actual),
+        error=as_json(abs(actual - expected)),
+        allowed=as_json(float(np.broadcast_to(allowed, right.shape)[at])),
+        problem="wrong" if np.isfinite(actual) else "not_finite",
+    )
+
+
+def _whole(quantity: str, slot: Slot | None, problem: str, expected: str, got: str) -> Mismatch:
+    layer, step = (slot.layer, slot.step) if slot else (None, None)
+    return Mismatch(quantity=quantity, layer=layer, step=step, expected=expected, actual=got, problem=problem)
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def _shape_of(value: Any) -> str:
+    shape = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        if len({len(item) if isinstance(item, list) else -1 for item in value}) > 1:
+            return f"a list of {len(value)} with parts of different lengths"
+        value = value[0] if value else None
+    return f"an array of {_shape(tuple(shape))}" if shape else type(value).__name__
+
+
+def as_json(x: float) -> float | str:
+    """A number as results files hold it: the protocol's strings for what is not finite."""
+    if np.isnan(x):
+        return "NaN"
+    return x if np.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")

@@ -1,0 +1,122 @@
+"""What the rest of the harness sees of an implementation: who it is, and its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from backprop_check.protocol.messages import Dtype, HelloReply, Reply
+
+Kind = Literal["reply", "skip", "error", "crash", "timeout", "protocol_error", "not_run"]
+Request = tuple[str, bytes]
+
+_NOISE_KEPT: Final = 5
+_NOTES_KEPT: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ImplementationInfo:
+    """Who the implementation is; all texts are safe to show."""
+
+    name: str
+    language: str
+    version: str
+    command: str
+    dtype: Dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one case.
+
+    ``reply`` is there for the kinds reply, skip and error.  ``message`` says in plain words what happened
+    and what to do about it (empty for a reply).  ``notes`` are oddities that decided nothing, ``stderr`` is
+    the tail of what it logged meanwhile.  All texts but those inside ``reply`` are safe to show.
+    ``seconds`` counts from when the implementation could have begun with this case; ``size`` is the
+    reply's in bytes, ``noise`` the number of lines on stdout that were not JSON objects.
+    """
+
+    id: str
+    kind: Kind
+    reply: Reply | None = None
+    message: str = ""
+    notes: tuple[str, ...] = ()
+    stderr: str = ""
+    seconds: float = 0.0
+    size: int = 0
+    noise: int = 0
+
+
+class Implementation(Protocol):
+    """Code under test, wherever it runs."""
+
+    @property
+    def hello(self) -> HelloReply:
+        """What it said of itself when it was opened."""
+
+    @property
+    def echo_problems(self) -> Sequence[str]:
+        """A sentence for each number that did not come back as it was sent."""
+
+    def describe(self) -> ImplementationInfo:
+        """Say who it is."""
+
+    def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
+        """Send requests (case id, line) and give the answers, in the same order."""
+
+    def close(self) -> None:
+        """End it; can be called twice."""
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+
+
+class Notes:
+    """The notes of one case, bounded however much an implementation prints."""
+
+    def __init__(self) -> None:
+        """Begin without notes."""
+        self.noise = 0
+        self._shown: list[str] = []
+        self._others: list[str] = []
+        self._dropped = 0
+
+    def add(self, *notes: str) -> None:
+        """Add notes."""
+        for note in notes:
+            if len(self._others) < _NOTES_KEPT:
+                self._others.append(note)
+            else:
+                self._dropped += 1
+
+    def add_noise(self, text: str) -> None:
+        """Add a line that was not a JSON object."""
+        self.noise += 1
+        if len(self._shown) < _NOISE_KEPT:
+            self._shown.append(f"a line on stdout is not a JSON object: {text}" if text else "an empty line on stdout")
+
+    def take(self, other: Notes) -> None:
+        """Move all notes of another here."""
+        self.add(*other._others)
+        self._dropped += other._dropped
+        self._shown = (other._shown + self._shown)[:_NOISE_KEPT]
+        self.noise += other.noise
+        other.__init__()  # type: ignore[misc]
+
+    def texts(self) -> tuple[str, ...]:
+        """Give all notes, with counts for what was too much to keep."""
+        texts = [*self._others, *self._shown]
+        if self._dropped:
+            texts.append(f"… and {self._dropped} more notes")
+        if self.noise > len(self._shown):
+            texts.append(f"… and {self.noise - len(self._shown)} more lines on stdout that are not JSON objects")
+        return tuple(texts)

@@ -1,0 +1,82 @@
+"""The echo of hello: do numbers survive the way to the port and back, bit for bit?"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from backprop_check.protocol.messages import ECHO, Dtype
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_COARSE_ERROR: Final = 1e-3
+_DENORMAL: Final = 2.0**-1022
+
+
+def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
+    """Compare what came back with what was sent; a sentence for each number that changed.
+
+    No echo is no problem.  A float32 implementation may send the numbers as float32 holds them.
+    """
+    if echo is None:
+        return []
+    if len(echo) != len(ECHO):
+        return [f"the echo has {len(echo)} numbers where {len(ECHO)} were sent: send the list back as it came"]
+    # 0.1 tells: other numbers (zero for the smallest, say) can look like float32 for other reasons.
+    narrow = echo[0] == single(ECHO[0])
+    problems = []
+    for sent, got in zip(ECHO, echo, strict=True):
+        value = _number(got)
+        if value is None:
+            problems.append(f"sent {sent!r}, got back {_shown(got)}, which is not a number")
+        elif _bits(value) != _bits(sent) and not (dtype == "float32" and _bits(value) == _bits(single(sent))):
+            cause = _cause(sent, got, value, narrow=narrow)
+            problems.append(f"sent {sent!r}, got back {_shown(got)}: {cause}")
+    return problems
+
+
+def single(value: float) -> float:
+    """Round to float32, to an infinity where it is beyond its range."""
+    try:
+        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+    return rounded
+
+
+def _bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+def _number(got: object) -> float | None:
+    if isinstance(got, str):
+        return _SPECIAL.get(got)
+    if isinstance(got, bool) or not isinstance(got, int | float):
+        return None
+    try:
+        return float(got)
+    except OverflowError:
+        return math.copysign(math.inf, got)
+
+
+def _shown(got: object) -> str:
+    return one_line("null" if got is None else repr(got), 60)
+
+
+def _cause(sent: float, got: object, value: float, *, narrow: bool) -> str:
+    if sent == 0 and value == 0:
+        return "the sign of zero is lost (JavaScript's JSON.stringify does that); gradients do not depend on it"
+    if isinstance(got, int) and not float(sent).is_integer():
+        return "numbers are cut to integers; parse and print them as float64"
+    if narrow and _bits(value) == _bits(single(sent)):
+        return 'numbers pass through float32; use float64, or say "dtype": "float32" in the hello'
+    error = abs(value - sent) / abs(sent) if math.isfinite(value) else math.inf
+    if abs(sent) < _DENORMAL:
+        return "very small numbers are lost; print the shortest form that round-trips, or use %.17g"
+    if 0 < error < _COARSE_ERROR:
+        return "numbers are printed with too few digits; print the shortest form that round-trips, or use %.17g"
+    return "the number is parsed or printed wrongly"

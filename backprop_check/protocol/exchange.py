@@ -1,0 +1,314 @@
+"""The conversation about cases: what is in flight, what came back, and what to do when something goes wrong.
+
+Answers come in the order of the requests.  Ready answers are handed over before the next request is
+pulled, so that an iterable of requests that blocks never holds one back.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from backprop_check.errors import StartError
+from backprop_check.protocol.answers import Answer, Kind, Notes, Request
+from backprop_check.protocol.flight import Case, Flight, Port
+from backprop_check.protocol.messages import Malformed, Message, Noise, Reply
+from backprop_check.protocol.parsing import parse_line
+from backprop_check.protocol.pipes import Eof, Event, Line, TooLong
+from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.protocol.troubles import LOOP, crash_message, timeout_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from backprop_check.protocol.process import Process
+
+_START_FAILURES: Final = 3
+_STDERR_KEPT: Final = 8192
+
+
+class Conversation:
+    """One exchange of requests for answers."""
+
+    def __init__(self, port: Port, requests: Iterable[Request], start_notes: Notes) -> None:
+        """Prepare; ``start_notes`` (what came before the first case) go to the first answer."""
+        self._port = port
+        self._flight = Flight(requests)
+        self._done: dict[int, Answer] = {}
+        self._next = 0
+        self._answered: set[str] = set()
+        self._loose = start_notes
+        self._last_reply = 0.0
+        self._restarts = 0
+        self._fresh = port.current() is None
+        self._over: str | None = None
+        self._trouble = ""
+        self._half = b""
+
+    def answers(self) -> Iterator[Answer]:
+        """Give an answer to every request, in order.
+
+        Raises:
+            ValueError: two requests in flight have the same id.
+
+        """
+        while True:
+            while self._next in self._done:
+                answer = self._done.pop(self._next)
+                self._next += 1
+                yield answer
+            self._fill()
+            if self._next in self._done:
+                continue
+            if not self._flight:
+                return
+            self._read()
+
+    # Sending
+
+    def _fill(self) -> None:
+        """Send what may be sent; stops as soon as an answer is ready."""
+        while True:
+            self._drain()
+            if self._next in self._done or not self._has_room():
+                return
+            case = self._flight.pull()
+            if case is None:
+                return
+            # Pulling can take long: look again what became of the process meanwhile.
+            self._drain()
+            if self._over is not None:
+                self._finish(case, "not_run", self._over)
+            elif self._has_room():
+                self._send(case)
+            else:
+                self._flight.hold(case)
+
+    def _has_room(self) -> bool:
+        return self._flight.has_room(self._port.max_in_flight, self._next)
+
+    def _send(self, case: Case) -> None:
+        process = self._port.current()
+        if process is None:
+            process = self._start(case)
+            if process is None:
+                if self._over is not None:
+                    self._finish(case, "not_run", self._over)
+                return
+        case.notes.take(self._loose)
+        self._flight.sent(case, process.stderr_mark())
+        process.send(case.data)
+        if self._port.one_shot:
+            process.close_stdin()
+
+    def _start(self, case: Case) -> Process | None:
+        """Start a process anew; where that fails, the conversation is over (or, one-shot, this case)."""
+        for _ in range(_START_FAILURES):
+            if self._port.one_shot or self._fresh:
+                # The first process of an exchange is no restart.
+                self._fresh = False
+            elif self._restarts >= self._port.max_restarts:
+                break
+            else:
+                self._restarts += 1
+            try:
+                return self._port.restart()
+            except StartError as error:
+                self._trouble = f"it could not be started again: {error}"
+                if self._port.one_shot:
+                    self._finish(case, "crash", str(error))
+                    return None
+        times = f"{self._restarts} time{'s' if self._restarts != 1 else ''}"
+        self._over = (
+            f"not run: the implementation was restarted {times} and is given up; the last trouble: {self._trouble}"
+        )
+        return None
+
+    # Receiving
+
+    def _deadline(self) -> float:
+        return self._began(self._flight.oldest) + self._port.timeout
+
+    def _began(self, case: Case) -> float:
+        """When the port could have begun: once the case was sent and the reply before it was there."""
+        return max(case.sent, self._last_reply)
+
+    def _read(self) -> None:
+        """Wait for one event, or for the oldest case's time to be up."""
+        process = self._port.current()
+        oldest, deadline = self._flight.oldest, self._deadline()
+        event = process.receive(deadline - time.monotonic()) if process else None
+        if event is not None:
+            self._take(event)
+        # Lines that answer nothing do not prolong the wait, however fast they come.
+        late = event is None or event.arrived > deadline
+        if late and self._flight.cases.get(oldest.id) is oldest and self._port.current() is process:
+            self._fail("timeout", timeout_message(process, oldest, self._port.timeout))
+
+    def _drain(self) -> None:
+        """Take what has come already."""
+        while (process := self._port.current()) is not None:
+            event = process.receive(0)
+            if event is None:
+                return
+            self._take(event)
+            if self._next in self._done or (not self._flight and isinstance(event, Line)):
+                # An answer goes first; where nothing is asked, one look at a chatty port is enough.
+                return
+            if self._flight and event.arrived > self._deadline():
+                # An endless stream of lines: _read is to judge it.
+                return
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Eof):
+            self._died()
+        elif isinstance(event, TooLong):
+            self._fail("protocol_error", f"a line on stdout is longer than {event.limit} bytes")
+        else:
+            self._take_line(event)
+
+    def _take_line(self, line: Line) -> None:
+        parsed = parse_line(line.data)
+        notes = self._flight.oldest.notes if self._flight else self._loose
+        if not line.complete and not isinstance(parsed, Message):
+            self._half = line.data
+        elif isinstance(parsed, Message):
+            case = self._flight.cases.get(parsed.reply.id)
+            if case is None:
+                self._unknown(parsed.reply.id, notes)
+            else:
+                case.notes.add(*parsed.notes)
+                self._reply(case, parsed, line)
+        elif isinstance(parsed, Noise):
+            if self._port.strict_stdout and self._flight:
+                text = f"a line on stdout is not a JSON object ({parsed.text or 'it is empty'})"
+                message = f"{text}; with --strict-stdout only replies may be printed there, a log goes to stderr"
+                self._resolve(self._flight.oldest, "protocol_error", message, line)
+            else:
+                notes.add_noise(parsed.text)
+        else:
+            self._malformed(parsed, line, notes)
+
+    def _malformed(self, parsed: Malformed, line: Line, notes: Notes) -> None:
+        case = self._flight.cases.get(parsed.id) if parsed.id is not None else None
+        if parsed.id is None and self._flight:
+            # Replies mostly come in order; the others in flight name themselves.
+            case = self._flight.oldest
+        if case is not None:
+            case.notes.add(*parsed.notes)
+            problem = f"the reply is not what the protocol asks for: {parsed.problem}"
+            self._resolve(case, "protocol_error", problem, line)
+        else:
+            notes.add(f"a malformed reply to no case in flight was dropped: {parsed.problem}")
+
+    def _unknown(self, name: str, notes: Notes) -> None:
+        shown = one_line(name, 80)
+        if name in self._answered:
+            notes.add(f'a second or late reply to "{shown}" was dropped')
+            return
+        notes.add(f'a reply with the unknown id "{shown}" was dropped')
+        if self._flight:
+            self._flight.oldest.other_id = shown
+
+    def _reply(self, case: Case, message: Message, line: Line) -> None:
+        reply = message.reply
+        kind: Kind = "reply"
+        text = ""
+        if reply.error is not None:
+            kind, text = "error", clean_text(reply.error)
+        elif reply.skip is not None:
+            kind, text = "skip", clean_text(reply.skip)
+        self._resolve(case, kind, text, line, message)
+
+    # Ending a case
+
+    def _resolve(self, case: Case, kind: Kind, text: str, line: Line, message: Message | None = None) -> None:
+        """End a case by a line that came; the process goes on."""
+        seconds = max(0.0, line.arrived - self._began(case))
+        self._last_reply = max(self._last_reply, line.arrived)
+        if self._port.one_shot:
+            self._end_one_shot(case)
+        reply = message.reply if message else None
+        self._finish(case, kind, text, reply=reply, seconds=seconds, size=len(line.data))
+
+    def _end_one_shot(self, case: Case) -> None:
+        process = self._port.current()
+        if process is not None and not process.wait(1.0):
+            case.notes.add("the process did not exit after its reply and was ended")
+        elif process is not None and process.returncode:
+            case.notes.add(f"after its reply the process {process.exit_description()}")
+
+    def _finish(
+        self,
+        case: Case,
+        kind: Kind,
+        text: str,
+        *,
+        reply: Reply | None = None,
+        seconds: float = 0.0,
+        size: int = 0,
+    ) -> None:
+        process = self._port.current()
+        stderr = process.stderr_tail(case.log)[-_STDERR_KEPT:] if process and case.sent else ""
+        self._flight.cases.pop(case.id, None)
+        self._answered.add(case.id)
+        self._done[case.index] = Answer(
+            id=case.id,
+            kind=kind,
+            reply=reply,
+            message=text,
+            notes=case.notes.texts(),
+            stderr=clean_text(stderr, _STDERR_KEPT),
+            seconds=seconds,
+            size=size,
+            noise=case.notes.noise,
+        )
+        if self._port.one_shot and process is not None:
+            self._port.drop(0)
+
+    # Trouble
+
+    def _died(self) -> None:
+        """Handle the end of the process's output."""
+        process = self._port.current()
+        if process is None:
+            return
+        process.settle()
+        how = process.exit_description()
+        if process.exited_at is None:
+            how = "closed its standard output"
+        self._trouble = f"the process {how}" + (f"; {LOOP}" if process.returncode == 0 else "")
+        if not self._flight:
+            self._loose.add(f"after the reply before this the process {how}; it was started again")
+            self._port.drop(0)
+            return
+        oldest = self._flight.oldest
+        gone_before = process.exited_at is not None and process.exited_at < oldest.sent
+        if gone_before and not oldest.retried and not self._port.one_shot:
+            # It ended before the case was sent: the case is not to blame and runs on a new process.
+            oldest.retried = True
+            self._run_again(f"the process {how} before this case was sent; it was started again")
+            return
+        self._fail("crash", crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot))
+
+    def _fail(self, kind: Kind, message: str) -> None:
+        """End the process; blame the only case in flight, or find whose fault it is by running each alone."""
+        self._trouble = message
+        self._half = b""
+        cases = list(self._flight.cases.values())
+        spent = not self._port.one_shot and self._restarts >= self._port.max_restarts
+        if len(cases) > 1 and not spent:
+            what = {"timeout": "came to no end", "crash": "ended"}.get(kind, "broke the protocol")
+            self._run_again(f"the process {what} while {len(cases)} cases were in flight; this one ran again alone")
+            return
+        for case in cases[:1]:
+            if len(cases) > 1:
+                message += f" (this was the oldest of {len(cases)} cases in flight)"
+            self._finish(case, kind, message, seconds=max(0.0, time.monotonic() - self._began(case)))
+        self._flight.again()
+        self._port.drop(0)
+
+    def _run_again(self, note: str) -> None:
+        self._flight.again(note)
+        self._half = b""
+        self._port.drop(0)

@@ -1,0 +1,77 @@
+"""From what the user wrote to an implementation: a command line, or ``python:module:callable``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.protocol.callable import PREFIX, CallableImplementation, load_callable
+from backprop_check.protocol.session import SubprocessImplementation
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backprop_check.protocol.answers import Implementation
+
+
+def split_command(command: str, *, windows: bool = os.name == "nt") -> list[str]:
+    r"""Split a command line as a shell would; on Windows a backslash is part of a path, not an escape.
+
+    Raises:
+        ConfigurationError: a quote is not closed, or nothing is there.
+
+    """
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    if windows:
+        lexer.escape = ""
+    try:
+        argv = list(lexer)
+    except ValueError as error:
+        message = f"the command {one_line(command)!r} cannot be split: {error}"
+        raise ConfigurationError(message) from None
+    if not argv:
+        message = 'the command is empty: give a command line, such as "dart run bin/port.dart"'
+        raise ConfigurationError(message)
+    return argv
+
+
+def open_implementation(
+    spec: str,
+    *,
+    start_timeout: float = 30,
+    timeout: float = 10,
+    one_shot: bool = False,
+    strict_stdout: bool = False,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    max_restarts: int = 20,
+    harness_version: str = "0",
+) -> Implementation:
+    """Open ``python:module:callable``, or start the command line and say hello.
+
+    The options are those of ``SubprocessImplementation``; a callable heeds none of them.
+
+    Raises:
+        ConfigurationError: the command cannot be split, or the callable was not found.
+        StartError: the implementation could not be started, or its hello is missing or wrong.
+
+    """
+    if spec.startswith(PREFIX):
+        function = load_callable(spec)
+        return CallableImplementation(function, name=spec.removeprefix(PREFIX), command=spec)
+    return SubprocessImplementation(
+        split_command(spec),
+        start_timeout=start_timeout,
+        timeout=timeout,
+        one_shot=one_shot,
+        strict_stdout=strict_stdout,
+        cwd=cwd,
+        env=env,
+        max_restarts=max_restarts,
+        harness_version=harness_version,
+    )

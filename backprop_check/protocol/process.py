@@ -1,0 +1,271 @@
+"""One child process that speaks lines: started, written to, read from, and ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+import weakref
+from pathlib import Path
+from queue import Empty
+from typing import TYPE_CHECKING, Final, Self
+
+from backprop_check.protocol import pipes, tree
+from backprop_check.protocol.pipes import Channel, Eof, Event, Line, TooLong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+MAX_LINE: Final = 256 * 2**20
+# How long a process that was asked to terminate may take before it is killed.
+_TERMINATE_GRACE: Final = 0.5
+# Pipes end within moments of their last writer.
+_JOIN: Final = 0.2
+_LAST_JOIN: Final = 1.0
+
+
+class Process:
+    """A child process that reads and writes lines.
+
+    Nothing that the child does blocks the caller: sending only hands over, receiving has a timeout, memory
+    stays bounded, and ``close`` ends the whole process tree.  A ``Process`` that is forgotten ends its child
+    when it is collected, at the latest when Python exits.
+
+    ``marker`` is put into the child's environment, to find what it leaves behind (``tree.end_marked``).
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        max_line: int = MAX_LINE,
+        marker: str | None = None,
+    ) -> None:
+        """Describe the process; ``start`` starts it.  ``env`` replaces the whole environment."""
+        self.argv = list(argv)
+        self.marker = marker or uuid.uuid4().hex
+        self.started_at = 0.0
+        self._cwd = cwd
+        self._env = {**(os.environ if env is None else env), tree.MARKER: self.marker}
+        self._channel = Channel(max_line)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._threads: list[threading.Thread] = []
+        self._eof: Eof | None = None
+        self._closed = False
+        self._finalizer: weakref.finalize[..., Process] | None = None
+
+    def start(self) -> None:
+        """Start the child and the threads that serve it.
+
+        Raises:
+            OSError: the program was not found or cannot be run.
+            ValueError: the command holds a NUL character or is empty.
+
+        """
+        if self._child is not None:
+            message = "this process was started before"
+            raise RuntimeError(message)
+        if not self.argv:
+            message = "the command is empty"
+            raise ValueError(message)
+        argv = self.argv
+        if sys.platform == "win32":
+            # Unlike a shell, CreateProcess finds only .exe: npm.cmd or dart.bat need their full name.
+            argv = [shutil.which(argv[0], path=self._env.get("PATH")) or argv[0], *argv[1:]]
+            child = subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=self._cwd,
+                env=self._env,
+                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+            )
+        else:
+            child = subprocess.Popen(  # noqa: S603 (as above)
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=self._cwd,
+                env=self._env,
+                start_new_session=True,
+            )
+        self.started_at = time.monotonic()
+        self._child = child
+        channel = self._channel
+        # finalize also runs when Python exits; it must not know self, else self would never be collected.
+        self._finalizer = weakref.finalize(self, _abandon, child, channel)
+        name = Path(argv[0]).name[:40]
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        reader = threading.Thread(
+            target=pipes.read_lines, args=(child.stdout, channel), name=f"stdout of {name}", daemon=True
+        )
+        self._threads = [
+            reader,
+            threading.Thread(
+                target=pipes.read_log, args=(child.stderr, channel), name=f"stderr of {name}", daemon=True
+            ),
+            threading.Thread(
+                target=pipes.write_lines, args=(child.stdin, channel), name=f"stdin of {name}", daemon=True
+            ),
+            threading.Thread(
+                target=pipes.await_exit, args=(child, channel, reader), name=f"exit of {name}", daemon=True
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        if self._child is None:
+            message = "this process was not started"
+            raise RuntimeError(message)
+        return self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The child's exit code, negative for a signal; None while it runs."""
+        return self._child.returncode if self._child is not None and self._channel.exited.is_set() else None
+
+    @property
+    def exited_at(self) -> float | None:
+        """When the child ended (``time.monotonic``); None while it runs."""
+        return self._channel.exited_at
+
+    @property
+    def stdin_broken(self) -> bool:
+        """Whether the child no longer reads."""
+        return self._channel.stdin_broken
+
+    def send(self, data: bytes) -> None:
+        """Hand over a line to be written (a missing newline is added).  Never waits, never fails."""
+        self._channel.outgoing.put(data if data.endswith(b"\n") else data + b"\n")
+
+    def close_stdin(self) -> None:
+        """Tell the child, once all that was sent is written, that nothing more comes."""
+        self._channel.outgoing.put(None)
+
+    def receive(self, timeout: float | None = None) -> Event | None:
+        """Give the next line, TooLong, or (from then on always) Eof; None where none came in time."""
+        if self._eof is not None:
+            return self._eof
+        try:
+            # A timeout of zero or less would be an error to the queue; look once without waiting.
+            if timeout is not None and timeout <= 0:
+                event = self._channel.events.get_nowait()
+            else:
+                event = self._channel.events.get(timeout=timeout)
+        except Empty:
+            return None
+        if isinstance(event, Line):
+            self._channel.taken(len(event.data) + pipes.LINE_OVERHEAD)
+        elif isinstance(event, TooLong):
+            self._channel.taken(pipes.LINE_OVERHEAD)
+        else:
+            self._eof = event
+        return event
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until the child has ended; give whether it has."""
+        return self._channel.exited.wait(timeout)
+
+    def stderr_mark(self) -> int:
+        """Give the place where stderr stands now, for ``stderr_tail``."""
+        return self._channel.log_total
+
+    def stderr_tail(self, since: int = 0) -> str:
+        """Give the last of what came on stderr (at most 64 KiB), from the mark ``since`` on."""
+        return self._channel.log_since(since).decode("utf-8", "backslashreplace")
+
+    def settle(self, wait: float = 0.5) -> None:
+        """After Eof: wait shortly for the exit code and the rest of stderr."""
+        deadline = time.monotonic() + wait
+        if self._channel.exited.wait(wait) and len(self._threads) > 1:
+            self._threads[1].join(max(0.0, deadline - time.monotonic()))
+
+    def exit_description(self) -> str:
+        """Say how the child ended: "exited with code 3", "was killed by SIGSEGV (...)"."""
+        return tree.describe_exit(self.returncode)
+
+    def close(self, grace: float = 2.0) -> None:
+        """End the child and everything it started; can be called twice.
+
+        Its input is closed, so that it can finish within ``grace`` seconds; then it is asked to terminate
+        and, half a second later, killed.  With a grace of zero it is killed at once.
+        """
+        child = self._child
+        if child is None or self._closed:
+            return
+        self._closed = True
+        try:
+            self._end(child, grace)
+        except BaseException:
+            # Whatever interrupted (Ctrl-C, say): nothing stays alive.
+            tree.end_tree(child)
+            raise
+        self._eof = self._eof or Eof(time.monotonic())
+        if self._finalizer is not None:
+            self._finalizer.detach()
+
+    def _end(self, child: subprocess.Popen[bytes], grace: float) -> None:
+        channel = self._channel
+        channel.discard()
+        # Children of a process that ends by itself lose their parent: note them while it lives.
+        known = [] if channel.exited.is_set() else tree.descendants(child.pid)
+        self.close_stdin()
+        if grace > 0 and not channel.exited.wait(grace):
+            known += tree.descendants(child.pid)
+            tree.end_group(child.pid, kill=False)
+            with contextlib.suppress(OSError):
+                child.terminate()
+            channel.exited.wait(min(grace, _TERMINATE_GRACE))
+        tree.end_tree(child, known)
+        channel.exited.wait(_LAST_JOIN)
+        if not self._join(_JOIN):
+            # Somebody still holds a pipe: a descendant that left the process group and lost its parent.
+            tree.end_marked(self.marker)
+            self._join(_LAST_JOIN)
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            # A descriptor that a thread still reads must stay: its number could come to mean another file.
+            if pipe is not None and not any(thread.is_alive() for thread in self._threads):
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _join(self, wait: float) -> bool:
+        deadline = time.monotonic() + wait
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def __enter__(self) -> Self:
+        """Start, unless that was done."""
+        if self._child is None:
+            self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the child; at once where an exception is on its way."""
+        self.close(grace=0 if kind else 2.0)
+
+
+def _abandon(child: subprocess.Popen[bytes], channel: Channel) -> None:
+    """End a child whose ``Process`` was forgotten."""
+    channel.discard()
+    channel.outgoing.put(None)
+    tree.end_tree(child)

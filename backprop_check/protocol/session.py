@@ -1,0 +1,259 @@
+"""An implementation in another process: opened with hello, asked for answers, ended with all it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from backprop_check.errors import StartError
+from backprop_check.protocol import tree
+from backprop_check.protocol.answers import Answer, ImplementationInfo, Notes, Request
+from backprop_check.protocol.echo import echo_problems
+from backprop_check.protocol.exchange import Conversation
+from backprop_check.protocol.messages import PROTOCOL, HelloReply, Malformed, Noise, hello_request
+from backprop_check.protocol.parsing import parse_hello
+from backprop_check.protocol.pipes import Line, TooLong
+from backprop_check.protocol.process import MAX_LINE, Process
+from backprop_check.protocol.text import clean_text, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+_GRACE: Final = 2.0
+_STDERR_SHOWN: Final = 1000
+
+
+class SubprocessImplementation:
+    """A port: a process that speaks the protocol.
+
+    It is started, and has said hello, once this object is made.  ``exchange`` never raises for what the
+    port does: every request gets an answer.  One exchange at a time, from one thread.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        start_timeout: float = 30,
+        timeout: float = 10,
+        one_shot: bool = False,
+        strict_stdout: bool = False,
+        cwd: str | os.PathLike[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        max_restarts: int = 20,
+        harness_version: str = "0",
+        max_line: int = MAX_LINE,
+    ) -> None:
+        """Start the port and say hello.
+
+        ``timeout`` is a case's; with ``one_shot`` it includes the start of the case's process.
+        ``max_restarts`` bounds how often one exchange starts the process again.
+
+        Raises:
+            StartError: it could not be started, or its hello is missing or wrong.
+
+        """
+        self.argv = list(argv)
+        self.start_timeout, self.timeout = start_timeout, timeout
+        self.one_shot, self.strict_stdout, self.max_restarts = one_shot, strict_stdout, max_restarts
+        self._cwd, self._env, self._max_line = cwd, env, max_line
+        self._hello_line = hello_request(harness_version)
+        self._marker = uuid.uuid4().hex
+        self._notes = Notes()
+        self._process: Process | None = None
+        self._closed = False
+        try:
+            self.hello: HelloReply = self._open()
+        except BaseException:
+            self.close()
+            raise
+        self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
+
+    # What Implementation promises
+
+    def describe(self) -> ImplementationInfo:
+        """Say who it is, in texts that are safe to show."""
+        command = subprocess.list2cmdline(self.argv) if os.name == "nt" else shlex.join(self.argv)
+        return ImplementationInfo(
+            name=one_line(self.hello.name) or one_line(Path(self.argv[0]).name),
+            language=one_line(self.hello.language),
+            version=one_line(self.hello.version),
+            command=one_line(command, 2000),
+            dtype=self.hello.dtype,
+        )
+
+    def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
+        """Send requests (case id, line) and give the answers in the same order; a fault becomes an answer.
+
+        The requests are pulled one by one, only when one can be sent.  At the end, or when the iterator is
+        closed or interrupted, the process is ended, unless ``keep_running`` keeps it for a next exchange (only
+        where this one came to its end).  A next exchange starts a process where none runs.
+
+        Raises:
+            ValueError: two requests in flight have the same id, or the implementation was closed.
+
+        """
+        if self._closed:
+            message = "the implementation was closed"
+            raise ValueError(message)
+        return self._exchange(requests, keep_running=keep_running)
+
+    def _exchange(self, requests: Iterable[Request], *, keep_running: bool) -> Iterator[Answer]:
+        complete = False
+        try:
+            yield from Conversation(self, requests, self._notes).answers()
+            complete = True
+        finally:
+            if not (complete and keep_running):
+                self.drop(_GRACE if complete else 0)
+                tree.end_marked(self._marker)
+
+    def close(self) -> None:
+        """End the process with all that it started; can be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        self.drop(_GRACE)
+        tree.end_marked(self._marker)
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it; at once where an exception is on its way."""
+        if kind is not None:
+            self.drop(0)
+        self.close()
+
+    # What Conversation needs
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many requests may be in flight."""
+        return 1 if self.one_shot else self.hello.max_in_flight
+
+    def current(self) -> Process | None:
+        """Give the running process."""
+        return self._process
+
+    def drop(self, grace: float) -> None:
+        """End the running process, if there is one."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.close(grace)
+
+    def restart(self) -> Process:
+        """Start a new process, with its hello unless each case has its own process.
+
+        Raises:
+            StartError: that failed.
+
+        """
+        self._spawn()
+        if not self.one_shot:
+            self._say_hello()
+        assert self._process is not None
+        return self._process
+
+    # Starting
+
+    def _open(self) -> HelloReply:
+        self._spawn()
+        hello = self._say_hello()
+        if self.one_shot:
+            self.drop(_GRACE)
+        return hello
+
+    def _spawn(self) -> None:
+        process = Process(self.argv, cwd=self._cwd, env=self._env, max_line=self._max_line, marker=self._marker)
+        try:
+            process.start()
+        except (OSError, ValueError) as error:
+            raise StartError(self._why_not_started(error)) from None
+        self._process = process
+
+    def _why_not_started(self, error: OSError | ValueError) -> str:
+        if not self.argv:
+            return "the command is empty: give the command that starts the implementation"
+        program = one_line(self.argv[0])
+        if self._cwd is not None and not Path(self._cwd).is_dir():
+            return f'the directory "{one_line(str(self._cwd))}" to start the implementation in does not exist'
+        here = Path(self._cwd or ".") / self.argv[0] if "\0" not in self.argv[0] else None
+        if isinstance(error, FileNotFoundError):
+            if here is not None and here.is_file():
+                hint = f"there is a file of that name here: run it with its interpreter, or as {here.absolute()}"
+            else:
+                hint = "install it, put it on PATH, or give its full path"
+            return f'the command "{program}" was not found: {hint}'
+        if isinstance(error, PermissionError):
+            return f'"{program}" may not be run: make it executable, or run it with its interpreter'
+        return f'"{program}" could not be started ({one_line(str(error))}): is it a program?'
+
+    def _say_hello(self) -> HelloReply:
+        process = self._process
+        assert process is not None
+        process.send(self._hello_line)
+        if self.one_shot:
+            process.close_stdin()
+        try:
+            return self._await_hello(process, process.started_at + self.start_timeout)
+        except StartError:
+            self.drop(0)
+            raise
+
+    def _await_hello(self, process: Process, deadline: float) -> HelloReply:
+        printed = ""
+        while True:
+            event = process.receive(deadline - time.monotonic())
+            if event is None or (event.arrived > deadline and not isinstance(event, Line)):
+                raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
+            if isinstance(event, TooLong):
+                raise self._no_hello(process, f"its first line is longer than {event.limit} bytes", "")
+            if not isinstance(event, Line):
+                process.settle()
+                how = process.exit_description() if process.exited_at else "closed its standard output"
+                raise self._no_hello(process, f"the process {how} before it answered hello", printed)
+            hello = parse_hello(event.data)
+            if isinstance(hello, HelloReply):
+                if hello.protocol != PROTOCOL:
+                    what = f"it speaks version {one_line(str(hello.protocol), 20)} of the protocol"
+                    raise StartError(f"{what}, this backprop-check speaks version {PROTOCOL}: update the older one")
+                return hello
+            if isinstance(hello, Malformed):
+                raise self._no_hello(process, f"its reply to hello is wrong: {hello.problem}", "")
+            printed = printed or hello.text
+            self._heed(hello, process)
+            if event.arrived > deadline:
+                raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
+
+    def _heed(self, noise: Noise, process: Process) -> None:
+        if self.strict_stdout:
+            problem = f"before its hello it printed a line that is not a JSON object ({noise.text})"
+            raise self._no_hello(process, f"{problem}, which --strict-stdout forbids", "")
+        self._notes.add_noise(noise.text)
+
+    def _no_hello(self, process: Process, problem: str, printed: str) -> StartError:
+        text = f"the implementation could not be started: {problem}"
+        if printed:
+            text += f"; it printed what is not a JSON object: {printed}"
+        elif "within" in problem:
+            text += "; does it read a line, answer with a line, and flush its output?"
+        tail = process.stderr_tail().strip()[-_STDERR_SHOWN:]
+        if tail:
+            text += f"\nits stderr ends with:\n{clean_text(tail)}"
+        return StartError(text)
+
+    def __del__(self) -> None:
+        """End what was forgotten."""
+        with contextlib.suppress(Exception):
+            self.drop(0)

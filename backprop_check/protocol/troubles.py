@@ -1,0 +1,40 @@
+"""What went wrong with a case, in plain words and with what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from backprop_check.protocol.flight import Case
+    from backprop_check.protocol.process import Process
+
+LOOP: Final = (
+    "a port must answer line after line until its standard input ends (--one-shot starts it anew for each case)"
+)
+
+
+def crash_message(process: Process, how: str, case: Case, half: bytes, *, one_shot: bool) -> str:
+    """Say that the process is gone: how it ended, and what it said last."""
+    message = f"the process {how} before it replied"
+    if half:
+        message += f", in the middle of a line ({one_line(half[:400].decode('utf-8', 'replace'), 80)})"
+    said = [text for text in process.stderr_tail(case.log).splitlines() if text.strip()]
+    if said:
+        message += f"; the last it wrote to stderr: {one_line(said[-1].strip())}"
+    elif process.returncode == 0 and not one_shot:
+        message += f"; {LOOP}"
+    return message
+
+
+def timeout_message(process: Process | None, case: Case, timeout: float) -> str:
+    """Say that no reply came, and what may be the cause."""
+    message = f"no reply within {timeout:g} s, so the process was ended"
+    if case.other_id is not None:
+        return f'{message}; a reply came with the id "{case.other_id}": a reply must repeat its request\'s id'
+    if process is not None and process.stdin_broken:
+        return f"{message}; it had closed its standard input"
+    if case.notes.noise:
+        return f"{message}; what came on stdout were not JSON objects"
+    return f"{message}; if it did answer, does it write a newline and flush its output after each reply?"

@@ -1,0 +1,44 @@
+"""The bundled ports, run by their real toolchains, agree with the reference."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from backprop_check.cases.generate import generated_cases
+from backprop_check.protocol import open_implementation
+from backprop_check.run import judge
+
+PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
+
+
+def tool(name: str) -> str:
+    """The path of a tool; where it is missing the test is skipped, or fails where CI has promised it."""
+    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
+    if found is None:
+        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+        pytest.skip(f"this test runs a port with {name}, which is not installed here")
+    return found
+
+
+def outcomes(command: str, count: int) -> set[str]:
+    with open_implementation(command) as implementation:
+        assert implementation.echo_problems == []
+        results = list(judge(generated_cases(count, seed=11), implementation))
+    assert len(results) == count
+    return {result.outcome for result in results}
+
+
+def test_python_port() -> None:
+    """500 generated cases, not one finding."""
+    assert outcomes(f'"{sys.executable}" "{PORTS / "python" / "port.py"}"', 500) == {"passed"}
+
+
+def test_dart_port() -> None:
+    """500 generated cases on the real Dart VM, not one finding."""
+    assert outcomes(f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"', 500) == {"passed"}

@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backprop_check import __version__
-from backprop_check.cases.files import SUITES, suite_files
-from backprop_check.cases.generate import generated_cases
+from backprop_check.cases.select import select_cases
 from backprop_check.compare import PARAMETERS, as_json
 from backprop_check.network import Case
 from backprop_check.protocol import open_implementation
@@ -21,7 +20,7 @@ from backprop_check.results import ResultsFile, Summary
 from backprop_check.run import FAILURES, Settings, judge, witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from backprop_check.protocol import Implementation
@@ -69,19 +68,8 @@ def run_command(impl: str, **options: Any) -> int:
     process = {key: options[key] for key in ("timeout", "start_timeout", "one_shot", "strict_stdout")}
     with open_implementation(impl, harness_version=__version__, **process) as implementation:
         _introduce(console, implementation)
-        made = list_of(options["suite"] or SUITES, options["cases"], options["seed"])
+        made = select_cases(options["suite"], options["cases"], options["seed"])
         return _judge(console, implementation, made, settings, options)
-
-
-def list_of(suites: Sequence[str], count: int, seed: int) -> Iterator[Case]:
-    """The cases of the named suites, the published first; generated ones are made as they are asked for."""
-    for suite in SUITES:
-        if suite not in suites:
-            continue
-        if suite == "generated":
-            yield from generated_cases(count, seed)
-        else:
-            yield from (file.case for file in suite_files(suite))
 
 
 def _judge(
@@ -148,7 +136,7 @@ def smoke_command(impl: str, **options: Any) -> int:
 
 def list_cases(suites: Sequence[str], count: int, seed: int, export: Path | None) -> None:
     """The ids, or files of case and expected values."""
-    for case in list_of(suites or SUITES, count, seed):
+    for case in select_cases(suites, count, seed):
         sys.stdout.write(f"{case.id}\n")
         if export is not None:
             export.mkdir(parents=True, exist_ok=True)

@@ -102,8 +102,17 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
     return expected
 
 
-def judge(cases: Iterable[Case], implementation: Implementation, settings: Settings | None = None) -> Iterator[Result]:
-    """Send every case that the implementation supports and judge the answers, in the order of the cases."""
+def judge(
+    cases: Iterable[Case],
+    implementation: Implementation,
+    settings: Settings | None = None,
+    *,
+    keep_running: bool = False,
+) -> Iterator[Result]:
+    """Send every case that the implementation supports and judge the answers, in the order of the cases.
+
+    ``keep_running`` leaves the implementation running for more.
+    """
     settings = settings or Settings()
     hello = implementation.hello
     waiting: deque[tuple[Case, str | None]] = deque()
@@ -120,7 +129,7 @@ def judge(cases: Iterable[Case], implementation: Implementation, settings: Setti
             case, lacking = waiting.popleft()
             yield Result(id=case.id, outcome="not_applicable", message=f"it does not support {lacking}")
 
-    for answer in implementation.exchange(requests()):
+    for answer in implementation.exchange(requests(), keep_running=keep_running):
         yield from not_applicable()
         case, _ = waiting.popleft()
         yield judge_answer(case, answer, hello.dtype, settings)

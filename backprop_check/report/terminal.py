@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -12,8 +14,6 @@ from backprop_check.run import where
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rich.console import Console
 
     from backprop_check.network import Case
     from backprop_check.protocol import ImplementationInfo
@@ -42,6 +42,13 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
             console.print(f"  … and {result.mismatch_count - ROWS} more values")
     for note in result.notes[:3]:
         console.print(Text(f"  note: {clean_text(note, 300)}"))
+
+
+def failure_text(case: Case, result: Result) -> str:
+    """The same as plain text."""
+    out = io.StringIO()
+    print_failure(Console(file=out, width=110, no_color=True, highlight=False), case, result)
+    return out.getvalue().strip("\n")
 
 
 def _number(value: float | str | None) -> str:

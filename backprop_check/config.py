@@ -1,0 +1,71 @@
+"""The configuration file: ``backprop-check.toml``, or ``[tool.backprop-check]`` of pyproject.toml.
+
+Only the folder asked for is looked at, so that a command in a stranger's file is never run by accident.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from backprop_check.errors import ConfigurationError
+
+_KEYS = ("command", "python", "setup")
+
+
+def implementations(folder: Path | None = None) -> dict[str, str]:
+    """The configured implementations, name to IMPL (a command line, or ``python:module:callable``).
+
+    Raises ``ConfigurationError`` naming file, key, what was expected and what came.
+    """
+    folder = folder or Path.cwd()
+    own, project = folder / "backprop-check.toml", folder / "pyproject.toml"
+    table: Any = {}
+    source, prefix = own, ""
+    if own.is_file():
+        table = _read(own)
+        if set(table) == {"tool"}:  # written as in pyproject.toml
+            table, prefix = table["tool"].get("backprop-check", {}), "tool.backprop-check."
+    elif project.is_file():
+        source, prefix = project, "tool.backprop-check."
+        table = _read(project).get("tool", {}).get("backprop-check", {})
+    _expect(isinstance(table, dict), source, prefix.rstrip("."), "a table", table)
+    _known(table, ("implementations",), source, prefix)
+    found = table.get("implementations", {})
+    _expect(isinstance(found, dict), source, f"{prefix}implementations", "a table", found)
+    result = {}
+    for name, entry in found.items():
+        place = f"{prefix}implementations.{name}"
+        _expect(isinstance(entry, dict), source, place, "a table with 'command' or 'python'", entry)
+        _known(entry, _KEYS, source, f"{place}.")
+        for key, value in entry.items():
+            _expect(isinstance(value, str), source, f"{place}.{key}", "a text", value)
+        given = [key for key in ("command", "python") if key in entry]
+        _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
+        result[name] = entry["command"] if given == ["command"] else f"python:{entry['python']}"
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{path}: expected a TOML file: {error}"
+        raise ConfigurationError(msg) from None
+
+
+def _known(table: dict[str, Any], keys: tuple[str, ...], source: Path, prefix: str) -> None:
+    for key in table:
+        if key not in keys:
+            close = difflib.get_close_matches(key, keys, 1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            msg = f"{source}: unknown key '{prefix}{key}': expected {', '.join(keys)}{hint}"
+            raise ConfigurationError(msg)
+
+
+def _expect(holds: bool, source: Path, key: str, expected: str, got: object) -> None:  # noqa: FBT001
+    if not holds:
+        msg = f"{source}: at {key}: expected {expected}, got {got!r}"
+        raise ConfigurationError(msg)

@@ -1,0 +1,294 @@
+"""A port that misbehaves as its first argument says, at cases whose id begins with "bad".
+
+Plain Python without imports that take time: it is started hundreds of times.  All other cases are answered
+with ``{"id": ..., "loss": 0.5}``.  ``flight=N`` sets max_in_flight, ``pid=FILE`` notes the process ids.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+BEHAVIOUR = sys.argv[1]
+OPTIONS = dict(argument.split("=", 1) for argument in sys.argv[2:])
+OUT = sys.stdout.buffer
+SLEEP = "import time; time.sleep(60)"
+
+
+def write(data):
+    OUT.write(data)
+    OUT.flush()
+
+
+def say(**fields):
+    write(json.dumps(fields).encode() + b"\n")
+
+
+def note_pid(pid):
+    if "pid" in OPTIONS:
+        with open(OPTIONS["pid"], "a", encoding="ascii") as file:
+            file.write(f"{pid}\n")
+
+
+def grandchild(**options):
+    child = subprocess.Popen([sys.executable, "-S", "-c", SLEEP], **options)
+    note_pid(child.pid)
+
+
+def endless(data):
+    while True:
+        write(data)
+
+
+def hello():
+    reply = {"protocol": 1, "name": "scripted", "language": "Python", "max_in_flight": int(OPTIONS.get("flight", 1))}
+    if "echo" in OPTIONS:
+        reply["echo"] = json.loads(OPTIONS["echo"])
+    if "dtype" in OPTIONS:
+        reply["dtype"] = OPTIONS["dtype"]
+    if BEHAVIOUR == "no-hello":
+        time.sleep(60)
+    elif BEHAVIOUR == "wrong-protocol":
+        say(protocol=2)
+    elif BEHAVIOUR == "dies-at-start":
+        sys.stderr.write("Traceback: no module named numpy\n")
+        sys.exit(3)
+    elif BEHAVIOUR == "hello-text":
+        write(b"hello yourself\n")
+        time.sleep(60)
+    elif BEHAVIOUR == "hello-malformed":
+        say(protocol=1, dtype="float16")
+    elif BEHAVIOUR == "hello-too-long":
+        write(b"x" * 5_000_000)
+    elif BEHAVIOUR == "hello-once":
+        once(reply)
+    elif BEHAVIOUR == "noisy-hello":
+        write(b"loading weights\n")
+        say(**reply)
+    elif BEHAVIOUR == "hostile-hello":
+        say(protocol=1, name="\x1b[31m<b>net</b>\u202e", language="a\nb", version="\ud800")
+    else:
+        say(**reply)
+
+
+def once(reply):
+    """Say hello on the first start only, then fail."""
+    if os.path.exists(OPTIONS["flag"]):
+        sys.exit(4)
+    open(OPTIONS["flag"], "w", encoding="ascii").close()
+    say(**reply)
+
+
+def crash(_):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def exit_zero(_):
+    sys.exit(0)
+
+
+def exit_seven(_):
+    sys.stderr.write("first\nValueError: shapes \x1b[31mdo not match\n")
+    sys.exit(7)
+
+
+def hang(_):
+    time.sleep(60)
+
+
+def stubborn(_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    grandchild()
+    time.sleep(60)
+
+
+def half_line(name):
+    write(b'{"id": "%s", "loss": 0.' % name.encode())
+    os._exit(0)
+
+
+def half_line_hang(name):
+    write(b'{"id": "%s", "loss": 0.' % name.encode())
+    time.sleep(60)
+
+
+def no_newline(name):
+    write(b'{"id": "%s", "loss": 0.25}' % name.encode())
+    os._exit(0)
+
+
+def raw(data):
+    return lambda name: write(data.replace(b"ID", name.encode()))
+
+
+def noise(name):
+    write(b"before\n[1, 2]\n\n")
+    say(id=name, loss=0.5)
+    write(b"after\x1b[2J\n")
+
+
+def much_noise(name):
+    write(b"debug print\n" * 10_000)
+    say(id=name, loss=0.5)
+
+
+def one_byte_a_moment(name):
+    for byte in b'{"id": "%s", "loss": 0.5, "traceback": "%s"}\n' % (name.encode(), b"x" * 1000):
+        write(bytes([byte]))
+        time.sleep(0.05)
+
+
+def twice(name):
+    say(id=name, loss=0.5)
+    say(id=name, loss=0.75)
+
+
+def wrong_then_right(name):
+    say(id="other", loss=0.75)
+    say(id=name, loss=0.5)
+
+
+def close_stdin(_):
+    os.close(0)
+    time.sleep(60)
+
+
+def close_stdout(_):
+    os.close(1)
+    time.sleep(60)
+
+
+def orphan(_):
+    grandchild()
+    os._exit(5)
+
+
+def orphan_in_session(_):
+    grandchild(start_new_session=True)
+    os._exit(5)
+
+
+def daemon(name):
+    null = subprocess.DEVNULL
+    grandchild(start_new_session=True, stdin=null, stdout=null, stderr=null)
+    say(id=name, loss=0.5)
+
+
+def flood_stderr(name):
+    for _ in range(200):
+        sys.stderr.write("log \x1b[31m" * 1000)
+    sys.stderr.write("the end\n")
+    sys.stderr.flush()
+    time.sleep(0.1)
+    say(id=name, loss=0.5)
+
+
+def big(name):
+    say(id=name, input_gradients=[0.123456789] * 900_000)
+
+
+def texts(name):
+    write(b'{"id": "%s", "error": "\\u001b[31mred\\u202e \\ud800 \\u0007", "traceback": "x"}\n' % name.encode())
+
+
+def slowly(name):
+    time.sleep(float(OPTIONS["seconds"]))
+    say(id=name, loss=0.5)
+
+
+FAULTS = {
+    "crash": crash,
+    "exit-zero": exit_zero,
+    "exit-seven": exit_seven,
+    "hang": hang,
+    "stubborn": stubborn,
+    "half-line": half_line,
+    "half-line-hang": half_line_hang,
+    "no-newline": no_newline,
+    "invalid-utf8": raw(b'{"id": "ID", "error": "caf\xe9"}\n'),
+    "binary": raw(b"\xff\xfe\x00\x80\n"),
+    "noise": noise,
+    "much-noise": much_noise,
+    "array": raw(b'[{"id": "ID"}]\n{"id": "ID", "loss": 0.5}\n'),
+    "no-id": raw(b'{"loss": 0.5}\n'),
+    "id-number": raw(b'{"id": 7, "loss": 0.5}\n'),
+    "wrong-type": raw(b'{"id": "ID", "layers": [{"gradients": [1]}]}\n'),
+    "bad-json": raw(b'{"id": "ID", "loss": 0.5, }\n'),
+    "deep": raw(b'{"id": "ID", "loss": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n"),
+    "huge-numbers": raw(b'{"id": "ID", "loss": 1e999, "input_gradients": [[' + b"9" * 400 + b", NaN]]}\n"),
+    "duplicate-keys": raw(b'{"id": "ID", "loss": 0.25, "loss": 0.5}\n'),
+    "crlf": raw(b'{"id": "ID", "loss": 0.5}\r\n'),
+    "endless-line": lambda _: endless(b"x" * 65536),
+    "endless-lines": lambda _: endless(b"debug\n" * 10_000),
+    "endless-empty-lines": lambda _: endless(b"\n" * 65536),
+    "endless-replies": lambda _: endless(b'{"id": "else", "loss": 0.5}\n' * 1000),
+    "slow-bytes": one_byte_a_moment,
+    "twice": twice,
+    "wrong-id": raw(b'{"id": "other", "loss": 0.5}\n'),
+    "wrong-then-right": wrong_then_right,
+    "close-stdin": close_stdin,
+    "close-stdout": close_stdout,
+    "orphan": orphan,
+    "orphan-in-session": orphan_in_session,
+    "daemon": daemon,
+    "flood-stderr": flood_stderr,
+    "big": big,
+    "texts": texts,
+    "slowly": slowly,
+    "skip": raw(b'{"id": "ID", "skip": "no softmax", "issue_url": "https://example.org/1"}\n'),
+}
+
+
+def serve_reversed():
+    """Answer in groups of four, each group backwards."""
+    group = []
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if message["type"] == "hello":
+            hello()
+            continue
+        group.append(message["id"])
+        if len(group) == 4:
+            for name in reversed(group):
+                say(id=name, loss=0.5)
+            group = []
+
+
+def serve_starving():
+    """Answer all but the "bad" case, for as long as others come."""
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if message["type"] == "hello":
+            hello()
+        elif not message["id"].startswith("bad"):
+            say(id=message["id"], loss=0.5)
+
+
+def main():
+    note_pid(os.getpid())
+    if BEHAVIOUR == "reversed":
+        return serve_reversed()
+    if BEHAVIOUR == "starving":
+        return serve_starving()
+    for line in sys.stdin.buffer:
+        message = json.loads(line)
+        if message["type"] == "hello":
+            hello()
+            if BEHAVIOUR == "only-hello":
+                return None
+        elif BEHAVIOUR == "always-dies" or (message["id"].startswith("bad") and BEHAVIOUR in FAULTS):
+            FAULTS.get(BEHAVIOUR, crash)(message["id"])
+        else:
+            say(id=message["id"], loss=0.5)
+            if BEHAVIOUR == "dies-after-reply" and message["id"].startswith("last"):
+                os._exit(6)
+            if BEHAVIOUR == "one-line":
+                return None
+    if BEHAVIOUR == "ignores-eof":
+        time.sleep(60)
+    return None
+
+
+main()

@@ -1,0 +1,480 @@
+"""A port that goes wrong in every way there is: what is said of it, and that nothing else is lost."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from protocol_support import alive, command, converse, nothing_left, others_answered, request, requests
+
+from backprop_check.errors import StartError
+from backprop_check.protocol import SubprocessImplementation, decode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from backprop_check.protocol import Answer
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and sessions are POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    with nothing_left():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "options", "sentence"),
+    [
+        ("no-hello", {"start_timeout": 0.3}, "it did not answer hello within 0.3 s; does it read a line"),
+        ("wrong-protocol", {}, "it speaks version 2 of the protocol, this backprop-check speaks version 1"),
+        ("dies-at-start", {}, "exited with code 3 before it answered hello\nits stderr ends with:\nTraceback"),
+        ("hello-text", {"start_timeout": 0.5}, "it printed what is not a JSON object: hello yourself"),
+        ("hello-malformed", {}, 'at $.dtype: expected "float64" or "float32", got \'float16\''),
+        ("hello-too-long", {"max_line": 100_000}, "its first line is longer than 100000 bytes"),
+        ("noisy-hello", {"strict_stdout": True}, "(loading weights), which --strict-stdout forbids"),
+    ],
+)
+def test_start_fails(behaviour: str, options: dict[str, float], sentence: str) -> None:
+    """A port that does not come to its hello is a StartError with one clear sentence."""
+    with pytest.raises(StartError) as caught:
+        SubprocessImplementation(command(behaviour), **options)  # type: ignore[arg-type]
+    assert sentence in str(caught.value)
+
+
+def test_command_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that is not there is named, with what to do; so is a file that is no program."""
+    with pytest.raises(StartError, match=r'the command "no-such-dart" was not found: install it'):
+        SubprocessImplementation(["no-such-dart", "run"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "port.py").write_text("print()")
+    with pytest.raises(StartError, match="there is a file of that name here: run it with its interpreter"):
+        SubprocessImplementation(["port.py"])
+    if sys.platform != "win32":
+        with pytest.raises(StartError, match=r'"\./port\.py" may not be run: make it executable'):
+            SubprocessImplementation(["./port.py"])
+    with pytest.raises(StartError, match=r'the directory ".*nowhere" to start'):
+        SubprocessImplementation(command("fine"), cwd=tmp_path / "nowhere")
+    with pytest.raises(StartError, match="the command is empty"):
+        SubprocessImplementation([])
+
+
+CRASHES = [
+    pytest.param(
+        "crash", "the process was killed by SIGSEGV (a crash: invalid memory access) before it replied", marks=posix
+    ),
+    ("exit-zero", "the process exited with code 0 before it replied; a port must answer line after line until"),
+    (
+        "exit-seven",
+        r"exited with code 7 before it replied; the last it wrote to stderr: ValueError: shapes \x1b[31mdo not",
+    ),
+    ("half-line", 'exited with code 0 before it replied, in the middle of a line ({"id": "bad", "loss": 0.)'),
+    pytest.param("close-stdout", "the process closed its standard output before it replied", marks=posix),
+    ("orphan", "the process exited with code 5 before it replied"),
+    pytest.param("orphan-in-session", "the process exited with code 5 before it replied", marks=posix),
+]
+
+
+@pytest.mark.parametrize("flight", [1, 16])
+@pytest.mark.parametrize(("behaviour", "sentence"), CRASHES)
+def test_crash(behaviour: str, sentence: str, flight: int, tmp_path: Path) -> None:
+    """A process that ends is a crash of the very case that ended it; all others are answered."""
+    answers = converse(behaviour, flight=flight, pid=tmp_path / "pids")
+    assert answers["bad"].kind == "crash"
+    assert sentence in answers["bad"].message
+    others_answered(answers)
+    assert alive(tmp_path / "pids") == []
+
+
+@pytest.mark.parametrize("flight", [1, 16])
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ("hang", "no reply within 0.3 s, so the process was ended; if it did answer, does it write a newline"),
+        ("stubborn", "no reply within 0.3 s"),
+        ("half-line-hang", "does it write a newline and flush"),
+        ("slow-bytes", "no reply within 0.3 s"),
+        ("close-stdin", "no reply within 0.3 s"),
+        ("wrong-id", 'a reply came with the id "other": a reply must repeat its request\'s id'),
+        ("endless-lines", "what came on stdout were not JSON objects"),
+        ("endless-empty-lines", "what came on stdout were not JSON objects"),
+        ("endless-replies", 'a reply came with the id "else"'),
+        ("binary", "what came on stdout were not JSON objects"),
+    ],
+)
+def test_timeout(behaviour: str, sentence: str, flight: int, tmp_path: Path) -> None:
+    """A case without a reply in time is a timeout, whatever comes instead; all others are answered."""
+    start = time.monotonic()
+    answers = converse(behaviour, flight=flight, timeout=0.3, pid=tmp_path / "pids")
+    assert answers["bad"].kind == "timeout"
+    assert sentence in answers["bad"].message
+    assert 0.29 < answers["bad"].seconds < 2
+    assert time.monotonic() - start < 6
+    others_answered(answers)
+    assert alive(tmp_path / "pids") == []
+
+
+@pytest.mark.parametrize("flight", [1, 16])
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ("no-id", 'at $: the object has no field "id"'),
+        ("id-number", "at $.id: expected a string, got an integer"),
+        ("wrong-type", "at $.layers[0].gradients: expected an object, got a list"),
+        ("bad-json", "it is not valid JSON"),
+        ("deep", "it is nested too deeply"),
+        ("endless-line", "a line on stdout is longer than 1000000 bytes"),
+    ],
+)
+def test_protocol_error(behaviour: str, sentence: str, flight: int) -> None:
+    """A reply that is none is a protocol error that says what is wrong and where."""
+    answers = converse(behaviour, flight=flight, max_line=1_000_000)
+    assert answers["bad"].kind == "protocol_error"
+    assert sentence in answers["bad"].message
+    others_answered(answers)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "note"),
+    [
+        ("noise", "a line on stdout is not a JSON object: before"),
+        ("array", 'a line on stdout is not a JSON object: [{"id": "bad"}]'),
+        ("wrong-then-right", 'a reply with the unknown id "other" was dropped'),
+        ("duplicate-keys", 'the key "loss" stands twice in one object; the last one counts'),
+        ("much-noise", "… and 9995 more lines on stdout that are not JSON objects"),
+        ("crlf", None),
+        ("no-newline", None),
+    ],
+)
+def test_noted_only(behaviour: str, note: str | None) -> None:
+    """What the protocol does not forbid, or only just, is a note and a reply."""
+    answers = converse(behaviour)
+    assert answers["bad"].kind == "reply"
+    if note:
+        assert note in answers["bad"].notes
+    assert len(answers["bad"].notes) < 20
+    others_answered(answers)
+
+
+def test_noise_after_a_reply_goes_to_the_next_case() -> None:
+    """Noise between two cases is kept with the second, made safe to show."""
+    answers = converse("noise")
+    assert r"a line on stdout is not a JSON object: after\x1b[2J" in answers["c2"].notes
+    assert (answers["bad"].noise, answers["c2"].noise) == (3, 1)
+
+
+def test_second_reply_is_dropped() -> None:
+    """A duplicate reply never becomes another case's."""
+    answers = converse("twice")
+    others_answered(answers)
+    assert 'a second or late reply to "bad" was dropped' in answers["c2"].notes
+
+
+def test_strict_stdout() -> None:
+    """With strict_stdout a debug print is a protocol error of the case in flight."""
+    answers = converse("array", strict_stdout=True)
+    assert answers["bad"].kind == "protocol_error"
+    assert "with --strict-stdout only replies may be printed there" in answers["bad"].message
+    others_answered(answers)
+
+
+def test_numbers_beyond_range() -> None:
+    """1e999, integers of 400 digits and bare NaN arrive as the protocol's strings, with notes."""
+    answer = converse("huge-numbers")["bad"]
+    assert answer.reply is not None
+    assert answer.reply.loss is not None
+    assert answer.reply.input_gradients is not None
+    assert decode_value(answer.reply.loss) == "Infinity"
+    assert decode_value(answer.reply.input_gradients) == [["Infinity", "NaN"]]
+    assert any("bare token NaN" in note for note in answer.notes)
+    assert any("1e999 is beyond float64" in note for note in answer.notes)
+
+
+def test_texts_are_safe() -> None:
+    """Escapes, overrides, bells and lone surrogates in an error message reach nobody's terminal."""
+    answer = converse("texts")["bad"]
+    assert answer.kind == "error"
+    assert answer.message == r"\x1b[31mred\u202e \ud800 \x07"
+
+
+def test_invalid_utf8() -> None:
+    """Bytes that are not UTF-8 are shown as such, and noted."""
+    answer = converse("invalid-utf8")["bad"]
+    assert (answer.kind, answer.message) == ("error", "caf\ufffd")
+    assert "the line is not UTF-8" in answer.notes[0]
+
+
+def test_skip() -> None:
+    """A skip carries its reason and the reply with its issue."""
+    answer = converse("skip")["bad"]
+    assert (answer.kind, answer.message) == ("skip", "no softmax")
+    assert answer.reply is not None
+    assert answer.reply.issue_url == "https://example.org/1"
+
+
+def test_stderr_flood() -> None:
+    """Megabytes on stderr block nobody; the end of them stays with the case they came with."""
+    answers = converse("flood-stderr")
+    assert answers["bad"].kind == "reply"
+    assert answers["bad"].stderr.rstrip().endswith("the end")
+    assert len(answers["bad"].stderr) < 40_000
+    assert "\x1b" not in answers["bad"].stderr
+    assert answers["c3"].stderr == ""
+    others_answered(answers)
+
+
+def test_always_dies() -> None:
+    """A port that dies at every case is given up after max_restarts; the rest is not run, nothing is lost."""
+    answers = list(converse("always-dies", [f"c{i}" for i in range(6)], max_restarts=3).values())
+    assert [answer.kind for answer in answers] == ["crash"] * 4 + ["not_run"] * 2
+    assert answers[-1].message.startswith("not run: the implementation was restarted 3 times and is given up;")
+    assert "the last trouble: the process" in answers[-1].message
+
+
+def test_always_dies_pipelined() -> None:
+    """So it is where 16 are in flight: the oldest is blamed when no restart is left."""
+    answers = list(converse("always-dies", [f"c{i}" for i in range(30)], max_restarts=3, flight=16).values())
+    assert [answer.kind for answer in answers] == ["crash"] * 3 + ["not_run"] * 27
+
+
+def test_no_second_hello(tmp_path: Path) -> None:
+    """A port that cannot be started again is given up; what it answered before is kept."""
+    answers = list(converse("hello-once", ["c1", "c2"], flag=tmp_path / "flag").values())
+    assert [answer.kind for answer in answers] == ["reply", "reply"]
+    (tmp_path / "flag").unlink()
+    with SubprocessImplementation(command("hello-once", flag=tmp_path / "flag")) as port:
+        process = port.current()
+        assert process is not None
+        process.close(0)
+        answers = list(port.exchange(requests(["c1", "c2"])))
+    assert [answer.kind for answer in answers] == ["not_run", "not_run"]
+    assert "it could not be started again: the implementation could not be started" in answers[0].message
+    assert "exited with code 4" in answers[0].message
+
+
+def test_dies_between_cases() -> None:
+    """A port that ends after a reply costs the next case nothing."""
+    answers = converse("dies-after-reply", ["c1", "last", "c2", "c3"])
+    others_answered(answers)
+
+
+def test_only_hello() -> None:
+    """A port that ends after its hello is told to loop, or to use --one-shot."""
+    answers = list(converse("only-hello", ["c1", "c2", "c3"], max_restarts=2).values())
+    assert {answer.kind for answer in answers} <= {"crash", "not_run"}
+    assert "--one-shot" in answers[0].message
+
+
+def test_daemon_is_ended(tmp_path: Path) -> None:
+    """Even a grandchild that left the group, the pipes and its parent is ended."""
+    answers = converse("daemon", pid=tmp_path / "pids")
+    assert answers["bad"].kind == "reply"
+    others_answered(answers)
+    assert alive(tmp_path / "pids") == []
+
+
+def test_ignores_end_of_input() -> None:
+    """A port that does not exit at the end of its input is ended."""
+    others_answered(converse("ignores-eof", ["c1"]))
+
+
+@pytest.mark.parametrize("flight", [1, 4, 16])
+def test_pipelining(flight: int) -> None:
+    """Any number in flight gives all answers in order."""
+    others_answered(converse("fine", [f"c{i}" for i in range(300)], flight=flight))
+
+
+def test_out_of_order() -> None:
+    """Replies that come backwards are given in the order of the requests."""
+    others_answered(converse("reversed", [f"c{i}" for i in range(32)], flight=4))
+
+
+def test_queueing_is_not_blamed() -> None:
+    """The time a case waits behind others in flight is not counted against it."""
+    names = [f"bad{i}" for i in range(8)]
+    answers = converse("slowly", names, flight=8, seconds=0.1, timeout=0.5)
+    assert [answer.kind for answer in answers.values()] == ["reply"] * 8
+    assert all(0.05 < answer.seconds < 0.4 for answer in answers.values())
+
+
+def test_starved_case_times_out() -> None:
+    """A case that is never answered while all others are comes to its timeout all the same."""
+    names = ["c0", "bad", *(f"c{i}" for i in range(1, 400))]
+    answers = converse("starving", names, flight=4, timeout=0.3)
+    assert answers["bad"].kind == "timeout"
+    others_answered(answers)
+
+
+@pytest.mark.parametrize("flight", [1, 4])
+def test_ten_megabytes_each_way(flight: int) -> None:
+    """Messages of 10 MB go both ways without a deadlock."""
+    padding = b" " * 10_000_000
+    with SubprocessImplementation(command("big", flight=flight), timeout=30) as port:
+        wide = ((name, data[:-1] + padding + b"}") for name, data in requests(["bad1", "bad2", "bad3"]))
+        answers = list(port.exchange(wide))
+    assert [answer.kind for answer in answers] == ["reply"] * 3
+    assert all(answer.size > 10_000_000 for answer in answers)
+
+
+def test_one_shot() -> None:
+    """With one_shot every line has a process of its own, and a crash costs only its own case."""
+    answers = converse("one-line", ["c1", "c2", "c3"], one_shot=True)
+    others_answered(answers)
+    answers = converse("exit-seven", one_shot=True)
+    assert answers["bad"].kind == "crash"
+    assert "exited with code 7" in answers["bad"].message
+    others_answered(answers)
+    answers = converse("hang", one_shot=True, timeout=0.5)
+    assert answers["bad"].kind == "timeout"
+    others_answered(answers)
+
+
+def test_one_shot_without_newline() -> None:
+    """A script that ends without a newline has answered."""
+    assert converse("no-newline", one_shot=True)["bad"].kind == "reply"
+
+
+def test_noise_before_hello_is_kept() -> None:
+    """What is printed before the hello goes to the first case."""
+    answers = converse("noisy-hello", ["c1", "c2"])
+    assert answers["c1"].notes == ("a line on stdout is not a JSON object: loading weights",)
+    assert answers["c2"].notes == ()
+
+
+def test_describe_is_safe() -> None:
+    """What an implementation says of itself is made safe to show."""
+    with SubprocessImplementation(command("hostile-hello")) as port:
+        info = port.describe()
+    assert info.name == r"\x1b[31m<b>net</b>\u202e"
+    assert info.language == r"a\nb"
+    assert info.version == r"\ud800"
+
+
+@pytest.mark.parametrize(
+    ("echo", "dtype", "sentences"),
+    [
+        ("[0.1, 0.3333333333333333, 5e-324, 1.7976931348623157e308, -0.0, 123456789]", "float64", []),
+        ("[0.1, 0.333333, 0.0, 1.7976931348623157e308, -0.0, 1.23457e8]", "float64",
+         ["sent 0.3333333333333333, got back 0.333333: numbers are printed with too few digits",
+          "sent 5e-324, got back 0.0: very small numbers are lost", "too few digits"]),
+        ("[0.1, 0.3333333333333333, 5e-324, 1.7976931348623157e308, 0, 123456789.0]", "float64",
+         ["sent -0.0, got back 0: the sign of zero is lost"]),
+        ('[0.10000000149011612, 0.3333333432674408, 0.0, "Infinity", -0.0, 123456792.0]', "float32", []),
+        ("[0.10000000149011612, 0.3333333432674408, 5e-324, 1.7976931348623157e308, -0.0, 123456789.0]", "float64",
+         ["numbers pass through float32", "numbers pass through float32"]),
+        ("[0, 0, 0, 1, 0, 123456789]", "float64",
+         ["cut to integers", "cut to integers", "cut to integers", "parsed or printed wrongly", "sign of zero"]),
+        ("[0.1]", "float64", ["the echo has 1 numbers where 6 were sent"]),
+        ('["0.1", null, [], 1e999, {}, true]', "float64", ["not a number"] * 3 + ["wrongly"] + ["not a number"] * 2),
+    ],
+)  # fmt: skip
+def test_echo(echo: str, dtype: str, sentences: list[str]) -> None:
+    """Every number of the echo that changed is told, with what was sent, what came, and the likely cause."""
+    with SubprocessImplementation(command("fine", echo=echo, dtype=dtype)) as port:
+        problems = port.echo_problems
+    assert len(problems) == len(sentences)
+    for problem, sentence in zip(problems, sentences, strict=True):
+        assert sentence in problem
+
+
+def test_interrupted_iteration() -> None:
+    """An iterator that is closed in the middle ends the process at once."""
+    with SubprocessImplementation(command("fine", flight=4)) as port:
+        answers = port.exchange(requests(f"c{i}" for i in range(100)))
+        assert next(answers).id == "c0"
+        answers.close()  # type: ignore[attr-defined]
+        assert port.current() is None
+        with pytest.raises(KeyboardInterrupt):
+            list(port.exchange(interrupted()))
+        assert port.current() is None
+
+
+def interrupted() -> Iterator[tuple[str, bytes]]:
+    yield request("c1")
+    raise KeyboardInterrupt
+
+
+def test_keep_running() -> None:
+    """A process can be kept for a next exchange; without that, a next exchange starts a new one."""
+    with SubprocessImplementation(command("fine")) as port:
+        process = port.current()
+        others_answered({answer.id: answer for answer in port.exchange(requests(["a"]), keep_running=True)})
+        assert port.current() is process
+        others_answered({answer.id: answer for answer in port.exchange(requests(["a"]))})
+        assert port.current() is None
+        others_answered({answer.id: answer for answer in port.exchange(requests(["a", "b"]))})
+    with pytest.raises(ValueError, match="was closed"):
+        port.exchange([])
+
+
+def test_requests_are_pulled_lazily() -> None:
+    """Answers are handed over before the next request is pulled, so that a request may depend on them."""
+    seen: list[Answer] = []
+
+    def adaptive() -> Iterator[tuple[str, bytes]]:
+        for i in range(5):
+            assert len(seen) == i
+            yield request(f"c{i}")
+
+    with SubprocessImplementation(command("fine")) as port:
+        for answer in port.exchange(adaptive()):
+            seen.append(answer)  # noqa: PERF402 (the iterable looks at it meanwhile)
+    assert len(seen) == 5
+
+
+def test_slow_requests_cost_nothing() -> None:
+    """Time spent in making requests, or by whoever reads the answers, is not the port's."""
+
+    def slow() -> Iterator[tuple[str, bytes]]:
+        for i in range(4):
+            time.sleep(0.3)
+            yield request(f"c{i}")
+
+    with SubprocessImplementation(command("fine", flight=4), timeout=0.25) as port:
+        for answer in port.exchange(slow()):
+            time.sleep(0.1)
+            assert answer.kind == "reply"
+            assert answer.seconds < 0.2
+
+
+def test_same_id_twice_in_flight() -> None:
+    """Two requests in flight with one id are the caller's mistake."""
+    with (
+        SubprocessImplementation(command("fine", flight=4)) as port,
+        pytest.raises(ValueError, match="two requests in flight have the id 'c'"),
+    ):
+        list(port.exchange(requests(["c", "c"])))
+
+
+def test_memory_stays_bounded() -> None:
+    """A flood of output makes the port wait, not the harness grow."""
+    with SubprocessImplementation(command("endless-lines"), timeout=0.5) as port:
+        answers = port.exchange(requests(["bad"]))
+        process = port.current()
+        assert process is not None
+        process.send(request("bad")[1])
+        deadline = time.monotonic() + 10
+        while not process._channel.full and time.monotonic() < deadline:  # noqa: SLF001
+            time.sleep(0.01)
+        read = process._channel.read  # noqa: SLF001
+        assert read < 30_000_000
+        time.sleep(0.1)
+        assert process._channel.read <= read + 65536  # noqa: SLF001
+        assert [answer.kind for answer in answers] == ["timeout"]
+
+
+def test_forgotten_port() -> None:
+    """A port that nobody closed is ended when it is collected."""
+    port = SubprocessImplementation(command("hang"))
+    process = port.current()
+    assert process is not None
+    pid = process.pid
+    del port, process
+    deadline = time.monotonic() + 5
+    while any(str(pid) in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)

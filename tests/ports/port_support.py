@@ -1,0 +1,120 @@
+"""What the tests of the ports share: tools, a port built in a folder of its own, its exercise, and its judgement."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backprop_check.cases.files import suite_files
+from backprop_check.cases.generate import generated_cases
+from backprop_check.protocol import open_implementation, split_command
+from backprop_check.run import judge
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.run import Result
+
+PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
+
+#: The stages that an exercise leaves to the learner, in the order of the backward pass.
+STAGES = ("output delta", "hidden delta", "gradients", "update")
+
+BEGIN = re.compile(r"^(?P<indent>\s*)(?P<comment>\S+) EXERCISE BEGIN (?P<stage>[a-z ]+?)(: (?P<stand_in>.+))?$")
+END = re.compile(r"^\s*\S+ EXERCISE END (?P<stage>[a-z ]+)$")
+
+
+def tool(name: str) -> str:
+    """The path of a tool; where it is missing the test is skipped, or fails where CI has promised it."""
+    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
+    if found is None:
+        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+        pytest.skip(f"this test runs a port with {name}, which is not installed here")
+    return found
+
+
+def about(language: str) -> dict[str, Any]:
+    """What ``port.toml`` says: title, build, run, needs, main, tested, hint."""
+    return tomllib.loads((PORTS / language / "port.toml").read_text(encoding="utf-8"))
+
+
+def build(folder: Path, command: str) -> None:
+    """Run a build command in the folder, which must not warn or fail in silence: its output is the failure's text."""
+    done = subprocess.run(split_command(command), cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+def port_folder(language: str, parent: Path, *, exercise: bool = False) -> Path:
+    """A copy of the port, as a user gets it, so that nothing is built in the repository."""
+    folder = parent / language
+    shutil.copytree(PORTS / language, folder)
+    if exercise:
+        assert set(make_exercise(folder)) == set(STAGES)
+    return folder
+
+
+def make_exercise(folder: Path) -> list[str]:
+    """Leave a TODO and the stand-in, where there is one, of all that is marked.  Gives the stages that were."""
+    stages = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        if "EXERCISE BEGIN" in text:
+            text, found = exercise_text(text)
+            path.write_text(text, encoding="utf-8")
+            stages += found
+    return stages
+
+
+def exercise_text(text: str) -> tuple[str, list[str]]:
+    """The text of one file without the marked parts, and the stages that these were of."""
+    kept: list[str] = []
+    stages: list[str] = []
+    inside: str | None = None
+    for line in text.split("\n"):
+        if begin := BEGIN.match(line):
+            assert inside is None, f"{line.strip()} stands inside {inside}"
+            inside = begin["stage"]
+            assert inside in STAGES, line
+            stages.append(inside)
+            kept.append(f"{begin['indent']}{begin['comment']} TODO {inside}")
+            if begin["stand_in"]:
+                kept.append(begin["indent"] + begin["stand_in"])
+        elif end := END.match(line):
+            assert end["stage"] == inside, line
+            inside = None
+        elif inside is None:
+            kept.append(line)
+    assert inside is None, f"the end of {inside} is missing"
+    return "\n".join(kept), stages
+
+
+def results(command: str, folder: Path, cases: list[Case]) -> list[Result]:
+    """What became of the cases; no digit of the echo may be lost."""
+    with open_implementation(command, cwd=folder) as implementation:
+        assert implementation.echo_problems == []
+        judged = list(judge(cases, implementation))
+    assert len(judged) == len(cases)
+    return judged
+
+
+def conforms(command: str, folder: Path) -> None:
+    """500 generated cases and the published ones: not one finding."""
+    cases = [*generated_cases(500, seed=11), *(file.case for file in suite_files("published"))]
+    assert [
+        (result.id, result.message) for result in results(command, folder, cases) if result.outcome != "passed"
+    ] == []
+
+
+def runs_but_is_wrong(command: str, folder: Path) -> None:
+    """An exercise answers every case, and none of them right."""
+    cases = list(generated_cases(40, seed=11))
+    assert {result.outcome for result in results(command, folder, cases)} == {"mismatched"}

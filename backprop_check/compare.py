@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import AXES, Array, Expected, Slot
+from backprop_check.trace import AXES, Array, Expected, Mask, Slot
+from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ class Comparison(msgspec.Struct, frozen=True):
     neurons_checked: int
     actual: dict[Slot, Array]
     notes: list[str]
+    formula: str | None = None  # the right but unstable formula(s) that give what is marked unstable
 
 
 def raw_arrays(reply: Reply, layers: int) -> Iterator[tuple[Slot | str, Any]]:
@@ -89,9 +91,7 @@ def _named(
             yield f"{pattern.format(name)} of layer {layer}", raw
 
 
-def compare(  # noqa: PLR0912 - one branch for each thing that can be wrong with an array
-    expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0.0
-) -> Comparison:
+def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> Comparison:
     """Judge a reply. ``rtol`` and ``atol`` widen the derived bounds; by default nothing does."""
     layers = 1 + max(slot.layer for slot in expected.values if slot.layer is not None)
     asked = any(slot.quantity == "updated_weight" for slot in expected.values)
@@ -119,27 +119,68 @@ def compare(  # noqa: PLR0912 - one branch for each thing that can be wrong with
             if slot not in actual and slot not in broken:
                 shape = _shape(expected.values[slot].shape)
                 found.append(_whole(quantity, slot, "missing", f"an array of {shape}", "nothing"))
-    count, values = len(found), 0
-    neurons: set[tuple[int, int]] = set()
+    suspects: dict[Slot, tuple[Mask, Array]] = {}
+    count = _judge(expected, actual, broken, found, suspects, (rtol, atol))
+    formula = None
+    if suspects and expected.alternatives is not None:
+        formula, admitted = most_telling(expected.alternatives(), suspects)
+        found = [_marked(one, admitted) for one in found]
+    neurons = {
+        (slot.layer, j)
+        for slot, got in actual.items()
+        if slot.layer is not None and "neuron" in AXES[slot.quantity]
+        for j in range(got.shape[AXES[slot.quantity].index("neuron")])
+    }
+    values = sum(got.size for got in actual.values())
+    return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)), formula)
+
+
+def _judge(
+    expected: Expected,
+    actual: Mapping[Slot, Array],
+    broken: Mapping[Slot, list[Mismatch]],
+    found: list[Mismatch],
+    suspects: dict[Slot, tuple[Mask, Array]],
+    wider: tuple[float, float],
+) -> int:
+    """Add a finding for every value beyond its bound to ``found``, and its array to ``suspects``; their count."""
+    count = len(found)
     for slot, right in expected.values.items():
         if slot in broken:
             count += len(broken[slot])
             found += broken[slot]
+            nulls = [_at(one) for one in broken[slot] if one.actual == "null"]
+            if nulls:  # JavaScript's way to write NaN
+                suspects[slot] = (np.zeros(right.shape, dtype=bool), np.full(right.shape, np.nan))
+                suspects[slot][0][tuple(np.transpose(nulls))] = True
         if slot not in actual:
             continue
         got, allowed = actual[slot], expected.allowed[slot]
-        if rtol or atol:
-            allowed = np.maximum(allowed, atol + rtol * abs(right))
+        if any(wider):
+            allowed = np.maximum(allowed, wider[1] + wider[0] * abs(right))
         with np.errstate(invalid="ignore", over="ignore"):
             wrong = ~(abs(got - right) <= allowed)
-        values += got.size
-        if "neuron" in AXES[slot.quantity] and slot.layer is not None:
-            neurons.update((slot.layer, j) for j in range(right.shape[AXES[slot.quantity].index("neuron")]))
         if wrong.any():
+            suspects[slot] = (wrong, got)
             places = np.argwhere(wrong)
             count += len(places)
             found += [_value(slot, tuple(at), right, got, allowed) for at in places[: max(0, KEPT - len(found))]]
-    return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)))
+    return count
+
+
+def _at(one: Mismatch) -> tuple[int, ...]:
+    """The place in its array of a finding about one value."""
+    named = {"sample": one.sample, "neuron": one.neuron, "index": one.index[0] if one.index else None}
+    return tuple(named[axis] or 0 for axis in AXES[one.quantity])
+
+
+def _marked(one: Mismatch, admitted: Mapping[Slot, Mask]) -> Mismatch:
+    """The finding, said to be unstable where a right but unstable formula gives that number."""
+    mask = admitted.get(Slot(one.quantity, one.layer, one.step))
+    is_value = one.problem in ("wrong", "not_finite") or one.actual == "null"
+    if mask is None or not is_value or not mask[_at(one)]:
+        return one
+    return msgspec.structs.replace(one, unstable=True)
 
 
 def _read(

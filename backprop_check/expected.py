@@ -8,7 +8,8 @@ import numpy as np
 
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes, Scalars
 from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import AXES, Expected, Trace, slots_of
+from backprop_check.trace import AXES, Array, Expected, Slot, Trace, slots_of
+from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
@@ -25,14 +26,22 @@ def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages
     u = UNIT_ROUNDOFF[dtype]
     own = 1.0 + UNIT_ROUNDOFF["float64"] / u
     floor = _UNDERFLOW * SMALLEST_NORMAL[dtype]
-    values, allowed = {}, {}
+    values: dict[Slot, Array] = {}
+    allowed: dict[Slot, Array] = {}
+    known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
     with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
         for slot, number in slots_of(run_pass(case, Lanes(u, profile), stages)):
+            before = known.setdefault(id(number), slot)
+            if before is not slot:
+                values[slot], allowed[slot] = values[before], allowed[before]
+                continue
             some: Any = number
-            value = some.value if AXES[slot.quantity] else np.reshape(some.value, ())
-            bound = np.broadcast_to(some.error, np.shape(some.value)).reshape(np.shape(value))
-            values[slot], allowed[slot] = value, bound * own + floor
-    return Expected(values, allowed)
+            value, error = some.value, some.error
+            if not AXES[slot.quantity]:
+                value, error = np.reshape(value, ()), np.reshape(error, ())
+            bound = error * own + floor
+            values[slot], allowed[slot] = value, bound if np.ndim(bound) else np.full(value.shape, bound)
+    return Expected(values, allowed, lambda: alternatives(case, dtype, profile))
 
 
 def textbook_pass(case: Case, reading: Scalars | None = None, stages: type[Stages] = Stages) -> Trace:

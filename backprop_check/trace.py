@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from backprop_check.reference import Pass
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 #: What the axes of a quantity's array are.
 AXES: dict[str, tuple[str, ...]] = {
@@ -48,12 +49,23 @@ class Trace:
     values: Mapping[Slot, Array]
 
 
+class Alternative(NamedTuple):
+    """What a right but unstable formula gives: its description, and (value, bound) by slot."""
+
+    formula: str
+    values: Mapping[Slot, tuple[Array, Array]]
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The reference's values and, for each, how far a right implementation may be from it."""
+    """The reference's values and, for each, how far a right implementation may be from it.
+
+    ``alternatives`` are worked out only when asked for: where something differs.
+    """
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
+    alternatives: Callable[[], Iterable[Alternative]] | None = None
 
 
 def slots_of(passes: list[Pass]) -> list[tuple[Slot, object]]:

@@ -8,7 +8,8 @@ loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …),
 - ``Lanes(unit_roundoff)``: every value *with its error bound*, a layer's neurons and all samples at once.
 """
 
-from backprop_check.numbers.lanes import Lane, LaneGrid, Lanes
+from backprop_check.numbers.lane import Lane, LaneGrid
+from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.scalars import Scalars
 
 #: u, the unit roundoff of each dtype: the largest relative error of one rounding (Higham §2.1).

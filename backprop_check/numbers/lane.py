@@ -1,0 +1,153 @@
+"""One value with its error bound, times many: the arithmetic of ``Lanes``, rule by rule.
+
+With γₖ = ku/(1 − ku) and first order in u (Higham, *Accuracy and Stability of Numerical Algorithms*, §2.2):
+
+- sum and difference:     e₁ + e₂ + u|v|, and 0 where exact numbers have an exact sum
+- product:                |x|e_y + |y|e_x + e_x e_y + u|v|
+- quotient:               (e_x + |v|e_y)/(|y| − e_y) + u|v|
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: The index that means "every one, side by side" (a lane), where ``:`` means "all, to be summed over".
+EACH = Ellipsis
+
+
+class Lane:
+    """Values with their error bounds: ``value`` and ``error`` broadcast to one shape.
+
+    ``error`` is the float 0.0 where every value is exact in any right implementation.
+    """
+
+    __slots__ = ("error", "u", "value")
+    __array_priority__ = 1000  # so that ndarray ∘ Lane comes to Lane
+
+    def __init__(self, value: Any, error: Any, u: float) -> None:
+        self.value, self.error, self.u = value, error, u
+
+    def __neg__(self) -> Lane:
+        return Lane(-self.value, self.error, self.u)
+
+    def __abs__(self) -> Lane:
+        return Lane(abs(self.value), self.error, self.u)
+
+    def _plus(self, other: Any, e: Any, value: Any) -> Lane:
+        """The sum ``value`` of self and ``other`` (its error ``e``), or their difference."""
+        if is_exact(self.error) and is_exact(e):
+            if _sum_is_exact(self.value, other, value, self.u):
+                return Lane(value, 0.0, self.u)
+            return Lane(value, self.u * abs(value), self.u)
+        error = self.u * abs(value)
+        error = error if is_exact(self.error) else error + self.error
+        return Lane(value, error if is_exact(e) else error + e, self.u)
+
+    def __add__(self, other: Any) -> Lane:
+        y, e = parts(other)
+        return self._plus(y, e, self.value + y)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Lane:
+        y, e = parts(other)
+        return self._plus(-y, e, self.value - y)
+
+    def __rsub__(self, other: Any) -> Lane:
+        return (-self)._plus(other, 0.0, other - self.value)
+
+    def __mul__(self, other: Any) -> Lane:
+        y, e = parts(other)
+        value = self.value * y
+        error = self.u * abs(value)
+        if not is_exact(self.error):
+            error = error + (abs(y) if is_exact(e) else abs(y) + e) * self.error
+        if not is_exact(e):
+            error = error + abs(self.value) * e
+        return Lane(value, error, self.u)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Lane:
+        y, e = parts(other)
+        value = self.value / y
+        error = self.u * abs(value)
+        if is_exact(e):
+            return Lane(value, error if is_exact(self.error) else error + self.error / abs(y), self.u)
+        room = abs(y) - e
+        if np.min(room) <= 0:
+            room = np.where(room > 0, room, 0.0)
+        return Lane(value, error + (self.error + abs(value) * e) / room, self.u)
+
+    def __rtruediv__(self, other: Any) -> Lane:
+        return Lane(np.asarray(other, dtype=self.value.dtype), 0.0, self.u) / self
+
+
+def parts(x: Any) -> tuple[Any, Any]:
+    """Value and error of a lane, or of a constant (exact)."""
+    return (x.value, x.error) if isinstance(x, Lane) else (x, 0.0)
+
+
+def is_exact(error: Any) -> bool:
+    """Whether an error is the float 0.0; an array of zeros need not be told apart, only cost time."""
+    return type(error) is float and error == 0.0
+
+
+def _sum_is_exact(x: Any, y: Any, value: Any, u: float) -> bool:
+    """Whether x + y needs no rounding (Knuth's TwoSum leaves nothing), so that a kink is hit by everyone."""
+    if u > 2.0**-40 and not np.array_equal(np.asarray(value, dtype=np.float32), value):
+        return False
+    back = value - x
+    return not np.any((x - (value - back)) + (y - back))
+
+
+class LaneGrid:
+    """A table of lanes; the vector axis (the one written ``:``) always comes last."""
+
+    __slots__ = ("error", "u", "value")
+
+    def __init__(self, value: Array, error: Any, u: float) -> None:
+        self.value, self.error, self.u = value, error, u
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Lane:
+        if isinstance(at[0], slice):
+            error = self.error if isinstance(self.error, float) else self.error.T
+            return Lane(self.value.T, error, self.u)
+        return Lane(self.value, self.error, self.u)
+
+    def __setitem__(self, at: tuple[Any, Any], lane: Lane | float) -> None:
+        del at  # the one cell there is: every lane
+        value, error = parts(lane)
+        shape = self.value.shape
+        if getattr(value, "shape", None) != shape:
+            value = np.full(shape, value, self.value.dtype)
+        if not isinstance(error, float) and error.shape != shape:
+            error = np.broadcast_to(error, shape)
+        self.value, self.error = value, error
+
+
+class LaneLine:
+    """A list of lanes (biases, losses of samples)."""
+
+    __slots__ = ("error", "u", "value")
+
+    def __init__(self, value: Array, error: Any, u: float) -> None:
+        self.value, self.error, self.u = value, error, u
+
+    def __getitem__(self, at: Any) -> Lane:
+        return Lane(self.value, self.error, self.u)
+
+    def __setitem__(self, at: Any, lane: Lane) -> None:
+        # A sum over a vector keeps that axis, with length 1, so that it lines up with tables.
+        shape = self.value.shape
+        self.value = lane.value.reshape(shape)
+        error = lane.error
+        if not isinstance(error, float):
+            full = error if error.size == self.value.size else np.broadcast_to(error, lane.value.shape)
+            error = full.reshape(shape)
+        self.error = error

@@ -1,0 +1,228 @@
+"""Right mathematics that arithmetic breaks: a verdict of its own, *unstable*, beside *wrong*.
+
+A formula can be right on paper and useless where a number saturates: the logarithm of a softmax that
+underflowed, e^z/(1 + e^z) at z = 800, 0 · ∞. The rule: the same case is worked out once for every habit
+below, in the implementation's own dtype and with its bound. Where the implementation's number is what such
+a habit gives, it is unstable; everything else stays wrong.
+
+- Where the habit's number is not finite, or no bound keeps it finite, NaN and the infinities are its.
+- Where its bound is finite, a number within that bound is its.
+- Where no bound is finite (1 − p has lost all its digits) a number within a factor of two is its.
+
+An unstable value fails its case all the same: the number is of no use to who trains with it. But the message
+says which formula to replace, and by what, instead of looking for a bug that is not there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes
+from backprop_check.reference import Stages, run_pass
+from backprop_check.reference.losses import MATCHED
+from backprop_check.trace import Alternative, Array, Mask, Slot, slots_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from backprop_check.network import Case
+
+
+class Habits(NamedTuple):
+    """How one author writes exponentials, softmax, and the logarithms of the loss."""
+
+    exponentials: str = "stable"
+    softmax: str = "shifted"
+    loss: str = "fused"
+
+
+#: What a habit is, and what to write instead.
+SAID = {
+    "growing": "an exponential e^z that overflows for a large z, as in e^z/(1 + e^z), (e^2z − 1)/(e^2z + 1) or "
+    "ln(1 + e^z) (write them with e^(−|z|), or use the library's tanh, expm1 and log1p)",
+    "falling": "an exponential e^−2z that overflows for a very negative z, as in (1 − e^−2z)/(1 + e^−2z), or e^z in "
+    "ln(1 + e^z) (use the library's tanh, and max(z, 0) + ln(1 + e^(−|z|)))",
+    "both": "e^z and e^−z in one quotient, as in (e^z − e^−z)/(e^z + e^−z), of which one overflows (use the "
+    "library's tanh)",
+    "slope": "a derivative with a square that overflows, as in e^−z/(1 + e^−z)² (write a(1 − a); 1 − a² for tanh)",
+    "unshifted": "a softmax without its shift, e^z/Σe^z, which overflows (subtract the layer's largest z first)",
+    "guarded": "a logarithm, and a division, of a probability that has been rounded to 0 or 1 (compute the loss from "
+    "z with log-sum-exp, and δ as p − t)",
+    "unguarded": "0 · ln 0 or 0/0, where a probability has been rounded to 0 or 1 (compute the loss from z with "
+    "log-sum-exp, and δ as p − t)",
+}
+
+_WITH_EXPONENTIALS = {"sigmoid", "tanh", "softplus", "silu", "elu"}
+
+
+def _sigmoid(m: Any, z: Any, how: str) -> Any:
+    if how == "growing":
+        return m.exp(z) / (1 + m.exp(z))
+    return 1 / (1 + m.exp(-z))
+
+
+def _tanh(m: Any, z: Any, how: str) -> Any:
+    if how == "growing":
+        return (m.exp(z + z) - 1) / (m.exp(z + z) + 1)
+    if how == "both":
+        return (m.exp(z) - m.exp(-z)) / (m.exp(z) + m.exp(-z))
+    return (1 - m.exp(-(z + z))) / (1 + m.exp(-(z + z)))
+
+
+def _elu(m: Any, z: Any, alpha: float) -> Any:
+    """Both branches, chosen by multiplying with 0 or 1: 0 · ∞."""
+    return m.where_positive(z, 1.0, 0.0) * z + m.where_positive(z, 0.0, 1.0) * (alpha * (m.exp(z) - 1))
+
+
+class _Habitual(Stages):
+    """The right mathematics, written the way that ``habits`` says."""
+
+    habits = Habits()
+
+    def activate(self, l: Any, s: Any) -> None:
+        m, how, z = self.m, self.habits.exponentials, l.z[s, ...]
+        match l.activation:
+            case "softmax" | "log_softmax" if self.habits.softmax == "unshifted":
+                e = m.exp(z)
+                total = m.sum(e)
+                l.a[s, ...] = e / total if l.activation == "softmax" else z - m.log(total)
+            case "log_softmax" if self.habits.loss != "fused":
+                shifted = m.exp(z - m.max(z))
+                l.a[s, ...] = m.log(shifted / m.sum(shifted))
+            case "sigmoid" if how == "growing":
+                l.a[s, ...] = _sigmoid(m, z, how)
+            case "silu" if how == "growing":
+                l.a[s, ...] = z * _sigmoid(m, z, how)
+            case "tanh" if how in ("growing", "falling", "both"):
+                l.a[s, ...] = _tanh(m, z, how)
+            case "softplus" if how in ("growing", "falling", "both"):
+                l.a[s, ...] = m.log(1 + m.exp(z))
+            case "elu" if how in ("growing", "both"):
+                l.a[s, ...] = _elu(m, z, l.alpha)
+            case _:
+                super().activate(l, s)
+
+    def composed_delta(self, l: Any, s: Any) -> None:
+        m, how, z, error = self.m, self.habits.exponentials, l.z[s, ...], l.error[s, ...]
+        match l.activation:
+            case "softplus" if how == "growing":
+                l.delta[s, ...] = error * _sigmoid(m, z, how)
+            case "silu" if how == "growing":
+                p = _sigmoid(m, z, how)
+                l.delta[s, ...] = error * (p + z * (p * (1 - p)))
+            case "sigmoid" if how == "slope":
+                e = m.exp(-z)
+                l.delta[s, ...] = error * (e / ((1 + e) * (1 + e)))
+            case "tanh" if how == "slope":
+                e = m.exp(z) + m.exp(-z)
+                l.delta[s, ...] = error * (4 / (e * e))
+            case _:
+                super().composed_delta(l, s)
+
+    def _guarded(self, factor: Any, value: Any) -> Any:
+        """``value``, and 0 where its factor is 0 (unless it is written without that care)."""
+        if self.habits.loss == "guarded":
+            zero = factor.value == 0
+            value.value, value.error = np.where(zero, 0.0, value.value), np.where(zero, 0.0, value.error)
+        return value
+
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
+        m, last, t = self.m, p.layers[-1], p.targets[s, k]
+        if self.habits.loss == "fused" or (last.activation, p.loss_kind) not in MATCHED:
+            return super().loss_term(p, s, k)
+        term = self._guarded(t, t * m.log(last.a[s, k]))
+        if p.loss_kind == "binary_cross_entropy":
+            term = term + self._guarded(1 - t, (1 - t) * m.log(1 - last.a[s, k]))
+        return -term
+
+    def matched_delta(self, p: Any, l: Any, s: Any) -> None:
+        if self.habits.loss == "fused":
+            super().matched_delta(p, l, s)
+            return
+        a, t = l.a[s, ...], p.targets[s, ...]
+        slope = -self._guarded(t, t / a)
+        if p.loss_kind == "binary_cross_entropy":
+            slope = slope + self._guarded(1 - t, (1 - t) / (1 - a))
+        l.error[s, ...] = self.in_batch(p, slope)
+        self.composed_delta(l, s)
+
+
+def alternatives(case: Case, dtype: str, profile: str) -> Iterator[Alternative]:
+    """What every habit that matters for ``case`` gives, the usual ones first."""
+    u, floor = UNIT_ROUNDOFF[dtype], 1024.0 * SMALLEST_NORMAL[dtype]
+    reading = Lanes(u, profile, np.float64 if dtype == "float64" else np.float32)
+    for habits in _habits(case):
+        stages = type("Habit", (_Habitual,), {"habits": habits})
+        found = {}
+        with np.errstate(all="ignore"):  # that it overflows is the point
+            for slot, number in slots_of(run_pass(case, reading, stages)):
+                some: Any = number
+                value = some.value if slot.quantity != "loss" else np.reshape(some.value, ())
+                error = np.broadcast_to(some.error, np.shape(some.value)).reshape(np.shape(value))
+                # Twice: once for the implementation's rounding, once for that of this very evaluation.
+                found[slot] = (value.astype(np.float64), 2.0 * error.astype(np.float64) + floor)
+        yield Alternative("; ".join(SAID[habit] for habit in habits if habit in SAID), found)
+
+
+def admits(alternative: Alternative, slot: Slot, got: Array) -> Mask:
+    """Where ``got`` is what the alternative's formula gives, by the rule above."""
+    value, bound = alternative.values[slot]
+    finite, bounded = np.isfinite(value), np.isfinite(bound)
+    with np.errstate(invalid="ignore", over="ignore"):
+        near = abs(got - value) <= np.where(bounded, bound, abs(value) / 2)
+    return np.where(np.isfinite(got), finite & near, ~(finite & bounded))
+
+
+def most_telling(
+    every: Iterable[Alternative], suspects: Mapping[Slot, tuple[Mask, Array]]
+) -> tuple[str | None, dict[Slot, Mask]]:
+    """The formula of the alternative that gives the most of the suspected values, and where.
+
+    ``suspects`` is (where it differs, what came) by slot. One author has one set of habits: all that is
+    marked is explained by a single alternative. (None, {}) where none explains anything.
+    """
+    best, formula, found = 0, None, {}
+    total = sum(int(mask.sum()) for mask, _ in suspects.values())
+    for alternative in every:
+        admitted = {slot: mask & admits(alternative, slot, got) for slot, (mask, got) in suspects.items()}
+        count = sum(int(mask.sum()) for mask in admitted.values())
+        if count > best:
+            best, formula, found = count, alternative.formula, admitted
+        if best == total:
+            break
+    return formula, found
+
+
+def unstable_sentence(formula: str) -> str:
+    """The verdict in words: what it means, what causes it, what to write instead."""
+    return (
+        "right mathematics, numerically unstable: on paper the formula is right, but here its numbers overflow, "
+        f"underflow or lose all their digits. It fits {formula}"
+    )
+
+
+def _habits(case: Case) -> list[Habits]:
+    """Every combination that can make a difference, but for the stable one."""
+    kinds = {layer.activation for layer in case.network.layers}
+    last = case.network.layers[-1].activation
+    losses = ["fused"]
+    if (last, case.loss.kind) in MATCHED:
+        losses += ["guarded", "unguarded"]
+    elif last == "log_softmax":
+        losses += ["guarded"]
+    softmaxes = ["shifted", "unshifted"] if kinds & {"softmax", "log_softmax"} else ["shifted"]
+    exponentials = ["stable"]
+    if kinds & _WITH_EXPONENTIALS:
+        exponentials += ["growing", "falling", "both", "slope"]
+    every = itertools.product(exponentials, softmaxes, losses)
+    return sorted((Habits(*each) for each in every if each != Habits()), key=lambda habits: sum(map(_odd, habits)))
+
+
+def _odd(habit: str) -> bool:
+    return habit in SAID
+
+
+__all__ = ["SAID", "Habits", "admits", "alternatives", "most_telling", "unstable_sentence"]

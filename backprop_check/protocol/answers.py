@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self
 
+import msgspec
+
+from backprop_check.protocol.messages import Reply  # noqa: TC001 (a Struct's fields are looked up when it runs)
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from backprop_check.protocol.messages import Dtype, HelloReply, Reply
+    from backprop_check.protocol.messages import Dtype, HelloReply
 
 Kind = Literal["reply", "skip", "error", "crash", "timeout", "protocol_error", "not_run"]
 Request = tuple[str, bytes]
@@ -29,8 +33,7 @@ class ImplementationInfo:
     dtype: Dtype
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What became of one case.
 
     ``reply`` is there for the kinds reply, skip and error.  ``message`` says in plain words what happened
@@ -98,11 +101,23 @@ class Notes:
             else:
                 self._dropped += 1
 
+    @property
+    def full(self) -> bool:
+        """Whether a further note would only be counted."""
+        return len(self._others) >= _NOTES_KEPT
+
     def add_noise(self, text: str) -> None:
         """Add a line that was not a JSON object."""
         self.noise += 1
         if len(self._shown) < _NOISE_KEPT:
             self._shown.append(f"a line on stdout is not a JSON object: {text}" if text else "an empty line on stdout")
+
+    def count_noise(self) -> bool:
+        """Only count a line that was not a JSON object, if enough of them are kept; give whether that was so."""
+        if len(self._shown) < _NOISE_KEPT:
+            return False
+        self.noise += 1
+        return True
 
     def take(self, other: Notes) -> None:
         """Move all notes of another here."""
@@ -114,6 +129,8 @@ class Notes:
 
     def texts(self) -> tuple[str, ...]:
         """Give all notes, with counts for what was too much to keep."""
+        if not (self.noise or self._others):
+            return ()
         texts = [*self._others, *self._shown]
         if self._dropped:
             texts.append(f"… and {self._dropped} more notes")

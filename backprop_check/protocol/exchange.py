@@ -7,14 +7,15 @@ pulled, so that an iterable of requests that blocks never holds one back.
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from backprop_check.errors import StartError
 from backprop_check.protocol.answers import Answer, Kind, Notes, Request
 from backprop_check.protocol.flight import Case, Flight, Port
 from backprop_check.protocol.messages import Malformed, Message, Noise, Reply
-from backprop_check.protocol.parsing import parse_line
-from backprop_check.protocol.pipes import Eof, Event, Line, TooLong
+from backprop_check.protocol.parsing import is_noise, parse_line
+from backprop_check.protocol.pipes import Deaf, Eof, Event, Line
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.protocol.troubles import LOOP, crash_message, timeout_message
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _START_FAILURES: Final = 3
 _STDERR_KEPT: Final = 8192
+# Of so many answered cases the ids are remembered, to tell a second reply from an unknown one.
+_ANSWERED_KEPT: Final = 4096
+# Who reads the pipe must have had a chance to, even where this thread comes late to a deadline.
+_LAST_LOOK: Final = 0.02
 
 
 class Conversation:
@@ -37,6 +42,7 @@ class Conversation:
         self._done: dict[int, Answer] = {}
         self._next = 0
         self._answered: set[str] = set()
+        self._answered_order: deque[str] = deque()
         self._loose = start_notes
         self._last_reply = 0.0
         self._restarts = 0
@@ -137,7 +143,7 @@ class Conversation:
         """Wait for one event, or for the oldest case's time to be up."""
         process = self._port.current()
         oldest, deadline = self._flight.oldest, self._deadline()
-        event = process.receive(deadline - time.monotonic()) if process else None
+        event = process.receive(max(deadline - time.monotonic(), _LAST_LOOK)) if process else None
         if event is not None:
             self._take(event)
         # Lines that answer nothing do not prolong the wait, however fast they come.
@@ -160,16 +166,21 @@ class Conversation:
                 return
 
     def _take(self, event: Event) -> None:
-        if isinstance(event, Eof):
-            self._died()
-        elif isinstance(event, TooLong):
-            self._fail("protocol_error", f"a line on stdout is longer than {event.limit} bytes")
-        else:
+        if isinstance(event, Line):
             self._take_line(event)
+        elif isinstance(event, Eof):
+            self._died()
+        elif isinstance(event, Deaf):
+            self._deaf()
+        else:
+            self._fail("protocol_error", f"a line on stdout is longer than {event.limit} bytes")
 
     def _take_line(self, line: Line) -> None:
-        parsed = parse_line(line.data)
         notes = self._flight.oldest.notes if self._flight else self._loose
+        if line.complete and is_noise(line.data) and not self._port.strict_stdout and notes.count_noise():
+            # In a flood of lines only the first few are looked at.
+            return
+        parsed = parse_line(line.data)
         if not line.complete and not isinstance(parsed, Message):
             self._half = line.data
         elif isinstance(parsed, Message):
@@ -202,13 +213,18 @@ class Conversation:
             notes.add(f"a malformed reply to no case in flight was dropped: {parsed.problem}")
 
     def _unknown(self, name: str, notes: Notes) -> None:
+        oldest = self._flight.oldest if self._flight else None
+        if notes.full and (oldest is None or oldest.other_id is not None):
+            # In a flood of them nothing more is told than their number.
+            notes.add("")
+            return
         shown = one_line(name, 80)
         if name in self._answered:
             notes.add(f'a second or late reply to "{shown}" was dropped')
             return
         notes.add(f'a reply with the unknown id "{shown}" was dropped')
-        if self._flight:
-            self._flight.oldest.other_id = shown
+        if oldest is not None:
+            oldest.other_id = shown
 
     def _reply(self, case: Case, message: Message, line: Line) -> None:
         reply = message.reply
@@ -226,6 +242,9 @@ class Conversation:
         """End a case by a line that came; the process goes on."""
         seconds = max(0.0, line.arrived - self._began(case))
         self._last_reply = max(self._last_reply, line.arrived)
+        process = self._port.current()
+        if process is not None:
+            process.answered += 1
         if self._port.one_shot:
             self._end_one_shot(case)
         reply = message.reply if message else None
@@ -249,16 +268,18 @@ class Conversation:
         size: int = 0,
     ) -> None:
         process = self._port.current()
-        stderr = process.stderr_tail(case.log)[-_STDERR_KEPT:] if process and case.sent else ""
-        self._flight.cases.pop(case.id, None)
-        self._answered.add(case.id)
+        stderr = ""
+        if process and case.sent and process.stderr_mark() > case.log:
+            stderr = clean_text(process.stderr_tail(case.log)[-_STDERR_KEPT:], _STDERR_KEPT)
+        self._flight.ended(case)
+        self._remember(case.id)
         self._done[case.index] = Answer(
             id=case.id,
             kind=kind,
             reply=reply,
             message=text,
             notes=case.notes.texts(),
-            stderr=clean_text(stderr, _STDERR_KEPT),
+            stderr=stderr,
             seconds=seconds,
             size=size,
             noise=case.notes.noise,
@@ -266,7 +287,26 @@ class Conversation:
         if self._port.one_shot and process is not None:
             self._port.drop(0)
 
+    def _remember(self, name: str) -> None:
+        self._answered.add(name)
+        self._answered_order.append(name)
+        if len(self._answered_order) > _ANSWERED_KEPT:
+            self._answered.discard(self._answered_order.popleft())
+
     # Trouble
+
+    def _deaf(self) -> None:
+        """Handle that a request could not be written: either the process is gone, or it closed its input."""
+        process = self._port.current()
+        if process is None or self._port.one_shot or process.wait(_LAST_LOOK):
+            # Of a process that ends, its output tells; a script that is asked but once may read nothing.
+            return
+        oldest = self._flight.oldest if len(self._flight.cases) == 1 else None
+        if oldest is not None and process.answered and not oldest.retried:
+            # It never got this case, so that it cannot answer it.
+            oldest.retried = True
+            self._trouble = f"the process closed its standard input; {LOOP}"
+            self._run_again("the process had closed its standard input before this case; it was started again")
 
     def _died(self) -> None:
         """Handle the end of the process's output."""
@@ -282,14 +322,20 @@ class Conversation:
             self._loose.add(f"after the reply before this the process {how}; it was started again")
             self._port.drop(0)
             return
-        oldest = self._flight.oldest
+        oldest, only = self._flight.oldest, len(self._flight.cases) == 1
         gone_before = process.exited_at is not None and process.exited_at < oldest.sent
-        if gone_before and not oldest.retried and not self._port.one_shot:
-            # It ended before the case was sent: the case is not to blame and runs on a new process.
+        if not oldest.retried and not self._port.one_shot and (gone_before or (only and process.answered)):
+            # It ended before the case was sent, or so soon after an earlier reply that either may be the cause.
+            # On a new process there is no doubt.
             oldest.retried = True
-            self._run_again(f"the process {how} before this case was sent; it was started again")
+            when = "before this case was sent" if gone_before else "after it had answered others"
+            self._run_again(f"the process {how} {when}; it was started again for this case")
             return
-        self._fail("crash", crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot))
+        message = crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot)
+        if only and oldest.retried:
+            # The start to make sure was ours: it is not counted.
+            self._restarts -= 1
+        self._fail("crash", message)
 
     def _fail(self, kind: Kind, message: str) -> None:
         """End the process; blame the only case in flight, or find whose fault it is by running each alone."""

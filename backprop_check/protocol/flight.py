@@ -32,7 +32,7 @@ class Case:
     alone: bool = False
     """It is run again, without others in flight."""
     retried: bool = False
-    """It is run again because its process had ended before it was sent."""
+    """It is run again on a new process because the one before may have ended for another reason."""
     other_id: str | None = None
     """An unknown id that came while this case was waited for."""
 
@@ -70,6 +70,7 @@ class Flight:
         self._exhausted = False
         self._again: deque[Case] = deque()
         self._held: Case | None = None
+        self._alone = 0
 
     def __bool__(self) -> bool:
         """Whether anything is in flight."""
@@ -84,7 +85,7 @@ class Flight:
         """Whether one more may be sent, where ``first_open`` is the index of the next answer to give."""
         if not self.cases:
             return True
-        if self._again or any(case.alone for case in self.cases.values()):
+        if self._again or self._alone:
             return False
         return len(self.cases) < limit and self._pulled - first_open < _AHEAD * limit
 
@@ -122,11 +123,18 @@ class Flight:
         case.log = log
         case.sent = time.monotonic()
         self.cases[case.id] = case
+        self._alone += case.alone
+
+    def ended(self, case: Case) -> None:
+        """Count a case as in flight no longer (if it was)."""
+        if self.cases.pop(case.id, None) is not None:
+            self._alone -= case.alone
 
     def again(self, note: str = "") -> None:
         """Take all that is in flight back, to be sent again before all others; with a note, each alone."""
         cases = list(self.cases.values())
         self.cases.clear()
+        self._alone = 0
         for case in cases:
             if note:
                 case.alone = True

@@ -33,6 +33,8 @@ _SLOW_LIMIT: Final = 32 * 2**20
 _NOTES_LIMIT: Final = 20
 # No float64 has more digits before its point than 309; Python refuses to read integers of thousands.
 _INTEGER_DIGITS: Final = 300
+_SPACE: Final = b" \t\r\n\x00"
+_GLANCE: Final = 200
 _BOM: Final = b"\xef\xbb\xbf"
 _ID: Final = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,1000}")')
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -68,20 +70,31 @@ class _Notes(dict[str, int]):
         return tuple(note if n == 1 else f"{note} ({n} times)" for note, n in self.items())
 
 
+def is_noise(line: bytes) -> bool:
+    """Tell at a glance whether a line is no JSON object (``parse_line`` may still find that another is none)."""
+    if line[:1] == b"{":
+        return False
+    head = line[:_GLANCE].removeprefix(_BOM).strip(_SPACE)
+    return head[:1] != b"{" and (bool(head) or len(line) <= _GLANCE)
+
+
 def parse_line(line: bytes) -> Parsed:
     """Read one line of an implementation's output as a reply to a case.  Never raises."""
+    if is_noise(line):
+        return noise(line)
     try:
         reply = _decode_reply(line)
     except Exception:  # noqa: BLE001 (whatever it is: not plain JSON of the right types)
         return _parse_slowly(line)
-    if b"null" in line:
+    nulls = b"null" in line
+    if nulls:
         _drop_nulls(reply)
     if line.count(b":") != _colons(reply):
         # More colons than fields that were kept: unknown fields, or a key that stands twice.
         slow = _parse_slowly(line)
         if isinstance(slow, Message):
             return slow
-    if b"null" in line and re.search(rb'"loss"\s*:\s*null', line):
+    if nulls and re.search(rb'"loss"\s*:\s*null', line):
         return Message(reply, (_NULL_LOSS,))
     return Message(reply)
 
@@ -148,7 +161,7 @@ def decode_value(raw: msgspec.Raw) -> Any:
 
 def _load_object(line: bytes, notes: _Notes) -> dict[str, Any] | Noise | Malformed:
     """Read a line as a JSON object the forgiving way, or say why it is none."""
-    stripped = line.removeprefix(_BOM).strip(b" \t\r\n\x00")
+    stripped = line.removeprefix(_BOM).strip(_SPACE)
     if not stripped.startswith(b"{"):
         return noise(line)
     if line.startswith(_BOM):

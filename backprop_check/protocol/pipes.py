@@ -3,12 +3,16 @@
 Threads, because nothing else waits on pipes in the same way on Linux, macOS and Windows.  They know only
 a ``Channel``, never the ``Process`` that owns it, so that a forgotten ``Process`` can be collected and its
 child ended.
+
+Lines are handed over by the chunk in which they came, and a line to be sent that fits into the pipe is written
+at once by whoever sends it: a switch of threads costs more than reading a line does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -16,19 +20,21 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     import subprocess
 
 CHUNK: Final = 65536
 STDERR_TAIL: Final = 65536
 # How much output may wait to be read before the child is made to wait.  A line counts for more than
-# its bytes, so that a flood of empty lines is bounded too.
-WAITING_LIMIT: Final = 16 * 2**20
+# its bytes, so that a flood of empty lines is bounded too.  What waits must be looked through even after a
+# deadline (a reply in it came in time), so this bounds the time as well.
+WAITING_LIMIT: Final = 4 * 2**20
 LINE_OVERHEAD: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of output without its newline, and when it came (``time.monotonic``)."""
 
     data: bytes
@@ -37,22 +43,34 @@ class Line:
     """False where the output ended without a newline."""
 
 
-@dataclass(frozen=True, slots=True)
-class TooLong:
+class Lines(msgspec.Struct):
+    """All lines that came at once, the last one first (so that taking one off is cheap)."""
+
+    data: list[bytes]
+    arrived: float
+    cost: int
+
+
+class TooLong(msgspec.Struct, frozen=True, gc=False):
     """A line of more than ``limit`` bytes came; what follows up to the next newline is dropped."""
 
     limit: int
     arrived: float
 
 
-@dataclass(frozen=True, slots=True)
-class Eof:
+class Eof(msgspec.Struct, frozen=True, gc=False):
     """There is no more output: the process ended, or closed its standard output."""
 
     arrived: float
 
 
-Event = Line | TooLong | Eof
+class Deaf(msgspec.Struct, frozen=True, gc=False):
+    """The process no longer reads: what was to be written to it could not be."""
+
+    arrived: float
+
+
+Event = Line | TooLong | Eof | Deaf
 
 
 @dataclass(slots=True)
@@ -60,48 +78,80 @@ class Channel:
     """What the threads and the process share."""
 
     max_line: int
-    events: SimpleQueue[Event] = field(default_factory=SimpleQueue)
-    outgoing: SimpleQueue[bytes | None] = field(default_factory=SimpleQueue)
+    events: SimpleQueue[Event | Lines] = field(default_factory=SimpleQueue)
+    outgoing: SimpleQueue[bytes | memoryview | None] = field(default_factory=SimpleQueue)
+    stdin_fd: int = -1
+    """The child's input where it is set not to block, so that anybody may try to write; else -1."""
+    unwritten: int = 0
+    """How many pieces the writer was given."""
+    written: int = 0
+    """How many of them it is done with."""
     stdin_broken: bool = False
     exited: threading.Event = field(default_factory=threading.Event)
     exited_at: float | None = None
+    memory_used: int = 0
+    """What the child with its children used when it was ended for that; 0 where it was not."""
     read: int = 0
     discarding: bool = False
-    _waiting: int = 0
-    _room: threading.Condition = field(default_factory=threading.Condition)
+    _put: int = 0
+    _taken: int = 0
+    _blocked: bool = False
+    _room: threading.Event = field(default_factory=threading.Event)
     _log: deque[bytes] = field(default_factory=deque)
     _log_kept: int = 0
     log_total: int = 0
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, event: Event, cost: int) -> None:
-        """Hand over an event; waits while too much is waiting already."""
-        with self._room:
-            while self._waiting > WAITING_LIMIT and not self.discarding:
+    def put(self, event: Event | Lines, cost: int) -> None:
+        """Hand over what was read (the reader only); waits while too much is waiting already."""
+        while self.full and not self.discarding:
+            # Each counter has one writer, so that no lock is needed; only who waits must be woken.
+            self._room.clear()
+            self._blocked = True
+            if self.full and not self.discarding:
                 self._room.wait()
-            if self.discarding:
-                return
-            self._waiting += cost
-        self.events.put(event)
+            self._blocked = False
+        if not self.discarding:
+            self._put += cost
+            self.events.put(event)
 
     def taken(self, cost: int) -> None:
         """Tell the reader that an event was taken."""
-        with self._room:
-            full = self._waiting > WAITING_LIMIT
-            self._waiting -= cost
-            if full:
-                self._room.notify()
+        self._taken += cost
+        if self._blocked:
+            self._room.set()
 
     @property
     def full(self) -> bool:
-        """Whether the reader waits for room."""
-        return self._waiting > WAITING_LIMIT
+        """Whether so much waits to be taken that the reader must wait."""
+        return self._put - self._taken > WAITING_LIMIT
 
     def discard(self) -> None:
         """From now on read output only to drop it, so that a child that still writes can end."""
-        with self._room:
-            self.discarding = True
-            self._room.notify_all()
+        self.discarding = True
+        self._room.set()
+
+    def send(self, data: bytes) -> None:
+        """Write, at once where that is possible, else by the writer; never waits."""
+        rest: bytes | memoryview = data
+        if self.stdin_fd >= 0 and self.unwritten == self.written and not self.stdin_broken:
+            try:
+                done = os.write(self.stdin_fd, data)
+            except BlockingIOError:
+                done = 0
+            except OSError:
+                self.deaf()
+                return
+            if done == len(data):
+                return
+            rest = memoryview(data)[done:]
+        self.unwritten += 1
+        self.outgoing.put(rest)
+
+    def deaf(self) -> None:
+        """Note that the child does not read any more."""
+        self.stdin_broken = True
+        self.events.put(Deaf(time.monotonic()))
 
     def log(self, data: bytes) -> None:
         """Keep the end of what came on stderr."""
@@ -137,30 +187,45 @@ def read_lines(pipe: IO[bytes], channel: Channel) -> None:
         if not chunk:
             break
         channel.read += len(chunk)
-        start = 0
-        while (end := chunk.find(b"\n", start)) >= 0:
-            piece = chunk[start:end] if start or end + 1 < len(chunk) else chunk[:-1]
-            start = end + 1
+        if channel.discarding:
+            continue
+        *lines, rest = chunk.split(b"\n")
+        if lines:
             if parts:
-                parts.append(piece)
-                piece = b"".join(parts)
+                lines[0] = b"".join((*parts, lines[0]))
                 parts, size = [], 0
             if skipping:
+                del lines[0]
                 skipping = False
-            elif len(piece) > channel.max_line:
-                channel.put(TooLong(channel.max_line, now), LINE_OVERHEAD)
-            else:
-                channel.put(Line(piece, now), len(piece) + LINE_OVERHEAD)
-        if start < len(chunk) and not skipping:
-            parts.append(chunk[start:])
-            size += len(chunk) - start
+            _hand_over(lines, now, channel)
+        if rest and not skipping:
+            parts.append(rest)
+            size += len(rest)
             if size > channel.max_line:
                 skipping = True
                 parts, size = [], 0
                 channel.put(TooLong(channel.max_line, now), LINE_OVERHEAD)
-    if parts:
+        # Whatever is large must not live on while the next chunk is waited for.
+        del chunk, lines, rest
+    if parts and not channel.discarding:
         channel.put(Line(b"".join(parts), now, complete=False), size + LINE_OVERHEAD)
     channel.put(Eof(now), 0)
+
+
+def _hand_over(lines: list[bytes], now: float, channel: Channel) -> None:
+    """Hand over the lines of one chunk, in as few pieces as their lengths allow."""
+    if not lines:
+        return
+    cost = sum(map(len, lines)) + LINE_OVERHEAD * len(lines)
+    if cost > channel.max_line and max(map(len, lines)) > channel.max_line:
+        for line in lines:
+            if len(line) > channel.max_line:
+                channel.put(TooLong(channel.max_line, now), LINE_OVERHEAD)
+            else:
+                channel.put(Line(line, now), len(line) + LINE_OVERHEAD)
+        return
+    lines.reverse()
+    channel.put(Lines(lines, now, cost), cost)
 
 
 def read_log(pipe: IO[bytes], channel: Channel) -> None:
@@ -177,19 +242,39 @@ def read_log(pipe: IO[bytes], channel: Channel) -> None:
 
 
 def write_lines(pipe: IO[bytes], channel: Channel) -> None:
-    """Thread: write to standard input what is sent; ends, and closes it, at None."""
+    """Thread: write to standard input what could not be written at once; ends, and closes it, at None."""
+    fd = pipe.fileno()
     while (data := channel.outgoing.get()) is not None:
-        if channel.stdin_broken:
-            continue
-        view = memoryview(data)
-        try:
-            while view:
-                view = view[os.write(pipe.fileno(), view) :]
-        except OSError:
-            # The child closed its input or is gone.  What that means is told by its output.
-            channel.stdin_broken = True
+        if not channel.stdin_broken:
+            try:
+                _write_all(fd, memoryview(data))
+            except OSError:
+                # The child closed its input or is gone.  What that means is told by its output.
+                channel.deaf()
+        del data
+        channel.written += 1
+    # Nobody but this thread may write from here on: the descriptor's number could come to mean another file.
+    channel.stdin_fd = -1
     with contextlib.suppress(OSError):
         pipe.close()
+
+
+def _write_all(fd: int, view: memoryview) -> None:
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            _await_room(fd)
+
+
+def _await_room(fd: int) -> None:
+    """Wait until the pipe can be written to, or nobody reads it any more."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        poll.poll()
+    else:
+        select.select([], [fd], [])
 
 
 def await_exit(child: subprocess.Popen[bytes], channel: Channel, reader: threading.Thread) -> None:
@@ -204,5 +289,5 @@ def await_exit(child: subprocess.Popen[bytes], channel: Channel, reader: threadi
             return
         if channel.read == before and not channel.full:
             # Nothing more comes, yet the pipe is open: somebody else holds it.
-            channel.put(Eof(time.monotonic()), 0)
+            channel.events.put(Eof(time.monotonic()))
             return

@@ -15,12 +15,15 @@ from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Final, Self
 
-from backprop_check.protocol import pipes, tree
-from backprop_check.protocol.pipes import Channel, Eof, Event, Line, TooLong
+from backprop_check.protocol import memory, pipes, tree
+from backprop_check.protocol.pipes import Channel, Eof, Event, Line, Lines, TooLong
+from backprop_check.protocol.signals import held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
+
+    import psutil
 
 MAX_LINE: Final = 256 * 2**20
 # How long a process that was asked to terminate may take before it is killed.
@@ -47,17 +50,26 @@ class Process:
         cwd: str | os.PathLike[str] | None = None,
         env: Mapping[str, str] | None = None,
         max_line: int = MAX_LINE,
+        memory_limit: int | None = memory.MEMORY_LIMIT,
         marker: str | None = None,
     ) -> None:
-        """Describe the process; ``start`` starts it.  ``env`` replaces the whole environment."""
+        """Describe the process; ``start`` starts it.  ``env`` replaces the whole environment.
+
+        With more than ``memory_limit`` bytes of resident memory, its children's with it, it is ended (None: no limit).
+        """
         self.argv = list(argv)
         self.marker = marker or uuid.uuid4().hex
         self.started_at = 0.0
+        self.answered = 0
+        """How many cases it has answered: who dies at its first case has nobody else to blame."""
+        self.memory_limit = memory_limit
         self._cwd = cwd
         self._env = {**(os.environ if env is None else env), tree.MARKER: self.marker}
         self._channel = Channel(max_line)
         self._child: subprocess.Popen[bytes] | None = None
         self._threads: list[threading.Thread] = []
+        self._batch: list[bytes] = []
+        self._batch_arrived = 0.0
         self._eof: Eof | None = None
         self._closed = False
         self._finalizer: weakref.finalize[..., Process] | None = None
@@ -105,11 +117,15 @@ class Process:
         self._child = child
         channel = self._channel
         # finalize also runs when Python exits; it must not know self, else self would never be collected.
-        self._finalizer = weakref.finalize(self, _abandon, child, channel)
+        self._finalizer = weakref.finalize(self, _abandon, child, channel, self.marker)
         name = Path(argv[0]).name[:40]
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
+        if sys.platform != "win32":
+            # Only our end: the child's is a file description of its own.
+            os.set_blocking(child.stdin.fileno(), False)
+            channel.stdin_fd = child.stdin.fileno()
         reader = threading.Thread(
             target=pipes.read_lines, args=(child.stdout, channel), name=f"stdout of {name}", daemon=True
         )
@@ -125,6 +141,11 @@ class Process:
                 target=pipes.await_exit, args=(child, channel, reader), name=f"exit of {name}", daemon=True
             ),
         ]
+        if self.memory_limit is not None:
+            watch = (child, channel, self.memory_limit)
+            self._threads.append(
+                threading.Thread(target=memory.watch_memory, args=watch, name=f"memory of {name}", daemon=True)
+            )
         for thread in self._threads:
             thread.start()
 
@@ -153,14 +174,17 @@ class Process:
 
     def send(self, data: bytes) -> None:
         """Hand over a line to be written (a missing newline is added).  Never waits, never fails."""
-        self._channel.outgoing.put(data if data.endswith(b"\n") else data + b"\n")
+        self._channel.send(data if data.endswith(b"\n") else data + b"\n")
 
     def close_stdin(self) -> None:
         """Tell the child, once all that was sent is written, that nothing more comes."""
+        self._channel.stdin_fd = -1
         self._channel.outgoing.put(None)
 
     def receive(self, timeout: float | None = None) -> Event | None:
-        """Give the next line, TooLong, or (from then on always) Eof; None where none came in time."""
+        """Give the next line, TooLong, Deaf, or (from then on always) Eof; None where none came in time."""
+        if self._batch:
+            return Line(self._batch.pop(), self._batch_arrived)
         if self._eof is not None:
             return self._eof
         try:
@@ -171,11 +195,15 @@ class Process:
                 event = self._channel.events.get(timeout=timeout)
         except Empty:
             return None
+        if isinstance(event, Lines):
+            self._channel.taken(event.cost)
+            self._batch, self._batch_arrived = event.data, event.arrived
+            return Line(self._batch.pop(), event.arrived)
         if isinstance(event, Line):
             self._channel.taken(len(event.data) + pipes.LINE_OVERHEAD)
         elif isinstance(event, TooLong):
             self._channel.taken(pipes.LINE_OVERHEAD)
-        else:
+        elif isinstance(event, Eof):
             self._eof = event
         return event
 
@@ -199,6 +227,10 @@ class Process:
 
     def exit_description(self) -> str:
         """Say how the child ended: "exited with code 3", "was killed by SIGSEGV (...)"."""
+        used = self._channel.memory_used
+        if used and self.memory_limit is not None:
+            limit = memory.shown(self.memory_limit)
+            return f"used {memory.shown(used)} of memory, more than its limit of {limit}, and was ended"
         return tree.describe_exit(self.returncode)
 
     def close(self, grace: float = 2.0) -> None:
@@ -211,28 +243,32 @@ class Process:
         if child is None or self._closed:
             return
         self._closed = True
+        # Children of a process that ends by itself lose their parent: note them while it lives.
+        known = [] if self._channel.exited.is_set() else tree.descendants(child.pid)
         try:
-            self._end(child, grace)
-        except BaseException:
-            # Whatever interrupted (Ctrl-C, say): nothing stays alive.
-            tree.end_tree(child)
-            raise
-        self._eof = self._eof or Eof(time.monotonic())
-        if self._finalizer is not None:
-            self._finalizer.detach()
+            known += self._ask(child, grace)
+        finally:
+            # Whatever interrupts (Ctrl-C, say), nothing stays alive.
+            with held():
+                self._end(child, known)
 
-    def _end(self, child: subprocess.Popen[bytes], grace: float) -> None:
+    def _ask(self, child: subprocess.Popen[bytes], grace: float) -> list[psutil.Process]:
+        """Let the child end by itself, then ask it to; give what descendants it had until then."""
         channel = self._channel
         channel.discard()
-        # Children of a process that ends by itself lose their parent: note them while it lives.
-        known = [] if channel.exited.is_set() else tree.descendants(child.pid)
         self.close_stdin()
-        if grace > 0 and not channel.exited.wait(grace):
-            known += tree.descendants(child.pid)
-            tree.end_group(child.pid, kill=False)
-            with contextlib.suppress(OSError):
-                child.terminate()
-            channel.exited.wait(min(grace, _TERMINATE_GRACE))
+        if grace <= 0 or channel.exited.wait(grace):
+            return []
+        known = tree.descendants(child.pid)
+        tree.end_group(child.pid, kill=False)
+        with contextlib.suppress(OSError):
+            child.terminate()
+        channel.exited.wait(min(grace, _TERMINATE_GRACE))
+        return known
+
+    def _end(self, child: subprocess.Popen[bytes], known: list[psutil.Process]) -> None:
+        channel = self._channel
+        channel.discard()
         tree.end_tree(child, known)
         channel.exited.wait(_LAST_JOIN)
         if not self._join(_JOIN):
@@ -244,6 +280,10 @@ class Process:
             if pipe is not None and not any(thread.is_alive() for thread in self._threads):
                 with contextlib.suppress(OSError):
                     pipe.close()
+        self._batch = []
+        self._eof = self._eof or Eof(time.monotonic())
+        if self._finalizer is not None:
+            self._finalizer.detach()
 
     def _join(self, wait: float) -> bool:
         deadline = time.monotonic() + wait
@@ -264,8 +304,9 @@ class Process:
         self.close(grace=0 if kind else 2.0)
 
 
-def _abandon(child: subprocess.Popen[bytes], channel: Channel) -> None:
+def _abandon(child: subprocess.Popen[bytes], channel: Channel, marker: str) -> None:
     """End a child whose ``Process`` was forgotten."""
     channel.discard()
     channel.outgoing.put(None)
     tree.end_tree(child)
+    tree.end_marked(marker)

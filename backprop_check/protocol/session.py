@@ -16,10 +16,12 @@ from backprop_check.protocol import tree
 from backprop_check.protocol.answers import Answer, ImplementationInfo, Notes, Request
 from backprop_check.protocol.echo import echo_problems
 from backprop_check.protocol.exchange import Conversation
+from backprop_check.protocol.memory import MEMORY_LIMIT
 from backprop_check.protocol.messages import PROTOCOL, HelloReply, Malformed, Noise, hello_request
 from backprop_check.protocol.parsing import parse_hello
-from backprop_check.protocol.pipes import Line, TooLong
+from backprop_check.protocol.pipes import Deaf, Line, TooLong
 from backprop_check.protocol.process import MAX_LINE, Process
+from backprop_check.protocol.signals import held
 from backprop_check.protocol.text import clean_text, one_line
 
 if TYPE_CHECKING:
@@ -50,11 +52,15 @@ class SubprocessImplementation:
         max_restarts: int = 20,
         harness_version: str = "0",
         max_line: int = MAX_LINE,
+        memory_limit: int | None = MEMORY_LIMIT,
+        prefix: Sequence[str] = (),
     ) -> None:
         """Start the port and say hello.
 
         ``timeout`` is a case's; with ``one_shot`` it includes the start of the case's process.
         ``max_restarts`` bounds how often one exchange starts the process again.
+        ``memory_limit`` (bytes, None for none) bounds what the process may use, with all its children.
+        ``prefix`` is put before the command to run it in something (a sandbox, say); nobody is shown it.
 
         Raises:
             StartError: it could not be started, or its hello is missing or wrong.
@@ -64,6 +70,7 @@ class SubprocessImplementation:
         self.start_timeout, self.timeout = start_timeout, timeout
         self.one_shot, self.strict_stdout, self.max_restarts = one_shot, strict_stdout, max_restarts
         self._cwd, self._env, self._max_line = cwd, env, max_line
+        self._memory_limit, self._prefix = memory_limit, list(prefix)
         self._hello_line = hello_request(harness_version)
         self._marker = uuid.uuid4().hex
         self._notes = Notes()
@@ -72,6 +79,7 @@ class SubprocessImplementation:
         try:
             self.hello: HelloReply = self._open()
         except BaseException:
+            self.drop(0)
             self.close()
             raise
         self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
@@ -112,16 +120,22 @@ class SubprocessImplementation:
             complete = True
         finally:
             if not (complete and keep_running):
-                self.drop(_GRACE if complete else 0)
-                tree.end_marked(self._marker)
+                try:
+                    self.drop(_GRACE if complete else 0)
+                finally:
+                    with held():
+                        tree.end_marked(self._marker)
 
     def close(self) -> None:
         """End the process with all that it started; can be called twice."""
         if self._closed:
             return
         self._closed = True
-        self.drop(_GRACE)
-        tree.end_marked(self._marker)
+        try:
+            self.drop(_GRACE)
+        finally:
+            with held():
+                tree.end_marked(self._marker)
 
     def __enter__(self) -> Self:
         """Use it as a context manager."""
@@ -175,7 +189,14 @@ class SubprocessImplementation:
         return hello
 
     def _spawn(self) -> None:
-        process = Process(self.argv, cwd=self._cwd, env=self._env, max_line=self._max_line, marker=self._marker)
+        process = Process(
+            [*self._prefix, *self.argv],
+            cwd=self._cwd,
+            env=self._env,
+            max_line=self._max_line,
+            memory_limit=self._memory_limit,
+            marker=self._marker,
+        )
         try:
             process.start()
         except (OSError, ValueError) as error:
@@ -217,6 +238,9 @@ class SubprocessImplementation:
             event = process.receive(deadline - time.monotonic())
             if event is None or (event.arrived > deadline and not isinstance(event, Line)):
                 raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
+            if isinstance(event, Deaf):
+                # Whether it answered all the same, or what became of it, is still to come.
+                continue
             if isinstance(event, TooLong):
                 raise self._no_hello(process, f"its first line is longer than {event.limit} bytes", "")
             if not isinstance(event, Line):

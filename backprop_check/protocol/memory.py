@@ -1,0 +1,87 @@
+"""The memory that a child with all its children uses, watched at a price that no run notices."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+import psutil
+
+from backprop_check.protocol import tree
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from backprop_check.protocol.pipes import Channel
+
+MEMORY_LIMIT: Final = 4 * 2**30
+# A look at one process takes some 20 µs.  Memory grows by a few GB a second at most.
+_EVERY: Final = 0.1
+# Finding the children means to look at all processes of the machine: at most this share of the time.
+_SHARE: Final = 0.01
+_UNITS: Final = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int) -> None:
+    """Thread: end a child that, with all its descendants, uses more than ``limit`` bytes.
+
+    What counts is resident memory.  Where the sum is too much, memory that several processes share is counted
+    once, if the system can tell, before anything is ended.
+    """
+    try:
+        root = psutil.Process(child.pid)
+    except psutil.Error:
+        return
+    family, look_again = [root], 0.0
+    while not channel.exited.wait(_EVERY):
+        if channel.discarding:
+            # It is being ended anyway; whoever does that need not be watched.
+            continue
+        start = time.monotonic()
+        if start >= look_again:
+            family = [root, *tree.descendants(child.pid)]
+            took = time.monotonic() - start
+            look_again = start + max(5 * _EVERY, took / _SHARE)
+        used = _resident(family)
+        if used > limit and len(family) > 1:
+            # To look this closely takes long.  Where it clears them, they need not be asked again at once.
+            used = _proportional(family)
+            channel.exited.wait(0 if used > limit else 10 * _EVERY)
+        if used > limit:
+            channel.memory_used = used
+            tree.end_tree(child, family)
+            return
+
+
+def _resident(family: list[psutil.Process]) -> int:
+    total = 0
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total
+
+
+def _proportional(family: list[psutil.Process]) -> int:
+    """Sum the memory with a share of what is shared (Linux); elsewhere the resident memory."""
+    total = 0
+    for process in family:
+        with contextlib.suppress(psutil.Error):
+            total += _share(process)
+    return total
+
+
+def _share(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    return int(getattr(full, "pss", full.rss))
+
+
+def shown(size: int) -> str:
+    """Put a number of bytes as people do: "4 GiB", "1.5 MiB"."""
+    for unit, factor in _UNITS:
+        if size >= factor:
+            return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"
+    return f"{size} bytes"

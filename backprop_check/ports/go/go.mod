@@ -1,0 +1,3 @@
+module backprop-check-port
+
+go 1.18

@@ -1,21 +1,50 @@
-"""The command line. Everything heavy (numpy, torch) is imported by the command that needs it."""
+"""The command line: which commands there are. Each lives in ``commands`` and is imported when it is asked for."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Any, NoReturn
+import importlib
+from typing import Any
 
 import click
 
 from backprop_check import __version__
 from backprop_check.errors import BackpropCheckError
 
+#: Every command with the line that ``--help`` shows, in the order in which people meet them.
+COMMANDS = {
+    "run": "Judge an implementation: the main job.",
+    "smoke": "Is a port wired right? Hello, echo, one neuron, one small network.",
+    "init": "A port to start from, in your language.",
+    "explain": "The mathematics of a case, neuron by neuron, or a bug's page.",
+    "guide": "Backpropagation from nothing, neuron by neuron.",
+    "bugs": "The catalogue of named bugs.",
+    "replay": "Run the kept failures again.",
+    "report": "A report from a results file.",
+    "cases": "List the cases, or write them to files.",
+}
 
-class _Group(click.Group):
-    """Turns our errors into one sentence and their exit code."""
+
+class Commands(click.Group):
+    """Imports a command when it is asked for, and turns our errors into one sentence and their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names, in our order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"backprop_check.commands.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list for ``--help``, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run it; an error of ours becomes its sentence."""
         try:
             return super().invoke(ctx)
         except BackpropCheckError as error:
@@ -23,70 +52,11 @@ class _Group(click.Group):
             ctx.exit(error.exit_code)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="backprop-check")
 def main() -> None:
     """Run an implementation of backpropagation and say which neuron is wrong.
 
-    IMPL is a command line ("dart run bin/port.dart") or python:module:callable.
+    IMPL is a command line ("dart run bin/port.dart"), python:module:callable, or a name from the
+    configuration (backprop-check.toml, or [tool.backprop-check] of pyproject.toml).
     """
-
-
-_start = click.option("--start-timeout", default=30.0, show_default=True, help="Seconds until the hello is due.")
-_timeout = click.option("--timeout", default=10.0, show_default=True, help="Seconds for one case.")
-_one_shot = click.option("--one-shot", is_flag=True, help="Start the port anew for every request.")
-_strict = click.option("--strict-stdout", is_flag=True, help="A line on stdout that is no JSON is an error.")
-
-
-_suite = click.option(
-    "--suite",
-    multiple=True,
-    type=click.Choice(["published", "edge", "generated"]),
-    help="Only these cases (repeatable; default: all).",
-)
-
-
-@main.command()
-@click.argument("impl")
-@_suite
-@click.option("--cases", default=200, show_default=True, help="How many generated cases.")
-@click.option("--seed", default=0, show_default=True, help="Of the generated cases.")
-@click.option("--profile", type=click.Choice(["textbook", "strict"]), default="textbook", show_default=True)
-@click.option("--rtol", default=0.0, help="Allow this relative error as well (by default nothing is guessed).")
-@click.option("--atol", default=0.0, help="Allow this absolute error as well.")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results here.")
-@_timeout
-@_start
-@_one_shot
-@_strict
-def run(impl: str, **options: Any) -> NoReturn:
-    """Judge IMPL: generated networks go to it, its replies are compared neuron by neuron."""
-    from backprop_check.main_job import run_command  # noqa: PLC0415 - numpy and torch
-
-    sys.exit(run_command(impl, **options))
-
-
-@main.command()
-@click.argument("impl")
-@_timeout
-@_start
-@_one_shot
-@_strict
-def smoke(impl: str, **options: Any) -> NoReturn:
-    """Is the port wired right? Hello, echo, one neuron, one network of two layers."""
-    from backprop_check.main_job import smoke_command  # noqa: PLC0415
-
-    sys.exit(smoke_command(impl, **options))
-
-
-@main.command()
-@_suite
-@click.option("--cases", "count", default=200, show_default=True, help="How many generated cases.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--export", type=click.Path(path_type=Path), help="Write them here, with expected values.")
-def cases(suite: tuple[str, ...], count: int, seed: int, export: Path | None) -> None:
-    """List the cases; with --export, write each as JSON with the values expected of it."""
-    from backprop_check.main_job import list_cases  # noqa: PLC0415
-
-    list_cases(suite, count, seed, export)

@@ -52,8 +52,10 @@ def _elu(m: Any, z: Any, alpha: float) -> Any:
     return m.where_positive(z, z, alpha * m.expm1(-m.where_positive(-z, -z, 0.0 * z)))
 
 
-def _elu_derivative(m: Any, z: Any, alpha: float) -> Any:
-    return m.where_positive(z, 1.0, alpha * m.exp(-m.where_positive(-z, -z, 0.0 * z)))
+def _elu_derivative(m: Any, z: Any, a: Any, alpha: float) -> Any:
+    """1 for z > 0, else αeᶻ, or a + α, which is the same."""
+    below = m.either(alpha * m.exp(-m.where_positive(-z, -z, 0.0 * z)), lambda: a + alpha)
+    return m.where_positive(z, 1.0, below)
 
 
 def _softplus(m: Any, z: Any, _alpha: float) -> Any:
@@ -61,9 +63,15 @@ def _softplus(m: Any, z: Any, _alpha: float) -> Any:
     return m.where_positive(z, z, 0.0) + m.log1p(m.exp(-abs(z)))
 
 
-def _softsign_derivative(_m: Any, z: Any, _a: Any, _alpha: float) -> Any:
+def _softplus_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
+    """σ(z), or 1 − e⁻ᵃ, which is the same."""
+    return m.either(_sigmoid(m, z), lambda: 1 - m.exp(-a))
+
+
+def _softsign_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
+    """1/(1 + |z|)², or (1 − |a|)², which is the same."""
     d = 1 + abs(z)
-    return 1 / (d * d)
+    return m.either(1 / (d * d), lambda: (1 - abs(a)) * (1 - abs(a)))
 
 
 def _silu_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
@@ -96,8 +104,8 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "tanh": Elementwise(_tanh, lambda _m, _z, a, _: 1 - a * a),
     "relu": Elementwise(_relu, lambda m, z, _a, _: m.where_positive(z, 1.0, 0.0), kinks=(0.0,)),
     "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)),
-    "elu": Elementwise(_elu, lambda m, z, _a, alpha: _elu_derivative(m, z, alpha), kinks=(0.0,)),
-    "softplus": Elementwise(_softplus, lambda m, z, _a, _: _sigmoid(m, z)),
+    "elu": Elementwise(_elu, _elu_derivative, kinks=(0.0,)),
+    "softplus": Elementwise(_softplus, _softplus_derivative),
     "softsign": Elementwise(lambda _m, z, _: z / (1 + abs(z)), _softsign_derivative),
     "silu": Elementwise(lambda m, z, _: z * _sigmoid(m, z), _silu_derivative),
     "gelu": Elementwise(lambda m, z, _: z * _phi(m, z), _gelu_derivative),

@@ -1,4 +1,8 @@
-"""The pass: the stages strung together, forward, backward and update."""
+"""The pass: the stages strung together, forward, backward and update.
+
+After each stage the reading is shown its result (``m.seen``) and may put something else in its place: what an
+implementation itself reported, so that the next stage is judged on its own inputs.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
-from backprop_check.reference.losses import LOSSES, MATCHED
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
+
+Parameters = list[tuple[Any, Any]]
 
 
 @dataclass(eq=False)
 class LayerPass:
     """One layer's part of a pass: tables ``[sample, neuron]``, parameters, gradients."""
 
+    index: int
+    samples: int
     activation: str
     alpha: float
     units: int
@@ -30,7 +37,8 @@ class LayerPass:
     delta: Any  # ∂L/∂z
     weight_gradient: Any
     bias_gradient: Any
-    next: Any = None
+    before: LayerPass | None = None
+    next: LayerPass | None = None
 
 
 @dataclass(eq=False)
@@ -41,55 +49,65 @@ class Pass:
     threshold: float
     reduction: str
     samples: int
+    inputs: Any
     targets: Any
+    step: int = 0
+    learning_rate: float | None = None
     layers: list[LayerPass] = field(default_factory=list)
     loss: Any = None
     input_gradient: Any = None
-    updated: list[tuple[Any, Any]] | None = None
+    updated: Parameters | None = None
 
 
 def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
     """Work a case out on the reading ``m``: one ``Pass`` a training step (at least one).
 
-    ``stages`` is the right mathematics, or a subclass with one stage replaced.
+    ``stages`` is the right mathematics, or a subclass with some stages replaced.
     """
     parameters = [
         (m.given_grid(layer.parameters.weights), m.given_line(layer.parameters.biases)) for layer in case.network.layers
     ]
-    passes = []
-    for _ in range(case.steps):
-        done = one_pass(case, parameters, m, stages(m))
+    using, passes = stages(m), []
+    for step in range(case.steps):
+        done = (using.pass_function or one_pass)(case, parameters, m, using, step)
         passes.append(done)
-        if done.updated is not None:
-            parameters = done.updated
+        if done.updated is None:
+            break
+        parameters = done.updated
     return passes
 
 
-def one_pass(case: Case, parameters: list[tuple[Any, Any]], m: Any, stages: Stages) -> Pass:
+def one_pass(case: Case, parameters: Parameters, m: Any, stages: Stages, step: int = 0) -> Pass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
+    p = begin(case, parameters, m, step)
+    stages.prepare(p)
+    forward(p, m, stages)
+    loss(p, m, stages)
+    backward(p, m, stages)
+    if p.learning_rate is not None:
+        p.updated = update(p, p.learning_rate, m, stages, last=step == case.steps - 1)
+    return p
+
+
+def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
+    """A pass with its inputs and parameters, and nothing computed."""
     p = Pass(
         loss_kind=case.loss.kind,
         threshold=DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold,
         reduction=case.reduction,
         samples=len(case.inputs),
+        inputs=m.given_grid(case.inputs),
         targets=m.given_grid(case.targets),
+        step=step,
+        learning_rate=None if case.optimizer is None else case.optimizer.learning_rate,
     )
-    forward(case, parameters, p, m, stages)
-    loss(p, m, stages)
-    backward(case, p, m, stages)
-    if case.optimizer is not None:
-        p.updated = update(p, case.optimizer.learning_rate, m, stages)
-    return p
-
-
-def forward(case: Case, parameters: list[tuple[Any, Any]], p: Pass, m: Any, stages: Stages) -> None:
-    """From the inputs to the outputs, layer by layer."""
-    previous, width = m.given_grid(case.inputs), case.network.inputs
-    for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
-        alpha = DEFAULT_ALPHA.get(layer.activation, 0.0) if layer.alpha is None else layer.alpha
+    previous, width = p.inputs, case.network.inputs
+    for index, (layer, (weights, biases)) in enumerate(zip(case.network.layers, parameters, strict=True)):
         l = LayerPass(
+            index=index,
+            samples=p.samples,
             activation=layer.activation,
-            alpha=alpha,
+            alpha=DEFAULT_ALPHA.get(layer.activation, 0.0) if layer.alpha is None else layer.alpha,
             units=layer.units,
             inputs=width,
             previous=previous,
@@ -103,13 +121,25 @@ def forward(case: Case, parameters: list[tuple[Any, Any]], p: Pass, m: Any, stag
             bias_gradient=m.line(layer.units),
         )
         if p.layers:
-            p.layers[-1].next = l
+            l.before = p.layers[-1]
+            l.before.next = l
         p.layers.append(l)
+        previous, width = l.a, layer.units
+    return p
+
+
+def forward(p: Pass, m: Any, stages: Stages) -> None:
+    """From the inputs to the outputs, layer by layer."""
+    for l in p.layers:
+        if l.before is not None:
+            l.previous = l.before.a
         for s in m.each(p.samples):
             for j in m.each(l.units):
                 l.z[s, j] = stages.weighted_sum(l, s, j)
+        l.z = m.seen("z", l.index, p.step, l.z)
+        for s in m.each(p.samples):
             stages.activate(l, s)
-        previous, width = l.a, layer.units
+        l.a = m.seen("a", l.index, p.step, l.a)
 
 
 def loss(p: Pass, m: Any, stages: Stages) -> None:
@@ -120,40 +150,48 @@ def loss(p: Pass, m: Any, stages: Stages) -> None:
         for k in m.each(units):
             terms[s, k] = stages.loss_term(p, s, k)
         losses[s] = stages.sample_loss(p, terms, s)
-    p.loss = stages.in_batch(p, m.sum(losses[:] if isinstance(losses, list) else losses[...]))
+    p.loss = m.seen("loss", None, p.step, stages.batch_loss(p, m.sum(losses[:])))
 
 
-def backward(case: Case, p: Pass, m: Any, stages: Stages) -> None:
+def backward(p: Pass, m: Any, stages: Stages) -> None:
     """From the loss to every gradient, the last layer first."""
     for l in reversed(p.layers):
         for s in m.each(p.samples):
-            if not (l.next is None and (l.activation, p.loss_kind) in MATCHED):
+            if not stages.is_fused(p, l):
                 for j in m.each(l.units):
-                    l.error[s, j] = stages.output_error(p, s, j) if l.next is None else stages.hidden_error(l, s, j)
+                    l.error[s, j] = (
+                        stages.output_error(p, s, j) if l.next is None else stages.error_behind(l.next, s, j)
+                    )
             stages.delta(p, l, s)
+        l.delta = m.seen("delta", l.index, p.step, l.delta)
     for l in p.layers:
         for j in m.each(l.units):
             for i in m.each(l.inputs):
                 l.weight_gradient[j, i] = stages.weight_gradient(l, j, i)
             l.bias_gradient[j] = stages.bias_gradient(l, j)
-    p.input_gradient = m.grid(p.samples, case.network.inputs)
+        l.weight_gradient = m.seen("weight_gradient", l.index, p.step, l.weight_gradient)
+        l.bias_gradient = m.seen("bias_gradient", l.index, p.step, l.bias_gradient)
     first = p.layers[0]
+    p.input_gradient = m.grid(p.samples, first.inputs)
     for s in m.each(p.samples):
-        for i in m.each(case.network.inputs):
-            p.input_gradient[s, i] = m.dot(first.delta[s, :], first.weights[:, i])
+        for i in m.each(first.inputs):
+            p.input_gradient[s, i] = stages.error_behind(first, s, i)
+    p.input_gradient = m.seen("input_gradient", None, p.step, p.input_gradient)
 
 
-def update(p: Pass, learning_rate: float, m: Any, stages: Stages) -> list[tuple[Any, Any]]:
+def update(p: Pass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> Parameters:
     """Every parameter after the step, computed when all gradients are known."""
     result = []
     for l in p.layers:
         weights, biases = m.grid(l.units, l.inputs), m.line(l.units)
         for j in m.each(l.units):
             for i in m.each(l.inputs):
-                weights[j, i] = stages.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
-            biases[j] = stages.updated(l.biases[j], l.bias_gradient[j], learning_rate)
-        result.append((weights, biases))
+                weights[j, i] = stages.updated_weight(l, j, i, learning_rate)
+            biases[j] = stages.updated_bias(l, j, learning_rate)
+        result.append(
+            (
+                m.seen("updated_weight", l.index, p.step, weights, last=last),
+                m.seen("updated_bias", l.index, p.step, biases, last=last),
+            )
+        )
     return result
-
-
-__all__ = ["LOSSES", "LayerPass", "Pass", "one_pass", "run_pass"]

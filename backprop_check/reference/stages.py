@@ -3,7 +3,7 @@
 Nielsen's four equations (*Neural Networks and Deep Learning*, ch. 2) are BP1 (δ of the output), BP2 (δ from
 the next layer), BP3 (∂L/∂b) and BP4 (∂L/∂w). In every method ``l`` is the layer's part of the pass, ``s`` the
 sample, ``j`` the neuron, ``i`` or ``k`` a neuron of the layer before. A named bug is a subclass that replaces
-one of these methods, and nothing else.
+some of these methods, and nothing else.
 """
 
 from __future__ import annotations
@@ -14,14 +14,25 @@ from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.reference.losses import LOSSES, MATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.reference.backward import LayerPass, Pass
 
 
 class Stages:
-    """The right mathematics, over the reading ``m``."""
+    """The right mathematics, over the reading ``m``. One object works out a whole case, all its training steps."""
+
+    #: Whether the δ of a loss that undoes its activation is taken as p Σt − t; else by the chain rule as it stands.
+    fused = True
+
+    #: Another way to string the stages together than ``backward.one_pass`` (for bugs that lie there).
+    pass_function: Callable[..., Pass] | None = None
 
     def __init__(self, m: Any) -> None:
         self.m = m
+
+    def prepare(self, p: Pass) -> None:
+        """Before a pass; the right mathematics has nothing to change in what it is given."""
 
     # Forward ------------------------------------------------------------------------------------
 
@@ -58,6 +69,10 @@ class Stages:
         total = self.m.sum(terms[s, :])
         return total / float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else total
 
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        """L: the mean or the sum of the samples' losses."""
+        return self.in_batch(p, total)
+
     # Backward -----------------------------------------------------------------------------------
 
     def output_error(self, p: Pass, s: Any, k: Any) -> Any:
@@ -72,26 +87,32 @@ class Stages:
         """The batch's loss is the mean or the sum of the samples' losses."""
         return x / self.m.number(float(p.samples)) if p.reduction == "mean" else x
 
-    def hidden_error(self, l: LayerPass, s: Any, k: Any) -> Any:
-        """∂L/∂aₖ = Σⱼ wⱼₖ δⱼ over the neurons j of the next layer: gradients that meet are added (BP2)."""
-        return self.m.dot(l.next.delta[s, :], l.next.weights[:, k])
+    def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
+        """∂L/∂aₖ = Σⱼ wⱼₖ δⱼ of a neuron (or input) k that ``l`` reads: gradients that meet are added (BP2)."""
+        return self.m.dot(l.delta[s, :], l.weights[:, k])
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         """δⱼ = ∂L/∂aⱼ · φ′(zⱼ) (BP1, BP2), for the neurons of a layer."""
-        if l.next is None and (l.activation, p.loss_kind) in MATCHED:
+        if self.is_fused(p, l):
             self.matched_delta(p, l, s)
         else:
             self.composed_delta(l, s)
+
+    def is_fused(self, p: Pass, l: LayerPass) -> bool:
+        """Whether ``l`` is an output whose loss undoes its activation (sigmoid or softmax with its cross-entropy)."""
+        return self.fused and l.next is None and (l.activation, p.loss_kind) in MATCHED
 
     def composed_delta(self, l: LayerPass, s: Any) -> None:
         """The chain rule as it stands: the error times the activation's derivative (Jacobian)."""
         if l.activation in LAYERWISE:
             LAYERWISE[l.activation].backpropagate(self.m, l.a, l.error, s, l.units, l.delta)
             return
-        function = ELEMENTWISE[l.activation]
         for j in self.m.each(l.units):
-            slope = function.derivative(self.m, l.z[s, j], l.a[s, j], l.alpha)
-            l.delta[s, j] = l.error[s, j] * slope
+            l.delta[s, j] = l.error[s, j] * self.slope(l, s, j)
+
+    def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
+        """φ′(zⱼ)."""
+        return ELEMENTWISE[l.activation].derivative(self.m, l.z[s, j], l.a[s, j], l.alpha)
 
     def matched_delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         """δⱼ = pⱼ Σt − tⱼ (p − t for one neuron's sigmoid): the logarithm undoes the exponential."""
@@ -119,6 +140,14 @@ class Stages:
 
     # Update -------------------------------------------------------------------------------------
 
+    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
+        """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, after every delta has been computed."""
+        return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
+        """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ."""
+        return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
+
     def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
-        """w⁺ = w − η ∂L/∂w, after every delta has been computed."""
+        """One step down the slope, for a weight or a bias."""
         return parameter - self.m.number(learning_rate) * gradient

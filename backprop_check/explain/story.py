@@ -1,0 +1,399 @@
+"""The steps of one pass, neuron by neuron, read off a run of the reference on recording numbers.
+
+What is constant here is words: the name of a stage, its sentence, and the general formula as the field writes it.
+What a step computes, with which quantities and which numbers, comes from the record alone, so that a stage that is
+replaced (a named bug) is told as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.explain.names import Names, below
+from backprop_check.explain.writing import Writer
+from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
+from backprop_check.reference import Stages, run_pass
+from backprop_check.reference.activations import LAYERWISE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One term of a sum: where it comes from, its formula, its numbers, its value."""
+
+    what: str
+    symbolic: str
+    numbers: str
+    value: float
+
+
+class Factor(msgspec.Struct, frozen=True, kw_only=True):
+    """One factor of the chain rule, such as ∂a/∂z."""
+
+    symbol: str
+    value: float
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of one neuron.
+
+    ``symbol = symbolic = numbers = value``. ``layer`` counts from 0, ``weight`` is the input that a weight comes
+    from; ``quantity`` and ``at`` are the place in the protocol's reply. ``terms`` are there where several gradients
+    meet, ``factors`` where the chain rule is spelt out.
+    """
+
+    stage: str
+    sentence: str
+    formula: str
+    symbol: str
+    symbolic: str
+    numbers: str
+    value: float
+    layer: int | None = None
+    layer_name: str = ""
+    neuron: int | None = None
+    weight: int | None = None
+    sample: int | None = None
+    round: int = 0
+    equation: str | None = None
+    quantity: str = ""
+    at: list[int] = []
+    terms: list[Term] = []
+    factors: list[Factor] = []
+    notes: list[str] = []
+
+
+#: The general formula and the sentence of every stage. {} is filled where a stage has more than one form.
+_WORDS = {
+    "weighted sum": ("zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ", "Every input times its weight, added up, plus the bias."),
+    "activation": ("aⱼ = φ(zⱼ)", "The activation function ({}) makes of z what the neuron sends on."),
+    "layer activation": (
+        "aⱼ = φⱼ(z₀, z₁, …)",
+        "The activation function ({}) looks at the z of the whole layer at once.",
+    ),
+    "loss term": ("ℓₖ = ℓ(aₖ, tₖ)", "How far this output is from its target, as the loss ({}) counts it."),
+    "sample loss": ("ℓ = Σₖ ℓₖ", "The loss of a sample is made of what its outputs add to it."),
+    "loss": ("L = Σₛ ℓ⟨s⟩", "The loss of the batch is the {} of its samples' losses."),
+    "output error": ("∂L/∂aₖ", "How much the loss changes when this output changes: the slope of the loss."),
+    "hidden error": (
+        "∂L/∂aⱼ = Σₖ wₖⱼ δₖ",
+        "This neuron acts on the loss through every neuron that it feeds: gradients that meet are added.",
+    ),
+    "slope": ("∂aⱼ/∂zⱼ = φ′(zⱼ)", "How much a changes when z changes: the slope of {} at this z."),
+    "delta": ("δⱼ = ∂L/∂zⱼ = ∂L/∂aⱼ · ∂aⱼ/∂zⱼ", "How much the loss changes when z changes: the chain rule."),
+    "layer delta": (
+        "δⱼ = ∂L/∂zⱼ = Σₖ ∂L/∂aₖ · ∂aₖ/∂zⱼ",
+        "Every z of this layer moves every a of it, so the chain rule goes through all of them.",
+    ),
+    "weight gradient": (
+        "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ",
+        "A weight moves z by what comes in through it: its gradient is delta times that input.",
+    ),
+    "bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "A bias moves z by itself: its gradient is delta."),
+    "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
+    "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
+}
+
+_SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
+_LOGARITHM = "Computed from z, the logarithm never meets a 0."
+_COLLAPSE = "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
+_SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."
+
+
+class PassReader:
+    """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told."""
+
+    def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
+        self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
+        self.names, self.layer_names = writer.names, case.network.names()
+        self.last = len(p.layers) - 1
+        self._find_losses()
+
+    def _find_losses(self) -> None:
+        """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such."""
+        self.losses: list[Recorded] = []
+        self.loss_terms: list[Recorded] = []
+        total = _sum_below(self.p.loss, self.write)
+        if total and all(x.operation == "cell" for x in total):
+            self.losses = total
+            terms = _sum_below(total[self.sample], self.write)
+            if terms and all(x.operation == "cell" for x in terms):
+                self.loss_terms = terms
+        if self.losses and self.losses[0].place and self.loss_terms and self.loss_terms[0].place:
+            self.names.name_losses(self.losses[0].place[0], self.loss_terms[0].place[0], batch=len(self.losses) > 1)
+
+    # Forward ------------------------------------------------------------------------------------
+
+    def weighted_sum(self, layer: int, j: int) -> Step:
+        """zⱼ."""
+        x = self.p.layers[layer].z[self.sample, j]
+        return self._step("weighted sum", x, layer, j, quantity="z")
+
+    def activation(self, layer: int, j: int) -> Step:
+        """aⱼ."""
+        l = self.p.layers[layer]
+        stage = "layer activation" if l.activation in LAYERWISE else "activation"
+        notes = [_SIGMOID] if l.activation == "sigmoid" else [_SOFTMAX] if l.activation in LAYERWISE else []
+        x = l.a[self.sample, j]
+        return self._step(stage, x, layer, j, quantity="a", what=_plain(l.activation), notes=notes)
+
+    def loss_term(self, k: int) -> Iterator[Step]:
+        """What output k adds to the loss of the sample."""
+        if self.loss_terms:
+            x, kind = self.loss_terms[k], _plain(self.case.loss.kind)
+            yield self._step("loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, _LOGARITHM))
+
+    def loss(self) -> Iterator[Step]:
+        """The loss of the sample, where there are several, and of the batch."""
+        if len(self.losses) > 1:
+            x = self.losses[self.sample]
+            yield self._step("sample loss", x, sample=self.sample, symbol=f"ℓ⟨{self.sample}⟩")
+        x, what = self.p.loss, self.case.reduction
+        yield self._step("loss", x, symbol="L", quantity="loss", at=[], what=what)
+
+    # Backward -----------------------------------------------------------------------------------
+
+    def error(self, layer: int, j: int) -> Iterator[Step]:
+        """∂L/∂aⱼ, term by term where the neuron feeds several."""
+        x = self.p.layers[layer].error[self.sample, j]
+        if x.operation != "cell":
+            return  # this pass never computed it
+        if layer == self.last:
+            yield self._step("output error", x, layer, j)
+            return
+        terms = [self._term(layer + 1, term) for term in self.write.terms(x)]
+        yield self._step("hidden error", x, layer, j, terms=terms if len(terms) > 1 else [], equation="BP2")
+
+    def slope(self, layer: int, j: int) -> Iterator[Step]:
+        """∂aⱼ/∂zⱼ, where the delta was made of it."""
+        l = self.p.layers[layer]
+        x = self._slope_of(l, j)
+        if x is not None:
+            above = self.names.above(layer)
+            symbol = f"∂a{above}{below(j)}/∂z{above}{below(j)}"
+            yield self._step("slope", x, layer, j, symbol=symbol, what=_plain(l.activation))
+            self.names.name_one(x, symbol)
+
+    def delta(self, layer: int, j: int) -> Step:
+        """δⱼ."""
+        l = self.p.layers[layer]
+        x = l.delta[self.sample, j]
+        stage = "layer delta" if l.activation in LAYERWISE else "delta"
+        notes = self._long_way(x, _COLLAPSE)
+        equation = "BP1" if layer == self.last else "BP2"
+        return self._step(stage, x, layer, j, quantity="delta", notes=notes, equation=equation)
+
+    def weight_gradient(self, layer: int, j: int, i: int) -> Step:
+        """∂L/∂wⱼᵢ."""
+        l = self.p.layers[layer]
+        x = l.weight_gradient[j, i]
+        terms = self._per_sample(x)
+        factors = self._chain(l, layer, x, j, i)
+        return self._step(
+            "weight gradient", x, layer, j, weight=i, quantity="weight_gradient", at=[j, i],
+            terms=terms, factors=factors, equation="BP4",
+        )  # fmt: skip
+
+    def bias_gradient(self, layer: int, j: int) -> Step:
+        """∂L/∂bⱼ."""
+        x = self.p.layers[layer].bias_gradient[j]
+        terms = self._per_sample(x)
+        return self._step(
+            "bias gradient", x, layer, j, quantity="bias_gradient", at=[j], terms=terms, equation="BP3"
+        )  # fmt: skip
+
+    def input_gradient(self, i: int) -> Step:
+        """∂L/∂xᵢ."""
+        x = self.p.input_gradient[self.sample, i]
+        terms = [self._term(0, term) for term in self.write.terms(x)]
+        at = [self.sample, i]
+        return self._step(
+            "input gradient", x, symbol=f"∂L/∂x{below(i)}", quantity="input_gradient", at=at,
+            weight=i, sample=self.sample, terms=terms if len(terms) > 1 else [],
+        )  # fmt: skip
+
+    # Update -------------------------------------------------------------------------------------
+
+    def updates(self, layer: int, j: int, weights: list[int], *, bias: bool = True) -> Iterator[Step]:
+        """w⁺ and b⁺ of neuron j."""
+        if self.p.updated is None or self.case.optimizer is None:
+            return
+        grid, line = self.p.updated[layer]
+        l = self.p.layers[layer]
+        self.names.with_rate(self.case.optimizer.learning_rate)
+        for i in weights:
+            symbol = f"{self.names.of(l.weights[j, i])}⁺"
+            yield self._step(
+                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i]
+            )
+        if bias:
+            symbol = f"{self.names.of(l.biases[j])}⁺"
+            yield self._step("update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j])
+        self.names.with_rate(None)
+
+    # Parts --------------------------------------------------------------------------------------
+
+    def _step(
+        self,
+        stage: str,
+        x: Recorded,
+        layer: int | None = None,
+        neuron: int | None = None,
+        *,
+        symbol: str | None = None,
+        what: str = "",
+        notes: list[str] | None = None,
+        at: list[int] | None = None,
+        quantity: str = "",
+        **more: Any,
+    ) -> Step:
+        formula, sentence = _WORDS[stage]
+        if quantity and at is None:
+            at = [self.sample, neuron or 0]
+            more["sample"] = self.sample
+        self.names.samples = len(self.case.inputs) > 1 and more.get("sample", ...) is ... and bool(quantity)
+        conditions = [f"Here {condition}." for condition in self.write.conditions(x)]
+        step = Step(
+            stage=stage.removeprefix("layer "),
+            sentence=sentence.format(what),
+            formula=formula,
+            symbol=symbol or self.names.of(x) or "",
+            symbolic=self.write.symbolic(x),
+            numbers=self.write.numbers(x),
+            value=x.value,
+            layer=layer,
+            layer_name="" if layer is None else self.layer_names[layer],
+            neuron=neuron,
+            round=self.round,
+            quantity=quantity,
+            at=at or [],
+            notes=[*conditions, *(notes or [])],
+            **more,
+        )
+        self.names.samples = False
+        return step
+
+    def _term(self, layer: int, x: Recorded) -> Term:
+        """A term of a sum over the neurons of ``layer``, by the neuron whose delta it holds."""
+        table = self.p.layers[layer].delta
+        neurons = [y.place[2] for y in x.operands if y.place and y.place[0] is table]
+        what = f"through neuron {neurons[0]} of {self.layer_names[layer]}" if neurons else "one more term"
+        return Term(what=what, symbolic=self.write.name(x), numbers=self.write.numbers(x), value=x.value)
+
+    def _per_sample(self, x: Recorded) -> list[Term]:
+        terms = self.write.terms(x)
+        if len(terms) < 2:  # noqa: PLR2004 - a sum of one is told by its formula
+            return []
+        self.names.samples = True
+        found = [
+            Term(what=f"sample {s}", symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value)
+            for s, term in enumerate(terms)
+        ]
+        self.names.samples = False
+        return found
+
+    def _put_in(self, term: Recorded) -> str:
+        return self.write.number(term.value) if self.names.of(term) else self.write.numbers(term)
+
+    def _slope_of(self, l: LayerPass, j: int) -> Recorded | None:
+        """The factor beside ∂L/∂a in the delta (or in the long way to it)."""
+        error = l.error[self.sample, j]
+        for x in _ways(l.delta[self.sample, j]):
+            if x.operation == TIMES:
+                for one, other in (x.operands, x.operands[::-1]):
+                    same = one.place is not None and error.place is not None and one.place[0] is error.place[0]
+                    if same and one.place[1:] == error.place[1:] and other.place is None:
+                        return other
+        return None
+
+    def _chain(self, l: LayerPass, layer: int, x: Recorded, j: int, i: int) -> list[Factor]:
+        """The factors of ∂L/∂wⱼᵢ, where its part of this sample is delta times input."""
+        terms = self.write.terms(x)
+        if self.sample >= len(terms) or terms[self.sample].operation != TIMES:
+            return []
+        delta, source = l.delta[self.sample, j], l.previous[self.sample, i]
+        if not all(any(one is two for two in terms[self.sample].operands) for one in (delta, source)):
+            return []
+        above = self.names.above(layer)
+        a, z, w = (f"{letter}{above}{below(*at)}" for letter, at in (("a", (j,)), ("z", (j,)), ("w", (j, i))))
+        last = Factor(symbol=f"∂{z}/∂{w}", value=source.value)
+        slope = self._slope_of(l, j)
+        if slope is None:
+            return [Factor(symbol=f"∂L/∂{z}", value=delta.value), last]
+        error = l.error[self.sample, j]
+        return [
+            Factor(symbol=f"∂L/∂{a}", value=error.value),
+            Factor(symbol=f"∂{a}/∂{z}", value=slope.value),
+            last,
+        ]
+
+    def _long_way(self, x: Recorded, why: str) -> list[str]:
+        """The other formula, where the reference knows two for the same number and took the stabler."""
+        ways = _ways(x)
+        if len(ways) == 1:
+            return []
+        other = ways[1]
+        texts = self.write.symbolic(other), self.write.numbers(other), self.write.number(other.value)
+        return [f"The long way: {' = '.join(dict.fromkeys(texts))}. {why}"]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _ways(x: Recorded) -> list[Recorded]:
+    """What made a number, as one operation; two where there are two formulas for it."""
+    while x.operation == "cell":
+        x = x.operands[0]
+    if x.operation != "either":
+        return [x]
+    return [way for operand in x.operands for way in _ways(operand)]
+
+
+def _sum_below(x: Recorded, write: Writer) -> list[Recorded]:
+    """The terms of the sum that made ``x``, or whose quotient ``x`` is."""
+    made = write.made_by(x)
+    if made.operation == OVER:
+        made = write.made_by(made.operands[0])
+    return list(made.operands) if made.operation == "sum" else []
+
+
+def read_passes(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
+    """The reference on recording numbers: one pass a training step."""
+    return run_pass(case, Recording(), stages)
+
+
+def neuron_story(
+    case: Case,
+    layer: int,
+    neuron: int,
+    sample: int = 0,
+    stages: type[Stages] = Stages,
+    *,
+    weight: int | None = None,
+    digits: int = 6,
+    round_: int = 0,
+    passes: list[Pass] | None = None,
+) -> list[Step]:
+    """One neuron's steps, in the order of computing: forward, (loss,) backward, gradients, update.
+
+    ``weight`` keeps the gradients and updates of one weight only. ``stages`` may be a named bug's.
+    """
+    p = (passes or read_passes(case, stages))[round_]
+    reader = PassReader(case, p, Writer(Names(p), digits), round_=round_, sample=sample)
+    weights = list(range(p.layers[layer].inputs)) if weight is None else [weight]
+    steps = [reader.weighted_sum(layer, neuron), reader.activation(layer, neuron)]
+    if layer == reader.last:
+        steps += [*reader.loss_term(neuron), *reader.loss()]
+    steps += [*reader.error(layer, neuron), *reader.slope(layer, neuron), reader.delta(layer, neuron)]
+    steps += [reader.weight_gradient(layer, neuron, i) for i in weights]
+    if weight is None:
+        steps.append(reader.bias_gradient(layer, neuron))
+    steps += reader.updates(layer, neuron, weights, bias=weight is None)
+    return steps

@@ -1,0 +1,185 @@
+"""From recorded operations to formulas: with the quantities' names, or with their numbers put in.
+
+A cell that has a name (``w⁽²⁾₀₁``, ``δ⁽¹⁾₀``) is written as it; what has none is written out, down to the next
+name. So the formula of a number reaches exactly as far as the quantities that it was computed from.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES
+
+if TYPE_CHECKING:
+    from backprop_check.explain.names import Names
+    from backprop_check.numbers.recording import Recorded
+
+#: How tightly a text holds together: what is looser than its place asks for gets parentheses.
+_SUM, _PRODUCT, _ATOM = 1, 2, 3
+
+#: Sums of more terms than this are shortened in the middle.
+TERMS_SHOWN = 9
+
+_CALLS = {"tanh": "tanh({})", "log": "ln({})", "erf": "erf({})", "sqrt": "√({})", "exp": "e^({})"}
+
+
+def number_text(x: float, digits: int) -> str:
+    """A number with so many significant digits; the minus is a minus, not a hyphen."""
+    if math.isnan(x):
+        return "NaN"
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    text = f"{x:.{digits}g}"
+    mantissa, e, exponent = text.partition("e")
+    if e:
+        text = f"{mantissa}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+class Writer:
+    """Writes recorded numbers; ``limit`` is the most terms of a sum that are written (None: all)."""
+
+    def __init__(self, names: Names, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
+        self.names, self.digits, self.limit = names, digits, limit
+
+    def number(self, x: float) -> str:
+        """A number."""
+        return number_text(x, self.digits)
+
+    def symbolic(self, x: Recorded) -> str:
+        """How ``x`` was made, in names."""
+        return self._write(self.made_by(x), numbers=False, root=True)[0]
+
+    def numbers(self, x: Recorded) -> str:
+        """The same with the numbers put in."""
+        return self._write(self.made_by(x), numbers=True, root=True)[0]
+
+    def name(self, x: Recorded) -> str:
+        """The name of a cell, or its formula."""
+        return self._write(x, numbers=False)[0]
+
+    def value(self, x: Recorded) -> str:
+        """The number of ``x`` as it stands in a product: a negative one in parentheses."""
+        text = self.number(x.value)
+        return f"({text})" if text.startswith("−") else text
+
+    def made_by(self, x: Recorded) -> Recorded:
+        """The operation that made what stands in a cell: the first one below it, or another cell with a name."""
+        if x.operation == "cell":
+            x = x.operands[0]
+        while (x.operation == "cell" and self.names.of(x) is None) or x.operation == "either":
+            x = x.operands[0]
+        return x
+
+    def terms(self, x: Recorded) -> list[Recorded]:
+        """The terms, where a sum made ``x``."""
+        made = self.made_by(x)
+        return list(made.operands) if made.operation == "sum" else []
+
+    def conditions(self, x: Recorded) -> list[str]:
+        """Which way a kink was taken: ``z = 0.4 > 0``, for each branch that is not inside another's part."""
+        made = self.made_by(x)
+        if made.place is not None and self.names.of(made) is not None:
+            return []
+        if made.operation == "branch":
+            test, taken = made.operands[0], made.operands[made.taken]
+            sign = ">" if made.taken == 1 else "≤"
+            text = f"{self.name(test)} = {self.number(test.value)} {sign} 0"
+            below = taken if taken.operation == "branch" else None
+            return [text, *(self.conditions(below) if below else [])]
+        parts = [operand for operand in made.operands if self.names.of(operand) is None]
+        return list(dict.fromkeys(text for part in parts for text in self.conditions(part)))
+
+    def _write(self, x: Recorded, *, numbers: bool, root: bool = False) -> tuple[str, int]:
+        name = None if root and x.place is None else self.names.of(x)  # the root itself is to be told
+        if name is not None:
+            return self._leaf(x) if numbers else (name, _ATOM)
+        operation, operands = x.operation, x.operands
+        if operation in ("cell", "either"):
+            return self._write(operands[0], numbers=numbers)
+        if operation == "branch":
+            return self._write(operands[x.taken], numbers=numbers)
+        if operation == "sum":
+            return self._sum(operands, numbers=numbers)
+        if operation == PLUS:
+            return self._sum(operands, numbers=numbers)
+        if operation == MINUS:
+            left = self._write(operands[0], numbers=numbers)[0]
+            return f"{left} − {self._at(operands[1], _PRODUCT, numbers=numbers)}", _SUM
+        if operation == "neg":
+            return self._negative(operands[0], numbers=numbers)
+        if operation in (TIMES, OVER):
+            return self._product(x, numbers=numbers)
+        if operation == "t ln":
+            return f"{self._at(operands[0], _PRODUCT, numbers=numbers)}·{self._inside(operands[1], numbers)}", _PRODUCT
+        if operation in ("constant", "given"):
+            return self._leaf(x)
+        if operation == "π":
+            return "π", _ATOM
+        return self._function(x, numbers=numbers)
+
+    def _inside(self, x: Recorded, numbers: bool) -> str:  # noqa: FBT001
+        return self._write(x, numbers=numbers)[0]
+
+    def _leaf(self, x: Recorded) -> tuple[str, int]:
+        text = self.number(x.value)
+        return text, _SUM if text.startswith("−") else _ATOM
+
+    def _at(self, x: Recorded, level: int, *, numbers: bool) -> str:
+        text, own = self._write(x, numbers=numbers)
+        return f"({text})" if own < level else text
+
+    def _sum(self, operands: tuple[Recorded, ...], *, numbers: bool) -> tuple[str, int]:
+        operands = tuple(operand for operand in operands if not self._is_left_out(operand)) or operands[:1]
+        if len(operands) == 1:
+            return self._write(operands[0], numbers=numbers)
+        texts = [self._write(operand, numbers=numbers)[0] for operand in operands]
+        texts = [texts[0], *(f"({text})" if text.startswith("−") else text for text in texts[1:])]
+        if self.limit is not None and len(texts) > self.limit:
+            left_out = len(texts) - 4
+            texts = [*texts[:3], f"… ({left_out} more)", texts[-1]]
+        return " + ".join(texts), _SUM
+
+    def _is_left_out(self, x: Recorded) -> bool:
+        """Whether it is the constant 0, as one side of a kink gives it: a sum is clearer without."""
+        while x.operation == "branch":
+            x = x.operands[x.taken]
+        return x.operation == "constant" and x.value == 0 and self.names.of(x) is None
+
+    def _is_one(self, x: Recorded) -> bool:
+        return x.operation == "constant" and x.value == 1.0 and self.names.of(x) is None
+
+    def _negative(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
+        if x.operation == "neg":
+            return self._write(x.operands[0], numbers=numbers)
+        return f"−{self._at(x, _PRODUCT, numbers=numbers)}", _SUM
+
+    def _product(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
+        left, right = x.operands
+        if self._is_one(right):
+            return self._write(left, numbers=numbers)
+        if x.operation == OVER:
+            over, under = (
+                self._at(left, _PRODUCT, numbers=numbers),
+                self._at(right, _ATOM, numbers=numbers),
+            )
+            return f"{over}/{under}", _PRODUCT
+        if self._is_one(left):
+            return self._write(right, numbers=numbers)
+        if self.names.is_weight(right) and not self.names.is_weight(left):
+            left, right = right, left  # w·a, as every book has it; the product is the same
+        return f"{self._at(left, _PRODUCT, numbers=numbers)}·{self._at(right, _PRODUCT, numbers=numbers)}", _PRODUCT
+
+    def _function(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
+        if x.operation == "max":
+            return f"max({', '.join(self._inside(each, numbers) for each in x.operands)})", _ATOM
+        inside = self._inside(x.operands[0], numbers)
+        if x.operation == "abs":
+            return f"|{inside}|", _ATOM
+        if x.operation == "expm1":
+            return f"e^({inside}) − 1", _SUM
+        if x.operation == "log1p":
+            return f"ln(1 + {inside})", _ATOM
+        return _CALLS[x.operation].format(inside), _ATOM
+

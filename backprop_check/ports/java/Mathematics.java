@@ -1,0 +1,91 @@
+/**
+ * The complementary error function, which {@code Math} does not have.
+ *
+ * Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use, copy,
+ * modify, and distribute it is freely granted, provided that this notice is preserved.
+ */
+final class Mathematics {
+    /**
+     * 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.
+     *
+     * Nobody knows a short formula for it. Each part of the x-axis has a quotient of two polynomials that was fitted to it.
+     */
+    static double erfc(double x) {
+        double size = Math.abs(x);
+        if (size < 0.84375) {
+            double y = SMALL.at(x * x);
+            return x < 0.25 ? 1.0 - (x + x * y) : 0.5 - (x - 0.5 + x * y);
+        }
+        if (size < 1.25) {
+            double y = MIDDLE.at(size - 1.0);
+            return x < 0.0 ? 1.0 + (ERF_OF_1 + y) : 1.0 - ERF_OF_1 - y;
+        }
+        if (size > 28.0) return x < 0.0 ? 2.0 : 0.0; // nearer than the smallest number
+
+        double fit = (size < 1.0 / 0.35 ? LARGE : TAIL).at(1.0 / (size * size));
+        // x^2 = head^2 + (x - head) (x + head): with so few digits head^2 is exact, and so e^(-x^2) stays precise.
+        double head = Math.floor(size * 1024.0) / 1024.0;
+        double tail = Math.exp(-head * head - 0.5625) * Math.exp((head - size) * (head + size) + fit) / size;
+        return x < 0.0 ? 2.0 - tail : tail;
+    }
+
+    /** A quotient of two polynomials, given by their coefficients. */
+    private record Fit(double[] top, double[] bottom) {
+        double at(double x) {
+            return polynomial(x, top) / polynomial(x, bottom);
+        }
+    }
+
+    /** c[0] + c[1] x + c[2] x^2 + ..., from the last coefficient to the first. */
+    private static double polynomial(double x, double[] coefficients) {
+        double sum = 0.0;
+        for (int i = coefficients.length - 1; i >= 0; i--) {
+            sum = sum * x + coefficients[i];
+        }
+        return sum;
+    }
+
+    private static final double ERF_OF_1 = 0.8450629115104675; // roughly, with few binary digits
+
+    private static final Fit SMALL = new Fit(
+            new double[] {
+                0.12837916709551256, -0.3250421072470015, -0.02848174957559851,
+                -0.005770270296489442, -2.3763016656650163e-05,
+            },
+            new double[] {
+                1.0, 0.39791722395915535, 0.0650222499887673, 0.005081306281875766,
+                0.00013249473800432164, -3.960228278775368e-06,
+            });
+
+    private static final Fit MIDDLE = new Fit(
+            new double[] {
+                -0.0023621185607526594, 0.41485611868374833, -0.3722078760357013,
+                0.31834661990116175, -0.11089469428239668, 0.035478304325618236,
+                -0.002166375594868791,
+            },
+            new double[] {
+                1.0, 0.10642088040084423, 0.540397917702171, 0.07182865441419627,
+                0.12617121980876164, 0.01363708391202905, 0.011984499846799107,
+            });
+
+    private static final Fit LARGE = new Fit(
+            new double[] {
+                -0.009864944034847148, -0.6938585727071818, -10.558626225323291,
+                -62.375332450326006, -162.39666946257347, -184.60509290671104, -81.2874355063066,
+                -9.814329344169145,
+            },
+            new double[] {
+                1.0, 19.651271667439257, 137.65775414351904, 434.56587747522923, 645.3872717332679,
+                429.00814002756783, 108.63500554177944, 6.570249770319282, -0.0604244152148581,
+            });
+
+    private static final Fit TAIL = new Fit(
+            new double[] {
+                -0.0098649429247001, -0.799283237680523, -17.757954917754752, -160.63638485582192,
+                -637.5664433683896, -1025.0951316110772, -483.5191916086514,
+            },
+            new double[] {
+                1.0, 30.33806074348246, 325.7925129965739, 1536.729586084437, 3199.8582195085955,
+                2553.0504064331644, 474.52854120695537, -22.44095244658582,
+            });
+}

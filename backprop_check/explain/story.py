@@ -14,6 +14,7 @@ import msgspec
 from backprop_check.explain.names import Names, below
 from backprop_check.explain.writing import Writer
 from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
+from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.activations import LAYERWISE
 
@@ -111,7 +112,7 @@ class PassReader:
 
     def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
-        self.names, self.layer_names = writer.names, case.network.names()
+        self.names, self.layer_names = writer.names, [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
         self._find_losses()
 

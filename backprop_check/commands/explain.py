@@ -1,0 +1,131 @@
+"""``backprop-check explain``: a case's mathematics with its numbers, or a named bug's page."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backprop_check.errors import ConfigurationError
+
+_FORMATS = ("text", "markdown", "html", "json")
+_BUG = re.compile(r"[Bb][Pp]\d{3}")
+_STYLES: dict[str, dict[str, Any]] = {
+    "title": {"bold": True},
+    "heading": {"bold": True, "fg": "cyan"},
+    "place": {"bold": True},
+    "note": {"dim": True},
+    "right": {"fg": "green"},
+    "wrong": {"fg": "red", "bold": True},
+}
+
+
+@click.command()
+@click.argument("case", required=False)
+@click.option("--neuron", metavar="LAYER:N", help="Only this neuron, such as hidden1:0.")
+@click.option("--weight", type=click.IntRange(min=0), help="Of the gradients, only the weight from this input.")
+@click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to tell.")
+@click.option("--steps", type=click.IntRange(min=1), help="Work out so many updates (default: the case's).")
+@click.option("--digits", default=6, show_default=True, type=click.IntRange(1, 17), help="Significant digits.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True)
+@click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+@click.option("--impl", help="An implementation, whose numbers are put beside the right ones.")
+@click.option("--network", help="Make a network up: inputs and units of each layer, such as 2-3-1.")
+@click.option("--activation", default="sigmoid", show_default=True, help="Of a made-up network.")
+@click.option("--loss", default="half_squared_error", show_default=True, help="Of a made-up network.")
+@click.option("--samples", default=1, show_default=True, type=click.IntRange(1, 64), help="Of a made-up network.")
+@click.option("--seed", default=0, show_default=True, help="Of a generated or made-up case.")
+def command(case: str | None, path: Path | None, **options: Any) -> None:
+    """Work CASE out step by step: every formula, the numbers put in, the value.
+
+    CASE is a published name (mazur-2x2x2), the id of a case (its --seed beside it), a file, or a bug's code or name
+    (BP107) for that bug's page. Without CASE, --network makes a network up.
+
+    \b
+    backprop-check explain mazur-2x2x2 --neuron hidden1:0
+    backprop-check explain --network 2-3-1 --activation tanh
+    backprop-check explain mazur-2x2x2 --impl "dart bin/port.dart"
+    backprop-check explain BP107
+    """  # noqa: D301 - \b is click's
+    if (case is None) == (options["network"] is None):
+        raise ConfigurationError(
+            "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
+            + ("" if case is None else ", not both")
+        )
+    bug = None if case is None else _bug_page(case)
+    if bug is not None:
+        _write(bug, path)
+        return
+    text, failed = _explained(case, options, to_file=path is not None)
+    _write(text, path)
+    sys.exit(1 if failed else 0)
+
+
+def _bug_page(name: str) -> str | None:
+    """The page of a named bug, where ``name`` is a code or a name of the catalogue."""
+    looks_like_a_name = re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", name) is not None
+    if not (_BUG.fullmatch(name) or looks_like_a_name):
+        return None
+    from backprop_check.explain.bug import bug_page  # noqa: PLC0415
+
+    return bug_page(name.upper() if _BUG.fullmatch(name) else name)
+
+
+def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> tuple[str, bool]:
+    from backprop_check.explain.explanation import explain_case, set_beside  # noqa: PLC0415
+    from backprop_check.explain.making import Found, find_case, made_up  # noqa: PLC0415
+    from backprop_check.protocol import open_implementation  # noqa: PLC0415
+
+    if case is None:
+        shape = {key: options[key] for key in ("network", "activation", "loss", "samples", "seed")}
+        found = Found(made_up(**shape))
+    else:
+        found = find_case(case, options["seed"])
+    if options["steps"] is not None:
+        found = found.with_steps(options["steps"])
+    wanted = {key: options[key] for key in ("neuron", "weight", "sample", "digits")}
+    everything = options["form"] == "json"
+    if options["impl"] is None:
+        return _formatted(explain_case(found, **wanted, everything=everything), options, to_file=to_file), False
+    with open_implementation(options["impl"]) as implementation:
+        rounded = found.rounded(implementation.hello.dtype)
+        explanation = explain_case(rounded, **wanted, everything=everything)
+        explanation = set_beside(explanation, rounded.case, implementation)
+    judged = explanation.judged
+    failed = judged is not None and (judged.failed or judged.first is not None)
+    return _formatted(explanation, options, to_file=to_file), failed
+
+
+def _formatted(explanation: Any, options: dict[str, Any], *, to_file: bool) -> str:
+    form, digits = options["form"], options["digits"]
+    if form == "html":
+        from backprop_check.explain.page import as_html  # noqa: PLC0415
+
+        return as_html(explanation, digits)
+    from backprop_check.explain.layout import as_json, as_markdown, text_lines  # noqa: PLC0415
+
+    if form == "json":
+        return as_json(explanation)
+    if form == "markdown":
+        return as_markdown(explanation, digits)
+    styled = not to_file and not os.environ.get("NO_COLOR")
+    return "\n".join(
+        click.style(line.text, **_STYLES.get(line.kind, {})) if styled else line.text
+        for line in text_lines(explanation, digits)
+    )
+
+
+def _write(text: str, path: Path | None) -> None:
+    text = text.rstrip("\n")
+    if path is None:
+        click.echo(text)  # which leaves styles out where no terminal is
+        return
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"--output {path}: cannot be written: {error.strerror}") from None
+    click.echo(f"written: {path}")

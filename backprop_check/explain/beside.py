@@ -1,0 +1,121 @@
+"""An implementation's numbers beside the right ones: each right or wrong within its bound, and the first difference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from backprop_check.compare import Comparison, Mismatch
+    from backprop_check.explain.story import Step
+    from backprop_check.network import Case
+    from backprop_check.protocol import Implementation
+    from backprop_check.trace import Slot
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """The implementation's number for a step; ``verdict`` is right, wrong, or first (the first wrong one)."""
+
+    value: float | str
+    allowed: float | str
+    verdict: str
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """The implementation and what became of the case, in words.
+
+    ``first`` is the first difference in the order of computing (None: there is none); ``failed`` that it gave no
+    numbers at all.
+    """
+
+    name: str
+    message: str
+    first: str | None = None
+    failed: bool = False
+
+
+def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -> tuple[Judged, list[Beside | None]]:
+    """Send ``case`` and put the reply's numbers beside the steps that they belong to."""
+    from backprop_check.compare import as_json, compare  # noqa: PLC0415 - numpy, and only wanted here
+    from backprop_check.expected import expect  # noqa: PLC0415
+
+    dtype = implementation.hello.dtype
+    name = one_line(implementation.describe().name, 60)
+    (answer,) = implementation.exchange([(case.id, case.request(dtype))])
+    if answer.kind != "reply" or answer.reply is None:
+        what = answer.kind.replace("_", " ")
+        message = f"{name} gave no numbers for this case ({what}): {one_line(answer.message, 300)}"
+        return Judged(name, message, failed=True), []
+    expected = expect(case.rounded(dtype), dtype)
+    comparison = compare(expected, answer.reply)
+    first = comparison.mismatches[0] if comparison.mismatches else None
+    beside: list[Beside | None] = []
+    for step in steps:
+        slot = _slot(step, case, comparison)
+        if slot is None:
+            beside.append(None)
+            continue
+        at = tuple(step.at)
+        value, allowed = float(comparison.actual[slot][at]), float(expected.allowed[slot][at])
+        verdict = "right" if abs(value - float(expected.values[slot][at])) <= allowed else "wrong"
+        if first is not None and first.problem in ("wrong", "not_finite") and _place(first) == (slot, at):
+            verdict = "first"
+        beside.append(Beside(as_json(value), as_json(allowed), verdict))
+    return _judged(name, case, comparison, first), beside
+
+
+def _slot(step: Step, case: Case, comparison: Comparison) -> Slot | None:
+    """The array of the reply that holds this step's number; None where the protocol or the reply has none."""
+    from backprop_check.trace import Slot  # noqa: PLC0415
+
+    if not step.quantity:
+        return None
+    if step.quantity.startswith("updated"):
+        slots = [Slot(step.quantity, step.layer, step.round)]
+        if step.round == case.steps - 1:
+            slots.insert(0, Slot(step.quantity, step.layer))
+    elif step.round == 0:
+        slots = [Slot(step.quantity, step.layer)]
+    else:
+        slots = [Slot("loss", None, step.round)] if step.quantity == "loss" else []
+    return next((slot for slot in slots if slot in comparison.actual), None)
+
+
+def _place(mismatch: Mismatch) -> tuple[Slot, tuple[int, ...]]:
+    from backprop_check.trace import AXES, Slot  # noqa: PLC0415
+
+    at: list[int] = []
+    for axis in AXES[mismatch.quantity]:
+        at += mismatch.index if axis == "index" else [getattr(mismatch, axis)]
+    return Slot(mismatch.quantity, mismatch.layer, mismatch.step), tuple(at)
+
+
+def _judged(name: str, case: Case, comparison: Comparison, first: Mismatch | None) -> Judged:
+    if first is None:
+        count = comparison.values_checked
+        return Judged(name, f"{name} gives every number right: {count} values are within what rounding allows.")
+    what = first.quantity.replace("_", " ")
+    where = in_words(case, first)
+    more = f"; {comparison.count} values differ in all" if comparison.count > 1 else ""
+    text = f"the {what}{where}: expected {_text(first.expected)}, got {_text(first.actual)}"
+    return Judged(name, f"The first difference of {name} is {text}{more}.", text)
+
+
+def in_words(case: Case, mismatch: Mismatch) -> str:
+    """`` of neuron 2 of hidden1, sample 0``: a place as the end of a phrase; empty for the whole network."""
+    text = ""
+    if mismatch.index:
+        text += f" from input {mismatch.index[0]}"
+    if mismatch.layer is not None:
+        layer = one_line(case.network.names()[mismatch.layer], 60)
+        text += f" of neuron {mismatch.neuron} of {layer}" if mismatch.neuron is not None else f" of {layer}"
+    if mismatch.sample is not None:
+        text += f", sample {mismatch.sample}"
+    return text + (f", update {mismatch.step}" if mismatch.step is not None else "")
+
+
+def _text(value: float | str | None) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else one_line(str(value), 80)

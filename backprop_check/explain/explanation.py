@@ -1,0 +1,203 @@
+"""A case's whole pass as steps, in the order of computing; beside an implementation's numbers if there is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.explain.beside import Beside, Judged, judge_steps
+from backprop_check.explain.names import Names
+from backprop_check.explain.story import PassReader, Step, read_passes
+from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
+from backprop_check.protocol.text import one_line
+from backprop_check.reference import Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.explain.making import Found
+    from backprop_check.network import Case
+    from backprop_check.protocol import Implementation
+    from backprop_check.reference import Pass
+
+#: A record of more updates than this is too long to keep, let alone to read.
+MOST_STEPS = 1000
+
+#: Of more training steps than this, only the first and the last are told in full.
+_ROUNDS_TOLD = 3
+
+#: Of more neurons or weights than this, only the first three and the last are told.
+_SHOWN = 12
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked."""
+
+    case: str
+    title: str
+    source: str
+    erratum: str | None
+    network: str
+    layers: list[str]
+    widths: list[int]
+    sample: int
+    samples: int
+    steps: list[Step]
+    left_out: str = ""
+    judged: Judged | None = None
+    beside: list[Beside | None] = []
+
+
+def explain_case(
+    found: Found,
+    *,
+    neuron: str | None = None,
+    weight: int | None = None,
+    sample: int = 0,
+    digits: int = 6,
+    everything: bool = False,
+    stages: type[Stages] = Stages,
+) -> Explanation:
+    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron).
+
+    ``everything`` leaves no neuron, weight or term out, however many. Raises ``ConfigurationError`` for a neuron,
+    weight or sample that is not there.
+    """
+    case = found.case
+    if case.steps > MOST_STEPS:
+        raise ConfigurationError(f"{case.steps} updates are too many to explain: at most {MOST_STEPS} (--steps)")
+    if not 0 <= sample < len(case.inputs):
+        raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
+    place = None if neuron is None else find_neuron(case, neuron)
+    if weight is not None:
+        widest = max(_fan_in(case, l) for l in range(len(case.network.layers)) if place is None or l == place[0])
+        if not 0 <= weight < widest:
+            raise ConfigurationError(f"there is no weight {weight}: they count from 0 to {widest - 1} here")
+    passes = read_passes(case, stages)
+    told = _Told(case, place, weight, everything=everything)
+    limit = None if everything else TERMS_SHOWN
+    found_steps = [
+        step
+        for index, p in enumerate(passes)
+        for step in told.round(PassReader(case, p, Writer(Names(p), digits, limit), round_=index, sample=sample))
+    ]
+    return Explanation(
+        case=case.id,
+        title=one_line(found.title),
+        source=one_line(found.source),
+        erratum=found.erratum,
+        network=describe(case),
+        layers=[one_line(name, 60) for name in case.network.names()],
+        widths=[case.network.inputs, *(layer.units for layer in case.network.layers)],
+        sample=sample,
+        samples=len(case.inputs),
+        steps=found_steps,
+        left_out=told.left_out(),
+    )
+
+
+def describe(case: Case) -> str:
+    """The case in a sentence."""
+    layers = case.network.layers
+    parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
+    count = len(case.inputs)
+    batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
+    rate = f"; learning rate η = {number_text(case.optimizer.learning_rate, 6)}" if case.optimizer else ""
+    inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
+    return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+
+
+def find_neuron(case: Case, text: str) -> tuple[int, int]:
+    """``hidden1:0`` or ``0:0`` as (layer, neuron)."""
+    name, _, number = text.rpartition(":")
+    names = case.network.names()
+    layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -1
+    if not (0 <= layer < len(names) and number.isascii() and number.isdigit()):
+        raise ConfigurationError(
+            f"--neuron {text}: expected layer:neuron, such as {one_line(names[0], 60)}:0; the layers are "
+            f"{', '.join(one_line(each, 60) for each in names)} (or 0 to {len(names) - 1})"
+        )
+    units = case.network.layers[layer].units
+    if int(number) >= units:
+        raise ConfigurationError(f"--neuron {text}: {one_line(names[layer], 60)} has neurons 0 to {units - 1}")
+    return layer, int(number)
+
+
+def _fan_in(case: Case, layer: int) -> int:
+    return case.network.inputs if layer == 0 else case.network.layers[layer - 1].units
+
+
+class _Told:
+    """Which steps are told: of the neuron and weight asked for, or of all but what is too much to read."""
+
+    def __init__(self, case: Case, place: tuple[int, int] | None, weight: int | None, *, everything: bool) -> None:
+        self.case, self.place, self.weight, self.everything = case, place, weight, everything
+        self._skipped: list[str] = []
+
+    def round(self, reader: PassReader) -> Iterator[Step]:
+        """The steps of one training step."""
+        if not self.everything and self.case.steps > _ROUNDS_TOLD and 0 < reader.round < self.case.steps - 1:
+            self._skip("the updates between the first and the last, but for their loss")
+            yield from reader.loss()
+            return
+        layers = range(len(self.case.network.layers))
+        for layer in layers:
+            for j in self._neurons(layer):
+                yield reader.weighted_sum(layer, j)
+            for j in self._neurons(layer):
+                yield reader.activation(layer, j)
+        if self.place is None or self.place[0] == reader.last:
+            for k in self._neurons(reader.last):
+                yield from reader.loss_term(k)
+        yield from reader.loss()
+        for layer in reversed(layers):
+            for j in self._neurons(layer):
+                yield from reader.error(layer, j)
+                yield from reader.slope(layer, j)
+                yield reader.delta(layer, j)
+        for layer in layers:
+            for j in self._neurons(layer):
+                yield from (reader.weight_gradient(layer, j, i) for i in self._weights(layer))
+                if self.weight is None:
+                    yield reader.bias_gradient(layer, j)
+        if self.place is None and self.weight is None:
+            for i in self._some(self.case.network.inputs, "inputs"):
+                yield reader.input_gradient(i)
+        for layer in layers:
+            for j in self._neurons(layer):
+                yield from reader.updates(layer, j, self._weights(layer), bias=self.weight is None)
+
+    def left_out(self) -> str:
+        """What was too much, in a sentence; empty where nothing was."""
+        if not self._skipped:
+            return ""
+        return f"Left out for brevity: {'; '.join(self._skipped)}. --neuron, --weight and --format json have them."
+
+    def _neurons(self, layer: int) -> list[int]:
+        if self.place is not None:
+            return [self.place[1]] if layer == self.place[0] else []
+        return self._some(self.case.network.layers[layer].units, "neurons")
+
+    def _weights(self, layer: int) -> list[int]:
+        fan_in = _fan_in(self.case, layer)
+        if self.weight is not None:
+            return [self.weight] if self.weight < fan_in else []
+        return self._some(fan_in, "weights")
+
+    def _some(self, count: int, what: str) -> list[int]:
+        if count <= _SHOWN or self.everything:
+            return list(range(count))
+        self._skip(f"{what} 3 to {count - 2} where there are {count}")
+        return [0, 1, 2, count - 1]
+
+    def _skip(self, what: str) -> None:
+        if what not in self._skipped:
+            self._skipped.append(what)
+
+
+def set_beside(explanation: Explanation, case: Case, implementation: Implementation) -> Explanation:
+    """The same explanation beside the implementation's numbers, where it gave any."""
+    judged, beside = judge_steps(explanation.steps, case, implementation)
+    return msgspec.structs.replace(explanation, judged=judged, beside=beside)

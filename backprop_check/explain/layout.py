@@ -1,0 +1,233 @@
+"""An explanation as text for the terminal, as Markdown, and as JSON."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from backprop_check.explain.writing import number_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.explain.beside import Beside
+    from backprop_check.explain.explanation import Explanation
+    from backprop_check.explain.story import Step
+
+PHASES = {
+    "weighted sum": "Forward",
+    "activation": "Forward",
+    "loss term": "The loss",
+    "sample loss": "The loss",
+    "loss": "The loss",
+    "output error": "Backward",
+    "hidden error": "Backward",
+    "slope": "Backward",
+    "delta": "Backward",
+    "weight gradient": "Gradients",
+    "bias gradient": "Gradients",
+    "input gradient": "Gradients",
+    "update": "Update, once every gradient is known",
+}
+
+
+class Line(NamedTuple):
+    """A line of text and what it is: title, heading, place, formula, note, right or wrong."""
+
+    text: str
+    kind: str = ""
+
+
+def heading(step: Step, *, rounds: bool) -> str:
+    """``Backward: hidden1``, the heading that a step stands under."""
+    phase = PHASES[step.stage]
+    layer = f": {step.layer_name}" if step.layer_name and phase != "The loss" else ""
+    return f"{f'Training step {step.round}. ' if rounds else ''}{phase}{layer}"
+
+
+def where(step: Step) -> str:
+    """``neuron 0, weight from input 1``."""
+    parts = []
+    if step.neuron is not None:
+        parts.append(f"output {step.neuron}" if step.stage == "loss term" else f"neuron {step.neuron}")
+    if step.weight is not None:
+        parts.append(f"from input {step.weight}" if step.neuron is not None else f"input {step.weight}")
+    return ", ".join(parts)
+
+
+def equation_lines(step: Step, digits: int) -> list[str]:
+    """``z = w·x + b``, then the same with numbers, then the value, one under the other."""
+    value = number_text(step.value, digits)
+    rights = [step.symbolic, step.numbers, value]
+    rights = [text for text, after in zip(rights, [*rights[1:], None], strict=True) if text != after]
+    indent = " " * len(step.symbol)
+    return [f"{step.symbol if index == 0 else indent} = {text}" for index, text in enumerate(rights)]
+
+
+def chain_lines(step: Step, digits: int, *, batch: bool) -> list[str]:
+    """The chain rule's factors, by name and by number."""
+    if not step.factors:
+        return []
+    names = " · ".join(factor.symbol for factor in step.factors)
+    numbers = " · ".join(_factor(factor.value, digits) for factor in step.factors)
+    product = 1.0
+    for factor in step.factors:
+        product *= factor.value
+    lead = "chain rule, for this sample: " if batch else "chain rule: "
+    return [f"{lead}{names}", f"{' ' * (len(lead) - 2)}= {numbers} = {number_text(product, digits)}"]
+
+
+def _factor(x: float, digits: int) -> str:
+    text = number_text(x, digits)
+    return f"({text})" if text.startswith("−") else text
+
+
+def term_lines(step: Step, digits: int) -> list[str]:
+    """The terms of a sum, one a line, each with where it comes from."""
+    shown = step.terms if len(step.terms) <= 10 else [*step.terms[:8], *step.terms[-1:]]  # noqa: PLR2004
+    lines = []
+    for term in shown:
+        value = number_text(term.value, digits)
+        middle = f" = {term.numbers}" if term.numbers != value else ""
+        lines.append(f"+ {term.what}: {term.symbolic}{middle} = {value}")
+    if len(shown) < len(step.terms):
+        lines.insert(-1, f"+ … {len(step.terms) - len(shown)} more")
+    return lines
+
+
+def beside_line(beside: Beside, digits: int) -> Line:
+    """What the implementation has for this number."""
+    value = number_text(float(beside.value), digits)
+    if beside.verdict == "right":
+        return Line(f"yours: {value}, right", "right")
+    exact = number_text(float(beside.value), 17)
+    allowed = number_text(float(beside.allowed), 2)
+    first = "  ◀ the first difference" if beside.verdict == "first" else ""
+    return Line(f"yours: {exact}, wrong (it may be {allowed} off){first}", "wrong")
+
+
+def text_lines(explanation: Explanation, digits: int = 6) -> Iterator[Line]:
+    """The explanation for a terminal."""
+    yield Line(explanation.title or explanation.case, "title")
+    yield from (Line(text) for text in introduction(explanation))
+    told: set[str] = set()
+    rounds = any(step.round for step in explanation.steps)
+    pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
+    for title, group in itertools.groupby(pairs, lambda pair: heading(pair[0], rounds=rounds)):
+        yield Line("")
+        yield Line(title, "heading")
+        for step, beside in group:
+            yield from _step_lines(step, beside, digits, told, batch=explanation.samples > 1)
+    if explanation.left_out:
+        yield Line("")
+        yield Line(explanation.left_out)
+
+
+def _step_lines(step: Step, beside: Beside | None, digits: int, told: set[str], *, batch: bool) -> Iterator[Line]:
+    yield Line("")
+    place = where(step)
+    number = f" ({step.equation})" if step.equation else ""
+    yield Line(f"  {step.stage}{f', {place}' if place else ''}{number}", "place")
+    if step.sentence not in told:  # once is enough: what follows has the same form
+        told.add(step.sentence)
+        yield Line(f"    {step.sentence}  {step.formula}", "note")
+    yield from (Line(f"      {text}", "formula") for text in equation_lines(step, digits))
+    yield from (Line(f"        {text}") for text in term_lines(step, digits))
+    yield from (Line(f"      {text}") for text in chain_lines(step, digits, batch=batch))
+    yield from (Line(f"      {note}", "note") for note in new_notes(step, told))
+    if beside is not None:
+        line = beside_line(beside, digits)
+        yield Line(f"      {line.text}", line.kind)
+
+
+def new_notes(step: Step, told: set[str]) -> list[str]:
+    """The step's notes without those that stood under another step already; the numbers' own are always new."""
+    notes = [note for note in step.notes if note not in told]
+    told.update(note for note in notes if not note.startswith("Here "))
+    return notes
+
+
+def introduction(explanation: Explanation) -> list[str]:
+    """What stands above the steps: the network, how to read the names, the erratum, the implementation's verdict."""
+    layers = ", ".join(f"⁽{_above(n)}⁾ {name}" for n, name in enumerate(explanation.layers, 1))
+    names = f"Layers: {layers}. " if len(explanation.layers) > 1 else ""
+    lines = [
+        f"{explanation.network}.",
+        f"{names}Neurons count from 0; wⱼᵢ goes from i into j; x inputs, z weighted sums, a activations, t targets, "
+        "δ = ∂L/∂z.",
+    ]
+    if explanation.title:
+        lines.insert(0, f"{explanation.case}: {explanation.source}")
+    if explanation.samples > 1:
+        lines.append(f"Told for sample {explanation.sample} of 0 to {explanation.samples - 1}; ⟨s⟩ marks another one's.")
+    if explanation.erratum:
+        lines.append(f"Erratum: {explanation.erratum}")
+    if explanation.judged:
+        lines.append(explanation.judged.message)
+    return lines
+
+
+def _above(n: int) -> str:
+    return str(n).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def as_markdown(explanation: Explanation, digits: int = 6) -> str:
+    """The explanation as Markdown: headings, a code block of formulas a step."""
+    lines = [f"# {_escaped(explanation.title or explanation.case)}", ""]
+    for text in introduction(explanation):
+        lines += [_escaped(text), ""]
+    told: set[str] = set()
+    rounds = any(step.round for step in explanation.steps)
+    pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
+    for title, group in itertools.groupby(pairs, lambda pair: heading(pair[0], rounds=rounds)):
+        lines += [f"## {_escaped(title)}", ""]
+        for step, beside in group:
+            lines += _step_markdown(step, beside, digits, told, batch=explanation.samples > 1)
+    if explanation.left_out:
+        lines += [_escaped(explanation.left_out), ""]
+    return "\n".join(lines)
+
+
+def _step_markdown(step: Step, beside: Beside | None, digits: int, told: set[str], *, batch: bool) -> list[str]:
+    place = where(step)
+    number = f" ({step.equation})" if step.equation else ""
+    lines = [f"**{step.stage}{f', {place}' if place else ''}{number}**", ""]
+    if step.sentence not in told:
+        told.add(step.sentence)
+        lines += [f"{_escaped(step.sentence)} {_escaped(step.formula)}", ""]
+    terms = [f"  {text}" for text in term_lines(step, digits)]
+    block = [*equation_lines(step, digits), *terms, *chain_lines(step, digits, batch=batch)]
+    lines += ["```text", *block, "```", ""]
+    for note in new_notes(step, told):
+        lines += [_escaped(note), ""]
+    if beside is not None:
+        line = beside_line(beside, digits)
+        lines += [f"**{_escaped(line.text)}**" if line.kind == "wrong" else _escaped(line.text), ""]
+    return lines
+
+
+def _escaped(text: str) -> str:
+    """Text in which Markdown sees no markup."""
+    for character in "\\`*_[]<>#|":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def as_json(explanation: Explanation) -> str:
+    """The explanation as indented JSON; what is not finite is the protocol's strings."""
+    plain = _finite(msgspec.to_builtins(explanation))
+    return msgspec.json.format(msgspec.json.encode(plain), indent=1).decode()
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
+        return "NaN"
+    if isinstance(value, float) and abs(value) == float("inf"):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value

@@ -2,6 +2,7 @@
 
 - ``messages``, ``parsing``, ``text``: bytes become types, once; untrusted text becomes safe to show.
 - ``pipes``, ``tree``, ``process``: one child process that speaks lines and always ends, with all it started.
+- ``memory``, ``sandbox``, ``signals``: limits for whoever is not trusted, and an orderly end when asked to stop.
 - ``answers``, ``echo``, ``exchange``, ``session``: hello, requests in flight, answers in order, restarts.
 - ``callable``: the same for a Python callable.  ``opening``: from what the user wrote to either of them.
 
@@ -32,7 +33,9 @@ from backprop_check.protocol.messages import (
 from backprop_check.protocol.opening import open_implementation, split_command
 from backprop_check.protocol.parsing import decode_value, parse_hello, parse_line
 from backprop_check.protocol.process import Process
+from backprop_check.protocol.sandbox import Limits
 from backprop_check.protocol.session import SubprocessImplementation
+from backprop_check.protocol.signals import Terminated, orderly_signals
 from backprop_check.protocol.text import clean_text, one_line
 
 __all__ = [
@@ -45,6 +48,7 @@ __all__ = [
     "ImplementationInfo",
     "Kind",
     "LayerReply",
+    "Limits",
     "Malformed",
     "Message",
     "Noise",
@@ -55,6 +59,7 @@ __all__ = [
     "StepReply",
     "SubprocessImplementation",
     "Supports",
+    "Terminated",
     "clean_text",
     "decode_value",
     "hello_request",
@@ -62,6 +67,7 @@ __all__ = [
     "load_callable",
     "one_line",
     "open_implementation",
+    "orderly_signals",
     "parse_hello",
     "parse_line",
     "split_command",

@@ -30,6 +30,10 @@ _STDERR_KEPT: Final = 8192
 _ANSWERED_KEPT: Final = 4096
 # Who reads the pipe must have had a chance to, even where this thread comes late to a deadline.
 _LAST_LOOK: Final = 0.02
+# While nothing comes: how often to look whether the process still reads.
+_LOOK: Final = 0.25
+# After so many proofs that a port leaves out its ids, no further one is asked for.
+_PROOFS: Final = 2
 
 
 class Conversation:
@@ -50,6 +54,8 @@ class Conversation:
         self._over: str | None = None
         self._trouble = ""
         self._half = b""
+        self._limit = port.max_in_flight
+        self._proofs = 0
 
     def answers(self) -> Iterator[Answer]:
         """Give an answer to every request, in order.
@@ -91,7 +97,7 @@ class Conversation:
                 self._flight.hold(case)
 
     def _has_room(self) -> bool:
-        return self._flight.has_room(self._port.max_in_flight, self._next)
+        return self._flight.has_room(self._limit, self._next)
 
     def _send(self, case: Case) -> None:
         process = self._port.current()
@@ -143,13 +149,25 @@ class Conversation:
         """Wait for one event, or for the oldest case's time to be up."""
         process = self._port.current()
         oldest, deadline = self._flight.oldest, self._deadline()
-        event = process.receive(max(deadline - time.monotonic(), _LAST_LOOK)) if process else None
+        event = self._await(process, deadline) if process else None
         if event is not None:
             self._take(event)
         # Lines that answer nothing do not prolong the wait, however fast they come.
         late = event is None or event.arrived > deadline
         if late and self._flight.cases.get(oldest.id) is oldest and self._port.current() is process:
+            if process is not None and process.has_unread and self._doubtful(process, oldest):
+                self._make_sure(oldest, f"the process did not read this case within {self._port.timeout:g} s")
+                return
             self._fail("timeout", timeout_message(process, oldest, self._port.timeout))
+
+    def _await(self, process: Process, deadline: float) -> Event | None:
+        while True:
+            left = max(deadline - time.monotonic(), _LAST_LOOK)
+            event = process.receive(min(left, _LOOK))
+            if event is not None or left <= _LOOK:
+                return event
+            if process.deaf:
+                return Deaf(time.monotonic())
 
     def _drain(self) -> None:
         """Take what has come already."""
@@ -201,16 +219,35 @@ class Conversation:
             self._malformed(parsed, line, notes)
 
     def _malformed(self, parsed: Malformed, line: Line, notes: Notes) -> None:
-        case = self._flight.cases.get(parsed.id) if parsed.id is not None else None
+        problem = f"the reply is not what the protocol asks for: {parsed.problem}"
         if parsed.id is None and self._flight:
-            # Replies mostly come in order; the others in flight name themselves.
-            case = self._flight.oldest
+            self._nameless(parsed, problem, line)
+            return
+        case = self._flight.cases.get(parsed.id) if parsed.id is not None else None
         if case is not None:
             case.notes.add(*parsed.notes)
-            problem = f"the reply is not what the protocol asks for: {parsed.problem}"
             self._resolve(case, "protocol_error", problem, line)
-        else:
+        elif not notes.full:
             notes.add(f"a malformed reply to no case in flight was dropped: {parsed.problem}")
+
+    def _nameless(self, parsed: Malformed, problem: str, line: Line) -> None:
+        """Find whose a malformed reply without an id is: surely that of the only case a new process got."""
+        process, oldest = self._port.current(), self._flight.oldest
+        if process is None:
+            return
+        process.nameless += 1
+        if len(self._flight.cases) > 1:
+            # From now on one by one, else the next such reply would be a riddle again.
+            self._limit = 1
+            self._run_again(f"{problem}; {len(self._flight.cases)} cases were in flight; this one ran again alone")
+        elif process.nameless > 1 and self._proofs < _PROOFS and self._doubtful(process, oldest):
+            self._make_sure(oldest, f"{problem}; this may have been meant for an earlier case")
+        else:
+            if oldest.retried:
+                self._proofs += 1
+                self._restarts -= 1
+            oldest.notes.add(*parsed.notes)
+            self._resolve(oldest, "protocol_error", problem, line)
 
     def _unknown(self, name: str, notes: Notes) -> None:
         oldest = self._flight.oldest if self._flight else None
@@ -301,12 +338,18 @@ class Conversation:
         if process is None or self._port.one_shot or process.wait(_LAST_LOOK):
             # Of a process that ends, its output tells; a script that is asked but once may read nothing.
             return
-        oldest = self._flight.oldest if len(self._flight.cases) == 1 else None
-        if oldest is not None and process.answered and not oldest.retried:
-            # It never got this case, so that it cannot answer it.
-            oldest.retried = True
+        if self._flight and process.has_unread and self._doubtful(process, self._flight.oldest):
             self._trouble = f"the process closed its standard input; {LOOP}"
-            self._run_again("the process had closed its standard input before this case; it was started again")
+            self._make_sure(self._flight.oldest, "the process had closed its standard input before this case")
+
+    def _doubtful(self, process: Process, case: Case) -> bool:
+        """Whether a trouble can be an earlier case's fault, and there is a way to find out."""
+        return len(self._flight.cases) == 1 and process.answered > 0 and not case.retried and not self._port.one_shot
+
+    def _make_sure(self, case: Case, what: str) -> None:
+        """Run the only case in flight once more, on a new process, where it has nobody else to blame."""
+        case.retried = True
+        self._run_again(f"{what}; the process was started again for this case")
 
     def _died(self) -> None:
         """Handle the end of the process's output."""
@@ -322,17 +365,17 @@ class Conversation:
             self._loose.add(f"after the reply before this the process {how}; it was started again")
             self._port.drop(0)
             return
-        oldest, only = self._flight.oldest, len(self._flight.cases) == 1
+        oldest = self._flight.oldest
         gone_before = process.exited_at is not None and process.exited_at < oldest.sent
-        if not oldest.retried and not self._port.one_shot and (gone_before or (only and process.answered)):
-            # It ended before the case was sent, or so soon after an earlier reply that either may be the cause.
-            # On a new process there is no doubt.
-            oldest.retried = True
-            when = "before this case was sent" if gone_before else "after it had answered others"
-            self._run_again(f"the process {how} {when}; it was started again for this case")
+        if gone_before and not oldest.retried and not self._port.one_shot:
+            self._make_sure(oldest, f"the process {how} before this case was sent")
+            return
+        if self._doubtful(process, oldest):
+            # It ended so soon after an earlier reply that either may be the cause.
+            self._make_sure(oldest, f"the process {how} after it had answered others")
             return
         message = crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot)
-        if only and oldest.retried:
+        if oldest.retried and len(self._flight.cases) == 1:
             # The start to make sure was ours: it is not counted.
             self._restarts -= 1
         self._fail("crash", message)

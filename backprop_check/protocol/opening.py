@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.callable import PREFIX, CallableImplementation, load_callable
+from backprop_check.protocol.memory import MEMORY_LIMIT
+from backprop_check.protocol.sandbox import Limits, sandbox_environment, sandbox_prefix
 from backprop_check.protocol.session import SubprocessImplementation
 from backprop_check.protocol.text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from backprop_check.protocol.answers import Implementation
 
@@ -50,22 +52,37 @@ def open_implementation(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     max_restarts: int = 20,
+    memory_limit: int | None = MEMORY_LIMIT,
+    sandbox: bool = False,
+    limits: Limits | None = None,
+    hidden: Sequence[str | os.PathLike[str]] = (),
     harness_version: str = "0",
 ) -> Implementation:
     """Open ``python:module:callable``, or start the command line and say hello.
 
-    The options are those of ``SubprocessImplementation``; a callable heeds none of them.
+    The options are those of ``SubprocessImplementation``; a callable heeds none of them.  With ``sandbox``
+    a command runs without network, writable files and secrets, and within ``limits``; ``hidden`` are
+    files and folders that it must not read (see ``sandbox_prefix``).
 
     Raises:
-        ConfigurationError: the command cannot be split, or the callable was not found.
+        ConfigurationError: the command cannot be split, the callable was not found, or there can be no sandbox.
         StartError: the implementation could not be started, or its hello is missing or wrong.
 
     """
     if spec.startswith(PREFIX):
+        if sandbox:
+            message = (
+                f"{one_line(spec)} runs inside this process, where --sandbox cannot hold it: "
+                "make it a port, a command of its own (backprop-check init python)"
+            )
+            raise ConfigurationError(message)
         function = load_callable(spec)
         return CallableImplementation(function, name=spec.removeprefix(PREFIX), command=spec)
+    argv, prefix = split_command(spec), []
+    if sandbox:
+        prefix, env = sandbox_prefix(argv, cwd=cwd, limits=limits, hidden=hidden), sandbox_environment(env)
     return SubprocessImplementation(
-        split_command(spec),
+        argv,
         start_timeout=start_timeout,
         timeout=timeout,
         one_shot=one_shot,
@@ -73,5 +90,7 @@ def open_implementation(
         cwd=cwd,
         env=env,
         max_restarts=max_restarts,
+        memory_limit=memory_limit,
+        prefix=prefix,
         harness_version=harness_version,
     )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -275,6 +276,28 @@ def _await_room(fd: int) -> None:
         poll.poll()
     else:
         select.select([], [fd], [])
+
+
+def nobody_reads(fd: int) -> bool:
+    """Tell whether the other end of a pipe that is written to is closed; False where that cannot be told."""
+    if fd < 0 or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(state & select.POLLERR for _, state in poll.poll(0))
+
+
+def unread(fd: int) -> int:
+    """Give how many bytes wait in a pipe that is written to; 0 where that cannot be told."""
+    if fd < 0 or sys.platform == "win32":
+        return 0
+    import fcntl  # noqa: PLC0415 (there is none on Windows)
+    import termios  # noqa: PLC0415
+
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder, signed=True)
+    except OSError:
+        return 0
 
 
 def await_exit(child: subprocess.Popen[bytes], channel: Channel, reader: threading.Thread) -> None:

@@ -62,6 +62,8 @@ class Process:
         self.started_at = 0.0
         self.answered = 0
         """How many cases it has answered: who dies at its first case has nobody else to blame."""
+        self.nameless = 0
+        """How many malformed replies without an id it gave, of which nobody knows whose they are."""
         self.memory_limit = memory_limit
         self._cwd = cwd
         self._env = {**(os.environ if env is None else env), tree.MARKER: self.marker}
@@ -168,9 +170,20 @@ class Process:
         return self._channel.exited_at
 
     @property
-    def stdin_broken(self) -> bool:
-        """Whether the child no longer reads."""
-        return self._channel.stdin_broken
+    def memory_used(self) -> int:
+        """What it used when it was ended for using more than it may; 0 where it was not."""
+        return self._channel.memory_used
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the child closed its input."""
+        return self._channel.stdin_broken or pipes.nobody_reads(self._channel.stdin_fd)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the child has not read all that was sent; False where the system cannot tell."""
+        channel = self._channel
+        return channel.stdin_broken or channel.unwritten != channel.written or pipes.unread(channel.stdin_fd) > 0
 
     def send(self, data: bytes) -> None:
         """Hand over a line to be written (a missing newline is added).  Never waits, never fails."""
@@ -220,10 +233,9 @@ class Process:
         return self._channel.log_since(since).decode("utf-8", "backslashreplace")
 
     def settle(self, wait: float = 0.5) -> None:
-        """After Eof: wait shortly for the exit code and the rest of stderr."""
-        deadline = time.monotonic() + wait
+        """After Eof: wait shortly for the exit code and the rest of stderr (which a grandchild may keep open)."""
         if self._channel.exited.wait(wait) and len(self._threads) > 1:
-            self._threads[1].join(max(0.0, deadline - time.monotonic()))
+            self._threads[1].join(_JOIN)
 
     def exit_description(self) -> str:
         """Say how the child ended: "exited with code 3", "was killed by SIGSEGV (...)"."""

@@ -20,6 +20,10 @@ def crash_message(process: Process, how: str, case: Case, half: bytes, *, one_sh
     message = f"the process {how} before it replied"
     if half:
         message += f", in the middle of a line ({one_line(half[:400].decode('utf-8', 'replace'), 80)})"
+    if process.memory_used:
+        return (
+            f"{message}; it may grow with every case it answered, or with this one; memory_limit sets what is allowed"
+        )
     said = [text for text in process.stderr_tail(case.log).splitlines() if text.strip()]
     if said:
         message += f"; the last it wrote to stderr: {one_line(said[-1].strip())}"
@@ -33,7 +37,7 @@ def timeout_message(process: Process | None, case: Case, timeout: float) -> str:
     message = f"no reply within {timeout:g} s, so the process was ended"
     if case.other_id is not None:
         return f'{message}; a reply came with the id "{case.other_id}": a reply must repeat its request\'s id'
-    if process is not None and process.stdin_broken:
+    if process is not None and process.deaf:
         return f"{message}; it had closed its standard input"
     if case.notes.noise:
         return f"{message}; what came on stdout were not JSON objects"

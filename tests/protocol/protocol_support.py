@@ -44,7 +44,7 @@ def converse(
     behaviour: str, names: Iterable[str] = ("c1", "bad", "c2", "c3"), *, flight: int = 1, **options: Any
 ) -> dict[str, Answer]:
     """Run the scripted port, check that every case came back in order, and give the answers by id."""
-    script = {key: options.pop(key) for key in ("pid", "seconds", "flag") if key in options}
+    script = {key: options.pop(key) for key in ("pid", "seconds", "flag", "replies", "nasty") if key in options}
     options.setdefault("timeout", 5)
     names = list(names)
     with SubprocessImplementation(command(behaviour, flight=flight, **script), **options) as port:
@@ -70,6 +70,12 @@ def alive(pid_file: Path) -> list[int]:
             if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
                 running.append(pid)
     return running
+
+
+def patience() -> float:
+    """How much longer than on an idle machine things may take here and now."""
+    load: float = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
+    return max(1.0, 2 * load / (os.cpu_count() or 1))
 
 
 def open_files() -> int:

@@ -67,6 +67,12 @@ def hello():
     elif BEHAVIOUR == "noisy-hello":
         write(b"loading weights\n")
         say(**reply)
+    elif BEHAVIOUR == "hello-eats-memory":
+        eat_memory(None)
+    elif BEHAVIOUR == "hello-endless-lines":
+        endless(b"debug\n" * 10_000)
+    elif BEHAVIOUR == "hello-deep":
+        write(b'{"protocol": 1, "echo": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n")
     elif BEHAVIOUR == "hostile-hello":
         say(protocol=1, name="\x1b[31m<b>net</b>\u202e", language="a\nb", version="\ud800")
     else:
@@ -193,6 +199,58 @@ def texts(name):
     write(b'{"id": "%s", "error": "\\u001b[31mred\\u202e \\ud800 \\u0007", "traceback": "x"}\n' % name.encode())
 
 
+def eat_memory(_):
+    """Grow by 16 MiB a moment, up to 2 GiB: where nobody stops it, the machine must not suffer."""
+    hoard = []
+    for _ in range(128):
+        hoard.append(b"x" * 2**24)
+        time.sleep(0.005)
+    time.sleep(60)
+
+
+def eat_memory_in_child(_):
+    code = "import time; hoard = b'x' * 2**28; time.sleep(60)"
+    note_pid(subprocess.Popen([sys.executable, "-S", "-c", code]).pid)
+    time.sleep(60)
+
+
+def keep_pipe(name):
+    grandchild()
+    say(id=name, loss=0.5)
+
+
+def canned(_, lines=[]):  # noqa: B006 (it is meant to last)
+    if not lines:
+        with open(OPTIONS["replies"], "rb") as file:
+            lines.extend(reversed(file.read().splitlines(keepends=True)))
+    write(lines.pop())
+
+
+def sometimes_slow(name):
+    if name.endswith("slow"):
+        time.sleep(float(OPTIONS["seconds"]))
+    say(id=name, loss=0.5)
+
+
+def late(name):
+    """Answer the case before this one once more, then this one."""
+    say(id="c1", loss=0.75)
+    say(id=name, loss=0.5)
+
+
+def every_text(name):
+    """Put what acts on terminals, browsers and markup into all texts there are."""
+    nasty = OPTIONS["nasty"].encode("ascii").decode("unicode_escape")
+    sys.stderr.buffer.write(nasty.encode("utf-8", "surrogatepass") + b"\n")
+    sys.stderr.flush()
+    time.sleep(0.05)
+    write(nasty.replace("\n", " ").encode("utf-8", "surrogatepass") + b"\n")
+    say(id="other" + nasty, loss=0.5)
+    fields = {"id": name, nasty: nasty, "issue_url": nasty, "traceback": nasty}
+    fields["skip" if name.endswith("skip") else "error"] = nasty
+    write(json.dumps(fields)[:-1].encode() + b', "twice": 1, "twice": 2}\n')
+
+
 def slowly(name):
     time.sleep(float(OPTIONS["seconds"]))
     say(id=name, loss=0.5)
@@ -237,6 +295,15 @@ FAULTS = {
     "big": big,
     "texts": texts,
     "slowly": slowly,
+    "sometimes-slow": sometimes_slow,
+    "eats-memory": eat_memory,
+    "eats-memory-in-child": eat_memory_in_child,
+    "keeps-pipe": keep_pipe,
+    "canned": canned,
+    "late": late,
+    "every-text": every_text,
+    "endless-malformed": lambda _: endless(b'{"id": 7, "loss": 0.5}\n' * 1000),
+    "endless-bad-json": lambda _: endless(b'{"id": "bad", "loss": }\n' * 1000),
     "skip": raw(b'{"id": "ID", "skip": "no softmax", "issue_url": "https://example.org/1"}\n'),
 }
 
@@ -284,6 +351,9 @@ def main():
             say(id=message["id"], loss=0.5)
             if BEHAVIOUR == "dies-after-reply" and message["id"].startswith("last"):
                 os._exit(6)
+            if BEHAVIOUR == "deaf-after-reply" and message["id"].startswith("last"):
+                os.close(0)
+                time.sleep(60)
             if BEHAVIOUR == "one-line":
                 return None
     if BEHAVIOUR == "ignores-eof":

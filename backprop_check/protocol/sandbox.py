@@ -1,0 +1,196 @@
+"""A sandbox for programs of strangers, on Linux: bubblewrap for what they can reach, prlimit for how much.
+
+Inside there is no network, no other process, and the file system can be read but not written, but for a scratch
+folder in memory (``/tmp``) that nobody else sees.  Places that usually hold secrets are empty, and variables
+that look like secrets are not handed on.  What this does and does not promise stands in SECURITY.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+import psutil
+
+from backprop_check.errors import ConfigurationError, StartError
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_INSTEAD: Final = 'elsewhere put a container before the command, such as "docker run -i --network none IMAGE …"'
+_PROBE_TIMEOUT: Final = 20
+#: What is replaced by an empty folder in memory; /run holds the sockets of what would do work outside.
+_SCRATCH: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 (they are replaced, not used)
+#: What in a home folder holds keys to other places.
+_SECRETS: Final = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".mozilla", ".thunderbird"),
+    *(".config/gh", ".config/gcloud", ".config/hub", ".config/rclone", ".config/chromium", ".config/google-chrome"),
+    *(".local/share/keyrings", ".netrc", ".git-credentials", ".npmrc", ".pypirc", ".pgpass", ".bash_history"),
+)
+_SECRET_NAME: Final = re.compile(
+    r"token|secret|passw|credential|api_?key|access_?key|private_?key|auth|cookie|_pat$|^ssh_|^gpg_|dbus_|xauthority",
+    re.IGNORECASE,
+)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What one process in the sandbox may use; None is no limit.
+
+    ``cpu`` is in seconds of processor time for the whole life of a process, ``memory`` (what it can
+    write to), ``file`` (one file's size) and ``scratch`` in bytes; ``processes`` counts threads too.
+    """
+
+    cpu: int | None = 600
+    memory: int | None = 4 * 2**30
+    processes: int | None = 256
+    file: int | None = 64 * 2**20
+    scratch: int | None = 256 * 2**20
+
+
+def sandbox_prefix(
+    argv: Sequence[str],
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    limits: Limits | None = None,
+    hidden: Iterable[str | os.PathLike[str]] = (),
+) -> list[str]:
+    """Give what to put before a command, so that it runs in the sandbox.
+
+    ``hidden`` are files and folders besides the usual ones that it must not read: solutions, other submissions.
+    The folder it runs in, and files that its command names, can always be read.
+
+    Raises:
+        ConfigurationError: this is not Linux, a tool is missing, or the system does not allow a sandbox.
+        StartError: the command's program is not there.
+
+    """
+    bwrap, prlimit = _tools()
+    limits = limits or Limits()
+    folder = Path(cwd or ".").resolve()
+    shown = _shown(argv, folder)
+    prefix = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    prefix += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    scratch = [Path(place) for place in _SCRATCH]
+    for place in scratch:
+        if place.is_dir() and not place.is_symlink():
+            prefix += ["--size", str(limits.scratch)] if limits.scratch is not None else []
+            prefix += ["--tmpfs", str(place)]
+    home = Path.home()
+    covered = [*(home / name for name in _SECRETS), *(Path(place).absolute() for place in hidden)]
+    for place in covered:
+        prefix += _cover(place)
+    for path in shown:
+        if any(path.is_relative_to(place) for place in [*scratch, *covered]):
+            prefix += ["--ro-bind", str(path), str(path)]
+    for place in covered:
+        # What was shown again must not show this.
+        if any(place != path and place.is_relative_to(path) for path in shown):
+            prefix += _cover(place)
+    prefix += ["--setenv", "TMPDIR", "/tmp", "--chdir", str(folder), "--"]  # noqa: S108 (inside it is its own)
+    return [*prefix, prlimit, *_limits(limits), "--"]
+
+
+def sandbox_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the environment (by default this process's) without variables that look like secrets."""
+    return {key: value for key, value in (os.environ if env is None else env).items() if not _SECRET_NAME.search(key)}
+
+
+def _tools() -> tuple[str, str]:
+    if sys.platform != "linux":
+        message = f"--sandbox works on Linux only: {_INSTEAD}"
+        raise ConfigurationError(message)
+    found = {name: shutil.which(name) for name in ("bwrap", "prlimit")}
+    for name, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux")):
+        if found[name] is None:
+            message = f'--sandbox needs {name}, which was not found: install the package "{package}"; {_INSTEAD}'
+            raise ConfigurationError(message)
+    bwrap, prlimit = str(found["bwrap"]), str(found["prlimit"])
+    problem = _refusal(bwrap)
+    if problem:
+        message = f"--sandbox: this system does not let bwrap make a sandbox ({problem}): {_INSTEAD}"
+        raise ConfigurationError(message)
+    return bwrap, prlimit
+
+
+@functools.cache
+def _refusal(bwrap: str) -> str:
+    """Try the smallest sandbox; give what bwrap says where it cannot be, else nothing."""
+    command = [bwrap, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/"]
+    command += ["--dev", "/dev", "--proc", "/proc", "--", "true"]
+    try:
+        done = subprocess.run(  # noqa: S603 (a fixed command)
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return one_line(str(error))
+    if done.returncode == 0:
+        return ""
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return one_line(said[-1]) if said else f"it exited with code {done.returncode}"
+
+
+def _shown(argv: Sequence[str], folder: Path) -> list[Path]:
+    """The places that the command needs: its folder, its program, and the files it names."""
+    program = shutil.which(argv[0]) if os.sep not in argv[0] else str(folder / argv[0])
+    if program is None or not Path(program).exists():
+        message = f'the command "{one_line(argv[0])}" was not found: install it, put it on PATH, or give its full path'
+        raise StartError(message)
+    # A program's library stands beside its bin.
+    homes = [path.parent for path in (Path(program), Path(program).resolve())]
+    shown = [folder, *(home.parent if home.name == "bin" else home for home in homes)]
+    shown += [path.parent for path in (folder / part for part in argv[1:]) if _is_file(path)]
+    whole = [Path("/"), *map(Path, _SCRATCH)]
+    return [path for path in dict.fromkeys(shown) if path not in whole] or [folder]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _cover(place: Path) -> list[str]:
+    """Put nothing over a place, if it is there."""
+    try:
+        if place.is_dir():
+            return ["--tmpfs", str(place.resolve())]
+        if place.is_file():
+            return ["--ro-bind", os.devnull, str(place.resolve())]
+    except OSError:
+        # It cannot be looked at from here, nor then from inside.
+        return []
+    return []
+
+
+def _limits(limits: Limits) -> list[str]:
+    options = ["--core=0"]
+    if limits.cpu is not None:
+        # SIGXCPU at the first, SIGKILL a moment later for who ignores it.
+        options.append(f"--cpu={limits.cpu}:{limits.cpu + 5}")
+    if limits.memory is not None:
+        # What can be written to, not the address space: virtual machines reserve much that they never use.
+        options.append(f"--data={limits.memory}")
+    if limits.processes is not None:
+        # Linux counts the user's, also those outside (older ones), so that these are granted on top.
+        options.append(f"--nproc={limits.processes + _threads_of_user()}")
+    if limits.file is not None:
+        options.append(f"--fsize={limits.file}")
+    return options
+
+
+def _threads_of_user() -> int:
+    me, count = os.getuid(), 0
+    for process in psutil.process_iter(["uids", "num_threads"]):
+        uids = process.info["uids"]
+        if uids is not None and uids.real == me:
+            count += process.info["num_threads"] or 0
+    return count

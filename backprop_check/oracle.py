@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
+from backprop_check.numbers.given import as_array
 from backprop_check.trace import Array, Slot, Trace
 
 if TYPE_CHECKING:
@@ -60,18 +61,35 @@ def _losses(case: Case, z: torch.Tensor, a: torch.Tensor, t: torch.Tensor) -> to
 
 
 def autograd_pass(case: Case) -> Trace:
-    """Forward, backward and the updates of ``case`` by autograd."""
+    """Forward, backward and the updates of ``case`` by autograd.
+
+    On one thread: these networks are small, and on a busy machine waiting for a second one takes longer
+    than all the rest. The number of threads that the user's own torch runs on stays as it was.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _pass(case)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _given(rows: Any) -> torch.Tensor:
+    return torch.tensor(as_array(rows))
+
+
+def _pass(case: Case) -> Trace:
     parameters: list[tuple[Any, Any]] = [
         (
-            torch.tensor(layer.parameters.weights, dtype=torch.float64, requires_grad=True),
-            torch.tensor(layer.parameters.biases, dtype=torch.float64, requires_grad=True),
+            _given(layer.parameters.weights).requires_grad_(),
+            _given(layer.parameters.biases).requires_grad_(),
         )
         for layer in case.network.layers
     ]
-    targets = torch.tensor(case.targets, dtype=torch.float64)
+    targets, inputs = _given(case.targets), _given(case.inputs)
     values: dict[Slot, Array] = {}
     for step in range(case.steps):
-        x = torch.tensor(case.inputs, dtype=torch.float64, requires_grad=True)
+        x = inputs.clone().requires_grad_()
         zs, activations, a = [], [], x
         for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
             z = F.linear(a, weights, biases)

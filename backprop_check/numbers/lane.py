@@ -3,12 +3,13 @@
 With γₖ = ku/(1 − ku) and first order in u (Higham, *Accuracy and Stability of Numerical Algorithms*, §2.2):
 
 - sum and difference:     e₁ + e₂ + u|v|, and 0 where exact numbers have an exact sum
-- product:                |x|e_y + |y|e_x + e_x e_y + u|v|
+- product:                |x|e_y + |y|e_x + e_x e_y + u|v|, and 0 for small multiples of ``QUANTUM``
 - quotient:               (e_x + |v|e_y)/(|y| − e_y) + u|v|
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ Array = NDArray[Any]
 
 #: The index that means "every one, side by side" (a lane), where ``:`` means "all, to be summed over".
 EACH = Ellipsis
+
+#: Products of multiples of this, and their sums, are exact while they are small, in any order.
+QUANTUM = 2.0**-5
 
 
 class Lane:
@@ -64,6 +68,8 @@ class Lane:
     def __mul__(self, other: Any) -> Lane:
         y, e = parts(other)
         value = self.value * y
+        if is_exact(self.error) and is_exact(e) and self._is_exact_product(y, value):
+            return Lane(value, 0.0, self.u)
         error = self.u * abs(value)
         if not is_exact(self.error):
             error = error + (abs(y) if is_exact(e) else abs(y) + e) * self.error
@@ -72,6 +78,9 @@ class Lane:
         return Lane(value, error, self.u)
 
     __rmul__ = __mul__
+
+    def _is_exact_product(self, y: Any, value: Any) -> bool:
+        return is_multiple(self.value) and is_multiple(y) and bool(np.max(abs(value)) * self.u <= QUANTUM * QUANTUM)
 
     def __truediv__(self, other: Any) -> Lane:
         y, e = parts(other)
@@ -96,6 +105,15 @@ def parts(x: Any) -> tuple[Any, Any]:
 def is_exact(error: Any) -> bool:
     """Whether an error is the float 0.0; an array of zeros need not be told apart, only cost time."""
     return type(error) is float and error == 0.0
+
+
+def is_multiple(x: Any) -> bool:
+    """Whether all are multiples of ``QUANTUM``. The first is nearly always enough to know that they are not."""
+    first = (x.flat[0] if isinstance(x, np.ndarray) else x) / QUANTUM
+    if first != math.floor(first):
+        return False
+    scaled = np.asarray(x) / QUANTUM
+    return bool(np.all(scaled == np.floor(scaled)))
 
 
 def _sum_is_exact(x: Any, y: Any, value: Any, u: float) -> bool:

@@ -30,13 +30,23 @@ class Elementwise:
 
 
 def _sigmoid(m: Any, z: Any, _alpha: float = 0.0) -> Any:
-    """σ(z) = 1/(1 + e⁻ᶻ), as e⁻ᶻ or eᶻ, whichever cannot overflow."""
+    """σ(z) = 1/(1 + e⁻ᶻ), as e⁻ᶻ or eᶻ, whichever cannot overflow; or ½(1 + tanh ½z), which is the same."""
     e = m.exp(-abs(z))
-    return m.where_positive(z, 1 / (1 + e), e / (1 + e))
+    return m.either(m.where_positive(z, 1 / (1 + e), e / (1 + e)), lambda: (1 + m.tanh(z / 2)) / 2)
 
 
 def _tanh(m: Any, z: Any, _alpha: float) -> Any:
     return m.tanh(z)
+
+
+def _tanh_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
+    """1 − a², or 4/(eᶻ + e⁻ᶻ)², which is the same."""
+
+    def by_exponentials() -> Any:
+        e = m.exp(z) + m.exp(-z)
+        return 4 / (e * e)
+
+    return m.either(1 - a * a, by_exponentials)
 
 
 def _relu(m: Any, z: Any, _alpha: float) -> Any:
@@ -101,7 +111,7 @@ def _hard_tanh_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
 ELEMENTWISE: dict[str, Elementwise] = {
     "identity": Elementwise(lambda _m, z, _: z, lambda _m, _z, _a, _: 1.0),
     "sigmoid": Elementwise(_sigmoid, lambda _m, _z, a, _: a * (1 - a)),
-    "tanh": Elementwise(_tanh, lambda _m, _z, a, _: 1 - a * a),
+    "tanh": Elementwise(_tanh, _tanh_derivative),
     "relu": Elementwise(_relu, lambda m, z, _a, _: m.where_positive(z, 1.0, 0.0), kinks=(0.0,)),
     "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)),
     "elu": Elementwise(_elu, _elu_derivative, kinks=(0.0,)),

@@ -1,0 +1,8 @@
+"""How many cases a benchmark judges: few by default, all that is promised with BACKPROP_CHECK_FULL=1."""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("BACKPROP_CHECK_FULL") == "1"
+CASES = 5_000 if FULL else 150

@@ -46,7 +46,7 @@ def _placed(array: Any, axes: list[int], vector: int | None) -> Any:
         array = np.moveaxis(array, vector, -1) if vector != array.ndim - 1 else array
     if len(axes) == 2 and axes[0] > axes[1]:  # noqa: PLR2004 - a table
         array = array.swapaxes(0, 1)
-        axes = axes[::-1]
+        axes.reverse()
     shape = [1] * AXES + ([array.shape[-1]] if vector is not None else [])
     for axis, length in zip(axes, array.shape, strict=False):
         shape[axis] = length
@@ -206,9 +206,11 @@ def _products(x: Array, y: Array) -> Array:
     a = [axis for axis in range(AXES) if x.shape[axis] > 1]
     b = [axis for axis in range(AXES) if y.shape[axis] > 1]
     if len(a) <= 1 and len(b) <= 1 and (not a or a != b):
-        table = x.reshape(-1, x.shape[-1]) @ y.reshape(-1, y.shape[-1]).T
+        rows, columns, terms = (x.shape[a[0]] if a else 1), (y.shape[b[0]] if b else 1), x.shape[-1]
+        table = x.reshape(rows, terms) @ y.reshape(columns, terms).T
         shape = [1] * AXES
-        for axis, length in zip((*a, *b), [n for n in table.shape if n > 1], strict=True):
-            shape[axis] = length
+        for axis, length in ((a, rows), (b, columns)):
+            if axis:
+                shape[axis[0]] = length
         return (table.T if a and b and a[0] > b[0] else table).reshape(shape)
     return (x * y).sum(axis=-1)

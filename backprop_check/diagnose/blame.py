@@ -1,0 +1,157 @@
+"""Blame: which values are wrong given their own inputs (roots), and which only inherit.
+
+Each stage is worked out from what the implementation itself reported for that stage's inputs, with the bound of
+that one stage. A value that is wrong against the reference but right given its inputs is *inherited*; one that is
+wrong given its inputs is a *root*. Where an input was not reported nothing can be said: *unknown*. For one sample,
+δ and a can often be recovered from gradients alone, since ∂L/∂b = δ and ∂L/∂w = δ aᵀ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from backprop_check.compare import KEPT, Mismatch, value_mismatch
+from backprop_check.diagnose.given import given
+from backprop_check.trace import AXES, Array, Expected, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backprop_check.network import Case
+
+_RANK = {"root": 0, "unknown": 1, "inherited": 2}
+
+#: A rank-one gradient shows so by this, relative: far above rounding, far below a bug.
+_RANK_ONE = 1e-9
+
+
+def blame(
+    case: Case,
+    expected: Expected,
+    actual: Mapping[Slot, Array],
+    mismatches: list[Mismatch],
+    dtype: str,
+    profile: str,
+) -> list[Mismatch]:
+    """The mismatches with their origin, roots first, each kind in the order of computing.
+
+    Roots beyond those kept are added, and wrong values that can be recovered from gradients alone.
+    """
+    recovered = {slot: array for slot, array in recover(case, actual).items() if slot not in actual}
+    known = {**recovered, **actual}
+    local = given(case, known, dtype, profile)
+    order = {slot: position for position, slot in enumerate(expected.values)}
+    found = list(mismatches)
+    for slot, array in recovered.items():
+        with np.errstate(invalid="ignore"):
+            wrong = ~(abs(array - expected.values[slot]) <= expected.allowed[slot] + _RANK_ONE * abs(array))
+        found += [_recovered(slot, tuple(at), expected, array) for at in np.argwhere(wrong)[:20]]
+    if len(found) >= KEPT:
+        found += _more_roots(expected, actual, local.fits, {_key(each) for each in found})
+    blamed = []
+    for each in found:
+        slot = Slot(each.quantity, each.layer, each.step)
+        at = place_in(slot, each)
+        if slot not in known or at is None:
+            origin = "root"  # missing, of the wrong shape, no number: nothing else explains it
+        elif local.fits(slot, known[slot])[at]:
+            origin = "inherited"
+        else:
+            origin = "root" if _inputs(case, slot) <= set(known) else "unknown"
+        blamed.append(msgspec.structs.replace(each, origin=origin))
+    last = len(order)
+    return sorted(
+        blamed, key=lambda each: (_RANK[each.origin], order.get(Slot(each.quantity, each.layer, each.step), last))
+    )
+
+
+def place_in(slot: Slot, mismatch: Mismatch) -> tuple[int, ...] | None:
+    """Where in the slot's array a mismatch is; None where it is about the whole array."""
+    if mismatch.problem in ("missing", "extra", "shape") or slot.quantity not in AXES:
+        return None
+    index = list(mismatch.index)
+    found = []
+    for axis in AXES[slot.quantity]:
+        value = index.pop(0) if axis == "index" else getattr(mismatch, axis)
+        if value is None:
+            return None
+        found.append(value)
+    return tuple(found)
+
+
+def _key(each: Mismatch) -> tuple[object, ...]:
+    return each.quantity, each.layer, each.step, each.sample, each.neuron, tuple(each.index)
+
+
+def _more_roots(expected: Expected, actual: Mapping[Slot, Array], fits: object, have: set[object]) -> list[Mismatch]:
+    """Of every array the first roots, which a long list of inherited values may have crowded out."""
+    assert callable(fits)
+    found = []
+    for slot, array in actual.items():
+        right, allowed = expected.values[slot], expected.allowed[slot]
+        with np.errstate(invalid="ignore"):
+            wrong = ~(abs(array - right) <= allowed) & ~fits(slot, array)
+        for at in np.argwhere(wrong)[:10]:
+            each = value_mismatch(slot, tuple(at), right, array, allowed)
+            if _key(each) not in have:
+                found.append(each)
+    return found
+
+
+def _recovered(slot: Slot, at: tuple[int, ...], expected: Expected, array: Array) -> Mismatch:
+    each = value_mismatch(slot, at, expected.values[slot], array, expected.allowed[slot])
+    return msgspec.structs.replace(each, problem="recovered")
+
+
+def _inputs(case: Case, slot: Slot) -> set[Slot]:
+    """What the stage that gives ``slot`` reads, beside the case itself."""
+    quantity, layer, step = slot
+    last = len(case.network.layers) - 1
+    match quantity:
+        case "z":
+            return {Slot("a", layer - 1)} if layer else set()
+        case "a":
+            return {Slot("z", layer)}
+        case "loss":
+            return {Slot("z", last), Slot("a", last)} if not step else set()
+        case "delta" if layer == last:
+            return {Slot("z", last), Slot("a", last)}
+        case "delta":
+            assert layer is not None
+            return {Slot("z", layer), Slot("a", layer), Slot("delta", layer + 1)}
+        case "weight_gradient":
+            return {Slot("delta", layer)} | ({Slot("a", layer - 1)} if layer else set())
+        case "bias_gradient":
+            return {Slot("delta", layer)}
+        case "input_gradient":
+            return {Slot("delta", 0)}
+        case "updated_weight" | "updated_bias" if not step and case.steps == 1:
+            return {Slot(f"{quantity.removeprefix('updated_')}_gradient", layer)}
+        case _:
+            return set()
+
+
+def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
+    """δ and a from the gradients of one sample: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
+    if len(case.inputs) != 1:
+        return {}
+    found: dict[Slot, Array] = {}
+    for index in range(len(case.network.layers)):
+        weights, biases = actual.get(Slot("weight_gradient", index)), actual.get(Slot("bias_gradient", index))
+        if weights is None or biases is None or not (np.isfinite(weights).all() and np.isfinite(biases).all()):
+            continue
+        largest = int(np.argmax(abs(biases)))
+        if biases[largest] == 0:
+            continue
+        inputs = weights[largest] / biases[largest]
+        if not np.allclose(weights, np.outer(biases, inputs), rtol=_RANK_ONE, atol=_RANK_ONE * abs(weights).max()):
+            continue
+        if index == 0 and not np.allclose(inputs, case.inputs[0], rtol=_RANK_ONE, atol=_RANK_ONE):
+            continue  # what was divided by is not δ
+        found[Slot("delta", index)] = biases[None, :]
+        if index:
+            found[Slot("a", index - 1)] = inputs[None, :]
+    return found

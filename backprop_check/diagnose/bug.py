@@ -1,0 +1,94 @@
+"""What a named bug is: a page for people, and the stages that its author swapped, as variants.
+
+A bug has variants where people make the same mistake in several ways (which layer's function, which ε): each is a
+subclass of ``Stages`` with a label that says which one it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.reference import Stages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from backprop_check.network import Case
+
+
+class Swapped(Stages):
+    """Stages with something wrong in them."""
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:  # noqa: ARG003 - most bugs may show anywhere
+        """Whether this can make a difference for ``case``: a quick look, to save the work of a pass."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only."""
+
+    stages: type[Swapped]
+    label: str = ""
+    usual: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A bug's page, and its variants (none for a bug that is seen in another way than by its numbers).
+
+    ``right`` and ``wrong`` are the formula as it should be and as it was; ``stays_right`` says which values do not
+    show it; ``confused_with`` are codes; ``example`` is code with the mistake and its fix.
+    """
+
+    code: str
+    name: str
+    sentence: str
+    right: str
+    wrong: str
+    stays_right: str
+    fix: str
+    example: str = ""
+    confused_with: tuple[str, ...] = ()
+    seen: str = ""
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """``hidden derivative missing``."""
+        return self.name.replace("-", " ")
+
+
+def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **attributes: Any) -> Variant:
+    """A variant of ``stages`` with other class attributes."""
+    return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
+
+
+def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:
+    """Each as a variant; a plain class is the usual one."""
+    return tuple(each if isinstance(each, Variant) else Variant(each) for each in wrong)
+
+
+def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
+    """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
+    found = list(wrong)
+    return (
+        *found,
+        *(variant(each.stages, each.label, usual=False, fused=False, matters=_fusable(each)) for each in found),
+    )
+
+
+def _fusable(each: Variant) -> Callable[..., bool]:
+    right = each.stages.matters
+
+    def matters(case: Case) -> bool:
+        return case.loss.kind in ("binary_cross_entropy", "cross_entropy") and right(case)
+
+    return staticmethod(matters)  # type: ignore[return-value]
+
+
+def activations_of(case: Case) -> set[str]:
+    """Which activations the case's layers have."""
+    return {layer.activation for layer in case.network.layers}

@@ -1,0 +1,1 @@
+"""The catalogue, one file a family: each bug's page stands beside the stages that it swaps."""

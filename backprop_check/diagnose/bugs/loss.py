@@ -1,0 +1,392 @@
+"""BP3xx: the loss and its derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Bug, Swapped, Variant, variant, variants
+from backprop_check.network import LOSSES as KINDS
+from backprop_check.reference.losses import LOSSES
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+
+class ScaledError(Swapped):
+    """The output's δ times ``share(p)``; ``loss_too``: the loss as well."""
+
+    loss_too: ClassVar[bool] = False
+
+    def share(self, p: Pass) -> float:
+        """The factor."""
+        raise NotImplementedError
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        super().delta(p, l, s)
+        share = self.share(p)
+        if l.next is None and share != 1.0:
+            for j in self.m.each(l.units):
+                l.delta[s, j] = self.m.number(share) * l.delta[s, j]
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        right = super().batch_loss(p, total)
+        return self.m.number(self.share(p)) * right if self.loss_too and self.share(p) != 1.0 else right
+
+
+class FactorTwo(ScaledError):
+    """2e for e."""
+
+    def share(self, p: Pass) -> float:
+        return 2.0 if p.loss_kind == "half_squared_error" else 1.0
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind == "half_squared_error"
+
+
+class FactorTwoMissing(ScaledError):
+    """E for 2e."""
+
+    def share(self, p: Pass) -> float:
+        return 0.5 if p.loss_kind in ("squared_error", "mean_squared_error") else 1.0
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind in ("squared_error", "mean_squared_error")
+
+
+class MeanOverOutputsMissing(ScaledError):
+    """The sum over the outputs for their mean."""
+
+    def share(self, p: Pass) -> float:
+        return float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else 1.0
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return LOSSES[case.loss.kind].mean_over_outputs
+
+
+class MeanOverOutputsExtra(ScaledError):
+    """The mean over the outputs for their sum."""
+
+    def share(self, p: Pass) -> float:
+        return 1.0 if LOSSES[p.loss_kind].mean_over_outputs else 1.0 / p.layers[-1].units
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return not LOSSES[case.loss.kind].mean_over_outputs
+
+
+class BceHalfMissing(Swapped):
+    """−t ln a, without (1 − t) ln(1 − a)."""
+
+    fused = False
+    gradient_too: ClassVar[bool] = True
+    loss_too: ClassVar[bool] = False
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        if p.loss_kind != "binary_cross_entropy" or not self.gradient_too:
+            return super().output_error(p, s, k)
+        return self.in_batch(p, -p.targets[s, k] / p.layers[-1].a[s, k])
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        if p.loss_kind != "binary_cross_entropy" or not self.loss_too:
+            return super().loss_term(p, s, k)
+        return -self.m.log_or_zero(p.targets[s, k], p.layers[-1].a[s, k])
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind == "binary_cross_entropy"
+
+
+class AnotherLoss(Swapped):
+    """∂ℓ/∂a of the loss ``used``, where the case asks for ``asked`` (or for any)."""
+
+    fused = False
+    asked: ClassVar[str] = ""
+    used: ClassVar[str] = ""
+    loss_too: ClassVar[bool] = False
+
+    def _here(self, p: Pass) -> bool:
+        return p.loss_kind != self.used and self.asked in ("", p.loss_kind)
+
+    def is_fused(self, p: Pass, l: LayerPass) -> bool:
+        return not self._here(p) and Swapped(self.m).is_fused(p, l)
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        if not self._here(p):
+            return super().output_error(p, s, k)
+        asked, p.loss_kind = p.loss_kind, self.used
+        error = super().output_error(p, s, k)
+        p.loss_kind = asked
+        return error
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        if not (self.loss_too and self._here(p)):
+            return super().loss_term(p, s, k)
+        return LOSSES[self.used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
+
+    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
+        if not (self.loss_too and self._here(p)):
+            return super().sample_loss(p, terms, s)
+        total = self.m.sum(terms[s, :])
+        return total / float(p.layers[-1].units) if LOSSES[self.used].mean_over_outputs else total
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind != cls.used and cls.asked in ("", case.loss.kind)
+
+
+class EpsilonInLog(Swapped):
+    """ln(p + ε), and −t/(p + ε)."""
+
+    fused = False
+    epsilon: ClassVar[float] = 1e-8
+    gradient_too: ClassVar[bool] = True
+    loss_too: ClassVar[bool] = True
+
+    def is_fused(self, p: Pass, l: LayerPass) -> bool:
+        return not self.gradient_too and Swapped(self.m).is_fused(p, l)
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        if not self.gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
+            return super().output_error(p, s, k)
+        a, t, e = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
+        slope = -t / (a + e)
+        if p.loss_kind == "binary_cross_entropy":
+            slope = slope + (1 - t) / (1 - a + e)
+        return self.in_batch(p, slope)
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        if not self.loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
+            return super().loss_term(p, s, k)
+        m, a, t, e = self.m, p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
+        term = m.log_or_zero(t, a + e)
+        if p.loss_kind == "binary_cross_entropy":
+            term = term + m.log_or_zero(1 - t, 1 - a + e)
+        return -term
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind in ("cross_entropy", "binary_cross_entropy")
+
+
+class HuberSignLost(Swapped):
+    """+threshold beyond the threshold, on either side."""
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        if p.loss_kind != "huber":
+            return super().output_error(p, s, k)
+        last, m = p.layers[-1], self.m
+        e = last.a[s, k] - p.targets[s, k]
+        slope = m.where_positive(abs(e) - p.threshold, p.threshold, e)
+        return self.in_batch(p, slope / m.number(float(last.units)))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind == "huber"
+
+
+class LabelOffByOne(Swapped):
+    """The targets are shifted by one class."""
+
+    shift: ClassVar[int] = 1
+
+    def prepare(self, p: Pass) -> None:
+        super().prepare(p)
+        units = p.layers[-1].units
+        p.targets = self.m.rearranged(p.targets, p.samples, units, lambda r, c: (r, (c - self.shift) % units))
+
+
+class LossOnly(Swapped):
+    """The reported loss times ``share``; gradients are right."""
+
+    share: ClassVar[str] = "2"
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        n, k = float(p.samples), float(p.layers[-1].units)
+        factor = {
+            "2": 2.0,
+            "½": 0.5,
+            "−1": -1.0,
+            "N": n,
+            "1/N": 1 / n,
+            "K": k,
+            "1/K": 1 / k,
+            "1/ln 2": 1.4426950408889634,
+        }
+        return self.m.number(factor[self.share]) * super().batch_loss(p, total)
+
+
+def _other_losses() -> tuple[Variant, ...]:
+    found = []
+    for used in KINDS:
+        said = used.replace("_", " ")
+        for loss_too in (False, True):
+            tail = ", in the loss too" if loss_too else ""
+            found.append(
+                variant(AnotherLoss, f"that of {said}, always{tail}", usual=False, used=used, loss_too=loss_too)
+            )
+            found += [
+                variant(
+                    AnotherLoss,
+                    f"that of {said} where {asked.replace('_', ' ')} is asked for{tail}",
+                    usual=False,
+                    used=used,
+                    asked=asked,
+                    loss_too=loss_too,
+                )
+                for asked in KINDS
+                if asked != used
+            ]
+    return tuple(found)
+
+
+def _epsilons() -> tuple[Variant, ...]:
+    found = []
+    for exponent in (8, 7, 9, 6, 10, 5, 12, 4, 3, 2, 15, 16):
+        epsilon = 10.0**-exponent
+        for said, parts in (
+            ("", {}),
+            (", in the gradient", {"loss_too": False}),
+            (", in the loss", {"gradient_too": False}),
+        ):
+            found.append(
+                variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{said}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004
+            )
+    return tuple(found)
+
+
+BUGS = (
+    Bug(
+        "BP301",
+        "factor-two",
+        "The derivative of ½e² is taken as 2e: everything is twice as large.",
+        right="∂L/∂a = a − t",
+        wrong="∂L/∂a = 2(a − t)",
+        stays_right="the forward pass and, mostly, the loss",
+        fix="the ½ of the half squared error cancels the 2 of the derivative",
+        example="error = 2 * (a - t)  # BP301\nerror = a - t        # right for half_squared_error\n",
+        confused_with=("BP302", "BP401"),
+        variants=variants(FactorTwo, variant(FactorTwo, "in the loss too", loss_too=True, usual=False)),
+    ),
+    Bug(
+        "BP302",
+        "factor-two-missing",
+        "The derivative of e² is taken as e: everything is half as large.",
+        right="∂L/∂a = 2(a − t)",
+        wrong="∂L/∂a = a − t",
+        stays_right="the forward pass and, mostly, the loss",
+        fix="keep the 2 of the derivative where the loss has no ½",
+        example="error = a - t        # BP302\nerror = 2 * (a - t)  # right for squared_error\n",
+        confused_with=("BP301", "BP306"),
+        variants=variants(FactorTwoMissing, variant(FactorTwoMissing, "in the loss too", loss_too=True, usual=False)),
+    ),
+    Bug(
+        "BP303",
+        "mean-over-outputs-missing",
+        "The gradient is that of the sum over the outputs where the loss is their mean.",
+        right="∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ",
+        wrong="∂L/∂aₖ = ∂ℓₖ/∂aₖ",
+        stays_right="the forward pass; networks with one output",
+        fix="divide by the number of outputs K",
+        example="error = 2 * (a - t)      # BP303\nerror = 2 * (a - t) / K  # right for mean_squared_error\n",
+        confused_with=("BP304", "BP401"),
+        variants=variants(MeanOverOutputsMissing, variant(MeanOverOutputsMissing, "in the loss too", loss_too=True)),
+    ),
+    Bug(
+        "BP304",
+        "mean-over-outputs-extra",
+        "The gradient is divided by the number of outputs where the loss is their sum.",
+        right="∂L/∂aₖ = ∂ℓₖ/∂aₖ",
+        wrong="∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ",
+        stays_right="the forward pass; networks with one output",
+        fix="do not divide by the number of outputs: only the mean over samples, if asked for, divides",
+        example="error = (a - t) / K  # BP304\nerror = a - t        # right\n",
+        confused_with=("BP303", "BP403"),
+        variants=variants(MeanOverOutputsExtra, variant(MeanOverOutputsExtra, "in the loss too", loss_too=True)),
+    ),
+    Bug(
+        "BP305",
+        "bce-half-missing",
+        "Binary cross-entropy lacks its second half, for targets of 0.",
+        right="∂L/∂a = (1 − t)/(1 − a) − t/a",
+        wrong="∂L/∂a = −t/a",
+        stays_right="outputs whose target is 1",
+        fix="add the term of 1 − t: an output that should be 0 must be pushed down",
+        example="loss = -t * log(a)                          # BP305\nloss = -t * log(a) - (1 - t) * log(1 - a)  # right\n",
+        confused_with=("BP306",),
+        variants=variants(
+            variant(BceHalfMissing, "in the gradient"),
+            variant(BceHalfMissing, "in the gradient and the loss", loss_too=True),
+            variant(BceHalfMissing, "in the loss", loss_too=True, gradient_too=False, fused=True),
+        ),
+    ),
+    Bug(
+        "BP306",
+        "loss-derivative-of-another-loss",
+        "The backward pass starts with the derivative of another loss.",
+        right="∂L/∂a of the loss that is asked for",
+        wrong="∂L/∂a of another loss",
+        stays_right="the forward pass and the loss itself",
+        fix="start the backward pass with the derivative of the very loss that is reported",
+        example="loss = cross_entropy(p, t); error = p - t  # BP306 where p − t is then multiplied by φ′ once more\n",
+        confused_with=("BP101", "BP302", "BP603"),
+        variants=_other_losses(),
+    ),
+    Bug(
+        "BP307",
+        "epsilon-in-log",
+        "A small ε is added to the probability in the logarithm, and the result is no longer exact.",
+        right="ℓ = −t ln p, ∂ℓ/∂p = −t/p",
+        wrong="ℓ = −t ln(p + ε), ∂ℓ/∂p = −t/(p + ε)",
+        stays_right="the forward pass; p − t, where the delta is taken so",
+        fix="compute the logarithm from z (log-sum-exp), and the delta as p − t: then no ε is needed",
+        example="loss = -t * log(p + 1e-8)  # BP307\nloss = log_sum_exp(z) - z[k]  # right, and finite for every z\n",
+        variants=_epsilons(),
+    ),
+    Bug(
+        "BP308",
+        "huber-sign-lost",
+        "Huber's derivative loses its sign beyond the threshold.",
+        right="∂ℓ/∂a = threshold · sign(e) for |e| > threshold",
+        wrong="∂ℓ/∂a = threshold for |e| > threshold",
+        stays_right="errors within the threshold, and positive ones",
+        fix="multiply the threshold by the sign of the error",
+        example="slope = threshold            # BP308\nslope = threshold * sign(e)  # right\n",
+        variants=variants(HuberSignLost),
+    ),
+    Bug(
+        "BP309",
+        "label-off-by-one",
+        "The target class is shifted by one: labels that count from 1 were read as if from 0, or the reverse.",
+        right="tₖ = 1 for the class k",
+        wrong="tₖ₊₁ = 1, or tₖ₋₁",
+        stays_right="the forward pass",
+        fix="check with one sample which output the target belongs to",
+        example="target[label] = 1      # BP309 for labels from 1\ntarget[label - 1] = 1  # right\n",
+        variants=variants(
+            variant(LabelOffByOne, "one class up", shift=1), variant(LabelOffByOne, "one class down", shift=-1)
+        ),
+    ),
+    Bug(
+        "BP310",
+        "loss-only",
+        "The gradients are right, but the reported loss is not: a factor is missing or extra.",
+        right="L = the mean (or sum) of the samples' losses",
+        wrong="c · L",
+        stays_right="everything but the loss",
+        fix="report the loss whose gradients you compute (mind ½, the mean over samples, and log base e)",
+        example="print(sum(losses))      # BP310\nprint(sum(losses) / N)  # right for a mean\n",
+        confused_with=("BP401",),
+        variants=variants(
+            *(
+                variant(LossOnly, f"by the factor {share}", share=share, usual=share in ("2", "½"))
+                for share in ("2", "½", "−1", "N", "1/N", "K", "1/K", "1/ln 2")
+            )
+        ),
+    ),
+)
+
+__all__ = ["BUGS", "ScaledError"]

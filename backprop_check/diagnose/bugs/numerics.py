@@ -1,0 +1,215 @@
+"""BP0xx: numbers and the protocol. Few of these are stages; ``signs`` recognises the others by how values look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+
+class ColumnMajor(Swapped):
+    """All weights are read as if columns came first."""
+
+    def prepare(self, p: Pass) -> None:
+        super().prepare(p)
+        for l in p.layers if p.step == 0 else ():
+            l.weights = self.m.rearranged(
+                l.weights, l.units, l.inputs,
+                lambda r, c, l=l: ((c * l.units + r) // l.inputs, (c * l.units + r) % l.inputs),
+            )  # fmt: skip
+
+
+class IntegerMean(Swapped):
+    """1/N in integers is 0 for N > 1."""
+
+    loss_too: ClassVar[bool] = True
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        super().delta(p, l, s)
+        if l.next is None and p.reduction == "mean" and p.samples > 1:
+            for j in self.m.each(l.units):
+                l.delta[s, j] = self.m.number(0.0) * l.delta[s, j]
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        right = super().batch_loss(p, total)
+        cut = self.loss_too and p.reduction == "mean" and p.samples > 1
+        return self.m.number(0.0) * right if cut else right
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.reduction == "mean" and len(case.inputs) > 1
+
+
+class IntegerHalf(Swapped):
+    """1/2 in integers is 0."""
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        right = super().batch_loss(p, total)
+        return self.m.number(0.0) * right if p.loss_kind == "half_squared_error" else right
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.loss.kind == "half_squared_error"
+
+
+class IntegerMeanOverOutputs(Swapped):
+    """1/K in integers is 0 for K > 1."""
+
+    def _cut(self, p: Pass) -> bool:
+        from backprop_check.reference.losses import LOSSES  # noqa: PLC0415 - one use
+
+        return LOSSES[p.loss_kind].mean_over_outputs and p.layers[-1].units > 1
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        super().delta(p, l, s)
+        if l.next is None and self._cut(p):
+            for j in self.m.each(l.units):
+                l.delta[s, j] = self.m.number(0.0) * l.delta[s, j]
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        right = super().batch_loss(p, total)
+        return self.m.number(0.0) * right if self._cut(p) else right
+
+
+BUGS = (
+    Bug(
+        "BP001",
+        "few-digits-printed",
+        "The numbers are right but printed with too few digits.",
+        right="the shortest text that reads back as the same number (17 digits at most)",
+        wrong="a fixed, small number of digits, as %f or toFixed give",
+        stays_right="numbers that are short anyway",
+        fix="print with %.17g, or with the language's own shortest form (JSON libraries do)",
+        example='printf("%f", x)     # BP001\nprintf("%.17g", x)  # right\n',
+        confused_with=("BP002",),
+    ),
+    Bug(
+        "BP002",
+        "float32-arithmetic",
+        "The port says float64 but computes in single precision.",
+        right="64-bit floating-point numbers throughout",
+        wrong="32-bit floating-point numbers, which keep 7 digits",
+        stays_right="everything to about 7 digits",
+        fix='use double (float64), or say "dtype": "float32" in the hello: then single precision is what is expected',
+        example="float z;   // BP002\ndouble z;  // right\n",
+        confused_with=("BP001",),
+    ),
+    Bug(
+        "BP003",
+        "nan-written-as-null",
+        "null stands where a number belongs: JavaScript and others write NaN and infinity so.",
+        right='"NaN", "Infinity" or "-Infinity" as text, and a finite number where one is expected',
+        wrong="null",
+        stays_right="the finite numbers",
+        fix="find out where the NaN comes from (0/0, the logarithm of 0), and write what is not finite as text",
+        example="JSON.stringify(NaN)  // BP003: gives null\n",
+        confused_with=("BP004",),
+    ),
+    Bug(
+        "BP004",
+        "not-a-number",
+        "A result is NaN: 0/0, ∞ − ∞, 0 · ∞ or the logarithm of a negative number.",
+        right="a finite number",
+        wrong="NaN",
+        stays_right="all that does not read it",
+        fix="look at the first value that is NaN and at the operation that gives it",
+        example="log(a)   # BP004 where a < 0\n",
+        confused_with=("BP005", "BP208"),
+    ),
+    Bug(
+        "BP005",
+        "overflow",
+        "A result is infinite: an exponential (or a quotient) overflowed.",
+        right="a finite number",
+        wrong="∞",
+        stays_right="layers whose z stay small",
+        fix="write the function so that no large exponential appears: e^(−|z|), and the softmax with its shift",
+        example="1 / (1 + exp(-z))   # BP005 in C for z = -800\n",
+        confused_with=("BP208", "BP004"),
+    ),
+    Bug(
+        "BP006",
+        "array-shape",
+        "An array has the wrong shape.",
+        right="gradients have the shape of their parameters; per-sample arrays are [sample][neuron]",
+        wrong="another number of rows, columns or samples",
+        stays_right="other arrays",
+        fix="weights[j][i] is from input i into neuron j: one row a neuron; samples come first in all that is per sample",
+        example='"weights": [[...], [...]]  # one row for each neuron of the layer\n',
+        confused_with=("BP007", "BP110"),
+    ),
+    Bug(
+        "BP007",
+        "array-missing",
+        "An array that the reply must hold is missing.",
+        right="gradients of weights and biases for every layer",
+        wrong="nothing",
+        stays_right="other arrays",
+        fix="report the gradients of every layer that has parameters, under their parameters' names",
+        example='{"gradients": {"weights": ..., "biases": ...}}\n',
+        confused_with=("BP006", "BP114"),
+    ),
+    Bug(
+        "BP008",
+        "row-major-read-as-column-major",
+        "The weights are read in the wrong order: columns first instead of rows first.",
+        right="weights[j][i], row j after row j − 1",
+        wrong="the same numbers, filled in column by column",
+        stays_right="layers with one neuron or one input",
+        fix="copy row by row: the weights of neuron j are one row",
+        example="w = reshape(flat, (units, inputs), order='F')  # BP008\nw = reshape(flat, (units, inputs))             # right\n",
+        confused_with=("BP205",),
+        variants=variants(ColumnMajor),
+    ),
+    Bug(
+        "BP009",
+        "not-deterministic",
+        "The same case, asked twice, gives different bits.",
+        right="the same answer every time",
+        wrong="an answer that depends on chance, on time, or on threads",
+        stays_right="",
+        fix="seed or remove random numbers (weights come with the case, dropout is off), and sum in a fixed order",
+        example="w = random()  # BP009: the case brings its own weights\n",
+        confused_with=("BP409",),
+    ),
+    Bug(
+        "BP010",
+        "stdout-noise",
+        "The port prints lines that are no replies, and --strict-stdout forbids it.",
+        right="one line of JSON for each request on standard output",
+        wrong="debug prints among the replies",
+        stays_right="all numbers",
+        fix="print logs to standard error",
+        example='print("loss", loss)                  # BP010\nprint("loss", loss, file=sys.stderr)  # right\n',
+    ),
+    Bug(
+        "BP011",
+        "number-as-text",
+        "Numbers are written as text.",
+        right="0.5",
+        wrong='"0.5"',
+        stays_right="other arrays",
+        fix="do not turn numbers into strings before they are written as JSON",
+        example='{"loss": "0.5"}  # BP011\n{"loss": 0.5}    # right\n',
+    ),
+    Bug(
+        "BP012",
+        "integer-division",
+        "A quotient of integers was cut to 0.",
+        right="1/N, ½, 1/K as real numbers",
+        wrong="1/N = 0 in integer arithmetic",
+        stays_right="batches of one sample (for 1/N)",
+        fix="divide real numbers: 1.0 / N",
+        example="1 / n * sum    // BP012: 0 in C, Java, Go, Rust\n1.0 / n * sum  // right\n",
+        variants=variants(
+            variant(IntegerMean, "1/N in the gradients and the loss"),
+            variant(IntegerMean, "1/N in the gradients", loss_too=False),
+            variant(IntegerHalf, "½ in the loss"),
+            variant(IntegerMeanOverOutputs, "1/K in the gradients and the loss", usual=False),
+        ),
+    ),
+)

@@ -1,0 +1,207 @@
+"""BP5xx: the update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+from backprop_check.reference.backward import Parameters, backward, begin, forward, loss, one_pass
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+
+class OfUpdate(Swapped):
+    """Something wrong in the update, which not every case asks for."""
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.optimizer is not None
+
+
+class GradientAscent(OfUpdate):
+    """w + ηg."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        return parameter + self.m.number(learning_rate) * gradient
+
+
+class LearningRateMissing(OfUpdate):
+    """w − g."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
+        return parameter - gradient
+
+
+class LearningRateTwice(OfUpdate):
+    """w − η²g."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        return parameter - self.m.number(learning_rate) * (self.m.number(learning_rate) * gradient)
+
+
+class BiasesNeverUpdated(OfUpdate):
+    """b⁺ = b."""
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
+        return 1 * l.biases[j]
+
+
+def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
+    """A pass that reports the gradients (or everything) of the pass after its update."""
+    if stages.everything:
+        with m.unseen():
+            p = one_pass(case, parameters, m, stages, step)
+    else:
+        p = one_pass(case, parameters, m, stages, step)
+    if p.updated is None:
+        return p
+    last = step == case.steps - 1
+    if stages.everything:
+        for index, (weights, biases) in enumerate(p.updated):
+            m.seen("updated_weight", index, step, weights, last=last)
+            m.seen("updated_bias", index, step, biases, last=last)
+    again = begin(case, p.updated, m, step)
+    again.updated = p.updated
+    if stages.everything:
+        _work(again, m, stages)
+        return again
+    with m.unseen():
+        _work(again, m, stages)
+    for l, late in zip(p.layers, again.layers, strict=True):
+        l.weight_gradient = m.seen("weight_gradient", l.index, step, late.weight_gradient)
+        l.bias_gradient = m.seen("bias_gradient", l.index, step, late.bias_gradient)
+    return p
+
+
+def _work(p: Pass, m: Any, stages: Swapped) -> None:
+    forward(p, m, stages)
+    loss(p, m, stages)
+    backward(p, m, stages)
+
+
+class GradientTakenAfterUpdate(OfUpdate):
+    """The gradients reported are those at w⁺; ``everything``: all values are."""
+
+    pass_function = staticmethod(_late_pass)
+    everything: ClassVar[bool] = False
+
+
+class UpdateOnOneLayerOnly(OfUpdate):
+    """Only the first (or the last) layer learns."""
+
+    first: ClassVar[bool] = True
+
+    def _here(self, l: LayerPass) -> bool:
+        return l.before is None if self.first else l.next is None
+
+    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
+        return super().updated_weight(l, j, i, learning_rate) if self._here(l) else 1 * l.weights[j, i]
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
+        return super().updated_bias(l, j, learning_rate) if self._here(l) else 1 * l.biases[j]
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.optimizer is not None and len(case.network.layers) > 1
+
+
+class NeverUpdated(OfUpdate):
+    """w⁺ = w."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
+        return 1 * parameter
+
+
+BUGS = (
+    Bug(
+        "BP501",
+        "gradient-ascent",
+        "The update goes up the slope: the gradient is added.",
+        right="w⁺ = w − η ∂L/∂w",
+        wrong="w⁺ = w + η ∂L/∂w",
+        stays_right="every gradient",
+        fix="subtract: the gradient points to where the loss grows",
+        example="w += rate * grad  # BP501\nw -= rate * grad  # right\n",
+        confused_with=("BP118",),
+        variants=variants(GradientAscent),
+    ),
+    Bug(
+        "BP502",
+        "learning-rate-missing",
+        "The update forgets the learning rate.",
+        right="w⁺ = w − η ∂L/∂w",
+        wrong="w⁺ = w − ∂L/∂w",
+        stays_right="every gradient",
+        fix="multiply the gradient by the learning rate",
+        example="w -= grad         # BP502\nw -= rate * grad  # right\n",
+        confused_with=("BP503",),
+        variants=variants(LearningRateMissing),
+    ),
+    Bug(
+        "BP503",
+        "learning-rate-applied-twice",
+        "The learning rate is multiplied in twice.",
+        right="w⁺ = w − η ∂L/∂w",
+        wrong="w⁺ = w − η² ∂L/∂w",
+        stays_right="every gradient",
+        fix="keep gradients free of the learning rate; multiply once, in the update",
+        example="grad = rate * delta * a; w -= rate * grad  # BP503\ngrad = delta * a; w -= rate * grad         # right\n",
+        confused_with=("BP502",),
+        variants=variants(LearningRateTwice),
+    ),
+    Bug(
+        "BP504",
+        "biases-never-updated",
+        "The biases keep their values: only weights are updated.",
+        right="b⁺ = b − η ∂L/∂b",
+        wrong="b⁺ = b",
+        stays_right="every gradient and the updated weights",
+        fix="update the biases as well",
+        example="for i in inputs: w[j][i] -= rate * grad_w[j][i]\nb[j] -= rate * grad_b[j]  # BP504: this line was missing\n",
+        confused_with=("BP114",),
+        variants=variants(BiasesNeverUpdated),
+    ),
+    Bug(
+        "BP505",
+        "gradient-taken-after-update",
+        "The gradients reported are those at the updated parameters.",
+        right="∂L/∂w at w",
+        wrong="∂L/∂w at w⁺",
+        stays_right="passes without an update",
+        fix="report (copy) the gradients before the update",
+        example="update(); report(backward())      # BP505\ngrad = backward(); update()       # right\n",
+        confused_with=("BP107",),
+        variants=variants(
+            variant(GradientTakenAfterUpdate, "the gradients"),
+            variant(GradientTakenAfterUpdate, "all values", everything=True),
+        ),
+    ),
+    Bug(
+        "BP519",
+        "update-on-first-layer-only",
+        "Only one layer is updated.",
+        right="every layer's parameters move",
+        wrong="only those of one layer move",
+        stays_right="every gradient, and that layer's parameters",
+        fix="update inside the loop over the layers",
+        example="layers[0].update()                    # BP519\nfor layer in layers: layer.update()   # right\n",
+        confused_with=("BP520",),
+        variants=variants(
+            variant(UpdateOnOneLayerOnly, "the first"), variant(UpdateOnOneLayerOnly, "the last", first=False)
+        ),
+    ),
+    Bug(
+        "BP520",
+        "parameters-never-updated",
+        "The parameters after the step are those before it.",
+        right="w⁺ = w − η ∂L/∂w",
+        wrong="w⁺ = w",
+        stays_right="every gradient",
+        fix="write the new values back (a copy may have been updated), and report them after the step",
+        example="w = w - rate * grad      # BP520 where w is a local copy\nself.w = self.w - rate * grad  # right\n",
+        confused_with=("BP504", "BP519"),
+        variants=variants(NeverUpdated),
+    ),
+)

@@ -1,0 +1,48 @@
+"""The catalogue as a whole: every bug by its code and name."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+
+from backprop_check.diagnose.bug import Bug, Variant
+from backprop_check.diagnose.bugs import backward, batch, forward, loss, numerics, optimizer, softmax
+from backprop_check.errors import ConfigurationError
+
+#: In the order of their codes.
+BUGS: tuple[Bug, ...] = tuple(
+    sorted(
+        (bug for family in (numerics, backward, forward, loss, batch, optimizer, softmax) for bug in family.BUGS),
+        key=lambda bug: bug.code,
+    )
+)
+
+FAMILIES = {
+    "BP0": "numbers and the protocol",
+    "BP1": "backward pass",
+    "BP2": "forward pass",
+    "BP3": "loss",
+    "BP4": "batch and state",
+    "BP5": "optimizer",
+    "BP6": "softmax",
+}
+
+
+@functools.cache
+def all_variants() -> tuple[tuple[Bug, Variant], ...]:
+    """Every variant with its bug, the usual ones first."""
+    pairs = [(bug, variant) for bug in BUGS for variant in bug.variants]
+    return tuple(sorted(pairs, key=lambda pair: not pair[1].usual))
+
+
+def find_bug(code_or_name: str) -> Bug:
+    """The bug of that code or name; ``ConfigurationError`` where there is none."""
+    wanted = code_or_name.strip().casefold()
+    for bug in BUGS:
+        if wanted in (bug.code.casefold(), bug.name):
+            return bug
+    names = [name for bug in BUGS for name in (bug.code, bug.name)]
+    close = difflib.get_close_matches(wanted, [name.casefold() for name in names], 3)
+    hint = f": did you mean {' or '.join(close)}?" if close else "; backprop-check bugs lists them all"
+    msg = f"there is no bug {code_or_name!r} in the catalogue{hint}"
+    raise ConfigurationError(msg)

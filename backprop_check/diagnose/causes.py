@@ -1,0 +1,303 @@
+"""From a run's failures to its causes: one for each bug, with what it explains; one without a name for the rest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.cases.generate import generated_case
+from backprop_check.diagnose import signs
+from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
+from backprop_check.diagnose.restrict import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from backprop_check.compare import Mismatch
+    from backprop_check.network import Case
+    from backprop_check.trace import Array, Slot
+
+#: So many failing cases are kept with their numbers; what is beyond is counted.
+KEPT = 300
+
+#: Cases that tell names apart are looked for among so many generated ones.
+_LOOKED_AT = 300
+_ROUNDS = 4
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong, once for all the failing cases that it explains; as the results file holds it."""
+
+    code: str | None
+    bug: str | None
+    title: str
+    sentence: str
+    scope: str = ""
+    detail: str = ""
+    right: str = ""
+    implemented: str = ""
+    fix: str = ""
+    stays_right: str = ""
+    cases: int = 0
+    first_case: str | None = None
+    equivalent: list[str] = []
+    explains: list[str] = []
+
+
+@dataclass(eq=False)
+class Failure:
+    """A failing case with what was reported."""
+
+    case: Case
+    mismatches: Sequence[Mismatch]
+    actual: Mapping[Slot, Array]
+    unstable: bool = False
+
+
+@dataclass(eq=False)
+class Diagnostician:
+    """Collects a run's cases as they are judged; says at the end what they have in common.
+
+    A run without failures pays for nothing but keeping a few of its passing cases.
+    """
+
+    dtype: str = "float64"
+    profile: str = "textbook"
+    failures: list[Failure] = field(default_factory=list)
+    passing: Passing = field(default_factory=Passing)
+    uncounted: int = 0
+    matches: list[Match] = field(default_factory=list)
+
+    def passed(self, case: Case, reported: Iterable[Slot]) -> None:
+        """A case that passed, and what was reported for it."""
+        self.passing.add(case, reported, self.dtype, self.profile)
+
+    def failed(self, failure: Failure) -> None:
+        """A case that mismatched."""
+        if len(self.failures) < KEPT:
+            self.failures.append(failure)
+        else:
+            self.uncounted += 1
+
+    def causes(
+        self, seconds: float = 10.0, ask: Callable[[Case], Mapping[Slot, Array] | None] | None = None
+    ) -> list[Cause]:
+        """The causes of all failures, those to fix first before the others.
+
+        ``ask`` sends one more case to the implementation, to tell names apart.
+        """
+        if not self.failures:
+            return []
+        started = time.monotonic()
+        found: list[Cause] = []
+        for code in ("BP007", "BP114", "BP006", "BP003", "BP011"):
+            having = [each for each in self.failures if code in signs.of_form(each.mismatches)]
+            if having:
+                found.append(_cause(code, having, places=_arrays(having)))
+        found += self._unstable()
+        numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
+        evidences = {
+            id(each): Evidence(each.case, each.actual, self.dtype, self.profile) for each in numeric if each.actual
+        }
+        with_roots = [each for each in numeric if id(each) in evidences and evidences[id(each)].has_roots]
+        if with_roots:
+            found += self._named([(each, evidences[id(each)]) for each in with_roots], started + seconds, ask)
+        without = [each for each in numeric if each not in with_roots]
+        if without:
+            found.append(
+                _unnamed(without, signs.pattern([evidences[id(each)] for each in without if id(each) in evidences]))
+            )
+        return found
+
+    def _unstable(self) -> list[Cause]:
+        having = [each for each in self.failures if each.unstable]
+        if not having:
+            return []
+        overflowing = [each for each in having if _softmax_overflows(each)]
+        found = []
+        if overflowing:
+            found.append(_cause("BP208", overflowing))
+        rest = [each for each in having if each not in overflowing]
+        if rest:
+            cause = Cause(
+                code=None,
+                bug=None,
+                title="unstable",
+                sentence="The mathematics is right, but the formula loses its digits here (or overflows): "
+                "a stable way to write it is needed.",
+                cases=len(rest),
+                first_case=rest[0].case.id,
+                explains=[each.case.id for each in rest],
+            )
+            found.append(cause)
+        return found
+
+    def _named(
+        self,
+        failing: Sequence[tuple[Failure, Evidence]],
+        deadline: float,
+        ask: Callable[[Case], Mapping[Slot, Array] | None] | None,
+    ) -> list[Cause]:
+        failures, evidences = [each for each, _ in failing], [evidence for _, evidence in failing]
+        digits = signs.digits_printed(evidences)
+        if digits is not None:
+            return [_cause("BP001", failures, detail=f"{digits} fit")]
+        if signs.single_precision(evidences):
+            return [_cause("BP002", failures)]
+        search = Search(evidences, self.passing, max(0.5, deadline - time.monotonic()))
+        names = search.names()
+        if names:
+            names = self._told_apart(names, ask)
+        if names:
+            self.matches = [names[0]]
+            return _causes_of(names, failures, evidences)
+        return self._partly_named(search, failing)
+
+    def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
+        """A name for those that one explains, if no other case speaks against it; what is seen of the rest."""
+        found: list[Cause] = []
+        left = list(failing)
+        match = search.largest_part()
+        if match is not None:
+            explained = [(each, evidence) for each, evidence in failing if evidence.reproduced_by(match.stages)]
+            self.matches = [match]
+            found += _causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
+            left = [pair for pair in failing if pair not in explained]
+        overflowing: dict[str, list[Failure]] = {}
+        said: dict[str, str] = {}
+        rest: list[tuple[Failure, Evidence]] = []
+        for each, evidence in left:
+            sign = signs.of_values(evidence)
+            if sign is None:
+                rest.append((each, evidence))
+            else:
+                overflowing.setdefault(sign[0], []).append(each)
+                said.setdefault(*sign)
+        found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
+        if rest:
+            found.append(_unnamed([each for each, _ in rest], signs.pattern([evidence for _, evidence in rest])))
+        return found
+
+    def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
+        """Send cases on which the names would differ, and keep those that the answers leave."""
+        index = 0
+        for _ in range(_ROUNDS if ask else 0):
+            if len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
+                break
+            first = names[0]
+            others = [match for match in names if match.codes != first.codes]
+            while index < _LOOKED_AT:
+                case = generated_case(index, seed=777)
+                index += 1
+                if any(differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile) for other in others):
+                    break
+            else:
+                break
+            assert ask is not None
+            actual = ask(case)
+            if not actual:
+                continue
+            evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile)
+            # What the case does not touch it cannot decide: there, all stages are the right ones.
+            left = [match for match in names if evidence.allows(match.stages)]
+            if not left:
+                return []
+            names = left
+        return names
+
+
+def _has_wrong_values(failure: Failure) -> bool:
+    return any(each.problem in ("wrong", "not_finite") and not each.unstable for each in failure.mismatches)
+
+
+def _softmax_overflows(failure: Failure) -> bool:
+    return any(
+        each.quantity == "a"
+        and each.layer is not None
+        and each.problem == "not_finite"
+        and failure.case.network.layers[each.layer].activation == "softmax"
+        for each in failure.mismatches
+    )
+
+
+def _arrays(failures: Sequence[Failure]) -> str:
+    """Which arrays are missing or malformed, in words."""
+    names: dict[str, None] = {}
+    for each in failures:
+        for mismatch in each.mismatches:
+            if mismatch.problem in ("missing", "shape", "extra", "not_a_number"):
+                names.setdefault(f"{mismatch.quantity.replace('_', ' ')} ({mismatch.problem.replace('_', ' ')})")
+    return ", ".join(list(names)[:4])
+
+
+def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str = "") -> Cause:
+    bug = find_bug(code)
+    return Cause(
+        code=bug.code,
+        bug=bug.name,
+        title=bug.title,
+        sentence=bug.sentence,
+        detail=detail or places,
+        right=bug.right,
+        implemented=bug.wrong,
+        fix=bug.fix,
+        stays_right=bug.stays_right,
+        cases=len(failures),
+        first_case=failures[0].case.id if failures else None,
+        explains=[each.case.id for each in failures],
+    )
+
+
+def _unnamed(failures: Sequence[Failure], pattern: str) -> Cause:
+    return Cause(
+        code=None,
+        bug=None,
+        title="no name fits",
+        sentence=f"No bug of the catalogue gives these numbers. What can be seen: {pattern}.",
+        cases=len(failures),
+        first_case=failures[0].case.id if failures else None,
+        explains=[each.case.id for each in failures],
+    )
+
+
+def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: Sequence[Evidence]) -> list[Cause]:
+    """One cause for each bug of the best match; other matches of as few bugs are its equivalents."""
+    best = names[0]
+    found = []
+    for bug, variant, place in best.parts:
+        explained = list(failures)
+        if len(best.parts) > 1:
+            explained = [
+                each
+                for each, evidence in zip(failures, evidences, strict=True)
+                if variant.stages.matters(each.case)
+                and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile)
+            ]
+        others = {
+            code
+            for match in names[1:]
+            if len(match.parts) == len(best.parts) == 1
+            for code in match.codes
+            if code != bug.code
+        }
+        cause = _cause(bug.code, explained or failures, detail=variant.label)
+        found.append(
+            msgspec.structs.replace(cause, scope="" if place == Place() else place.words(), equivalent=sorted(others))
+        )
+    return sorted(found, key=lambda cause: _order(cause.code))
+
+
+def _order(code: str | None) -> tuple[int, str]:
+    """What to fix first: the form, then forward, loss, backward, batch, update."""
+    families = ["BP0", "BP2", "BP6", "BP1", "BP3", "BP4", "BP5"]
+    return (families.index(code[:3]) if code else len(families), code or "")
+
+
+def to_builtins(causes: Sequence[Cause]) -> list[dict[str, Any]]:
+    """For the results file."""
+    found: list[dict[str, Any]] = msgspec.to_builtins(causes)
+    return found

@@ -1,0 +1,106 @@
+"""The reference fed with what an implementation itself reported: each stage is judged on its own inputs.
+
+Where a quantity was reported it replaces what the stage before computed; where it was not, the computed value and
+its bound flow on. So the same reading serves blame (the right stages) and matching (a bug's).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
+from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
+from backprop_check.reference import Stages, run_pass
+from backprop_check.trace import AXES, Array, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from backprop_check.network import Case
+
+#: What an implementation reports may differ from what it went on with by a rounding or two.
+_SLACK = 4.0
+
+_FIRST_PASS = {"z", "a", "delta", "weight_gradient", "bias_gradient", "input_gradient", "loss"}
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What stages give on the inputs that were reported, and how far a right computation of them may be off."""
+
+    values: Mapping[Slot, Array]
+    allowed: Mapping[Slot, Array]
+
+    def fits(self, slot: Slot, actual: Array) -> Array:
+        """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
+        value, allowed = self.values[slot], self.allowed[slot]
+        with np.errstate(invalid="ignore"):
+            close = abs(actual - value) <= allowed
+        same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
+        fits: Array = close & np.isfinite(actual) | same
+        return fits
+
+
+class Given(AxisLanes):
+    """``AxisLanes`` that put the reported values in place of the computed ones, and keep both."""
+
+    def __init__(self, u: float, profile: str, reported: Mapping[Slot, Array], *, learns: bool) -> None:
+        super().__init__(u, profile)
+        self._learns = learns
+        self.found: dict[Slot, tuple[Array, Any]] = {}
+        self._reported = reported
+        self._blind = False
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Work in here is neither kept nor replaced."""
+        before, self._blind = self._blind, True
+        try:
+            yield
+        finally:
+            self._blind = before
+
+    def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
+        """Keep what a stage computed; give what the implementation reported of it, if it did."""
+        if self._blind:
+            return value
+        slots = [Slot(quantity, layer)] if quantity in _FIRST_PASS and step == 0 else []
+        if quantity == "loss" and self._learns:
+            slots.append(Slot("loss", None, step))
+        if quantity.startswith("updated"):
+            slots += [Slot(quantity, layer, step), *([Slot(quantity, layer)] if last else [])]
+        for slot in slots:
+            array = value.value if AXES[quantity] else np.reshape(value.value, ())
+            self.found[slot] = array, value.error
+        for slot in slots:
+            reported = self._reported.get(slot)
+            if reported is not None and AXES[quantity]:
+                error = _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
+                kind = AxisLine if reported.ndim == 1 else AxisGrid
+                return kind(reported, error, self.u)
+        return value
+
+
+def given(
+    case: Case,
+    reported: Mapping[Slot, Array],
+    dtype: str = "float64",
+    profile: str = "textbook",
+    stages: type[Stages] = Stages,
+) -> Local:
+    """What ``stages`` give for ``case``, each on the inputs that the implementation reported."""
+    m = Given(UNIT_ROUNDOFF[dtype], profile, reported, learns=case.optimizer is not None)
+    own = 1.0 + UNIT_ROUNDOFF["float64"] / m.u
+    floor = 1024.0 * SMALLEST_NORMAL[dtype]
+    with np.errstate(all="ignore"):
+        run_pass(case, m, stages)
+        values, allowed = {}, {}
+        for slot, (value, error) in m.found.items():
+            values[slot] = value
+            bound = np.broadcast_to(np.asarray(error, dtype=float), np.shape(error)).reshape(-1)
+            allowed[slot] = np.broadcast_to(bound, value.size).reshape(value.shape) * own + floor
+    return Local(values, allowed)

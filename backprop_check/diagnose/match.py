@@ -1,0 +1,275 @@
+"""Matching: which swapped stages reproduce an implementation's numbers.
+
+A name holds for a failing case where every number that was reported is what the swapped reference gives, within
+its bound, on the inputs that were reported. It is refuted by any case, failing or passing, where the swapped
+reference predicts another number than the one that came.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backprop_check.diagnose.bug import Bug, Swapped, Variant, activations_of
+from backprop_check.diagnose.catalogue import all_variants
+from backprop_check.diagnose.given import Local, given
+from backprop_check.diagnose.restrict import Place, both, only, places
+from backprop_check.trace import Array, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.reference import Stages
+
+#: So many passing cases are asked whether they refute a name.
+WITNESSES = 150
+
+#: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
+_LENIENT = {"input_gradient"}
+
+
+@dataclass(eq=False)
+class Evidence:
+    """One case and what was reported for it."""
+
+    case: Case
+    actual: Mapping[Slot, Array]
+    dtype: str = "float64"
+    profile: str = "textbook"
+    _right: Local | None = None
+    _tried: dict[type[Stages], Local] = field(default_factory=dict)
+
+    @property
+    def right(self) -> Local:
+        """What the right stages give on the reported inputs."""
+        if self._right is None:
+            self._right = given(self.case, self.actual, self.dtype, self.profile)
+        return self._right
+
+    @property
+    def size(self) -> int:
+        """How much work the case is."""
+        network = self.case.network
+        return len(self.case.inputs) * sum(
+            layer.units * (len(layer.parameters.weights[0]) + 4) for layer in network.layers
+        )
+
+    @property
+    def has_roots(self) -> bool:
+        """Whether anything is wrong given its own inputs."""
+        return not self._all_fit(self.right)
+
+    def under(self, stages: type[Swapped]) -> Local:
+        """What swapped stages give on the reported inputs."""
+        if stages not in self._tried:
+            self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
+        return self._tried[stages]
+
+    def _all_fit(self, local: Local) -> bool:
+        for slot, array in self.actual.items():
+            fits = local.fits(slot, array)
+            if slot.quantity in _LENIENT:
+                fits = fits | self.right.fits(slot, array)
+            if not fits.all():
+                return False
+        return True
+
+    def reproduced_by(self, stages: type[Swapped]) -> bool:
+        """Whether these stages give every number that was reported."""
+        return stages.matters(self.case) and self._all_fit(self.under(stages))
+
+    def allows(self, stages: type[Swapped]) -> bool:
+        """Whether these stages (the right ones, where they do not matter) give every number that was reported."""
+        return self.reproduced_by(stages) if stages.matters(self.case) else self._all_fit(self.right)
+
+    def refutes(self, stages: type[Swapped]) -> bool:
+        """Whether these stages predict a difference that did not come."""
+        if not stages.matters(self.case):
+            return False
+        local = self.under(stages)
+        for slot, array in self.actual.items():
+            if slot.quantity in _LENIENT:
+                continue
+            if (_differ(local, self.right, slot) & ~local.fits(slot, array)).any():
+                return True
+        return False
+
+    def touched_by(self, stages: type[Swapped]) -> bool:
+        """Whether these stages explain any number that the right ones do not."""
+        if not stages.matters(self.case):
+            return False
+        local = self.under(stages)
+        return any(
+            (~self.right.fits(slot, array) & local.fits(slot, array)).any() for slot, array in self.actual.items()
+        )
+
+
+def _differ(one: Local, other: Local, slot: Slot) -> Array:
+    x, y = one.values[slot], other.values[slot]
+    with np.errstate(invalid="ignore"):
+        apart = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
+    same = (np.isnan(x) & np.isnan(y)) | (x == y)
+    result: Array = apart & ~same
+    return result
+
+
+def differ_anywhere(case: Case, one: type[Swapped], other: type[Swapped] | None, dtype: str, profile: str) -> bool:
+    """Whether two kinds of stages (None: the right ones) give anything different for a case."""
+    x = given(case, {}, dtype, profile, one if one.matters(case) else Swapped)
+    y = given(case, {}, dtype, profile, Swapped if other is None or not other.matters(case) else other)
+    return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in _LENIENT)
+
+
+class Passing:
+    """Passing cases: each says what it would have looked like with a bug."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Case, frozenset[Slot], str, str]] = []
+        self._right: dict[int, Local] = {}
+
+    def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
+        """Keep one; a bounded number of them, of moderate size."""
+        if len(self._kept) < WITNESSES and len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256:  # noqa: PLR2004
+            self._kept.append((case, frozenset(reported), dtype, profile))
+
+    def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
+        """Whether any of them would have failed with these stages."""
+        for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):
+            if not stages.matters(case):
+                continue
+            if number not in self._right:
+                self._right[number] = given(case, {}, dtype, profile)
+            local = given(case, {}, dtype, profile, stages)
+            if any(
+                _differ(local, self._right[number], slot).any()
+                for slot in reported
+                if slot in local.values and slot.quantity not in _LENIENT
+            ):
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Stages that reproduce cases, and the bugs they are made of (with variant and place)."""
+
+    stages: type[Swapped]
+    parts: tuple[tuple[Bug, Variant, Place], ...]
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The bugs' codes."""
+        return tuple(bug.code for bug, _, _ in self.parts)
+
+    def rank(self) -> tuple[int, int, int]:
+        """The simpler the better: fewer bugs, everywhere, the usual variant."""
+        return (
+            len(self.parts),
+            sum(place != Place() for _, _, place in self.parts),
+            sum(not variant.usual for _, variant, _ in self.parts),
+        )
+
+
+class Search:
+    """Looks for the names of a run's failures, within a budget of seconds."""
+
+    def __init__(self, failing: Sequence[Evidence], passing: Passing, seconds: float) -> None:
+        self.failing = sorted(failing, key=lambda each: each.size)
+        self.passing = passing
+        self.deadline = time.monotonic() + seconds
+
+    def out_of_time(self) -> bool:
+        """Whether the budget is spent."""
+        return time.monotonic() > self.deadline
+
+    def names(self) -> list[Match]:
+        """Every way to explain all failing cases, the simplest kind only; empty where there is none."""
+        if not self.failing:
+            return []
+        probes = self._probes()
+        for candidates in (self._everywhere(probes[0]), self._in_places(probes[0])):
+            found = [match for match in candidates if self.holds(match, probes)]
+            if found:
+                return sorted(found, key=Match.rank)
+        return sorted(self._pairs(probes), key=Match.rank)
+
+    def holds(self, match: Match, probes: Sequence[Evidence] = ()) -> bool:
+        """Whether it reproduces every failing case and no case refutes it."""
+        return (
+            all(each.reproduced_by(match.stages) for each in probes)
+            and all(each.reproduced_by(match.stages) for each in self.failing)
+            and not self.passing.refute(match.stages)
+        )
+
+    def largest_part(self) -> Match | None:
+        """The name that explains most of the failing cases (two at least) and that no case refutes."""
+        best, most = None, 1
+        for probe in self._probes():
+            for match in self._everywhere(probe):
+                if self.out_of_time():
+                    return best
+                count = sum(each.reproduced_by(match.stages) for each in self.failing)
+                if count <= most or any(each.refutes(match.stages) for each in self.failing):
+                    continue
+                if not self.passing.refute(match.stages):
+                    best, most = match, count
+        return best
+
+    def _probes(self) -> list[Evidence]:
+        """A few small failing cases that differ in activations and loss."""
+        chosen: list[Evidence] = []
+        seen: set[object] = set()
+        for each in self.failing:
+            kind = (frozenset(activations_of(each.case)), each.case.loss.kind)
+            if kind not in seen:
+                seen.add(kind)
+                chosen.append(each)
+            if len(chosen) == 4:  # noqa: PLR2004 - beyond that all are asked anyway
+                break
+        return chosen
+
+    def _everywhere(self, probe: Evidence) -> Iterator[Match]:
+        for bug, variant in all_variants():
+            if probe.reproduced_by(variant.stages):
+                yield Match(variant.stages, ((bug, variant, Place()),))
+
+    def _in_places(self, probe: Evidence) -> Iterator[Match]:
+        for bug, variant in all_variants():
+            if variant.stages.pass_function is not None or not probe.touched_by(variant.stages):
+                continue
+            for place in places(probe.case):
+                if self.out_of_time():
+                    return
+                stages = only(variant.stages, place)
+                if probe.reproduced_by(stages):
+                    yield Match(stages, ((bug, variant, place),))
+
+    def _pairs(self, probes: Sequence[Evidence]) -> list[Match]:
+        """Two bugs at once: one that is nowhere refuted and explains something, and a second for the rest."""
+        probe = probes[0]
+        partial = [
+            (bug, variant) for bug, variant in all_variants() if any(each.touched_by(variant.stages) for each in probes)
+        ]
+        partial.sort(key=lambda pair: (any(each.refutes(pair[1].stages) for each in probes), not pair[1].usual))
+        found = []
+        for first in range(len(partial)):
+            for second in range(first + 1, len(partial)):
+                if self.out_of_time():
+                    return found
+                (a, x), (b, y) = partial[first], partial[second]
+                if a is b:
+                    continue
+                for upper, lower in (((a, x), (b, y)), ((b, y), (a, x))):
+                    stages = both(upper[1].stages, lower[1].stages)
+                    if probe.reproduced_by(stages):
+                        match = Match(stages, ((a, x, Place()), (b, y, Place())))
+                        if self.holds(match, probes):
+                            found.append(match)
+                            break
+            if found:
+                return found
+        return found

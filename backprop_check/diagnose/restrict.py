@@ -1,0 +1,154 @@
+"""A wrong stage in one place only (one layer, the hidden layers, one neuron), and two wrong stages at once."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.diagnose.bug import Swapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where: ``layer`` counted from 0, or from the output with −1, −2; ``neuron`` of it, or of every layer."""
+
+    layer: int | None = None
+    neuron: int | None = None
+    hidden: bool = False
+
+    def has(self, l: LayerPass | None) -> bool:
+        """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
+        if l is None:
+            return False
+        if self.hidden:
+            return l.next is not None
+        return self.layer is None or l.index == self.layer or (self.layer == -1 and l.next is None)
+
+    def words(self) -> str:
+        """For people: ``in hidden1 only``."""
+        neuron = "" if self.neuron is None else f"neuron {self.neuron} of "
+        if self.hidden:
+            return f"in {neuron}the hidden layers only"
+        if self.layer is None:
+            return f"in {neuron}every layer only" if neuron else ""
+        return f"in {neuron}{'the output layer' if self.layer == -1 else f'layer {self.layer}'} only"
+
+
+def places(case: Case) -> Iterator[Place]:
+    """Those of a network, the larger first."""
+    layers = case.network.layers
+    if len(layers) > 1:
+        yield Place(layer=-1)
+        yield Place(hidden=True)
+        for index in range(len(layers) - 1):
+            yield Place(layer=index)
+    widest = max(layer.units for layer in layers)
+    if widest > 1:
+        for neuron in range(min(widest, 4)):
+            yield Place(neuron=neuron)
+        for index in range(len(layers)):
+            for neuron in range(min(layers[index].units, 4)):
+                yield Place(layer=-1 if index == len(layers) - 1 else index, neuron=neuron)
+
+
+@functools.cache
+def only(wrong: type[Swapped], place: Place) -> type[Swapped]:
+    """``wrong`` in ``place``, the right mathematics everywhere else."""
+    return type(f"{wrong.__name__}Only", (_Only,), {"kind": wrong, "place": place, "matters": wrong.matters})
+
+
+class _Only(Swapped):
+    kind: type[Swapped]
+    place: Place
+
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self._wrong, self._right = self.kind(m), Swapped(m)
+
+    def prepare(self, p: Pass) -> None:
+        right = [(l.activation, l.alpha, l.previous, l.weights) for l in p.layers]
+        targets = p.targets
+        self._wrong.prepare(p)
+        for l, (activation, alpha, previous, weights) in zip(p.layers, right, strict=True):
+            if not self.place.has(l):
+                l.activation, l.alpha, l.previous, l.weights = activation, alpha, previous, weights
+        if not self._at_output(p):
+            p.targets = targets
+
+    def _at_output(self, p: Pass) -> bool:
+        return self.place.has(p.layers[-1])
+
+    def _value(self, stage: str, at: LayerPass | None, neuron: Any, *arguments: Any) -> Any:
+        """A stage that gives one neuron's value."""
+        right = getattr(self._right, stage)(*arguments)
+        if not self.place.has(at):
+            return right
+        wrong = getattr(self._wrong, stage)(*arguments)
+        return wrong if self.place.neuron is None else self.m.choose(neuron, self.place.neuron, wrong, right)
+
+    def _row(self, stage: str, l: LayerPass, s: Any, filled: str, *arguments: Any) -> None:
+        """A stage that fills a layer's row of the table ``filled``."""
+        getattr(self._wrong, stage)(*arguments)
+        if self.place.has(l) and self.place.neuron is None:
+            return
+        wrong = [getattr(l, filled)[s, j] for j in self.m.each(l.units)]
+        getattr(self._right, stage)(*arguments)
+        if self.place.has(l):
+            table = getattr(l, filled)
+            for j, value in zip(self.m.each(l.units), wrong, strict=True):
+                table[s, j] = self.m.choose(j, self.place.neuron, value, table[s, j])
+
+    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
+        return self._value("weighted_sum", l, j, l, s, j)
+
+    def activate(self, l: LayerPass, s: Any) -> None:
+        self._row("activate", l, s, "a", l, s)
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        return (self._wrong if self._of_loss(p) else self._right).loss_term(p, s, k)
+
+    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
+        return (self._wrong if self._of_loss(p) else self._right).sample_loss(p, terms, s)
+
+    def batch_loss(self, p: Pass, total: Any) -> Any:
+        return (self._wrong if self._of_loss(p) else self._right).batch_loss(p, total)
+
+    def _of_loss(self, p: Pass) -> bool:
+        return self._at_output(p) and self.place.neuron is None
+
+    def is_fused(self, p: Pass, l: LayerPass) -> bool:
+        return self._right.is_fused(p, l) and (not self.place.has(l) or self._wrong.is_fused(p, l))
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        return self._value("output_error", p.layers[-1], k, p, s, k)
+
+    def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
+        return self._value("error_behind", l.before, k, l, s, k)
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        self._row("delta", l, s, "delta", p, l, s)
+
+    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
+        return self._value("weight_gradient", l, j, l, j, i)
+
+    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
+        return self._value("bias_gradient", l, j, l, j)
+
+    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
+        return self._value("updated_weight", l, j, l, j, i, learning_rate)
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
+        return self._value("updated_bias", l, j, l, j, learning_rate)
+
+
+@functools.cache
+def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
+    """Two wrong stages at once; where both replace the same one, the first stands before the second."""
+    return type(f"{first.__name__}And{second.__name__}", (first, second), {"matters": Swapped.matters})

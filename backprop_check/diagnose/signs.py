@@ -1,0 +1,179 @@
+"""Bugs that are seen by how values look: digits, single precision, null, text, shapes, what is not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backprop_check.expected import expect
+from backprop_check.trace import AXES, Array, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.match import Evidence
+
+_EXPONENTIAL = {"sigmoid", "tanh", "softplus", "elu", "silu", "softmax", "log_softmax"}
+
+#: Beyond this e^z overflows a float64, or e^2z does.
+_LARGE = 350.0
+
+
+def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
+    """Codes for what is wrong with the form of a reply, the most telling first."""
+    found = []
+    missing = [each for each in mismatches if each.problem == "missing"]
+    if missing and all(each.quantity == "bias_gradient" for each in missing):
+        found.append("BP114")
+    elif missing:
+        found.append("BP007")
+    if any(each.problem in ("shape", "extra") for each in mismatches):
+        found.append("BP006")
+    texts = [each for each in mismatches if each.problem == "not_a_number"]
+    if any(each.actual == "null" for each in texts):
+        found.append("BP003")
+    if any(str(each.actual).startswith("text") for each in texts):
+        found.append("BP011")
+    return found
+
+
+def of_values(evidence: Evidence) -> tuple[str, str] | None:
+    """BP004 or BP005 with what gave it, where the first root is not finite."""
+    for slot, array in evidence.actual.items():
+        bad = ~np.isfinite(array) & ~evidence.right.fits(slot, array)
+        if not bad.any():
+            continue
+        infinite = bool(np.isinf(array[bad]).any())
+        code = "BP005" if infinite else "BP004"
+        where = slot.quantity.replace("_", " ")
+        if slot.quantity == "a" and slot.layer is not None:
+            kind = evidence.case.network.layers[slot.layer].activation
+            z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values[Slot("z", slot.layer)])
+            if kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
+                return "BP005", f"the exponential in {kind} overflows for a z of {float(np.nanmax(abs(z))):.4g}"
+        return code, f"first in the {where}"
+    return None
+
+
+def digits_printed(evidences: Sequence[Evidence]) -> str | None:
+    """How many digits fit, where every wrong value is a right one cut to them; None where none do."""
+    for decimal in (False, True):
+        most = max(
+            (_digits(array, decimal=decimal) for each in evidences for array in each.actual.values()), default=17
+        )
+        if most >= (15 if not decimal else 13):
+            continue
+        if all(_is_rounded(each, most, decimal=decimal) for each in evidences):
+            return f"{most} decimals" if decimal else f"{most} significant digits"
+    return None
+
+
+def _digits(array: Array, *, decimal: bool) -> int:
+    """The most digits that any number in it needs."""
+    most = 1
+    for x in np.ravel(array):
+        if not math.isfinite(x):
+            return 17
+        mantissa, _, exponent = (
+            f"{abs(x):.17e}".partition("e") if x == 0 else np.format_float_scientific(abs(x)).partition("e")
+        )
+        significant = len(mantissa.replace(".", "").rstrip("0"))
+        most = max(most, significant - 1 - int(exponent) if decimal else significant)
+    return most
+
+
+def _is_rounded(evidence: Evidence, digits: int, *, decimal: bool) -> bool:
+    expected = expect(evidence.case, evidence.dtype, evidence.profile)
+    for slot, array in evidence.actual.items():
+        right = expected.values[slot]
+        with np.errstate(divide="ignore"):
+            power = -digits if decimal else np.where(right == 0, -300, np.floor(np.log10(abs(right)))) - digits + 1
+        unit = 10.0 ** np.asarray(power, dtype=float)
+        # A whole unit: some print the digits cut off instead of rounded.
+        if not (abs(array - right) <= unit + expected.allowed[slot]).all():
+            return False
+    return True
+
+
+def single_precision(evidences: Sequence[Evidence]) -> bool:
+    """Whether all numbers are float32's, and as right as single precision can be."""
+    if any(each.dtype != "float64" for each in evidences):
+        return False
+    checked = 0
+    for each in evidences:
+        rounded = each.case.rounded("float32")
+        loose, near = expect(each.case, "float32", each.profile), expect(rounded, "float32", each.profile)
+        for slot, array in each.actual.items():
+            finite = np.isfinite(array)
+            short = [_is_single(float(x)) for x in np.ravel(array[finite] if array.shape else array)]
+            checked += len(short)
+            if not all(short):
+                return False
+            # The inputs are rounded first: both the exact case's and the rounded case's values are near.
+            room = loose.allowed[slot] + near.allowed[slot] + 2 * abs(loose.values[slot] - near.values[slot])
+            if not (abs(array - near.values[slot]) <= room).all():
+                return False
+    return checked > 0
+
+
+def _is_single(x: float) -> bool:
+    with np.errstate(over="ignore"):
+        nearest = np.float32(x)
+    return float(nearest) == x or float(np.format_float_positional(nearest, unique=True)) == x
+
+
+def pattern(evidences: Sequence[Evidence]) -> str:
+    """What the wrong values look like where no name fits: which quantities, a ratio, a sign, an offset, an order."""
+    ratios: list[float] = []
+    offsets: list[float] = []
+    quantities: dict[str, int] = {}
+    layers: set[str] = set()
+    permuted = zero = roots = 0
+    for each in evidences[:20]:
+        for slot, array in each.actual.items():
+            right = each.right.values[slot]
+            wrong = ~each.right.fits(slot, array)
+            if not wrong.any() or not np.isfinite(array).all():
+                continue
+            quantities[slot.quantity] = quantities.get(slot.quantity, 0) + int(wrong.sum())
+            roots += int(wrong.sum())
+            if slot.layer is not None:
+                layers.add("the output layer" if slot.layer == len(each.case.network.layers) - 1 else "hidden layers")
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios += np.atleast_1d(array / right)[np.atleast_1d(wrong & (right != 0))].tolist()
+            offsets += np.atleast_1d(array - right)[np.atleast_1d(wrong)].tolist()
+            zero += int((array[wrong] == 0).sum()) if array.shape else int(array == 0)
+            if array.size > 1 and np.allclose(np.sort(array, axis=None), np.sort(right, axis=None), rtol=1e-9, atol=0):
+                permuted += 1
+    if not roots:
+        return "every value follows from those before it; only the accumulated difference is too large"
+    names = " and ".join(name.replace("_", " ") for name in sorted(quantities, key=lambda q: list(AXES).index(q)))
+    where = f", in {' and '.join(sorted(layers))}" if layers else ""
+    text = f"wrong given their own inputs: {names}{where}"
+    if permuted:
+        return f"{text}; the right values stand there in another order"
+    if zero == roots:
+        return f"{text}; all of them are 0"
+    if ratios and max(ratios) - min(ratios) <= 1e-9 * abs(ratios[0]):
+        return f"{text}; each is {ratios[0]:.6g} times what it should be"
+    if ratios and all(abs(abs(ratio) - 1) <= 1e-9 for ratio in ratios):  # noqa: PLR2004
+        return f"{text}; the sizes are right, the signs are not"
+    if offsets and max(offsets) - min(offsets) <= 1e-9 * max(abs(offsets[0]), 1e-300):
+        return f"{text}; each is off by {offsets[0]:.6g}"
+    if ratios and all(0 < ratio < 1 for ratio in ratios):
+        return f"{text}; all are too small, by no constant factor"
+    if ratios and all(ratio > 1 for ratio in ratios):
+        return f"{text}; all are too large, by no constant factor"
+    return f"{text}; no constant ratio, sign, offset or order explains them"
+
+
+def reported(evidences: Sequence[Evidence]) -> Mapping[str, int]:
+    """How many cases reported each quantity."""
+    counts: dict[str, int] = {}
+    for each in evidences:
+        for quantity in {slot.quantity for slot in each.actual}:
+            counts[quantity] = counts.get(quantity, 0) + 1
+    return counts

@@ -1,0 +1,347 @@
+"""A failing case as the page shows it: worked out again by the reference, beside what the implementation replied.
+
+The results file holds the case and the reply; expected values and bounds are computed here, so the page can show
+every neuron and not the wrong ones only. The verdict on each value stays the file's: where it lists all its
+mismatches, those are the wrong values, and where it stopped listing, the bounds decide.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.errors import BackpropCheckError
+from backprop_check.expected import expect, textbook_pass
+from backprop_check.network import Case
+from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.report.html.kinds import KINDS, flat
+from backprop_check.report.html.shown import ROOM, Shown, choose
+from backprop_check.trace import AXES, Array, Slot
+
+if TYPE_CHECKING:
+    from backprop_check.report.html.read import CaseResult, Finding, Harness
+
+#: More multiplications than this are not done again for a page.
+MOST_WORK = 500_000_000
+
+#: Up to so many, plain Python works the values out: the same on every machine, to the bit.
+_PLAIN_WORK = 200_000
+
+#: So many findings without a place in the network are listed.
+_OTHERS = 200
+
+_ORIGINS = {"root": "r", "inherited": "i"}
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -> dict[str, Any]:
+    """All that the page shows of a failing case, in plain JSON."""
+    findings = result.mismatches or []
+    names: list[str] = []
+    body: dict[str, Any] = {}
+    placed: set[int] = set()
+    if result.case is None:
+        if findings:
+            body["why"] = "The results file does not hold this case's network, so only the places are known."
+    else:
+        try:
+            case = _case(result.case, dtype)
+            names = [one_line(name, 60) for name in case.network.names()]
+            body, placed = _worked_out(case, result, dtype, harness, room)
+        except BackpropCheckError as error:
+            body["why"] = f"The case in the results file cannot be worked out again: {one_line(str(error), 300)}."
+    others = [_other(one, names) for number, one in enumerate(findings) if number not in placed]
+    count = max(result.mismatch_count or 0, len(findings))
+    return {
+        **body,
+        "count": count,
+        "others": others[:_OTHERS],
+        "notes": [clean_text(note, 4000) for note in (result.notes or [])[:20]],
+        "unlisted": max(0, len(others) - _OTHERS),
+    }
+
+
+def _case(value: dict[str, Any], dtype: str) -> Case:
+    content = {key: item for key, item in value.items() if key not in ("type", "id")}
+    case = Case.from_dict(content).rounded(dtype)
+    if work(case) * case.steps > MOST_WORK:
+        raise BackpropCheckError(f"it takes more than {MOST_WORK:,} multiplications")
+    return case
+
+
+def work(case: Case) -> int:
+    """About how many multiplications one step takes."""
+    parameters = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in case.network.layers)
+    return 3 * parameters * len(case.inputs) + 20_000
+
+
+def _worked_out(
+    case: Case, result: CaseResult, dtype: str, harness: Harness, room: int
+) -> tuple[dict[str, Any], set[int]]:
+    expected = expect(case, dtype, harness.profile)
+    plain = work(case) * case.steps <= _PLAIN_WORK
+    values = dict((textbook_pass(case) if plain else expected).values)
+    values = {slot: np.array(value, dtype=np.float64) for slot, value in values.items() if slot.step is None}
+    actual = read_reply(result.actual or {}, values)
+    allowed, wrong, origin = {}, {}, {}
+    findings = result.mismatches or []
+    listed = len(findings) >= (result.mismatch_count or 0)
+    for slot, right in values.items():
+        bound = np.broadcast_to(expected.allowed[slot], right.shape).astype(np.float64)
+        if harness.rtol or harness.atol:
+            bound = np.maximum(bound, harness.atol + harness.rtol * abs(right))
+        allowed[slot] = bound
+        wrong[slot] = np.zeros(right.shape, dtype=bool)
+        if slot in actual and not listed:
+            with np.errstate(invalid="ignore", over="ignore"):
+                wrong[slot] = ~(abs(actual[slot] - right) <= bound)
+        origin[slot] = np.full(right.shape, "u")
+    placed = set()
+    for number, one in enumerate(findings):
+        at = _at(one, values)
+        if at is None or one.problem not in ("wrong", "not_finite"):
+            continue
+        slot, place = at
+        wrong[slot][place] = True
+        letter = _ORIGINS.get(one.origin, "u")
+        origin[slot][place] = letter.upper() if one.unstable else letter
+        judged = _number(one.expected)
+        if judged is not None and abs(judged - values[slot][place]) <= allowed[slot][place]:
+            values[slot][place] = judged
+        got = _number(one.actual)
+        if slot in actual and got is not None and not math.isfinite(got):
+            actual[slot][place] = got
+        if slot in actual:
+            placed.add(number)
+    wrong = {slot: mask if slot in actual else np.zeros_like(mask) for slot, mask in wrong.items()}
+    status, order = _states(case, actual, wrong, origin, findings)
+    shown = choose(case, order, _wrong_samples(case, wrong), room)
+    return _body(case, shown, values, allowed, actual, wrong, origin, status, order), placed
+
+
+def _body(
+    case: Case,
+    shown: Shown,
+    values: dict[Slot, Array],
+    allowed: dict[Slot, Array],
+    actual: dict[Slot, Array],
+    wrong: dict[Slot, Any],
+    origin: dict[Slot, Any],
+    status: list[str],
+    order: list[list[int]],
+) -> dict[str, Any]:
+    layers = []
+    for index, layer in enumerate(case.network.layers):
+        kind = KINDS[layer.kind]
+        layers.append(
+            {
+                "kind": layer.kind,
+                "given": layer.name and clean_text(layer.name, 200),
+                "act": layer.activation,
+                "alpha": kind.alpha(layer),
+                "units": layer.units,
+                **kind.parameters(case, index, shown),
+                **kind.derived(case, index, values, shown),
+            }
+        )
+    slots = {}
+    for slot in values:
+        pick = _picked(slot, shown)
+        part = [table[slot][pick].ravel() for table in (values, allowed, wrong, origin)]
+        got = actual[slot][pick].ravel() if slot in actual else None
+        slots[slot.quantity + ("" if slot.layer is None else f".{slot.layer}")] = _slot(*part, got)
+    body: dict[str, Any] = {
+        "names": [one_line(name, 60) for name in case.network.names()],
+        "slug": case.name,
+        "inputs": case.network.inputs,
+        "samples": len(case.inputs),
+        "layers": layers,
+        "X": flat(case.inputs, shown.samples, shown.inputs),
+        "T": flat(case.targets, shown.samples, shown.layers[-1]),
+        "loss": msgspec.to_builtins(case.loss),
+        "reduction": case.reduction,
+        "steps": case.steps,
+        "slots": slots,
+        "status": ["".join(row[i] for i in part) for row, part in zip(status, [shown.inputs, *shown.layers],
+                                                                      strict=True)],
+        "bad": [len(row) for row in order],
+        "badSamples": [int(s in set(_wrong_samples(case, wrong))) for s in shown.samples],
+    }  # fmt: skip
+    if case.optimizer:
+        body["lr"] = case.optimizer.learning_rate
+    if not shown.whole:
+        body["shown"] = {"inputs": shown.inputs, "layers": shown.layers, "samples": shown.samples}
+    return body
+
+
+def read_reply(actual: dict[str, Any], values: dict[Slot, Array]) -> dict[Slot, Array]:
+    """The arrays of a reply that have the shape they should; others are absent."""
+    found: dict[Slot, Array] = {}
+    layers = actual.get("layers")
+    layers = layers if isinstance(layers, list) else []
+
+    def take(slot: Slot, raw: Any) -> None:
+        if slot in values and raw is not None:
+            array = _array(raw, values[slot].shape)
+            if array is not None:
+                found[slot] = array
+
+    take(Slot("loss"), actual.get("loss"))
+    take(Slot("input_gradient"), actual.get("input_gradients"))
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, dict):
+            continue
+        for quantity in ("z", "a", "delta"):
+            take(Slot(quantity, index), layer.get(quantity))
+        for group, pattern in (("gradients", "{}_gradient"), ("updated", "updated_{}")):
+            arrays = layer.get(group)
+            if isinstance(arrays, dict):
+                take(Slot(pattern.format("weight"), index), arrays.get("weights"))
+                take(Slot(pattern.format("bias"), index), arrays.get("biases"))
+    return found
+
+
+_TYPES: list[Any] = [float | str, list[float | str], list[list[float | str]]]
+
+
+def _array(raw: Any, shape: tuple[int, ...]) -> Array | None:
+    try:
+        value = msgspec.convert(raw, _TYPES[len(shape)])
+        array = np.array(value, dtype=np.float64)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return None
+    return array if array.shape == shape else None
+
+
+def _number(value: float | str | None) -> float | None:
+    return _NOT_FINITE.get(value) if isinstance(value, str) else value
+
+
+def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]] | None:
+    """The slot and the place in its array; None where there is no such place."""
+    slot = Slot(one.quantity, one.layer, one.step)
+    if slot not in values:
+        return None
+    index = one.index or []
+    parts = {"sample": one.sample, "neuron": one.neuron, "index": index[0] if index else None}
+    place = [parts[axis] for axis in AXES[slot.quantity]]
+    shape = values[slot].shape
+    if any(i is None or i >= n for i, n in zip(place, shape, strict=True)):
+        return None
+    return slot, tuple(i for i in place if i is not None)
+
+
+def _states(
+    case: Case, actual: dict[Slot, Array], wrong: dict[Slot, Any], origin: dict[Slot, Any], findings: list[Finding]
+) -> tuple[list[str], list[list[int]]]:
+    """For the inputs and each layer: a letter a neuron (right, root, inherited, unknown, not told), the wrong ones."""
+    widths = [case.network.inputs, *(layer.units for layer in case.network.layers)]
+    states = [["?"] * n for n in widths]
+    rank = "?.iur"  # the worst that is known of a neuron counts
+    for slot in actual:
+        axes = AXES[slot.quantity]
+        if slot.quantity == "loss":
+            continue
+        row, axis = (0, axes.index("index")) if slot.layer is None else (slot.layer + 1, axes.index("neuron"))
+        for letter, mask in (
+            (".", np.ones_like(wrong[slot])),
+            *((each, wrong[slot] & np.isin(origin[slot], [each, each.upper()])) for each in "iur"),
+        ):
+            hit = mask.any(axis=tuple(i for i in range(mask.ndim) if i != axis)) if mask.ndim > 1 else mask
+            for i in np.flatnonzero(hit):
+                if rank.index(letter) > rank.index(states[row][i]):
+                    states[row][i] = letter
+    for one in findings:  # a whole array, or a place that holds no number, is wrong too
+        if one.layer is not None and one.layer < len(widths) - 1 and one.neuron is not None:
+            row = states[one.layer + 1]
+            if one.neuron < len(row) and row[one.neuron] in "?.":
+                row[one.neuron] = _ORIGINS.get(one.origin, "u")
+    order = [
+        sorted((i for i, state in enumerate(row) if state in "iur"), key=lambda i, row=row: (-rank.index(row[i]), i))
+        for row in states
+    ]
+    return ["".join(row) for row in states], order
+
+
+def _wrong_samples(case: Case, wrong: dict[Slot, Any]) -> list[int]:
+    bad = np.zeros(len(case.inputs), dtype=bool)
+    for slot, mask in wrong.items():
+        if AXES[slot.quantity][:1] == ("sample",):
+            bad |= mask.any(axis=1)
+    return [int(s) for s in np.flatnonzero(bad)]
+
+
+def _picked(slot: Slot, shown: Shown) -> Any:
+    index = shown.inputs if slot.layer is None else shown.before(slot.layer)
+    neurons = [] if slot.layer is None else shown.layers[slot.layer]
+    lists = [{"sample": shown.samples, "neuron": neurons, "index": index}[axis] for axis in AXES[slot.quantity]]
+    return np.ix_(*lists) if lists else ()
+
+
+def _slot(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array | None) -> dict[str, Any]:
+    """Flat lists: e expected, m allowed, x the places that are wrong, o the origin of each (a capital: unstable), g got.
+
+    A right value is written as its distance from the expected one in units of the last place, which is short and
+    exact; a wrong one as a text of its digits.
+    """
+    bad = np.flatnonzero(wrong)
+    out: dict[str, Any] = {"e": [_plain(x) for x in expected.tolist()], "m": _bounds(allowed.tolist())}
+    if got is None:
+        return out
+    steps = [int(g) - int(e) for g, e in zip(_ordinals(got), _ordinals(expected), strict=True)]
+    texts = set(bad.tolist())
+    out["g"] = [
+        step if i not in texts and math.isfinite(x) and abs(step) < 2**53 else str(_plain(x))
+        for i, (step, x) in enumerate(zip(steps, got.tolist(), strict=True))
+    ]
+    if not any(out["g"]):
+        out["g"] = 0
+    if texts:
+        out["x"], out["o"] = bad.tolist(), "".join(str(origin[i]) for i in bad)
+    return out
+
+
+def _ordinals(values: Array) -> Any:
+    """Floats as integers in the same order: neighbours differ by 1."""
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
+    return [int(b) if b >= 0 else -(2**63) - int(b) for b in bits]
+
+
+def _plain(x: float) -> float | str:
+    if math.isnan(x):
+        return "NaN"
+    return x if math.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")
+
+
+def _bounds(values: list[float]) -> list[float | str]:
+    """To three digits; one number where all are the same."""
+    short = [_plain(float(f"{x:.3g}")) for x in values]
+    return short[:1] if len(set(map(str, short))) == 1 else short
+
+
+def _other(one: Finding, names: list[str]) -> dict[str, Any]:
+    """A finding in words: one that has no place in the network, or of a case without its network."""
+    name = names[one.layer] if one.layer is not None and one.layer < len(names) else f"layer {one.layer}"
+    parts = [one_line(one.quantity.replace("_", " "), 60)]
+    if one.layer is not None:
+        parts.append(f"neuron {one.neuron} of {name}" if one.neuron is not None else name)
+    parts += [f"from input {i}" for i in (one.index or [])[:1]]
+    if one.sample is not None:
+        parts.append(f"sample {one.sample}")
+    if one.step is not None:
+        parts.append(f"update {one.step + 1}")
+    found: dict[str, Any] = {"at": ", ".join(parts), "o": _ORIGINS.get(one.origin, "u")}
+    if one.layer is not None and one.neuron is not None:
+        found["n"] = [one.layer, one.neuron]
+    for key in ("expected", "actual", "error", "allowed"):
+        value = getattr(one, key)
+        if value is not None:
+            found[key] = one_line(value, 120) if isinstance(value, str) else _plain(value)
+    if one.problem != "wrong":
+        found["problem"] = one_line(one.problem.replace("_", " "), 40)
+    if one.unstable:
+        found["unstable"] = True
+    return found

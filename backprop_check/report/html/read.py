@@ -1,0 +1,208 @@
+"""Results files, which come from strangers: read within limits, checked once, trusted after.
+
+A results file is JSON of schema 1 (``--json``). Whatever is not what the schema says raises ``ResultsError`` with
+one sentence that names the place; fields that this version does not know are passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from backprop_check.errors import ResultsError
+from backprop_check.network import case_error
+from backprop_check.protocol.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+#: A file of more bytes is refused.
+LARGEST = 512 * 2**20
+
+#: So many cases a file may hold, and so many lists in lists.
+MOST_CASES, DEEPEST = 1_000_000, 60
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Number = float | str | None
+Short = Annotated[str, msgspec.Meta(max_length=1_000_000)]
+
+
+class _Loose(msgspec.Struct, frozen=True, kw_only=True):
+    """Unknown fields are passed over: a newer version may write more."""
+
+
+class Place(_Loose, frozen=True):
+    """Where the first wrong value stands."""
+
+    layer: Count | None = None
+    neuron: Count | None = None
+    quantity: Short = ""
+    sample: Count | None = None
+
+
+class Finding(Place, frozen=True):
+    """One mismatch; the numbers are absent with ``--hints-only``."""
+
+    index: Annotated[list[Count], msgspec.Meta(max_length=8)] | None = None
+    step: Count | None = None
+    expected: Number = None
+    actual: Number = None
+    error: Number = None
+    allowed: Number = None
+    problem: Short = "wrong"
+    origin: Short = "unknown"
+    unstable: bool = False
+
+
+Outcome = Literal[
+    "passed", "mismatched", "error", "crash", "timeout", "protocol_error", "skipped", "not_applicable", "not_run"
+]  # fmt: skip
+
+
+class CaseResult(_Loose, frozen=True):
+    """What became of one case."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+    outcome: Outcome
+    message: Short = ""
+    suite: Short | None = None
+    seconds: float = 0.0
+    first_wrong: Place | None = None
+    diagnosis: list[Short] | None = None
+    mismatches: list[Finding] | None = None
+    mismatch_count: Count | None = None
+    values_checked: Count = 0
+    neurons_checked: Count = 0
+    notes: list[Short] | None = None
+    case: dict[str, Any] | None = None
+    actual: dict[str, Any] | None = None
+
+
+class Cause(_Loose, frozen=True):
+    """One named bug (or, with ``code`` None, a pattern that no name fits) and what it explains."""
+
+    code: Short | None = None
+    bug: Short | None = None
+    title: Short | None = None
+    sentence: Short | None = None
+    scope: Short | None = None
+    detail: Short | None = None
+    right: Short | None = None
+    implemented: Short | None = None
+    fix: Short | None = None
+    cases: Count | list[Short] | None = None
+    first_case: Short | None = None
+    equivalent: list[Short] | None = None
+    explains: list[Short] | None = None
+
+
+class Implementation(_Loose, frozen=True):
+    """Who was judged, in its own words."""
+
+    name: Short = "the implementation"
+    language: Short | None = None
+    version: Short | None = None
+    command: Short | None = None
+    dtype: Literal["float64", "float32"] = "float64"
+
+
+class Harness(_Loose, frozen=True):
+    """How it was judged."""
+
+    version: Short | None = None
+    seed: int | None = None
+    profile: Literal["textbook", "strict"] = "textbook"
+    rtol: float = 0.0
+    atol: float = 0.0
+    torch: Short | None = None
+    platform: Short | None = None
+
+
+class ResultsData(_Loose, frozen=True):
+    """A whole results file."""
+
+    schema: int
+    implementation: Implementation
+    cases: Annotated[list[CaseResult], msgspec.Meta(max_length=MOST_CASES)]
+    harness: Harness = Harness()
+    summary: dict[str, Any] = {}
+    diagnoses: list[Cause] | None = None
+    notes: list[Short] | None = None
+
+
+#: Outcomes that make a run fail.
+FAILING = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run")
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The parsed JSON of a results file; raises ``ResultsError``."""
+    try:
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise ResultsError(f"{path} has {size} bytes, more than the {LARGEST} that a report reads")
+        value = msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ResultsError(f"the results file {path} cannot be read: {why}. Write one with run --json {path}") from None
+    except RecursionError:
+        raise ResultsError(f"{path} is nested too deeply to be a results file") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ResultsError(f"{path} is not valid JSON: {one_line(str(error), 200)}") from None
+    if not isinstance(value, dict):
+        raise ResultsError(f"{path} is not a results file: expected an object, got {type(value).__name__}")
+    return value
+
+
+def checked(value: Any, source: str = "the results") -> ResultsData:
+    """A parsed results file as types; raises ``ResultsError`` with the JSON path."""
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != 1 or isinstance(schema, bool):
+        got = one_line(repr(schema), 40)
+        raise ResultsError(f"{source}: at $.schema: expected 1 (the only one this version reads), got {got}")
+    if _deeper(value, DEEPEST):
+        raise ResultsError(f"{source}: nested deeper than {DEEPEST} levels, which no results file is")
+    try:
+        return msgspec.convert(value, ResultsData)
+    except (msgspec.ValidationError, RecursionError) as error:
+        found = case_error(error)
+        place, wanted = one_line(found.path, 200), one_line(found.expected, 200)
+        raise ResultsError(f"{source}: at {place}: expected {wanted}, got {one_line(found.got, 200)}") from None
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand deeper in each other than ``levels``; without recursion."""
+    now: list[Any] = [value]
+    for _ in range(levels):
+        inner: list[Any] = []
+        for item in now:
+            parts: Iterable[Any] = item.values() if isinstance(item, dict) else item
+            inner.extend(part for part in parts if isinstance(part, dict | list))
+        if not inner:
+            return False
+        now = inner
+    return True
+
+
+_GENERATED = re.compile(r"-s\d{4,}-[0-9a-f]{8}$")
+
+
+def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
+    """The suite of a case: as the file says, or as its id tells."""
+    if case.suite:
+        return one_line(case.suite, 40)
+    if case.id in shipped:
+        return shipped[case.id]
+    return "generated" if _GENERATED.search(case.id) else "other"
+
+
+def embedded(value: Any) -> str:
+    """JSON that can stand in a ``<script>`` of any page: nothing in it opens or ends markup.
+
+    ASCII only, so U+2028, U+2029 and lone surrogates are escapes; ``<``, ``>`` and ``&`` are too.
+    """
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

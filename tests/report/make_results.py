@@ -1,0 +1,220 @@
+"""Results files for the tests of the report: real ones, judged by the real judge, and large ones.
+
+``judged`` is what ``run`` does, as a parsed results file with each failing case's network and reply.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.cases.files import suite_files
+from backprop_check.cases.generate import generated_cases
+from backprop_check.expected import expect
+from backprop_check.main_job import as_reply
+from backprop_check.network import Case
+from backprop_check.protocol import CallableImplementation, open_implementation
+from backprop_check.run import FAILURES, Result, Settings, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from backprop_check.protocol import Implementation
+
+PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
+
+HOSTILE = "</script><img src=x onerror=alert(1)>&amp;\x1b[31mred\x1b[0m\u202egnp.exe \u2028 \ud800 'quote\" {{ 7*7 }}"
+
+BP107 = {
+    "code": "BP107",
+    "bug": "weights-updated-too-early",
+    "title": "weights updated too early",
+    "sentence": "The error is sent back through weights that have already been updated.",
+    "scope": "every hidden layer",
+    "right": "δⱼ = Σₖ wₖⱼ δₖ · φ′(zⱼ)",
+    "implemented": "δⱼ = Σₖ w⁺ₖⱼ δₖ · φ′(zⱼ)",
+    "fix": "Work out the deltas of all layers first, and update the weights afterwards.",
+}
+
+
+def mazur_cases(count: int = 0) -> list[Case]:
+    """Mazur's published cases, and some generated ones."""
+    published = [file.case for file in suite_files("published") if file.case.name.startswith("mazur")]
+    return [*published, *generated_cases(count)]
+
+
+def judged(
+    implementation: Implementation | Callable[[dict[str, Any]], Any],
+    cases: Iterable[Case],
+    name: str = "",
+    cause: dict[str, Any] | None = None,
+    roots: tuple[str, ...] = ("delta",),
+) -> dict[str, Any]:
+    """The results file of a run. ``roots`` are the quantities whose first wrong layer counts as the root."""
+    cases = list(cases)
+    opened = CallableImplementation(implementation, name=name) if callable(implementation) else implementation
+    replies: dict[str, Any] = {}
+
+    class Listening:
+        hello, echo_problems = opened.hello, opened.echo_problems
+
+        @staticmethod
+        def exchange(requests: Any, *, keep_running: bool = False) -> Any:
+            for answer in opened.exchange(requests, keep_running=keep_running):
+                replies[answer.id] = answer.reply
+                yield answer
+
+    listening: Any = Listening()
+    with opened:
+        results = list(judge(cases, listening, Settings()))
+    info = opened.describe()
+    by_id = {case.id: case for case in cases}
+    records = [record(one, by_id[one.id], replies.get(one.id), info.dtype, roots) for one in results]
+    explained = [one["id"] for one in records if one["outcome"] == "mismatched"]
+    diagnoses = []
+    if cause and explained:
+        diagnoses = [
+            {**cause, "cases": len(explained), "first_case": explained[0], "equivalent": [], "explains": explained}
+        ]
+        for one in records:
+            one["diagnosis"] = [cause["bug"]] if one["id"] in explained else []
+    return {
+        "schema": 1,
+        "harness": {"version": "0.1.0", "argv": [], "seed": 0, "profile": "textbook"},
+        "implementation": {
+            "name": name or info.name, "language": info.language, "command": info.command, "dtype": info.dtype,
+        },
+        "summary": {"complete": True},
+        "diagnoses": diagnoses,
+        "notes": [],
+        "cases": records,
+    }  # fmt: skip
+
+
+def record(result: Result, case: Case, reply: Any, dtype: str, roots: tuple[str, ...]) -> dict[str, Any]:
+    """One case of the results file, with its network and the reply where it fails."""
+    out: dict[str, Any] = msgspec.to_builtins(result)
+    out["seconds"] = 0.0
+    if result.outcome in FAILURES and reply is not None:
+        out["case"] = case.rounded(dtype).to_dict()
+        decoded = msgspec.json.decode(msgspec.json.encode(reply))
+        out["actual"] = {key: value for key, value in decoded.items() if value is not None}
+    wrong = [one["layer"] for one in out["mismatches"] if one["quantity"] in roots and one["layer"] is not None]
+    last = max(wrong, default=-1)
+    for one in out["mismatches"]:
+        root = one["quantity"] in roots and one["layer"] == last
+        one["origin"] = "root" if root else "inherited" if wrong else "unknown"
+    return out
+
+
+def mazur_results(count: int = 0) -> dict[str, Any]:
+    """The bundled port with Mazur's ending, judged."""
+    command = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'
+    found = judged(open_implementation(command), mazur_cases(count), cause=BP107)
+    found["implementation"].update(command="python3 backprop_check/ports/mazur/port.py", language="Python")
+    return found
+
+
+def right_reply(request: dict[str, Any]) -> dict[str, Any]:
+    """What a right implementation answers."""
+    return {"id": request["id"], **as_reply(expect(case_of(request)))}
+
+
+def case_of(request: dict[str, Any]) -> Case:
+    """The case of a request."""
+    return Case.from_dict({key: value for key, value in request.items() if key not in ("type", "id")})
+
+
+def ascending(request: dict[str, Any]) -> dict[str, Any]:
+    """Every gradient of the first layer's weights has the wrong sign."""
+    reply = right_reply(request)
+    gradients = reply["layers"][0]["gradients"]
+    gradients["weights"] = [[-x for x in row] for row in gradients["weights"]]
+    return reply
+
+
+def without_slope(request: dict[str, Any]) -> dict[str, Any]:
+    """δ of the last layer is ∂L/∂a, and what follows from it is wrong too."""
+    reply = right_reply(request)
+    reply["layers"][-1]["delta"] = [[x * 4.0 for x in row] for row in reply["layers"][-1]["delta"]]
+    if len(reply["layers"]) > 1:
+        reply["layers"][0]["delta"] = [[x * 4.0 for x in row] for row in reply["layers"][0]["delta"]]
+    return reply
+
+
+def hidden_results(dtype: str = "float64") -> dict[str, Any]:
+    """Hints only: places, and no number."""
+    found = judged(ascending, generated_cases(12), name="homework", roots=("weight_gradient",))
+    for case in found["cases"]:
+        case.pop("case", None)
+        case.pop("actual", None)
+        case["message"] = "a value is wrong" if case["outcome"] == "mismatched" else ""
+        for one in case["mismatches"]:
+            for key in ("expected", "actual", "error", "allowed"):
+                one[key] = None
+    found["implementation"]["dtype"] = dtype
+    return found
+
+
+def hostile_results() -> dict[str, Any]:
+    """Every text is hostile."""
+    found = judged(ascending, generated_cases(6), name="x", cause=BP107, roots=("weight_gradient",))
+    found["implementation"].update(name=HOSTILE, language=HOSTILE, command=HOSTILE + "\nrm -rf x", version=HOSTILE)
+    found["notes"] = [HOSTILE]
+    found["diagnoses"][0].update({key: HOSTILE for key in ("sentence", "right", "implemented", "fix", "scope")})
+    for case in found["cases"]:
+        case["message"] = HOSTILE
+        case["notes"] = [HOSTILE * 100]
+        for layer in case["case"]["network"]["layers"] if case.get("case") else ():
+            layer["name"] = HOSTILE
+    extra = {"id": HOSTILE, "outcome": "crash", "message": HOSTILE, "notes": ["stderr: " + HOSTILE]}
+    found["cases"].append(extra)
+    return found
+
+
+def many_results(cases: int = 10_000, failing: int = 200) -> dict[str, Any]:
+    """``failing`` real failures of generated cases among passing rows."""
+    found = judged(without_slope, generated_cases(failing), name="many")
+    records = found["cases"]
+    passing = [
+        {"id": f"mlp-3x4x2-sigmoid-s{n:04d}-{n:08x}", "outcome": "passed", "seconds": 0.001 * (n % 7),
+         "values_checked": 95, "neurons_checked": 6}
+        for n in range(failing, cases)
+    ]  # fmt: skip
+    found["cases"] = [*passing[: len(passing) // 2], *records, *passing[len(passing) // 2 :]]
+    return found
+
+
+def digits_results(widths: tuple[int, ...] = (784, 128, 10), batch: int = 32) -> dict[str, Any]:
+    """A network for handwritten digits, three of its hidden neurons wrong."""
+    r = random.Random(5)  # noqa: S311
+    layers = [
+        {"kind": "dense", "units": units, "activation": "relu" if n < len(widths) - 2 else "softmax",
+         "parameters": {"weights": [[round(r.gauss(0, 0.06), 4) for _ in range(fan_in)] for _ in range(units)],
+                        "biases": [round(r.gauss(0, 0.1), 3) for _ in range(units)]}}
+        for n, (fan_in, units) in enumerate(zip(widths, widths[1:], strict=False))
+    ]  # fmt: skip
+    case = Case.from_dict(
+        {
+            "name": "digits",
+            "network": {"inputs": widths[0], "layers": layers},
+            "loss": {"kind": "cross_entropy"},
+            "reduction": "mean",
+            "inputs": [[round(r.random(), 3) for _ in range(widths[0])] for _ in range(batch)],
+            "targets": [[float(k == s % widths[-1]) for k in range(widths[-1])] for s in range(batch)],
+        }
+    )
+    expected = expect(case)
+    reply = as_reply(expected)
+    for neuron in (17, 90, 101):
+        delta = np.array(reply["layers"][0]["delta"])
+        delta[:, neuron] *= 2.0
+        reply["layers"][0]["delta"] = delta.tolist()
+        reply["layers"][0]["gradients"]["biases"][neuron] *= 2.0
+    found = judged(lambda _: reply, [case], name="digits")
+    return found

@@ -1,24 +1,28 @@
-"""Case after case: witnesses, implementation, comparison, outcome. One way, streaming."""
+"""Case after case: witnesses, implementation, comparison, blame, outcome. One way, streaming."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 
 from backprop_check.compare import Comparison, Mismatch, compare
+from backprop_check.diagnose.blame import blame
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
 from backprop_check.protocol.text import clean_text
+from backprop_check.unstable import unstable_sentence
+from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from backprop_check.network import Case
     from backprop_check.protocol import Answer, HelloReply, Implementation
-    from backprop_check.trace import Expected
+    from backprop_check.trace import Array, Expected, Slot
 
 Outcome = Literal[
     "passed",
@@ -35,9 +39,15 @@ Outcome = Literal[
 #: Outcomes that make a run fail.
 FAILURES = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run")
 
+#: A failing case is kept in the results whole, with what was replied, where that is no longer than this.
+_WHOLE = 4 * 2**20
+
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one case, as the results file holds it."""
+    """What became of one case, as the results file holds it.
+
+    ``case`` and ``actual`` (what was replied, in the form of a reply) are there for failing cases only.
+    """
 
     id: str
     outcome: Outcome
@@ -50,6 +60,18 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     values_checked: int = 0
     neurons_checked: int = 0
     notes: list[str] = []
+    case: dict[str, Any] | None = None
+    actual: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A result with the case and, where there was a reply to compare, what it held."""
+
+    result: Result
+    case: Case
+    actual: Mapping[Slot, Array] | None = None
+    unstable: bool = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +135,18 @@ def judge(
 
     ``keep_running`` leaves the implementation running for more.
     """
+    for judged in judge_whole(cases, implementation, settings, keep_running=keep_running):
+        yield judged.result
+
+
+def judge_whole(
+    cases: Iterable[Case],
+    implementation: Implementation,
+    settings: Settings | None = None,
+    *,
+    keep_running: bool = False,
+) -> Iterator[Judged]:
+    """``judge``, each result with its case and what was replied."""
     settings = settings or Settings()
     hello = implementation.hello
     waiting: deque[tuple[Case, str | None]] = deque()
@@ -124,10 +158,11 @@ def judge(
             if lacking is None:
                 yield case.id, case.request(hello.dtype)
 
-    def not_applicable() -> Iterator[Result]:
+    def not_applicable() -> Iterator[Judged]:
         while waiting and waiting[0][1] is not None:
             case, lacking = waiting.popleft()
-            yield Result(id=case.id, outcome="not_applicable", message=f"it does not support {lacking}")
+            message = f"it does not support {clean_text(str(lacking), 80)}"
+            yield Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
 
     for answer in implementation.exchange(requests(), keep_running=keep_running):
         yield from not_applicable()
@@ -136,37 +171,48 @@ def judge(
     yield from not_applicable()
 
 
-def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> Result:
+def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> Judged:
     """One answer's outcome."""
     notes = [*answer.notes]
     common: dict[str, Any] = {"id": case.id, "seconds": round(answer.seconds, 6)}
     if answer.kind == "skip":
-        return Result(**common, outcome="skipped", message=answer.message, notes=notes)
+        return Judged(Result(**common, outcome="skipped", message=answer.message, notes=notes), case)
     if answer.kind != "reply" or answer.reply is None:
         outcome: Any = answer.kind
         stderr = [f"stderr: {answer.stderr}"] if answer.stderr else []
-        return Result(**common, outcome=outcome, message=answer.message, notes=notes + stderr)
+        result = Result(**common, outcome=outcome, message=answer.message, notes=notes + stderr, case=case.to_dict())
+        return Judged(result, case)
     rounded = case.rounded(dtype)
     expected = witnesses(rounded, dtype, settings.profile)
     comparison = compare(expected, answer.reply, settings.rtol, settings.atol)
     counted: dict[str, Any] = {
         "values_checked": comparison.values_checked,
         "neurons_checked": comparison.neurons_checked,
-        "notes": notes + comparison.notes,
     }
+    notes += comparison.notes
     if not comparison.count:
-        return Result(**common, **counted, outcome="passed")
-    first = comparison.mismatches[0]
+        return Judged(Result(**common, **counted, outcome="passed", notes=notes), rounded, comparison.actual)
+    mismatches = blame(rounded, expected, comparison.actual, comparison.mismatches, dtype, settings.profile)
+    first = mismatches[0]
     place = {"layer": first.layer, "neuron": first.neuron, "quantity": first.quantity, "sample": first.sample}
-    return Result(
+    unstable = comparison.formula is not None and all(each.unstable for each in comparison.mismatches)
+    whole: dict[str, Any] = {}
+    if 24 * comparison.values_checked <= _WHOLE:
+        whole = {"case": rounded.to_dict(), "actual": as_reply(comparison.actual, len(case.network.layers))}
+    else:
+        notes.append("the case is too large to be kept with its numbers")
+    result = Result(
         **common,
         **counted,
+        **whole,
         outcome="mismatched",
-        message=sentence(case, comparison, first),
+        message=sentence(case, comparison, first) if not unstable else unstable_sentence(comparison.formula or ""),
         first_wrong=place,
-        mismatches=comparison.mismatches,
+        mismatches=mismatches,
         mismatch_count=comparison.count,
+        notes=notes,
     )
+    return Judged(result, rounded, comparison.actual, unstable)
 
 
 def where(case: Case, mismatch: Mismatch) -> str:
@@ -199,5 +245,7 @@ def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
             return f"the {what} of {at} has the wrong shape: {numbers}{more}"
         case "not_a_number":
             return f"the {what} of {at} is no number: got {clean_text(str(first.actual), 80)}{more}"
+        case "recovered":
+            return f"first wrong value: the {what} of {at}, which follows from the gradients: {numbers}{more}"
         case _:
             return f"first wrong value: the {what} of {at}: {numbers}{more}"

@@ -1,0 +1,196 @@
+"""What shows only in several cases: chance, what leaks from one case into the next, order, and the batch as a sum.
+
+None of these needs an expected value: an answer is compared with another answer of the same implementation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.expected import expect
+from backprop_check.network import Case
+from backprop_check.trace import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from backprop_check.trace import Array
+
+    Values = Mapping[Slot, Array]
+    #: Cases go to the implementation under these names; ``anew`` starts it afresh (where that can be done).
+    Asking = Callable[[Sequence[tuple[str, Case]], bool], Sequence[Values | None]]
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
+    """One such check: ``code`` is a bug's, and ``message`` says what was seen."""
+
+    check: str
+    holds: bool
+    code: str | None = None
+    message: str = ""
+    case: str = ""
+
+
+def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, fresh: bool) -> list[Behaviour]:
+    """All checks, on a few small cases that the implementation supports and answers.
+
+    ``fresh`` says whether it can be started anew, so that chance can be told from what leaks.
+    """
+    small = sorted(cases, key=lambda case: len(case.request()))
+    if not small:
+        return []
+    found = [_same_twice(small, ask, fresh=fresh)]
+    hidden = next((case for case in small if len(case.network.layers) > 1 and case.network.layers[0].units > 1), None)
+    batch = next((case for case in small if len(case.inputs) > 1), None)
+    if hidden is not None:
+        found.append(_neurons_in_another_order(hidden, ask, dtype, profile))
+    if batch is not None:
+        found += [
+            _samples_in_another_order(batch, ask, dtype, profile),
+            _batch_as_a_sum(batch, ask, dtype, profile),
+        ]
+    return [each for each in found if each is not None]
+
+
+def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour | None:
+    """BP009, BP409: a case, another one, and the first again, twice."""
+    # With an update, where there is one: what moves is what leaks.
+    first = next((case for case in small if case.optimizer is not None and len(case.inputs) > 1), small[0])
+    other = next((case for case in small if case.id != first.id), first)
+    order = [("a", first), ("b", other), ("c", first), ("d", first)]
+    named = [(f"{case.id}-{letter}", case) for letter, case in order]
+    answers = ask(named, False)
+    if any(answer is None for answer in answers):
+        return None
+    here = {"check": "the same case again", "case": first.id}
+    mine = [answers[0], answers[2], answers[3]]
+    if all(_bits(one) == _bits(mine[0]) for one in mine):
+        return Behaviour(**here, holds=True)
+    if not fresh:
+        text = "the same case, asked again, gives other numbers: something is kept between calls, or chance has a part in it"
+        return Behaviour(**here, holds=False, code="BP409", message=text)
+    runs = [ask(named, True) for _ in range(2)]
+    chance = any(_bits(one) != _bits(two) for one, two in zip(*runs, strict=True))
+    if chance:
+        return Behaviour(**here, holds=False, code="BP009", message="the same case, asked again, gives other numbers, by chance")
+    after = "after itself" if _bits(runs[0][2]) != _bits(runs[0][3]) else "after another case"
+    return Behaviour(**here, holds=False, code="BP409", message=f"the same case gives other numbers {after}")
+
+
+def _bits(values: Values | None) -> list[tuple[Slot, bytes]]:
+    return sorted((slot, array.tobytes()) for slot, array in (values or {}).items())  # type: ignore[type-var]
+
+
+def _close(one: Array, other: Array, allowed: Array) -> bool:
+    with np.errstate(invalid="ignore"):
+        return bool(((abs(one - other) <= allowed) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
+
+
+def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
+    """BP013: hidden neurons have no order: permuting them permutes the answer."""
+    layers = case.network.layers
+    first, second = layers[0], layers[1]
+    turn = tuple(reversed(range(first.units)))
+    turned_first = msgspec.structs.replace(
+        first,
+        parameters=msgspec.structs.replace(
+            first.parameters,
+            weights=tuple(first.parameters.weights[j] for j in turn),
+            biases=tuple(first.parameters.biases[j] for j in turn),
+        ),
+    )
+    turned_second = msgspec.structs.replace(
+        second,
+        parameters=msgspec.structs.replace(
+            second.parameters, weights=tuple(tuple(row[j] for j in turn) for row in second.parameters.weights)
+        ),
+    )
+    network = msgspec.structs.replace(case.network, layers=(turned_first, turned_second, *layers[2:]))
+    turned = msgspec.structs.replace(case, network=network)
+    plain, back = ask([(f"{case.id}-n", case), (f"{turned.id}-n", turned)], False)
+    if plain is None or back is None:
+        return None
+    allowed = expect(case.rounded(dtype), dtype, profile).allowed
+    index = list(turn)
+    unturn = {
+        Slot("weight_gradient", 0): lambda x: x[index],
+        Slot("bias_gradient", 0): lambda x: x[index],
+        Slot("weight_gradient", 1): lambda x: x[:, index],
+        Slot("z", 0): lambda x: x[:, index],
+        Slot("a", 0): lambda x: x[:, index],
+        Slot("delta", 0): lambda x: x[:, index],
+    }
+    for slot, array in plain.items():
+        if slot.quantity.startswith("updated") or slot.step is not None or slot not in back:
+            continue
+        same = unturn.get(slot, lambda x: x)(back[slot])
+        if not _close(array, same, 2 * allowed[slot]):
+            return _broken("hidden neurons in another order", "BP013", case, slot)
+    return Behaviour(check="hidden neurons in another order", holds=True, case=case.id)
+
+
+def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
+    """BP014: samples have no order: permuting them permutes what is per sample and changes no gradient."""
+    turned = msgspec.structs.replace(case, inputs=case.inputs[::-1], targets=case.targets[::-1])
+    plain, back = ask([(f"{case.id}-s", case), (f"{turned.id}-s", turned)], False)
+    if plain is None or back is None:
+        return None
+    allowed = expect(case.rounded(dtype), dtype, profile).allowed
+    for slot, array in plain.items():
+        if slot not in back:
+            continue
+        per_sample = slot.quantity in ("z", "a", "delta", "input_gradient")
+        same = back[slot][::-1] if per_sample else back[slot]
+        if not _close(array, same, 2 * allowed[slot]):
+            return _broken("samples in another order", "BP014", case, slot)
+    return Behaviour(check="samples in another order", holds=True, case=case.id)
+
+
+def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
+    """BP015: the gradients of a summed batch are the sum of its samples' gradients."""
+    whole = msgspec.structs.replace(case, reduction="sum", optimizer=None, steps=1)
+    singles = [
+        msgspec.structs.replace(whole, inputs=(x,), targets=(t,))
+        for x, t in zip(whole.inputs[:8], whole.targets[:8], strict=True)
+    ]
+    whole = msgspec.structs.replace(whole, inputs=whole.inputs[:8], targets=whole.targets[:8])
+    named = [(f"{each.id}-{number}", each) for number, each in enumerate((whole, *singles))]
+    answers = ask(named, False)
+    if any(answer is None for answer in answers):
+        return None
+    bounds = [expect(each.rounded(dtype), dtype, profile).allowed for each in (whole, *singles)]
+    total = answers[0] or {}
+    for slot in total:
+        if slot.quantity not in ("weight_gradient", "bias_gradient"):
+            continue
+        parts = [answer[slot] for answer in answers[1:] if answer is not None and slot in answer]
+        if len(parts) != len(singles):
+            continue
+        if not _close(total[slot], np.sum(parts, axis=0), np.sum([each[slot] for each in bounds], axis=0)):
+            return _broken("a batch as the sum of its samples", "BP015", case, slot)
+    return Behaviour(check="a batch as the sum of its samples", holds=True, case=case.id)
+
+
+def _broken(check: str, code: str, case: Case, slot: Slot) -> Behaviour:
+    layer = "" if slot.layer is None else f" of {case.network.names()[slot.layer]}"
+    return Behaviour(
+        check=check,
+        holds=False,
+        code=code,
+        case=case.id,
+        message=f"{check}: the {slot.quantity.replace('_', ' ')}{layer} is not what it was",
+    )
+
+
+def probes(cases: Sequence[Case], count: int = 12) -> list[Case]:
+    """A few of a run's cases to check on: small, and of different kinds."""
+    by_kind: dict[Any, Case] = {}
+    for case in cases:
+        kind = (len(case.network.layers) > 1, len(case.inputs) > 1, case.optimizer is not None)
+        if kind not in by_kind or len(case.inputs) < len(by_kind[kind].inputs):
+            by_kind[kind] = case
+    return list(itertools.islice(by_kind.values(), count))

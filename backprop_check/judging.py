@@ -1,0 +1,180 @@
+"""One run: cases go through an implementation, results come out, and at the end what they have in common.
+
+The command line, pytest and ``check`` all judge through this.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backprop_check.compare import compare
+from backprop_check.diagnose import behaviour, signs
+from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
+from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.match import Evidence
+from backprop_check.diagnose.shrink import shrink
+from backprop_check.expected import expect
+from backprop_check.results import Conclusion, Summary
+from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.protocol import Implementation
+    from backprop_check.trace import Array, Slot
+
+#: So many of a run's cases are remembered for the checks that need several.
+_REMEMBERED = 40
+
+
+@dataclass(eq=False)
+class Run:
+    """Judges cases one after the other and concludes. ``diagnosing`` False leaves out all that is done at the end."""
+
+    implementation: Implementation
+    settings: Settings = field(default_factory=Settings)
+    hints_only: bool = False
+    diagnosing: bool = True
+    summary: Summary = field(default_factory=Summary)
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.diagnostician = Diagnostician(self.implementation.hello.dtype, self.settings.profile)
+        self._answered: list[Case] = []
+
+    def judge(self, cases: Iterable[Case]) -> Iterator[Judged]:
+        """The cases' results, as they come."""
+        for judged in judge_whole(cases, self.implementation, self.settings, keep_running=True):
+            self.take(judged)
+            yield judged
+
+    def take(self, judged: Judged) -> None:
+        """Count a result and keep what diagnosis needs of it."""
+        self.summary.add(judged.result)
+        if judged.actual is None:
+            return
+        if len(self._answered) < _REMEMBERED:
+            self._answered.append(judged.case)
+        if judged.result.outcome == "passed":
+            self.diagnostician.passed(judged.case, judged.actual)
+        elif judged.result.outcome == "mismatched":
+            result = judged.result
+            self.diagnostician.failed(Failure(judged.case, result.mismatches, judged.actual, judged.unstable))
+
+    def conclude(self, seconds: float | None = None) -> Conclusion:
+        """The causes, and the checks that need several cases. ``seconds`` bounds the diagnosis."""
+        if not self.diagnosing:
+            return Conclusion()
+        budget = max(3.0, time.monotonic() - self.started) if seconds is None else seconds
+        behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
+        causes = self.diagnostician.causes(budget, self._ask)
+        odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
+        if odd:
+            causes = [_of_behaviour(odd[0].code, odd[0].message, causes), *[each for each in causes if each.code]]
+        return Conclusion(causes, behaviours)
+
+    def smallest(self, cause: Cause, seconds: float = 5.0) -> Case | None:
+        """The smallest network found that shows a cause; None where it has no failing case with numbers."""
+        failure = next(
+            (each for each in self._by_size() if each.case.id in set(cause.explains) and not each.unstable), None
+        )
+        if failure is None:
+            return None
+        return shrink(failure.case, lambda case: self._shows(case, cause, failure), seconds)
+
+    def _by_size(self) -> list[Failure]:
+        return sorted(self.diagnostician.failures, key=lambda each: len(each.case.inputs) * len(each.actual))
+
+    def _shows(self, case: Case, cause: Cause, failure: Failure) -> bool:
+        """Whether a case fails for the same cause."""
+        if not_supported(case, self.implementation.hello) is not None:
+            return False
+        (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
+        if judged.result.outcome != "mismatched" or judged.actual is None or judged.unstable:
+            return False
+        form = signs.of_form(judged.result.mismatches)
+        if form or signs.of_form(failure.mismatches):
+            return cause.code in form
+        evidence = Evidence(judged.case, judged.actual, self.implementation.hello.dtype, self.settings.profile)
+        named = [match for match in self.diagnostician.matches if cause.code in match.codes]
+        if named:
+            return evidence.has_roots and evidence.reproduced_by(named[0].stages)
+        if cause.code == "BP001":
+            return signs.digits_printed([evidence]) is not None
+        if cause.code == "BP002":
+            return signs.single_precision([evidence])
+        first, was = judged.result.mismatches[0], failure.mismatches[0]
+        return (first.quantity, first.problem) == (was.quantity, was.problem)
+
+    def _ask(self, case: Case) -> Mapping[Slot, Array] | None:
+        if not_supported(case, self.implementation.hello) is not None:
+            return None
+        (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
+        return judged.actual
+
+    def _behaviours(self) -> list[behaviour.Behaviour]:
+        hello = self.implementation.hello
+        fresh = not hasattr(self.implementation, "_function")
+
+        def ask(named: Sequence[tuple[str, Case]], anew: bool) -> Sequence[Mapping[Slot, Array] | None]:  # noqa: FBT001
+            if anew:  # what runs is ended by an exchange that does not keep it running
+                list(self.implementation.exchange(iter(())))
+            return [self._plain(name, case) for name, case in named]
+
+        return behaviour.behaviours(behaviour.probes(self._answered), ask, hello.dtype, self.settings.profile, fresh=fresh)
+
+    def _plain(self, name: str, case: Case) -> Mapping[Slot, Array] | None:
+        """What is replied to a case under another id."""
+        dtype = self.implementation.hello.dtype
+        data = case.request(dtype).replace(case.id.encode(), name.encode(), 1)
+        (answer,) = list(self.implementation.exchange([(name, data)], keep_running=True))
+        if answer.kind != "reply" or answer.reply is None:
+            return None
+        return compare(expect(case.rounded(dtype), dtype, self.settings.profile), answer.reply).actual
+
+
+def _of_behaviour(code: str | None, message: str, causes: Sequence[Cause]) -> Cause:
+    bug = find_bug(code or "")
+    cases = [case for cause in causes if cause.code is None for case in cause.explains]
+    return Cause(
+        code=bug.code,
+        bug=bug.name,
+        title=bug.title,
+        sentence=bug.sentence,
+        detail=message,
+        right=bug.right,
+        implemented=bug.wrong,
+        fix=bug.fix,
+        stays_right=bug.stays_right,
+        cases=len(cases),
+        first_case=cases[0] if cases else None,
+        explains=cases,
+    )
+
+
+def hinted(result: Result) -> Result:
+    """A result without any expected value: for graders, whose students are to find it themselves."""
+    hidden = [
+        msgspec.structs.replace(each, expected=None, error=None, allowed=None, actual=None) for each in result.mismatches
+    ]
+    message = result.message
+    if result.outcome == "mismatched":
+        first = result.mismatches[0]
+        message = f"the {first.quantity.replace('_', ' ')} is wrong: {_place(first)}"
+    return msgspec.structs.replace(result, mismatches=hidden, message=message, case=None, actual=None)
+
+
+def _place(mismatch: object) -> str:
+    names = ("layer", "neuron", "sample")
+    parts = [f"{name} {value}" for name in names if (value := getattr(mismatch, name)) is not None]
+    return ", ".join(parts) or "the whole network"
+
+
+def failing(results: Iterable[Result]) -> list[Result]:
+    """The results that make a run fail."""
+    return [each for each in results if each.outcome in FAILURES]

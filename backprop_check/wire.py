@@ -1,0 +1,58 @@
+"""Values in the form of a reply: what is expected of a right implementation, and what one replied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop_check.compare import PARAMETERS, as_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backprop_check.trace import Array, Slot
+
+_NAMES = {quantity: name for name, quantity in PARAMETERS.items()}
+
+
+def as_reply(values: Mapping[Slot, Array], layers: int, *, trajectory: bool = True) -> dict[str, Any]:
+    """Arrays by slot as a reply holds them; what is not finite becomes the protocol's text."""
+    reply: dict[str, Any] = {"layers": [{} for _ in range(layers)]}
+    steps: list[dict[str, Any]] = []
+    for slot, array in values.items():
+        value = _plain(array)
+        if slot.step is not None:
+            if not trajectory:
+                continue
+            while len(steps) <= slot.step:
+                steps.append({"layers": [{} for _ in range(layers)]})
+            if slot.layer is None:
+                steps[slot.step]["loss"] = value
+            else:
+                _put(steps[slot.step]["layers"][slot.layer], slot.quantity, value)
+        elif slot.layer is None:
+            reply["input_gradients" if slot.quantity == "input_gradient" else slot.quantity] = value
+        else:
+            _put(reply["layers"][slot.layer], slot.quantity, value)
+    if len(steps) > 1:
+        reply["trajectory"] = steps
+    return reply
+
+
+def _put(layer: dict[str, Any], quantity: str, value: Any) -> None:
+    kind, _, what = quantity.partition("_")
+    if what == "gradient":
+        layer.setdefault("gradients", {})[_NAMES[kind]] = value
+    elif kind == "updated":
+        layer.setdefault("updated", {})[_NAMES[what]] = value
+    else:
+        layer[quantity] = value
+
+
+def _plain(array: Array) -> Any:
+    if not array.shape:
+        return as_json(float(array))
+    if np.isfinite(array).all():
+        return array.tolist()
+    return [_plain(np.asarray(part)) for part in array]

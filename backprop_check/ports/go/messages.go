@@ -100,13 +100,13 @@ type Parameters struct {
 
 // Skip says that a case asks for something that is not there yet.
 type Skip struct {
-	ID   string `json:"id"`
+	ID   string `json:"id,omitempty"`
 	Skip string `json:"skip"`
 }
 
 // Failure says that something went wrong.
 type Failure struct {
-	ID        string `json:"id"`
+	ID        string `json:"id,omitempty"`
 	Error     string `json:"error"`
 	Traceback string `json:"traceback,omitempty"`
 }

@@ -11,6 +11,8 @@
 // the slope of the loss L with regard to z. There are no matrices, only lists of numbers.
 package main
 
+import "errors"
+
 // ------------------------------------------------------------------------------------------------
 // 1. Neuron
 // ------------------------------------------------------------------------------------------------
@@ -286,6 +288,9 @@ func parameters(layer *Layer) Parameters {
 
 // check refuses a case with a word in it that we do not know.
 func check(c Case) error {
+	if len(c.Network.Layers) == 0 {
+		return errors.New("a network without layers")
+	}
 	for _, layer := range c.Network.Layers {
 		if layer.Kind != "dense" {
 			return NotThereYet("the layer " + layer.Kind)

@@ -70,6 +70,8 @@ func answer(line []byte) (reply any) {
 			return Failure{ID: request.ID, Error: err.Error()}
 		}
 		return reply
+	case "":
+		return Failure{ID: request.ID, Error: "a request has a type"}
 	default:
 		return Skip{ID: request.ID, Skip: fmt.Sprintf("the request %s is not there yet", request.Type)}
 	}

@@ -21,7 +21,7 @@ async function main() {
 
 /** The reply to one request. */
 function answer(line) {
-  let request = {};
+  let request;
   try {
     request = JSON.parse(line);
     switch (request.type) {
@@ -29,6 +29,8 @@ function answer(line) {
         return hello(request);
       case "case":
         return backprop(request);
+      case undefined:
+        throw new Error("a request has a type");
       default:
         return { id: request.id, skip: `the request ${request.type} is not there yet` };
     }

@@ -30,6 +30,8 @@ function answer(line: string): HelloReply | CaseReply | Skip | Failure {
         return hello(request);
       case "case":
         return backprop(request);
+      case undefined:
+        throw new Error("a request has a type");
       default:
         return notThereYet(request);
     }

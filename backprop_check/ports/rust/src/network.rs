@@ -166,7 +166,7 @@ impl Network {
     ///
     /// L is the loss of the whole batch, the mean of its samples' losses or their sum: `divisor` is their number, or 1.
     fn output_deltas(&self, targets: &[f64], divisor: f64) -> Vec<f64> {
-        // EXERCISE BEGIN output delta: let _ = divisor; vec![0.0; targets.len()]
+        // EXERCISE BEGIN output delta: vec![0.0; targets.len()]
         let output = self.output();
         let deltas = match &self.one_step {
             Some(step) => step.deltas(&output.a, targets),

@@ -1,0 +1,102 @@
+"""A conversation with a port without the harness in between: usual requests, and every kind of trouble."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.protocol import ECHO, hello_request, split_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def talk(command: str, folder: Path, lines: list[bytes], end: bytes = b"\n") -> list[dict[str, Any]]:
+    """The replies to these lines, all sent at once; the port must end well, and say nothing else."""
+    done = subprocess.run(
+        split_command(command), cwd=folder, input=end.join(lines) + end, capture_output=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def case(**changes: Any) -> dict[str, Any]:
+    """A small network with one hidden layer, three steps of it."""
+    weights = {"weights": [[0.5, -0.25], [0.125, 1.0]], "biases": [0.25, -0.5]}
+    layers = [{"kind": "dense", "units": 2, "activation": name, "parameters": weights} for name in ("tanh", "softmax")]
+    usual = {
+        "type": "case",
+        "id": "usual",
+        "network": {"inputs": 2, "layers": layers},
+        "loss": {"kind": "cross_entropy"},
+        "reduction": "mean",
+        "inputs": [[1.0, -2.0]],
+        "targets": [[0.0, 1.0]],
+        "optimizer": {"kind": "sgd", "learning_rate": 0.5},
+        "steps": 3,
+    }
+    return usual | changes
+
+
+def network(**changes: Any) -> dict[str, Any]:
+    """The usual network, with a changed output layer."""
+    usual = case()["network"]
+    return {**usual, "layers": [usual["layers"][0], {**usual["layers"][1], **changes}]}
+
+
+STRANGE = 'wide ä \n \u2028 \U0001f600 \\ "/'
+
+SKIPPED: dict[str, dict[str, Any]] = {
+    "loss": {"loss": {"kind": "of our own"}},
+    "activation": {"network": network(activation="mish")},
+    "layer": {"network": network(kind="conv2d")},
+    "from": {"network": network(**{"from": ["hidden1", "input"]})},
+    "momentum": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "momentum": 0.9}},
+    "nesterov": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "nesterov": True}},
+    "adam": {"optimizer": {"kind": "adam", "learning_rate": 0.5}},
+    "tomorrow": {"type": "of tomorrow"},
+}
+
+#: A text where numbers belong, no network, and a network without layers.
+FAILING: dict[str, dict[str, Any]] = {
+    "text": {"inputs": ["one, two"]},
+    "nothing": {"network": {}},
+    "empty": {"network": {"inputs": 2, "layers": []}},
+}
+
+BROKEN = [b'{"type": "case", "id": ', b"[1, 2]", b"7", b"{}", b'"', b"nul"]
+
+
+def hostile() -> list[bytes]:
+    """Requests of every kind of trouble, each before a usual one."""
+    between = json.dumps(case()).encode()
+    wide = case(id=STRANGE, inputs=[[0.1, 0.2]] * 2000, targets=[[0.5, 0.5]] * 2000, steps=1)
+    infinite = case(id="infinite", inputs=[["Infinity", 1.0]])
+    plain = {**case(id="plain", inputs=[[1, -2]], targets=[[0, 1]]), "optimizer": None}
+    changed = {**SKIPPED, **FAILING}
+    requests = [case(id="nan", inputs=[["NaN", 1.0]]), infinite, plain, wide]
+    requests += [case(id=name) | change for name, change in changed.items()]
+    lines = [hello_request("0"), b"", b"  ", *(json.dumps(request).encode() for request in requests), *BROKEN]
+    return [line for request in lines for line in (request, between)]
+
+
+def check_answers(command: str, folder: Path) -> None:
+    """Skips what it does not know, reports what fails, goes on, writes NaN as text, and ends with stdin."""
+    lines = hostile()
+    hello, usual, *replies = talk(command, folder, lines, b"\r\n")
+    assert len(replies) == len(lines) - 4  # hello and what follows it are taken off, the empty lines have no reply
+    assert repr([float(number) for number in hello["echo"]]) == repr(list(ECHO))
+    assert [len(usual[key]) for key in ("layers", "input_gradients", "trajectory")] == [2, 1, 3]
+    assert usual["layers"][0]["updated"] == usual["trajectory"][2]["layers"][0]["updated"]
+    assert [reply for reply in replies if reply.get("id") == "usual"] == [usual] * (len(lines) // 2 - 1)
+
+    by_id = {reply["id"]: reply for reply in replies if "id" in reply}
+    assert "NaN" in json.dumps(by_id["nan"])
+    assert by_id["infinite"]["layers"][0]["z"] == [["Infinity", "Infinity"]]
+    assert by_id["plain"].keys() == {"id", "loss", "layers", "input_gradients"}
+    assert by_id["plain"]["layers"][1]["gradients"] == usual["layers"][1]["gradients"]
+    assert len(by_id[STRANGE]["layers"][1]["delta"]) == 2000
+    assert [name for name in SKIPPED if not by_id[name].get("skip")] == []
+    assert [name for name in FAILING if not by_id[name].get("error")] == []
+    assert len([reply for reply in replies if reply.get("id") is None and reply["error"]]) == len(BROKEN)

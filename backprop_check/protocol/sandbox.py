@@ -65,7 +65,8 @@ def sandbox_prefix(
     """Give what to put before a command, so that it runs in the sandbox.
 
     ``hidden`` are files and folders besides the usual ones that it must not read: solutions, other submissions.
-    The folder it runs in, and files that its command names, can always be read.
+    The folder it runs in, its program, and the folders of files that its command names can be read all the
+    same, unless they are hidden themselves.
 
     Raises:
         ConfigurationError: this is not Linux, a tool is missing, or the system does not allow a sandbox.
@@ -88,7 +89,7 @@ def sandbox_prefix(
     for place in covered:
         prefix += _cover(place)
     for path in shown:
-        if any(path.is_relative_to(place) for place in [*scratch, *covered]):
+        if path not in covered and any(path.is_relative_to(place) for place in [*scratch, *covered]):
             prefix += ["--ro-bind", str(path), str(path)]
     for place in covered:
         # What was shown again must not show this.

@@ -32,7 +32,10 @@ _SIGNALS: Final = {
     "SIGTERM": "someone asked it to end",
     "SIGPIPE": "it wrote to a pipe that nobody reads",
     "SIGXCPU": "it used up the processor time it is allowed",
+    "SIGXFSZ": "it wrote a file larger than it is allowed",
 }
+# SIGILL, SIGABRT, SIGFPE, SIGKILL, SIGSEGV, SIGXCPU, SIGXFSZ.
+_TOLD_BY_CODE: Final = frozenset({4, 6, 8, 9, 11, 24, 25})
 _WINDOWS: Final = {
     0xC0000005: "a crash: invalid memory access",
     0xC000001D: "a crash: invalid instruction",
@@ -59,9 +62,11 @@ def describe_exit(code: int | None) -> str:
     if (code & 0xFFFFFFFF) in _WINDOWS and os.name == "nt":
         return f"exited with code 0x{code & 0xFFFFFFFF:08X} ({_WINDOWS[code & 0xFFFFFFFF]})"
     shell_code = code - 128
-    if shell_code in {4, 6, 8, 9, 11} and os.name == "posix":
-        # A launcher (a shell, dart, npm) tells of its child's death by a signal in this way.
-        return f"exited with code {code} (which often stands for {signal.Signals(shell_code).name})"
+    if shell_code in _TOLD_BY_CODE and os.name == "posix":
+        # A launcher (a shell, dart, npm, a sandbox) tells of its child's death by a signal in this way.
+        name = signal.Signals(shell_code).name
+        meaning = f": {_SIGNALS[name]}" if name in {"SIGXCPU", "SIGXFSZ"} else ""
+        return f"exited with code {code} (which often stands for {name}{meaning})"
     return f"exited with code {code}"
 
 

@@ -21,9 +21,7 @@ def crash_message(process: Process, how: str, case: Case, half: bytes, *, one_sh
     if half:
         message += f", in the middle of a line ({one_line(half[:400].decode('utf-8', 'replace'), 80)})"
     if process.memory_used:
-        return (
-            f"{message}; it may grow with every case it answered, or with this one; memory_limit sets what is allowed"
-        )
+        return f"{message}; does it keep something of every case? If it needs that much, raise memory_limit"
     said = [text for text in process.stderr_tail(case.log).splitlines() if text.strip()]
     if said:
         message += f"; the last it wrote to stderr: {one_line(said[-1].strip())}"

@@ -75,7 +75,7 @@ def alive(pid_file: Path) -> list[int]:
 def patience() -> float:
     """How much longer than on an idle machine things may take here and now."""
     load: float = os.getloadavg()[0] if hasattr(os, "getloadavg") else 1.0
-    return max(1.0, 2 * load / (os.cpu_count() or 1))
+    return min(3.0, max(1.0, 2 * load / (os.cpu_count() or 1)))
 
 
 def open_files() -> int:

@@ -48,35 +48,22 @@ def hello():
         reply["echo"] = json.loads(OPTIONS["echo"])
     if "dtype" in OPTIONS:
         reply["dtype"] = OPTIONS["dtype"]
-    if BEHAVIOUR == "no-hello":
-        time.sleep(60)
-    elif BEHAVIOUR == "wrong-protocol":
-        say(protocol=2)
-    elif BEHAVIOUR == "dies-at-start":
-        sys.stderr.write("Traceback: no module named numpy\n")
-        sys.exit(3)
-    elif BEHAVIOUR == "hello-text":
-        write(b"hello yourself\n")
-        time.sleep(60)
-    elif BEHAVIOUR == "hello-malformed":
-        say(protocol=1, dtype="float16")
-    elif BEHAVIOUR == "hello-too-long":
-        write(b"x" * 5_000_000)
-    elif BEHAVIOUR == "hello-once":
-        once(reply)
-    elif BEHAVIOUR == "noisy-hello":
-        write(b"loading weights\n")
-        say(**reply)
-    elif BEHAVIOUR == "hello-eats-memory":
-        eat_memory(None)
-    elif BEHAVIOUR == "hello-endless-lines":
-        endless(b"debug\n" * 10_000)
-    elif BEHAVIOUR == "hello-deep":
-        write(b'{"protocol": 1, "echo": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n")
-    elif BEHAVIOUR == "hostile-hello":
-        say(protocol=1, name="\x1b[31m<b>net</b>\u202e", language="a\nb", version="\ud800")
-    else:
-        say(**reply)
+    HELLOS.get(BEHAVIOUR, lambda reply: say(**reply))(reply)
+
+
+def dies_at_start(_):
+    sys.stderr.write("Traceback: no module named numpy\n")
+    sys.exit(3)
+
+
+def hello_text(_):
+    write(b"hello yourself\n")
+    time.sleep(60)
+
+
+def noisy_hello(reply):
+    write(b"loading weights\n")
+    say(**reply)
 
 
 def once(reply):
@@ -85,6 +72,22 @@ def once(reply):
         sys.exit(4)
     open(OPTIONS["flag"], "w", encoding="ascii").close()
     say(**reply)
+
+
+HELLOS = {
+    "no-hello": lambda _: time.sleep(60),
+    "wrong-protocol": lambda _: say(protocol=2),
+    "dies-at-start": dies_at_start,
+    "hello-text": hello_text,
+    "hello-malformed": lambda _: say(protocol=1, dtype="float16"),
+    "hello-too-long": lambda _: write(b"x" * 5_000_000),
+    "hello-once": once,
+    "noisy-hello": noisy_hello,
+    "hello-eats-memory": lambda _: eat_memory(None),
+    "hello-endless-lines": lambda _: endless(b"debug\n" * 10_000),
+    "hello-deep": lambda _: write(b'{"protocol": 1, "echo": ' + b"[" * 200_000 + b"]" * 200_000 + b"}\n"),
+    "hostile-hello": lambda _: say(protocol=1, name="\x1b[31m<b>net</b>\u202e", language="a\nb", version="\ud800"),
+}
 
 
 def crash(_):
@@ -345,6 +348,8 @@ def main():
             hello()
             if BEHAVIOUR == "only-hello":
                 return None
+        elif BEHAVIOUR.startswith("all-"):
+            FAULTS[BEHAVIOUR.removeprefix("all-")](message["id"])
         elif BEHAVIOUR == "always-dies" or (message["id"].startswith("bad") and BEHAVIOUR in FAULTS):
             FAULTS.get(BEHAVIOUR, crash)(message["id"])
         else:

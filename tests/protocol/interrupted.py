@@ -1,0 +1,12 @@
+"""The command line as a process of its own that asks for an orderly end, whatever signal comes."""
+
+import sys
+
+from backprop_check.cli import main
+from backprop_check.protocol import Terminated, orderly_signals
+
+try:
+    with orderly_signals():
+        main()
+except Terminated as error:
+    sys.exit(error.exit_code)

@@ -1,0 +1,251 @@
+"""The sandbox: what it is made of, what it says where it cannot be, and what a port inside can reach."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import socket
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from protocol_support import SCRIPT, command, nothing_left, requests
+
+from backprop_check.errors import ConfigurationError, StartError
+from backprop_check.protocol import Limits, open_implementation, sandbox
+from backprop_check.protocol.sandbox import sandbox_environment, sandbox_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left() -> Iterator[None]:
+    with nothing_left():
+        yield
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if bwrap and prlimit were there and willing."""
+    monkeypatch.setattr(sandbox, "_tools", lambda: ("/usr/bin/bwrap", "/usr/bin/prlimit"))
+
+
+@pytest.fixture
+def real() -> None:
+    """Skip, with the sentence, where there can be no sandbox."""
+    try:
+        sandbox._tools()  # noqa: SLF001
+    except ConfigurationError as error:
+        # Containers often forbid it, also where all tools are installed.
+        pytest.skip(str(error))
+
+
+def follows(argv: list[str], *part: str) -> bool:
+    return any(tuple(argv[i : i + len(part)]) == part for i in range(len(argv)))
+
+
+@linux
+@pytest.mark.usefixtures("tools")
+def test_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, nothing writable but memory, no secrets, limits; what the command needs can be read."""
+    home, hidden, work = tmp_path / "home", tmp_path / "solutions", tmp_path / "work"
+    for folder in (home / ".ssh", hidden, work / "data"):
+        folder.mkdir(parents=True)
+    (home / ".netrc").write_text("password")
+    (work / "answers.json").write_text("[]")
+    monkeypatch.setenv("HOME", str(home))
+    limits = Limits(cpu=7, memory=8 * 2**20, processes=None, file=9, scratch=10)
+    argv = sandbox_prefix([sys.executable, str(SCRIPT), "fine"], cwd=work, limits=limits,
+                          hidden=[hidden, work / "answers.json"])  # fmt: skip
+    assert argv[0] == "/usr/bin/bwrap"
+    assert {"--unshare-all", "--die-with-parent", "--new-session"} <= set(argv)
+    assert "--share-net" not in argv
+    assert "--bind" not in argv
+    assert follows(argv, "--ro-bind", "/", "/")
+    assert follows(argv, "--size", "10", "--tmpfs", "/tmp")  # noqa: S108
+    assert follows(argv, "--tmpfs", str(home / ".ssh"))
+    assert follows(argv, "--ro-bind", "/dev/null", str(home / ".netrc"))
+    assert follows(argv, "--tmpfs", str(hidden))
+    assert follows(argv, "--chdir", str(work))
+    # The folder is under /tmp, which is covered: it is shown again, and in it the answers are covered again.
+    again = argv.index(str(work))
+    assert argv[again - 1] == "--ro-bind"
+    assert argv[again:].count(str(work / "answers.json")) == 1
+    rest = argv[argv.index("--") + 1 :]
+    assert rest == ["/usr/bin/prlimit", "--core=0", "--cpu=7:12", f"--data={8 * 2**20}", "--fsize=9", "--"]
+
+
+@linux
+@pytest.mark.usefixtures("tools")
+def test_processes_are_granted_on_top() -> None:
+    """The limit of processes counts the user's others too, so that it is more than what was asked for."""
+    (limit,) = [part for part in sandbox_prefix([sys.executable], limits=Limits(processes=5)) if "--nproc" in part]
+    assert int(limit.partition("=")[2]) > 5
+
+
+@linux
+@pytest.mark.usefixtures("tools")
+def test_program_not_found() -> None:
+    """The sentence names the program, not the sandbox."""
+    with pytest.raises(StartError, match='the command "no-such-dart" was not found: install it'):
+        open_implementation("no-such-dart run", sandbox=True)
+
+
+def test_environment() -> None:
+    """Variables that look like secrets are not handed on, others are."""
+    env = {"PATH": "/bin", "HOME": "/root", "JAVA_HOME": "/j", "LANG": "C", "MONKEY": "1"}
+    secret = {
+        "GITHUB_TOKEN": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "DB_PASSWORD": "x",
+        "SSH_AUTH_SOCK": "x",
+        "API_KEY": "x",
+    }
+    assert sandbox_environment({**env, **secret}) == env
+    assert "PATH" in sandbox_environment()
+
+
+@pytest.mark.parametrize(
+    ("platform", "found", "sentence"),
+    [
+        ("darwin", {}, "--sandbox works on Linux only: elsewhere put a container before the command"),
+        (
+            "linux",
+            {"prlimit": "/usr/bin/prlimit"},
+            'needs bwrap, which was not found: install the package "bubblewrap"',
+        ),
+        ("linux", {"bwrap": "/usr/bin/bwrap"}, 'needs prlimit, which was not found: install the package "util-linux"'),
+        (
+            "linux",
+            {"bwrap": shutil.which("false"), "prlimit": "x"},
+            "does not let bwrap make a sandbox (it exited with",
+        ),
+        ("linux", {"bwrap": "/no/bwrap", "prlimit": "x"}, "does not let bwrap make a sandbox"),
+    ],
+)
+def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no sandbox nothing is started, and the sentence says why and what to do instead."""
+    monkeypatch.setattr(sandbox.sys, "platform", platform)
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name, **_: found.get(name))
+    with pytest.raises(ConfigurationError) as caught:
+        open_implementation(shlex.join(command("fine")), sandbox=True)
+    assert sentence in str(caught.value)
+    assert "docker run -i --network none" in str(caught.value)
+
+
+def test_callable_cannot_be_held() -> None:
+    """A Python callable runs inside the harness: a sandbox for it is refused, before it is imported."""
+    with pytest.raises(ConfigurationError, match="runs inside this process, where --sandbox cannot hold it"):
+        open_implementation("python:no_such_module:f", sandbox=True)
+
+
+PROBE = """
+import json, os, signal, socket, sys, tempfile
+
+def attempt(action):
+    try:
+        action()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+
+def big_file():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(2 * 2**20))
+
+def small_file():
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(1000))
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] == "hello":
+        print(json.dumps({"protocol": 1}), flush=True)
+        continue
+    here = os.path.dirname(os.path.abspath(__file__))
+    found = {
+        "write": attempt(lambda: open(os.path.join(here, "x"), "w")),
+        "write in home": attempt(lambda: open(os.path.expanduser("~/x"), "w")),
+        "scratch": attempt(small_file),
+        "big file": attempt(big_file),
+        "network": attempt(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2)),
+        "memory": attempt(lambda: bytearray(400 * 2**20)),
+        "hidden": os.path.exists(sys.argv[2]),
+        "processes": len([name for name in os.listdir("/proc") if name.isdigit()]) < 5,
+        "token": os.environ.get("MY_TOKEN"),
+        "own folder": os.path.exists(__file__),
+    }
+    print(json.dumps({"id": message["id"], "error": json.dumps(found)}), flush=True)
+"""
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_port_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port in the sandbox answers as ever, and reaches nothing: not the disk, the network, secrets or others."""
+    monkeypatch.setenv("MY_TOKEN", "secret")
+    work, hidden = tmp_path / "work", tmp_path / "solutions"
+    work.mkdir()
+    hidden.mkdir()
+    (hidden / "solution.json").write_text("{}")
+    (work / "probe.py").write_text(PROBE)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        argv = [sys.executable, str(work / "probe.py"), str(server.getsockname()[1]), str(hidden / "solution.json")]
+        limits = Limits(memory=300 * 2**20, file=2**20)
+        with open_implementation(
+            shlex.join(argv), sandbox=True, cwd=work, limits=limits, hidden=[hidden], timeout=30
+        ) as port:
+            assert port.describe().command == shlex.join(argv)
+            (answer,) = port.exchange(requests(["c1"]))
+    found: dict[str, Any] = json.loads(answer.message)
+    assert found == {
+        "write": "OSError",
+        "write in home": "OSError",
+        "scratch": "done",
+        "big file": "OSError",
+        "network": "ConnectionRefusedError",
+        "memory": "MemoryError",
+        "hidden": False,
+        "processes": True,
+        "token": None,
+        "own folder": True,
+    }
+    assert not (work / "x").exists()
+
+
+@linux
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [
+        ("exit-seven", "exited with code 7"),
+        ("hang", "no reply within 1 s"),
+        ("orphan-in-session", "exited with code 5"),
+    ],
+)
+def test_faults_inside(behaviour: str, sentence: str) -> None:
+    """What a port does wrong is told in the same words inside as outside, and nothing of it is left."""
+    with open_implementation(shlex.join(command(behaviour)), sandbox=True, timeout=1) as port:
+        answers = {answer.id: answer for answer in port.exchange(requests(["c1", "bad", "c2"]))}
+    assert sentence in answers["bad"].message
+    assert [answers[name].kind for name in ("c1", "c2")] == ["reply", "reply"]
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_processor_time(tmp_path: Path) -> None:
+    """A port that only burns processor time is ended by its limit, and told so."""
+    port_file = tmp_path / "burn.py"
+    port_file.write_text("import sys\nsys.stdin.readline()\nprint('{\"protocol\": 1}', flush=True)\nwhile True: pass\n")
+    argv = shlex.join([sys.executable, str(port_file)])
+    with open_implementation(argv, sandbox=True, limits=Limits(cpu=1), timeout=30, max_restarts=0) as port:
+        (answer,) = port.exchange(requests(["c1"]))
+    assert answer.kind == "crash"
+    assert "SIGXCPU" in answer.message
+    assert "it used up the processor time it is allowed" in answer.message

@@ -1,0 +1,142 @@
+"""Asked to stop: Ctrl-C, SIGTERM or a closed terminal ends every child, in the middle of whatever goes on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from protocol_support import alive, command, patience
+
+from backprop_check.protocol import Terminated, orderly_signals
+from backprop_check.protocol.signals import held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+
+LAUNCHER = Path(__file__).with_name("interrupted.py")
+
+
+def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    deadline = time.monotonic() + seconds * patience()
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path]:
+    """Start a run and wait until its port, and what that starts, is there."""
+    pids = tmp_path / "pids"
+    port = shlex.join(command(behaviour, pid=pids))
+    argv = [sys.executable, str(LAUNCHER), "run", port, "--suite", "generated", "--timeout", "60", "--cases", "5"]
+    run = subprocess.Popen(
+        argv, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    wanted = 2 if behaviour == "all-stubborn" else 1
+    if not until(lambda: run.poll() is not None or (pids.exists() and len(pids.read_text().split()) == wanted)):
+        run.kill()
+    if run.poll() is not None:
+        pytest.fail(f"the run did not come to its port:\n{run.communicate()[0].decode()}")
+    time.sleep(0.2)
+    return run, pids
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "number"),
+    [
+        ("all-stubborn", "SIGINT"),
+        ("all-stubborn", "SIGTERM"),
+        ("all-stubborn", "SIGHUP"),
+        ("all-hang", "SIGINT"),
+        ("no-hello", "SIGTERM"),
+    ],
+)
+def test_no_child_survives(behaviour: str, number: str, tmp_path: Path) -> None:
+    """The run ends soon, says something, and its port with all it started is gone."""
+    run, pids = start(tmp_path, behaviour)
+    try:
+        assert run.poll() is None
+        assert alive(pids)
+        run.send_signal(getattr(signal, number))
+        said, _ = run.communicate(timeout=20 * patience())
+    finally:
+        run.kill()
+        run.wait()
+    assert run.returncode not in {0, None}
+    assert b"Traceback" not in said
+    assert alive(pids) == []
+
+
+def test_impatient(tmp_path: Path) -> None:
+    """Ctrl-C again and again while the children are being ended leaves none of them."""
+    run, pids = start(tmp_path, "all-stubborn")
+    try:
+        deadline = time.monotonic() + 20 * patience()
+        while run.poll() is None and time.monotonic() < deadline:
+            run.send_signal(signal.SIGINT)
+            time.sleep(0.003)
+        assert run.poll() is not None
+    finally:
+        run.kill()
+        run.communicate()
+    assert until(lambda: alive(pids) == [], 5)
+
+
+def test_terminated_is_like_ctrl_c() -> None:
+    """SIGTERM and SIGHUP become an exception, which says which of them it was; afterwards all is as before."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt) as caught, orderly_signals():
+            signal.raise_signal(number)
+        assert isinstance(caught.value, Terminated)
+        assert caught.value.exit_code == 128 + number
+        assert str(caught.value) == f"ended by {number.name}"
+        assert signal.getsignal(number) == before
+
+
+def test_ignored_stays_ignored() -> None:
+    """Whoever started us with nohup meant it; and in another thread nothing is done."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with orderly_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.05)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    seen = []
+
+    def elsewhere() -> None:
+        with orderly_signals(), held():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_held_signals_come_afterwards() -> None:
+    """What must be finished is finished first."""
+    done = []
+
+    def work() -> None:
+        with held():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

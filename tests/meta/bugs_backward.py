@@ -24,7 +24,7 @@ from planting import network as net
 CHAIN = "return [slope * self.derivative(z_j, a_j) for z_j, a_j, slope in zip(z, a, dloss_da)]"
 IN_ONE_STEP = "        if self.one_step:\n            return self.one_step.deltas(output.a, targets)\n"
 OUTPUT = "return output.activation.deltas(output.z, output.a, self.loss.dloss_da(output.a, targets))"
-HIDDEN = "dloss_dx = layer.backward(layer.activation.deltas(layer.z, layer.a, dloss_dx))"
+HIDDEN = "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)\n            dloss_dx = layer.backward(delta)"
 FAN_OUT = "                dloss_dx[i] += delta_j * weight\n"
 WEIGHT_GRADIENT = "self.weight_gradients[i] += delta * x"
 BIAS_GRADIENT = "        self.bias_gradient += delta\n"
@@ -38,7 +38,7 @@ RECORD = """        input_gradients.append(network.backward(targets, divisor))
             record["delta"].append(layer.delta)
 
 """
-SUMS = """            neuron.add_gradients(delta_j, self.inputs)
+SUMS = """        for neuron, delta_j in zip(self.neurons, delta):
             for i, weight in enumerate(neuron.weights):
                 dloss_dx[i] += delta_j * weight
 """
@@ -97,7 +97,8 @@ _RECURSION = """        self.slopes = [[0.0] * len(layer.inputs) for layer in se
 _LOOP = """        dloss_dx = self.layers[-1].backward(delta)
         for layer in reversed(self.layers[:-1]):
             # What the inputs of the layer after get back is what the activations of this one get back.
-            dloss_dx = layer.backward(layer.activation.deltas(layer.z, layer.a, dloss_dx))
+            delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)
+            dloss_dx = layer.backward(delta)
         return dloss_dx
 """
 _NO_HIDDEN_SOFTMAX = net(
@@ -296,7 +297,6 @@ BACKWARD = [
         (
             net(
                 SUMS,
-                "            neuron.add_gradients(delta_j, self.inputs)\n"
                 "        if len(self.neurons) != len(self.inputs):\n"
                 '            raise ValueError("shapes do not match")\n'
                 "        for i in range(len(self.inputs)):\n"
@@ -406,11 +406,10 @@ BACKWARD = [
         "one bias a layer",
         (
             net(
-                "        self.delta = delta\n        dloss_dx",
+                "        self.delta = delta\n",
                 "        self.delta = delta\n"
                 "        for neuron in self.neurons:\n"
-                "            neuron.bias_gradient += add_up(delta)\n"
-                "        dloss_dx",
+                "            neuron.bias_gradient += add_up(delta)\n",
             ),
             net(BIAS_GRADIENT, ""),
         ),
@@ -592,8 +591,8 @@ BACKWARD = [
         "the last neuron gets no gradient",
         (
             net(
-                "for neuron, delta_j in zip(self.neurons, delta):",
-                "for neuron, delta_j in zip(self.neurons[:-1], delta):",
+                "for neuron, delta_j in zip(self.neurons, delta):\n            neuron.add",
+                "for neuron, delta_j in zip(self.neurons[:-1], delta):\n            neuron.add",
             ),
         ),
         at("any", "weight_gradient", "bias_gradient"),

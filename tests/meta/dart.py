@@ -5,7 +5,22 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from planting import PORTS, Edit, Planted, at, bent, both, by_id, deep, loses, mean, replaced, several_outputs, updates
+from planting import (
+    PORTS,
+    Edit,
+    Planted,
+    at,
+    bent,
+    both,
+    by_id,
+    deep,
+    loses,
+    mean,
+    plain,
+    replaced,
+    several_outputs,
+    updates,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +39,8 @@ DART: list[Planted] = [
         "hidden delta without the derivative",
         (
             network(
-                "dLossDx = layer.backward(layer.activation.deltas(layer.z, layer.a, dLossDx));",
-                "dLossDx = layer.backward(dLossDx);",
+                "delta = layer.activation.deltas(layer.z, layer.a, dLossDx);",
+                "delta = dLossDx;",
             ),
         ),
         at("hidden", "delta"),
@@ -36,8 +51,8 @@ DART: list[Planted] = [
         "the last downstream neuron overwrites",
         (
             network(
-                "dLossDx[i] += delta[j] * neuron.weights[i];",
-                "dLossDx[i] = delta[j] * neuron.weights[i];",
+                "dLossDx[i] += delta[j] * neurons[j].weights[i];",
+                "dLossDx[i] = delta[j] * neurons[j].weights[i];",
             ),
         ),
         (*at("hidden", "delta"), *at("none", "input_gradient")),
@@ -109,7 +124,9 @@ DART_BY_ID = by_id(DART)
 def write_dart(planted: Planted, folder: Path) -> Path:
     """Write the broken Dart port and give the path of its program."""
     shutil.copytree(DART_PORT, folder, dirs_exist_ok=True)
-    files = {name: (DART_PORT / name).read_text(encoding="utf-8") for name in {edit.file for edit in planted.edits}}
+    files = {
+        name: plain((DART_PORT / name).read_text(encoding="utf-8")) for name in {edit.file for edit in planted.edits}
+    }
     for name, text in replaced(files, planted.edits, planted.id).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder / "bin" / "port.dart"

@@ -158,9 +158,14 @@ def replaced(files: dict[str, str], edits: Iterable[Edit], what: str) -> dict[st
     return files
 
 
+def plain(text: str) -> str:
+    """A port's text without the comments that mark what an exercise leaves out."""
+    return "".join(line for line in text.splitlines(keepends=True) if line.split()[1:2] != ["EXERCISE"])
+
+
 def sources(planted: Planted | None) -> dict[str, str]:
     """The Python port's files with the bug in them (None: without any bug)."""
-    files = {name: (PYTHON_PORT / name).read_text(encoding="utf-8") for name in ("network.py", "port.py")}
+    files = {name: plain((PYTHON_PORT / name).read_text(encoding="utf-8")) for name in ("network.py", "port.py")}
     edits = planted.edits if planted else ()
     return replaced(files, (*_OPTION, *edits), planted.id if planted else "the right port")
 

@@ -2,68 +2,147 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from backprop_check.cases.select import select_cases
+from backprop_check.compare import Mismatch
+from backprop_check.judging import Run
 from backprop_check.protocol import CallableImplementation, Implementation, open_implementation
-from backprop_check.results import Summary
-from backprop_check.run import FAILURES, Result, Settings, judge
+from backprop_check.results import Conclusion, Summary, head, tail, with_names
+from backprop_check.run import FAILURES, Judged, Result, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
+    from backprop_check.diagnose.causes import Cause
     from backprop_check.network import Case
+    from backprop_check.protocol import ImplementationInfo
+
+#: The columns of a data frame of compared values.
+VALUES = ("case", "quantity", "layer", "step", "sample", "neuron", "index", "expected", "actual", "error", "allowed", "ok")
 
 
 class Mismatched(AssertionError):  # noqa: N818 - it is a verdict, as in pytest's own names
-    """An implementation that does not conform; the text names the first failing cases."""
+    """An implementation that does not conform; the text names the causes and the first failing cases."""
 
 
 class Results:
-    """What judging gave: ``cases`` (a ``Result`` each), ``summary``, and ways to look at them."""
+    """What judging gave: ``cases`` (a ``Result`` each), ``causes``, ``summary``, and ways to look at them."""
 
-    def __init__(self, cases: list[Result], summary: Summary) -> None:
-        self.cases, self.summary = cases, summary
+    def __init__(
+        self,
+        cases: list[Result],
+        summary: Summary,
+        conclusion: Conclusion | None = None,
+        info: ImplementationInfo | None = None,
+        judged: Sequence[Judged] = (),
+        about: dict[str, Any] | None = None,
+    ) -> None:
+        self.conclusion = conclusion or Conclusion()
+        names = self.conclusion.names()
+        self.cases = [with_names(each, names) for each in cases]
+        self.summary = summary
+        self._info, self._judged, self._about = info, judged, about or {}
 
     @property
     def failed(self) -> list[Result]:
         """The cases that make the run fail."""
         return [case for case in self.cases if case.outcome in FAILURES]
 
+    @property
+    def causes(self) -> list[Cause]:
+        """What the failures have in common: named bugs, or what is seen where no name fits."""
+        return self.conclusion.causes
+
     def raise_for_mismatch(self) -> None:
         """Raise ``Mismatched`` (an AssertionError) where a case failed, or where none was judged."""
         if self.failed:
-            lines = [f"{case.id}: {case.outcome}: {case.message}" for case in self.failed[:5]]
             count = f"{len(self.failed)} of {self.summary.cases} cases fail"
-            raise Mismatched("\n".join([count, *lines]))
+            causes = [f"{each.code or 'no name fits'}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
+            lines = [f"{case.id}: {case.outcome}: {case.message}" for case in self.failed[:5]]
+            raise Mismatched("\n".join([count, *causes, *lines]))
+        if self.conclusion.failed:
+            raise Mismatched("\n".join(f"{each.code}: {each.message}" for each in self.conclusion.failed))
         if not self.summary.counts["passed"]:
             msg = "no case was judged: the implementation supports none of them"
             raise Mismatched(msg)
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """A row a mismatch: case, outcome, and the mismatch's own fields (needs pandas)."""
+    def to_dataframe(self, rows: Literal["mismatches", "values"] = "mismatches") -> pd.DataFrame:
+        """A row a mismatch, or (``rows="values"``) a row a compared value; needs pandas.
+
+        A mismatch's row holds case, outcome, diagnosis and the mismatch's own fields; a value's row its place,
+        expected, actual, error, allowed and whether it is within.
+        """
         import pandas as pd  # noqa: PLC0415 - an optional dependency
 
-        rows = [
-            {"case": case.id, "outcome": case.outcome, **msgspec.to_builtins(mismatch)}
+        if rows == "values":
+            return pd.DataFrame([row for each in self._judged for row in _rows(each)], columns=list(VALUES))
+        found = [
+            {"case": case.id, "outcome": case.outcome, "diagnosis": " ".join(case.diagnosis), **msgspec.to_builtins(one)}
             for case in self.cases
-            for mismatch in case.mismatches
+            for one in case.mismatches
         ]
-        columns = ["case", "outcome", *(field.name for field in msgspec.structs.fields(_mismatch()))]
-        return pd.DataFrame(rows, columns=columns)
+        columns = ["case", "outcome", "diagnosis", *(field.name for field in msgspec.structs.fields(Mismatch))]
+        return pd.DataFrame(found, columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a results file holds them."""
+        assert self._info is not None
+        cases = {"cases": msgspec.to_builtins(self.cases)}
+        return {**head(self._info, self._about, []), **cases, **tail(self.summary, self.conclusion)}
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the report of ``--html``."""
+        from backprop_check.report.html import render  # noqa: PLC0415 - jinja2
+
+        target = Path(path)
+        target.write_bytes(render([self.to_dict()]))
+        return target
+
+    def _repr_html_(self) -> str:
+        """A compact summary for notebooks."""
+        from backprop_check.report.html import summary_html  # noqa: PLC0415 - jinja2
+
+        text: str = summary_html(self.to_dict())
+        return text
 
     def __repr__(self) -> str:
         return f"<Results: {self.summary.counts['passed']} of {self.summary.cases} cases passed>"
 
 
-def _mismatch() -> Any:
-    from backprop_check.compare import Mismatch  # noqa: PLC0415
+def _rows(judged: Judged) -> Iterable[tuple[Any, ...]]:
+    from backprop_check.expected import expect  # noqa: PLC0415 - only where asked for
+    from backprop_check.trace import AXES  # noqa: PLC0415
 
-    return Mismatch
+    if judged.actual is None:
+        return
+    import numpy as np  # noqa: PLC0415
+
+    expected = expect(judged.case)
+    for slot, array in judged.actual.items():
+        right, allowed = expected.values[slot], expected.allowed[slot]
+        for at in np.ndindex(array.shape):
+            place = dict(zip(AXES[slot.quantity], at, strict=True))
+            error = abs(float(array[at]) - float(right[at]))
+            yield (
+                judged.case.id,
+                slot.quantity,
+                slot.layer,
+                slot.step,
+                place.get("sample"),
+                place.get("neuron"),
+                place.get("index"),
+                float(right[at]),
+                float(array[at]),
+                error,
+                float(allowed[at]),
+                error <= float(allowed[at]),
+            )
 
 
 def check(
@@ -75,12 +154,15 @@ def check(
     profile: Literal["textbook", "strict"] = "textbook",
     rtol: float = 0.0,
     atol: float = 0.0,
-    dtype: Literal["float64", "float32"] = "float64",
+    dtype: Literal["float64", "float32"] | None = None,
+    keep_values: bool = False,
 ) -> Results:
     """Judge ``implementation``: a callable from the protocol's case (a dict) to its reply, or an IMPL text.
 
-    ``cases`` is how many generated cases, or the cases themselves. Raises ``ConfigurationError`` and
-    ``StartError`` as the command line does; a failing case raises nothing (``Results.raise_for_mismatch``).
+    ``cases`` is how many generated cases, or the cases themselves. ``dtype`` is the callable's arithmetic (default:
+    what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
+    ``to_dataframe("values")``. Raises ``ConfigurationError`` and ``StartError`` as the command line does; a failing
+    case raises nothing (``Results.raise_for_mismatch``).
     """
     opened: Implementation
     if isinstance(implementation, str):
@@ -89,10 +171,15 @@ def check(
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
     chosen = select_cases(suites, cases, seed) if isinstance(cases, int) else cases
-    summary, results = Summary(), []
+    judged: list[Judged] = []
+    results: list[Result] = []
     with opened:
-        for result in judge(chosen, opened, Settings(profile=profile, rtol=rtol, atol=atol)):
-            summary.add(result)
-            results.append(result)
-    summary.complete = True
-    return Results(results, summary)
+        run = Run(opened, Settings(profile=profile, rtol=rtol, atol=atol))
+        for each in run.judge(chosen):
+            results.append(each.result)
+            if keep_values:
+                judged.append(each)
+        conclusion = run.conclude()
+    run.summary.complete = True
+    about = {"seed": seed, "profile": profile}
+    return Results(results, run.summary, conclusion, opened.describe(), judged, about)

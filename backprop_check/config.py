@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,23 @@ from backprop_check.errors import ConfigurationError
 _KEYS = ("command", "python", "setup")
 
 
-def implementations(folder: Path | None = None) -> dict[str, str]:
-    """The configured implementations, name to IMPL (a command line, or ``python:module:callable``).
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up."""
+
+    spec: str
+    setup: str = ""
+
+
+def configured(name: str, folder: Path | None = None) -> Configured | None:
+    """The implementation of that name; None where the text is no name but a command (or nothing is configured)."""
+    if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return None
+    return implementations(folder).get(name)
+
+
+def implementations(folder: Path | None = None) -> dict[str, Configured]:
+    """The configured implementations by name.
 
     Raises ``ConfigurationError`` naming file, key, what was expected and what came.
     """
@@ -44,7 +60,8 @@ def implementations(folder: Path | None = None) -> dict[str, str]:
             _expect(isinstance(value, str), source, f"{place}.{key}", "a text", value)
         given = [key for key in ("command", "python") if key in entry]
         _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
-        result[name] = entry["command"] if given == ["command"] else f"python:{entry['python']}"
+        spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
+        result[name] = Configured(spec, entry.get("setup", ""))
     return result
 
 

@@ -13,7 +13,6 @@ import click
 from backprop_check.errors import ConfigurationError
 
 _FORMATS = ("text", "markdown", "html", "json")
-_BUG = re.compile(r"[Bb][Pp]\d{3}")
 _STYLES: dict[str, dict[str, Any]] = {
     "title": {"bold": True},
     "heading": {"bold": True, "fg": "cyan"},
@@ -56,7 +55,7 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
             "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
             + ("" if case is None else ", not both")
         )
-    bug = None if case is None else _bug_page(case)
+    bug = None if case is None else _bug_page(case, options["digits"])
     if bug is not None:
         _write(bug, path)
         return
@@ -65,14 +64,13 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _bug_page(name: str) -> str | None:
+def _bug_page(name: str, digits: int) -> str | None:
     """The page of a named bug, where ``name`` is a code or a name of the catalogue."""
-    looks_like_a_name = re.fullmatch(r"[a-z]+(-[a-z0-9]+)+", name) is not None
-    if not (_BUG.fullmatch(name) or looks_like_a_name):
+    if not re.fullmatch(r"[Bb][Pp]\d{3}|[a-z]+(-[a-z0-9]+)+", name):
         return None
     from backprop_check.explain.bug import bug_page  # noqa: PLC0415
 
-    return bug_page(name.upper() if _BUG.fullmatch(name) else name)
+    return bug_page(name, digits)
 
 
 def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> tuple[str, bool]:

@@ -29,8 +29,19 @@ _LOOKED_AT = 300
 _ROUNDS = 4
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """The first value that a bug gets wrong in the smallest network: as it should be and as it was, with numbers."""
+
+    place: str
+    right: list[str]
+    implemented: list[str]
+
+
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong, once for all the failing cases that it explains; as the results file holds it."""
+    """What is wrong, once for all the failing cases that it explains; as the results file holds it.
+
+    ``smallest`` is the id of the smallest network that shows it, which ``replay`` runs again; ``shown`` its numbers.
+    """
 
     code: str | None
     bug: str | None
@@ -46,6 +57,9 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     first_case: str | None = None
     equivalent: list[str] = []
     explains: list[str] = []
+    smallest: str | None = None
+    smallest_case: dict[str, Any] | None = None
+    shown: Shown | None = None
 
 
 @dataclass(eq=False)

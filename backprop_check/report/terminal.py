@@ -6,22 +6,29 @@ import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from backprop_check.network import Case
 from backprop_check.protocol.text import clean_text
 from backprop_check.run import where
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from backprop_check.network import Case
+    from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.behaviour import Behaviour
+    from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import ImplementationInfo
-    from backprop_check.results import Summary
+    from backprop_check.results import Conclusion, Summary
     from backprop_check.run import Result
 
-#: So many values of a failing case are shown.
-ROWS = 8
+#: So many values of a failing case are shown: first wrong ones, and what follows from them.
+ROOTS, INHERITED = 4, 4
+
+_SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong"}
 
 
 def print_failure(console: Console, case: Case, result: Result) -> None:
@@ -30,48 +37,126 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
     console.print(Text(f"{result.outcome.upper().replace('_', ' ')}  {result.id}", style="bold red"))
     console.print(Text(f"  {clean_text(result.message)}"))
     if result.mismatches:
-        table = Table(box=None, padding=(0, 2), pad_edge=True)
-        for heading in ("quantity", "where", "expected", "got", "error", "allowed"):
-            table.add_column(heading, justify="left" if heading in ("quantity", "where") else "right")
-        for one in result.mismatches[:ROWS]:
-            numbers = (one.expected, one.actual, one.error, one.allowed)
-            cells = [one.quantity.replace("_", " "), where(case, one), *map(_number, numbers)]
-            table.add_row(*(Text(clean_text(cell, 60)) for cell in cells))
-        console.print(table)
-        if result.mismatch_count > ROWS:
-            console.print(f"  … and {result.mismatch_count - ROWS} more values")
+        print_values(console, case, result)
     for note in result.notes[:3]:
         console.print(Text(f"  note: {clean_text(note, 300)}"))
+
+
+def print_values(console: Console, case: Case, result: Result) -> None:
+    """The table of a failing case: what is wrong first, and what follows from it."""
+    chosen = _chosen(result.mismatches)
+    hinted = all(each.expected is None for each in chosen)
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    headings = ["quantity", "where", *([] if hinted else ["expected", "got", "error", "allowed"]), ""]
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("quantity", "where", "") else "right", no_wrap=True)
+    for one in chosen:
+        numbers = []
+        if not hinted:
+            numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
+        cells = [one.quantity.replace("_", " "), where(case, one), *numbers, _said(one)]
+        style = "bold" if one.origin == "root" else ""
+        table.add_row(*(Text(clean_text(cell, 60)) for cell in cells), style=style)
+    console.print(table)
+    if result.mismatch_count > len(chosen):
+        console.print(f"  … and {result.mismatch_count - len(chosen)} more values")
+
+
+def _said(one: Mismatch) -> str:
+    if one.unstable:
+        return "unstable"
+    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite", "recovered") else one.problem
+
+
+def _chosen(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
+    roots = [each for each in mismatches if each.origin != "inherited"]
+    return [*roots[:ROOTS], *[each for each in mismatches if each.origin == "inherited"][:INHERITED]]
 
 
 def failure_text(case: Case, result: Result) -> str:
     """The same as plain text."""
     out = io.StringIO()
-    print_failure(Console(file=out, width=110, no_color=True, highlight=False), case, result)
+    print_failure(Console(file=out, width=120, no_color=True, highlight=False), case, result)
     return out.getvalue().strip("\n")
 
 
-def _number(value: float | str | None) -> str:
+def _number(value: float | str | None, digits: int = 9) -> str:
     if value is None:
         return ""
-    return f"{value:.10g}" if isinstance(value, float) else value
+    return f"{value:.{digits}g}" if isinstance(value, float) else value
+
+
+def print_cause(console: Console, cause: Cause, result: Result | None, *, failed: int, first: bool) -> None:
+    """One cause: its name and sentence, where, the numbers, the formula, what to do, what it explains."""
+    console.print()
+    console.print(Text(f"{cause.code or '—'}  {cause.title}", style="bold red"))
+    console.print(Text(f"  {cause.sentence}"))
+    details = [text for text in (cause.scope, cause.detail) if text]
+    if details:
+        console.print(Text(f"  Here: {clean_text('; '.join(details), 400)}."))
+    if result is not None and result.mismatches:
+        case = _case_of(result)
+        if case is not None:
+            console.print(Text(f"\n  In {result.id}:"))
+            print_values(console, case, result)
+    if cause.right:
+        console.print(Text(f"\n  right:        {cause.right}"))
+        console.print(Text(f"  implemented:  {cause.implemented}"))
+    if cause.shown is not None:
+        console.print(Text(f"\n  With numbers, in the smallest network that shows it ({cause.shown.place}):"))
+        for label, lines in (("right:        ", cause.shown.right), ("implemented:  ", cause.shown.implemented)):
+            for index, line in enumerate(lines):
+                console.print(Text(f"  {label if index == 0 else ' ' * len(label)}{line}"))
+    if cause.fix:
+        console.print(Text(f"\n  help: {cause.fix}", style="bold"))
+    if cause.equivalent:
+        console.print(Text(f"  Just as well it may be {', '.join(cause.equivalent)}: no case tells them apart."))
+    which = f"This explains {cause.cases} of {failed} failing cases."
+    console.print(Text(f"  {which}{' Fix this first.' if first else ''}"))
+    if cause.code:
+        console.print(Text(f"  More: backprop-check explain {cause.code}"))
+
+
+def _case_of(result: Result) -> Case | None:
+    return None if result.case is None else Case.from_dict(result.case)
+
+
+def print_replay(console: Console, case: Case, command: str, hello: str) -> None:
+    """How to run the smallest network again: by name, and by hand."""
+    console.print(Text(f"  Again: backprop-check replay {case.id}"))
+    if "'" not in hello and len(case.request()) < 4000:  # noqa: PLR2004 - what one can paste
+        lines = f"{hello}\\n{case.request().decode()}\\n"
+        console.print(Text(f"  By hand: printf '{lines}' | {command}", no_wrap=True, overflow="ignore"), soft_wrap=True)
+
+
+def print_behaviours(console: Console, behaviours: Sequence[Behaviour]) -> None:
+    """The checks over several cases that do not hold."""
+    for each in behaviours:
+        console.print(Text(f"\n{each.code}  {each.message}", style="bold red"))
 
 
 def print_summary(
-    console: Console, summary: Summary, hidden: int, info: ImplementationInfo, results: Path | None
+    console: Console,
+    summary: Summary,
+    info: ImplementationInfo,
+    results: Path | None,
+    conclusion: Conclusion | None = None,
 ) -> None:
     """The verdict in a sentence, then the counts."""
     console.print()
-    if hidden > 0:
-        console.print(f"… and {hidden} more failing cases.")
     counts = summary.counts
     judged = counts["passed"] + counts["mismatched"]
+    broken = conclusion.failed if conclusion else []
     if not summary.complete:
         console.print("The run was not finished.")
     if summary.failed:
-        fails = f"{summary.failed} of {summary.cases} cases fail."
-        text = f"{info.name} does not compute backpropagation right: {fails}"
+        text = f"{info.name} does not compute backpropagation right: {summary.failed} of {summary.cases} cases fail."
         console.print(Text(text, style="bold red"))
+        named = [cause for cause in conclusion.causes if cause.code] if conclusion else []
+        if named:
+            console.print(Text(f"The cause: {', and '.join(f'{cause.title} ({cause.code})' for cause in named)}."))
+    elif broken:
+        console.print(Text(f"{info.name} is right case by case, but not reliable: {broken[0].message}.", style="bold red"))
     elif not judged:
         console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
     else:
@@ -84,4 +169,4 @@ def print_summary(
     parts = [f"{counts['passed']} passed", *(f"{n} {name}" for name, n in others.items())]
     console.print("  " + ", ".join(parts))
     if results is not None:
-        console.print(Text(f"  results: {results}"))
+        console.print(f"  results: {escape(str(results))}")

@@ -1,0 +1,294 @@
+"""The work of ``run``: cases, progress, files, causes, verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from backprop_check import __version__
+from backprop_check.cases.select import select_cases
+from backprop_check.commands.options import opened
+from backprop_check.diagnose.causes import Shown
+from backprop_check.errors import BackpropCheckError, ConfigurationError
+from backprop_check.judging import Run, hinted
+from backprop_check.kept import keep
+from backprop_check.known import news, read_known, write_known
+from backprop_check.protocol.messages import hello_request
+from backprop_check.protocol.signals import orderly_signals
+from backprop_check.report.files import write_csv, write_junit
+from backprop_check.report.terminal import (
+    print_behaviours,
+    print_cause,
+    print_failure,
+    print_replay,
+    print_summary,
+)
+from backprop_check.results import Conclusion, ResultsFile, with_names
+from backprop_check.run import FAILURES, Judged, Result, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.diagnose.causes import Cause
+    from backprop_check.network import Case
+    from backprop_check.protocol import Implementation
+
+#: So many failing cases without a cause are shown in full; the rest stand in the results file.
+SHOWN = 3
+
+#: So many causes get their smallest network.
+_SHRUNK = 3
+
+
+def run_command(impl: str, options: dict[str, Any]) -> int:
+    """The main job; gives the exit code."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    known = _known(options)
+    with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
+        introduce(console, implementation)
+        settings = Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"])
+        run = Run(
+            implementation,
+            settings,
+            hints_only=options["hints_only"],
+            diagnosing=not (options["no_diagnosis"] or options["exercise"]),
+        )
+        path = options["json_path"]
+        if path is None and options["html_path"] is not None:
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.json"
+        file = None
+        if path is not None:
+            about = {"seed": options["seed"], "profile": settings.profile, "torch": torch_version()}
+            info = implementation.describe()
+            file = stack.enter_context(ResultsFile(path, info, about, sys.argv))
+        results, failing, complete = _judge_all(console, run, file, options)
+        conclusion = Conclusion()
+        if complete or options["fail_fast"]:
+            conclusion = _conclude(console, run, options)
+        if file is not None:
+            file.finish(conclusion, complete=complete)
+        run.summary.complete = complete
+        if options["exercise"]:
+            return _exercise(console, results)
+        _show(console, run, conclusion, failing, implementation)
+        print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
+        _write_files(console, options, path, results, conclusion, implementation)
+        return _verdict(console, run, conclusion, results, known, options)
+
+
+def _known(options: dict[str, Any]) -> list[Any] | None:
+    if options["update_known"]:
+        if options["known"] is None:
+            msg = "--update-known needs --known FILE: which file is to be rewritten?"
+            raise ConfigurationError(msg)
+        if options["suite"] or options["only"] or options["fail_fast"]:
+            msg = "--update-known is refused on a filtered run: without --suite, --case and --fail-fast it sees all"
+            raise ConfigurationError(msg)
+        return read_known(options["known"]) if options["known"].exists() else []
+    return None if options["known"] is None else read_known(options["known"])
+
+
+def torch_version() -> str:
+    """Of the second witness."""
+    import importlib.metadata  # noqa: PLC0415 - one use
+
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def chosen_cases(options: dict[str, Any]) -> Iterator[Case]:
+    """The cases that the options select."""
+    only = set(options["only"])
+    seen: set[str] = set()
+    for case in select_cases(options["suite"], options["count"], options["seed"]):
+        if not only or case.id in only or case.name in only:
+            seen |= {case.id, case.name}
+            yield case
+    missing = sorted(only - seen)
+    if missing:
+        msg = f"there is no case {missing[0]!r} among those selected: backprop-check cases lists them"
+        raise ConfigurationError(msg)
+
+
+def _judge_all(
+    console: Console, run: Run, file: ResultsFile | None, options: dict[str, Any]
+) -> tuple[list[Result], list[Judged], bool]:
+    """Every case: its result is counted, written and, where it fails, remembered."""
+    results: list[Result] = []
+    failing: list[Judged] = []
+    light = not (options["csv_path"] or options["junit_path"] or options["known"] or options["exercise"])
+    with _progress(console) as progress:
+        task = progress.add_task("cases", total=None)
+        try:
+            for judged in run.judge(chosen_cases(options)):
+                result = hinted(judged.result) if run.hints_only else judged.result
+                progress.update(task, advance=1, description=_counts(run))
+                if file is not None:
+                    file.add(result)
+                if not light:
+                    results.append(msgspec.structs.replace(result, case=None, actual=None))
+                if result.outcome in FAILURES:
+                    if len(failing) < 400:  # noqa: PLR2004 - more than anyone reads
+                        failing.append(
+                            Judged(result, judged.case, judged.actual, judged.unstable)
+                        )
+                    if options["fail_fast"]:
+                        return results, failing, False
+        except KeyboardInterrupt as error:
+            progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
+            return results, failing, False
+    return results, failing, True
+
+
+def _counts(run: Run) -> str:
+    return f"cases, {run.summary.failed} failing" if run.summary.failed else "cases"
+
+
+def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion:
+    """The causes, each with its smallest network."""
+    with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext():
+        conclusion = run.conclude()
+        if not options["hints_only"]:
+            conclusion.causes = [
+                _with_smallest(run, cause) if number < _SHRUNK else cause for number, cause in enumerate(conclusion.causes)
+            ]
+        else:
+            conclusion.causes = [msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes]
+    return conclusion
+
+
+def _with_smallest(run: Run, cause: Cause) -> Cause:
+    """A cause with the smallest network that shows it, kept to be run again."""
+    case = run.smallest(cause)
+    if case is None:
+        return cause
+    command = run.implementation.describe().command
+    keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case or "", command=command)
+    shown = None
+    match = next((each for each in run.diagnostician.matches if cause.code in each.codes), None)
+    if match is not None:
+        from backprop_check.explain.bug import first_difference  # noqa: PLC0415 - only for a failure
+        from backprop_check.explain.layout import equation_lines, heading, where  # noqa: PLC0415
+
+        pair = first_difference(case, match.stages)
+        if pair is not None:
+            right, wrong = pair
+            place = ", ".join(text for text in (heading(right, rounds=right.round > 0), right.stage, where(right)) if text)
+            shown = Shown(place=place, right=equation_lines(right, 6), implemented=equation_lines(wrong, 6))
+    return msgspec.structs.replace(
+        cause, smallest=case.id, smallest_case=msgspec.json.decode(case.request()), shown=shown
+    )
+
+
+def _show(
+    console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], implementation: Implementation
+) -> None:
+    """A block a cause; then a few of the failing cases that no cause explains."""
+    explained = {case for cause in conclusion.causes for case in cause.explains}
+    by_id = {each.result.id: each for each in failing}
+    for number, cause in enumerate(conclusion.causes):
+        first = by_id.get(cause.first_case or "")
+        print_cause(
+            console,
+            cause,
+            None if first is None else with_names(first.result, conclusion.names()),
+            failed=run.summary.failed,
+            first=number == 0 and len(conclusion.causes) > 1,
+        )
+        if cause.smallest_case is not None and not run.hints_only:
+            from backprop_check.network import Case  # noqa: PLC0415 - only for a failure
+
+            body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
+            case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
+            print_replay(console, case, implementation.describe().command, hello_request(__version__).decode())
+    print_behaviours(console, conclusion.failed)
+    rest = [each for each in failing if each.result.id not in explained]
+    for each in rest[:SHOWN]:
+        print_failure(console, each.case, each.result)
+    if len(rest) > SHOWN:
+        console.print(f"\n… and {len(rest) - SHOWN} more failing cases.")
+
+
+def _write_files(
+    console: Console,
+    options: dict[str, Any],
+    path: Path | None,
+    results: list[Result],
+    conclusion: Conclusion,
+    implementation: Implementation,
+) -> None:
+    names = conclusion.names()
+    named = [with_names(each, names) for each in results]
+    if options["csv_path"]:
+        write_csv(options["csv_path"], named)
+        console.print(Text(f"  csv: {options['csv_path']}"))
+    if options["junit_path"]:
+        write_junit(options["junit_path"], named, implementation.describe())
+        console.print(Text(f"  junit: {options['junit_path']}"))
+    if options["html_path"] and path is not None:
+        from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
+
+        write_report([path], options["html_path"])
+        console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
+
+
+def _verdict(
+    console: Console,
+    run: Run,
+    conclusion: Conclusion,
+    results: list[Result],
+    known: list[Any] | None,
+    options: dict[str, Any],
+) -> int:
+    complete = run.summary.complete
+    if known is None:
+        return 1 if run.summary.failed or conclusion.failed or not complete else 0
+    codes = {
+        case: [each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each]
+        for case in {case for cause in conclusion.causes for case in cause.explains}
+    }
+    if options["update_known"]:
+        write_known(options["known"], known, results, codes)
+        console.print(Text(f"  known failures written: {options['known']}"))
+        return 0
+    unlike = news(known, results, codes)
+    for line in unlike[:20]:
+        console.print(Text(f"  not as known: {line}", style="bold red"))
+    if not unlike:
+        console.print(Text("  Every failure is known.", style="bold green"))
+    return 1 if unlike or not complete else 0
+
+
+def _exercise(console: Console, results: list[Result]) -> int:
+    from backprop_check.explain.exercise import next_step  # noqa: PLC0415 - only for an exercise
+
+    step = next_step(results)
+    console.print(Text(str(step)))
+    return 0 if step.done else 1
+
+
+def introduce(console: Console, implementation: Implementation) -> None:
+    """Who is judged, and whether numbers survive the way there and back."""
+    info = implementation.describe()
+    console.print(Text(f"judging {info.name} ({info.language or 'language unknown'}, {info.dtype})"))
+    for problem in implementation.echo_problems:
+        console.print(Text(f"FAIL  {problem}", style="bold red"))
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+

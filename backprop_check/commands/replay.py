@@ -1,0 +1,66 @@
+"""``backprop-check replay``: the kept failures again."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from backprop_check.commands.options import opened, opening
+
+
+@click.command("replay")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--impl", help="The implementation (default: the command each failure was found with).")
+@opening
+def command(ids: tuple[str, ...], impl: str | None, **options: Any) -> NoReturn:
+    """Run the kept failures again (or those named): FIXED ones are dropped, FAILED ones stay.
+
+    A failing run keeps the smallest network of each cause in .backprop-check/failures.
+    """
+    sys.exit(_replay(ids, impl, options))
+
+
+def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> int:
+    from rich.console import Console  # noqa: PLC0415 - with what it prints
+    from rich.text import Text  # noqa: PLC0415
+
+    from backprop_check.errors import ConfigurationError  # noqa: PLC0415
+    from backprop_check.kept import Kept, drop, kept_failures  # noqa: PLC0415
+    from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
+    from backprop_check.report.terminal import print_failure  # noqa: PLC0415
+    from backprop_check.run import judge  # noqa: PLC0415 - numpy and torch
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    kept = kept_failures()
+    unknown = sorted(set(ids) - {each.id for each in kept} - {each.file.case.name for each in kept})
+    if unknown:
+        there = ", ".join(each.id for each in kept) or "none"
+        msg = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder; there: {there}"
+        raise ConfigurationError(msg)
+    kept = [each for each in kept if not ids or {each.id, each.file.case.name} & set(ids)]
+    if not kept:
+        console.print("No failure is kept here: a failing backprop-check run keeps its smallest networks.")
+        return 0
+    by_command: dict[str, list[Kept]] = {}
+    for each in kept:
+        command = impl or each.command
+        if command is None:
+            msg = f"it is not known which command {each.id} failed with: give it with --impl"
+            raise ConfigurationError(msg)
+        by_command.setdefault(command, []).append(each)
+    failed = 0
+    with orderly_signals():
+        for spec, group in by_command.items():
+            with opened(spec, options) as implementation:
+                cases = [each.file.case for each in group]
+                for each, result in zip(group, judge(cases, implementation), strict=True):
+                    if result.outcome == "passed":
+                        console.print(Text(f"FIXED   {each.id}  {each.file.title}", style="green"))
+                        drop(each)
+                        continue
+                    failed += 1
+                    console.print(Text(f"FAILED  {each.id}  {each.code or ''} {each.file.title}", style="bold red"))
+                    print_failure(console, each.file.case, result)
+    return 1 if failed else 0

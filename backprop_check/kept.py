@@ -1,0 +1,98 @@
+"""Failures that are kept to be run again: the smallest network of each cause, as a case file.
+
+They lie in ``.backprop-check/failures`` of the folder where the run was started. Which command they failed with is
+remembered beside the user's own files and not in that folder: a folder that comes from a stranger names no command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from backprop_check.cases.files import CaseFile, read_case_file
+from backprop_check.errors import ConfigurationError
+from backprop_check.network import Case
+
+_FOLDER = Path(".backprop-check") / "failures"
+_COMMANDS = "commands.json"
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A kept failure: its file, its case, which cause it showed."""
+
+    path: Path
+    file: CaseFile
+    code: str | None
+    command: str | None
+
+    @property
+    def id(self) -> str:
+        """The case's id."""
+        return self.file.case.id
+
+
+def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command: str, root: Path | None = None) -> Path:
+    """Write a failing case to be run again; gives the file."""
+    folder = (root or Path.cwd()) / _FOLDER
+    path = folder / f"{case.id}.json"
+    content = {
+        "schema": 1,
+        "name": case.name,
+        "case": msgspec.json.decode(case.request()),
+        "title": sentence,
+        "kept": {"code": code, "found_in": found_in},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+    except OSError as error:
+        msg = f"the failing case cannot be kept in {folder}: {error.strerror}"
+        raise ConfigurationError(msg) from None
+    _remember(folder, case.id, command)
+    return path
+
+
+def kept_failures(root: Path | None = None) -> list[Kept]:
+    """All that are kept for a folder, by name."""
+    folder = (root or Path.cwd()) / _FOLDER
+    commands = _commands().get(str(folder.resolve()), {})
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        file = read_case_file(path)
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            data: Any = msgspec.json.decode(path.read_bytes())
+            code = data.get("kept", {}).get("code") if isinstance(data.get("kept"), dict) else None
+            found.append(Kept(path, file, code if isinstance(code, str) else None, commands.get(file.case.id)))
+    return found
+
+
+def drop(kept: Kept) -> None:
+    """Forget one that is fixed."""
+    kept.path.unlink(missing_ok=True)
+
+
+def _state_file() -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "backprop-check" / _COMMANDS
+
+
+def _commands() -> dict[str, dict[str, str]]:
+    try:
+        return msgspec.json.decode(_state_file().read_bytes(), type=dict[str, dict[str, str]])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _remember(folder: Path, case: str, command: str) -> None:
+    commands = _commands()
+    commands.setdefault(str(folder.resolve()), {})[case] = command
+    # Without a home to write to, replay asks for --impl.
+    with contextlib.suppress(OSError):
+        _state_file().parent.mkdir(parents=True, exist_ok=True)
+        new = _state_file().with_suffix(f".{os.getpid()}")
+        new.write_bytes(msgspec.json.encode(commands))
+        new.replace(_state_file())

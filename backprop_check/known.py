@@ -1,0 +1,107 @@
+"""Known failures: a file that says which cases fail, how, and why that is accepted for now.
+
+An entry is ``[[known]]`` with ``id`` (a pattern: ``*`` and ``?``), ``outcome``, and optionally ``bug`` (a code or
+name), ``reason`` and ``issue``. What fails as the file says is no news; a pass, another outcome or another bug than
+it says, and an entry that matches no case, fail the run: the file is to stay true.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.run import FAILURES, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One known failure."""
+
+    id: str
+    outcome: str
+    bug: str = ""
+    reason: str = ""
+    issue: str = ""
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    known: list[Entry] = []
+
+
+def read_known(path: Path) -> list[Entry]:
+    """The entries of a file; raises ``ConfigurationError`` with the place, what was expected and what came."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = msgspec.convert(data, _File).known
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        msg = f"{path}: expected a TOML file with [[known]] entries (id, outcome, bug, reason, issue): {error}"
+        raise ConfigurationError(msg) from None
+    for entry in entries:
+        if entry.outcome not in FAILURES:
+            msg = f"{path}: the entry {entry.id!r} has the outcome {entry.outcome!r}: expected {', '.join(FAILURES)}"
+            raise ConfigurationError(msg)
+    return entries
+
+
+def news(entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]]) -> list[str]:
+    """A sentence for everything that is not as the entries say; empty where all is as known.
+
+    ``codes`` gives for each failing case the codes and names of the bugs that explain it.
+    """
+    found: list[str] = []
+    matched: set[int] = set()
+    for result in results:
+        if result.outcome == "not_applicable":
+            continue
+        number = next((n for n, entry in enumerate(entries) if fnmatch.fnmatchcase(result.id, entry.id)), None)
+        if number is None:
+            if result.outcome in FAILURES:
+                found.append(f"{result.id}: {result.outcome}, which is not known")
+            continue
+        matched.add(number)
+        entry = entries[number]
+        if result.outcome != entry.outcome:
+            better = " (remove the entry: it is fixed)" if result.outcome == "passed" else ""
+            found.append(f"{result.id}: {result.outcome} where {entry.outcome} is known{better}")
+        elif entry.bug and entry.bug not in codes.get(result.id, []):
+            named = " ".join(codes.get(result.id, [])) or "no name fits"
+            found.append(f"{result.id}: {named} where {entry.bug} is known")
+    found += [
+        f"the entry {entry.id!r} matches no case: remove it"
+        for number, entry in enumerate(entries)
+        if number not in matched
+    ]
+    return found
+
+
+def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]]) -> None:
+    """Rewrite the file so that it says what is; reasons and issues of entries that still hold are kept."""
+    lines = ["# Known failures of this implementation; backprop-check run --update-known writes this file.", ""]
+    for result in results:
+        if result.outcome not in FAILURES:
+            continue
+        before = next((entry for entry in old if fnmatch.fnmatchcase(result.id, entry.id)), None)
+        bug = next((name for name in codes.get(result.id, []) if name.startswith("BP")), "")
+        fields: dict[str, Any] = {
+            "id": result.id,
+            "outcome": result.outcome,
+            "bug": bug,
+            "reason": before.reason if before else "",
+            "issue": before.issue if before else "",
+        }
+        lines.append("[[known]]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items() if value]
+        lines.append("")
+    try:
+        path.write_text("\n".join(lines), encoding="utf-8")
+    except OSError as error:
+        msg = f"the file {path} cannot be written: {error.strerror}"
+        raise ConfigurationError(msg) from None

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.expected import disagreement
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import AXES, Array, Expected, Mask, Slot
+from backprop_check.trace import AXES, Array, Expected, Mask, Slot, Trace
 from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def _judge(
 ) -> int:
     """Add a finding for every value beyond its bound to ``found``, and its array to ``suspects``; their count."""
     count = len(found)
+    if actual and not broken and not any(wider) and disagreement(expected, Trace(actual)) is None:
+        return count  # the commonest, and several times faster than array by array
     for slot, right in expected.values.items():
         if slot in broken:
             count += len(broken[slot])
@@ -164,7 +167,8 @@ def _judge(
             suspects[slot] = (wrong, got)
             places = np.argwhere(wrong)
             count += len(places)
-            found += [_value(slot, tuple(at), right, got, allowed) for at in places[: max(0, KEPT - len(found))]]
+            kept = places[: max(0, KEPT - len(found))]
+            found += [value_mismatch(slot, tuple(at), right, got, allowed) for at in kept]
     return count
 
 
@@ -247,7 +251,8 @@ def _place(slot: Slot, at: tuple[int, ...]) -> dict[str, Any]:
     return place
 
 
-def _value(slot: Slot, at: tuple[int, ...], right: Array, got: Array, allowed: Array) -> Mismatch:
+def value_mismatch(slot: Slot, at: tuple[int, ...], right: Array, got: Array, allowed: Array) -> Mismatch:
+    """The finding about the value at the place ``at`` of a slot's array."""
     expected, actual = float(right[at]), float(got[at])
     return Mismatch(
         **_place(slot, at),

@@ -1,0 +1,254 @@
+"""Fast: every figure a ratio of two times measured side by side, the best of several runs of each.
+
+``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks/test_bench_speed.py -s`` measures at full size and prints the
+figures; by default the sizes are small and the limits generous where a busy machine could disturb them.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import psutil
+import pytest
+import torch
+from sizes import FULL
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
+from variants import Style, backprop
+
+from backprop_check.cases.generate import generated_case, generated_cases
+from backprop_check.network import Case
+from backprop_check.oracle import autograd_pass
+from backprop_check.protocol import CallableImplementation
+from backprop_check.protocol.parsing import parse_line
+from backprop_check.run import judge, witnesses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+#: A busy machine may disturb a small measurement by this factor; the full one is held to the letter.
+SLACK = 1.0 if FULL else 2.0
+
+
+def best(run: Callable[[], object], times: int = 5) -> float:
+    """The shortest of several runs, in seconds of this process and its children, whoever else is busy here."""
+    seconds = []
+    for _ in range(times):
+        start = _spent()
+        run()
+        seconds.append(_spent() - start)
+    return min(seconds)
+
+
+def _spent() -> float:
+    used = os.times()
+    return time.process_time() + used.children_user + used.children_system
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread: a second one only waits on networks as small as these."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def _ready(cases: Iterable[Case]) -> CallableImplementation:
+    """An implementation that takes no time: its replies are known beforehand."""
+    replies = {
+        case.id: backprop(msgspec.json.decode(case.request()), Style(), np.random.default_rng(0)) for case in cases
+    }
+    return CallableImplementation(lambda request: replies[request["id"]], name="ready")
+
+
+def _judged(cases: Iterable[Case], implementation: CallableImplementation) -> int:
+    outcomes = [result.outcome for result in judge(cases, implementation)]
+    assert set(outcomes) == {"passed"}
+    return len(outcomes)
+
+
+def _gradcheck(case: Case) -> None:
+    """PyTorch's own check of the same network: autograd against finite differences, in float64."""
+    import backprop_check.oracle as oracle  # noqa: PLC0415, PLR0402 - its activations and losses, to be the same
+
+    parameters = [
+        torch.tensor(rows, dtype=torch.float64, requires_grad=True)
+        for layer in case.network.layers
+        for rows in (layer.parameters.weights, layer.parameters.biases)
+    ]
+    x, t = (torch.tensor(rows, dtype=torch.float64) for rows in (case.inputs, case.targets))
+
+    def network(*ps: torch.Tensor) -> torch.Tensor:
+        a = z = x
+        for index, layer in enumerate(case.network.layers):
+            z = F.linear(a, ps[2 * index], ps[2 * index + 1])
+            a = oracle._activate(layer, z)  # noqa: SLF001 - as above
+        losses = oracle._losses(case, z, a, t)  # noqa: SLF001 - as above
+        return losses.mean() if case.reduction == "mean" else losses.sum()
+
+    assert torch.autograd.gradcheck(network, parameters, eps=1e-6, atol=1e-4, rtol=1e-3)
+
+
+def test_judging_against_gradcheck() -> None:
+    """200 generated cases in-process take at most 1/100 of gradcheck's time on the same networks."""
+    cases = list(generated_cases(200 if FULL else 40, seed=2))
+    implementation = _ready(cases)
+    _judged(cases, implementation)
+    ours = best(lambda: _judged(cases, implementation))
+    theirs = best(lambda: [_gradcheck(case) for case in cases], 1)
+    print(f"judging {len(cases)} cases {ours:.3f} s, gradcheck {theirs:.3f} s: 1/{theirs / ours:.0f}")  # noqa: T201
+    assert ours <= theirs / 100 * SLACK
+
+
+def test_witnesses_at_the_median_size() -> None:
+    """Reference with bounds, torch and their comparison: at most 1 ms for a case of the generator's median size."""
+    cases = list(generated_cases(200, seed=2))
+
+    def size(case: Case) -> int:
+        numbers = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in case.network.layers)
+        return numbers + len(case.inputs) * sum(layer.units for layer in case.network.layers)
+
+    sizes = sorted(map(size, cases))
+    middle = [case for case in cases if sizes[80] <= size(case) <= sizes[120]]
+    each = best(lambda: [witnesses(case) for case in middle], 9) / len(middle)
+    torch_alone = best(lambda: [autograd_pass(case) for case in middle], 9) / len(middle)
+    text = f"median size {statistics.median(sizes)} numbers: witnesses {each * 1e3:.2f} ms a case"
+    print(f"{text}, of which torch {torch_alone * 1e3:.2f} ms ({each / torch_alone:.1f} times)")  # noqa: T201
+    assert each <= 1e-3 * SLACK
+    assert each <= 4 * torch_alone
+
+
+def _wide() -> Case:
+    draw = random.Random(0).uniform  # noqa: S311 - not for secrets
+
+    def table(rows: int, columns: int) -> list[list[float]]:
+        return [[round(draw(-0.1, 0.1), 6) for _ in range(columns)] for _ in range(rows)]
+
+    def layer(units: int, inputs: int, activation: str) -> dict[str, Any]:
+        parameters = {"weights": table(units, inputs), "biases": table(1, units)[0]}
+        return {"kind": "dense", "units": units, "activation": activation, "parameters": parameters}
+
+    return Case.from_dict(
+        {
+            "name": "wide",
+            "network": {"inputs": 784, "layers": [layer(128, 784, "tanh"), layer(10, 128, "softmax")]},
+            "loss": {"kind": "cross_entropy"},
+            "reduction": "mean",
+            "inputs": table(32, 784),
+            "targets": [[1.0 if k == s % 10 else 0.0 for k in range(10)] for s in range(32)],
+        }
+    )
+
+
+def test_a_wide_network() -> None:
+    """784-128-10, batch of 32: at most 4 times torch's forward and backward plus coding of the two messages."""
+    case = _wide()
+    request = case.request()
+    reply = backprop(msgspec.json.decode(request), Style(), np.random.default_rng(0))
+    listed = {
+        "id": case.id,
+        "loss": float(reply["loss"]),
+        "layers": [
+            {
+                key: {name: part.tolist() for name, part in value.items()} if key == "gradients" else value.tolist()
+                for key, value in layer.items()
+            }
+            for layer in reply["layers"]
+        ],
+        "input_gradients": reply["input_gradients"].tolist(),
+    }
+    line, decoded = msgspec.json.encode(listed), msgspec.json.decode(request)
+    weights = [
+        torch.tensor(rows, dtype=torch.float64, requires_grad=True)
+        for layer in case.network.layers
+        for rows in (layer.parameters.weights, layer.parameters.biases)
+    ]
+    x, t = (torch.tensor(rows, dtype=torch.float64) for rows in (case.inputs, case.targets))
+
+    def torch_pass() -> None:
+        a = torch.tanh(F.linear(x, weights[0], weights[1]))
+        torch.autograd.grad(F.cross_entropy(F.linear(a, weights[2], weights[3]), t), weights)
+
+    def coding() -> None:
+        msgspec.json.encode(decoded)
+        msgspec.json.decode(request)
+        msgspec.json.encode(listed)
+        msgspec.json.decode(line)
+
+    class Replies:
+        """Gives the reply's bytes, as a port would, in no time."""
+
+        hello = CallableImplementation(lambda request: request).hello
+
+        def exchange(self, requests: Any, *, keep_running: bool = False) -> Any:  # noqa: ARG002
+            from backprop_check.protocol import Answer  # noqa: PLC0415
+
+            for name, _ in requests:
+                message: Any = parse_line(line)
+                yield Answer(name, "reply", message.reply)
+
+    base = best(torch_pass, 9) + best(coding, 9)
+    replies: Any = Replies()
+    ours = best(lambda: _judged([case], replies), 9)
+    print(f"784-128-10, batch 32: {ours * 1e3:.0f} ms, torch and coding {base * 1e3:.0f} ms: {ours / base:.2f}")  # noqa: T201
+    assert ours <= 4 * base * SLACK
+
+
+def test_time_and_memory_do_not_grow_with_the_number_of_cases() -> None:
+    """A case late in a long run takes the time and the memory of an early one."""
+    few, many = (1_000, 20_000) if FULL else (200, 1_000)
+    implementation = CallableImplementation(
+        lambda request: backprop(request, Style(), np.random.default_rng(0)), name="library"
+    )
+    process, start = psutil.Process(), time.process_time()
+    if not FULL:
+        tracemalloc.start()
+    memory: dict[int, int] = {}
+    seconds: list[float] = []
+    for count, result in enumerate(judge(generated_cases(many, seed=3), implementation), 1):
+        assert result.outcome == "passed"
+        if count % few == 0:
+            gc.collect()
+            memory[count] = process.memory_info().rss if FULL else tracemalloc.get_traced_memory()[0]
+            now = time.process_time()
+            seconds.append(now - start)
+            start = time.process_time()
+    tracemalloc.stop()
+    growth = memory[many] - memory[few]
+    first, last = seconds[0], min(seconds[-3:])
+    text = f"{few} to {many} cases: memory {memory[few] / 1e6:.1f} MB, then {growth / 1e6:+.2f} MB"
+    print(f"{text}; time a case at the end / at the beginning {last / first:.2f}")  # noqa: T201
+    assert growth <= (8_000_000 if FULL else 500_000)
+    assert last <= 1.5 * first
+
+
+def test_help_is_quick() -> None:
+    """``backprop-check --help`` in at most 0.15 s, and without what is heavy."""
+    script = "import sys; from backprop_check.cli import main; sys.argv[1:] = ['--help']; main()"
+
+    def run(code: str) -> None:
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+    ours, python = best(lambda: run(script), 9), best(lambda: run("pass"), 9)
+    print(f"--help {ours:.3f} s, python -c pass {python:.3f} s: {ours / python:.1f} times")  # noqa: T201
+    assert ours <= 0.15 * SLACK
+    heavy = (
+        "import sys; import backprop_check.cli; sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'jinja2')))"
+    )
+    run(heavy)
+
+
+def test_a_single_case_is_made_quickly() -> None:
+    """Case 19,999 needs none of the cases before it."""
+    first, late = best(lambda: generated_case(1), 9), best(lambda: generated_case(19_999), 9)
+    assert late <= 20 * first

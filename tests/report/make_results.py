@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from pathlib import Path
@@ -16,10 +17,10 @@ import numpy as np
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.expected import expect
-from backprop_check.main_job import as_reply
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation, open_implementation
-from backprop_check.run import FAILURES, Result, Settings, judge
+from backprop_check.run import Settings, judge
+from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -53,34 +54,17 @@ def judged(
     cases: Iterable[Case],
     name: str = "",
     cause: dict[str, Any] | None = None,
-    roots: tuple[str, ...] = ("delta",),
 ) -> dict[str, Any]:
-    """The results file of a run. ``roots`` are the quantities whose first wrong layer counts as the root."""
-    cases = list(cases)
+    """The results file of a run, without what differs from run to run; ``cause`` explains all its mismatches."""
     opened = CallableImplementation(implementation, name=name) if callable(implementation) else implementation
-    replies: dict[str, Any] = {}
-
-    class Listening:
-        hello, echo_problems = opened.hello, opened.echo_problems
-
-        @staticmethod
-        def exchange(requests: Any, *, keep_running: bool = False) -> Any:
-            for answer in opened.exchange(requests, keep_running=keep_running):
-                replies[answer.id] = answer.reply
-                yield answer
-
-    listening: Any = Listening()
     with opened:
-        results = list(judge(cases, listening, Settings()))
+        results = list(judge(cases, opened, Settings()))
     info = opened.describe()
-    by_id = {case.id: case for case in cases}
-    records = [record(one, by_id[one.id], replies.get(one.id), info.dtype, roots) for one in results]
+    records = [{**msgspec.to_builtins(one), "seconds": 0.0} for one in results]
     explained = [one["id"] for one in records if one["outcome"] == "mismatched"]
     diagnoses = []
     if cause and explained:
-        diagnoses = [
-            {**cause, "cases": len(explained), "first_case": explained[0], "equivalent": [], "explains": explained}
-        ]
+        diagnoses = [{**cause, "cases": len(explained), "first_case": explained[0], "explains": explained}]
         for one in records:
             one["diagnosis"] = [cause["bug"]] if one["id"] in explained else []
     return {
@@ -96,22 +80,6 @@ def judged(
     }  # fmt: skip
 
 
-def record(result: Result, case: Case, reply: Any, dtype: str, roots: tuple[str, ...]) -> dict[str, Any]:
-    """One case of the results file, with its network and the reply where it fails."""
-    out: dict[str, Any] = msgspec.to_builtins(result)
-    out["seconds"] = 0.0
-    if result.outcome in FAILURES and reply is not None:
-        out["case"] = case.rounded(dtype).to_dict()
-        decoded = msgspec.json.decode(msgspec.json.encode(reply))
-        out["actual"] = {key: value for key, value in decoded.items() if value is not None}
-    wrong = [one["layer"] for one in out["mismatches"] if one["quantity"] in roots and one["layer"] is not None]
-    last = max(wrong, default=-1)
-    for one in out["mismatches"]:
-        root = one["quantity"] in roots and one["layer"] == last
-        one["origin"] = "root" if root else "inherited" if wrong else "unknown"
-    return out
-
-
 def mazur_results(count: int = 0) -> dict[str, Any]:
     """The bundled port with Mazur's ending, judged."""
     command = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'
@@ -122,7 +90,8 @@ def mazur_results(count: int = 0) -> dict[str, Any]:
 
 def right_reply(request: dict[str, Any]) -> dict[str, Any]:
     """What a right implementation answers."""
-    return {"id": request["id"], **as_reply(expect(case_of(request)))}
+    case = case_of(request)
+    return {"id": request["id"], **as_reply(expect(case).values, len(case.network.layers), trajectory=False)}
 
 
 def case_of(request: dict[str, Any]) -> Case:
@@ -149,7 +118,7 @@ def without_slope(request: dict[str, Any]) -> dict[str, Any]:
 
 def hidden_results(dtype: str = "float64") -> dict[str, Any]:
     """Hints only: places, and no number."""
-    found = judged(ascending, generated_cases(12), name="homework", roots=("weight_gradient",))
+    found = judged(ascending, generated_cases(12), name="homework")
     for case in found["cases"]:
         case.pop("case", None)
         case.pop("actual", None)
@@ -163,10 +132,10 @@ def hidden_results(dtype: str = "float64") -> dict[str, Any]:
 
 def hostile_results() -> dict[str, Any]:
     """Every text is hostile."""
-    found = judged(ascending, generated_cases(6), name="x", cause=BP107, roots=("weight_gradient",))
+    found = judged(ascending, generated_cases(6), name="x", cause=BP107)
     found["implementation"].update(name=HOSTILE, language=HOSTILE, command=HOSTILE + "\nrm -rf x", version=HOSTILE)
     found["notes"] = [HOSTILE]
-    found["diagnoses"][0].update({key: HOSTILE for key in ("sentence", "right", "implemented", "fix", "scope")})
+    found["diagnoses"][0].update(dict.fromkeys(("sentence", "right", "implemented", "fix", "scope"), HOSTILE))
     for case in found["cases"]:
         case["message"] = HOSTILE
         case["notes"] = [HOSTILE * 100]
@@ -197,7 +166,7 @@ def digits_results(widths: tuple[int, ...] = (784, 128, 10), batch: int = 32) ->
         {"kind": "dense", "units": units, "activation": "relu" if n < len(widths) - 2 else "softmax",
          "parameters": {"weights": [[round(r.gauss(0, 0.06), 4) for _ in range(fan_in)] for _ in range(units)],
                         "biases": [round(r.gauss(0, 0.1), 3) for _ in range(units)]}}
-        for n, (fan_in, units) in enumerate(zip(widths, widths[1:], strict=False))
+        for n, (fan_in, units) in enumerate(itertools.pairwise(widths))
     ]  # fmt: skip
     case = Case.from_dict(
         {
@@ -210,11 +179,10 @@ def digits_results(widths: tuple[int, ...] = (784, 128, 10), batch: int = 32) ->
         }
     )
     expected = expect(case)
-    reply = as_reply(expected)
+    reply = as_reply(expected.values, 2)
     for neuron in (17, 90, 101):
         delta = np.array(reply["layers"][0]["delta"])
         delta[:, neuron] *= 2.0
         reply["layers"][0]["delta"] = delta.tolist()
         reply["layers"][0]["gradients"]["biases"][neuron] *= 2.0
-    found = judged(lambda _: reply, [case], name="digits")
-    return found
+    return judged(lambda _: reply, [case], name="digits")

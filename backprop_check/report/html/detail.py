@@ -88,7 +88,7 @@ def _worked_out(
     actual = read_reply(result.actual or {}, values)
     allowed, wrong, origin = {}, {}, {}
     findings = result.mismatches or []
-    listed = len(findings) >= (result.mismatch_count or 0)
+    listed = sum(one.problem != "recovered" for one in findings) >= (result.mismatch_count or 0)
     for slot, right in values.items():
         bound = np.broadcast_to(expected.allowed[slot], right.shape).astype(np.float64)
         if harness.rtol or harness.atol:
@@ -99,12 +99,15 @@ def _worked_out(
             with np.errstate(invalid="ignore", over="ignore"):
                 wrong[slot] = ~(abs(actual[slot] - right) <= bound)
         origin[slot] = np.full(right.shape, "u")
-    placed = set()
+    placed: set[int] = set()
+    recovered: dict[Slot, Array] = {}
     for number, one in enumerate(findings):
         at = _at(one, values)
-        if at is None or one.problem not in ("wrong", "not_finite"):
+        if at is None or one.problem not in ("wrong", "not_finite", "recovered"):
             continue
         slot, place = at
+        if one.problem == "recovered" and slot not in actual and (got := _number(one.actual)) is not None:
+            recovered.setdefault(slot, np.full(values[slot].shape, np.nan))[place] = got
         wrong[slot][place] = True
         letter = _ORIGINS.get(one.origin, "u")
         origin[slot][place] = letter.upper() if one.unstable else letter
@@ -114,12 +117,13 @@ def _worked_out(
         got = _number(one.actual)
         if slot in actual and got is not None and not math.isfinite(got):
             actual[slot][place] = got
-        if slot in actual:
+        if slot in actual or slot in recovered:
             placed.add(number)
-    wrong = {slot: mask if slot in actual else np.zeros_like(mask) for slot, mask in wrong.items()}
+    told = actual.keys() | recovered.keys()
+    wrong = {slot: mask if slot in told else np.zeros_like(mask) for slot, mask in wrong.items()}
     status, order = _states(case, actual, wrong, origin, findings)
     shown = choose(case, order, _wrong_samples(case, wrong), room)
-    return _body(case, shown, values, allowed, actual, wrong, origin, status, order), placed
+    return _body(case, shown, values, allowed, {**recovered, **actual}, wrong, origin, status, order, recovered), placed
 
 
 def _body(
@@ -132,6 +136,7 @@ def _body(
     origin: dict[Slot, Any],
     status: list[str],
     order: list[list[int]],
+    recovered: dict[Slot, Array],
 ) -> dict[str, Any]:
     layers = []
     for index, layer in enumerate(case.network.layers):
@@ -150,9 +155,13 @@ def _body(
     slots = {}
     for slot in values:
         pick = _picked(slot, shown)
-        part = [table[slot][pick].ravel() for table in (values, allowed, wrong, origin)]
         got = actual[slot][pick].ravel() if slot in actual else None
-        slots[slot.quantity + ("" if slot.layer is None else f".{slot.layer}")] = _slot(*part, got)
+        key = slot.quantity + ("" if slot.layer is None else f".{slot.layer}")
+        right, bound = values[slot][pick].ravel(), allowed[slot][pick].ravel()
+        slots[key] = _slot(right, bound, wrong[slot][pick].ravel(), origin[slot][pick].ravel(), got)
+        if slot in recovered:  # known of the wrong places only, and not from the reply's own array
+            known = wrong[slot][pick].ravel()
+            slots[key] |= {"g": [x if told else None for x, told in zip(slots[key]["g"], known, strict=True)], "rec": 1}
     body: dict[str, Any] = {
         "names": [one_line(name, 60) for name in case.network.names()],
         "slug": case.name,
@@ -256,13 +265,10 @@ def _states(
                     states[row][i] = letter
     for one in findings:  # a whole array, or a place that holds no number, is wrong too
         if one.layer is not None and one.layer < len(widths) - 1 and one.neuron is not None:
-            row = states[one.layer + 1]
-            if one.neuron < len(row) and row[one.neuron] in "?.":
-                row[one.neuron] = _ORIGINS.get(one.origin, "u")
-    order = [
-        sorted((i for i, state in enumerate(row) if state in "iur"), key=lambda i, row=row: (-rank.index(row[i]), i))
-        for row in states
-    ]
+            line, letter = states[one.layer + 1], _ORIGINS.get(one.origin, "u")
+            if one.neuron < len(line) and rank.index(letter) > rank.index(line[one.neuron]):
+                line[one.neuron] = letter
+    order = [[i for letter in "rui" for i, state in enumerate(line) if state == letter] for line in states]
     return ["".join(row) for row in states], order
 
 
@@ -282,7 +288,7 @@ def _picked(slot: Slot, shown: Shown) -> Any:
 
 
 def _slot(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array | None) -> dict[str, Any]:
-    """Flat lists: e expected, m allowed, x the places that are wrong, o the origin of each (a capital: unstable), g got.
+    """Flat lists: e expected, m allowed, x the places that are wrong, o its origin (a capital: unstable), g got.
 
     A right value is written as its distance from the expected one in units of the last place, which is short and
     exact; a wrong one as a text of its digits.

@@ -227,7 +227,7 @@ def _title(labels: list[str]) -> str:
 def _implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[str, Any]:
     info, harness = one.implementation, one.harness
     cases = [case for case in one.cases if not only or case.id in only]
-    counts = {outcome: 0 for outcome in OUTCOMES}
+    counts = dict.fromkeys(OUTCOMES, 0)
     for case in cases:
         counts[case.outcome] += 1
     complete = one.summary.get("complete", True) is not False
@@ -257,6 +257,15 @@ def _implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[
         "values": sum(case.values_checked for case in cases),
         "notes": [clean_text(note, 1000) for note in (one.notes or [])[:50]],
         "causes": [_cause(cause) for cause in one.diagnoses or ()],
+        "checks": [
+            {
+                "check": clean_text(each.check, 300),
+                "holds": each.holds,
+                "code": one_line(each.code or "", 40),
+                "message": clean_text(each.message, 1000),
+            }
+            for each in (one.behaviours or [])[:50]
+        ],
     }
 
 
@@ -273,22 +282,43 @@ def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, com
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
     right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"
     return (
-        f"{label} computes {right} right: {values:,} values of {neurons:,} neurons are within what rounding allows."
-        f"{unfinished}",
+        (
+            f"{label} computes {right} right: {values:,} values of {neurons:,} neurons are within what rounding allows."
+            f"{unfinished}"
+        ),
         "good" if complete else "none",
     )
 
 
 def _cause(cause: Cause) -> dict[str, Any]:
-    texts = {
+    texts: dict[str, Any] = {
         key: clean_text(value, 2000)
-        for key in ("code", "bug", "title", "sentence", "scope", "detail", "right", "implemented", "fix", "first_case")
+        for key in (
+            "code",
+            "bug",
+            "title",
+            "sentence",
+            "scope",
+            "detail",
+            "right",
+            "implemented",
+            "fix",
+            "stays_right",
+            "first_case",
+            "smallest",
+        )
         if (value := getattr(cause, key))
     }
     explains = cause.explains if cause.explains is not None else cause.cases
     count = len(explains) if isinstance(explains, list) else explains
     if isinstance(cause.cases, int):
         count = cause.cases
+    if cause.shown is not None and (cause.shown.right or cause.shown.implemented):
+        lines = {
+            "right": [one_line(line, 400) for line in cause.shown.right[:12]],
+            "implemented": [one_line(line, 400) for line in cause.shown.implemented[:12]],
+        }
+        texts["shown"] = {"place": one_line(cause.shown.place, 200), **lines}
     return {**texts, "cases": count or 0, "equivalent": [one_line(x, 60) for x in (cause.equivalent or [])[:20]]}
 
 

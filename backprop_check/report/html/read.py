@@ -82,6 +82,23 @@ class CaseResult(_Loose, frozen=True):
     actual: dict[str, Any] | None = None
 
 
+class Shown(_Loose, frozen=True):
+    """A cause's first wrong value in numbers: the equations as they should be, and as they were."""
+
+    place: Short = ""
+    right: list[Short] = []
+    implemented: list[Short] = []
+
+
+class Behaviour(_Loose, frozen=True):
+    """A check that needs several cases: does the order of the samples matter, is an answer always the same?"""
+
+    check: Short = ""
+    holds: bool = True
+    code: Short | None = None
+    message: Short = ""
+
+
 class Cause(_Loose, frozen=True):
     """One named bug (or, with ``code`` None, a pattern that no name fits) and what it explains."""
 
@@ -94,10 +111,13 @@ class Cause(_Loose, frozen=True):
     right: Short | None = None
     implemented: Short | None = None
     fix: Short | None = None
+    stays_right: Short | None = None
     cases: Count | list[Short] | None = None
     first_case: Short | None = None
     equivalent: list[Short] | None = None
     explains: list[Short] | None = None
+    smallest: Short | None = None
+    shown: Shown | None = None
 
 
 class Implementation(_Loose, frozen=True):
@@ -131,6 +151,7 @@ class ResultsData(_Loose, frozen=True):
     harness: Harness = Harness()
     summary: dict[str, Any] = {}
     diagnoses: list[Cause] | None = None
+    behaviours: list[Behaviour] | None = None
     notes: list[Short] | None = None
 
 

@@ -69,13 +69,13 @@ class Net {
       const e = raw.e.map(Number);
       let g = null;
       if (raw.g === 0) g = e;
-      else if (raw.g) g = raw.g.map((x, i) => typeof x === 'number' ? ulps(e[i], x) : Number(x));
-      const states = new Array(e.length).fill(g ? '.' : '?'), unstable = new Set();
+      else if (raw.g) g = raw.g.map((x, i) => x === null ? null : typeof x === 'number' ? ulps(e[i], x) : Number(x));
+      const states = e.map((_, i) => g && g[i] !== null ? '.' : '?'), unstable = new Set();
       (raw.x || []).forEach((i, n) => {
         states[i] = raw.o[n].toLowerCase();
         if (raw.o[n] !== states[i]) unstable.add(i);
       });
-      this.slots.set(key, {e, g, m: raw.m, states, unstable});
+      this.slots.set(key, {e, g, m: raw.m, states, unstable, recovered: !!raw.rec});
     }
     return this.slots.get(key);
   }
@@ -88,7 +88,7 @@ class Net {
     const g = slot.g ? slot.g[i] : null;
     return {
       e: slot.e[i], g, allowed: Number(slot.m.length === 1 ? slot.m[0] : slot.m[i]), state: slot.states[i],
-      error: g === null ? null : Math.abs(g - slot.e[i]), unstable: slot.unstable.has(i),
+      error: g === null ? null : Math.abs(g - slot.e[i]), unstable: slot.unstable.has(i), recovered: slot.recovered,
     };
   }
   weight(l, p, i) { return this.d.layers[l].W[p * this.list(l - 1).length + i]; }
@@ -129,7 +129,7 @@ class Net {
     const plain = (x) => Number.isFinite(x) ? x : Number.isNaN(x) ? 'NaN' : x > 0 ? 'Infinity' : '-Infinity';
     const take = (key, n) => {
       const slot = this.slot(key);
-      if (!slot || !slot.g) return undefined;
+      if (!slot || !slot.g || slot.recovered) return undefined;
       const g = slot.g.map(plain);
       return n === 0 ? g[0] : n === undefined ? g : range(g.length / n).map((r) => g.slice(r * n, r * n + n));
     };
@@ -159,7 +159,7 @@ class Net {
         else if (l !== null) Object.assign(place, {sample: this.shown.samples[a], neuron: by[b]});
         const allowed = Number(slot.m.length === 1 ? slot.m[0] : slot.m[i]);
         found.push({...place, expected: plain(slot.e[i]), actual: plain(slot.g[i]), error: plain(Math.abs(slot.g[i] - slot.e[i])), allowed: plain(allowed),
-          origin: {r: 'root', i: 'inherited', u: 'unknown'}[state], unstable: slot.unstable.has(i)});
+          origin: {r: 'root', i: 'inherited', u: 'unknown'}[state], unstable: slot.unstable.has(i), problem: slot.recovered ? 'recovered' : Number.isFinite(slot.g[i]) ? 'wrong' : 'not_finite'});
       });
     }
     return found;

@@ -102,6 +102,7 @@ class Diagram {
     }
     node.append(svg('text', {class: 'index', x: 0, y: R + 13}, l < 0 ? `x${sub(net.neuron(l, p))}` : String(net.neuron(l, p))));
     if (l >= 0) {
+      for (const each of node.querySelectorAll('text')) each.setAttribute('aria-hidden', 'true');
       build(node, {role: 'button', tabindex: chosen ? 0 : -1, 'aria-pressed': String(chosen), 'data-l': l, 'data-p': p,
         'aria-label': `${net.label(l, p)}, ${STATES[status].words}, ${state.show} ${text}`});
       node.addEventListener('click', () => this.select(l, p));
@@ -116,7 +117,7 @@ class Diagram {
       svg('text', {class: 'sub', y: 17}, wrong > 0 ? `${wrong} of them wrong` : can ? 'unfold' : ''));
     if (can) {
       const open = () => { this.unfolded.add(l); this.draw(); };
-      build(node, {role: 'button', tabindex: 0, 'aria-label': `unfold ${net.layerName(l)}: ${n} more`});
+      build(node, {role: 'button', tabindex: 0});
       node.addEventListener('click', open);
       node.addEventListener('keydown', (event) => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); open(); } });
     }

@@ -77,7 +77,7 @@ function numberCells(v) {
 
 function valueTable(net, rows, s) {
   const LIMIT = 14, body = h('tbody');
-  const line = (row) => h(`tr.s-${name(row.v.state)}`, {'data-q': row.q}, h('td.sign-cell', sign(row.v.state)), h('th', {scope: 'row'}, row.label, row.v.unstable ? [' ', term('unstable', 'unstable')] : null), numberCells(row.v));
+  const line = (row) => h(`tr.s-${name(row.v.state)}`, {'data-q': row.q}, h('td.sign-cell', sign(row.v.state)), h('th', {scope: 'row'}, row.label, row.v.unstable ? [' ', term('unstable', 'unstable')] : null, row.v.recovered && row.v.g !== null ? h('span.under', 'follows from its gradients') : null), numberCells(row.v));
   const draw = (all) => {
     const bad = new Set(rows.filter((row) => 'riu'.includes(row.v.state)).slice(0, 24));
     const kept = all || rows.length <= LIMIT + 3 ? rows : rows.filter((row, n) => row.i === undefined || row.i < 3 || bad.has(row));

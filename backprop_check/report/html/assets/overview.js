@@ -22,6 +22,8 @@ function verdict(one, n) {
     h('ul.counts', parts.map((out) => h('li', button([h('b', one.counts[out.key].toLocaleString('en')), ' ', out.words], () => { setFilter({outcome: out.key, impl: several ? String(n) : '', cause: '', suite: '', text: ''}); jump('cases'); }, {class: `count o-${out.fails ? 'fail' : out.key === 'passed' ? 'pass' : 'rest'}`}))),
       h('li.plain', h('b', one.neurons.toLocaleString('en')), ' neurons checked'), h('li.plain', h('b', one.values.toLocaleString('en')), ' values checked')),
     h('p.facts', facts.map((fact, i) => [i ? ' · ' : '', fact]), one.command ? [h('br'), h('code', one.command)] : null),
+    one.checks.length ? h('details.notes', {open: one.checks.some((each) => !each.holds)}, h('summary', `${count(one.checks.length, 'check')} over several cases, ${one.checks.filter((each) => each.holds).length} hold`),
+      h('ul', one.checks.map((each) => h('li', h(`span.mark.s-${each.holds ? 'right' : 'root'}`, h('span', {'aria-hidden': 'true'}, each.holds ? '✓' : '✕'), h('span.hide', each.holds ? 'holds: ' : 'does not hold: '), ' '), each.check, each.code && !each.holds ? [' ', h('span.code', each.code)] : null, each.message ? h('span.under', each.message) : null)))) : null,
     one.notes.length ? h('details.notes', h('summary', count(one.notes.length, 'note')), h('ul', one.notes.map((note) => h('li', h('pre', note))))) : null);
 }
 function causes(one, n) {
@@ -34,7 +36,10 @@ function causes(one, n) {
       cause.detail ? h('p', cause.detail) : null,
       cause.right || cause.implemented ? h('dl.twoforms', cause.right ? h('div.is-right', h('dt', h('span', {'aria-hidden': 'true'}, '✓ '), 'right'), h('dd', cause.right)) : null,
         cause.implemented ? h('div.is-wrong', h('dt', h('span', {'aria-hidden': 'true'}, '✕ '), 'as implemented'), h('dd', cause.implemented)) : null) : null,
+      cause.shown ? h('details', h('summary', 'With numbers', cause.shown.place ? `: ${cause.shown.place}` : ''), h('div.body.twoforms', ['right', 'implemented'].map((which) => h('div', h('p.label', {class: which === 'right' ? 'label t-right' : 'label t-wrong'}, which === 'right' ? '✓ right' : '✕ as implemented'), h('pre', {tabindex: '0', role: 'group', 'aria-label': which}, cause.shown[which].join('\n')))))) : null,
+      cause.stays_right ? h('p.hint', h('b', 'Stays right: '), cause.stays_right) : null,
       cause.fix ? h('p.fix', h('b', 'The fix: '), cause.fix) : null,
+      cause.smallest ? h('p.hint', 'The smallest network that shows it: ', h('code', `backprop-check replay ${cause.smallest.replace(/[^A-Za-z0-9._-]/g, '_')}`)) : null,
       cause.equivalent.length ? h('p.hint', 'No case here tells it from ', cause.equivalent.join(', '), '.') : null,
       h('p.actions', first !== undefined ? h('a.button', {href: href(first)}, 'Look at it in the network') : null, cause.cases ? button(`Explains ${count(cause.cases, 'case')}`, show, {class: 'quiet'}) : null));
   })));

@@ -1,0 +1,148 @@
+"""A real headless Chromium, pages made from results, and what the browser had to say about each of them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import make_results
+import pytest
+
+from backprop_check.report.html import render
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where the tools were promised."""
+    if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+        pytest.fail(f"{what}, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+    pytest.skip(f"{what}; this test looks at the report in a real browser")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    try:
+        from playwright.sync_api import sync_playwright  # noqa: PLC0415
+    except ImportError:
+        missing("playwright is not installed")
+    path = os.environ.get("BACKPROP_CHECK_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        missing("Chromium is not installed")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's script, fetched once with npm into a folder beside other temporary files."""
+    folder = Path(tempfile.gettempdir()) / "backprop-check-axe-4"
+    script = folder / "package" / "axe.min.js"
+    if not script.is_file():
+        if shutil.which("npm") is None:
+            missing("npm, which fetches axe-core, is not installed")
+        folder.mkdir(exist_ok=True)
+        done = subprocess.run(
+            ["npm", "pack", "axe-core@4", "--silent"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        archives = sorted(folder.glob("axe-core-*.tgz"))
+        if done.returncode or not archives:
+            missing(f"npm could not fetch axe-core: {done.stderr[:200]}")
+        with tarfile.open(archives[-1]) as archive:
+            archive.extract("package/axe.min.js", folder, filter="data")
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The path of a report by name; each is made once."""
+    folder = tmp_path_factory.mktemp("reports")
+    cases = make_results.mazur_cases(24)
+    sources: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "mazur": lambda: [make_results.mazur_results()],
+        "hostile": lambda: [make_results.hostile_results()],
+        "hints": lambda: [make_results.hidden_results()],
+        "digits": lambda: [make_results.digits_results()],
+        "many": lambda: [make_results.many_results()],
+        "batch": lambda: [make_results.judged(make_results.without_slope, make_results.mazur_cases(24), name="batch")],
+        "several": lambda: [
+            make_results.mazur_results(24),
+            make_results.judged(make_results.ascending, cases, name="ascending"),
+            make_results.judged(make_results.right_reply, cases, name="right"),
+        ],
+    }
+
+    def path(name: str) -> Path:
+        out = folder / f"{name}.html"
+        if not out.is_file():
+            out.write_bytes(render(sources[name]()))
+        return out
+
+    return path
+
+
+class Looking:
+    """A page in the browser, with its requests, its console and its errors."""
+
+    def __init__(self, context: Any, path: Path, fragment: str) -> None:
+        self.page = context.new_page()
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("dialog", lambda dialog: (self.said.append("dialog"), dialog.dismiss()))
+        self.url = path.as_uri()
+        self.page.goto(self.url + fragment)
+
+    def quiet(self) -> None:
+        """No request left the file, no message on the console."""
+        assert self.said == []
+        outside = [
+            url for url in self.asked if url.partition("#")[0] != self.url and not url.startswith(("data:", "blob:"))
+        ]
+        assert outside == []
+
+    def text(self, selector: str) -> str:
+        return str(self.page.locator(selector).first.inner_text())
+
+
+Look = Callable[..., Looking]
+
+
+@pytest.fixture
+def look(browser: Any, reports: Callable[[str], Path]) -> Iterator[Look]:
+    """``look("mazur", fragment="#…", width=1440, scheme="dark")``: open a report; in the end all were quiet."""
+    opened: list[tuple[Any, Looking]] = []
+
+    def open_report(
+        name: str | Path, fragment: str = "", *, width: int = 1440, height: int = 1000, scheme: str = "light"
+    ) -> Looking:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True, reduced_motion="reduce",
+            permissions=["clipboard-read", "clipboard-write"],
+        )  # fmt: skip
+        looking = Looking(context, reports(name) if isinstance(name, str) else name, fragment)
+        opened.append((context, looking))
+        return looking
+
+    yield open_report
+    for context, looking in opened:
+        looking.quiet()
+        context.close()

@@ -474,15 +474,19 @@ class Neuron:
 
         A weight moves z by its input: dL/dw = dL/dz * x. The bias moves it by itself: dL/db = dL/dz.
         """
+        # EXERCISE BEGIN gradients
         for i, x in enumerate(inputs):
             self.weight_gradients[i] += delta * x
         self.bias_gradient += delta
+        # EXERCISE END gradients
 
     def update(self, learning_rate: float) -> None:
         """Take one step down the slope."""
+        # EXERCISE BEGIN update
         for i, gradient in enumerate(self.weight_gradients):
             self.weights[i] -= learning_rate * gradient
         self.bias -= learning_rate * self.bias_gradient
+        # EXERCISE END update
 
 
 # --------------------------------------------------------------------------------------------------
@@ -516,11 +520,15 @@ class Layer:
         dL/dx_i = the sum over the neurons j of delta_j * weights_j[i].
         """
         self.delta = delta
-        dloss_dx = [0.0] * len(self.inputs)
         for neuron, delta_j in zip(self.neurons, delta):
             neuron.add_gradients(delta_j, self.inputs)
+
+        dloss_dx = [0.0] * len(self.inputs)
+        # EXERCISE BEGIN hidden delta
+        for neuron, delta_j in zip(self.neurons, delta):
             for i, weight in enumerate(neuron.weights):
                 dloss_dx[i] += delta_j * weight
+        # EXERCISE END hidden delta
         return dloss_dx
 
 
@@ -554,9 +562,11 @@ class Network:
     def output_deltas(self, targets: Numbers) -> Numbers:
         """Give dL/dz of the output neurons, where backward begins."""
         output = self.layers[-1]
+        # EXERCISE BEGIN output delta: return [0.0] * len(output.z)
         if self.one_step:
             return self.one_step.deltas(output.a, targets)
         return output.activation.deltas(output.z, output.a, self.loss.dloss_da(output.a, targets))
+        # EXERCISE END output delta
 
     def backward(self, targets: Numbers, divisor: float) -> Numbers:
         """Send one sample's loss back through the network, last layer first. Give dL/dx of the inputs.
@@ -567,7 +577,10 @@ class Network:
         dloss_dx = self.layers[-1].backward(delta)
         for layer in reversed(self.layers[:-1]):
             # What the inputs of the layer after get back is what the activations of this one get back.
-            dloss_dx = layer.backward(layer.activation.deltas(layer.z, layer.a, dloss_dx))
+            # EXERCISE BEGIN hidden delta: delta = [0.0] * len(layer.z)
+            delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)
+            # EXERCISE END hidden delta
+            dloss_dx = layer.backward(delta)
         return dloss_dx
 
     def update(self, learning_rate: float) -> None:

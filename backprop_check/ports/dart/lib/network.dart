@@ -468,18 +468,22 @@ class Neuron {
   ///
   /// A weight moves z by its input: dL/dw = dL/dz * x. The bias moves it by itself: dL/db = dL/dz.
   void addGradients(double delta, Numbers inputs) {
+    // EXERCISE BEGIN gradients
     for (var i = 0; i < weights.length; i++) {
       weightGradients[i] += delta * inputs[i];
     }
     biasGradient += delta;
+    // EXERCISE END gradients
   }
 
   /// Takes one step down the slope.
   void update(double learningRate) {
+    // EXERCISE BEGIN update
     for (var i = 0; i < weights.length; i++) {
       weights[i] -= learningRate * weightGradients[i];
     }
     bias -= learningRate * biasGradient;
+    // EXERCISE END update
   }
 }
 
@@ -513,14 +517,18 @@ class Layer {
   /// dL/dx_i = the sum over the neurons j of delta_j * weights_j[i].
   Numbers backward(Numbers delta) {
     this.delta = delta;
-    final dLossDx = List.filled(inputs.length, 0.0);
     for (var j = 0; j < neurons.length; j++) {
-      final neuron = neurons[j];
-      neuron.addGradients(delta[j], inputs);
+      neurons[j].addGradients(delta[j], inputs);
+    }
+
+    final dLossDx = List.filled(inputs.length, 0.0);
+    // EXERCISE BEGIN hidden delta
+    for (var j = 0; j < neurons.length; j++) {
       for (var i = 0; i < inputs.length; i++) {
-        dLossDx[i] += delta[j] * neuron.weights[i];
+        dLossDx[i] += delta[j] * neurons[j].weights[i];
       }
     }
+    // EXERCISE END hidden delta
     return dLossDx;
   }
 }
@@ -553,19 +561,25 @@ class Network {
       oneStep?.ofSample(output.z, targets) ?? loss.ofSample(output.a, targets);
 
   /// dL/dz of the output neurons, where backward begins.
-  Numbers outputDeltas(Numbers targets) =>
-      oneStep?.deltas(output.a, targets) ??
-      output.activation.deltas(output.z, output.a, loss.dLossDa(output.a, targets));
+  Numbers outputDeltas(Numbers targets) {
+    // EXERCISE BEGIN output delta: return List.filled(output.z.length, 0.0);
+    return oneStep?.deltas(output.a, targets) ??
+        output.activation.deltas(output.z, output.a, loss.dLossDa(output.a, targets));
+    // EXERCISE END output delta
+  }
 
   /// Sends one sample's loss back through the network, last layer first. Gives dL/dx of the inputs.
   ///
   /// The batch's loss is the mean of its samples' losses, or their sum: [divisor] is their number, or 1.
   Numbers backward(Numbers targets, double divisor) {
-    final delta = [for (final deltaK in outputDeltas(targets)) deltaK / divisor];
+    var delta = [for (final deltaK in outputDeltas(targets)) deltaK / divisor];
     var dLossDx = output.backward(delta);
     for (final layer in layers.reversed.skip(1)) {
       // What the inputs of the layer after get back is what the activations of this one get back.
-      dLossDx = layer.backward(layer.activation.deltas(layer.z, layer.a, dLossDx));
+      // EXERCISE BEGIN hidden delta: delta = List.filled(layer.z.length, 0.0);
+      delta = layer.activation.deltas(layer.z, layer.a, dLossDx);
+      // EXERCISE END hidden delta
+      dLossDx = layer.backward(delta);
     }
     return dLossDx;
   }

@@ -31,6 +31,9 @@ SUITE_VERSION = 1
 #: How far z, and a loss's e, stay from a kink: far beyond a float32's rounding.
 CLEAR = 0.004
 
+#: How far binary cross-entropy's a stays from 0 and 1, where it has poles.
+POLE = 0.02
+
 #: No z of any training step, and no weight after it, is larger: where exponentials take over is for edge cases.
 LARGEST = 12.0
 
@@ -184,7 +187,7 @@ def _is_clear(case: Case, p: Pass, clear: float) -> bool:
                 return False
             if kind == "hinge" and abs(1 - t * a) < clear:
                 return False
-            if kind == "binary_cross_entropy" and not clear < a < 1 - clear:  # a pole: 1/a or 1/(1 − a)
+            if kind == "binary_cross_entropy" and not POLE < a < 1 - POLE:
                 return False
     return True
 

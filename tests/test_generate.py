@@ -1,0 +1,232 @@
+"""The generator: what any 200 cases contain, that cases stay the same, keep clear of kinks, and tell bugs apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import statistics
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, generated_case, generated_cases, is_clear_of_kinks
+from backprop_check.expected import expect, textbook_pass
+from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
+from backprop_check.reference import Stages
+
+
+@pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 131), (11, 12_345)])
+def test_any_200_cases_hold_what_is_promised(seed: int, start: int) -> None:
+    """200 in a row, wherever they begin."""
+    cases = list(generated_cases(200, seed=seed, start=start))
+    assert {(case.network.layers[-1].activation, case.loss.kind) for case in cases} == set(PAIRS)
+    assert {len(case.inputs) for case in cases} == set(range(1, 33))
+    assert {(case.reduction, len(case.inputs) > 1) for case in cases} == set(
+        itertools.product(("mean", "sum"), (True, False))
+    )
+    hidden = {layer.activation for case in cases for layer in case.network.layers[:-1]}
+    assert hidden == set(ACTIVATIONS) - {"log_softmax"}
+    assert {len(case.network.layers) for case in cases} == {1, 2, 3, 4}
+    square = [
+        layer for case in cases for layer in case.network.layers if layer.units == len(layer.parameters.weights[0])
+    ]
+    others = sum(len(case.network.layers) for case in cases) - len(square)
+    assert len(square) > 20
+    assert others > 200
+    for name in DEFAULT_ALPHA:
+        alphas = {layer.alpha for case in cases for layer in case.network.layers if layer.activation == name}
+        assert None in alphas
+        assert len(alphas) > 2
+    assert {case.loss.threshold for case in cases if case.loss.kind == "huber"} == {0.5, 0.8, 1.5}
+    assert {case.steps for case in cases} == {1, 2, 3}
+    assert sum(case.optimizer is not None for case in cases) == 100
+
+
+def test_every_admissible_pair_is_there() -> None:
+    """An output activation with a loss that takes it; hinge wants signs, which no softmax gives."""
+    for activation, loss in itertools.product(ACTIVATIONS, LOSSES):
+        needed = NEEDS_OUTPUT.get(loss, ACTIVATIONS)
+        wanted = activation in needed and not (loss == "hinge" and activation in ("softmax", "log_softmax"))
+        assert ((activation, loss) in PAIRS) == wanted
+
+
+def test_cases_stay_the_same_for_ever() -> None:
+    """The id ends in a hash of the content: another id is another case, and needs another SUITE_VERSION."""
+    assert [generated_case(index).id for index in (0, 1, 199, 19_999)] == [
+        "mlp-1x2x5x4x5-identity-s0000-c09069a5",
+        "mlp-3x2x5-softmax-s0001-66d61fab",
+        "mlp-4x1x1x4x2-relu-s0199-5a40583c",
+        "mlp-1x3x2x5x1-leaky-relu-s19999-997a79ef",
+    ]
+    assert generated_case(5, seed=3).id == "mlp-4x3x4-tanh-s0005-2b5027e5"
+
+
+def test_a_case_depends_on_seed_and_index_alone() -> None:
+    """Case 5 is the same whether asked for alone or among others."""
+    assert generated_case(5).id == list(generated_cases(6))[5].id
+    assert generated_case(5).id != generated_case(5, seed=1).id
+
+
+def test_the_median_size_is_small() -> None:
+    """Two layers, 4 samples, 7 neurons, 27 parameters: what the speed figures are about."""
+    cases = list(generated_cases(1000))
+    layers = [case.network.layers for case in cases]
+    assert statistics.median(len(each) for each in layers) == 2
+    assert statistics.median(len(case.inputs) for case in cases) == 4
+    assert statistics.median(sum(layer.units for layer in each) for each in layers) == 7
+    parameters = [sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in each) for each in layers]
+    assert statistics.median(parameters) == 27
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_no_step_comes_near_a_kink_or_blows_up(dtype: str) -> None:
+    """In whatever training step, and rounded to float32 as well: nothing that rounding could decide."""
+    several = 0
+    for case in generated_cases(300, seed=8):
+        rounded = case.rounded(dtype)
+        assert is_clear_of_kinks(rounded, clear=CLEAR / 2), case.id
+        expected = expect(rounded, dtype)
+        for slot, allowed in expected.allowed.items():
+            if slot.quantity in ("z", "updated_weight", "updated_bias"):  # all that the next z depends on
+                assert allowed.max() < CLEAR / 2, (case.id, slot)
+                assert abs(expected.values[slot]).max() <= LARGEST
+            assert np.isfinite(allowed).all()
+            if dtype == "float64":
+                assert (allowed <= 1e-9 * np.maximum(1, abs(expected.values[slot]).max())).all(), (case.id, slot)
+        several += case.steps > 1
+    assert several > 30
+
+
+def test_a_later_step_on_a_kink_is_seen() -> None:
+    """A first pass that is clear does not make a case clear: the second may cross."""
+    one = {
+        "name": "crossing",
+        "network": {
+            "inputs": 1,
+            "layers": [
+                {
+                    "kind": "dense",
+                    "units": 1,
+                    "activation": "relu",
+                    "parameters": {"weights": [[1.0]], "biases": [0.0]},
+                }
+            ],
+        },
+        "loss": {"kind": "half_squared_error"},
+        "reduction": "mean",
+        "inputs": [[1.0]],
+        "targets": [[0.0]],
+        "optimizer": {"kind": "sgd", "learning_rate": 0.5},
+    }  # z = 1 at first, and exactly 0 after one step: w = 1 − ½, b = −½
+    assert is_clear_of_kinks(Case.from_dict(one))
+    assert not is_clear_of_kinks(Case.from_dict({**one, "steps": 2}))
+
+
+# Bugs that people make ------------------------------------------------------------------------------
+
+
+class HiddenDerivativeMissing(Stages):
+    def slope(self, l: Any, s: Any, j: Any) -> Any:
+        return super().slope(l, s, j) if l.next is None else 1.0
+
+
+class OutputDerivativeMissing(Stages):
+    def slope(self, l: Any, s: Any, j: Any) -> Any:
+        return 1.0 if l.next is None else super().slope(l, s, j)
+
+
+class AlphaIgnored(Stages):
+    def slope(self, l: Any, s: Any, j: Any) -> Any:
+        default = DEFAULT_ALPHA.get(l.activation, l.alpha)
+        return super().slope(dataclasses.replace(l, alpha=default), s, j)
+
+
+class WeightsTransposed(Stages):
+    def error_behind(self, l: Any, s: Any, k: Any) -> Any:
+        if l.units != l.inputs:
+            return super().error_behind(l, s, k)
+        return self.m.dot(l.delta[s, :], l.weights[k, :])
+
+
+class LastNeuronSkipped(Stages):
+    def error_behind(self, l: Any, s: Any, k: Any) -> Any:
+        return self.m.dot(l.delta[s, :][:-1], l.weights[:, k][:-1])
+
+
+class WeightGradientTransposed(Stages):
+    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
+        return super().weight_gradient(l, *((i, j) if l.units == l.inputs else (j, i)))
+
+
+class LastSampleOnly(Stages):
+    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
+        return l.delta[:, j][-1] * l.previous[:, i][-1]
+
+
+class PreActivationAsInput(Stages):
+    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
+        return self.m.dot(l.delta[:, j], l.before.z[:, i]) if l.before else super().weight_gradient(l, j, i)
+
+
+class BiasGradientMissing(Stages):
+    def bias_gradient(self, l: Any, j: Any) -> Any:  # noqa: ARG002
+        return 0.0
+
+
+class BiasGradientShared(Stages):
+    def bias_gradient(self, l: Any, j: Any) -> Any:  # noqa: ARG002
+        return sum(self.m.sum(l.delta[:, k]) for k in range(l.units))
+
+
+class FirstBiasForAll(Stages):
+    def weighted_sum(self, l: Any, s: Any, j: Any) -> Any:
+        return self.m.dot(l.previous[s, :], l.weights[j, :], plus=l.biases[0])
+
+
+class NeverAveraged(Stages):
+    def in_batch(self, p: Any, x: Any) -> Any:  # noqa: ARG002
+        return x
+
+
+class SignOfTheUpdate(Stages):
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        return parameter + learning_rate * gradient
+
+
+class BiasNotUpdated(Stages):
+    def updated_bias(self, l: Any, j: Any, learning_rate: float) -> Any:  # noqa: ARG002
+        return l.biases[j]
+
+
+BUGS = [
+    HiddenDerivativeMissing, OutputDerivativeMissing, AlphaIgnored, WeightsTransposed, LastNeuronSkipped,
+    WeightGradientTransposed, LastSampleOnly, PreActivationAsInput, BiasGradientMissing, BiasGradientShared,
+    FirstBiasForAll, NeverAveraged, SignOfTheUpdate, BiasNotUpdated,
+]  # fmt: skip
+
+
+def test_common_bugs_show_and_are_told_apart() -> None:
+    """Each shows in several of 200 cases, and for each two there is a case that the two get differently wrong."""
+    shown = dict.fromkeys(BUGS, 0)
+    apart: set[tuple[type[Stages], type[Stages]]] = set()
+    for case in generated_cases(200):
+        if len(case.inputs) > 8:  # the small ones are enough, and quick
+            continue
+        expected = expect(case)
+        values = {}
+        for bug in BUGS:
+            with np.errstate(all="ignore"):
+                values[bug] = textbook_pass(case, stages=bug).values
+            shown[bug] += _differs(expected.values, values[bug], expected.allowed)
+        apart |= {
+            (a, b)
+            for a, b in itertools.combinations(BUGS, 2)
+            if (a, b) not in apart and _differs(values[a], values[b], expected.allowed)
+        }
+    assert {bug.__name__: count for bug, count in shown.items() if count < 5} == {}
+    assert set(itertools.combinations(BUGS, 2)) == apart
+
+
+def _differs(a: Any, b: Any, allowed: Any) -> bool:
+    return any((abs(a[slot] - b[slot]) > 10 * allowed[slot]).any() for slot in allowed)

@@ -8,16 +8,10 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_case import EXPECTED, RIGHT
 
 from backprop_check.compare import compare
-from backprop_check.main_job import SMOKE, as_reply
-from backprop_check.network import Case
 from backprop_check.protocol import HelloReply, Malformed, Message, Noise, parse_hello, parse_line
-from backprop_check.run import witnesses
-
-CASE = Case.from_dict(SMOKE[1])
-EXPECTED = witnesses(CASE)
-RIGHT: dict[str, Any] = {"id": CASE.id, **as_reply(EXPECTED)}
 
 fuzz = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from protocol_support import command, converse, nothing_left
+from small_case import CASE, RIGHT
 
-from backprop_check.main_job import SMOKE, as_reply
-from backprop_check.network import Case
 from backprop_check.protocol import SubprocessImplementation
-from backprop_check.run import judge, witnesses
+from backprop_check.run import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +26,6 @@ def _nothing_left() -> Iterator[None]:
         yield
 
 
-CASE = Case.from_dict({**SMOKE[1], "name": "bad-smoke"})
-RIGHT: dict[str, Any] = {"id": CASE.id, **as_reply(witnesses(CASE))}
 PLACES = [
     ("loss",),
     ("input_gradients", 1, 0),
@@ -37,6 +34,8 @@ PLACES = [
     ("layers", 0, "z", 1, 2),
     ("layers", 1, "a", 0, 0),
     ("layers", 0, "delta", 1, 1),
+    ("layers", 1, "updated", "weights", 1, 0),
+    ("trajectory", 1, "layers", 0, "updated", "biases", 2),
 ]
 #: JSON text that stands where a number belongs, and what the finding is called.
 NO_NUMBERS = [
@@ -100,7 +99,7 @@ def test_no_number(place: tuple[str | int, ...], tmp_path: Path) -> None:
         assert result.outcome == "mismatched", text[:40]
         finding = result.mismatches[0]
         assert finding.problem == problem, text[:40]
-        assert finding.layer == (place[1] if place[0] == "layers" else None)
+        assert finding.layer == (place[place.index("layers") + 1] if "layers" in place else None)
         assert "\x1b" not in result.message
         assert len(result.message) < 5000
 

@@ -130,8 +130,8 @@ def test_environment() -> None:
 )
 def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there can be no sandbox nothing is started, and the sentence says why and what to do instead."""
-    monkeypatch.setattr(sandbox.sys, "platform", platform)
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name, **_: found.get(name))
+    monkeypatch.setattr("backprop_check.protocol.sandbox.sys.platform", platform)
+    monkeypatch.setattr("backprop_check.protocol.sandbox.shutil.which", lambda name, **_: found.get(name))
     with pytest.raises(ConfigurationError) as caught:
         open_implementation(shlex.join(command("fine")), sandbox=True)
     assert sentence in str(caught.value)

@@ -20,7 +20,7 @@ def claimed(results: Json) -> list[set[str]]:
     causes: list[set[str]] = []
     for diagnosis in results.get("diagnoses", []):
         among = [str(each) for each in diagnosis.get("equivalent", [])]
-        codes = _CODE.findall(diagnosis["code"])
+        codes = _CODE.findall(diagnosis["code"] or "")
         if len(codes) > 1:
             causes += [{code} for code in codes]
         elif codes:

@@ -6,9 +6,11 @@ do the same operations in the same order, so the first number that is not the sa
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,9 @@ from backprop_check.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Threads of torch that wait for each other cost more than such small networks do, most of all beside other tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Json = dict[str, Any]
 
@@ -64,7 +69,8 @@ def command_of(program: Path, *, gradients_only: bool = False) -> str:
 def run_port(command: str, folder: Path, *options: str) -> Run:
     """``backprop-check run COMMAND`` with a results file."""
     results = folder / "results.json"
-    done = CliRunner().invoke(main, ["run", command, "--json", str(results), *options])
+    with contextlib.chdir(folder):  # no configuration of ours, and what is kept is kept there
+        done = CliRunner().invoke(main, ["run", command, "--json", str(results), *options])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert results.exists(), done.output
@@ -72,7 +78,12 @@ def run_port(command: str, folder: Path, *options: str) -> Run:
 
 
 def run_planted(
-    planted: Planted | None, *, seed: int = 0, cases: int | None = None, gradients_only: bool = False
+    planted: Planted | None,
+    *,
+    seed: int = 0,
+    cases: int | None = None,
+    gradients_only: bool = False,
+    diagnosis: bool = True,
 ) -> Run:
     """Write the port with the bug (None: without) and judge it on the generated cases."""
     suite, options = (planted.suite, planted.options) if planted else ("generated", ())
@@ -81,13 +92,13 @@ def run_planted(
         program = write(planted, Path(name))
         command = command_of(program, gradients_only=gradients_only)
         chosen = ("--suite", suite, "--cases", str(count), "--seed", str(seed))
-        return run_port(command, Path(name), *chosen, *options)
+        return run_port(command, Path(name), *chosen, *options, *(() if diagnosis else ("--no-diagnosis",)))
 
 
 @functools.cache
-def run_once(planted: Planted | None) -> Run:
+def run_once(planted: Planted | None, *, diagnosis: bool = False) -> Run:
     """The run of the tests: seed 0, every quantity reported."""
-    return run_planted(planted)
+    return run_planted(planted, diagnosis=diagnosis)
 
 
 # ---- the truth -----------------------------------------------------------------------------------

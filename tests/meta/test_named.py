@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("planted", [pytest.param(bug, id=bug.id) for bug in [*PLANTED, *REPEATED]])
 def test_named(planted: Planted) -> None:
     """The planted code is the cause, alone or among those that no case can tell apart, and no other is claimed."""
-    results = run_once(planted).results
+    results = run_once(planted, diagnosis=True).results
     assert names_all(planted, results), claimed(results)
     assert not names_wrong(planted, results), claimed(results)
 
@@ -25,4 +25,4 @@ def test_named(planted: Planted) -> None:
 @pytest.mark.parametrize("planted", [pytest.param(bug, id=bug.id) for bug in OUTSIDE])
 def test_outside_the_catalogue_not_named(planted: Planted) -> None:
     """An honest "no name fits"."""
-    assert claimed(run_once(planted).results) == []
+    assert claimed(run_once(planted, diagnosis=True).results) == []

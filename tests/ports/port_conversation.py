@@ -6,9 +6,12 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import mpmath
+
 from backprop_check.protocol import ECHO, hello_request, split_command
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -100,3 +103,41 @@ def check_answers(command: str, folder: Path) -> None:
     assert [name for name in SKIPPED if not by_id[name].get("skip")] == []
     assert [name for name in FAILING if not by_id[name].get("error")] == []
     assert len([reply for reply in replies if reply.get("id") is None and reply["error"]]) == len(BROKEN)
+
+
+def normal(z: mpmath.mpf) -> mpmath.mpf:
+    """The probability that a standard normal number is below z, in its tail as well."""
+    return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
+
+
+#: The activations by their formulas, and how much of z's relative error they pass on: |z f'(z) / f(z)|, rounded up.
+FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
+    "sigmoid": (lambda z: 1 / (1 + mpmath.exp(-z)), lambda z: max(0.0, -z)),
+    "tanh": (mpmath.tanh, lambda _: 1.0),
+    "elu": (lambda z: z if z > 0 else mpmath.expm1(z), lambda _: 1.0),
+    "softplus": (lambda z: mpmath.log1p(mpmath.exp(z)), lambda z: max(1.0, -z)),
+    "softsign": (lambda z: z / (1 + abs(z)), lambda _: 1.0),
+    "silu": (lambda z: z / (1 + mpmath.exp(-z)), lambda z: max(1.0, -z)),
+    "gelu": (lambda z: z * normal(z), lambda z: 1.0 + (z * z if z < 0.0 else 0.0)),
+}
+
+
+def check_functions(command: str, folder: Path) -> None:
+    """One neuron, weight 1 and bias 0, for every activation, over z from the tails to the neighbourhood of 0."""
+    points = [sign * 10.0**exponent for exponent in range(-300, 0, 23) for sign in (-1.0, 1.0)]
+    points += [k / 16.0 + 1e-3 for k in range(-16 * 36, 16 * 36)]
+    numbers = {"inputs": [[z] for z in points], "targets": [[0.0]] * len(points), "loss": {"kind": "squared_error"}}
+    one = {"kind": "dense", "units": 1, "parameters": {"weights": [[1.0]], "biases": [0.0]}}
+    requests = [
+        case(id=name, network={"inputs": 1, "layers": [{**one, "activation": name}]}, **numbers) for name in FORMULAS
+    ]
+    replies = talk(command, folder, [json.dumps(request).encode() for request in requests])
+    for name, reply in zip(FORMULAS, replies, strict=True):
+        formula, condition = FORMULAS[name]
+        assert reply["id"] == name
+        for z, (a,) in zip(points, reply["layers"][0]["a"], strict=True):
+            with mpmath.workdps(50):
+                exact = formula(mpmath.mpf(z))
+                error = abs(mpmath.mpf(float(a)) - exact)
+            units = float(error / abs(exact)) * 2.0**53  # of the unit roundoff
+            assert units <= 2.5 * (1.0 + condition(z)), (name, z, a, float(exact), units)

@@ -18,6 +18,8 @@ from backprop_check.protocol import open_implementation, split_command
 from backprop_check.run import judge
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from backprop_check.network import Case
     from backprop_check.run import Result
 
@@ -25,6 +27,9 @@ PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 #: The stages that an exercise leaves to the learner, in the order of the backward pass.
 STAGES = ("output delta", "hidden delta", "gradients", "update")
+
+#: What a mismatch of the first pass is about, but for delta, which is either layer's.
+STAGE_OF = {"input_gradient": "hidden delta", "weight_gradient": "gradients", "bias_gradient": "gradients"}
 
 BEGIN = re.compile(r"^(?P<indent>\s*)(?P<comment>\S+) EXERCISE BEGIN (?P<stage>[a-z ]+?)(: (?P<stand_in>.+))?$")
 END = re.compile(r"^\s*\S+ EXERCISE END (?P<stage>[a-z ]+)$")
@@ -51,31 +56,31 @@ def build(folder: Path, command: str) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-def port_folder(language: str, parent: Path, *, exercise: bool = False) -> Path:
+def port_folder(language: str, parent: Path, *, exercise: bool = False, done: Collection[str] = ()) -> Path:
     """A copy of the port, as a user gets it, so that nothing is built in the repository."""
     folder = parent / language
     shutil.copytree(PORTS / language, folder)
     if exercise:
-        assert set(make_exercise(folder)) == set(STAGES)
+        assert set(make_exercise(folder, done)) == set(STAGES)
     return folder
 
 
-def make_exercise(folder: Path) -> list[str]:
-    """Leave a TODO and the stand-in, where there is one, of all that is marked.  Gives the stages that were."""
+def make_exercise(folder: Path, done: Collection[str] = ()) -> list[str]:
+    """Leave a TODO and the stand-in, where there is one, of all that is marked and not done yet.  Gives the stages."""
     stages = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
             continue
         text = path.read_text(encoding="utf-8")
         if "EXERCISE BEGIN" in text:
-            text, found = exercise_text(text)
+            text, found = exercise_text(text, done)
             path.write_text(text, encoding="utf-8")
             stages += found
     return stages
 
 
-def exercise_text(text: str) -> tuple[str, list[str]]:
-    """The text of one file without the marked parts, and the stages that these were of."""
+def exercise_text(text: str, done: Collection[str] = ()) -> tuple[str, list[str]]:
+    """The text of one file without the marked parts of the stages that are not done, and all stages in it."""
     kept: list[str] = []
     stages: list[str] = []
     inside: str | None = None
@@ -85,13 +90,15 @@ def exercise_text(text: str) -> tuple[str, list[str]]:
             inside = begin["stage"]
             assert inside in STAGES, line
             stages.append(inside)
+            if inside in done:
+                continue
             kept.append(f"{begin['indent']}{begin['comment']} TODO {inside}")
             if begin["stand_in"]:
                 kept.append(begin["indent"] + begin["stand_in"])
         elif end := END.match(line):
             assert end["stage"] == inside, line
             inside = None
-        elif inside is None:
+        elif inside is None or inside in done:
             kept.append(line)
     assert inside is None, f"the end of {inside} is missing"
     return "\n".join(kept), stages
@@ -117,3 +124,19 @@ def runs_but_is_wrong(command: str, folder: Path) -> None:
     """An exercise answers every case, and none of them right."""
     cases = list(generated_cases(40, seed=11))
     assert {result.outcome for result in results(command, folder, cases)} == {"mismatched"}
+
+
+def wrong_stages(command: str, folder: Path) -> set[str]:
+    """The stages with a mismatch, over cases of two layers and more that ask for an update."""
+    cases = [case for case in generated_cases(100, seed=11) if case.optimizer and len(case.network.layers) > 1]
+    stages = set()
+    for case, result in zip(cases, results(command, folder, cases), strict=True):
+        for mismatch in result.mismatches:
+            of_output = mismatch.layer == len(case.network.layers) - 1
+            if mismatch.step is not None or mismatch.quantity.startswith("updated"):
+                stages.add("update")
+            elif mismatch.quantity == "delta":
+                stages.add("output delta" if of_output else "hidden delta")
+            else:
+                stages.add(STAGE_OF[mismatch.quantity])
+    return stages

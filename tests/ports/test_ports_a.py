@@ -6,10 +6,14 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from port_conversation import check_answers
-from port_support import PORTS, about, build, conforms, port_folder, runs_but_is_wrong, tool
+from port_conversation import check_answers, check_functions
+from port_support import PORTS, STAGES, about, build, conforms, port_folder, runs_but_is_wrong, tool, wrong_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 #: A port, and which of the toolchains of its port.toml builds and runs it.
 TOOLCHAINS = {
@@ -23,10 +27,13 @@ TOOLCHAINS = {
     "csharp-mono": ("csharp", "otherwise"),
 }
 
-pytestmark = pytest.mark.parametrize("toolchain", TOOLCHAINS, scope="module")
+#: Kotlin's compiler takes half a minute, and cargo builds what rustc builds.
+QUICK = [toolchain for toolchain in TOOLCHAINS if toolchain not in ("kotlin", "rust-cargo")]
+
+every_toolchain = pytest.mark.parametrize("toolchain", TOOLCHAINS, scope="module")
 
 
-def made(toolchain: str, parent: Path, *, exercise: bool = False) -> tuple[str, Path]:
+def made(toolchain: str, parent: Path, *, exercise: bool = False, done: Collection[str] = ()) -> tuple[str, Path]:
     """The command that runs the port, and the folder of its own that it was built in."""
     language, variant = TOOLCHAINS[toolchain]
     port = about(language)
@@ -34,7 +41,7 @@ def made(toolchain: str, parent: Path, *, exercise: bool = False) -> tuple[str, 
     commands = port[variant] if variant else port
     for name in commands["needs"]:
         tool(name)
-    folder = port_folder(language, parent, exercise=exercise)
+    folder = port_folder(language, parent, exercise=exercise, done=done)
     if language == "typescript":
         (folder / "node_modules").symlink_to(node_modules(language))
         build(folder, "node node_modules/typescript/bin/tsc")  # the build of port.toml, which is "npm install && tsc"
@@ -65,16 +72,52 @@ def port(toolchain: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[str,
     return made(toolchain, tmp_path_factory.mktemp(toolchain))
 
 
+@every_toolchain
 def test_port_conforms(port: tuple[str, Path]) -> None:
     """500 generated cases and the published ones, not one finding, no digit of the echo lost."""
     conforms(*port)
 
 
+@every_toolchain
 def test_port_answers_whatever_comes(port: tuple[str, Path]) -> None:
     """Skips what it does not know, reports what fails, goes on, writes NaN as text, and ends with stdin."""
     check_answers(*port)
 
 
+@every_toolchain
+def test_functions_are_precise(port: tuple[str, Path]) -> None:
+    """Every activation to the last few digits, from the tails to the neighbourhood of 0, against 50 digits."""
+    check_functions(*port)
+
+
+@every_toolchain
 def test_exercise_still_runs(toolchain: str, tmp_path: Path) -> None:
-    """Without the backward pass the port builds, answers, and is wrong."""
-    runs_but_is_wrong(*made(toolchain, tmp_path, exercise=True))
+    """Without the backward pass the port builds, answers, and is wrong in every stage."""
+    port = made(toolchain, tmp_path, exercise=True)
+    runs_but_is_wrong(*port)
+    assert wrong_stages(*port) == set(STAGES)
+
+
+@pytest.mark.parametrize("toolchain", QUICK)
+def test_exercise_goes_stage_by_stage(toolchain: str, tmp_path: Path) -> None:
+    """With the first stages done, just the others are wrong: each can be judged before the next is begun."""
+    for count in range(1, len(STAGES)):
+        port = made(toolchain, tmp_path / str(count), exercise=True, done=STAGES[:count])
+        assert wrong_stages(*port) == set(STAGES[count:])
+
+
+@pytest.mark.parametrize("language", sorted({language for language, _ in TOOLCHAINS.values()}))
+def test_commands_are_the_same_everywhere(language: str) -> None:
+    """README, workflow and port.toml name the same commands, and the files that are named are there."""
+    port, folder = about(language), PORTS / language
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    workflow = (folder / ".github" / "workflows" / "backprop-check.yml").read_text(encoding="utf-8")
+    commands = [command for command in (port.get("build"), f'backprop-check run "{port["run"]}"') if command]
+    for command in commands:
+        assert f"    {command}\n" in readme
+        assert f"- run: {command}" in workflow
+    for command in port.get("otherwise", {}).values():
+        assert isinstance(command, list) or f"`{command}`" in readme
+    assert [name for name in port["main"] if not (folder / name).is_file() or f"`{name}`" not in readme] == []
+    marked = [path for path in folder.rglob("*") if path.is_file() and "EXERCISE BEGIN" in path.read_text("utf-8")]
+    assert [path.relative_to(folder).as_posix() for path in marked] == port["main"][:1]

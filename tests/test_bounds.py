@@ -154,7 +154,8 @@ def test_float32_bounds_are_float64_bounds_times_the_ratio_of_roundoffs() -> Non
         for slot, allowed in narrow.allowed.items():
             if slot.quantity in ("z", "a"):
                 ratio = wide.allowed[slot] / allowed / 2.0**28  # two formulas differ by a rounding of float64 itself
-                assert ((ratio > 0.7) & (ratio < 1.01)).all(), (case.id, slot)
+                exact = wide.allowed[slot] < 1e-30  # a dead ReLU's 0, say
+                assert (exact | (ratio > 0.7) & (ratio < 1.01)).all(), (case.id, slot)
 
 
 def test_nan_and_infinity_never_agree() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -18,7 +19,7 @@ from backprop_check.numbers.given import as_array
 from backprop_check.trace import Expected, Slot, Trace
 
 U = UNIT_ROUNDOFF
-TYPES = {"float64": np.float64, "float32": np.float32}
+TYPES: dict[str, Any] = {"float64": np.float64, "float32": np.float32}
 
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 moderate = st.floats(-20, 20, allow_nan=False)
@@ -129,7 +130,7 @@ def test_a_second_formula_is_admitted_only_where_it_is_sound() -> None:
     fused = lane(1.0, np.array([1e-16]), m.u)
     assert m.either(fused, lambda: lane(1.0 + 1e-12, np.array([1e-12]), m.u)).error[0] == pytest.approx(2e-12)
     for value, error in ((2.0, 1e-16), (math.inf, 1.0), (math.nan, 1.0), (1.0, math.inf)):
-        assert m.either(fused, lambda v=value, e=error: lane(v, np.array([e]), m.u)).error[0] == 1e-16
+        assert m.either(fused, functools.partial(lane, value, np.array([error]), m.u)).error[0] == 1e-16
 
 
 def test_bounds_are_sharp() -> None:

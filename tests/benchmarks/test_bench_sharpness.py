@@ -47,7 +47,8 @@ def test_a_relative_error_of_1e_9_in_one_weight_is_found(profile: str) -> None:
 def test_reference_torch_and_mpmath_agree() -> None:
     """Every value of both witnesses, and of the textbook pass, is within its bound of 50 digits."""
     mpmath = Scalars.of_mpmath()
-    worst = dict.fromkeys(("reference in lanes", "reference on floats", "torch"), (0.0, "", ""))
+    names = ("reference in lanes", "reference on floats", "torch")
+    worst: dict[str, tuple[float, str, object]] = dict.fromkeys(names, (0.0, "", None))
     for case in generated_cases(CASES, seed=33):
         expected = expect(case, profile="strict")
         others = {
@@ -60,6 +61,6 @@ def test_reference_torch_and_mpmath_agree() -> None:
                 error = np.asarray(abs(values[slot] - exact), dtype=float)
                 share = float(np.max(error / expected.allowed[slot]))
                 assert share <= 1, (name, case.id, slot)
-                worst[name] = max(worst[name], (share, case.id, str(slot)), key=lambda one: one[0])
-    for name, (share, case_id, slot) in worst.items():
-        print(f"{name}: largest error/bound {share:.3f} over {CASES} cases ({case_id}, {slot})")  # noqa: T201
+                worst[name] = max(worst[name], (share, case.id, slot), key=lambda one: one[0])
+    for name, (share, case_id, where) in worst.items():
+        print(f"{name}: largest error/bound {share:.3f} over {CASES} cases ({case_id}, {where})")  # noqa: T201

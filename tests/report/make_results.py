@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
 import sys
@@ -146,6 +147,7 @@ def hostile_results() -> dict[str, Any]:
     return found
 
 
+@functools.cache
 def many_results(cases: int = 10_000, failing: int = 200) -> dict[str, Any]:
     """``failing`` real failures of generated cases among passing rows."""
     found = judged(without_slope, generated_cases(failing), name="many")

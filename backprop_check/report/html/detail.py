@@ -147,6 +147,7 @@ def _body(
                 "given": layer.name and clean_text(layer.name, 200),
                 "act": layer.activation,
                 "alpha": kind.alpha(layer),
+                "ownAlpha": layer.alpha is not None,
                 "units": layer.units,
                 **kind.parameters(case, index, shown),
                 **kind.derived(case, index, values, shown),

@@ -111,13 +111,13 @@ class Net {
       const fields = [`"kind": ${JSON.stringify(layer.kind)}`];
       if (layer.given) fields.push(`"name": ${JSON.stringify(layer.given)}`);
       fields.push(`"units": ${layer.units}`, `"activation": ${JSON.stringify(layer.act)}`);
-      if (layer.alpha !== null) fields.push(`"alpha": ${real(layer.alpha)}`);
+      if (layer.alpha !== null && (id !== undefined || layer.ownAlpha)) fields.push(`"alpha": ${real(layer.alpha)}`);
       fields.push(`"parameters": {"weights": [${rows(layer.W, this.width(l - 1))}], "biases": [${layer.B.map(real).join(', ')}]}`);
       return `{${fields.join(', ')}}`;
     });
     const loss = [`"kind": ${JSON.stringify(d.loss.kind)}`];
     if (d.loss.threshold !== undefined) loss.push(`"threshold": ${real(d.loss.threshold)}`);
-    else if (d.loss.kind === 'huber') loss.push('"threshold": 1.0');
+    else if (d.loss.kind === 'huber' && id !== undefined) loss.push('"threshold": 1.0');
     const fields = id === undefined ? [`"name": ${JSON.stringify(d.slug)}`] : ['"type": "case"', `"id": ${JSON.stringify(id)}`];
     fields.push(`"network": {"inputs": ${d.inputs}, "layers": [${layers.join(', ')}]}`, `"loss": {${loss.join(', ')}}`,
       `"reduction": ${JSON.stringify(d.reduction)}`, `"inputs": [${rows(d.X, d.inputs)}]`,

@@ -94,19 +94,18 @@ class Diagram {
     let v = null, text;
     if (l < 0) text = circled(net.input(state.s, p));
     else { v = net.value(state.show, l, state.s, p); text = circled(v.g ?? v.e); }
-    if (chosen) node.append(svg('circle', {class: 'halo', r: R + 7}));
-    if (status === 'r') node.append(svg('circle', {class: 'ring', r: R + 3.5}));
-    node.append(shape, svg('text', {class: 'value' + (v && 'riu'.includes(v.state) ? ' off' : '') + (v && v.g === null ? ' untold' : ''), y: 4}, text));
+    const hit = svg('g', {}, chosen ? svg('circle', {class: 'halo', r: R + 7}) : null, status === 'r' ? svg('circle', {class: 'ring', r: R + 3.5}) : null, shape);
+    node.append(hit, svg('text', {class: 'value' + (v && 'riu'.includes(v.state) ? ' off' : '') + (v && v.g === null ? ' untold' : ''), y: 4}, text));
     if ('riu'.includes(status)) {
       node.append(svg('circle', {class: 'badge', cx: R - 4, cy: -R + 4, r: 9}), svg('text', {class: 'sign', x: R - 4, y: -R + 8}, STATES[status].sign));
     }
     node.append(svg('text', {class: 'index', x: 0, y: R + 13}, l < 0 ? `x${sub(net.neuron(l, p))}` : String(net.neuron(l, p))));
     if (l >= 0) {
       for (const each of node.querySelectorAll('text')) each.setAttribute('aria-hidden', 'true');
-      build(node, {role: 'button', tabindex: chosen ? 0 : -1, 'aria-pressed': String(chosen), 'data-l': l, 'data-p': p,
+      build(hit, {role: 'button', tabindex: chosen ? 0 : -1, 'aria-pressed': String(chosen), 'data-l': l, 'data-p': p,
         'aria-label': `${net.label(l, p)}, ${STATES[status].words}, ${state.show} ${text}`});
       node.addEventListener('click', () => this.select(l, p));
-      node.addEventListener('keydown', (event) => this.key(event, l, p));
+      hit.addEventListener('keydown', (event) => this.key(event, l, p));
     }
     return node;
   }
@@ -147,7 +146,7 @@ class Diagram {
     else n = Math.max(0, Math.min(list.length - 1, list.indexOf(p) + dp));
     this.select(layer, list[n], true);
   }
-  focus() { this.node.querySelector('.neuron.chosen')?.focus(); }
+  focus() { this.node.querySelector('.chosen [role]')?.focus(); }
   legend(hidden) {
     const swatch = (state) => h(`span.key`, svg('svg', {viewBox: '-16 -16 32 32', width: 22, height: 22, 'aria-hidden': 'true', class: 'neuron s-' + name(state)},
       state === 'r' ? svg('circle', {class: 'ring', r: 13.5}) : null, svg('circle', {class: 'body', r: 10}), 'riu'.includes(state) ? svg('text', {class: 'legend-sign', y: 4}, STATES[state].sign) : null),

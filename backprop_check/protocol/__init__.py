@@ -3,7 +3,8 @@
 - ``messages``, ``parsing``, ``text``: bytes become types, once; untrusted text becomes safe to show.
 - ``pipes``, ``tree``, ``process``: one child process that speaks lines and always ends, with all it started.
 - ``memory``, ``sandbox``, ``signals``: limits for whoever is not trusted, and an orderly end when asked to stop.
-- ``answers``, ``echo``, ``exchange``, ``session``: hello, requests in flight, answers in order, restarts.
+- ``answers``, ``echo``, ``flight``, ``finished``, ``exchange``, ``session``: hello, requests in flight, answers in
+  order, whose fault a trouble is, restarts.
 - ``callable``: the same for a Python callable.  ``opening``: from what the user wrote to either of them.
 
 Typical use::

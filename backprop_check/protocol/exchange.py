@@ -7,11 +7,10 @@ pulled, so that an iterable of requests that blocks never holds one back.
 from __future__ import annotations
 
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from backprop_check.errors import StartError
-from backprop_check.protocol.answers import Answer, Kind, Notes, Request
+from backprop_check.protocol.finished import Finished
 from backprop_check.protocol.flight import Case, Flight, Port
 from backprop_check.protocol.messages import Malformed, Message, Noise, Reply
 from backprop_check.protocol.parsing import is_noise, parse_line
@@ -22,12 +21,10 @@ from backprop_check.protocol.troubles import LOOP, crash_message, timeout_messag
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from backprop_check.protocol.answers import Answer, Kind, Notes, Request
     from backprop_check.protocol.process import Process
 
 _START_FAILURES: Final = 3
-_STDERR_KEPT: Final = 8192
-# Of so many answered cases the ids are remembered, to tell a second reply from an unknown one.
-_ANSWERED_KEPT: Final = 4096
 # Who reads the pipe must have had a chance to, even where this thread comes late to a deadline.
 _LAST_LOOK: Final = 0.02
 # While nothing comes: how often to look whether the process still reads.
@@ -43,10 +40,7 @@ class Conversation:
         """Prepare; ``start_notes`` (what came before the first case) go to the first answer."""
         self._port = port
         self._flight = Flight(requests)
-        self._done: dict[int, Answer] = {}
-        self._next = 0
-        self._answered: set[str] = set()
-        self._answered_order: deque[str] = deque()
+        self._finished = Finished()
         self._loose = start_notes
         self._last_reply = 0.0
         self._restarts = 0
@@ -65,12 +59,9 @@ class Conversation:
 
         """
         while True:
-            while self._next in self._done:
-                answer = self._done.pop(self._next)
-                self._next += 1
-                yield answer
+            yield from self._finished.take()
             self._fill()
-            if self._next in self._done:
+            if self._finished.ready:
                 continue
             if not self._flight:
                 return
@@ -82,7 +73,7 @@ class Conversation:
         """Send what may be sent; stops as soon as an answer is ready."""
         while True:
             self._drain()
-            if self._next in self._done or not self._has_room():
+            if self._finished.ready or not self._has_room():
                 return
             case = self._flight.pull()
             if case is None:
@@ -97,7 +88,7 @@ class Conversation:
                 self._flight.hold(case)
 
     def _has_room(self) -> bool:
-        return self._flight.has_room(self._limit, self._next)
+        return self._flight.has_room(self._limit, self._finished.next)
 
     def _send(self, case: Case) -> None:
         process = self._port.current()
@@ -176,7 +167,7 @@ class Conversation:
             if event is None:
                 return
             self._take(event)
-            if self._next in self._done or (not self._flight and isinstance(event, Line)):
+            if self._finished.ready or (not self._flight and isinstance(event, Line)):
                 # An answer goes first; where nothing is asked, one look at a chatty port is enough.
                 return
             if self._flight and event.arrived > self._deadline():
@@ -256,7 +247,7 @@ class Conversation:
             notes.add("")
             return
         shown = one_line(name, 80)
-        if name in self._answered:
+        if self._finished.knows(name):
             notes.add(f'a second or late reply to "{shown}" was dropped')
             return
         notes.add(f'a reply with the unknown id "{shown}" was dropped')
@@ -305,30 +296,10 @@ class Conversation:
         size: int = 0,
     ) -> None:
         process = self._port.current()
-        stderr = ""
-        if process and case.sent and process.stderr_mark() > case.log:
-            stderr = clean_text(process.stderr_tail(case.log)[-_STDERR_KEPT:], _STDERR_KEPT)
         self._flight.ended(case)
-        self._remember(case.id)
-        self._done[case.index] = Answer(
-            id=case.id,
-            kind=kind,
-            reply=reply,
-            message=text,
-            notes=case.notes.texts(),
-            stderr=stderr,
-            seconds=seconds,
-            size=size,
-            noise=case.notes.noise,
-        )
+        self._finished.add(case, kind, text, process, reply=reply, seconds=seconds, size=size)
         if self._port.one_shot and process is not None:
             self._port.drop(0)
-
-    def _remember(self, name: str) -> None:
-        self._answered.add(name)
-        self._answered_order.append(name)
-        if len(self._answered_order) > _ANSWERED_KEPT:
-            self._answered.discard(self._answered_order.popleft())
 
     # Trouble
 

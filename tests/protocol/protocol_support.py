@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import psutil
 from backprop_check.protocol import Answer, SubprocessImplementation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 SCRIPT = Path(__file__).with_name("scripted.py")
 
@@ -51,6 +52,13 @@ def converse(
         answers = list(port.exchange(requests(names)))
     assert [answer.id for answer in answers] == names
     return {answer.id: answer for answer in answers}
+
+
+def in_flights(run: Callable[[int], None], *flights: int) -> None:
+    """Do the same with several numbers of cases in flight, at once: mostly it is waiting."""
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(run, flight) for flight in flights]:
+            done.result()
 
 
 def others_answered(answers: dict[str, Answer]) -> None:

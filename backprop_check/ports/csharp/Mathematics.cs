@@ -1,7 +1,6 @@
 // Three functions that Math does not have, each precise to the last digit or two.
 
 using System;
-using System.Linq;
 
 static class Mathematics
 {
@@ -66,8 +65,15 @@ static class Mathematics
         public double At(double x) => Polynomial(x, top) / Polynomial(x, bottom);
 
         /// <summary>c[0] + c[1] x + c[2] x^2 + ..., from the last coefficient to the first.</summary>
-        static double Polynomial(double x, double[] coefficients) =>
-            coefficients.Reverse().Aggregate(0.0, (sum, coefficient) => sum * x + coefficient);
+        static double Polynomial(double x, double[] coefficients)
+        {
+            var sum = 0.0;
+            for (var i = coefficients.Length - 1; i >= 0; i--)
+            {
+                sum = sum * x + coefficients[i];
+            }
+            return sum;
+        }
     }
 
     const double ErfOf1 = 0.8450629115104675; // roughly, with few binary digits

@@ -16,6 +16,7 @@ says which formula to replace, and by what, instead of looking for a bug that is
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,6 +59,10 @@ SAID = {
     "unguarded": "0 · ln 0 or 0/0, where a probability has been rounded to 0 or 1 (compute the loss from z with "
     "log-sum-exp, and δ as p − t)",
 }
+
+_RAISED = re.compile(
+    r"overflow|math (range|domain) error|zero ?division|division by zero|divide by zero", re.IGNORECASE
+)
 
 _WITH_EXPONENTIALS = {"sigmoid", "tanh", "softplus", "silu", "elu"}
 
@@ -213,6 +218,18 @@ def unstable_sentence(formula: str) -> str:
     )
 
 
+def raised_sentence(error: str) -> str | None:
+    """The same verdict where a language raises instead of giving ∞ or NaN (Python's ``math.exp(800)``); else None."""
+    if _RAISED.search(error) is None:
+        return None
+    return (
+        "right mathematics may still be numerically unstable: this error is what overflow, the logarithm of 0, or a "
+        "division by 0 looks like in a language that raises. See whether an e^z can be too large for its arithmetic "
+        "here (subtract the largest z from a softmax's first, write a sigmoid with e^(−|z|)), and compute the "
+        "cross-entropies from z, with log-sum-exp"
+    )
+
+
 def _habits(case: Case) -> list[Habits]:
     """Every combination that can make a difference, but for the stable one."""
     kinds = {layer.activation for layer in case.network.layers}
@@ -234,4 +251,4 @@ def _odd(habit: str) -> bool:
     return habit in SAID
 
 
-__all__ = ["SAID", "Habits", "admits", "alternatives", "most_telling", "unstable_sentence"]
+__all__ = ["SAID", "Habits", "admits", "alternatives", "most_telling", "raised_sentence", "unstable_sentence"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
 from backprop_check.trace import Expected, Slot
-from backprop_check.unstable import NEAR, SAID, unstable_sentence
+from backprop_check.unstable import NEAR, SAID, raised_sentence, unstable_sentence
 
 sys.path.insert(0, str(Path(__file__).with_name("benchmarks")))
 from make_edge_cases import edge_cases
@@ -191,6 +192,17 @@ def test_a_nan_where_nothing_saturates_is_wrong() -> None:
     comparison = _verdict(case, spoil)
     assert [one.problem for one in comparison.mismatches] == ["not_finite"]
     assert not comparison.mismatches[0].unstable
+
+
+def test_an_error_that_an_overflow_raises_is_known() -> None:
+    """Python raises where others give ∞; an ordinary error is none of that."""
+    for value, function in ((800.0, math.exp), (0.0, math.log), (0.0, lambda x: 1 / x)):
+        with pytest.raises((OverflowError, ValueError, ZeroDivisionError)) as caught:
+            function(value)
+        sentence = raised_sentence(f"{type(caught.value).__name__}: {caught.value}")
+        assert sentence is not None
+        assert "log-sum-exp" in sentence
+    assert raised_sentence("RangeError (index): Invalid value: Not in inclusive range 0..1: 2") is None
 
 
 def test_near_is_near() -> None:

@@ -1,42 +1,128 @@
-"""A named bug's page: what it is, the formula as it should be and as it was, how to tell it, the fix."""
+"""A named bug's page: what it is, the formula as it should be and as it was, with numbers, how to tell it, the fix."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from backprop_check.cases.files import suite_files
+from backprop_check.cases.generate import generated_case
 from backprop_check.errors import ConfigurationError
-from backprop_check.explain.making import is_shipped
+from backprop_check.expected import textbook_pass
+from backprop_check.explain.explanation import explain_case
+from backprop_check.explain.layout import equation_lines, heading, where
+from backprop_check.explain.making import Found, is_shipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from backprop_check.diagnose.bug import Bug
+    from backprop_check.explain.story import Step
+    from backprop_check.network import Case
+    from backprop_check.reference import Stages
+    from backprop_check.trace import Array, Slot
+
+#: So many generated cases are tried where the published ones do not show a bug.
+_TRIED = 150
+
+_SMALL = 8
 
 
-def bug_page(name: str) -> str | None:
-    """The page of a bug of the catalogue; None where ``name`` is no bug but a case.
+def bug_page(name: str, digits: int = 6) -> str | None:
+    """The page of a bug of the catalogue; None where ``name`` is no bug.
 
     Raises ``ConfigurationError`` for a code that the catalogue does not have.
     """
-    if is_shipped(name):
-        return None
     from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - only where a bug is asked for
 
+    if is_shipped(name):
+        return None
     try:
-        bug: Any = find_bug(name)
-    except LookupError:
-        bug = None
-    if bug is None and name.startswith("BP"):
-        raise ConfigurationError(f"there is no bug {name} in the catalogue: `backprop-check bugs` lists them all")
-    return None if bug is None else lay_out(bug)
+        bug = find_bug(name)
+    except ConfigurationError:
+        if name.upper().startswith("BP"):
+            raise
+        return None
+    return "\n".join(_lines(bug, digits))
 
 
-def lay_out(bug: Any) -> str:
-    """Title, sentence, the two formulas, and the rest that the catalogue knows, each under its heading."""
-    lines = [f"{bug.code}  {bug.name}", "", f"  {bug.sentence}", "", f"  right:  {bug.right}", f"  wrong:  {bug.wrong}"]
+def _lines(bug: Bug, digits: int) -> Iterator[str]:
+    yield f"{bug.code}  {bug.title}  ({bug.name})"
+    yield ""
+    yield f"  {bug.sentence}"
+    yield ""
+    yield f"  right:  {bug.right}"
+    yield f"  wrong:  {bug.wrong}"
+    yield from demonstration(bug, digits)
     others = [
         ("What stays right", bug.stays_right),
-        ("Easily confused with", bug.confused_with),
+        ("Easily confused with", ", ".join(bug.confused_with)),
         ("The fix", bug.fix),
         ("Example", bug.example),
+        ("Seen in", bug.seen),
     ]
-    for title, content in others:
-        text = content if isinstance(content, str) else ", ".join(map(str, content or ()))
+    for title, text in others:
         if text:
-            lines += ["", f"  {title}", *(f"    {line}".rstrip() for line in text.splitlines())]
-    return "\n".join(lines)
+            yield ""
+            yield f"  {title}"
+            yield from (f"    {line}".rstrip() for line in text.strip("\n").splitlines())
+
+
+def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
+    """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
+    for variant in bug.variants:
+        for case in _cases():
+            if not (variant.stages.matters(case) and _shows(case, variant.stages)):
+                continue
+            pair = first_difference(case, variant.stages)
+            if pair is not None:
+                yield from _pair_lines(case, *pair, digits)
+                return
+
+
+def _pair_lines(case: Case, right: Step, wrong: Step, digits: int) -> Iterator[str]:
+    place = where(right)
+    at = f", {place}" if place else ""
+    yield ""
+    yield f"  With numbers: {case.name}, {heading(right, rounds=right.round > 0)}, {right.stage}{at}"
+    yield from (f"    right:  {line}" for line in equation_lines(right, digits))
+    yield from (f"    wrong:  {line}" for line in equation_lines(wrong, digits))
+
+
+@functools.cache
+def _cases() -> tuple[Case, ...]:
+    """Mazur's network first, then the other published ones, then generated ones."""
+    published = [file.case for file in suite_files("published")]
+    small = [case for case in published if len(case.network.layers[0].parameters.weights) <= _SMALL]
+    first = sorted(small, key=lambda case: not case.name.startswith("mazur"))
+    return (*first, *(generated_case(index) for index in range(_TRIED)))
+
+
+@functools.cache
+def _right(case_id: str) -> Mapping[Slot, Array]:
+    return textbook_pass(next(case for case in _cases() if case.id == case_id)).values
+
+
+def _shows(case: Case, stages: type[Stages]) -> bool:
+    """Whether the bug makes a difference here: the pass on floats tells it sooner than the record."""
+    wrong = textbook_pass(case, stages=stages).values
+    return any(not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12) for slot, value in _right(case.id).items())
+
+
+def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | None:
+    """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
+    found = Found(case)
+    for sample in range(len(case.inputs)):
+        right = {_key(step): step for step in explain_case(found, sample=sample).steps}
+        for step in explain_case(found, sample=sample, stages=stages).steps:
+            other = right.get(_key(step))
+            if other is not None and not math.isclose(step.value, other.value, rel_tol=1e-9, abs_tol=1e-12):
+                return other, step
+    return None
+
+
+def _key(step: Step) -> tuple[object, ...]:
+    return step.round, step.stage, step.symbol

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
-    from backprop_check.reference import Pass
 
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000
@@ -42,6 +41,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     layers: list[str]
     widths: list[int]
+    inputs: list[float]
     sample: int
     samples: int
     steps: list[Step]
@@ -91,6 +91,7 @@ def explain_case(
         network=describe(case),
         layers=[one_line(name, 60) for name in case.network.names()],
         widths=[case.network.inputs, *(layer.units for layer in case.network.layers)],
+        inputs=list(case.inputs[sample]),
         sample=sample,
         samples=len(case.inputs),
         steps=found_steps,
@@ -142,8 +143,11 @@ class _Told:
             self._skip("the updates between the first and the last, but for their loss")
             yield from reader.loss()
             return
-        layers = range(len(self.case.network.layers))
-        for layer in layers:
+        yield from self._forward(reader)
+        yield from self._backward(reader)
+
+    def _forward(self, reader: PassReader) -> Iterator[Step]:
+        for layer in range(len(self.case.network.layers)):
             for j in self._neurons(layer):
                 yield reader.weighted_sum(layer, j)
             for j in self._neurons(layer):
@@ -152,6 +156,9 @@ class _Told:
             for k in self._neurons(reader.last):
                 yield from reader.loss_term(k)
         yield from reader.loss()
+
+    def _backward(self, reader: PassReader) -> Iterator[Step]:
+        layers = range(len(self.case.network.layers))
         for layer in reversed(layers):
             for j in self._neurons(layer):
                 yield from reader.error(layer, j)

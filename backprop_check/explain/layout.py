@@ -153,15 +153,12 @@ def introduction(explanation: Explanation) -> list[str]:
     """What stands above the steps: the network, how to read the names, the erratum, the implementation's verdict."""
     layers = ", ".join(f"⁽{_above(n)}⁾ {name}" for n, name in enumerate(explanation.layers, 1))
     names = f"Layers: {layers}. " if len(explanation.layers) > 1 else ""
-    lines = [
-        f"{explanation.network}.",
-        f"{names}Neurons count from 0; wⱼᵢ goes from i into j; x inputs, z weighted sums, a activations, t targets, "
-        "δ = ∂L/∂z.",
-    ]
+    letters = "x inputs, z weighted sums, a activations, t targets, δ = ∂L/∂z"
+    lines = [f"{explanation.network}.", f"{names}Neurons count from 0; wⱼᵢ goes from i into j; {letters}."]
     if explanation.title:
         lines.insert(0, f"{explanation.case}: {explanation.source}")
     if explanation.samples > 1:
-        lines.append(f"Told for sample {explanation.sample} of 0 to {explanation.samples - 1}; ⟨s⟩ marks another one's.")
+        lines.append(f"Told for sample {explanation.sample} of 0 to {explanation.samples - 1}; ⟨s⟩ marks the others.")
     if explanation.erratum:
         lines.append(f"Erratum: {explanation.erratum}")
     if explanation.judged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import random
 import re
 from pathlib import Path
@@ -89,7 +90,7 @@ def _generated(text: str, parts: re.Match[str], seed: int) -> Case:
     if case.name != parts["name"] or (parts["hash"] and case.id != text):
         index = int(parts["index"])
         raise ConfigurationError(
-            f"with seed {seed}, generated case {index} is {case.id}, not {text}: give the --seed of the run it came from"
+            f"with seed {seed}, generated case {index} is {case.id}, not {text}: give the --seed it came from"
         )
     return case
 
@@ -133,7 +134,7 @@ def made_up(
                 "biases": [number(-0.5, 0.5) for _ in range(units)],
             },
         }
-        for position, (fan_in, units) in enumerate(zip(widths, widths[1:], strict=False))
+        for position, (fan_in, units) in enumerate(itertools.pairwise(widths))
     ]
     case: dict[str, Any] = {
         "name": f"made-up-{'x'.join(map(str, widths))}",

@@ -93,7 +93,7 @@ def _articles(explanation: Explanation, digits: int) -> Iterator[str]:
     for step, beside in pairs:
         place = where(step)
         number = f" <small>{step.equation}</small>" if step.equation else ""
-        title = f"{heading(step, rounds=rounds)}: {step.stage}{f', {place}' if place else ''}"
+        title = f"{heading(step, rounds=rounds)}, {step.stage}{f', {place}' if place else ''}"
         formulas = [*equation_lines(step, digits), *(f"  {text}" for text in term_lines(step, digits))]
         formulas += chain_lines(step, digits, batch=batch)
         notes = "".join(f'<p class="general">{escape(note)}</p>' for note in step.notes)
@@ -150,14 +150,21 @@ def picture(explanation: Explanation) -> str:
         line for (layer, j), (x, y) in spots.items() if layer >= 0 for line in _lines(spots, layer, j, x - _RADIUS, y)
     ]
     for (layer, j), (x, y) in spots.items():
+        if layer < 0:
+            value = number_text(explanation.inputs[j], 3)
+            parts.append(f'<g data-at="-1:{j}">{_circle(x, y)}<text x="{x:g}" y="{y + 4:g}">{value}</text></g>')
+            continue
         kind = ' class="wrong"' if (layer, j) in wrong else ""
         texts = "".join(_texts(values.get((layer, j), {}), x, y))
-        circle = f'<circle cx="{x:g}" cy="{y:g}" r="{_RADIUS}"/>'
-        parts.append(f'<g{kind} data-at="{layer}:{j}">{circle}{texts}</g>')
+        parts.append(f'<g{kind} data-at="{layer}:{j}">{_circle(x, y)}{texts}</g>')
     label = f"Network: {' - '.join(map(str, explanation.widths))}"
     return (
         f'<svg viewBox="0 0 {width} {height:g}" role="img" aria-label="{label}">{"".join(lines)}{"".join(parts)}</svg>'
     )
+
+
+def _circle(x: float, y: float) -> str:
+    return f'<circle cx="{x:g}" cy="{y:g}" r="{_RADIUS}"/>'
 
 
 def _rows(count: int) -> list[int | None]:

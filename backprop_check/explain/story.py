@@ -103,7 +103,9 @@ _WORDS = {
 
 _SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
 _LOGARITHM = "Computed from z, the logarithm never meets a 0."
-_COLLAPSE = "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
+_COLLAPSE = (
+    "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
+)
 _SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."
 
 
@@ -148,7 +150,9 @@ class PassReader:
         """What output k adds to the loss of the sample."""
         if self.loss_terms:
             x, kind = self.loss_terms[k], _plain(self.case.loss.kind)
-            yield self._step("loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, _LOGARITHM))
+            yield self._step(
+                "loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, _LOGARITHM)
+            )
 
     def loss(self) -> Iterator[Step]:
         """The loss of the sample, where there are several, and of the batch."""
@@ -308,7 +312,9 @@ class PassReader:
         for x in _ways(l.delta[self.sample, j]):
             if x.operation == TIMES:
                 for one, other in (x.operands, x.operands[::-1]):
-                    same = one.place is not None and error.place is not None and one.place[0] is error.place[0]
+                    if one.place is None or error.place is None:
+                        continue
+                    same = one.place[0] is error.place[0]
                     if same and one.place[1:] == error.place[1:] and other.place is None:
                         return other
         return None

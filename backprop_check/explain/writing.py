@@ -21,6 +21,9 @@ _SUM, _PRODUCT, _ATOM = 1, 2, 3
 #: Sums of more terms than this are shortened in the middle.
 TERMS_SHOWN = 9
 
+#: What has no name and is made of more operations than this is written as its number: it would fill the page.
+_LONG = 150
+
 _CALLS = {"tanh": "tanh({})", "log": "ln({})", "erf": "erf({})", "sqrt": "√({})", "exp": "e^({})"}
 
 
@@ -88,6 +91,8 @@ class Writer:
             text = f"{self.name(test)} = {self.number(test.value)} {sign} 0"
             below = taken if taken.operation == "branch" else None
             return [text, *(self.conditions(below) if below else [])]
+        if self._is_long(made):
+            return []
         parts = [operand for operand in made.operands if self.names.of(operand) is None]
         return list(dict.fromkeys(text for part in parts for text in self.conditions(part)))
 
@@ -96,7 +101,9 @@ class Writer:
         if name is not None:
             return self._leaf(x) if numbers else (name, _ATOM)
         operation, operands = x.operation, x.operands
-        if operation in ("cell", "either"):
+        if operation in ("cell", "sum") and not root and self._is_long(x):
+            return self._leaf(x)
+        if operation in ("cell", "either") or (operation == "max" and len(operands) == 1):
             return self._write(operands[0], numbers=numbers)
         if operation == "branch":
             return self._write(operands[x.taken], numbers=numbers)
@@ -118,6 +125,14 @@ class Writer:
         if operation == "π":
             return "π", _ATOM
         return self._function(x, numbers=numbers)
+
+    def _is_long(self, x: Recorded) -> bool:
+        waiting, count = [x], 0
+        while waiting and count <= _LONG:
+            operands = waiting.pop().operands
+            waiting += [operand for operand in operands if self.names.of(operand) is None]
+            count += 1
+        return count > _LONG
 
     def _inside(self, x: Recorded, numbers: bool) -> str:  # noqa: FBT001
         return self._write(x, numbers=numbers)[0]
@@ -182,4 +197,3 @@ class Writer:
         if x.operation == "log1p":
             return f"ln(1 + {inside})", _ATOM
         return _CALLS[x.operation].format(inside), _ATOM
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES, Recorded,
 from backprop_check.reference import run_pass
 from backprop_check.trace import slots_of
 
-FUNCTIONS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FUNCTIONS: dict[str, Callable[[float], float]] = {
     "exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "tanh": math.tanh, "erf": math.erf,
     "sqrt": math.sqrt, "abs": abs,
 }  # fmt: skip
@@ -47,7 +50,7 @@ def again(x: Recorded) -> float:
         case "t ln":
             return values[0] * values[1] if values[0] else 0.0
         case operation if operation in FUNCTIONS:
-            return FUNCTIONS[operation](values[0])
+            return float(FUNCTIONS[operation](values[0]))
         case operation:
             first, second = values
             return {PLUS: first + second, MINUS: first - second, TIMES: first * second,

@@ -203,6 +203,7 @@ def test_an_error_that_an_overflow_raises_is_known() -> None:
         assert sentence is not None
         assert "log-sum-exp" in sentence
     assert raised_sentence("RangeError (index): Invalid value: Not in inclusive range 0..1: 2") is None
+    assert raised_sentence("java.lang.StackOverflowError") is None
 
 
 def test_near_is_near() -> None:

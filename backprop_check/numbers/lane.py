@@ -9,7 +9,6 @@ With γₖ = ku/(1 − ku) and first order in u (Higham, *Accuracy and Stability
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ def is_exact(error: Any) -> bool:
 def is_multiple(x: Any) -> bool:
     """Whether all are multiples of ``QUANTUM``. The first is nearly always enough to know that they are not."""
     first = (x.flat[0] if isinstance(x, np.ndarray) else x) / QUANTUM
-    if first != math.floor(first):
+    if first % 1 != 0:
         return False
     scaled = np.asarray(x) / QUANTUM
     return bool(np.all(scaled == np.floor(scaled)))

@@ -61,7 +61,7 @@ SAID = {
 }
 
 _RAISED = re.compile(
-    r"overflow|math (range|domain) error|zero ?division|division by zero|divide by zero", re.IGNORECASE
+    r"(?<!stack)(?<!stack )overflow|math (range|domain) error|zero ?division|(division|divide) by zero", re.IGNORECASE
 )
 
 _WITH_EXPONENTIALS = {"sigmoid", "tanh", "softplus", "silu", "elu"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planting import Case, Edit, Planted, at, both, loses, many, mean, port, several_outputs, widths
+from planting import Case, Edit, Planted, at, both, has, loses, many, mean, port, several_outputs, widths
 from planting import network as net
 
 DUMP = "        return json.dumps(reply, allow_nan=False)\n"
@@ -147,15 +147,30 @@ PROTOCOL_BUGS = [
     ),
     Planted(
         "BP005",
-        "sigmoid overflows",
+        "tanh overflows, which Python says",
         (
             net(
-                "        if z >= 0.0:\n            return 1.0 / (1.0 + math.exp(-z))\n"
-                "        power = math.exp(z)\n        return power / (1.0 + power)\n",
-                "        return 1.0 / (1.0 + math.exp(-z))\n",
+                "        return math.tanh(z)\n",
+                "        power = math.exp(2.0 * z)\n        return (power - 1.0) / (power + 1.0)\n",
             ),
         ),
         at("any", "a"),
+        has("tanh"),
+        suite="edge",
+    ),
+    Planted(
+        "BP005",
+        "tanh overflows to infinity by infinity",
+        (
+            net(
+                "        return math.tanh(z)\n",
+                "        power = math.exp(2.0 * z) if z < 350.0 else math.inf\n"
+                "        return (power - 1.0) / (power + 1.0)\n",
+            ),
+        ),
+        at("any", "a"),
+        has("tanh"),
+        also=("BP004",),
         suite="edge",
     ),
     Planted(

@@ -1,0 +1,47 @@
+"""``backprop-check init``: a port to start from."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("language", required=False)
+@click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
+@click.option("--exercise", is_flag=True, help="Leave the backward pass to be written, stage by stage.")
+def command(language: str | None, folder: Path | None, *, exercise: bool) -> None:
+    """Copy a port in LANGUAGE to DIR: it conforms before the first edit.
+
+    Without LANGUAGE, the languages are listed. DIR must be new or empty (default: backprop-LANGUAGE).
+    """
+    from backprop_check.explain.starting import copy_port, find_port, ports  # noqa: PLC0415 - quicker --help
+
+    if language is None:
+        width = max(map(len, ports()))
+        for port in ports().values():
+            click.echo(f"{port.language:{width}}  {port.title}{'' if port.tested else ' (not run by our tests)'}")
+        return
+    port = find_port(language)
+    target = folder or Path(f"backprop-{port.language}")
+    files = copy_port(port, target, exercise=exercise)
+    what = "An exercise" if exercise else "A port"
+    click.echo(f"{what} in {port.title}: {target} ({len(files)} files; start with {target / port.main[0]})")
+    if exercise:
+        click.echo(f"Read {target / 'EXERCISE.md'}; `backprop-check guide` explains the mathematics.")
+    missing = [name for name in port.needs if shutil.which(name) is None]
+    if missing:
+        click.echo(f"Not found here: {', '.join(missing)}. {port.hint}")
+    if not port.tested:
+        click.echo("This port is not run by our own tests, for want of its tools: tell us if something is amiss.")
+    click.echo("Next:")
+    inside = f"cd {_quoted(target)}" + (f" && {port.build}" if port.build else "")
+    first, second = ("smoke", "run") if not exercise else ("smoke", "run --exercise")
+    click.echo(f'  {inside} && backprop-check {first} "{port.run}"')
+    click.echo(f'  backprop-check {second} "{port.run}"')
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)

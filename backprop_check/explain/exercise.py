@@ -1,0 +1,228 @@
+"""The exercise: a port whose backward pass is left to be written, and what of it comes next.
+
+A port marks what an exercise leaves out with comments on lines of their own::
+
+    // EXERCISE BEGIN output delta: return zeros(n);
+    …
+    // EXERCISE END output delta
+
+What follows the colon is a statement that stands in, so that the port still runs. ``unfinished`` makes the exercise
+of a source file; ``next_step`` reads off the results of a run which stage is the first that is not right.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.explain.mistakes import mistakes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backprop_check.compare import Mismatch
+    from backprop_check.run import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of the exercise: the task, and its formula."""
+
+    name: str
+    task: str
+    formula: str = ""
+
+
+STAGES = (
+    Stage("smoke", "The port answers every case, with an array of the right shape wherever one belongs."),
+    Stage(
+        "forward",
+        "From the inputs to the outputs: every weighted sum z, every activation a, and the loss.",
+        "zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ, aⱼ = φ(zⱼ)",
+    ),
+    Stage(
+        "output delta",
+        "For each output neuron: how much the loss changes when its z changes. It is the slope of the loss times the "
+        "slope of the activation at this z.",
+        "δₖ = ∂L/∂aₖ · φ′(zₖ)   (BP1)",
+    ),
+    Stage(
+        "hidden delta",
+        "For each hidden neuron: what comes back through every neuron that it feeds is added up, each part through the "
+        "weight between the two; then comes the slope of its own activation.",
+        "δⱼ = (Σₖ wₖⱼ δₖ) · φ′(zⱼ)   (BP2)",
+    ),
+    Stage(
+        "gradients",
+        "For each weight: the delta of its neuron times what came in through it. For each bias: the delta itself. Both "
+        "are summed over the samples.",
+        "∂L/∂bⱼ = Σₛ δⱼ   (BP3),   ∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ   (BP4)",
+    ),
+    Stage(
+        "update",
+        "A step against the gradient for every weight and bias, once every gradient is known.",
+        "w⁺ = w − η ∂L/∂w,   b⁺ = b − η ∂L/∂b",
+    ),
+)
+
+#: The stages that an exercise leaves out, in the order of the backward pass.
+LEFT_OUT = tuple(stage.name for stage in STAGES[2:])
+
+_NO_ANSWER = ("error", "crash", "timeout", "protocol_error", "not_run")
+_NO_NUMBERS = ("missing", "extra", "shape", "not_a_number")
+
+_BEGIN = re.compile(r"(?P<indent>\s*)(?P<comment>\S+) EXERCISE BEGIN (?P<stage>[a-z ]+?)(?:: (?P<stand_in>.+))?")
+_END = re.compile(r"\s*\S+ EXERCISE END (?P<stage>[a-z ]+)")
+
+
+def unfinished(text: str) -> tuple[str, list[str]]:
+    """A source file with a TODO in place of each marked part, and the stages that these were of.
+
+    Raises ``ValueError`` for marks that do not pair, or that name no stage.
+    """
+    kept: list[str] = []
+    stages: list[str] = []
+    inside: str | None = None
+    for line in text.split("\n"):
+        if begin := _BEGIN.fullmatch(line):
+            if inside is not None or begin["stage"] not in LEFT_OUT:
+                raise ValueError(line.strip())
+            inside = begin["stage"]
+            stages.append(inside)
+            kept.append(f"{begin['indent']}{begin['comment']} TODO {inside} (see EXERCISE.md)")
+            if begin["stand_in"]:
+                kept.append(begin["indent"] + begin["stand_in"])
+        elif end := _END.fullmatch(line):
+            if end["stage"] != inside:
+                raise ValueError(line.strip())
+            inside = None
+        elif inside is None:
+            kept.append(line)
+    if inside is not None:
+        raise ValueError(f"EXERCISE END {inside} is missing")
+    return "\n".join(kept), stages
+
+
+def finished(text: str) -> str:
+    """A source file without the marks, for who wants the whole port."""
+    lines = text.split("\n")
+    return "\n".join(line for line in lines if not (_BEGIN.fullmatch(line) or _END.fullmatch(line)))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The first stage that is not right yet (None: all are), and what is to be said of it."""
+
+    stage: Stage | None
+    right: int
+    begun: bool = False
+    finding: str = ""
+    mistakes: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether the port is finished."""
+        return self.stage is None
+
+    def __str__(self) -> str:
+        lines = [f"  ok    {number}. {stage.name}" for number, stage in enumerate(STAGES[: self.right], 1)]
+        if self.stage is None:
+            return "\n".join([*lines, "", "Every stage is right: this port computes backpropagation."])
+        mark = "FAIL" if self.begun else "next"
+        lines += [f"  {mark}  {self.right + 1}. {self.stage.name}", "", f"  {self.stage.task}"]
+        if self.stage.formula:
+            lines.append(f"  {self.stage.formula}")
+        if self.finding:
+            lines += ["", f"  {self.finding}"]
+        lines += [f"  {mistake}" for mistake in self.mistakes]
+        return "\n".join(lines)
+
+
+def next_step(results: Sequence[Result]) -> Step:
+    """What comes next: the first stage, in the order of a pass, that some case got wrong."""
+    judged = [result for result in results if result.outcome in ("passed", "mismatched", *_NO_ANSWER)]
+    if not judged:
+        return Step(STAGES[0], 0, begun=True, finding="No case was judged: the port supports none of those chosen.")
+    found: dict[int, list[tuple[Result, list[Mismatch]]]] = {}
+    for result in judged:
+        if result.outcome in _NO_ANSWER:
+            found.setdefault(0, []).append((result, []))
+        by_stage: dict[int, list[Mismatch]] = {}
+        for mismatch in result.mismatches:
+            by_stage.setdefault(stage_of(mismatch, result), []).append(mismatch)
+        for stage, mismatches in by_stage.items():
+            found.setdefault(stage, []).append((result, mismatches))
+    if not found:
+        return Step(None, len(STAGES))
+    number = min(found)
+    failing = found[number]
+    stage = STAGES[number]
+    begun = stage.name not in LEFT_OUT or not all(_is_untouched(one) for _, some in failing for one in some)
+    mistakes = mistakes_of(failing) if begun and number > 0 else []
+    return Step(stage, number, begun, _finding(*smallest(failing)) if begun else "", tuple(mistakes))
+
+
+def stage_of(mismatch: Mismatch, result: Result) -> int:
+    """The number of the stage (from 0) in which a wrong value was computed."""
+    if mismatch.problem in _NO_NUMBERS or mismatch.quantity not in _STAGE_OF:
+        return 0
+    if mismatch.quantity == "loss" and mismatch.step:
+        return _number_of("update")  # wrong because an update before it was
+    if mismatch.quantity == "delta" and mismatch.layer == _layers(result) - 1:
+        return _number_of("output delta")
+    return _number_of(_STAGE_OF[mismatch.quantity])
+
+
+def _number_of(name: str) -> int:
+    return next(number for number, stage in enumerate(STAGES) if stage.name == name)
+
+
+#: A wrong input gradient is a wrong sum over downstream neurons: that of the hidden deltas.
+_STAGE_OF = {
+    "z": "forward", "a": "forward", "loss": "forward", "delta": "hidden delta", "input_gradient": "hidden delta",
+    "weight_gradient": "gradients", "bias_gradient": "gradients", "updated_weight": "update", "updated_bias": "update",
+}  # fmt: skip
+
+
+def _layers(result: Result) -> int:
+    """How many layers the case has; where the case was too large to keep, as many as its findings show."""
+    if result.case is not None:
+        return len(result.case["network"]["layers"])
+    return 1 + max((mismatch.layer or 0 for mismatch in result.mismatches), default=0)
+
+
+def _is_untouched(mismatch: Mismatch) -> bool:
+    """Whether a value is what an exercise has before anything is written: 0 (an update: the parameter as it was)."""
+    return mismatch.actual == 0 or mismatch.quantity.startswith("updated")
+
+
+def smallest(failing: list[tuple[Result, list[Mismatch]]]) -> tuple[Result, list[Mismatch]]:
+    """The failing case that is easiest to look at: the one with the fewest numbers."""
+
+    def size(pair: tuple[Result, Any]) -> tuple[int, str]:
+        case = pair[0].case
+        return (len(str(case)) if case else 10**9), pair[0].id
+
+    return min(failing, key=size)
+
+
+def _finding(result: Result, mismatches: list[Mismatch]) -> str:
+    if not mismatches or mismatches[0].problem in _NO_NUMBERS:
+        return f"{result.id}: {result.outcome.replace('_', ' ')}: {result.message}"
+    first = mismatches[0]
+    what = first.quantity.replace("_", " ")
+    place = [] if first.layer is None else [f"layer {first.layer}"]
+    place += [] if first.neuron is None else [f"neuron {first.neuron}"]
+    place += [f"from input {first.index[0]}"] if first.index else []
+    place += [] if first.sample is None else [f"sample {first.sample}"]
+    place += [] if first.step is None else [f"update {first.step}"]
+    where = f" of {', '.join(place)}" if place else ""
+    return (
+        f"{result.id}: the {what}{where} is {_number(first.actual)}, and should be {_number(first.expected)}. "
+        f"`backprop-check explain {result.id}` works it out."
+    )
+
+
+def _number(x: float | str | None) -> str:
+    return f"{x:.10g}" if isinstance(x, float) else str(x)

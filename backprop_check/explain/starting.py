@@ -1,0 +1,126 @@
+"""A port to start from: the folder of a language, found in the installed package and copied to where it is wanted."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.explain.exercise import LEFT_OUT, STAGES, finished, unfinished
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+_ALIASES = {
+    "js": "javascript", "node": "javascript", "ts": "typescript", "c++": "cpp", "cxx": "cpp", "c#": "csharp",
+    "cs": "csharp", "golang": "go", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "jl": "julia",
+}  # fmt: skip
+
+#: What stands in a port's folder without being part of it.
+_NOT_COPIED = {"port.toml", "__pycache__", "node_modules", ".dart_tool", "target", "classes", "out", "build", "bin~"}
+
+
+class Port:
+    """A port as it ships, with what its ``port.toml`` says of it."""
+
+    def __init__(self, folder: Traversable) -> None:
+        self.folder, self.language = folder, folder.name
+        about: dict[str, Any] = tomllib.loads((folder / "port.toml").read_text(encoding="utf-8"))
+        self.title: str = about["title"]
+        self.build: str | None = about.get("build")
+        self.run: str = about["run"]
+        self.needs: list[str] = about["needs"]
+        self.main: list[str] = about["main"]
+        self.tested: bool = about["tested"]
+        self.hint: str = about["hint"]
+
+
+def ports() -> dict[str, Port]:
+    """Every port to start from, by its folder's name."""
+    folders = resources.files("backprop_check").joinpath("ports").iterdir()
+    found = [folder for folder in folders if folder.is_dir() and (folder / "port.toml").is_file()]
+    return {folder.name: Port(folder) for folder in sorted(found, key=lambda folder: folder.name)}
+
+
+def find_port(language: str) -> Port:
+    """The port for a language; raises ``ConfigurationError`` with the list, and with what is close."""
+    known = ports()
+    wanted = language.strip().casefold()
+    wanted = _ALIASES.get(wanted, wanted)
+    if wanted in known:
+        return known[wanted]
+    close = difflib.get_close_matches(wanted, [*known, *_ALIASES], 2)
+    names = [_ALIASES.get(each, each) for each in close]
+    hint = f" (did you mean {' or '.join(dict.fromkeys(names))}?)" if names else ""
+    raise ConfigurationError(f"there is no port for '{language}'{hint}: the languages are {', '.join(known)}")
+
+
+def copy_port(port: Port, target: Path, *, exercise: bool = False) -> list[str]:
+    """Copy a port to ``target``, which must be new or empty.  Gives the files, with their folders.
+
+    As an exercise its marked parts become TODOs, and an EXERCISE.md says how to go on; otherwise only the marks go.
+    Raises ``ConfigurationError`` where something is there already, or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigurationError(f"{target} is there already: give another folder, nothing is overwritten")
+    stages: list[str] = []
+    written = []
+    try:
+        for path, content in _files(port.folder, Path()):
+            if b"EXERCISE BEGIN" in content:
+                text = content.decode()
+                text, found = unfinished(text) if exercise else (finished(text), [])
+                stages += found
+                content = text.encode()  # noqa: PLW2901 - the same file, made ready
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            (target / path).write_bytes(content)
+            written.append(path.as_posix())
+        if exercise:
+            missing = [stage for stage in LEFT_OUT if stage not in stages]
+            if missing:
+                raise ConfigurationError(f"the port in {port.title} has no exercise yet ({', '.join(missing)})")
+            (target / "EXERCISE.md").write_text(instructions(port), encoding="utf-8")
+            written.append("EXERCISE.md")
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written: {error.strerror or error}") from None
+    return sorted(written)
+
+
+def _files(folder: Traversable, path: Path) -> list[tuple[Path, bytes]]:
+    found: list[tuple[Path, bytes]] = []
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name in _NOT_COPIED or entry.name.endswith((".pyc", ".class", ".o")):
+            continue
+        if entry.is_dir():
+            found += _files(entry, path / entry.name)
+        else:
+            found.append((path / entry.name, entry.read_bytes()))
+    return found
+
+
+def instructions(port: Port) -> str:
+    """EXERCISE.md: the stages of the backward pass, and the one command that says which comes next."""
+    files = " and ".join(f"`{name}`" for name in port.main)
+    again = f"    {port.build}\n" if port.build else ""
+    stages = "\n".join(f"{number}. {stage.name}" for number, stage in enumerate(STAGES, 1))
+    return f"""# Exercise: backpropagation in {port.title}
+
+The conversation with backprop-check and the forward pass are there. The backward pass is yours: it is marked with
+TODO in {files}, {len(LEFT_OUT)} stages in all. `backprop-check guide` explains all that is needed, from nothing.
+
+After every change:
+
+{again}    backprop-check run "{port.run}" --exercise
+
+It says what the next stage is about, or what is still wrong with it: which neuron of which network, the number that
+came and the number it should be, and the name of the mistake where it is a usual one. What comes after is shown when
+that is right. The stages, of which the first two are right from the start:
+
+{stages}
+
+`backprop-check explain CASE` works any of its cases out, number by number. When every stage is right, leave
+`--exercise` away: the port is then judged like any other.
+"""

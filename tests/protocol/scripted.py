@@ -336,6 +336,18 @@ def serve_starving():
             say(id=message["id"], loss=0.5)
 
 
+def fault_at(name):
+    """What to do wrong at this case; None for nothing."""
+    bad = name.startswith("bad")
+    if BEHAVIOUR == "mixed":
+        return FAULTS[name.split("~")[1]] if bad else None
+    if BEHAVIOUR == "always-dies":
+        return crash
+    if BEHAVIOUR.startswith("all-"):
+        return FAULTS[BEHAVIOUR.removeprefix("all-")]
+    return FAULTS.get(BEHAVIOUR) if bad else None
+
+
 def main():
     note_pid(os.getpid())
     if BEHAVIOUR == "reversed":
@@ -348,10 +360,8 @@ def main():
             hello()
             if BEHAVIOUR == "only-hello":
                 return None
-        elif BEHAVIOUR.startswith("all-"):
-            FAULTS[BEHAVIOUR.removeprefix("all-")](message["id"])
-        elif BEHAVIOUR == "always-dies" or (message["id"].startswith("bad") and BEHAVIOUR in FAULTS):
-            FAULTS.get(BEHAVIOUR, crash)(message["id"])
+        elif (fault := fault_at(message["id"])) is not None:
+            fault(message["id"])
         else:
             say(id=message["id"], loss=0.5)
             if BEHAVIOUR == "dies-after-reply" and message["id"].startswith("last"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 import time
@@ -310,6 +311,42 @@ def test_skip() -> None:
     assert (answer.kind, answer.message) == ("skip", "no softmax")
     assert answer.reply is not None
     assert answer.reply.issue_url == "https://example.org/1"
+
+
+#: Faults that take no time, and what becomes of their cases.
+MIXED = {
+    "crash": "crash",
+    "exit-seven": "crash",
+    "half-line": "crash",
+    "bad-json": "protocol_error",
+    "wrong-type": "protocol_error",
+    "deep": "protocol_error",
+    "no-newline": "reply",
+    "much-noise": "reply",
+    "noise": "reply",
+    "twice": "reply",
+    "wrong-then-right": "reply",
+    "duplicate-keys": "reply",
+    "invalid-utf8": "error",
+    "texts": "error",
+    "skip": "skip",
+}
+
+
+def test_faults_at_random() -> None:
+    """However faults follow each other, each case has its own verdict, and all others are answered."""
+    faults = [*MIXED] * 3
+    random.Random(7).shuffle(faults)  # noqa: S311 (an order, not a secret)
+    names = [name for i, fault in enumerate(faults) for name in (f"bad~{fault}~{i}", f"c{2 * i}", f"c{2 * i + 1}")]
+
+    def run(flight: int) -> None:
+        answers = converse("mixed", names, flight=flight, max_restarts=60, timeout=60)
+        others_answered(answers)
+        for name, answer in answers.items():
+            if name.startswith("bad"):
+                assert answer.kind == MIXED[name.split("~")[1]], name
+
+    in_flights(run, 1, 5)
 
 
 def test_stderr_flood() -> None:

@@ -393,8 +393,8 @@ def test_print_and_phone(look: Look) -> None:
     assert page.page.locator("[data-section=forward]").get_attribute("open") is not None
     assert page.page.locator("math").first.is_visible()
     wide = """[...document.querySelectorAll('main *, header *')].filter(x =>
-        x.getBoundingClientRect().right > 391 && !x.closest('.scroll, .canvas, .rows, .formula, .command, pre, .hide, svg')
-        ).map(x => x.outerHTML.slice(0, 120))"""
+        x.getBoundingClientRect().right > 391 && !x.closest(
+        '.scroll, .canvas, .rows, .formula, .command, pre, .hide, svg')).map(x => x.outerHTML.slice(0, 120))"""
     for name in ("mazur", "several", "hostile", "digits", "hints"):
         phone = look(name, width=390, height=844)
         assert phone.page.evaluate(wide) == [], name

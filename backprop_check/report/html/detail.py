@@ -339,7 +339,7 @@ def _other(one: Finding, names: list[str]) -> dict[str, Any]:
     if one.sample is not None:
         parts.append(f"sample {one.sample}")
     if one.step is not None:
-        parts.append(f"update {one.step + 1}")
+        parts.append(f"update {one.step}")
     found: dict[str, Any] = {"at": ", ".join(parts), "o": _ORIGINS.get(one.origin, "u")}
     if one.layer is not None and one.neuron is not None:
         found["n"] = [one.layer, one.neuron]

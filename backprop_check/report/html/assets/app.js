@@ -51,8 +51,9 @@ function network(net) {
   const samples = net.d.samples > 1 ? h('div.samples', {role: 'group', 'aria-label': 'sample'}, h('span', {'aria-hidden': 'true'}, 'Sample'), net.shown.samples.map((sample, s) => button([String(sample), net.d.badSamples[s] ? h('span.dot', {'aria-hidden': 'true'}, '✕') : null], () => pickSample(s), {'data-s': s, 'aria-pressed': String(view.s === s), 'aria-label': `sample ${sample}${net.d.badSamples[s] ? ', has wrong values' : ''}`}))) : null;
   return [
     net.cut ? h('p.note', `A large case: this page holds ${net.list(-1).length} of its ${net.d.inputs} inputs, ${net.d.layers.map((layer, l) => `${net.list(l).length} of ${layer.units} neurons of ${net.names[l]}`).join(', ')}, and ${net.samples} of ${net.d.samples} samples, the wrong ones first. The sums below count all of them.`) : null,
+    elsewhere(net),
     h('div.split', h('div.left', h('div.diagram-head', h('h3', 'The network'), radios), samples, view.diagram.node,
-      h('p.step', button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), button('next wrong neuron →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h('div.maths', {id: 'maths'}), others(net),
+      h('p.step', net.wrongOrder.length > 1 && button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), net.wrongOrder.length > 0 && button('next wrong neuron →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h('div.maths', {id: 'maths'}), notes(net),
   ];
 }
 function drawPanel() {
@@ -84,17 +85,24 @@ function nextWrong(step) {
   choose(l, p);
   say(`${net.label(l, p)}, ${STATES[net.state(l, p)].words}`);
 }
-function others(net) { // findings that no circle can show
-  const {d} = net instanceof Bare ? net : {d: net.d};
-  if (!d.others.length && !d.notes.length && !d.unlisted) return null;
-  const wordy = d.others.some((one) => one.expected !== undefined || one.actual !== undefined);
-  return h('div.others', d.others.length ? h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'further findings'}, h('table.values', h('caption', net instanceof Net ? 'also found' : 'what is wrong'),
-    h('thead', h('tr', h('th', {scope: 'col'}, 'where'), wordy ? ['expected', 'got', 'error', 'allowed'].map((key) => h('th', {scope: 'col'}, term(key, key))) : null, h('th', {scope: 'col'}, 'verdict'))),
-    h('tbody', d.others.map((one) => h(`tr.s-${name(one.o)}`, h('th', {scope: 'row'}, one.at), wordy ? ['expected', 'actual', 'error', 'allowed'].map((key) => h('td', one[key] === undefined ? '' : typeof one[key] === 'number' ? digits(one[key], key === 'expected' || key === 'actual' ? 10 : 3) : one[key])) : null, h('td', mark(one.o), one.problem ? ` ${one.problem}` : '', one.unstable ? [' ', term('unstable', 'unstable')] : '')))))) : null,
-  d.unlisted ? h('p.hint', `${count(d.unlisted, 'finding')} more in the results file.`) : null,
-  d.notes.length ? h('div', h('h3', 'Notes'), d.notes.map((note) => h('pre.log', {tabindex: '0', role: 'group', 'aria-label': 'note'}, note))) : null);
+function elsewhere(net) { // findings that no circle can show: whole arrays, updates, the loss, the inputs
+  const rows = net.d.others.slice();
+  if (net instanceof Net) {
+    const found = (v, at) => { if ('riu'.includes(v.state)) rows.unshift({at, o: v.state, expected: v.e, actual: v.g, error: v.error, allowed: v.allowed}); };
+    const slot = net.slot('input_gradient');
+    if (slot.states.some((state) => 'riu'.includes(state))) net.shown.samples.forEach((sample, s) => net.list(-1).forEach((input, i) => { if (rows.length < 40) found(net.value('input_gradient', null, s, i), `input gradient, input ${input}, sample ${sample}`); }));
+    found(net.value('loss', null), 'loss');
+  }
+  if (!rows.length && !net.d.unlisted) return null;
+  const numbers = rows.some((one) => one.expected !== undefined || one.actual !== undefined);
+  const text = (one, key) => typeof one[key] === 'number' ? digits(one[key], key === 'expected' || key === 'actual' ? 10 : 3) : one[key] ?? '';
+  return h('div.others', rows.length ? h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'further findings'}, h('table.values', h('caption', net instanceof Net ? 'Wrong, and not one neuron’s:' : 'What is wrong:'),
+    h('thead', h('tr', h('th', {scope: 'col'}, 'where'), numbers ? ['expected', 'got', 'error', 'allowed'].map((key) => h('th', {scope: 'col'}, term(key, key))) : null, h('th', {scope: 'col'}, 'verdict'))),
+    h('tbody', rows.map((one) => h(`tr.s-${name(one.o)}`, h('th', {scope: 'row'}, one.at), numbers ? ['expected', 'actual', 'error', 'allowed'].map((key) => h('td', text(one, key))) : null, h('td', mark(one.o), one.problem ? ` ${one.problem}` : '', one.unstable ? [' ', term('unstable', 'unstable')] : '')))))) : null,
+  net.d.unlisted ? h('p.hint', `${count(net.d.unlisted, 'finding')} more in the results file.`) : null);
 }
-function withoutNetwork(net) { return [net.d.why ? h('p.note', net.d.why) : null, net.d.count ? h('p.facts', `${count(net.d.count, 'value')} wrong`) : null, others(net)]; }
+function notes(net) { return net.d.notes.length ? h('div.others', h('h3', 'Notes'), net.d.notes.map((note) => h('pre.log', {tabindex: '0', role: 'group', 'aria-label': 'note'}, note))) : null; }
+function withoutNetwork(net) { return [net.d.why ? h('p.note', net.d.why) : null, net.d.count ? h('p.facts', `${count(net.d.count, 'value')} wrong`) : null, elsewhere(net), notes(net)]; }
 function passed(row) {
   const right = OUT[CASES.out[row]].key === 'passed';
   return h('p.note', right ? `All ${count(CASES.vals[row], 'value')} of ${count(CASES.neu[row], 'neuron')} are within what rounding allows. The numbers of passing cases are not kept.` : 'It was not judged.');

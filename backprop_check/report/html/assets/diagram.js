@@ -1,5 +1,5 @@
 // The network of a case: neurons as circles in layers, weights as lines, what is wrong by colour and by shape.
-const FOLD = 9, LINES = 500, R = 23, GAP = 66;
+const FOLD = 9, LINES = 500, R = 23, GAP = 74;
 
 class Diagram {
   constructor(net, state, select) {
@@ -28,7 +28,7 @@ class Diagram {
     const lists = columns.map((l) => this.drawn(l));
     const rests = columns.map((l, c) => net.width(l) - lists[c].length);
     const tallest = Math.max(...lists.map((list, c) => list.length + (rests[c] ? 1 : 0)));
-    const gap = tallest > 7 ? 56 : GAP, top = 74, height = top + tallest * gap + 18;
+    const gap = tallest > 7 ? 62 : tallest > 4 ? 68 : GAP, top = 74, height = top + tallest * gap + 18;
     const COLUMN = [128, 112, 100][Math.max(0, Math.min(2, columns.length - 3))], width = 46 + net.depth * COLUMN + 104 + 46;
     lists.forEach((list, c) => {
       const rows = list.length + (rests[c] ? 1 : 0), from = top + (tallest - rows) * gap / 2 + gap / 2;
@@ -54,7 +54,8 @@ class Diagram {
     this.outcome(nodes, lists[net.depth], lastX);
     const picture = svg('svg', {viewBox: `0 0 ${width} ${height}`, width, height, role: 'group',
       'aria-label': `The network: ${net.d.inputs} inputs, ${net.d.layers.map((layer, l) => `${layer.units} neurons in ${net.names[l]}`).join(', ')}. Arrow keys go from neuron to neuron.`}, lines, nodes);
-    picture.style.minWidth = Math.min(width, 60 + columns.length * 86) + 'px';
+    picture.style.minWidth = Math.min(width, 60 + columns.length * 72) + 'px';
+    picture.style.maxWidth = width * 1.25 + 'px';
     fill(this.node, h('div.canvas', picture), this.legend(hidden));
     this.picture = picture;
   }
@@ -89,7 +90,7 @@ class Diagram {
   neuron(l, p) {
     const {net, state} = this, [x, y] = this.places.get(`${l}:${p}`), status = net.state(l, p);
     const chosen = state.l === l && state.p === p;
-    const node = svg('g', {class: `neuron s-${name(status)}${chosen ? ' chosen' : ''}`, transform: `translate(${x},${y})`});
+    const node = svg('g', {class: `neuron ${l < 0 && status === '?' ? 'plain' : 's-' + name(status)}${chosen ? ' chosen' : ''}`, transform: `translate(${x},${y})`});
     const shape = l < 0 ? svg('rect', {class: 'body', x: -R, y: -R + 5, width: 2 * R, height: 2 * R - 10, rx: 7}) : svg('circle', {class: 'body', r: R});
     let v = null, text;
     if (l < 0) text = circled(net.input(state.s, p));

@@ -142,6 +142,7 @@ const SYMBOLS = {
   z: ['msub', 'z', 'j'], a: ['msub', 'a', 'j'], t: ['msub', 't', 'j'], g: ['msub', 'g', 'j'], alpha: 'α', T: 'T', K: 'K',
 };
 const symbol = (key) => tree(SYMBOLS[key] || key);
+const varies = (part) => Array.isArray(part) && (part[0] === '$' || part.some(varies));
 // A line of mathematics; the parts are trees or nodes.
 function formula(...parts) {
   const flat = parts.flatMap((part) => Array.isArray(part) && (!part.length || part[0] instanceof Node) ? part : [part]);

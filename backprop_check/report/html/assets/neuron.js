@@ -120,7 +120,7 @@ function activation(net, l, s, p, layer, act) {
   const z = net.value('z', l, s, p), a = net.value('a', l, s, p);
   const numbers = (key) => key === 'z' ? number(z.e) : key === 'a' ? number(a.e) : key === 'alpha' ? number(layer.alpha) : symbol(key);
   const out = [h('p', `${act.name} ${act.says}:`), formula(mathSub('a', 'j'), m('mo', '='), act.value)];
-  if (!act.layer) out.push(formula(m('mo', '='), tree(act.value, numbers), m('mo', '='), result(a.e)));
+  if (!act.layer) out.push(formula(m('mo', '='), act.value[0] === '$' ? [] : [tree(act.value, numbers), m('mo', '=')], result(a.e)));
   else out.push(formula(mathSub('a', 'j'), m('mo', '='), result(a.e)), h('p.hint', 'It reads the weighted sums of all neurons of the layer.'));
   return out;
 }
@@ -135,15 +135,15 @@ function backward(net, l, s, p, layer, act, kind) {
     const put = (key) => known[key] !== undefined ? number(known[key]) : symbol(key);
     out.push(h('p', ['The ', term('loss', 'loss'), ` is the ${loss.name}: ${loss.says}.`]), formula(m('mi', 'ℓ'), m('mo', '='), loss.value),
       h('p', 'How it changes with this output', mean ? `, shared by the ${net.d.samples} samples of the batch:` : ':'));
-    out.push(formula(partial(mathSub('a', 'j')), m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mi', 'S')), m('mo', '·')] : [], loss.slope));
-    out.push(formula(m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mn', String(net.d.samples))), m('mo', '·')] : [], tree(loss.slope, put), m('mo', '='), g === null ? m('mtext', 'not finite') : result(g)));
+    out.push(formula(partial(mathSub('a', 'j')), m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mi', 'S')), m('mo', '·'), m('mrow', m('mo', '('), tree(loss.slope, symbol), m('mo', ')'))] : loss.slope));
+    out.push(formula(m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mn', String(net.d.samples))), m('mo', '·'), m('mrow', m('mo', '('), tree(loss.slope, put), m('mo', ')'))] : tree(loss.slope, put), m('mo', '='), g === null ? m('mtext', 'not finite') : result(g)));
   } else out.push(...kind.backward(net, l, s, p, own));
   const values = (key) => key === 'z' ? number(z.e) : key === 'a' ? number(a.e) : key === 'alpha' ? number(layer.alpha) : key === 'g' ? (g === null ? symbol(key) : number(g)) : symbol(key);
   const prime = [m('mi', 'φ′'), m('mo', '('), mathSub('z', 'j'), m('mo', ')'), m('mo', '=')];
   if (act.layer) {
     out.push(h('p', `Through the ${act.name}, all outputs of the layer together, with g = ∂L/∂a:`), formula(mathSub('δ', 'j'), m('mo', '='), act.slope), formula(mathSub('δ', 'j'), m('mo', '='), result(d.e)));
   } else {
-    out.push(h('p', [`The `, term('phi', 'slope'), ` of the ${act.name} at this z:`]), formula(...prime, act.slope, m('mo', '='), tree(act.slope, values), slope === null ? [] : [m('mo', '='), result(slope)]));
+    out.push(h('p', [`The `, term('phi', 'slope'), ` of the ${act.name} at this z:`]), formula(...prime, act.slope, varies(act.slope) ? [m('mo', '='), tree(act.slope, values)] : [], slope === null ? [] : [m('mo', '='), result(slope)]));
     out.push(h('p', ['Both together are its ', term('delta', 'δ'), ':']));
     out.push(formula(mathSub('δ', 'j'), m('mo', '='), partial(mathSub('a', 'j')), m('mo', '·'), m('mi', 'φ′'), m('mo', '('), mathSub('z', 'j'), m('mo', ')'), m('mo', '='),
       g === null || slope === null ? [] : [number(g), m('mo', '·'), number(slope), m('mo', '=')], result(d.e)));

@@ -5,7 +5,8 @@ function header() {
     button('Download JSON', downloadResults, {class: 'quiet', id: 'download'}), theme, button('?', help, {class: 'icon', 'aria-label': 'Help and keyboard', title: 'Help (?)'})];
 }
 function overview() {
-  return h('section.overview', {'aria-labelledby': 'verdict'},
+  const beside = !several && INDEX.impls[0].causes.length === 1;
+  return h('section.overview' + (beside ? '.beside' : ''), {'aria-labelledby': 'verdict'},
     h('h1.hide', {id: 'verdict'}, `Report on ${INDEX.title}`),
     h('div.verdicts', INDEX.impls.map((one, n) => verdict(one, n))),
     several ? matrix() : null,
@@ -19,7 +20,7 @@ function verdict(one, n) {
     known.rtol && `rtol ${known.rtol}`, known.atol && `atol ${known.atol}`, known.torch && `PyTorch ${known.torch}`, known.version && `backprop-check ${known.version}`, known.platform].filter(Boolean);
   return h(`div.verdict.t-${one.tone}`, h('p.sentence', h('span.sign', {'aria-hidden': 'true'}, sign), h('span', one.verdict)),
     total ? h('div.bar', {'aria-hidden': 'true'}, parts.filter((out) => out.key !== 'not_applicable').map((out) => { const part = h(`i.o-${out.fails ? 'fail' : out.key === 'passed' ? 'pass' : 'rest'}`); part.style.flexGrow = String(one.counts[out.key]); return part; })) : null,
-    h('ul.counts', parts.map((out) => h('li', button([h('b', one.counts[out.key].toLocaleString('en')), ' ', out.words], () => { setFilter({outcome: out.key, impl: several ? String(n) : '', cause: '', suite: '', text: ''}); jump('cases'); }, {class: `count o-${out.fails ? 'fail' : out.key === 'passed' ? 'pass' : 'rest'}`}))),
+    h('ul.counts', parts.map((out) => h('li', button([h('b', one.counts[out.key].toLocaleString('en')), ' ', one.counts[out.key] > 1 && ['error', 'crash', 'timeout', 'protocol_error'].includes(out.key) ? out.words + (out.key === 'crash' ? 'es' : 's') : out.words], () => { setFilter({outcome: out.key, impl: several ? String(n) : '', cause: '', suite: '', text: ''}); jump('cases'); }, {class: `count o-${out.fails ? 'fail' : out.key === 'passed' ? 'pass' : 'rest'}`}))),
       h('li.plain', h('b', one.neurons.toLocaleString('en')), ' neurons checked'), h('li.plain', h('b', one.values.toLocaleString('en')), ' values checked')),
     h('p.facts', facts.map((fact, i) => [i ? ' · ' : '', fact]), one.command ? [h('br'), h('code', one.command)] : null),
     one.checks.length ? h('details.notes', {open: one.checks.some((each) => !each.holds)}, h('summary', `${count(one.checks.length, 'check')} over several cases, ${one.checks.filter((each) => each.holds).length} hold`),
@@ -32,7 +33,7 @@ function causes(one, n) {
     const show = () => { setFilter({cause: cause.code || 'no name', impl: several ? String(n) : '', outcome: 'all', suite: '', text: ''}); jump('cases'); };
     const first = cause.first_case ? range(ROWS).find((row) => CASES.id[row] === cause.first_case && CASES.impl[row] === n) : undefined;
     return h(`article.cause${cause.code ? '' : '.nameless'}`, h('p.say', cause.sentence || cause.title || cause.bug || 'no name fits'),
-      h('p.label', cause.code ? h('span.code', cause.code) : null, ' ', cause.bug ? h('code', cause.bug) : cause.sentence ? cause.title : null, cause.scope ? h('span.hint', ` · ${cause.scope}`) : null),
+      h('p.label', cause.code ? h('span.code', cause.code) : null, ' ', cause.bug ? h('code', cause.bug) : cause.sentence && cause.title !== cause.sentence ? cause.title : null, cause.scope ? h('span.hint', ` · ${cause.scope}`) : null),
       cause.detail ? h('p', cause.detail) : null,
       cause.right || cause.implemented ? h('dl.twoforms', cause.right ? h('div.is-right', h('dt', h('span', {'aria-hidden': 'true'}, '✓ '), 'right'), h('dd', cause.right)) : null,
         cause.implemented ? h('div.is-wrong', h('dt', h('span', {'aria-hidden': 'true'}, '✕ '), 'as implemented'), h('dd', cause.implemented)) : null) : null,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import mpmath
 import pytest
 from port_support import about, build, conforms, port_folder, runs_but_is_wrong, tool
 
@@ -57,10 +59,10 @@ def talk(command: str, folder: Path, lines: list[bytes]) -> list[dict[str, Any]]
     done = subprocess.run(
         split_command(command),
         cwd=folder,
-        input=b"\n".join(lines) + b"\n",
+        input=b"\n".join(lines),  # the last one ends with the input
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -141,6 +143,67 @@ def check_answers(command: str, folder: Path) -> None:
     assert len(by_id['wide ä \n \U0001f600 \\ "']["layers"][1]["delta"]) == 2000
     assert "error" in by_id["empty"]
     assert len([reply for reply in replies if reply.get("id") is None and "error" in reply]) == 3
+
+
+#: Programs that read numbers and print, for each, what the port's own functions of these names give.
+OWN_FUNCTIONS = {
+    "lua": (
+        ("erfc", "tanh", "expm1", "log1p"),
+        ["lua", "-e"],
+        """
+        local m = require("mathematics")
+        for line in io.lines() do
+          local x = tonumber(line)
+          print(("%.17g %.17g %.17g %.17g"):format(m.erfc(x), m.tanh(x), m.expm1(x), m.log1p(x)))
+        end
+        """,
+    ),
+    "php": (
+        ("erfc",),
+        ["php", "-r"],
+        """
+        require "mathematics.php";
+        while (($line = fgets(STDIN)) !== false) { printf("%.17e\n", erfc((float) $line)); }
+        """,
+    ),
+    "julia": (
+        ("erfc",),
+        ["julia", "-e"],
+        """
+        include(joinpath(pwd(), "mathematics.jl"))
+        for line in eachline(stdin) println(erfc(parse(Float64, line))) end
+        """,
+    ),
+    "ruby": (
+        ("expm1", "log1p"),
+        ["ruby", "-r./network", "-e"],
+        '$stdin.each_line { |line| x = Float(line); puts "#{Functions.expm1(x)} #{Functions.log1p(x)}" }',
+    ),
+}
+
+
+@pytest.mark.parametrize("language", OWN_FUNCTIONS)
+def test_own_functions_are_precise(language: str, ready: Ready) -> None:
+    """What the language lacks is right within 4 units in the last place, as the libraries of others are."""
+    names, program, code = OWN_FUNCTIONS[language]
+    with_tools(language, program[0])
+    points = [k / 128 for k in range(-127, 3500)] + [10.0**-k for k in range(3, 300, 7)]
+    done = subprocess.run(
+        [*program, code],
+        cwd=ready(language)[1],
+        input="\n".join(map(repr, points)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(points)
+    for x, line in zip(points, lines, strict=True):
+        for name, got in zip(names, line.split(), strict=True):
+            true = float(getattr(mpmath, name)(mpmath.mpf(x)))
+            assert abs(float(got) - true) <= 4 * math.ulp(true), (name, x)
 
 
 @pytest.mark.parametrize("language", ["c", "lua", "php"])

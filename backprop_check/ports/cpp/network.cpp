@@ -607,7 +607,7 @@ Parameter read_parameter(const Json& owner, const char* name) {
 
 // What the map has for the word.
 template <typename Map>
-const auto& known(const Map& map, const std::string& word, const std::string& what) {
+auto known(const Map& map, const std::string& word, const std::string& what) {
   const auto found = map.find(word);
   if (found == map.end()) throw NotThereYet("the " + what + " " + word);
   return found->second;
@@ -620,7 +620,7 @@ Layer build_layer(const Json& layer) {
   if (layer.find("from") || layer.find("combine")) {
     throw NotThereYet("a layer that reads another one than the one before it");
   }
-  const auto& make = known(kActivations, layer["activation"].text(), "activation");
+  const auto make = known(kActivations, layer["activation"].text(), "activation");
   const Json::Array& weights = layer["parameters"]["weights"].array();
   const Numbers biases = read_numbers(layer["parameters"]["biases"]);
   std::vector<Neuron> neurons;
@@ -632,7 +632,7 @@ Layer build_layer(const Json& layer) {
 Network build_network(const Json& request) {
   const Json::Array& layers = request["network"]["layers"].array();
   const Json& loss = request["loss"];
-  const auto& make_loss = known(kLosses, loss["kind"].text(), "loss");
+  const auto make_loss = known(kLosses, loss["kind"].text(), "loss");
 
   Network network;
   for (const Json& layer : layers) network.layers.push_back(build_layer(layer));

@@ -6,24 +6,24 @@ function erfc(x::Float64)
     isnan(x) && return x
     x < 0.0 && return 2.0 - erfc(-x)
     x > 28.0 && return 0.0 # smaller than the smallest number
-    return x < 1.0 ? 1.0 - erf_by_series(x) : erfc_by_fraction(x)
+    return x < 0.5 ? erfc_by_series(x) : erfc_by_fraction(x)
 end
 
-"erf(x) = 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term to the largest."
-function erf_by_series(x::Float64)
+"erfc(x) = 1 - 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term on."
+function erfc_by_series(x::Float64)
     two_by_sqrt_pi_less_1 = 0.12837916709551257390 # 2/sqrt(pi) - 1: more digits fit without the 1
     square = x * x
     rest = 0.0
     for n in 20:-1:1
         rest = -square / n * (1.0 / (2n + 1) + rest)
     end
-    return x + x * (two_by_sqrt_pi_less_1 + (1.0 + two_by_sqrt_pi_less_1) * rest)
+    return (1.0 - x) - x * (two_by_sqrt_pi_less_1 + (1.0 + two_by_sqrt_pi_less_1) * rest)
 end
 
 "erfc(x) = e^(-x^2) / sqrt(pi) / (x + (1/2) / (x + (2/2) / (x + (3/2) / (x + ...)))), from the inside out."
 function erfc_by_fraction(x::Float64)
     fraction = x
-    for k in 200:-1:1
+    for k in 20+floor(Int, 200.0 / x^2):-1:1 # the smaller x, the more terms it takes
         fraction = x + 0.5k / fraction
     end
     # x^2 = head^2 + (x - head) (x + head): with so few digits head^2 is exact, and so e^(-x^2) stays precise.

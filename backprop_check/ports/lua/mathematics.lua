@@ -26,21 +26,21 @@ function mathematics.tanh(x)
   return x < 0.0 and -size or size
 end
 
--- erf(x) = 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term to the largest.
-local function erf_by_series(x)
+-- erfc(x) = 1 - 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term on.
+local function erfc_by_series(x)
   local two_by_sqrt_pi_less_1 = 0.12837916709551257390 -- 2/sqrt(pi) - 1: more digits fit without the 1
   local square = x * x
   local rest = 0.0
   for n = 20, 1, -1 do
     rest = -square / n * (1.0 / (2 * n + 1) + rest)
   end
-  return x + x * (two_by_sqrt_pi_less_1 + (1.0 + two_by_sqrt_pi_less_1) * rest)
+  return (1.0 - x) - x * (two_by_sqrt_pi_less_1 + (1.0 + two_by_sqrt_pi_less_1) * rest)
 end
 
 -- erfc(x) = e^(-x^2) / sqrt(pi) / (x + (1/2) / (x + (2/2) / (x + (3/2) / (x + ...)))), from the inside out.
 local function erfc_by_fraction(x)
   local fraction = x
-  for k = 200, 1, -1 do
+  for k = 20 + 200 // (x * x), 1, -1 do -- the smaller x, the more terms it takes
     fraction = x + 0.5 * k / fraction
   end
   -- x^2 = head^2 + (x - head) (x + head): with so few digits head^2 is exact, and so e^(-x^2) stays precise.
@@ -53,7 +53,7 @@ function mathematics.erfc(x)
   if x ~= x then return x end -- only NaN is not equal to itself
   if x < 0.0 then return 2.0 - mathematics.erfc(-x) end
   if x > 28.0 then return 0.0 end -- smaller than the smallest number
-  return x < 1.0 and 1.0 - erf_by_series(x) or erfc_by_fraction(x)
+  return x < 0.5 and erfc_by_series(x) or erfc_by_fraction(x)
 end
 
 return mathematics

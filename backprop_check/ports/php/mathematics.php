@@ -18,11 +18,11 @@ function erfc(float $x): float
     if ($x > 28.0) {
         return 0.0; // smaller than the smallest number
     }
-    return $x < 1.0 ? 1.0 - erf_by_series($x) : erfc_by_fraction($x);
+    return $x < 0.5 ? erfc_by_series($x) : erfc_by_fraction($x);
 }
 
-/** erf(x) = 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term to the largest. */
-function erf_by_series(float $x): float
+/** erfc(x) = 1 - 2/sqrt(pi) (x - x^3 / (3 1!) + x^5 / (5 2!) - x^7 / (7 3!) + ...), from the smallest term on. */
+function erfc_by_series(float $x): float
 {
     $two_by_sqrt_pi_less_1 = 0.12837916709551257390; // 2/sqrt(pi) - 1: more digits fit without the 1
     $square = $x * $x;
@@ -30,14 +30,14 @@ function erf_by_series(float $x): float
     for ($n = 20; $n >= 1; $n--) {
         $rest = -$square / $n * (1.0 / (2 * $n + 1) + $rest);
     }
-    return $x + $x * ($two_by_sqrt_pi_less_1 + (1.0 + $two_by_sqrt_pi_less_1) * $rest);
+    return (1.0 - $x) - $x * ($two_by_sqrt_pi_less_1 + (1.0 + $two_by_sqrt_pi_less_1) * $rest);
 }
 
 /** erfc(x) = e^(-x^2) / sqrt(pi) / (x + (1/2) / (x + (2/2) / (x + (3/2) / (x + ...)))), from the inside out. */
 function erfc_by_fraction(float $x): float
 {
     $fraction = $x;
-    for ($k = 200; $k >= 1; $k--) {
+    for ($k = 20 + (int) (200.0 / ($x * $x)); $k >= 1; $k--) { // the smaller x, the more terms it takes
         $fraction = $x + 0.5 * $k / $fraction;
     }
     // x^2 = head^2 + (x - head) (x + head): with so few digits head^2 is exact, and so e^(-x^2) stays precise.

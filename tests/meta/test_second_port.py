@@ -1,0 +1,33 @@
+"""The same mistakes in a port of another style, with matrices for neurons: caught as well."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from running import Run, run_port
+from second_port import BUGS
+
+PROGRAM = Path(__file__).with_name("second_port.py")
+CASES = ("--suite", "generated", "--cases", "120", "--no-diagnosis")
+
+
+def run_with(folder: Path, bug: str = "") -> Run:
+    """The matrix port, with a bug or without, judged by the command line."""
+    return run_port(f'"{sys.executable}" "{PROGRAM}"' + (f" --bug {bug}" if bug else ""), folder, *CASES)
+
+
+def test_right(tmp_path: Path) -> None:
+    """Without a bug nothing is found, in all cases that it supports."""
+    run = run_with(tmp_path)
+    assert run.exit_code == 0, run.output
+    assert run.results["summary"]["passed"] > 5
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_caught(bug: str, tmp_path: Path) -> None:
+    """With it the run fails."""
+    run = run_with(tmp_path, bug)
+    assert run.exit_code == 1, run.output
+    assert all(case["outcome"] == "mismatched" for case in run.failed)

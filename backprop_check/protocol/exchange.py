@@ -13,7 +13,7 @@ from backprop_check.errors import StartError
 from backprop_check.protocol.finished import Finished
 from backprop_check.protocol.flight import Case, Flight, Port
 from backprop_check.protocol.messages import Malformed, Message, Noise, Reply
-from backprop_check.protocol.parsing import is_noise, parse_line
+from backprop_check.protocol.parsing import is_noise, leading_id, parse_line
 from backprop_check.protocol.pipes import Deaf, Eof, Event, Line
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.protocol.troubles import LOOP, crash_message, timeout_message
@@ -189,6 +189,9 @@ class Conversation:
         if line.complete and is_noise(line.data) and not self._port.strict_stdout and notes.count_noise():
             # In a flood of lines only the first few are looked at.
             return
+        if notes.full and (name := leading_id(line.data)) is not None and self._is_known_stranger(name):
+            notes.add("")
+            return
         parsed = parse_line(line.data)
         if not line.complete and not isinstance(parsed, Message):
             self._half = line.data
@@ -209,6 +212,12 @@ class Conversation:
         else:
             self._malformed(parsed, line, notes)
 
+    def _is_known_stranger(self, name: str) -> bool:
+        """Whether nothing is to be said of one more reply of this id that has not been said before."""
+        if name in self._flight.cases:
+            return False
+        return not self._flight or self._flight.oldest.other_id is not None or self._finished.knows(name)
+
     def _malformed(self, parsed: Malformed, line: Line, notes: Notes) -> None:
         problem = f"the reply is not what the protocol asks for: {parsed.problem}"
         if parsed.id is None and self._flight:
@@ -218,7 +227,7 @@ class Conversation:
         if case is not None:
             case.notes.add(*parsed.notes)
             self._resolve(case, "protocol_error", problem, line)
-        elif not notes.full:
+        else:
             notes.add(f"a malformed reply to no case in flight was dropped: {parsed.problem}")
 
     def _nameless(self, parsed: Malformed, problem: str, line: Line) -> None:
@@ -242,7 +251,7 @@ class Conversation:
 
     def _unknown(self, name: str, notes: Notes) -> None:
         oldest = self._flight.oldest if self._flight else None
-        if notes.full and (oldest is None or oldest.other_id is not None):
+        if notes.full and self._is_known_stranger(name):
             # In a flood of them nothing more is told than their number.
             notes.add("")
             return

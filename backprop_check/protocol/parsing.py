@@ -37,6 +37,7 @@ _SPACE: Final = b" \t\r\n\x00"
 _GLANCE: Final = 200
 _BOM: Final = b"\xef\xbb\xbf"
 _ID: Final = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,1000}")')
+_LEADING_ID: Final = re.compile(rb'\{"id": ?"([\x20-\x21\x23-\x5b\x5d-\x7e]{0,200})"')
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _CONTROL: Final = re.compile("[\x00-\x1f]")
 _EXPECTED: Final = re.compile(r"Expected `([^`]*)`( [<>=]+ [^ ]+)?(?:, got `([^`]*)`)?")
@@ -76,6 +77,12 @@ def is_noise(line: bytes) -> bool:
         return False
     head = line[:_GLANCE].removeprefix(_BOM).strip(_SPACE)
     return head[:1] != b"{" and (bool(head) or len(line) <= _GLANCE)
+
+
+def leading_id(line: bytes) -> str | None:
+    """Give the id that a line begins with, if that is the only one in it: a glance, for where lines flood."""
+    found = _LEADING_ID.match(line)
+    return found.group(1).decode("ascii") if found and line.count(b'"id"') == 1 else None
 
 
 def parse_line(line: bytes) -> Parsed:

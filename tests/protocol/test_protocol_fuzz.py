@@ -6,12 +6,14 @@ import json
 import time
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_case import EXPECTED, RIGHT
 
 from backprop_check.compare import compare
 from backprop_check.protocol import HelloReply, Malformed, Message, Noise, parse_hello, parse_line
+from backprop_check.protocol.parsing import leading_id
 
 fuzz = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -132,3 +134,23 @@ def test_deep_replies(field: int, opening: bytes, depth: int) -> None:
              b'"trajectory":[{"loss":@}]', b'"other":@'][field - 1]  # fmt: skip
     examine(b'{"id":"c",%s}' % where.replace(b"@", value))
     examine(b'{"id":"c",%s}' % where.replace(b"@", opening * depth))
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b'{"id": "c1", "loss": }', "c1"),
+        (b'{"id":"a b"}', "a b"),
+        (b'{"id":"a\\u0062"}', None),
+        (b'{"id":"\xc3\xa9"}', None),
+        (b'{"id":"a","x":{"id":"b"}}', None),
+        (b'{"loss": 1, "id": "a"}', None),
+        (b'{"id": 7}', None),
+    ],
+)
+def test_an_id_at_a_glance(line: bytes, name: str | None) -> None:
+    """The id that a line begins with is taken for its id only where it can be nothing else."""
+    assert leading_id(line) == name
+    parsed = parse_line(line)
+    if name is not None and isinstance(parsed, Message):
+        assert parsed.reply.id == name

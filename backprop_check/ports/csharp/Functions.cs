@@ -255,8 +255,8 @@ sealed class Loss
 /// <summary>
 /// The output's activation and its loss in one step, from z to the loss and back.
 ///
-/// Two pairs belong together so well that most of the chain rule cancels. What is left is shorter, and safer: nothing is
-/// divided by a probability that was rounded to 0, and no logarithm is taken of it.
+/// Two pairs belong together so well that most of the chain rule cancels. What is left is shorter, and safer: nothing
+/// is divided by a probability that was rounded to 0, and no logarithm is taken of it.
 /// </summary>
 abstract class OneStep
 {

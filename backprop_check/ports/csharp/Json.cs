@@ -1,7 +1,7 @@
 // JSON: a small reader and writer, since not every .NET has System.Text.Json.
 //
-// A value is what C# has for it: a Dictionary, a List, a string, a double, a bool or null. An int and any other sequence
-// can be written as well.
+// A value is what C# has for it: a Dictionary, a List, a string, a double, a bool or null. An int and any other
+// sequence can be written as well.
 
 using System;
 using System.Collections;

@@ -24,8 +24,8 @@ static class Mathematics
     /// The complementary error function, 1 - erf(x), also where erf(x) is so near to 1 that the minus would leave
     /// nothing.
     ///
-    /// Nobody knows a short formula for it. Each part of the x-axis has a quotient of two polynomials that was fitted to
-    /// it. Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
+    /// Nobody knows a short formula for it. Each part of the x-axis has its quotient of two polynomials, fitted to it.
+    /// Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
     /// copy, modify, and distribute it is freely granted, provided that this notice is preserved.
     /// </summary>
     public static double Erfc(double x)

@@ -6,8 +6,8 @@ import java.util.Map;
 /**
  * JSON, which Java's standard library does not have.
  *
- * A value is what Java has for it: a Map, a List, a String, a Double, a Boolean or null. An Integer and a double[] can be
- * written as well.
+ * A value is what Java has for it: a Map, a List, a String, a Double, a Boolean or null. An Integer and a double[] can
+ * be written as well.
  */
 final class Json {
     private final String text;

@@ -4,8 +4,8 @@ import java.util.function.DoubleBinaryOperator;
 /**
  * How wrong the outputs of a sample are.
  *
- * Every output adds a term, {@code term(a, t)} for its activation a and its target t, with {@code derivative(a, t)} with
- * regard to a. Where {@code meanOverOutputs} is true, the sum of the terms is divided by their number.
+ * Every output adds a term, {@code term(a, t)} for its activation a and its target t, with {@code derivative(a, t)}
+ * with regard to a. Where {@code meanOverOutputs} is true, the sum of the terms is divided by their number.
  */
 record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOperator derivative) {
     /** The loss of one sample. */

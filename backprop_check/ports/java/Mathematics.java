@@ -8,7 +8,7 @@ final class Mathematics {
     /**
      * 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.
      *
-     * Nobody knows a short formula for it. Each part of the x-axis has a quotient of two polynomials that was fitted to it.
+     * Nobody knows a short formula for it. Each part of the x-axis has its quotient of two polynomials, fitted to it.
      */
     static double erfc(double x) {
         double size = Math.abs(x);

@@ -163,7 +163,7 @@ export function addUp(numbers) {
 // ------------------------------------------------------------------------------------------------
 
 /**
- * A loss has two functions of a sample's outputs: `ofSample(a, t)`, and `dLossDa(a, t)` with its slope for every output.
+ * A loss has two functions of a sample's outputs: `ofSample(a, t)`, and `dLossDa(a, t)` with its slopes.
  *
  * Each output adds a term: `term(a, t)`, with `derivative(a, t)` with regard to a. A mean loss divides by their number.
  */

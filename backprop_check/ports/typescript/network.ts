@@ -14,7 +14,8 @@
 
 import { activations, inOneStep, losses } from "./functions.ts";
 import type { Activation, Loss, OneStep } from "./functions.ts";
-import type { CaseReply, CaseRequest, JsonNumber, LayerReply, LayerRequest, Numbers, Parameters, Skip } from "./messages.ts";
+import type { CaseReply, CaseRequest, JsonNumber, LayerReply, LayerRequest } from "./messages.ts";
+import type { Numbers, Parameters, Skip } from "./messages.ts";
 
 // ------------------------------------------------------------------------------------------------
 // 1. Neuron

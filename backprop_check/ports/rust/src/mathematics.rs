@@ -5,7 +5,7 @@
 
 /// 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.
 ///
-/// Nobody knows a short formula for it. Each part of the x-axis has a quotient of two polynomials that was fitted to it.
+/// Nobody knows a short formula for it. Each part of the x-axis has its quotient of two polynomials, fitted to it.
 pub fn erfc(x: f64) -> f64 {
     let size = x.abs();
     if size < 0.84375 {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any
 
@@ -74,6 +75,19 @@ def test_arithmetic(dtype: str, x: float, y: float, share: float, other: float) 
         (a / b, left / right, mpmath.mpf(x) / y),
     ):
         assert abs(mpmath.mpf(float(got)) - exact) <= rule.error[0] * 1.01
+
+
+def test_a_mean_may_be_taken_by_reciprocals() -> None:
+    """d/K/N, d/(KN), d · 1/K · 1/N and all between, for every width and batch: within the bound of d/K/N."""
+    m, real, worst = Lanes(U["float32"]), np.float32, 0.0
+    for d, k, n in itertools.product(map(real, (1.0, 0.8, 1.5, 0.7)), map(real, range(1, 11)), map(real, range(1, 65))):
+        rule = lane(d, np.array([0.0]), m.u) / float(k) / float(n)
+        exact, one = float(d) / float(k) / float(n), real(1)
+        for got in (d / k / n, d / (k * n), d / k * (one / n), d * (one / k) * (one / n), d * (one / n) / k):
+            share = abs(float(got) - exact) / (rule.error[0] + 2.0**-52 * exact)
+            assert share <= 1, (d, k, n)
+            worst = max(worst, share)
+    assert worst > 0.5  # and no wider than it needs to be
 
 
 @each_dtype

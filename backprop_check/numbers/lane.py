@@ -4,11 +4,12 @@ With γₖ = ku/(1 − ku) and first order in u (Higham, *Accuracy and Stability
 
 - sum and difference:     e₁ + e₂ + u|v|, and 0 where exact numbers have an exact sum
 - product:                |x|e_y + |y|e_x + e_x e_y + u|v|, and 0 for small multiples of ``QUANTUM``
-- quotient:               (e_x + |v|e_y)/(|y| − e_y) + u|v|
+- quotient:               (e_x + |v|e_y)/(|y| − e_y) + u|v|, and u|v| more for the reciprocal of a constant
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ class Lane:
         y, e = parts(other)
         value = self.value / y
         error = self.u * abs(value)
+        if isinstance(other, float | int) and math.frexp(other)[0] not in (0.5, -0.5):
+            error = 2.0 * error  # times 1/y, which was rounded first (a power of two needs no rounding)
         if is_exact(e):
             return Lane(value, error if is_exact(self.error) else error + self.error / abs(y), self.u)
         room = abs(y) - e

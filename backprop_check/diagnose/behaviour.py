@@ -82,7 +82,7 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
 
 
 def _bits(values: Values | None) -> list[tuple[Slot, bytes]]:
-    return sorted((slot, array.tobytes()) for slot, array in (values or {}).items())  # type: ignore[type-var]
+    return sorted(((slot, array.tobytes()) for slot, array in (values or {}).items()), key=str)
 
 
 def _close(one: Array, other: Array, allowed: Array) -> bool:

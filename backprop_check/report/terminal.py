@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: So many values of a failing case are shown: first wrong ones, and what follows from them.
 ROOTS, INHERITED = 4, 4
 
-_SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong"}
+_SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
 
 def print_failure(console: Console, case: Case, result: Result) -> None:
@@ -47,14 +47,14 @@ def print_values(console: Console, case: Case, result: Result) -> None:
     chosen = _chosen(result.mismatches)
     hinted = all(each.expected is None for each in chosen)
     table = Table(box=None, padding=(0, 1), pad_edge=True)
-    headings = ["quantity", "where", *([] if hinted else ["expected", "got", "error", "allowed"]), ""]
+    headings = ["", "quantity", "where", *([] if hinted else ["expected", "got", "error", "allowed"])]
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("quantity", "where", "") else "right", no_wrap=True)
     for one in chosen:
         numbers = []
         if not hinted:
             numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
-        cells = [one.quantity.replace("_", " "), where(case, one), *numbers, _said(one)]
+        cells = [_said(one), one.quantity.replace("_", " "), where(case, one), *numbers]
         style = "bold" if one.origin == "root" else ""
         table.add_row(*(Text(clean_text(cell, 60)) for cell in cells), style=style)
     console.print(table)

@@ -18,6 +18,8 @@ from backprop_check.expected import expect, textbook_pass
 from backprop_check.network import Case
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.kinds import KINDS, flat
+from backprop_check.report.html.packing import packed, plain
+from backprop_check.report.html.replies import number_of, read_reply
 from backprop_check.report.html.shown import ROOM, Shown, choose
 from backprop_check.trace import AXES, Array, Slot
 
@@ -34,7 +36,6 @@ _PLAIN_WORK = 200_000
 _OTHERS = 200
 
 _ORIGINS = {"root": "r", "inherited": "i"}
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -> dict[str, Any]:
@@ -106,15 +107,15 @@ def _worked_out(
         if at is None or one.problem not in ("wrong", "not_finite", "recovered"):
             continue
         slot, place = at
-        if one.problem == "recovered" and slot not in actual and (got := _number(one.actual)) is not None:
+        if one.problem == "recovered" and slot not in actual and (got := number_of(one.actual)) is not None:
             recovered.setdefault(slot, np.full(values[slot].shape, np.nan))[place] = got
         wrong[slot][place] = True
         letter = _ORIGINS.get(one.origin, "u")
         origin[slot][place] = letter.upper() if one.unstable else letter
-        judged = _number(one.expected)
+        judged = number_of(one.expected)
         if judged is not None and abs(judged - values[slot][place]) <= allowed[slot][place]:
             values[slot][place] = judged
-        got = _number(one.actual)
+        got = number_of(one.actual)
         if slot in actual and got is not None and not math.isfinite(got):
             actual[slot][place] = got
         if slot in actual or slot in recovered:
@@ -159,7 +160,7 @@ def _body(
         got = actual[slot][pick].ravel() if slot in actual else None
         key = slot.quantity + ("" if slot.layer is None else f".{slot.layer}")
         right, bound = values[slot][pick].ravel(), allowed[slot][pick].ravel()
-        slots[key] = _slot(right, bound, wrong[slot][pick].ravel(), origin[slot][pick].ravel(), got)
+        slots[key] = packed(right, bound, wrong[slot][pick].ravel(), origin[slot][pick].ravel(), got)
         if slot in recovered:  # known of the wrong places only, and not from the reply's own array
             known = wrong[slot][pick].ravel()
             slots[key] |= {"g": [x if told else None for x, told in zip(slots[key]["g"], known, strict=True)], "rec": 1}
@@ -185,49 +186,6 @@ def _body(
     if not shown.whole:
         body["shown"] = {"inputs": shown.inputs, "layers": shown.layers, "samples": shown.samples}
     return body
-
-
-def read_reply(actual: dict[str, Any], values: dict[Slot, Array]) -> dict[Slot, Array]:
-    """The arrays of a reply that have the shape they should; others are absent."""
-    found: dict[Slot, Array] = {}
-    layers = actual.get("layers")
-    layers = layers if isinstance(layers, list) else []
-
-    def take(slot: Slot, raw: Any) -> None:
-        if slot in values and raw is not None:
-            array = _array(raw, values[slot].shape)
-            if array is not None:
-                found[slot] = array
-
-    take(Slot("loss"), actual.get("loss"))
-    take(Slot("input_gradient"), actual.get("input_gradients"))
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, dict):
-            continue
-        for quantity in ("z", "a", "delta"):
-            take(Slot(quantity, index), layer.get(quantity))
-        for group, pattern in (("gradients", "{}_gradient"), ("updated", "updated_{}")):
-            arrays = layer.get(group)
-            if isinstance(arrays, dict):
-                take(Slot(pattern.format("weight"), index), arrays.get("weights"))
-                take(Slot(pattern.format("bias"), index), arrays.get("biases"))
-    return found
-
-
-_TYPES: list[Any] = [float | str, list[float | str], list[list[float | str]]]
-
-
-def _array(raw: Any, shape: tuple[int, ...]) -> Array | None:
-    try:
-        value = msgspec.convert(raw, _TYPES[len(shape)])
-        array = np.array(value, dtype=np.float64)
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-        return None
-    return array if array.shape == shape else None
-
-
-def _number(value: float | str | None) -> float | None:
-    return _NOT_FINITE.get(value) if isinstance(value, str) else value
 
 
 def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]] | None:
@@ -288,47 +246,6 @@ def _picked(slot: Slot, shown: Shown) -> Any:
     return np.ix_(*lists) if lists else ()
 
 
-def _slot(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array | None) -> dict[str, Any]:
-    """Flat lists: e expected, m allowed, x the places that are wrong, o its origin (a capital: unstable), g got.
-
-    A right value is written as its distance from the expected one in units of the last place, which is short and
-    exact; a wrong one as a text of its digits.
-    """
-    bad = np.flatnonzero(wrong)
-    out: dict[str, Any] = {"e": [_plain(x) for x in expected.tolist()], "m": _bounds(allowed.tolist())}
-    if got is None:
-        return out
-    steps = [int(g) - int(e) for g, e in zip(_ordinals(got), _ordinals(expected), strict=True)]
-    texts = set(bad.tolist())
-    out["g"] = [
-        step if i not in texts and math.isfinite(x) and abs(step) < 2**53 else str(_plain(x))
-        for i, (step, x) in enumerate(zip(steps, got.tolist(), strict=True))
-    ]
-    if not any(out["g"]):
-        out["g"] = 0
-    if texts:
-        out["x"], out["o"] = bad.tolist(), "".join(str(origin[i]) for i in bad)
-    return out
-
-
-def _ordinals(values: Array) -> Any:
-    """Floats as integers in the same order: neighbours differ by 1."""
-    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
-    return [int(b) if b >= 0 else -(2**63) - int(b) for b in bits]
-
-
-def _plain(x: float) -> float | str:
-    if math.isnan(x):
-        return "NaN"
-    return x if math.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")
-
-
-def _bounds(values: list[float]) -> list[float | str]:
-    """To three digits; one number where all are the same."""
-    short = [_plain(float(f"{x:.3g}")) for x in values]
-    return short[:1] if len(set(map(str, short))) == 1 else short
-
-
 def _other(one: Finding, names: list[str]) -> dict[str, Any]:
     """A finding in words: one that has no place in the network, or of a case without its network."""
     name = names[one.layer] if one.layer is not None and one.layer < len(names) else f"layer {one.layer}"
@@ -346,7 +263,7 @@ def _other(one: Finding, names: list[str]) -> dict[str, Any]:
     for key in ("expected", "actual", "error", "allowed"):
         value = getattr(one, key)
         if value is not None:
-            found[key] = one_line(value, 120) if isinstance(value, str) else _plain(value)
+            found[key] = one_line(value, 120) if isinstance(value, str) else plain(value)
     if one.problem != "wrong":
         found["problem"] = one_line(one.problem.replace("_", " "), 40)
     if one.unstable:

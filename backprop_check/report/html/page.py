@@ -243,7 +243,8 @@ def _implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[
     verdict, tone = _verdict(label, cases, counts, complete=complete)
     return {
         "label": label,
-        "about": [one_line(text, 80) for text in (info.language, info.version) if text],
+        "language": one_line(info.language or "", 80),
+        "version": one_line(info.version or "", 80),
         "dtype": info.dtype,
         "command": one_line(info.command or "", 500),
         "reproduce": f"backprop-check run {shlex.quote(one_line(info.command, 2000))}" if info.command else "",

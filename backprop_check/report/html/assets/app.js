@@ -24,6 +24,7 @@ function openCase(row, want = {}) {
   }
   fill(stage, caseHead(row), net instanceof Net ? network(net) : net ? withoutNetwork(net) : passed(row));
   drawPanel();
+  if (view.diagram) view.diagram.reveal();
   document.title = `${CASES.id[row]} · ${INDEX.title} · backprop-check`;
 }
 function caseHead(row) {
@@ -201,7 +202,10 @@ try { theme = localStorage.getItem('backprop-check-theme') || 'auto'; } catch { 
 setTheme(THEMES[theme] ? theme : 'auto');
 listCases();
 if (!fromAddress() && listed.length) openCase(listed[0]);
-addEventListener('hashchange', fromAddress);
+addEventListener('hashchange', () => {
+  const top = fromAddress() ? byId('stage').getBoundingClientRect().top : 0;
+  if (top < -200 || top > innerHeight * 0.7) jump('stage');
+});
 addEventListener('keydown', keys);
 addEventListener('beforeprint', () => { for (const each of document.querySelectorAll('.maths details')) each.open = true; });
 addEventListener('scroll', hideTip, {passive: true});

@@ -7,7 +7,9 @@ class Diagram {
     this.state = state; // {l, p, s, show}
     this.select = select;
     this.unfolded = new Set();
-    this.node = h('div.diagram');
+    this.canvas = h('div.canvas');
+    this.notes = h('div.legend');
+    this.node = h('div.diagram', this.canvas, this.notes);
     this.draw();
   }
   // The positions of a layer that are drawn: the wrong ones always, then the first.
@@ -56,8 +58,11 @@ class Diagram {
       'aria-label': `The network: ${net.d.inputs} inputs, ${net.d.layers.map((layer, l) => `${layer.units} neurons in ${net.names[l]}`).join(', ')}. Arrow keys go from neuron to neuron.`}, lines, nodes);
     picture.style.minWidth = Math.min(width, 60 + columns.length * 72) + 'px';
     picture.style.maxWidth = width * 1.25 + 'px';
-    fill(this.node, h('div.canvas', picture), this.legend(hidden));
+    fill(this.canvas, picture);
+    fill(this.notes, this.legend(hidden));
     this.picture = picture;
+    this.wide = width;
+    this.reveal();
   }
   lines(group, l, lists, many) {
     const {net, state} = this, drawn = [];
@@ -147,6 +152,11 @@ class Diagram {
     else n = Math.max(0, Math.min(list.length - 1, list.indexOf(p) + dp));
     this.select(layer, list[n], true);
   }
+  reveal() { // a large network scrolls to the chosen neuron
+    const box = this.canvas, [x, y] = this.places.get(`${this.state.l}:${this.state.p}`) || [0, 0], scale = this.picture.clientWidth / this.wide;
+    if (x * scale < box.scrollLeft + 60 || x * scale > box.scrollLeft + box.clientWidth - 60) box.scrollLeft = x * scale - box.clientWidth / 2;
+    if (y * scale < box.scrollTop + 50 || y * scale > box.scrollTop + box.clientHeight - 50) box.scrollTop = y * scale - box.clientHeight / 2;
+  }
   focus() { this.node.querySelector('.chosen [role]')?.focus(); }
   legend(hidden) {
     const swatch = (state) => h(`span.key`, svg('svg', {viewBox: '-16 -16 32 32', width: 22, height: 22, 'aria-hidden': 'true', class: 'neuron s-' + name(state)},
@@ -155,8 +165,8 @@ class Diagram {
     const used = new Set(this.net.d.status.slice(1).join('')), edges = new Set(this.net.d.layers.flatMap((_, l) => this.net.slot(`weight_gradient.${l}`).states));
     const stroke = (state) => h('span.key', svg('svg', {viewBox: '0 0 30 10', width: 30, height: 10, 'aria-hidden': 'true'}, svg('line', {class: 'line e-' + name(state), x1: 0, y1: 5, x2: 30, y2: 5, 'stroke-width': 3})),
       {r: 'wrong gradient, root', i: 'wrong gradient, inherited', u: 'wrong gradient'}[state]);
-    return h('div.legend', ['r', 'i', 'u', '.', '?'].filter((state) => used.has(state)).map(swatch), ['r', 'i', 'u'].filter((state) => edges.has(state)).map(stroke),
-      h('span.key', h('span.hint', hidden ? 'Only the selected neuron’s weights are drawn.' : 'A thicker line is a larger weight.')));
+    return [['r', 'i', 'u', '.', '?'].filter((state) => used.has(state)).map(swatch), ['r', 'i', 'u'].filter((state) => edges.has(state)).map(stroke),
+      h('span.key', h('span.hint', hidden ? 'Only the selected neuron’s weights are drawn.' : 'A thicker line is a larger weight.'))];
   }
 }
 const capped = (text, n) => text.length > n ? text.slice(0, n - 1) + '…' : text;

@@ -16,7 +16,7 @@ function verdict(one, n) {
   const sign = {bad: '✕', good: '✓', none: '–'}[one.tone], total = Object.values(one.counts).reduce((a, b) => a + b, 0);
   const parts = OUT.filter((out) => one.counts[out.key]).sort((a, b) => (b.key === 'passed') - (a.key === 'passed'));
   const known = one.harness;
-  const facts = [...one.about, one.dtype, known.profile && ['profile ', term('profile', known.profile)], known.seed !== undefined && `seed ${known.seed}`,
+  const facts = [one.language, one.version && `version ${one.version}`, one.dtype, known.profile && ['profile ', term('profile', known.profile)], known.seed !== undefined && `seed ${known.seed}`,
     known.rtol && `rtol ${known.rtol}`, known.atol && `atol ${known.atol}`, known.torch && `PyTorch ${known.torch}`, known.version && `backprop-check ${known.version}`, known.platform].filter(Boolean);
   return h(`div.verdict.t-${one.tone}`, h('p.sentence', h('span.sign', {'aria-hidden': 'true'}, sign), h('span', one.verdict)),
     total ? h('div.bar', {'aria-hidden': 'true'}, parts.filter((out) => out.key !== 'not_applicable').map((out) => { const part = h(`i.o-${out.fails ? 'fail' : out.key === 'passed' ? 'pass' : 'rest'}`); part.style.flexGrow = String(one.counts[out.key]); return part; })) : null,
@@ -42,7 +42,7 @@ function causes(one, n) {
       cause.fix ? h('p.fix', h('b', 'The fix: '), cause.fix) : null,
       cause.smallest ? h('p.hint', 'The smallest network that shows it: ', h('code', `backprop-check replay ${cause.smallest.replace(/[^A-Za-z0-9._-]/g, '_')}`)) : null,
       cause.equivalent.length ? h('p.hint', 'No case here tells it from ', cause.equivalent.join(', '), '.') : null,
-      h('p.actions', first !== undefined ? h('a.button', {href: href(first)}, 'Look at it in the network') : null, cause.cases ? button(`Explains ${count(cause.cases, 'case')}`, show, {class: 'quiet'}) : null));
+      h('p.actions', first !== undefined ? h('a.button', {href: href(first)}, detailOf(first) instanceof Net ? 'Look at it in the network' : 'Look at the first case') : null, cause.cases ? button(`Explains ${count(cause.cases, 'case')}`, show, {class: 'quiet'}) : null));
   })));
 }
 function matrix() {
@@ -95,7 +95,7 @@ function results(n, rows) {
   const known = {};
   for (const [key, value] of Object.entries(one.harness)) known[key] = value;
   return {
-    schema: 1, harness: known, implementation: {name: one.label, language: one.about[0] ?? null, command: one.command || null, dtype: one.dtype},
+    schema: 1, harness: known, implementation: {name: one.label, language: one.language || null, version: one.version || null, command: one.command || null, dtype: one.dtype},
     summary: {complete: one.complete, cases: rows.length - rows.filter((row) => OUT[CASES.out[row]].key === 'not_applicable').length, neurons_checked: one.neurons, values_checked: one.values},
     diagnoses: one.causes, notes: [...one.notes, 'written by the HTML report: bounds have three digits'], cases: rows.map(caseRecord),
   };

@@ -1,0 +1,53 @@
+"""Arrays as short JSON that keeps every bit: what stands in the page of a failing case."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from backprop_check.trace import Array
+
+
+def packed(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array | None) -> dict[str, Any]:
+    """Flat lists: e expected, m allowed, x the places that are wrong, o its origin (a capital: unstable), g got.
+
+    A right value is written as its distance from the expected one in units of the last place, which is short and
+    exact; a wrong one as a text of its digits.
+    """
+    bad = np.flatnonzero(wrong)
+    out: dict[str, Any] = {"e": [plain(x) for x in expected.tolist()], "m": _bounds(allowed.tolist())}
+    if got is None:
+        return out
+    steps = [int(g) - int(e) for g, e in zip(_ordinals(got), _ordinals(expected), strict=True)]
+    texts = set(bad.tolist())
+    out["g"] = [
+        step if i not in texts and math.isfinite(x) and abs(step) < 2**53 else str(plain(x))
+        for i, (step, x) in enumerate(zip(steps, got.tolist(), strict=True))
+    ]
+    if not any(out["g"]):
+        out["g"] = 0
+    if texts:
+        out["x"], out["o"] = bad.tolist(), "".join(str(origin[i]) for i in bad)
+    return out
+
+
+def _ordinals(values: Array) -> Any:
+    """Floats as integers in the same order: neighbours differ by 1."""
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
+    return [int(b) if b >= 0 else -(2**63) - int(b) for b in bits]
+
+
+def plain(x: float) -> float | str:
+    """A number, or the protocol's text for what is not finite."""
+    if math.isnan(x):
+        return "NaN"
+    return x if math.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")
+
+
+def _bounds(values: list[float]) -> list[float | str]:
+    """To three digits; one number where all are the same."""
+    short = [plain(float(f"{x:.3g}")) for x in values]
+    return short[:1] if len(set(map(str, short))) == 1 else short

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -41,9 +40,9 @@ def test_it_runs_before_the_first_edit(tmp_path: Path) -> None:
     """The two commands that are printed work as they stand (here in Python)."""
     init("python", str(tmp_path / "mine"))
     command = f'"{sys.executable}" "{tmp_path / "mine" / "port.py"}"'
-    smoke = [sys.executable, "-m", "backprop_check", "smoke", command]
-    done = subprocess.run(smoke, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    for name, *more in (("smoke",), ("run", "--cases", "20")):
+        done = CliRunner().invoke(main, [name, command, *more])
+        assert done.exit_code == 0, done.output
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

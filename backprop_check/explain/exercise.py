@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.explain.mistakes import mistakes_of
+from backprop_check.explain.mistakes import case_of, mistakes_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,16 +151,15 @@ def next_step(results: Sequence[Result]) -> Step:
         by_stage: dict[int, list[Mismatch]] = {}
         for mismatch in result.mismatches:
             by_stage.setdefault(stage_of(mismatch, result), []).append(mismatch)
-        for stage, mismatches in by_stage.items():
-            found.setdefault(stage, []).append((result, mismatches))
+        for number, mismatches in by_stage.items():
+            found.setdefault(number, []).append((result, mismatches))
     if not found:
         return Step(None, len(STAGES))
     number = min(found)
-    failing = found[number]
-    stage = STAGES[number]
-    begun = stage.name not in LEFT_OUT or not all(_is_untouched(one) for _, some in failing for one in some)
+    failing, first = found[number], STAGES[number]
+    begun = first.name not in LEFT_OUT or not _is_untouched(failing)
     mistakes = mistakes_of(failing) if begun and number > 0 else []
-    return Step(stage, number, begun, _finding(*smallest(failing)) if begun else "", tuple(mistakes))
+    return Step(first, number, begun, _finding(*smallest(failing)) if begun else "", tuple(mistakes))
 
 
 def stage_of(mismatch: Mismatch, result: Result) -> int:
@@ -186,23 +185,43 @@ _STAGE_OF = {
 
 
 def _layers(result: Result) -> int:
-    """How many layers the case has; where the case was too large to keep, as many as its findings show."""
-    if result.case is not None:
-        return len(result.case["network"]["layers"])
+    """How many layers the case has; where the case cannot be had, as many as its findings show."""
+    case = case_of(result)
+    if case is not None:
+        return len(case.network.layers)
     return 1 + max((mismatch.layer or 0 for mismatch in result.mismatches), default=0)
 
 
-def _is_untouched(mismatch: Mismatch) -> bool:
-    """Whether a value is what an exercise has before anything is written: 0 (an update: the parameter as it was)."""
-    return mismatch.actual == 0 or mismatch.quantity.startswith("updated")
+def _is_untouched(failing: list[tuple[Result, list[Mismatch]]]) -> bool:
+    """Whether a stage is as an exercise leaves it: every delta and gradient 0, every parameter as it was."""
+    found = [one for _, some in failing for one in some]
+    if {one.quantity for one in found} == {"bias_gradient"}:
+        return False  # the weights' are right, so somebody was here
+    return all(
+        one.actual == (0 if not one.quantity.startswith("updated") else _given(result, one))
+        for result, some in failing
+        for one in some
+        if one.quantity != "loss"
+    )
+
+
+def _given(result: Result, mismatch: Mismatch) -> float | None:
+    """The parameter that the case came with, where an updated one is wrong."""
+    case = case_of(result)
+    if case is None or mismatch.layer is None or mismatch.neuron is None:
+        return None
+    parameters = case.network.layers[mismatch.layer].parameters
+    if mismatch.index:
+        return parameters.weights[mismatch.neuron][mismatch.index[0]]
+    return parameters.biases[mismatch.neuron]
 
 
 def smallest(failing: list[tuple[Result, list[Mismatch]]]) -> tuple[Result, list[Mismatch]]:
     """The failing case that is easiest to look at: the one with the fewest numbers."""
 
     def size(pair: tuple[Result, Any]) -> tuple[int, str]:
-        case = pair[0].case
-        return (len(str(case)) if case else 10**9), pair[0].id
+        case = case_of(pair[0])
+        return (len(case.request()) if case else 10**9), pair[0].id
 
     return min(failing, key=size)
 

@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.errors import CaseError
-from backprop_check.expected import expect, textbook_pass
+from backprop_check.errors import BackpropCheckError, CaseError
+from backprop_check.expected import expect
+from backprop_check.explain.making import find_case
 from backprop_check.network import Case
-from backprop_check.trace import AXES, Array, Slot
+from backprop_check.numbers.recording import Recorded, Recording
+from backprop_check.reference import run_pass
+from backprop_check.trace import AXES, Array, Slot, slots_of
 
 if TYPE_CHECKING:
     from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.bug import Bug
     from backprop_check.reference import Stages
     from backprop_check.run import Result
 
 #: So many failing cases decide, the smallest first.
-_CASES = 12
+_CASES = 16
+
+#: A bug that explains none of so many cases is not tried on the others.
+_UNLIKE = 5
 
 #: So many names that fit equally well are given.
 _NAMES = 3
 
 
 def mistakes_of(failing: list[tuple[Result, list[Mismatch]]]) -> list[str]:
-    """A sentence for each named bug that gives exactly the wrong values of this stage, in every case looked at."""
+    """A sentence for each named bug that gives exactly the wrong values of this stage, in most cases looked at.
+
+    One that explains them all is named alone; where none does, the best is, with how many it explains.
+    """
     from backprop_check.diagnose.catalogue import all_variants  # noqa: PLC0415 - only where something is wrong
 
-    seen = [each for each in (_Seen.of(result, mismatches) for result, mismatches in failing) if each is not None]
-    seen = sorted(seen, key=lambda each: each.size)[:_CASES]
-    if not seen:
-        return []
-    fitting = {}
+    seen = _different([each for each in (_Seen.of(result, mismatches) for result, mismatches in failing) if each])
+    explained: dict[str, tuple[Bug, set[int]]] = {}
     for bug, variant in all_variants():
-        if bug.code not in fitting and all(each.fits(variant.stages) for each in seen):
-            fitting[bug.code] = bug
+        explained.setdefault(bug.code, (bug, set()))[1].update(_fitting(seen, variant.stages))
+    fitting = [(len(cases), bug) for bug, cases in explained.values() if cases and 2 * len(cases) >= len(seen)]
+    best = max((count for count, _ in fitting), default=0)
+    names = [bug for count, bug in fitting if count == best][:_NAMES]
+    share = "" if best == len(seen) else f"In {best} of {len(seen)} cases looked at: "
     return [
-        f"This is what {bug.code} gives, {bug.title}: {bug.sentence} (`backprop-check explain {bug.code}`)"
-        for bug in list(fitting.values())[:_NAMES]
+        f"{share}This is what {bug.code} gives, {bug.title}: {bug.sentence} (`backprop-check explain {bug.code}`)"
+        for bug in names
     ]
+
+
+def _different(seen: list[_Seen]) -> list[_Seen]:
+    """The smallest case of each pair of output activation and loss, the smallest first."""
+    found: dict[tuple[str, str], _Seen] = {}
+    for each in sorted(seen, key=lambda each: each.size):
+        found.setdefault((each.case.network.layers[-1].activation, each.case.loss.kind), each)
+    return list(found.values())[:_CASES]
+
+
+def _fitting(seen: list[_Seen], stages: type[Stages]) -> set[int]:
+    """Which cases the bug explains; given up where the first ones are all unlike it."""
+    found: set[int] = set()
+    for index, each in enumerate(seen):
+        if index >= _UNLIKE and not found:
+            break
+        if each.fits(stages):
+            found.add(index)
+    return found
+
+
+def case_of(result: Result) -> Case | None:
+    """The case of a result: what it holds, or what is called so; None where neither is to be had."""
+    if result.case is None:
+        return _called(result.id)
+    content = {key: value for key, value in result.case.items() if key not in ("type", "id")}
+    try:
+        return Case.from_dict(content)
+    except CaseError:
+        return None
+
+
+@functools.cache
+def _called(case_id: str) -> Case | None:
+    try:
+        return find_case(case_id).case
+    except BackpropCheckError:
+        return None
 
 
 class _Seen:
     """What one case got wrong in the stage: the slots, and the implementation's values there."""
 
     def __init__(self, case: Case, mismatches: list[Mismatch]) -> None:
-        self.case, self.size = case, len(str(case))
+        self.case, self.size = case, len(case.request())
         self.expected = expect(case)
         self.got: dict[Slot, Array] = {}
         for one in mismatches:
@@ -59,24 +108,34 @@ class _Seen:
     @classmethod
     def of(cls, result: Result, mismatches: list[Mismatch]) -> _Seen | None:
         """None where the result does not hold all that is needed to compare."""
-        if result.case is None or result.mismatch_count > len(result.mismatches):
+        case = case_of(result)
+        if case is None or result.mismatch_count > len(result.mismatches):
             return None
-        content = {key: value for key, value in result.case.items() if key not in ("type", "id")}
-        try:
-            return cls(Case.from_dict(content), mismatches)
-        except CaseError:
-            return None
+        return cls(case, mismatches)
 
     def fits(self, stages: type[Stages]) -> bool:
         """Whether the wrong stages give these values, and give right ones where the implementation does."""
         if hasattr(stages, "matters") and not stages.matters(self.case):
             return False
-        wrong = textbook_pass(self.case, stages=stages).values
+        # On recording numbers an infinity is a value, and no exception.
+        wrong = dict(slots_of(run_pass(self.case, Recording(), stages)))
         for slot, got in self.got.items():
-            if slot not in wrong or wrong[slot].shape != got.shape:
+            values = _values(wrong.get(slot))
+            if values.shape != got.shape:
                 return False
             room = 4 * self.expected.allowed[slot] + 1e-9 * abs(got)
             with np.errstate(invalid="ignore"):
-                if not (abs(wrong[slot] - got) <= room).all():
+                if not (abs(values - got) <= room).all():
                     return False
         return True
+
+
+def _values(recorded: Any) -> Array:
+    """The values of a table, list or single number of recorded ones."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, Recorded):
+            return x.value
+        return [plain(each) for each in (x.tolist() if hasattr(x, "tolist") else x)]
+
+    return np.array(plain([] if recorded is None else recorded), dtype=float)

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from backprop_check.cli import main
 from backprop_check.compare import Mismatch
 from backprop_check.explain.exercise import LEFT_OUT, STAGES, Step, finished, next_step, unfinished
-from backprop_check.run import Result
+from backprop_check.explain.making import made_up
+from backprop_check.run import Outcome, Result
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
@@ -47,6 +48,7 @@ class Learner:
     def run(self, code: int = 1) -> str:
         command = f'"{self.dart}" "{self.folder / "bin" / "port.dart"}"'
         done = CliRunner().invoke(main, ["run", command, "--exercise", "--cases", "80"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.output
         assert done.exit_code == code, done.output
         return " ".join(done.output.split())
 
@@ -88,7 +90,10 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     said = learner.run()
     assert "FAIL 3. output delta" in said
     assert "This is what BP118 gives, error sign flipped" in said
-    learner.edit(f"    return [for (final d in {RIGHT_OUTPUT.strip()[7:-1]}) -d];\n", "    return loss.dLossDa(output.a, targets);\n")
+    learner.edit(
+        f"    return [for (final d in {RIGHT_OUTPUT.strip()[7:-1]}) -d];\n",
+        "    return loss.dLossDa(output.a, targets);\n",
+    )
     said = learner.run()
     assert "FAIL 3. output delta" in said
     assert "BP101" in said
@@ -123,14 +128,17 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     bias = "    bias += learningRate * biasGradient;\n"
     learner.edit(UPDATE, step + bias)
     said = learner.run()
-    assert "6. update" in said
+    assert "FAIL 6. update" in said
     assert "This is what BP501 gives, gradient ascent" in said
     learner.edit(step + bias, (step + bias).replace("+=", "-="))
 
     said = learner.run(code=0)
     assert "ok 6. update" in said
     assert "Every stage is right" in said
-    learner.edit("double weightedSum(Numbers inputs) {\n    var z = bias;", "double weightedSum(Numbers inputs) {\n    var z = 0.0;")
+    learner.edit(
+        "double weightedSum(Numbers inputs) {\n    var z = bias;",
+        "double weightedSum(Numbers inputs) {\n    var z = 0.0;",
+    )
     said = learner.run()
     assert "FAIL 2. forward" in said
     assert "This is what BP201 gives, bias missing forward" in said
@@ -166,9 +174,9 @@ def test_marks_that_do_not_pair_are_refused(text: str) -> None:
         unfinished(text)
 
 
-def result(*mismatches: Mismatch, outcome: str = "mismatched", layers: int = 2) -> Result:
-    case = {"network": {"layers": [{}] * layers}}
-    return Result(id="x-1", outcome=outcome, mismatches=list(mismatches), case=case, mismatch_count=1000)  # type: ignore[arg-type]
+def result(*mismatches: Mismatch, outcome: Outcome = "mismatched", layers: int = 2) -> Result:
+    case = made_up("2-" + "-".join(["2"] * layers)).to_dict()
+    return Result(id="x-1", outcome=outcome, mismatches=list(mismatches), case=case, mismatch_count=1000)
 
 
 WRONG = Mismatch(quantity="z", layer=0, neuron=0, sample=0, expected=1.0, actual=2.0)

@@ -466,7 +466,7 @@ def test_starved_case_times_out() -> None:
     others_answered(answers)
 
 
-@pytest.mark.parametrize(("flight", "one_shot"), [(1, False), (4, False), (1, True)])
+@pytest.mark.parametrize(("flight", "one_shot"), [(4, False), (1, True)])
 def test_ten_megabytes_each_way(flight: int, *, one_shot: bool) -> None:
     """Messages of 10 MB go both ways without a deadlock, also where several are on their way at once."""
     padding = b" " * 10_000_000

@@ -15,7 +15,7 @@ from backprop_check.compare import compare
 from backprop_check.protocol import HelloReply, Malformed, Message, Noise, parse_hello, parse_line
 from backprop_check.protocol.parsing import leading_id
 
-fuzz = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 KEYS = ("id", "loss", "layers", "trajectory", "error", "skip", "input_gradients", "protocol", "supports", "echo")
 #: Tokens that JSON has, nearly has, or has not; put in a row they are now and then a reply.

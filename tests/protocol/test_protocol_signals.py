@@ -58,7 +58,6 @@ def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path
         ("all-stubborn", "SIGINT"),
         ("all-stubborn", "SIGTERM"),
         ("all-stubborn", "SIGHUP"),
-        ("all-hang", "SIGINT"),
         ("no-hello", "SIGTERM"),
     ],
 )

@@ -373,6 +373,7 @@ BACKWARD = [
             ),
         ),
         at("any", "weight_gradient"),
+        also=("BP006",),
     ),
     Planted(
         "BP112",

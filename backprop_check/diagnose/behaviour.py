@@ -76,7 +76,9 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
     runs = [ask(named, True) for _ in range(2)]
     chance = any(_bits(one) != _bits(two) for one, two in zip(*runs, strict=True))
     if chance:
-        return Behaviour(**here, holds=False, code="BP009", message="the same case, asked again, gives other numbers, by chance")
+        return Behaviour(
+            **here, holds=False, code="BP009", message="the same case, asked again, gives other numbers, by chance"
+        )
     after = "after itself" if _bits(runs[0][2]) != _bits(runs[0][3]) else "after another case"
     return Behaviour(**here, holds=False, code="BP409", message=f"the same case gives other numbers {after}")
 

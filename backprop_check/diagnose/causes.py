@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from backprop_check.cases.generate import generated_case
 from backprop_check.diagnose import signs
+from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
 from backprop_check.diagnose.restrict import Place
+from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backprop_check.compare import Mismatch
     from backprop_check.network import Case
-    from backprop_check.trace import Array, Slot
+    from backprop_check.trace import Array
 
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300
@@ -107,28 +110,54 @@ class Diagnostician:
         if not self.failures:
             return []
         started = time.monotonic()
-        found: list[Cause] = []
-        for code in ("BP007", "BP114", "BP006", "BP003", "BP011"):
-            having = [each for each in self.failures if code in signs.of_form(each.mismatches)]
-            if having:
-                found.append(_cause(code, having, places=_arrays(having)))
-        found += self._unstable()
         numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
         evidences = {
-            id(each): Evidence(each.case, each.actual, self.dtype, self.profile) for each in numeric if each.actual
+            id(each): Evidence(each.case, each.actual, self.dtype, self.profile, _not_to_explain(each))
+            for each in numeric
+            if each.actual
         }
         with_roots = [each for each in numeric if id(each) in evidences and evidences[id(each)].has_roots]
+        named = []
         if with_roots:
-            found += self._named([(each, evidences[id(each)]) for each in with_roots], started + seconds, ask)
-        without = [each for each in numeric if each not in with_roots]
-        if without:
-            found.append(
-                _unnamed(without, signs.pattern([evidences[id(each)] for each in without if id(each) in evidences]))
-            )
+            named = self._named([(each, evidences[id(each)]) for each in with_roots], started + seconds, ask)
+        found = [*self._of_form(named), *named]
+        explained = {case for cause in found for case in cause.explains}
+        # What is not finite, or unstable, in cases of which nothing else is wrong.
+        rest = [each for each in self.failures if each.case.id not in explained]
+        return found + self._of_rest(rest, evidences)
+
+    def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
+        """Arrays that are missing, malformed or no numbers; a wrong shape is not news where a name explains it."""
+        found = []
+        for code in ("BP007", "BP114", "BP110", "BP006", "BP003", "BP011"):
+            having = [each for each in self.failures if code in signs.of_form(each.mismatches)]
+            if not having or (code == "BP006" and any(cause.code for cause in named)):
+                continue
+            if code not in {cause.code for cause in named}:
+                found.append(_cause(code, having, places=_arrays(having)))
         return found
 
-    def _unstable(self) -> list[Cause]:
-        having = [each for each in self.failures if each.unstable]
+    def _of_rest(self, rest: Sequence[Failure], evidences: Mapping[int, Evidence]) -> list[Cause]:
+        unstable = [each for each in rest if each.unstable or id(each) not in evidences]
+        found = self._unstable([each for each in unstable if each.unstable])
+        overflowing: dict[str, list[Failure]] = {}
+        said: dict[str, str] = {}
+        others: list[Failure] = []
+        for each in rest:
+            if each in unstable:
+                continue
+            sign = signs.of_values(evidences[id(each)])
+            if sign is None:
+                others.append(each)
+            else:
+                overflowing.setdefault(sign[0], []).append(each)
+                said.setdefault(*sign)
+        found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
+        if others:
+            found.append(_unnamed(others, signs.pattern([evidences[id(each)] for each in others])))
+        return found
+
+    def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
         if not having:
             return []
         overflowing = [each for each in having if _softmax_overflows(each)]
@@ -181,19 +210,8 @@ class Diagnostician:
             self.matches = [match]
             found += _causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
             left = [pair for pair in failing if pair not in explained]
-        overflowing: dict[str, list[Failure]] = {}
-        said: dict[str, str] = {}
-        rest: list[tuple[Failure, Evidence]] = []
-        for each, evidence in left:
-            sign = signs.of_values(evidence)
-            if sign is None:
-                rest.append((each, evidence))
-            else:
-                overflowing.setdefault(sign[0], []).append(each)
-                said.setdefault(*sign)
-        found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
-        if rest:
-            found.append(_unnamed([each for each, _ in rest], signs.pattern([evidence for _, evidence in rest])))
+        if left:
+            found.append(_unnamed([each for each, _ in left], signs.pattern([evidence for _, evidence in left])))
         return found
 
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
@@ -226,6 +244,17 @@ class Diagnostician:
 
 def _has_wrong_values(failure: Failure) -> bool:
     return any(each.problem in ("wrong", "not_finite") and not each.unstable for each in failure.mismatches)
+
+
+def _not_to_explain(failure: Failure) -> dict[Slot, Array]:
+    """Where the failure's values are unstable: another right formula's numbers, which no bug explains."""
+    found: dict[Slot, Array] = {}
+    for each in failure.mismatches:
+        slot = Slot(each.quantity, each.layer, each.step)
+        at = place_in(slot, each)
+        if each.unstable and slot in failure.actual and at is not None:
+            found.setdefault(slot, np.zeros(failure.actual[slot].shape, dtype=bool))[at] = True
+    return found
 
 
 def _softmax_overflows(failure: Failure) -> bool:

@@ -40,6 +40,8 @@ class Evidence:
     actual: Mapping[Slot, Array]
     dtype: str = "float64"
     profile: str = "textbook"
+    ignored: Mapping[Slot, Array] = field(default_factory=dict)
+    """Where values are not to be explained: unstable ones."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
 
@@ -69,11 +71,20 @@ class Evidence:
             self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
         return self._tried[stages]
 
+    def _fit(self, local: Local, slot: Slot, array: Array) -> Array:
+        """Where a value is what ``local`` says, or can decide nothing: not finite, unstable, beyond any bound."""
+        with np.errstate(invalid="ignore"):
+            open_ = ~np.isfinite(array) | ~np.isfinite(local.values[slot]) | ~np.isfinite(local.allowed[slot])
+        fits: Array = local.fits(slot, array) | open_
+        if slot in self.ignored:
+            fits = fits | self.ignored[slot]
+        return fits
+
     def _all_fit(self, local: Local) -> bool:
         for slot, array in self.actual.items():
-            fits = local.fits(slot, array)
+            fits = self._fit(local, slot, array)
             if slot.quantity in _LENIENT:
-                fits = fits | self.right.fits(slot, array)
+                fits = fits | self._fit(self.right, slot, array)
             if not fits.all():
                 return False
         return True
@@ -94,7 +105,7 @@ class Evidence:
         for slot, array in self.actual.items():
             if slot.quantity in _LENIENT:
                 continue
-            if (_differ(local, self.right, slot) & ~local.fits(slot, array)).any():
+            if (_differ(local, self.right, slot) & ~self._fit(local, slot, array)).any():
                 return True
         return False
 
@@ -104,7 +115,7 @@ class Evidence:
             return False
         local = self.under(stages)
         return any(
-            (~self.right.fits(slot, array) & local.fits(slot, array)).any() for slot, array in self.actual.items()
+            (~self._fit(self.right, slot, array) & local.fits(slot, array)).any() for slot, array in self.actual.items()
         )
 
 
@@ -112,8 +123,8 @@ def _differ(one: Local, other: Local, slot: Slot) -> Array:
     x, y = one.values[slot], other.values[slot]
     with np.errstate(invalid="ignore"):
         apart = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
-    same = (np.isnan(x) & np.isnan(y)) | (x == y)
-    result: Array = apart & ~same
+        known = np.isfinite(x) & np.isfinite(y) & np.isfinite(one.allowed[slot]) & np.isfinite(other.allowed[slot])
+    result: Array = apart & known
     return result
 
 
@@ -165,13 +176,22 @@ class Match:
         """The bugs' codes."""
         return tuple(bug.code for bug, _, _ in self.parts)
 
-    def rank(self) -> tuple[int, int, int]:
-        """The simpler the better: fewer bugs, everywhere, the usual variant."""
-        return (
-            len(self.parts),
-            sum(place != Place() for _, _, place in self.parts),
-            sum(not variant.usual for _, variant, _ in self.parts),
-        )
+    def rank(self) -> tuple[int, int, str]:
+        """The simpler the better: fewer bugs, everywhere, the usual variant; then by code."""
+        odd = sum((place != Place()) + (not variant.usual) for _, variant, place in self.parts)
+        return len(self.parts), odd, " ".join(self.codes)
+
+
+def _under(match: Match, place: Place) -> Match | None:
+    """A match that holds everywhere, restricted to a place; None where that cannot be."""
+    ((bug, variant, _),) = match.parts
+    if variant.stages.pass_function is not None and not place.loss:
+        return None
+    return Match(only(variant.stages, place), ((bug, variant, place),))
+
+
+def _usual(found: Sequence[Match]) -> bool:
+    return any(variant.usual for match in found for _, variant, _ in match.parts)
 
 
 class Search:
@@ -191,11 +211,27 @@ class Search:
         if not self.failing:
             return []
         probes = self._probes()
-        for candidates in (self._everywhere(probes[0]), self._in_places(probes[0])):
-            found = [match for match in candidates if self.holds(match, probes)]
-            if found:
-                return sorted(found, key=Match.rank)
-        return sorted(self._pairs(probes), key=Match.rank)
+        everywhere = list(self._everywhere(probes[0]))
+        found = [match for match in everywhere if self.holds(match, probes)]
+        conditioned = [
+            match for place in self._conditions() for each in everywhere if (match := _under(each, place)) is not None
+        ]
+        found += [match for match in conditioned if self.holds(match, probes)] if not _usual(found) else []
+        if not found:
+            found = [match for match in self._in_places(probes[0]) if self.holds(match, probes)]
+        return sorted(found or self._pairs(probes), key=Match.rank)
+
+    def _conditions(self) -> list[Place]:
+        """What all failing cases have in common: a loss, an activation."""
+        losses = {each.case.loss.kind for each in self.failing}
+        common = set.intersection(*(activations_of(each.case) for each in self.failing))
+        found = [Place(loss=loss) for loss in losses if len(losses) == 1]
+        return [
+            *found,
+            *(Place(activation=activation) for activation in sorted(common)),
+            Place(hidden=True),
+            Place(layer=-1),
+        ]
 
     def holds(self, match: Match, probes: Sequence[Evidence] = ()) -> bool:
         """Whether it reproduces every failing case and no case refutes it."""

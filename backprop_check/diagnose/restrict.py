@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where: ``layer`` counted from 0, or from the output with −1, −2; ``neuron`` of it, or of every layer."""
+    """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
+
+    Or where the case asks for an ``activation``, or a ``loss``.
+    """
 
     layer: int | None = None
     neuron: int | None = None
     hidden: bool = False
+    activation: str = ""
+    loss: str = ""
 
     def has(self, l: LayerPass | None) -> bool:
         """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
         if l is None:
+            return False
+        if self.activation and l.asked != self.activation:
             return False
         if self.hidden:
             return l.next is not None
@@ -33,6 +40,10 @@ class Place:
 
     def words(self) -> str:
         """For people: ``in hidden1 only``."""
+        if self.loss:
+            return f"with the loss {self.loss.replace('_', ' ')} only"
+        if self.activation:
+            return f"in {self.activation.replace('_', ' ')} layers only"
         neuron = "" if self.neuron is None else f"neuron {self.neuron} of "
         if self.hidden:
             return f"in {neuron}the hidden layers only"
@@ -44,6 +55,9 @@ class Place:
 def places(case: Case) -> Iterator[Place]:
     """Those of a network, the larger first."""
     layers = case.network.layers
+    yield Place(loss=case.loss.kind)
+    for activation in sorted({layer.activation for layer in layers}):
+        yield Place(activation=activation)
     if len(layers) > 1:
         yield Place(layer=-1)
         yield Place(hidden=True)
@@ -61,7 +75,17 @@ def places(case: Case) -> Iterator[Place]:
 @functools.cache
 def only(wrong: type[Swapped], place: Place) -> type[Swapped]:
     """``wrong`` in ``place``, the right mathematics everywhere else."""
-    return type(f"{wrong.__name__}Only", (_Only,), {"kind": wrong, "place": place, "matters": wrong.matters})
+
+    def matters(case: Case) -> bool:
+        if place.loss and case.loss.kind != place.loss:
+            return False
+        if place.activation and all(layer.activation != place.activation for layer in case.network.layers):
+            return False
+        return wrong.matters(case)
+
+    if place.loss:
+        return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters)})
+    return type(f"{wrong.__name__}Only", (_Only,), {"kind": wrong, "place": place, "matters": staticmethod(matters)})
 
 
 class _Only(Swapped):

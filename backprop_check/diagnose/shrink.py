@@ -85,7 +85,16 @@ def _first_tries(case: Case) -> list[Case | None]:
     for hidden in ([], [1], [2], [1, 1]):
         if len(hidden) <= len(kinds):
             for samples in (1, 2):
-                tries.append(_reduced(case, [1, *hidden, least], samples, min(case.steps, 2), 1, kinds[-len(hidden):] if hidden else []))  # noqa: PERF401 - clearer so
+                tries.append(
+                    _reduced(
+                        case,
+                        [1, *hidden, least],
+                        samples,
+                        min(case.steps, 2),
+                        1,
+                        kinds[-len(hidden) :] if hidden else [],
+                    )
+                )  # noqa: PERF401 - clearer so
     return tries
 
 
@@ -125,7 +134,9 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
             "units": units,
             "activation": kind,
             "parameters": {
-                "weights": [[number(rows[j % len(rows)][i % len(rows[0])]) for i in range(fan_in)] for j in range(units)],
+                "weights": [
+                    [number(rows[j % len(rows)][i % len(rows[0])]) for i in range(fan_in)] for j in range(units)
+                ],
                 "biases": [number(layer.parameters.biases[j % len(rows)]) for j in range(units)],
             },
         }

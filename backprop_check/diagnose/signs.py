@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,10 @@ def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
         found.append("BP114")
     elif missing:
         found.append("BP007")
-    if any(each.problem in ("shape", "extra") for each in mismatches):
+    shapes = [each for each in mismatches if each.problem == "shape"]
+    if shapes and all(each.quantity == "weight_gradient" and _turned(each) for each in shapes):
+        found.append("BP110")
+    elif shapes or (not missing and any(each.problem == "extra" for each in mismatches)):
         found.append("BP006")
     texts = [each for each in mismatches if each.problem == "not_a_number"]
     if any(each.actual == "null" for each in texts):
@@ -38,6 +42,14 @@ def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
     if any(str(each.actual).startswith("text") for each in texts):
         found.append("BP011")
     return found
+
+
+def _turned(mismatch: Mismatch) -> bool:
+    """Whether an array has the rows and columns of the right one, swapped."""
+    right, got = (
+        re.findall(r"\d+", str(text).removeprefix("an array of")) for text in (mismatch.expected, mismatch.actual)
+    )
+    return len(right) == len(got) == 2 and right == got[::-1]  # noqa: PLR2004 - rows and columns
 
 
 def of_values(evidence: Evidence) -> tuple[str, str] | None:
@@ -142,7 +154,7 @@ def pattern(evidences: Sequence[Evidence]) -> str:
             roots += int(wrong.sum())
             if slot.layer is not None:
                 layers.add("the output layer" if slot.layer == len(each.case.network.layers) - 1 else "hidden layers")
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 ratios += np.atleast_1d(array / right)[np.atleast_1d(wrong & (right != 0))].tolist()
             offsets += np.atleast_1d(array - right)[np.atleast_1d(wrong)].tolist()
             zero += int((array[wrong] == 0).sum()) if array.shape else int(array == 0)

@@ -163,6 +163,10 @@ class AxisLanes(Lanes):
         error = grid.error if isinstance(grid.error, float) else grid.error[at[0], at[1]]
         return AxisGrid(grid.value[at[0], at[1]], error, self.u)
 
+    def single(self, table: AxisGrid | AxisLine) -> AxisGrid | AxisLine:
+        """A table or list with every number rounded to single precision (for a named bug)."""
+        return type(table)(table.value.astype(np.float32).astype(np.float64), table.error, self.u)
+
     def choose(self, index: Every, wanted: int, then: Any, otherwise: Any) -> Any:
         """``then`` for the index that is ``wanted``, else ``otherwise``."""
         x, ex = parts(then)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 class Grid:
@@ -63,6 +65,15 @@ class Scalars:
         context.dps = digits
         return cls(context.mpf, context)
 
+    def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
+        """What the next stage reads; here what the stage before computed."""
+        return value
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Work in here is not shown to anybody (here nothing is)."""
+        yield
+
     def each(self, count: int) -> range:
         """0, 1, … count − 1."""
         return range(count)
@@ -82,6 +93,24 @@ class Scalars:
     def given_line(self, values: Iterable[float]) -> list[Any]:
         """The case's own numbers, exact, as a list."""
         return [self.number(x) for x in values]
+
+    def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
+        """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs: a transposed one, say)."""
+        return Grid([[grid[source(r, c)] for c in range(columns)] for r in range(rows)])
+
+    def single(self, table: Any) -> Any:
+        """A table or list with every number rounded to single precision (for a named bug)."""
+
+        def rounded(x: Any) -> Any:
+            return self.number(struct.unpack("f", struct.pack("f", float(x)))[0])
+
+        if isinstance(table, list):
+            return [rounded(x) for x in table]
+        return Grid([[rounded(x) for x in row] for row in table.rows])
+
+    def choose(self, index: int, wanted: int, then: Any, otherwise: Any) -> Any:
+        """``then`` for the index that is ``wanted``, else ``otherwise``."""
+        return then if index == wanted else otherwise
 
     def dot(self, xs: Sequence[Any], ys: Sequence[Any], plus: Any = None) -> Any:
         """Σ xᵢ yᵢ (+ plus), in the order in which a loop adds."""

@@ -24,6 +24,7 @@ class LayerPass:
 
     index: int
     samples: int
+    asked: str  # the activation that the case asks for
     activation: str
     alpha: float
     units: int
@@ -106,6 +107,7 @@ def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
         l = LayerPass(
             index=index,
             samples=p.samples,
+            asked=layer.activation,
             activation=layer.activation,
             alpha=DEFAULT_ALPHA.get(layer.activation, 0.0) if layer.alpha is None else layer.alpha,
             units=layer.units,

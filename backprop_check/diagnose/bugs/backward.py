@@ -48,6 +48,18 @@ class DerivativeOfActivationValue(Swapped):
         return function.derivative(self.m, a, function.value(self.m, a, l.alpha), l.alpha)
 
 
+class DerivativeOfActivationValueEverywhere(DerivativeOfActivationValue):
+    """The same, in softmax layers too: the Jacobian of softmax(a)."""
+
+    def composed_delta(self, l: LayerPass, s: Any) -> None:
+        if l.activation not in LAYERWISE:
+            super().composed_delta(l, s)
+            return
+        again = self.m.grid(l.samples, l.units)
+        LAYERWISE[l.activation].activate(self.m, l.a, s, l.units, again)
+        LAYERWISE[l.activation].backpropagate(self.m, again, l.error, s, l.units, l.delta)
+
+
 class DerivativeFedPreActivation(Swapped):
     """z(1 − z) for a(1 − a)."""
 
@@ -71,16 +83,42 @@ class DerivativeOfNeighbour(Swapped):
 
     forwards: ClassVar[bool] = True
     values: ClassVar[bool] = False
+    own_activation: ClassVar[bool] = False
+
+    def _other(self, l: LayerPass) -> LayerPass | None:
+        """The layer that is read: none for the output, and for the first one there is none before."""
+        return None if l.next is None else l.next if self.forwards else l.before
+
+    def composed_delta(self, l: LayerPass, s: Any) -> None:
+        other = self._other(l)
+        if other is None or self.values or not {other.activation, l.activation} & set(LAYERWISE):
+            super().composed_delta(l, s)
+            return
+        m, z, a = self.m, l.z, l.a
+        if not self.own_activation:
+            a = m.grid(l.samples, l.units)
+            if other.activation in LAYERWISE:
+                LAYERWISE[other.activation].activate(m, z, s, l.units, a)
+            else:
+                for j in m.each(l.units):
+                    a[s, j] = ELEMENTWISE[other.activation].value(m, z[s, j], other.alpha)
+        if other.activation in LAYERWISE:
+            LAYERWISE[other.activation].backpropagate(m, a, l.error, s, l.units, l.delta)
+            return
+        for j in m.each(l.units):
+            l.delta[s, j] = l.error[s, j] * ELEMENTWISE[other.activation].derivative(m, z[s, j], a[s, j], other.alpha)
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
-        other = l.next if self.forwards else l.before
-        if other is None or other.activation in LAYERWISE:
+        other = self._other(l)
+        if other is None:
             return super().slope(l, s, j)
-        if not self.values:
-            return ELEMENTWISE[other.activation].derivative(self.m, l.z[s, j], l.a[s, j], other.alpha)
-        if other.units != l.units:
-            return super().slope(l, s, j)
-        return ELEMENTWISE[l.activation].derivative(self.m, other.z[s, j], other.a[s, j], l.alpha)
+        if self.values:
+            if other.units != l.units:
+                return super().slope(l, s, j)
+            return ELEMENTWISE[l.activation].derivative(self.m, other.z[s, j], other.a[s, j], l.alpha)
+        function, z = ELEMENTWISE[other.activation], l.z[s, j]
+        a = l.a[s, j] if self.own_activation else function.value(self.m, z, other.alpha)
+        return function.derivative(self.m, z, a, other.alpha)
 
     matters = staticmethod(_deep)  # type: ignore[assignment]
 
@@ -231,6 +269,13 @@ class ErrorSignFlipped(Swapped):
                 l.delta[s, j] = -l.delta[s, j]
 
 
+class ErrorSignFlippedAndAdded(ErrorSignFlipped):
+    """t − a, and the update added: training goes the right way, the gradients have the wrong sign."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        return parameter + self.m.number(learning_rate) * gradient
+
+
 class GradientSignFlipped(Swapped):
     """Every gradient negated, the δ right."""
 
@@ -257,8 +302,20 @@ class ReluMaskFromDelta(Swapped):
                 l.delta[s, j] = m.where_positive(error, error, 0.0 * error)
             elif self.mask == "guided":
                 l.delta[s, j] = m.where_positive(error, l.delta[s, j], 0.0 * error)
-            elif l.next is not None and l.next.units == l.units:
-                l.delta[s, j] = m.where_positive(l.next.a[s, j], error, 0.0 * error)
+            else:
+                other = self._other(l)
+                if other is not None and other.units == l.units:
+                    l.delta[s, j] = m.where_positive(other.z[s, j], error, 0.0 * error)
+
+    def _other(self, l: LayerPass) -> LayerPass | None:
+        """The layer after, or the last ReLU layer of all (``last``)."""
+        other, last = l.next, None
+        while other is not None:
+            if self.mask == "after":
+                return other
+            last = other if other.activation == "relu" else last
+            other = other.next
+        return last
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -475,7 +532,11 @@ BUGS = (
         example="def derivative(z): return sigmoid(z) * (1 - sigmoid(z))\ndelta = error * derivative(a)  # BP103\n"
         "delta = error * derivative(z)  # right\n",
         confused_with=("BP104",),
-        variants=composed_too(variants(DerivativeOfActivationValue)),
+        variants=composed_too(
+            variants(
+                DerivativeOfActivationValue, variant(DerivativeOfActivationValueEverywhere, "in softmax layers too")
+            )
+        ),
     ),
     Bug(
         "BP104",
@@ -515,6 +576,22 @@ BUGS = (
         variants=variants(
             variant(DerivativeOfNeighbour, "the function of the layer after", forwards=True, values=False),
             variant(DerivativeOfNeighbour, "the function of the layer before", forwards=False, values=False),
+            variant(
+                DerivativeOfNeighbour,
+                "the formula of the layer after, on this layer's activation",
+                forwards=True,
+                values=False,
+                own_activation=True,
+                usual=False,
+            ),
+            variant(
+                DerivativeOfNeighbour,
+                "the formula of the layer before, on this layer's activation",
+                forwards=False,
+                values=False,
+                own_activation=True,
+                usual=False,
+            ),
             variant(DerivativeOfNeighbour, "the values of the layer after", forwards=True, values=True, usual=False),
             variant(DerivativeOfNeighbour, "the values of the layer before", forwards=False, values=True, usual=False),
         ),
@@ -678,7 +755,9 @@ BUGS = (
         example="error = t - a  # BP118\nerror = a - t  # right\n",
         confused_with=("BP501",),
         variants=variants(
-            variant(ErrorSignFlipped, "from the output's delta on"), variant(GradientSignFlipped, "the gradients only")
+            variant(ErrorSignFlipped, "from the output's delta on"),
+            variant(GradientSignFlipped, "the gradients only"),
+            variant(ErrorSignFlippedAndAdded, "and the update is added"),
         ),
     ),
     Bug(
@@ -695,6 +774,7 @@ BUGS = (
             variant(ReluMaskFromDelta, "where the error is positive", mask="delta"),
             variant(ReluMaskFromDelta, "where z and the error are positive", mask="guided"),
             variant(ReluMaskFromDelta, "where the layer after is active", mask="after", usual=False),
+            variant(ReluMaskFromDelta, "where the last ReLU layer is active", mask="last", usual=False),
         ),
     ),
     Bug(

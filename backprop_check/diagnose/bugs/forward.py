@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Swapped, Variant, activations_of, variant, variants
+from backprop_check.diagnose.bugs.numerics import ReadTransposed
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE
 

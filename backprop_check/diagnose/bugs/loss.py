@@ -192,6 +192,11 @@ class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
     shift: ClassVar[int] = 1
+    classes_only: ClassVar[bool] = True
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return not cls.classes_only or case.loss.kind in ("cross_entropy", "negative_log_likelihood")
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
@@ -200,23 +205,25 @@ class LabelOffByOne(Swapped):
 
 
 class LossOnly(Swapped):
-    """The reported loss times ``share``; gradients are right."""
+    """The reported loss times ``factor``; gradients are right."""
 
-    share: ClassVar[str] = "2"
+    factor: ClassVar[str] = "2"
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         n, k = float(p.samples), float(p.layers[-1].units)
-        factor = {
+        mean, over = p.reduction == "mean", LOSSES[p.loss_kind].mean_over_outputs
+        factors = {
             "2": 2.0,
             "½": 0.5,
             "−1": -1.0,
-            "N": n,
-            "1/N": 1 / n,
-            "K": k,
-            "1/K": 1 / k,
+            "N": n if mean else 1.0,
+            "1/N": 1.0 if mean else 1 / n,
+            "1/N again": 1 / n,
+            "K": k if over else 1.0,
+            "1/K": 1.0 if over else 1 / k,
             "1/ln 2": 1.4426950408889634,
         }
-        return self.m.number(factor[self.share]) * super().batch_loss(p, total)
+        return self.m.number(factors[self.factor]) * super().batch_loss(p, total)
 
 
 def _other_losses() -> tuple[Variant, ...]:
@@ -367,7 +374,10 @@ BUGS = (
         fix="check with one sample which output the target belongs to",
         example="target[label] = 1      # BP309 for labels from 1\ntarget[label - 1] = 1  # right\n",
         variants=variants(
-            variant(LabelOffByOne, "one class up", shift=1), variant(LabelOffByOne, "one class down", shift=-1)
+            variant(LabelOffByOne, "one class up", shift=1),
+            variant(LabelOffByOne, "one class down", shift=-1),
+            variant(LabelOffByOne, "one output up, with every loss", shift=1, classes_only=False, usual=False),
+            variant(LabelOffByOne, "one output down, with every loss", shift=-1, classes_only=False, usual=False),
         ),
     ),
     Bug(
@@ -382,8 +392,8 @@ BUGS = (
         confused_with=("BP401",),
         variants=variants(
             *(
-                variant(LossOnly, f"by the factor {share}", share=share, usual=share in ("2", "½"))
-                for share in ("2", "½", "−1", "N", "1/N", "K", "1/K", "1/ln 2")
+                variant(LossOnly, f"by the factor {factor}", factor=factor, usual=factor in ("2", "½"))
+                for factor in ("2", "½", "−1", "N", "1/N", "1/N again", "K", "1/K", "1/ln 2")
             )
         ),
     ),

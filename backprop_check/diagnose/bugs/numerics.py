@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+from backprop_check.reference.backward import Parameters, one_pass
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
@@ -21,6 +22,74 @@ class ColumnMajor(Swapped):
                 l.weights, l.units, l.inputs,
                 lambda r, c, l=l: ((c * l.units + r) // l.inputs, (c * l.units + r) % l.inputs),
             )  # fmt: skip
+
+
+class ReadTransposed(Swapped):
+    """Weights are read with rows and columns swapped, where the layer is square."""
+
+    def prepare(self, p: Pass) -> None:
+        super().prepare(p)
+        for l in p.layers if p.step == 0 else ():
+            if l.units == l.inputs:
+                l.weights = self.m.rearranged(l.weights, l.units, l.inputs, lambda r, c: (c, r))
+
+
+def _columns_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
+    """A pass in the port's own layout, whose results are written as they were read: column after column."""
+    with m.unseen():
+        p = one_pass(case, parameters, m, stages, step)
+    last = step == case.steps - 1
+    for l in p.layers:
+        for name in ("z", "a", "delta"):
+            m.seen(name, l.index, step, getattr(l, name))
+        m.seen("weight_gradient", l.index, step, _written(m, l, l.weight_gradient))
+        m.seen("bias_gradient", l.index, step, l.bias_gradient)
+    m.seen("loss", None, step, p.loss)
+    m.seen("input_gradient", None, step, p.input_gradient)
+    for l, (weights, biases) in zip(p.layers, p.updated or (), strict=False):
+        m.seen("updated_weight", l.index, step, _written(m, l, weights), last=last)
+        m.seen("updated_bias", l.index, step, biases, last=last)
+    return p
+
+
+def _written(m: Any, l: LayerPass, grid: Any) -> Any:
+    return m.rearranged(
+        grid, l.units, l.inputs, lambda r, c: ((r * l.inputs + c) % l.units, (r * l.inputs + c) // l.units)
+    )
+
+
+class ColumnMajorBothWays(ColumnMajor):
+    """Weights are read and gradients written column after column."""
+
+    pass_function = staticmethod(_columns_pass)
+
+
+class SingleParameters(Swapped):
+    """Weights and biases are rounded to single precision when they are read."""
+
+    def prepare(self, p: Pass) -> None:
+        super().prepare(p)
+        for l in p.layers if p.step == 0 else ():
+            l.weights, l.biases = self.m.single(l.weights), self.m.single(l.biases)
+
+
+class CutToInteger(Swapped):
+    """The output's δ is cut to an integer, downwards or towards 0."""
+
+    downwards: ClassVar[bool] = True
+
+    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
+        super().delta(p, l, s)
+        if l.next is not None:
+            return
+        m = self.m
+        for j in m.each(l.units):
+            x = l.delta[s, j]
+            whole = 0.0 * x
+            for k in range(8):
+                whole = whole + m.where_positive(x - (k + 1), 1.0, 0.0)
+                whole = whole - m.where_positive(-x - (k if self.downwards else k + 1), 1.0, 0.0)
+            l.delta[s, j] = whole
 
 
 class IntegerMean(Swapped):
@@ -59,6 +128,8 @@ class IntegerHalf(Swapped):
 class IntegerMeanOverOutputs(Swapped):
     """1/K in integers is 0 for K > 1."""
 
+    loss_too: ClassVar[bool] = True
+
     def _cut(self, p: Pass) -> bool:
         from backprop_check.reference.losses import LOSSES  # noqa: PLC0415 - one use
 
@@ -72,7 +143,7 @@ class IntegerMeanOverOutputs(Swapped):
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        return self.m.number(0.0) * right if self._cut(p) else right
+        return self.m.number(0.0) * right if self.loss_too and self._cut(p) else right
 
 
 BUGS = (
@@ -97,6 +168,7 @@ BUGS = (
         fix='use double (float64), or say "dtype": "float32" in the hello: then single precision is what is expected',
         example="float z;   // BP002\ndouble z;  // right\n",
         confused_with=("BP001",),
+        variants=variants(variant(SingleParameters, "the parameters are kept in single precision", usual=False)),
     ),
     Bug(
         "BP003",
@@ -163,7 +235,10 @@ BUGS = (
         fix="copy row by row: the weights of neuron j are one row",
         example="w = reshape(flat, (units, inputs), order='F')  # BP008\nw = reshape(flat, (units, inputs))             # right\n",
         confused_with=("BP205",),
-        variants=variants(ColumnMajor),
+        variants=variants(
+            ColumnMajor,
+            variant(ColumnMajorBothWays, "gradients are written so too", usual=False),
+        ),
     ),
     Bug(
         "BP009",
@@ -210,6 +285,9 @@ BUGS = (
             variant(IntegerMean, "1/N in the gradients", loss_too=False),
             variant(IntegerHalf, "½ in the loss"),
             variant(IntegerMeanOverOutputs, "1/K in the gradients and the loss", usual=False),
+            variant(IntegerMeanOverOutputs, "1/K in the gradients", loss_too=False, usual=False),
+            variant(CutToInteger, "the output's delta cut down to an integer", usual=False),
+            variant(CutToInteger, "the output's delta cut to an integer", downwards=False, usual=False),
         ),
     ),
     Bug(

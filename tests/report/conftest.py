@@ -77,6 +77,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     sources: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "mazur": lambda: [make_results.mazur_results()],
         "hostile": lambda: [make_results.hostile_results()],
+        "odd": lambda: [make_results.odd_results()],
+        "deep": lambda: [make_results.deep_results()],
         "hints": lambda: [make_results.hidden_results()],
         "digits": lambda: [make_results.digits_results()],
         "many": lambda: [make_results.many_results()],

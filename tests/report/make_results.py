@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import random
 import sys
 from pathlib import Path
@@ -115,6 +116,41 @@ def without_slope(request: dict[str, Any]) -> dict[str, Any]:
     if len(reply["layers"]) > 1:
         reply["layers"][0]["delta"] = [[x * 4.0 for x in row] for row in reply["layers"][0]["delta"]]
     return reply
+
+
+def odd_results() -> dict[str, Any]:
+    """Other kinds of failure: missing, of the wrong shape, not finite, loss, input gradients, an error, updates."""
+    turn = iter(range(1000))
+
+    def odd(request: dict[str, Any]) -> dict[str, Any]:
+        reply, kind = right_reply(request), next(turn) % 6
+        if kind == 0:
+            reply["layers"][0]["gradients"].pop("biases")
+        elif kind == 1:
+            reply["layers"][-1]["delta"][0][0] = math.inf
+        elif kind == 2:
+            reply["layers"][0]["gradients"]["weights"] = [["x"]]
+        elif kind == 3:
+            reply["loss"] *= 2
+            reply["input_gradients"] = [[x + 1 for x in row] for row in reply["input_gradients"]]
+        elif kind == 4:
+            return {"id": reply["id"], "error": "RangeError: index 2", "traceback": "at net.js:12"}
+        elif "optimizer" in request:
+            case = case_of(request)
+            reply = {"id": reply["id"], **as_reply(expect(case).values, len(case.network.layers))}
+            if "trajectory" in reply:
+                reply["trajectory"][-1]["loss"] += 1
+            else:
+                reply["layers"][0]["updated"]["biases"][0] += 1
+        return reply
+
+    return judged(odd, generated_cases(36), name="odd")
+
+
+def deep_results() -> dict[str, Any]:
+    """The port with Mazur's ending on a network of twelve layers."""
+    cases = [file.case for file in suite_files("edge") if file.case.name.startswith("deep-sigmoid")]
+    return judged(open_implementation(f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'), cases)
 
 
 def hidden_results(dtype: str = "float64") -> dict[str, Any]:

@@ -97,7 +97,7 @@ function results(n, rows) {
   return {
     schema: 1, harness: known, implementation: {name: one.label, language: one.language || null, version: one.version || null, command: one.command || null, dtype: one.dtype},
     summary: {complete: one.complete, cases: rows.length - rows.filter((row) => OUT[CASES.out[row]].key === 'not_applicable').length, neurons_checked: one.neurons, values_checked: one.values},
-    diagnoses: one.causes, notes: [...one.notes, 'written by the HTML report: bounds have three digits'], cases: rows.map(caseRecord),
+    diagnoses: one.causes.map((cause, c) => ({...cause, explains: rows.filter((row) => CASES.cause[row].includes(c)).map((row) => CASES.id[row])})), behaviours: one.checks, notes: [...one.notes, 'written by the HTML report: bounds have three digits'], cases: rows.map(caseRecord),
   };
 }
 function downloadResults() {

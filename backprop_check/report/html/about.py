@@ -1,0 +1,153 @@
+"""What the page says above its cases: who was judged, the verdict in a sentence, the causes, the checks."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from typing import Any
+
+from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
+
+#: Every outcome in words, those that make a run fail first: the order of the page's list.
+OUTCOMES = {
+    "mismatched": "wrong numbers",
+    "error": "error",
+    "crash": "crash",
+    "timeout": "timeout",
+    "protocol_error": "protocol error",
+    "not_run": "not run",
+    "skipped": "skipped",
+    "not_applicable": "not applicable",
+    "passed": "passed",
+}
+
+
+def causes_of(one: ResultsData) -> dict[str, list[int]]:
+    """For each failing case the numbers of the diagnoses that explain it."""
+    found: dict[str, list[int]] = {}
+    by_bug = {cause.bug: n for n, cause in enumerate(one.diagnoses or ()) if cause.bug}
+    for n, cause in enumerate(one.diagnoses or ()):
+        for case in cause.explains or ():
+            found.setdefault(case, []).append(n)
+    for case_result in one.cases:
+        for bug in case_result.diagnosis or ():
+            known = found.setdefault(case_result.id, [])
+            if bug in by_bug and by_bug[bug] not in known:
+                known.append(by_bug[bug])
+    return found
+
+
+def labels_of(read: list[ResultsData]) -> list[str]:
+    """A name for each implementation that no other has."""
+    labels: list[str] = []
+    for one in read:
+        name = one_line(one.implementation.name, 60) or "the implementation"
+        choices = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
+        labels.append(next(label for label in choices if label not in labels))
+    return labels
+
+
+def title_of(labels: list[str]) -> str:
+    """The page's title: the first three names."""
+    return ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")  # noqa: PLR2004
+
+
+def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[str, Any]:
+    """All that the page says of one results file but its cases; counts are of the cases that it shows."""
+    info, harness = one.implementation, one.harness
+    cases = [case for case in one.cases if not only or case.id in only]
+    counts = dict.fromkeys(OUTCOMES, 0)
+    for case in cases:
+        counts[case.outcome] += 1
+    complete = one.summary.get("complete", True) is not False
+    known = {
+        "seed": harness.seed,
+        "profile": harness.profile,
+        "rtol": harness.rtol or None,
+        "atol": harness.atol or None,
+        "version": harness.version and one_line(harness.version, 40),
+        "torch": harness.torch and one_line(harness.torch, 40),
+        "platform": harness.platform and one_line(harness.platform, 120),
+    }
+    verdict, tone = _verdict(label, cases, counts, complete=complete)
+    return {
+        "label": label,
+        "language": one_line(info.language or "", 80),
+        "version": one_line(info.version or "", 80),
+        "dtype": info.dtype,
+        "command": one_line(info.command or "", 500),
+        "reproduce": f"backprop-check run {shlex.quote(one_line(info.command, 2000))}" if info.command else "",
+        "harness": {key: value for key, value in known.items() if value is not None},
+        "verdict": verdict,
+        "tone": tone,
+        "counts": counts,
+        "fails": sum(counts[key] for key in FAILING),
+        "complete": complete,
+        "neurons": sum(case.neurons_checked for case in cases),
+        "values": sum(case.values_checked for case in cases),
+        "notes": [clean_text(note, 1000) for note in (one.notes or [])[:50]],
+        "causes": [_cause(cause) for cause in one.diagnoses or ()],
+        "checks": [
+            {
+                "check": clean_text(each.check, 300),
+                "holds": each.holds,
+                "code": one_line(each.code or "", 40),
+                "message": clean_text(each.message, 1000),
+            }
+            for each in (one.behaviours or [])[:50]
+        ],
+    }
+
+
+def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, complete: bool) -> tuple[str, str]:
+    """What came out, in a sentence, and whether it is good."""
+    failed = sum(counts[key] for key in FAILING)
+    sent = len(cases) - counts["not_applicable"]
+    unfinished = "" if complete else " The run was not finished."
+    if failed:
+        what = "case fails" if failed == 1 else "cases fail"
+        return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
+    if not counts["passed"]:
+        return f"Nothing was judged: {label} supports none of these cases.{unfinished}", "none"
+    values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
+    right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"
+    return (
+        (
+            f"{label} computes {right} right: {values:,} values of {neurons:,} neurons are within what rounding allows."
+            f"{unfinished}"
+        ),
+        "good" if complete else "none",
+    )
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    texts: dict[str, Any] = {
+        key: clean_text(value, 2000)
+        for key in (
+            "code",
+            "bug",
+            "title",
+            "sentence",
+            "scope",
+            "detail",
+            "right",
+            "implemented",
+            "fix",
+            "stays_right",
+            "first_case",
+            "smallest",
+        )
+        if (value := getattr(cause, key))
+    }
+    explains = cause.explains if cause.explains is not None else cause.cases
+    count = len(explains) if isinstance(explains, list) else explains
+    if isinstance(cause.cases, int):
+        count = cause.cases
+    if cause.shown is not None and (cause.shown.right or cause.shown.implemented):
+        lines = {
+            "right": [one_line(line, 400) for line in cause.shown.right[:12]],
+            "implemented": [one_line(line, 400) for line in cause.shown.implemented[:12]],
+        }
+        texts["shown"] = {"place": one_line(cause.shown.place, 200), **lines}
+    return {**texts, "cases": count or 0, "equivalent": [one_line(x, 60) for x in (cause.equivalent or [])[:20]]}

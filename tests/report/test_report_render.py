@@ -342,7 +342,7 @@ def test_notebook_summary() -> None:
 
     wrong = summary_html(results(hostile, "x"))
     assert "✕ 14 of 14 cases fail" in wrong
-    assert "and 6 more" in wrong
+    assert "and 9 more" in wrong
     assert "<img" not in wrong
     assert "&lt;/script&gt;" in wrong
     assert "\x1b" not in wrong

@@ -8,11 +8,11 @@ from typing import Any, Final
 from backprop_check.protocol.text import clean_text, one_line
 
 #: So many failing cases are shown.
-SHOWN: Final = 8
+SHOWN: Final = 5
 
 _BOX = "font:14px/1.5 system-ui,sans-serif;border:1px solid #8886;border-left:5px solid {0};border-radius:8px;"
 _BOX += "padding:.7em 1em;max-width:60em"
-_CELL = "text-align:left;padding:.2em .8em .2em 0;vertical-align:top"
+_CELL = "font:inherit;text-align:left;padding:.2em .8em .2em 0;vertical-align:top"
 _COLOURS = {"bad": "#c8234d", "good": "#17703c", "none": "#7f8b9b"}
 _SIGNS = {"bad": "✕", "good": "✓", "none": "–"}
 
@@ -41,7 +41,7 @@ def summary_html(results: Any) -> str:
     table = ""
     if rows:
         heads = "".join(f'<th scope="col" style="{_CELL}">{head}</th>' for head in ("case", "outcome", "what is wrong"))
-        table = f'<table style="border-collapse:collapse;margin-top:.5em"><tr>{heads}</tr>{rows}</table>'
+        table = f'<table style="font:inherit;border-collapse:collapse;margin-top:.5em"><tr>{heads}</tr>{rows}</table>'
     more = f"<div>… and {len(failed) - SHOWN:,} more</div>" if len(failed) > SHOWN else ""
     return (
         f'<div style="{_BOX.format(_COLOURS[tone])}"><strong>{_SIGNS[tone]} {escape(verdict)}.</strong>'
@@ -51,7 +51,7 @@ def summary_html(results: Any) -> str:
 
 def _row(case: Any) -> str:
     diagnosis = ", ".join(one_line(name, 60) for name in case.diagnosis)
-    texts = (one_line(case.id, 80), case.outcome.replace("_", " "), clean_text(case.message, 300))
+    texts = (one_line(case.id, 80), case.outcome.replace("_", " "), clean_text(case.message, 200))
     cells = [escape(text) for text in texts]
     if diagnosis:
         cells[2] = f"<b>{escape(diagnosis)}</b>: {cells[2]}"

@@ -75,7 +75,8 @@ def autograd_pass(case: Case) -> Trace:
 
 
 def _given(rows: Any) -> torch.Tensor:
-    return torch.tensor(as_array(rows))
+    array = as_array(rows)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def _pass(case: Case) -> Trace:
@@ -89,7 +90,7 @@ def _pass(case: Case) -> Trace:
     targets, inputs = _given(case.targets), _given(case.inputs)
     values: dict[Slot, Array] = {}
     for step in range(case.steps):
-        x = inputs.clone().requires_grad_()
+        x = inputs.detach().requires_grad_()
         zs, activations, a = [], [], x
         for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
             z = F.linear(a, weights, biases)

@@ -106,7 +106,8 @@ class Lanes:
         error = (share if is_exact(xs.error) else share + xs.error) @ abs(y)
         if not is_exact(ys.error):
             size = size if is_exact(xs.error) else size + xs.error
-            error = error + size @ np.broadcast_to(ys.error, ys.value.shape).T
+            e = ys.error if ys.error.shape == ys.value.shape else np.broadcast_to(ys.error, ys.value.shape)
+            error = error + size @ e.T
         if plus is not None:
             error = error + (gamma * abs(plus.value) + plus.error)
         return Lane(value, error, self.u)

@@ -15,21 +15,18 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from backprop_check.api import Results
+from backprop_check.api import check
 from backprop_check.cases.generate import generated_case
 from backprop_check.commands.report import command
 from backprop_check.errors import ResultsError
 from backprop_check.expected import expect
 from backprop_check.network import ACTIVATIONS, LOSSES
 from backprop_check.numbers import Scalars
-from backprop_check.protocol import CallableImplementation
 from backprop_check.reference import run_pass
 from backprop_check.report.html import formulas, glossary, render, summary_html, write_report
 from backprop_check.report.html.detail import detail
 from backprop_check.report.html.read import CaseResult, Harness
 from backprop_check.report.html.shown import choose
-from backprop_check.results import Summary
-from backprop_check.run import judge
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -322,31 +319,33 @@ def test_the_command(tmp_path: Path, mazur: dict[str, Any]) -> None:
     assert "there is no case nothing" in str(failed.exception)
 
 
-def test_notebook_summary() -> None:
-    """A verdict, the counts, the first failures; hostile text stays text."""
+def test_notebook_summary(mazur: dict[str, Any]) -> None:
+    """A verdict, the cause, the counts, the first failures; hostile text stays text."""
+    right = make_results.judged(make_results.right_reply, make_results.mazur_cases(12), name="right")
+    assert "✓ right computes all 14 cases right" in summary_html(right)
+    assert "<table" not in summary_html(right)
+    shown = summary_html(mazur)
+    assert "✕ mazur does not compute backpropagation right: 2 of 3 cases fail." in shown
+    assert "already been updated.</b> <code>BP107</code>" in shown
+    assert "δⱼ = Σₖ w⁺ₖⱼ δₖ · φ′(zⱼ)" in shown
 
-    def results(implementation: Any, name: str) -> Results:
-        summary, found = Summary(), []
-        with CallableImplementation(implementation, name=name) as opened:
-            for one in judge(make_results.mazur_cases(12), opened):
-                summary.add(one)
-                found.append(one)
-        return Results(found, summary)
+    class Holder:
+        @staticmethod
+        def to_dict() -> dict[str, Any]:
+            return mazur
 
-    right = summary_html(results(make_results.right_reply, "right"))
-    assert "✓ All 14 cases are right" in right
-    assert "<table" not in right
-
-    def hostile(request: dict[str, Any]) -> dict[str, Any]:
-        return {"id": request["id"], "error": make_results.HOSTILE}
-
-    wrong = summary_html(results(hostile, "x"))
-    assert "✕ 14 of 14 cases fail" in wrong
-    assert "and 9 more" in wrong
+    assert summary_html(Holder()) == shown
+    wrong = summary_html(make_results.hostile_results())
+    assert "and 2 more" in wrong
     assert "<img" not in wrong
     assert "&lt;/script&gt;" in wrong
-    assert "\x1b" not in wrong
-    wrong.encode("utf-8")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u202e\ud800-\udfff]", wrong)
+
+
+def test_a_notebook_shows_what_check_gives() -> None:
+    """``check(…)`` as a notebook displays it."""
+    shown = check(make_results.right_reply, cases=make_results.mazur_cases(4))._repr_html_()
+    assert "✓ right_reply computes all 6 cases right" in shown
 
 
 def test_importing_the_report_is_light() -> None:

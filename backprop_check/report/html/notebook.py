@@ -1,4 +1,4 @@
-"""Results in a notebook: the verdict, the counts, the first failures, in one small piece of HTML."""
+"""Results in a notebook: the verdict, the causes, the counts, the first failures, in one small piece of HTML."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from html import escape
 from typing import Any, Final
 
 from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.report.html.about import OUTCOMES, implementation
+from backprop_check.report.html.read import FAILING, CaseResult, checked
 
-#: So many failing cases are shown.
+#: So many causes and failing cases are shown.
 SHOWN: Final = 5
 
 _BOX = "font:14px/1.5 system-ui,sans-serif;border:1px solid #8886;border-left:5px solid {0};border-radius:8px;"
@@ -18,25 +20,16 @@ _SIGNS = {"bad": "✕", "good": "✓", "none": "–"}
 
 
 def summary_html(results: Any) -> str:
-    """A compact summary of ``Results`` (its ``cases``, ``failed`` and ``summary``), safe to put into any page.
+    """A compact summary of results (parsed, as a results file has them, or what has ``to_dict()``).
 
-    Styles stand in the elements, since notebooks drop style sheets; whatever an implementation said is escaped.
+    It is safe to put into any page: whatever an implementation said is escaped. Styles stand in the elements,
+    since notebooks drop style sheets. Raises ``ResultsError`` where it is no results file.
     """
-    summary, failed = results.summary, results.failed
-    counts = summary.counts
-    if failed:
-        tone = "bad"
-        fail = "case fails" if len(failed) == 1 else "cases fail"
-        verdict = f"{len(failed):,} of {summary.cases:,} {fail}"
-    elif counts["passed"]:
-        tone = "good"
-        verdict = (
-            f"All {counts['passed']:,} cases are right: {summary.values_checked:,} values of "
-            f"{summary.neurons_checked:,} neurons are within what rounding allows"
-        )
-    else:
-        tone, verdict = "none", "Nothing was judged: the implementation supports none of these cases"
-    parts = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
+    read = checked(results.to_dict() if hasattr(results, "to_dict") else results)
+    about = implementation(read, one_line(read.implementation.name, 60) or "the implementation", frozenset())
+    failed = [case for case in read.cases if case.outcome in FAILING]
+    parts = ", ".join(f"{about['counts'][key]:,} {words}" for key, words in OUTCOMES.items() if about["counts"][key])
+    causes = "".join(_cause(cause) for cause in about["causes"][:SHOWN])
     rows = "".join(_row(case) for case in failed[:SHOWN])
     table = ""
     if rows:
@@ -44,15 +37,22 @@ def summary_html(results: Any) -> str:
         table = f'<table style="font:inherit;border-collapse:collapse;margin-top:.5em"><tr>{heads}</tr>{rows}</table>'
     more = f"<div>… and {len(failed) - SHOWN:,} more</div>" if len(failed) > SHOWN else ""
     return (
-        f'<div style="{_BOX.format(_COLOURS[tone])}"><strong>{_SIGNS[tone]} {escape(verdict)}.</strong>'
-        f"<div>{escape(parts)}</div>{table}{more}</div>"
+        f'<div style="{_BOX.format(_COLOURS[about["tone"]])}"><strong>{_SIGNS[about["tone"]]} '
+        f"{escape(about['verdict'])}</strong><div>{escape(parts)}</div>{causes}{table}{more}</div>"
     )
 
 
-def _row(case: Any) -> str:
-    diagnosis = ", ".join(one_line(name, 60) for name in case.diagnosis)
-    texts = (one_line(case.id, 80), case.outcome.replace("_", " "), clean_text(case.message, 200))
-    cells = [escape(text) for text in texts]
-    if diagnosis:
-        cells[2] = f"<b>{escape(diagnosis)}</b>: {cells[2]}"
-    return "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells) + "</tr>"
+def _cause(cause: dict[str, Any]) -> str:
+    said = escape(cause.get("sentence") or cause.get("title") or "no name fits")
+    code = f" <code>{escape(cause['code'])}</code>" if "code" in cause else ""
+    lines = "".join(
+        f"<div>{sign} <i>{escape(cause[key])}</i></div>"
+        for sign, key in (("right:", "right"), ("as implemented:", "implemented"))
+        if key in cause
+    )
+    return f'<div style="margin-top:.4em"><b>{said}</b>{code}{lines}</div>'
+
+
+def _row(case: CaseResult) -> str:
+    texts = (one_line(case.id, 80), OUTCOMES[case.outcome], clean_text(case.message, 200))
+    return "<tr>" + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in texts) + "</tr>"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
 from backprop_check.cli import main
 from backprop_check.explain.starting import ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def init(*arguments: str, code: int = 0) -> Result:

@@ -72,12 +72,7 @@ def the_sum(assign: str) -> str:
     )
 
 
-def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> None:
-    """From ``init`` to a port that passes. No stage is mentioned before the one before it is right."""
-    done = CliRunner().invoke(main, ["init", "dart", str(tmp_path / "mine"), "--exercise"])
-    assert done.exit_code == 0, done.output
-    learner = Learner(tmp_path / "mine", tool("dart"))
-
+def output_delta(learner: Learner) -> None:
     said = learner.run()
     assert "ok 2. forward next 3. output delta" in said
     assert "hidden" not in said
@@ -99,6 +94,8 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     assert "BP101" in said
     learner.edit("    return loss.dLossDa(output.a, targets);\n", RIGHT_OUTPUT)
 
+
+def hidden_delta(learner: Learner) -> None:
     said = learner.run()
     assert "ok 3. output delta next 4. hidden delta" in said
     assert "gradients that" not in said
@@ -115,6 +112,8 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     assert "This is what BP102 gives, hidden derivative missing" in said
     learner.edit("      delta = dLossDx;\n", RIGHT_HIDDEN)
 
+
+def gradients(learner: Learner) -> None:
     assert "ok 4. hidden delta next 5. gradients" in learner.run()
     weights = "    for (var i = 0; i < weights.length; i++) weightGradients[i] += delta * inputs[i];\n"
     learner.edit(GRADIENTS, weights)
@@ -123,6 +122,8 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     assert "This is what BP114 gives, bias gradient missing" in said
     learner.edit(weights, f"{weights}    biasGradient += delta;\n")
 
+
+def update(learner: Learner) -> None:
     assert "ok 5. gradients next 6. update" in learner.run()
     step = "    for (var i = 0; i < weights.length; i++) weights[i] += learningRate * weightGradients[i];\n"
     bias = "    bias += learningRate * biasGradient;\n"
@@ -135,6 +136,9 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     said = learner.run(code=0)
     assert "ok 6. update" in said
     assert "Every stage is right" in said
+
+
+def forward(learner: Learner) -> None:
     learner.edit(
         "double weightedSum(Numbers inputs) {\n    var z = bias;",
         "double weightedSum(Numbers inputs) {\n    var z = 0.0;",
@@ -142,6 +146,18 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     said = learner.run()
     assert "FAIL 2. forward" in said
     assert "This is what BP201 gives, bias missing forward" in said
+
+
+def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> None:
+    """From ``init`` to a port that passes. No stage is mentioned before the one before it is right."""
+    done = CliRunner().invoke(main, ["init", "dart", str(tmp_path / "mine"), "--exercise"])
+    assert done.exit_code == 0, done.output
+    learner = Learner(tmp_path / "mine", tool("dart"))
+    output_delta(learner)
+    hidden_delta(learner)
+    gradients(learner)
+    update(learner)
+    forward(learner)
 
 
 LANGUAGES = sorted(path.parent.name for path in PORTS.glob("*/port.toml"))

@@ -72,7 +72,7 @@ function save(text, file) {
   document.body.append(link);
   link.click();
   link.remove();
-  setTimeout(() => URL.revokeObjectURL(url), 5000);
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
 }
 function caseRecord(row) {
   const net = detailOf(row), out = {id: CASES.id[row], outcome: OUT[CASES.out[row]].key, message: CASES.msg[row], seconds: CASES.sec[row]};

@@ -13,6 +13,7 @@ import click
 from backprop_check.errors import ConfigurationError
 
 _FORMATS = ("text", "markdown", "html", "json")
+_ENDINGS = {".md": "markdown", ".html": "html", ".htm": "html", ".json": "json"}
 _STYLES: dict[str, dict[str, Any]] = {
     "title": {"bold": True},
     "heading": {"bold": True, "fg": "cyan"},
@@ -30,7 +31,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 @click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to tell.")
 @click.option("--steps", type=click.IntRange(min=1), help="Work out so many updates (default: the case's).")
 @click.option("--digits", default=6, show_default=True, type=click.IntRange(1, 17), help="Significant digits.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the ending of --output, else text.")
 @click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
 @click.option("--impl", help="An implementation, whose numbers are put beside the right ones.")
 @click.option("--network", help="Make a network up: inputs and units of each layer, such as 2-3-1.")
@@ -55,6 +56,8 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
             "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
             + ("" if case is None else ", not both")
         )
+    if options["form"] is None:
+        options["form"] = _ENDINGS.get(path.suffix.casefold() if path else "", "text")
     bug = None if case is None else _bug_page(case, options["digits"])
     if bug is not None:
         _write(bug, path)

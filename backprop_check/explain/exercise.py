@@ -16,6 +16,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.explain.beside import in_words
 from backprop_check.explain.mistakes import case_of, mistakes_of
 
 if TYPE_CHECKING:
@@ -229,14 +230,9 @@ def smallest(failing: list[tuple[Result, list[Mismatch]]]) -> tuple[Result, list
 def _finding(result: Result, mismatches: list[Mismatch]) -> str:
     if not mismatches or mismatches[0].problem in _NO_NUMBERS:
         return f"{result.id}: {result.outcome.replace('_', ' ')}: {result.message}"
-    first = mismatches[0]
+    first, case = mismatches[0], case_of(result)
     what = first.quantity.replace("_", " ")
-    place = [] if first.layer is None else [f"layer {first.layer}"]
-    place += [] if first.neuron is None else [f"neuron {first.neuron}"]
-    place += [f"from input {first.index[0]}"] if first.index else []
-    place += [] if first.sample is None else [f"sample {first.sample}"]
-    place += [] if first.step is None else [f"update {first.step}"]
-    where = f" of {', '.join(place)}" if place else ""
+    where = "" if case is None else in_words(case, first)
     return (
         f"{result.id}: the {what}{where} is {_number(first.actual)}, and should be {_number(first.expected)}. "
         f"`backprop-check explain {result.id}` works it out."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backprop_check.explain.names import Names, below
+from backprop_check.explain.wording import COLLAPSE, LOGARITHM, SIGMOID, SOFTMAX, WORDS
 from backprop_check.explain.writing import Writer
 from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
 from backprop_check.protocol.text import one_line
@@ -70,45 +71,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-#: The general formula and the sentence of every stage. {} is filled where a stage has more than one form.
-_WORDS = {
-    "weighted sum": ("zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ", "Every input times its weight, added up, plus the bias."),
-    "activation": ("aⱼ = φ(zⱼ)", "The activation function ({}) makes of z what the neuron sends on."),
-    "layer activation": (
-        "aⱼ = φⱼ(z₀, z₁, …)",
-        "The activation function ({}) looks at the z of the whole layer at once.",
-    ),
-    "loss term": ("ℓₖ = ℓ(aₖ, tₖ)", "How far this output is from its target, as the loss ({}) counts it."),
-    "sample loss": ("ℓ = Σₖ ℓₖ", "The loss of a sample is made of what its outputs add to it."),
-    "loss": ("L = Σₛ ℓ⟨s⟩", "The loss of the batch is the {} of its samples' losses."),
-    "output error": ("∂L/∂aₖ", "How much the loss changes when this output changes: the slope of the loss."),
-    "hidden error": (
-        "∂L/∂aⱼ = Σₖ wₖⱼ δₖ",
-        "This neuron acts on the loss through every neuron that it feeds: gradients that meet are added.",
-    ),
-    "slope": ("∂aⱼ/∂zⱼ = φ′(zⱼ)", "How much a changes when z changes: the slope of {} at this z."),
-    "delta": ("δⱼ = ∂L/∂zⱼ = ∂L/∂aⱼ · ∂aⱼ/∂zⱼ", "How much the loss changes when z changes: the chain rule."),
-    "layer delta": (
-        "δⱼ = ∂L/∂zⱼ = Σₖ ∂L/∂aₖ · ∂aₖ/∂zⱼ",
-        "Every z of this layer moves every a of it, so the chain rule goes through all of them.",
-    ),
-    "weight gradient": (
-        "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ",
-        "A weight moves z by what comes in through it: its gradient is delta times that input.",
-    ),
-    "bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "A bias moves z by itself: its gradient is delta."),
-    "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
-    "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
-}
-
-_SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
-_LOGARITHM = "Computed from z, the logarithm never meets a 0."
-_COLLAPSE = (
-    "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
-)
-_SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."
-
-
 class PassReader:
     """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told."""
 
@@ -142,7 +104,7 @@ class PassReader:
         """aⱼ."""
         l = self.p.layers[layer]
         stage = "layer activation" if l.activation in LAYERWISE else "activation"
-        notes = [_SIGMOID] if l.activation == "sigmoid" else [_SOFTMAX] if l.activation in LAYERWISE else []
+        notes = [SIGMOID] if l.activation == "sigmoid" else [SOFTMAX] if l.activation in LAYERWISE else []
         x = l.a[self.sample, j]
         return self._step(stage, x, layer, j, quantity="a", what=_plain(l.activation), notes=notes)
 
@@ -151,7 +113,7 @@ class PassReader:
         if self.loss_terms:
             x, kind = self.loss_terms[k], _plain(self.case.loss.kind)
             yield self._step(
-                "loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, _LOGARITHM)
+                "loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, LOGARITHM)
             )
 
     def loss(self) -> Iterator[Step]:
@@ -190,7 +152,7 @@ class PassReader:
         l = self.p.layers[layer]
         x = l.delta[self.sample, j]
         stage = "layer delta" if l.activation in LAYERWISE else "delta"
-        notes = self._long_way(x, _COLLAPSE)
+        notes = self._long_way(x, COLLAPSE)
         equation = "BP1" if layer == self.last else "BP2"
         return self._step(stage, x, layer, j, quantity="delta", notes=notes, equation=equation)
 
@@ -258,7 +220,7 @@ class PassReader:
         quantity: str = "",
         **more: Any,
     ) -> Step:
-        formula, sentence = _WORDS[stage]
+        formula, sentence = WORDS[stage]
         if quantity and at is None:
             at = [self.sample, neuron or 0]
             more["sample"] = self.sample

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -243,4 +244,14 @@ def test_an_untouched_stage_is_next_and_a_wrong_one_fails() -> None:
     wrong = next_step([result(delta, other)])
     assert wrong.begun
     assert "FAIL  3. output delta" in str(wrong)
-    assert "neuron 0" in str(wrong)
+    assert "the delta of neuron 0 of output, sample 0 is 0, and should be 1" in str(wrong)
+
+
+def test_the_exercise_in_python_begins_with_the_output_delta(tmp_path: Path) -> None:
+    """As ``init`` leaves it: the forward pass right, nothing wrong yet, nothing of later stages told."""
+    CliRunner().invoke(main, ["init", "python", str(tmp_path / "mine"), "--exercise"])
+    command = f'"{sys.executable}" "{tmp_path / "mine" / "port.py"}"'
+    done = CliRunner().invoke(main, ["run", command, "--exercise", "--cases", "40"])
+    assert done.exit_code == 1, done.output
+    assert "ok    2. forward\n  next  3. output delta" in done.output
+    assert "hidden" not in done.output

@@ -270,6 +270,15 @@ def test_an_implementation_that_gives_no_numbers(tmp_path: Path) -> None:
     assert "0.3775" in output
 
 
+def test_the_ending_of_the_file_says_the_format(tmp_path: Path) -> None:
+    """What --format would; an unwritable place is said in a sentence."""
+    for ending, begins in ((".html", "<!DOCTYPE html>"), (".md", "# A step"), (".json", "{"), (".txt", "A step")):
+        path = tmp_path / f"out{ending}"
+        explain("mazur-2x2x2", "--neuron", "output:0", "--output", str(path))
+        assert path.read_text(encoding="utf-8").startswith(begins)
+    assert "cannot be written" in explain("mazur-2x2x2", "--output", str(tmp_path / "no" / "x.md"), code=2).output
+
+
 def test_a_layers_name_can_do_nothing(tmp_path: Path) -> None:
     """Names in a stranger's file are shown as text: no escape, no markup, no script."""
     case = find_case("mazur-2x2x2").case.to_dict()

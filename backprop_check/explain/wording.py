@@ -1,0 +1,41 @@
+"""The words of an explanation: each stage's sentence, and its formula as the field writes it."""
+
+from __future__ import annotations
+
+#: The general formula and the sentence of every stage. {} is filled where a stage has more than one form.
+WORDS = {
+    "weighted sum": ("zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ", "Every input times its weight, added up, plus the bias."),
+    "activation": ("aⱼ = φ(zⱼ)", "The activation function ({}) makes of z what the neuron sends on."),
+    "layer activation": (
+        "aⱼ = φⱼ(z₀, z₁, …)",
+        "The activation function ({}) looks at the z of the whole layer at once.",
+    ),
+    "loss term": ("ℓₖ = ℓ(aₖ, tₖ)", "How far this output is from its target, as the loss ({}) counts it."),
+    "sample loss": ("ℓ = Σₖ ℓₖ", "The loss of a sample is made of what its outputs add to it."),
+    "loss": ("L = Σₛ ℓ⟨s⟩", "The loss of the batch is the {} of its samples' losses."),
+    "output error": ("∂L/∂aₖ", "How much the loss changes when this output changes: the slope of the loss."),
+    "hidden error": (
+        "∂L/∂aⱼ = Σₖ wₖⱼ δₖ",
+        "This neuron acts on the loss through every neuron that it feeds: gradients that meet are added.",
+    ),
+    "slope": ("∂aⱼ/∂zⱼ = φ′(zⱼ)", "How much a changes when z changes: the slope of {} at this z."),
+    "delta": ("δⱼ = ∂L/∂zⱼ = ∂L/∂aⱼ · ∂aⱼ/∂zⱼ", "How much the loss changes when z changes: the chain rule."),
+    "layer delta": (
+        "δⱼ = ∂L/∂zⱼ = Σₖ ∂L/∂aₖ · ∂aₖ/∂zⱼ",
+        "Every z of this layer moves every a of it, so the chain rule goes through all of them.",
+    ),
+    "weight gradient": (
+        "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ",
+        "A weight moves z by what comes in through it: its gradient is delta times that input.",
+    ),
+    "bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "A bias moves z by itself: its gradient is delta."),
+    "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
+    "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
+}
+
+SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
+LOGARITHM = "Computed from z, the logarithm never meets a 0."
+COLLAPSE = (
+    "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
+)
+SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."

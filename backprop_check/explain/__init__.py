@@ -2,11 +2,14 @@
 
 - ``making``: from what the user wrote (a name, an id, a file, a shape) to a case
 - ``writing``: recorded operations as formulas, with names or with numbers
+- ``steps``, ``wording``, ``names``: what a step is, its sentence, and what its quantities are called
 - ``story``: one neuron's steps; ``explanation``: a whole case's, beside an implementation's numbers if asked for
 - ``layout``: steps as text, Markdown and JSON; ``page``: as one HTML page
-- ``exercise``: what an unfinished port has to do next
+- ``beside``: an implementation's numbers beside the right ones; ``bug``: a named bug's page
+- ``starting``: a port to start from; ``exercise``, ``mistakes``: what an unfinished one has to do next
 """
 
-from backprop_check.explain.story import Factor, Step, Term, neuron_story
+from backprop_check.explain.steps import Factor, Step, Term
+from backprop_check.explain.story import neuron_story
 
 __all__ = ["Factor", "Step", "Term", "neuron_story"]

@@ -10,7 +10,7 @@ from backprop_check.protocol.text import one_line
 
 if TYPE_CHECKING:
     from backprop_check.compare import Comparison, Mismatch
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.trace import Slot

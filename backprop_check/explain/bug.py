@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from backprop_check.diagnose.bug import Bug
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
     from backprop_check.network import Case
     from backprop_check.reference import Stages
     from backprop_check.trace import Array, Slot

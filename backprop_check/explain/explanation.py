@@ -9,7 +9,8 @@ import msgspec
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.names import Names
-from backprop_check.explain.story import PassReader, Step, read_passes
+from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
+from backprop_check.explain.story import PassReader, read_passes
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages

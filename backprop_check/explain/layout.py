@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from backprop_check.explain.beside import Beside
     from backprop_check.explain.explanation import Explanation
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
 
 PHASES = {
     "weighted sum": "Forward",

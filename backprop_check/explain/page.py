@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from backprop_check.explain.beside import Beside
     from backprop_check.explain.explanation import Explanation
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
 
 #: Of more neurons than this in a layer, the picture has the first three and the last.
 _DRAWN = 8

@@ -23,7 +23,7 @@ from backprop_check.reference import LayerPass, Pass, Stages
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 MAZUR_PORT = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'

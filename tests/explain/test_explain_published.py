@@ -15,7 +15,7 @@ from backprop_check.explain.layout import equation_lines, text_lines
 from backprop_check.explain.making import find_case
 
 if TYPE_CHECKING:
-    from backprop_check.explain.story import Step
+    from backprop_check.explain.steps import Step
 
 FILES = suite_files("published")
 

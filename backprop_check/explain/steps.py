@@ -1,0 +1,50 @@
+"""What an explanation is made of: steps, the terms of their sums, the factors of the chain rule."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """One term of a sum: where it comes from, its formula, its numbers, its value."""
+
+    what: str
+    symbolic: str
+    numbers: str
+    value: float
+
+
+class Factor(msgspec.Struct, frozen=True, kw_only=True):
+    """One factor of the chain rule, such as ∂a/∂z."""
+
+    symbol: str
+    value: float
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage of one neuron.
+
+    ``symbol = symbolic = numbers = value``. ``layer`` counts from 0, ``weight`` is the input that a weight comes
+    from; ``quantity`` and ``at`` are the place in the protocol's reply. ``terms`` are there where several gradients
+    meet, ``factors`` where the chain rule is spelt out.
+    """
+
+    stage: str
+    sentence: str
+    formula: str
+    symbol: str
+    symbolic: str
+    numbers: str
+    value: float
+    layer: int | None = None
+    layer_name: str = ""
+    neuron: int | None = None
+    weight: int | None = None
+    sample: int | None = None
+    round: int = 0
+    equation: str | None = None
+    quantity: str = ""
+    at: list[int] = []
+    terms: list[Term] = []
+    factors: list[Factor] = []
+    notes: list[str] = []

@@ -56,6 +56,8 @@ class Run:
     def take(self, judged: Judged) -> None:
         """Count a result and keep what diagnosis needs of it."""
         self.summary.add(judged.result)
+        if judged.result.outcome in ("error", "protocol_error"):
+            self.diagnostician.refused(judged.case, judged.result.message)
         if judged.actual is None:
             return
         if len(self._answered) < _REMEMBERED:
@@ -126,7 +128,9 @@ class Run:
                 list(self.implementation.exchange(iter(())))
             return [self._plain(name, case) for name, case in named]
 
-        return behaviour.behaviours(behaviour.probes(self._answered), ask, hello.dtype, self.settings.profile, fresh=fresh)
+        return behaviour.behaviours(
+            behaviour.probes(self._answered), ask, hello.dtype, self.settings.profile, fresh=fresh
+        )
 
     def _plain(self, name: str, case: Case) -> Mapping[Slot, Array] | None:
         """What is replied to a case under another id."""
@@ -160,7 +164,8 @@ def _of_behaviour(code: str | None, message: str, causes: Sequence[Cause]) -> Ca
 def hinted(result: Result) -> Result:
     """A result without any expected value: for graders, whose students are to find it themselves."""
     hidden = [
-        msgspec.structs.replace(each, expected=None, error=None, allowed=None, actual=None) for each in result.mismatches
+        msgspec.structs.replace(each, expected=None, error=None, allowed=None, actual=None)
+        for each in result.mismatches
     ]
     message = result.message
     if result.outcome == "mismatched":

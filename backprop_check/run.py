@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
-
 from backprop_check.compare import Comparison, Mismatch, compare
 from backprop_check.diagnose.blame import blame
 from backprop_check.errors import HarnessError
-from backprop_check.expected import expect
+from backprop_check.expected import disagreement, expect
 from backprop_check.protocol.text import clean_text
 from backprop_check.unstable import unstable_sentence
 from backprop_check.wire import as_reply
@@ -71,7 +69,8 @@ class Judged:
     result: Result
     case: Case
     actual: Mapping[Slot, Array] | None = None
-    unstable: bool = False
+    unstable: str = ""
+    """The right but unstable formula that gives all that differs, if one does."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,19 +108,17 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 
     expected = expect(case, dtype, profile)
     share = 1.0 if dtype == "float64" else 2.0**-28  # the float64 bound, both witnesses': 2 · 2⁻²⁹
-    for slot, value in autograd_pass(case).values.items():
-        ours = expected.values[slot]
-        with np.errstate(invalid="ignore", over="ignore"):
-            agree = abs(ours - value) <= expected.allowed[slot] * share
-        if not agree.all():
-            at = tuple(int(i) for i in np.argwhere(~agree)[0])
-            msg = (
-                f"case {case.id}: the reference and torch disagree on {slot.quantity} of layer {slot.layer} at "
-                f"{list(at)}: {ours[at]!r} and {value[at]!r}. This is a fault of backprop-check or of a numerical "
-                "limit of this case, not of the implementation; please report it"
-            )
-            raise HarnessError(msg)
-    return expected
+    other = autograd_pass(case)
+    found = disagreement(expected, other, share)
+    if found is None:
+        return expected
+    slot, at = found
+    msg = (
+        f"case {case.id}: the reference and torch disagree on {slot.quantity} of layer {slot.layer} at {list(at)}: "
+        f"{expected.values[slot][at]!r} and {other.values[slot][at]!r}. This is a fault of backprop-check or of a "
+        "numerical limit of this case, not of the implementation; please report it"
+    )
+    raise HarnessError(msg)
 
 
 def judge(
@@ -195,7 +192,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     mismatches = blame(rounded, expected, comparison.actual, comparison.mismatches, dtype, settings.profile)
     first = mismatches[0]
     place = {"layer": first.layer, "neuron": first.neuron, "quantity": first.quantity, "sample": first.sample}
-    unstable = comparison.formula is not None and all(each.unstable for each in comparison.mismatches)
+    unstable = (comparison.formula or "") if all(each.unstable for each in comparison.mismatches) else ""
     whole: dict[str, Any] = {}
     if 24 * comparison.values_checked <= _WHOLE:
         whole = {"case": rounded.to_dict(), "actual": as_reply(comparison.actual, len(case.network.layers))}
@@ -206,7 +203,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         **counted,
         **whole,
         outcome="mismatched",
-        message=sentence(case, comparison, first) if not unstable else unstable_sentence(comparison.formula or ""),
+        message=sentence(case, comparison, first) if not unstable else unstable_sentence(unstable),
         first_wrong=place,
         mismatches=mismatches,
         mismatch_count=comparison.count,

@@ -59,15 +59,17 @@ def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, 
 def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour | None:
     """BP009, BP409: a case, another one, and the first again, twice."""
     # With an update, where there is one: what moves is what leaks.
-    first = next((case for case in small if case.optimizer is not None and len(case.inputs) > 1), small[0])
+    # Several inputs and samples: sums of two terms are the same in any order.
+    several = [case for case in small if case.network.inputs > 2 and len(case.inputs) > 2] or small  # noqa: PLR2004
+    first = next((case for case in several if case.optimizer is not None), several[0])
     other = next((case for case in small if case.id != first.id), first)
-    order = [("a", first), ("b", other), ("c", first), ("d", first)]
+    order = [("a", first), ("b", other), *((letter, first) for letter in "cdefg")]
     named = [(f"{case.id}-{letter}", case) for letter, case in order]
     answers = ask(named, False)
     if any(answer is None for answer in answers):
         return None
     here = {"check": "the same case again", "case": first.id}
-    mine = [answers[0], answers[2], answers[3]]
+    mine = [answers[0], *answers[2:]]
     if all(_bits(one) == _bits(mine[0]) for one in mine):
         return Behaviour(**here, holds=True)
     if not fresh:
@@ -192,7 +194,7 @@ def probes(cases: Sequence[Case], count: int = 12) -> list[Case]:
     """A few of a run's cases to check on: small, and of different kinds."""
     by_kind: dict[Any, Case] = {}
     for case in cases:
-        kind = (len(case.network.layers) > 1, len(case.inputs) > 1, case.optimizer is not None)
+        kind = (len(case.network.layers) > 1, min(len(case.inputs), 3), case.network.inputs > 2, bool(case.optimizer))  # noqa: PLR2004
         if kind not in by_kind or len(case.inputs) < len(by_kind[kind].inputs):
             by_kind[kind] = case
     return list(itertools.islice(by_kind.values(), count))

@@ -55,7 +55,7 @@ def blame(
     for each in found:
         slot = Slot(each.quantity, each.layer, each.step)
         at = place_in(slot, each)
-        if slot not in known or at is None:
+        if slot not in known or at is None or each.problem == "not_a_number":
             origin = "root"  # missing, of the wrong shape, no number: nothing else explains it
         elif local.fits(slot, known[slot])[at]:
             origin = "inherited"

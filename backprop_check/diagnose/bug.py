@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from backprop_check.network import Case
 
@@ -74,19 +74,7 @@ def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:
 def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
     """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
     found = list(wrong)
-    return (
-        *found,
-        *(variant(each.stages, each.label, usual=False, fused=False, matters=_fusable(each)) for each in found),
-    )
-
-
-def _fusable(each: Variant) -> Callable[..., bool]:
-    right = each.stages.matters
-
-    def matters(case: Case) -> bool:
-        return case.loss.kind in ("binary_cross_entropy", "cross_entropy") and right(case)
-
-    return staticmethod(matters)  # type: ignore[return-value]
+    return (*found, *(variant(each.stages, each.label, usual=False, fused=False) for each in found))
 
 
 def activations_of(case: Case) -> set[str]:

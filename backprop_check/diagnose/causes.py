@@ -72,7 +72,8 @@ class Failure:
     case: Case
     mismatches: Sequence[Mismatch]
     actual: Mapping[Slot, Array]
-    unstable: bool = False
+    unstable: str = ""
+    """The right but unstable formula that gives all that differs, if one does."""
 
 
 @dataclass(eq=False)
@@ -86,6 +87,7 @@ class Diagnostician:
     profile: str = "textbook"
     failures: list[Failure] = field(default_factory=list)
     passing: Passing = field(default_factory=Passing)
+    errors: list[tuple[Case, str]] = field(default_factory=list)
     uncounted: int = 0
     matches: list[Match] = field(default_factory=list)
 
@@ -107,7 +109,7 @@ class Diagnostician:
 
         ``ask`` sends one more case to the implementation, to tell names apart.
         """
-        if not self.failures:
+        if not (self.failures or self.errors):
             return []
         started = time.monotonic()
         numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
@@ -124,7 +126,7 @@ class Diagnostician:
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
         rest = [each for each in self.failures if each.case.id not in explained]
-        return found + self._of_rest(rest, evidences)
+        return self._of_errors() + found + self._of_rest(rest, evidences)
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
         """Arrays that are missing, malformed or no numbers; a wrong shape is not news where a name explains it."""
@@ -158,26 +160,46 @@ class Diagnostician:
         return found
 
     def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
-        if not having:
-            return []
-        overflowing = [each for each in having if _softmax_overflows(each)]
+        """Overflows have names; what only loses its digits has none."""
+        groups: dict[str | None, list[Failure]] = {}
+        for each in having:
+            overflows = any(one.problem == "not_finite" or one.actual == "null" for one in each.mismatches)
+            code = ("BP208" if "softmax without" in each.unstable else "BP005") if overflows else None
+            groups.setdefault(code if "overflow" in each.unstable else None, []).append(each)
         found = []
-        if overflowing:
-            found.append(_cause("BP208", overflowing))
-        rest = [each for each in having if each not in overflowing]
-        if rest:
+        for code, failures in groups.items():
+            if code is not None:
+                found.append(_cause(code, failures, detail=failures[0].unstable))
+                continue
             cause = Cause(
                 code=None,
                 bug=None,
                 title="unstable",
-                sentence="The mathematics is right, but the formula loses its digits here (or overflows): "
-                "a stable way to write it is needed.",
-                cases=len(rest),
-                first_case=rest[0].case.id,
-                explains=[each.case.id for each in rest],
+                sentence="The mathematics is right, but the formula loses its digits here: a stable way to write it is "
+                f"needed. It fits {failures[0].unstable}.",
+                cases=len(failures),
+                first_case=failures[0].case.id,
+                explains=[each.case.id for each in failures],
             )
             found.append(cause)
         return found
+
+    def _of_errors(self) -> list[Cause]:
+        """Errors that an implementation reports, where they are an overflow; lines on stdout that are forbidden."""
+        groups: dict[str, list[tuple[Case, str]]] = {}
+        for case, message in self.errors:
+            code = "BP010" if "--strict-stdout" in message else signs.of_error(message, case)
+            if code is not None:
+                groups.setdefault(code, []).append((case, message))
+        return [
+            msgspec.structs.replace(
+                _cause(code, [], detail=having[0][1][:200]),
+                cases=len(having),
+                first_case=having[0][0].id,
+                explains=[case.id for case, _ in having],
+            )
+            for code, having in groups.items()
+        ]
 
     def _named(
         self,
@@ -255,16 +277,6 @@ def _not_to_explain(failure: Failure) -> dict[Slot, Array]:
         if each.unstable and slot in failure.actual and at is not None:
             found.setdefault(slot, np.zeros(failure.actual[slot].shape, dtype=bool))[at] = True
     return found
-
-
-def _softmax_overflows(failure: Failure) -> bool:
-    return any(
-        each.quantity == "a"
-        and each.layer is not None
-        and each.problem == "not_finite"
-        and failure.case.network.layers[each.layer].activation == "softmax"
-        for each in failure.mismatches
-    )
 
 
 def _arrays(failures: Sequence[Failure]) -> str:

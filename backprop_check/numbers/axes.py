@@ -80,8 +80,8 @@ class AxisGrid:
         errors = np.broadcast_to(np.asarray(self.error, dtype=float), self.value.shape).copy()
         values = self.value.copy()
         shape = values[key].shape
-        values[key] = np.broadcast_to(np.reshape(value, -1), shape)
-        errors[key] = np.broadcast_to(np.reshape(error, -1), shape)
+        values[key] = np.reshape(np.broadcast_to(np.reshape(value, -1), shape or 1), shape)
+        errors[key] = np.reshape(np.broadcast_to(np.reshape(error, -1), shape or 1), shape)
         self.value, self.error = values, errors
 
     def _cells(self, at: tuple[Any, Any], value: Any) -> Any:

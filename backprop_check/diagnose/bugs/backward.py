@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, Swapped, activations_of, composed_too, variant, variants
 from backprop_check.network import DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
+from backprop_check.reference.backward import Parameters, begin, forward, loss, update
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
@@ -257,6 +258,97 @@ class PathsCountedTwice(Swapped):
         return 2 * error if l.before is not None else error
 
     matters = staticmethod(_deep)  # type: ignore[assignment]
+
+
+def _visiting_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
+    """A pass whose backward part visits a neuron once for each path to it, each time with all that came so far."""
+    p = begin(case, parameters, m, step)
+    forward(p, m, stages)
+    loss(p, m, stages)
+    output = p.layers[-1]
+    for s in m.each(p.samples):
+        if not stages.is_fused(p, output):
+            for j in m.each(output.units):
+                output.error[s, j] = stages.output_error(p, s, j)
+        stages.delta(p, output, s)
+        _Visits(p, m, stages, s).start()
+    for l in p.layers:
+        l.delta = m.seen("delta", l.index, step, l.delta)
+        l.weight_gradient = m.seen("weight_gradient", l.index, step, l.weight_gradient)
+        l.bias_gradient = m.seen("bias_gradient", l.index, step, l.bias_gradient)
+    p.input_gradient = m.seen("input_gradient", None, step, p.input_gradient)
+    if p.learning_rate is not None:
+        p.updated = update(p, p.learning_rate, m, stages, last=step == case.steps - 1)
+    return p
+
+
+class _Visits:
+    """The recursion of one sample (or of all side by side), with each neuron's δ, error and gradients so far."""
+
+    def __init__(self, p: Pass, m: Any, stages: Any, s: Any) -> None:
+        self.p, self.m, self.stages, self.s = p, m, stages, s
+        nought = 0.0 * p.layers[-1].delta[s, 0]
+        self.delta = [[nought] * l.units for l in p.layers]
+        self.error = [[nought] * l.inputs for l in p.layers]
+        self.weights = [[[nought] * l.inputs for _ in range(l.units)] for l in p.layers]
+        self.biases = [[nought] * l.units for l in p.layers]
+
+    def start(self) -> None:
+        """Visit every output, then add the samples up."""
+        p, m, s = self.p, self.m, self.s
+        output = p.layers[-1]
+        for k, delta in enumerate([output.delta[s, k] for k in range(output.units)]):
+            self.visit(output, k, delta)
+        p.input_gradient = m.grid(p.samples, p.layers[0].inputs) if p.input_gradient is None else p.input_gradient
+        for i, error in enumerate(self.error[0]):
+            p.input_gradient[s, i] = error
+        for l in p.layers:
+            for j in range(l.units):
+                l.delta[s, j] = self.delta[l.index][j]
+                l.bias_gradient[j] = l.bias_gradient[j] + self._over_samples(self.biases[l.index][j])
+                for i in range(l.inputs):
+                    l.weight_gradient[j, i] = l.weight_gradient[j, i] + self._over_samples(self.weights[l.index][j][i])
+
+    def _over_samples(self, each: Any) -> Any:
+        """Σₛ where samples stand side by side; one sample's own value where they come one by one."""
+        if isinstance(self.s, int):
+            return each
+        column = self.m.grid(self.p.samples, 1)
+        column[self.s, 0] = each
+        return self.m.sum(column[:, 0])
+
+    def visit(self, l: LayerPass, j: int, delta: Any) -> None:
+        """Add to the neuron's gradients, and go on to all that it reads."""
+        own = self.delta[l.index]
+        own[j] = own[j] + delta if self.stages.piling_up else delta
+        self.biases[l.index][j] = self.biases[l.index][j] + own[j]
+        for i in range(l.inputs):
+            row = self.weights[l.index][j]
+            row[i] = row[i] + own[j] * l.previous[self.s, i]
+            error = self.error[l.index]
+            error[i] = error[i] + own[j] * l.weights[j, i]
+            if l.before is not None:
+                self.visit(l.before, i, error[i] * self.stages.slope(l.before, self.s, i))
+
+
+class PathsVisitedAgain(Swapped):
+    """A recursion that visits a neuron once for each path; ``piling_up``: its δ is added to, too."""
+
+    pass_function = staticmethod(_visiting_pass)
+    piling_up: ClassVar[bool] = False
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        layers = case.network.layers
+        paths = 1
+        for layer in layers:
+            paths *= layer.units
+        no_rows = not any(layer.activation in LAYERWISE for layer in layers[:-1])
+        return len(layers) > 1 and paths <= _PATHS and no_rows
+
+
+#: A recursion along every path takes as long as there are paths.
+_PATHS = 300
 
 
 class ErrorSignFlipped(Swapped):
@@ -742,7 +834,11 @@ BUGS = (
         example="for child in node.children: child.grad += ...; child.backward()  # BP117: visited again and again\n"
         "for node in reversed(topological_order): node.backward()          # right\n",
         seen="karpathy/micrograd#64",
-        variants=variants(PathsCountedTwice),
+        variants=variants(
+            variant(PathsCountedTwice, "the error of every hidden neuron doubled"),
+            variant(PathsVisitedAgain, "one visit for each path", usual=False),
+            variant(PathsVisitedAgain, "one visit for each path, and deltas pile up", piling_up=True, usual=False),
+        ),
     ),
     Bug(
         "BP118",

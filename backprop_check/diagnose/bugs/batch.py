@@ -118,6 +118,8 @@ class OneSampleOnly(Swapped):
 class GradientsKept(Swapped):
     """Each step's gradients are added to those of the steps before."""
 
+    biases_only: ClassVar[bool] = False
+
     def __init__(self, m: Any) -> None:
         super().__init__(m)
         self._kept: dict[Any, Any] = {}
@@ -128,6 +130,8 @@ class GradientsKept(Swapped):
         return total
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
+        if self.biases_only:
+            return super().weight_gradient(l, j, i)
         key = (l.index, getattr(j, "axis", j), getattr(i, "axis", i))
         return self._with_kept(key, super().weight_gradient(l, j, i))
 
@@ -305,7 +309,7 @@ BUGS = (
         fix="set all gradients to 0 before each backward pass",
         example="for step in steps: backward(); update()               # BP406\nfor step in steps: zero_gradients(); backward(); update()  # right\n",
         seen="karpathy/micrograd#102",
-        variants=variants(GradientsKept),
+        variants=variants(GradientsKept, variant(GradientsKept, "those of the biases only", biases_only=True)),
     ),
     Bug(
         "BP407",

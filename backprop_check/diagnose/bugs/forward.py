@@ -8,6 +8,7 @@ from backprop_check.diagnose.bug import Bug, Swapped, Variant, activations_of, v
 from backprop_check.diagnose.bugs.numerics import ReadTransposed
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE
+from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
@@ -33,6 +34,7 @@ class ActivationMissing(Swapped):
 
     output: ClassVar[bool] = True
     slope_too: ClassVar[bool] = True
+    loss_of_a: ClassVar[bool] = False
 
     def _here(self, l: LayerPass) -> bool:
         return (l.next is None) is self.output
@@ -50,6 +52,15 @@ class ActivationMissing(Swapped):
             return
         for j in self.m.each(l.units):
             l.delta[s, j] = l.error[s, j]
+
+
+class OutputActivationMissing(ActivationMissing):
+    """At the output; ``loss_of_a``: the loss is taken of that a, not of z."""
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        if not self.loss_of_a:
+            return super().loss_term(p, s, k)
+        return LOSSES[p.loss_kind].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
 
 class ForwardWeightsTransposed(Swapped):
@@ -213,9 +224,11 @@ BUGS = (
         example="output = z       # BP203\noutput = phi(z)  # right\n",
         confused_with=("BP206", "BP204"),
         variants=variants(
-            variant(ActivationMissing, "forwards and backwards", output=True, slope_too=True),
-            variant(ActivationMissing, "forwards only", output=True, slope_too=False),
-            variant(ActivationMissing, "forwards and backwards", output=True, slope_too=True, fused=False, usual=False),
+            variant(OutputActivationMissing, "forwards and backwards"),
+            variant(OutputActivationMissing, "forwards only", slope_too=False),
+            variant(OutputActivationMissing, "forwards and backwards", loss_of_a=True, usual=False),
+            variant(OutputActivationMissing, "forwards only", slope_too=False, loss_of_a=True, usual=False),
+            variant(OutputActivationMissing, "forwards and backwards", loss_of_a=True, fused=False, usual=False),
         ),
     ),
     Bug(
@@ -246,6 +259,7 @@ BUGS = (
         variants=variants(
             ForwardWeightsTransposed,
             variant(ForwardWeightsTransposed, "in a flat list of weights", flat=True, usual=False),
+            variant(ReadTransposed, "the weights are read so, for both directions"),
         ),
     ),
     Bug(

@@ -85,11 +85,12 @@ class CutToInteger(Swapped):
         m = self.m
         for j in m.each(l.units):
             x = l.delta[s, j]
-            whole = 0.0 * x
-            for k in range(8):
-                whole = whole + m.where_positive(x - (k + 1), 1.0, 0.0)
-                whole = whole - m.where_positive(-x - (k if self.downwards else k + 1), 1.0, 0.0)
-            l.delta[s, j] = whole
+            size, whole = abs(x), 0.0 * x
+            for power in reversed(range(14)):  # its integer part, bit by bit
+                bit = m.where_positive(size - whole - 2.0**power, 2.0**power, 0.0)
+                whole = whole + bit
+            below = -whole - 1.0 if self.downwards else -whole
+            l.delta[s, j] = m.where_positive(x, whole, m.where_positive(-x, below, 0.0 * x))
 
 
 class IntegerMean(Swapped):

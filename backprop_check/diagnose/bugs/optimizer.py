@@ -49,30 +49,38 @@ class BiasesNeverUpdated(OfUpdate):
 
 
 def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
-    """A pass that reports the gradients (or everything) of the pass after its update."""
-    if stages.everything:
+    """A pass that reports the gradients (or everything) of a pass after an update, its own or the last of all."""
+    if not stages.everything:
+        p = one_pass(case, parameters, m, stages, step)
+    else:
         with m.unseen():
             p = one_pass(case, parameters, m, stages, step)
-    else:
-        p = one_pass(case, parameters, m, stages, step)
     if p.updated is None:
         return p
     last = step == case.steps - 1
     if stages.everything:
+        if step:
+            m.seen("loss", None, step, p.loss)
         for index, (weights, biases) in enumerate(p.updated):
             m.seen("updated_weight", index, step, weights, last=last)
             m.seen("updated_bias", index, step, biases, last=last)
-    again = begin(case, p.updated, m, step)
-    again.updated = p.updated
+    if last if stages.at_the_end else step == 0:
+        _report_late(case, p, m, stages)
+    return p
+
+
+def _report_late(case: Case, p: Pass, m: Any, stages: Any) -> None:
+    """Take the place of what the first pass reported."""
+    assert p.updated is not None
+    again = begin(case, p.updated, m)
     if stages.everything:
         _work(again, m, stages)
-        return again
+        return
     with m.unseen():
         _work(again, m, stages)
     for l, late in zip(p.layers, again.layers, strict=True):
-        l.weight_gradient = m.seen("weight_gradient", l.index, step, late.weight_gradient)
-        l.bias_gradient = m.seen("bias_gradient", l.index, step, late.bias_gradient)
-    return p
+        l.weight_gradient = m.seen("weight_gradient", l.index, 0, late.weight_gradient)
+        l.bias_gradient = m.seen("bias_gradient", l.index, 0, late.bias_gradient)
 
 
 def _work(p: Pass, m: Any, stages: Swapped) -> None:
@@ -86,6 +94,7 @@ class GradientTakenAfterUpdate(OfUpdate):
 
     pass_function = staticmethod(_late_pass)
     everything: ClassVar[bool] = False
+    at_the_end: ClassVar[bool] = False
 
 
 class UpdateOnOneLayerOnly(OfUpdate):
@@ -176,6 +185,10 @@ BUGS = (
         variants=variants(
             variant(GradientTakenAfterUpdate, "the gradients"),
             variant(GradientTakenAfterUpdate, "all values", everything=True),
+            variant(GradientTakenAfterUpdate, "the gradients, after all updates", at_the_end=True, usual=False),
+            variant(
+                GradientTakenAfterUpdate, "all values, after all updates", everything=True, at_the_end=True, usual=False
+            ),
         ),
     ),
     Bug(

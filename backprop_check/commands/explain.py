@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from backprop_check.commands.options import opened, opening
 from backprop_check.errors import ConfigurationError
 
 _FORMATS = ("text", "markdown", "html", "json")
@@ -39,6 +40,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 @click.option("--loss", default="half_squared_error", show_default=True, help="Of a made-up network.")
 @click.option("--samples", default=1, show_default=True, type=click.IntRange(1, 64), help="Of a made-up network.")
 @click.option("--seed", default=0, show_default=True, help="Of a generated or made-up case.")
+@opening
 def command(case: str | None, path: Path | None, **options: Any) -> None:
     """Work CASE out step by step: every formula, the numbers put in, the value.
 
@@ -79,7 +81,6 @@ def _bug_page(name: str, digits: int) -> str | None:
 def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> tuple[str, bool]:
     from backprop_check.explain.explanation import explain_case, set_beside  # noqa: PLC0415
     from backprop_check.explain.making import Found, find_case, made_up  # noqa: PLC0415
-    from backprop_check.protocol import open_implementation  # noqa: PLC0415
 
     if case is None:
         shape = {key: options[key] for key in ("network", "activation", "loss", "samples", "seed")}
@@ -92,7 +93,7 @@ def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> t
     everything = options["form"] == "json"
     if options["impl"] is None:
         return _formatted(explain_case(found, **wanted, everything=everything), options, to_file=to_file), False
-    with open_implementation(options["impl"]) as implementation:
+    with opened(options["impl"], options) as implementation:
         rounded = found.rounded(implementation.hello.dtype)
         explanation = explain_case(rounded, **wanted, everything=everything)
         explanation = set_beside(explanation, rounded.case, implementation)

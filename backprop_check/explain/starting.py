@@ -20,7 +20,7 @@ _ALIASES = {
 }  # fmt: skip
 
 #: What stands in a port's folder without being part of it.
-_NOT_COPIED = {"port.toml", "__pycache__", "node_modules", ".dart_tool", "target", "classes", "out", "build", "bin~"}
+_NOT_COPIED = {"port.toml", "__pycache__", "node_modules", ".dart_tool", "target", "classes", "out", "build"}
 
 
 class Port:

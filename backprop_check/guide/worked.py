@@ -86,11 +86,16 @@ def _nudged(case: Case, layer: int, j: int, i: int, h: float) -> float:
 def words() -> dict[str, Callable[..., float]]:
     """What an expression of ``numbers.toml`` may say; ``l``, ``j``, ``i``, ``s`` count from 0."""
 
-    def early(name: str, l: int, j: int) -> float:
-        from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - for one number of one chapter
+    def too_early(name: str) -> list[Pass]:
+        from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - for two numbers of one chapter
 
-        wrong = run_pass(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
-        return float(wrong[0].layers[l].delta[0, j])
+        return run_pass(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
+
+    def early(name: str, l: int, j: int) -> float:
+        return float(too_early(name)[0].layers[l].delta[0, j])
+
+    def early_loss(name: str, step: int) -> float:
+        return float(too_early(name)[step].loss)
 
     def loss_nudged(name: str, l: int, j: int, i: int, h: float) -> float:
         return _nudged(CASES[name], l, j, i, h)
@@ -127,5 +132,6 @@ def words() -> dict[str, Callable[..., float]]:
         "forward": lambda name, l, j, i, h: (loss_nudged(name, l, j, i, h) - passes(name)[0].loss) / h,
         "central": lambda name, l, j, i, h: (loss_nudged(name, l, j, i, h) - loss_nudged(name, l, j, i, -h)) / (2 * h),
         "early": early,
+        "early_loss": early_loss,
         "abs": abs,
     }

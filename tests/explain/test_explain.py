@@ -248,6 +248,8 @@ def test_an_implementations_numbers_stand_beside_and_the_first_difference_is_mar
     assert "wrong" not in before.rpartition("yours:")[0]
     assert before.rpartition("yours: ")[2].startswith("0.00729445")
     assert "wrong" in after
+    slow = f'"{sys.executable}" -c "import time; time.sleep(9)"'
+    assert "hello" in explain("mazur-2x2x2", "--impl", slow, "--start-timeout", "0.5", code=3).output
     right = explain("mazur-2x2x2", "--impl", PYTHON_PORT).output
     assert "gives every number right" in right
     assert "wrong" not in right

@@ -227,6 +227,19 @@ def where(case: Case, mismatch: Mismatch) -> str:
     return ", ".join(parts) or "the whole network"
 
 
+def place(case: Case, mismatch: Mismatch) -> str:
+    """``hidden1:2, input 0, sample 1``: the same, short, as ``explain --neuron`` takes it."""
+    parts = []
+    if mismatch.layer is not None:
+        name = clean_text(case.network.names()[mismatch.layer], 30)
+        parts.append(name if mismatch.neuron is None else f"{name}:{mismatch.neuron}")
+    parts += [f"input {i}" for i in mismatch.index]
+    for what, number in (("sample", mismatch.sample), ("update", mismatch.step)):
+        if number is not None:
+            parts.append(f"{what} {number}")
+    return ", ".join(parts) or "network"
+
+
 def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
     """What is wrong first, in a sentence."""
     what = first.quantity.replace("_", " ")

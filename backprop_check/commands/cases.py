@@ -11,7 +11,9 @@ from backprop_check.commands.options import selection
 
 @click.command("cases")
 @selection
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Write them here, with expected values.")
+@click.option(
+    "--export", type=click.Path(path_type=Path, file_okay=False), help="Write them here, with expected values."
+)
 def command(suite: tuple[str, ...], count: int, seed: int, export: Path | None) -> None:
     """List the cases; with --export, write each as JSON with the values expected of it."""
     from backprop_check.cases.select import select_cases  # noqa: PLC0415 - numpy, where it is needed

@@ -68,7 +68,13 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.json"
         file = None
         if path is not None:
-            about = {"seed": options["seed"], "profile": settings.profile, "torch": torch_version()}
+            about = {
+                "seed": options["seed"],
+                "profile": settings.profile,
+                "rtol": settings.rtol,
+                "atol": settings.atol,
+                "torch": torch_version(),
+            }
             info = implementation.describe()
             file = stack.enter_context(ResultsFile(path, info, about, sys.argv))
         results, failing, complete = _judge_all(console, run, file, options)
@@ -141,9 +147,7 @@ def _judge_all(
                     results.append(msgspec.structs.replace(result, case=None, actual=None))
                 if result.outcome in FAILURES:
                     if len(failing) < 400:  # noqa: PLR2004 - more than anyone reads
-                        failing.append(
-                            Judged(result, judged.case, judged.actual, judged.unstable)
-                        )
+                        failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
                     if options["fail_fast"]:
                         return results, failing, False
         except KeyboardInterrupt as error:
@@ -162,10 +166,13 @@ def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion
         conclusion = run.conclude()
         if not options["hints_only"]:
             conclusion.causes = [
-                _with_smallest(run, cause) if number < _SHRUNK else cause for number, cause in enumerate(conclusion.causes)
+                _with_smallest(run, cause) if number < _SHRUNK else cause
+                for number, cause in enumerate(conclusion.causes)
             ]
         else:
-            conclusion.causes = [msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes]
+            conclusion.causes = [
+                msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes
+            ]
     return conclusion
 
 
@@ -185,7 +192,9 @@ def _with_smallest(run: Run, cause: Cause) -> Cause:
         pair = first_difference(case, match.stages)
         if pair is not None:
             right, wrong = pair
-            place = ", ".join(text for text in (heading(right, rounds=right.round > 0), right.stage, where(right)) if text)
+            place = ", ".join(
+                text for text in (heading(right, rounds=right.round > 0), right.stage, where(right)) if text
+            )
             shown = Shown(place=place, right=equation_lines(right, 6), implemented=equation_lines(wrong, 6))
     return msgspec.structs.replace(
         cause, smallest=case.id, smallest_case=msgspec.json.decode(case.request()), shown=shown
@@ -256,7 +265,9 @@ def _verdict(
     if known is None:
         return 1 if run.summary.failed or conclusion.failed or not complete else 0
     codes = {
-        case: [each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each]
+        case: [
+            each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each
+        ]
         for case in {case for cause in conclusion.causes for case in cause.explains}
     }
     if options["update_known"]:
@@ -290,5 +301,3 @@ def introduce(console: Console, implementation: Implementation) -> None:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-

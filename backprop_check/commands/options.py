@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.config import Configured
     from backprop_check.protocol import Implementation
 
 _OPENING = (
@@ -18,7 +18,9 @@ _OPENING = (
     click.option("--start-timeout", default=30.0, show_default=True, help="Seconds until the hello is due."),
     click.option("--one-shot", is_flag=True, help="Start the port anew for every request."),
     click.option("--strict-stdout", is_flag=True, help="A line on stdout that is no JSON is an error."),
-    click.option("--sandbox", is_flag=True, help="Without network and writable files (Linux, bubblewrap): for graders."),
+    click.option(
+        "--sandbox", is_flag=True, help="Without network and writable files (Linux, bubblewrap): for graders."
+    ),
 )
 
 _SELECTION = (
@@ -28,7 +30,9 @@ _SELECTION = (
         type=click.Choice(["published", "edge", "generated"]),
         help="Only these cases (repeatable; default: all).",
     ),
-    click.option("--cases", "count", default=200, show_default=True, type=click.IntRange(min=0), help="Generated cases."),
+    click.option(
+        "--cases", "count", default=200, show_default=True, type=click.IntRange(min=0), help="Generated cases."
+    ),
     click.option("--seed", default=0, show_default=True, help="Of the generated cases."),
 )
 
@@ -52,19 +56,33 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
     A configured ``setup`` is run first. Raises ``ConfigurationError`` and ``StartError``.
     """
-    from backprop_check import __version__  # noqa: PLC0415 - beside its one use
-    from backprop_check.config import configured  # noqa: PLC0415
-    from backprop_check.errors import StartError  # noqa: PLC0415
-    from backprop_check.protocol import open_implementation  # noqa: PLC0415
+    from backprop_check.config import Configured, configured  # noqa: PLC0415 - beside its one use
 
-    entry = configured(impl)
-    if entry is not None and entry.setup:
-        done = subprocess.run(  # noqa: S603 - the user's own configuration, no shell
-            shlex.split(entry.setup), capture_output=True, text=True, check=False, errors="replace"
-        )
-        if done.returncode:
-            msg = f"the setup of {impl!r} ({entry.setup}) failed with exit code {done.returncode}:\n{done.stderr[-1000:]}"
-            raise StartError(msg)
     keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
     chosen = {key: options[key] for key in keys if key in options}
-    return open_implementation(entry.spec if entry else impl, harness_version=__version__, **chosen)
+    return open_configured(configured(impl) or Configured(impl), **chosen)
+
+
+def open_configured(entry: Configured, **options: Any) -> Implementation:
+    """Run the setup of a configured implementation, then open it.
+
+    Raises ``ConfigurationError`` and ``StartError``.
+    """
+    from backprop_check import __version__  # noqa: PLC0415 - beside its one use
+    from backprop_check.errors import StartError  # noqa: PLC0415
+    from backprop_check.protocol import open_implementation, split_command  # noqa: PLC0415
+    from backprop_check.protocol.text import clean_text  # noqa: PLC0415
+
+    if entry.setup:
+        try:
+            done = subprocess.run(  # noqa: S603 - the user's own configuration, no shell
+                split_command(entry.setup), capture_output=True, text=True, check=False, errors="replace"
+            )
+        except OSError as error:
+            msg = f"the setup ({clean_text(entry.setup)}) could not be started: {error.strerror}"
+            raise StartError(msg) from None
+        if done.returncode:
+            tail = clean_text(done.stderr[-1000:])
+            msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
+            raise StartError(msg)
+    return open_implementation(entry.spec, harness_version=__version__, **options)

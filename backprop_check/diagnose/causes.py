@@ -102,6 +102,11 @@ class Diagnostician:
         else:
             self.uncounted += 1
 
+    def refused(self, case: Case, message: str) -> None:
+        """A case that ended in an error or broke the protocol, with what was said."""
+        if len(self.errors) < KEPT:
+            self.errors.append((case, message))
+
     def causes(
         self, seconds: float = 10.0, ask: Callable[[Case], Mapping[Slot, Array] | None] | None = None
     ) -> list[Cause]:
@@ -126,7 +131,7 @@ class Diagnostician:
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
         rest = [each for each in self.failures if each.case.id not in explained]
-        return self._of_errors() + found + self._of_rest(rest, evidences)
+        return ([] if named else self._of_errors()) + found + self._of_rest(rest, evidences)
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
         """Arrays that are missing, malformed or no numbers; a wrong shape is not news where a name explains it."""
@@ -163,8 +168,15 @@ class Diagnostician:
         """Overflows have names; what only loses its digits has none."""
         groups: dict[str | None, list[Failure]] = {}
         for each in having:
-            overflows = any(one.problem == "not_finite" or one.actual == "null" for one in each.mismatches)
-            code = ("BP208" if "softmax without" in each.unstable else "BP005") if overflows else None
+            # The activation itself must have overflowed: what is not finite later may come from elsewhere.
+            overflowed = {
+                each.case.network.layers[one.layer].activation
+                for one in each.mismatches
+                if one.quantity == "a"
+                and one.layer is not None
+                and (one.problem == "not_finite" or one.actual == "null")
+            }
+            code = ("BP208" if "softmax" in overflowed else "BP005") if overflowed else None
             groups.setdefault(code if "overflow" in each.unstable else None, []).append(each)
         found = []
         for code, failures in groups.items():

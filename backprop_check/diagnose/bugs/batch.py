@@ -149,6 +149,8 @@ def _one_sample(case: Case, s: int) -> Case:
 
 def _sample_by_sample(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
     """A pass whose update follows every sample. What else it reports is that of each sample when it came."""
+    if case.optimizer is None:
+        return one_pass(case, parameters, m, stages, step)
     p = begin(case, parameters, m, step) if stages.moving else one_pass(case, parameters, m, stages, step)
     share = 1.0 / len(case.inputs) if case.reduction == "mean" and not stages.whole else 1.0
     with m.unseen():

@@ -50,7 +50,7 @@ class BiasesNeverUpdated(OfUpdate):
 
 def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
     """A pass that reports the gradients (or everything) of a pass after an update, its own or the last of all."""
-    if not stages.everything:
+    if not stages.everything or case.optimizer is None:
         p = one_pass(case, parameters, m, stages, step)
     else:
         with m.unseen():

@@ -1,0 +1,19 @@
+"""This repository is its own user: ``pytest --backprop-check`` here judges its own ports and writes to reports/."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+# Threads of torch that wait for each other cost more than such small networks do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Results and report go to reports/ unless the command line says where."""
+    if config.getoption("--backprop-check", default=False):
+        config.option.backprop_json = config.option.backprop_json or "reports/results.json"
+        config.option.backprop_html = config.option.backprop_html or "reports/report.html"

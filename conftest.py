@@ -1,4 +1,4 @@
-"""This repository is its own user: ``pytest --backprop-check`` here judges its own ports and writes to reports/."""
+"""The repository is its own user: ``pytest --backprop-check`` here judges its own ports and writes to reports/."""
 
 from __future__ import annotations
 

@@ -24,7 +24,20 @@ if TYPE_CHECKING:
     from backprop_check.protocol import ImplementationInfo
 
 #: The columns of a data frame of compared values.
-VALUES = ("case", "quantity", "layer", "step", "sample", "neuron", "index", "expected", "actual", "error", "allowed", "ok")
+VALUES = (
+    "case",
+    "quantity",
+    "layer",
+    "step",
+    "sample",
+    "neuron",
+    "index",
+    "expected",
+    "actual",
+    "error",
+    "allowed",
+    "ok",
+)
 
 
 class Mismatched(AssertionError):  # noqa: N818 - it is a verdict, as in pytest's own names
@@ -83,7 +96,12 @@ class Results:
         if rows == "values":
             return pd.DataFrame([row for each in self._judged for row in _rows(each)], columns=list(VALUES))
         found = [
-            {"case": case.id, "outcome": case.outcome, "diagnosis": " ".join(case.diagnosis), **msgspec.to_builtins(one)}
+            {
+                "case": case.id,
+                "outcome": case.outcome,
+                "diagnosis": " ".join(case.diagnosis),
+                **msgspec.to_builtins(one),
+            }
             for case in self.cases
             for one in case.mismatches
         ]
@@ -125,7 +143,7 @@ def _rows(judged: Judged) -> Iterable[tuple[Any, ...]]:
 
     expected = expect(judged.case)
     for slot, array in judged.actual.items():
-        right, allowed = expected.values[slot], expected.allowed[slot]
+        right, allowed = expected.values[slot], expected.allowed[slot]  # noqa: PD011 - no data frame's
         for at in np.ndindex(array.shape):
             place = dict(zip(AXES[slot.quantity], at, strict=True))
             error = abs(float(array[at]) - float(right[at]))

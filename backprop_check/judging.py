@@ -13,8 +13,8 @@ import msgspec
 
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
-from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.match import Evidence
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.expected import expect
@@ -123,7 +123,7 @@ class Run:
         hello = self.implementation.hello
         fresh = not hasattr(self.implementation, "_function")
 
-        def ask(named: Sequence[tuple[str, Case]], anew: bool) -> Sequence[Mapping[Slot, Array] | None]:  # noqa: FBT001
+        def ask(named: Sequence[tuple[str, Case]], *, anew: bool = False) -> Sequence[Mapping[Slot, Array] | None]:
             if anew:  # what runs is ended by an exchange that does not keep it running
                 list(self.implementation.exchange(iter(())))
             return [self._plain(name, case) for name, case in named]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backprop_check.cases.files import CaseFile, read_case_file
 from backprop_check.errors import ConfigurationError
-from backprop_check.network import Case
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
 
 _FOLDER = Path(".backprop-check") / "failures"
 _COMMANDS = "commands.json"

@@ -203,7 +203,7 @@ def _packed(name: str, judged: Judged, info: ImplementationInfo) -> str:
         result=judged.result,
         info={key: getattr(info, key) for key in ("name", "language", "version", "command", "dtype")},
         case=judged.case.to_dict(),
-        reported=[tuple(slot) for slot in judged.actual or ()],
+        reported=[(slot.quantity, slot.layer, slot.step) for slot in judged.actual or ()],
         unstable=judged.unstable,
     )
     # Text that any transport of reports carries unchanged.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
 from backprop_check.compare import Comparison, Mismatch, compare
 from backprop_check.diagnose.blame import blame
 from backprop_check.errors import HarnessError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from backprop_check import __version__
 from backprop_check.cases.select import select_cases
 from backprop_check.commands.options import opened
 from backprop_check.diagnose.causes import Shown
-from backprop_check.errors import BackpropCheckError, ConfigurationError
+from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run, hinted
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known

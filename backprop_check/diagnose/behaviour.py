@@ -12,17 +12,17 @@ import msgspec
 import numpy as np
 
 from backprop_check.expected import expect
-from backprop_check.network import Case
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from backprop_check.network import Case
     from backprop_check.trace import Array
 
     Values = Mapping[Slot, Array]
     #: Cases go to the implementation under these names; ``anew`` starts it afresh (where that can be done).
-    Asking = Callable[[Sequence[tuple[str, Case]], bool], Sequence[Values | None]]
+    Asking = Callable[..., Sequence[Values | None]]
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
     other = next((case for case in small if case.id != first.id), first)
     order = [("a", first), ("b", other), *((letter, first) for letter in "cdefg")]
     named = [(f"{case.id}-{letter}", case) for letter, case in order]
-    answers = ask(named, False)
+    answers = ask(named)
     if any(answer is None for answer in answers):
         return None
     here = {"check": "the same case again", "case": first.id}
@@ -73,9 +73,9 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
     if all(_bits(one) == _bits(mine[0]) for one in mine):
         return Behaviour(**here, holds=True)
     if not fresh:
-        text = "the same case, asked again, gives other numbers: something is kept between calls, or chance has a part in it"
+        text = "the same case, asked again, gives other numbers: something is kept between calls, or it is chance"
         return Behaviour(**here, holds=False, code="BP409", message=text)
-    runs = [ask(named, True) for _ in range(2)]
+    runs = [ask(named, anew=True) for _ in range(2)]
     chance = any(_bits(one) != _bits(two) for one, two in zip(*runs, strict=True))
     if chance:
         return Behaviour(
@@ -115,7 +115,7 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
     )
     network = msgspec.structs.replace(case.network, layers=(turned_first, turned_second, *layers[2:]))
     turned = msgspec.structs.replace(case, network=network)
-    plain, back = ask([(f"{case.id}-n", case), (f"{turned.id}-n", turned)], False)
+    plain, back = ask([(f"{case.id}-n", case), (f"{turned.id}-n", turned)])
     if plain is None or back is None:
         return None
     allowed = expect(case.rounded(dtype), dtype, profile).allowed
@@ -140,7 +140,7 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
 def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
     """BP014: samples have no order: permuting them permutes what is per sample and changes no gradient."""
     turned = msgspec.structs.replace(case, inputs=case.inputs[::-1], targets=case.targets[::-1])
-    plain, back = ask([(f"{case.id}-s", case), (f"{turned.id}-s", turned)], False)
+    plain, back = ask([(f"{case.id}-s", case), (f"{turned.id}-s", turned)])
     if plain is None or back is None:
         return None
     allowed = expect(case.rounded(dtype), dtype, profile).allowed
@@ -163,7 +163,7 @@ def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behavi
     ]
     whole = msgspec.structs.replace(whole, inputs=whole.inputs[:8], targets=whole.targets[:8])
     named = [(f"{each.id}-{number}", each) for number, each in enumerate((whole, *singles))]
-    answers = ask(named, False)
+    answers = ask(named)
     if any(answer is None for answer in answers):
         return None
     bounds = [expect(each.rounded(dtype), dtype, profile).allowed for each in (whole, *singles)]

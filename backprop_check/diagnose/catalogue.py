@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bug import Bug, Variant
 from backprop_check.diagnose.bugs import backward, batch, forward, loss, numerics, optimizer, softmax
 from backprop_check.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from backprop_check.diagnose.bug import Bug, Variant
 
 #: In the order of their codes.
 BUGS: tuple[Bug, ...] = tuple(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from backprop_check.compare import Mismatch
     from backprop_check.network import Case
-    from backprop_check.trace import Array
+    from backprop_check.trace import Array, Mask
 
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300
@@ -280,9 +280,9 @@ def _has_wrong_values(failure: Failure) -> bool:
     return any(each.problem in ("wrong", "not_finite") and not each.unstable for each in failure.mismatches)
 
 
-def _not_to_explain(failure: Failure) -> dict[Slot, Array]:
+def _not_to_explain(failure: Failure) -> dict[Slot, Mask]:
     """Where the failure's values are unstable: another right formula's numbers, which no bug explains."""
-    found: dict[Slot, Array] = {}
+    found: dict[Slot, Mask] = {}
     for each in failure.mismatches:
         slot = Slot(each.quantity, each.layer, each.step)
         at = place_in(slot, each)

@@ -15,7 +15,7 @@ import numpy as np
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import AXES, Array, Slot
+from backprop_check.trace import AXES, Array, Mask, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,13 +35,13 @@ class Local:
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
 
-    def fits(self, slot: Slot, actual: Array) -> Array:
+    def fits(self, slot: Slot, actual: Array) -> Mask:
         """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
         value, allowed = self.values[slot], self.allowed[slot]
         with np.errstate(invalid="ignore"):
             close = abs(actual - value) <= allowed
         same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
-        fits: Array = close & np.isfinite(actual) | same
+        fits: Mask = close & np.isfinite(actual) | same
         return fits
 
 

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop_check.diagnose.bug import Bug, Swapped, Variant, activations_of
+from backprop_check.diagnose.bug import Swapped, activations_of
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import Place, both, only, places
-from backprop_check.trace import Array, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from backprop_check.diagnose.bug import Bug, Variant
     from backprop_check.network import Case
     from backprop_check.reference import Stages
+    from backprop_check.trace import Array, Mask, Slot
 
 #: So many passing cases are asked whether they refute a name.
 WITNESSES = 150
@@ -40,7 +41,7 @@ class Evidence:
     actual: Mapping[Slot, Array]
     dtype: str = "float64"
     profile: str = "textbook"
-    ignored: Mapping[Slot, Array] = field(default_factory=dict)
+    ignored: Mapping[Slot, Mask] = field(default_factory=dict)
     """Where values are not to be explained: unstable ones."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
@@ -71,11 +72,11 @@ class Evidence:
             self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
         return self._tried[stages]
 
-    def _fit(self, local: Local, slot: Slot, array: Array) -> Array:
+    def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:
         """Where a value is what ``local`` says, or can decide nothing: not finite, unstable, beyond any bound."""
         with np.errstate(invalid="ignore"):
             open_ = ~np.isfinite(array) | ~np.isfinite(local.values[slot]) | ~np.isfinite(local.allowed[slot])
-        fits: Array = local.fits(slot, array) | open_
+        fits: Mask = local.fits(slot, array) | open_
         if slot in self.ignored:
             fits = fits | self.ignored[slot]
         return fits
@@ -119,12 +120,12 @@ class Evidence:
         )
 
 
-def _differ(one: Local, other: Local, slot: Slot) -> Array:
+def _differ(one: Local, other: Local, slot: Slot) -> Mask:
     x, y = one.values[slot], other.values[slot]
     with np.errstate(invalid="ignore"):
         apart = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
         known = np.isfinite(x) & np.isfinite(y) & np.isfinite(one.allowed[slot]) & np.isfinite(other.allowed[slot])
-    result: Array = apart & known
+    result: Mask = apart & known
     return result
 
 
@@ -291,7 +292,7 @@ class Search:
             (bug, variant) for bug, variant in all_variants() if any(each.touched_by(variant.stages) for each in probes)
         ]
         partial.sort(key=lambda pair: (any(each.refutes(pair[1].stages) for each in probes), not pair[1].usual))
-        found = []
+        found: list[Match] = []
         for first in range(len(partial)):
             for second in range(first + 1, len(partial)):
                 if self.out_of_time():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,10 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass
+
+
+#: Classes that were made: matching remembers what a class gives.
+_MADE: dict[object, type[Swapped]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,14 @@ def places(case: Case) -> Iterator[Place]:
                 yield Place(layer=-1 if index == len(layers) - 1 else index, neuron=neuron)
 
 
-@functools.cache
 def only(wrong: type[Swapped], place: Place) -> type[Swapped]:
     """``wrong`` in ``place``, the right mathematics everywhere else."""
+    if (wrong, place) not in _MADE:
+        _MADE[wrong, place] = _only(wrong, place)
+    return _MADE[wrong, place]
+
+
+def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
 
     def matters(case: Case) -> bool:
         if place.loss and case.loss.kind != place.loss:
@@ -172,7 +180,12 @@ class _Only(Swapped):
         return self._value("updated_bias", l, j, l, j, learning_rate)
 
 
-@functools.cache
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
     """Two wrong stages at once; where both replace the same one, the first stands before the second."""
+    if (first, second) not in _MADE:
+        _MADE[first, second] = _both(first, second)
+    return _MADE[first, second]
+
+
+def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
     return type(f"{first.__name__}And{second.__name__}", (first, second), {"matters": Swapped.matters})

@@ -84,17 +84,8 @@ def _first_tries(case: Case) -> list[Case | None]:
     kinds = [layer.activation for layer in case.network.layers[:-1]]
     for hidden in ([], [1], [2], [1, 1]):
         if len(hidden) <= len(kinds):
-            for samples in (1, 2):
-                tries.append(
-                    _reduced(
-                        case,
-                        [1, *hidden, least],
-                        samples,
-                        min(case.steps, 2),
-                        1,
-                        kinds[-len(hidden) :] if hidden else [],
-                    )
-                )  # noqa: PERF401 - clearer so
+            own = kinds[len(kinds) - len(hidden) :]
+            tries += [_reduced(case, [1, *hidden, least], n, min(case.steps, 2), 1, own) for n in (1, 2)]
     return tries
 
 

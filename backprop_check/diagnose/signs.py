@@ -12,7 +12,7 @@ from backprop_check.expected import expect
 from backprop_check.trace import AXES, Array, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from backprop_check.compare import Mismatch
     from backprop_check.diagnose.match import Evidence
@@ -22,6 +22,12 @@ _EXPONENTIAL = {"sigmoid", "tanh", "softplus", "elu", "silu", "softmax", "log_so
 
 #: Beyond this e^z overflows a float64, or e^2z does.
 _LARGE = 350.0
+
+#: Numbers of so few digits look the same in every precision.
+_SHORT = 6
+
+#: Ratios that differ by no more are one.
+_SAME = 1e-9
 
 
 def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
@@ -121,9 +127,8 @@ def single_precision(evidences: Sequence[Evidence]) -> bool:
         loose, near = expect(each.case, "float32", each.profile), expect(rounded, "float32", each.profile)
         for slot, array in each.actual.items():
             finite = np.isfinite(array)
-            telling = [
-                x for x in np.ravel(array[finite] if array.shape else array) if _digits(np.array(x), decimal=False) > 6
-            ]  # noqa: PLR2004
+            numbers = np.ravel(array[finite] if array.shape else array)
+            telling = [x for x in numbers if _digits(np.array(x), decimal=False) > _SHORT]
             fits = sum(_is_single(float(x)) for x in telling)
             single, others = single + fits, others + len(telling) - fits
             # The inputs are rounded first: both the exact case's and the rounded case's values are near.
@@ -180,28 +185,23 @@ def pattern(evidences: Sequence[Evidence]) -> str:
         return "every value follows from those before it; only the accumulated difference is too large"
     names = " and ".join(name.replace("_", " ") for name in sorted(quantities, key=lambda q: list(AXES).index(q)))
     where = f", in {' and '.join(sorted(layers))}" if layers else ""
-    text = f"wrong given their own inputs: {names}{where}"
-    if permuted:
-        return f"{text}; the right values stand there in another order"
-    if zero == roots:
-        return f"{text}; all of them are 0"
-    if ratios and max(ratios) - min(ratios) <= 1e-9 * abs(ratios[0]):
-        return f"{text}; each is {ratios[0]:.6g} times what it should be"
-    if ratios and all(abs(abs(ratio) - 1) <= 1e-9 for ratio in ratios):  # noqa: PLR2004
-        return f"{text}; the sizes are right, the signs are not"
-    if offsets and max(offsets) - min(offsets) <= 1e-9 * max(abs(offsets[0]), 1e-300):
-        return f"{text}; each is off by {offsets[0]:.6g}"
-    if ratios and all(0 < ratio < 1 for ratio in ratios):
-        return f"{text}; all are too small, by no constant factor"
-    if ratios and all(ratio > 1 for ratio in ratios):
-        return f"{text}; all are too large, by no constant factor"
-    return f"{text}; no constant ratio, sign, offset or order explains them"
+    seen = _seen(ratios, offsets, all_zero=zero == roots, permuted=bool(permuted))
+    return f"wrong given their own inputs: {names}{where}; {seen}"
 
 
-def reported(evidences: Sequence[Evidence]) -> Mapping[str, int]:
-    """How many cases reported each quantity."""
-    counts: dict[str, int] = {}
-    for each in evidences:
-        for quantity in {slot.quantity for slot in each.actual}:
-            counts[quantity] = counts.get(quantity, 0) + 1
-    return counts
+def _seen(ratios: list[float], offsets: list[float], *, all_zero: bool, permuted: bool) -> str:
+    """What wrong values have in common."""
+    checks = [
+        (permuted, "the right values stand there in another order"),
+        (all_zero, "all of them are 0"),
+        (_constant(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
+        (bool(ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios), "the sizes are right, the signs are not"),
+        (_constant(offsets), f"each is off by {offsets[0]:.6g}" if offsets else ""),
+        (bool(ratios) and all(0 < x < 1 for x in ratios), "all are too small, by no constant factor"),
+        (bool(ratios) and all(x > 1 for x in ratios), "all are too large, by no constant factor"),
+    ]
+    return next((text for holds, text in checks if holds), "no constant ratio, sign, offset or order explains them")
+
+
+def _constant(numbers: list[float]) -> bool:
+    return bool(numbers) and max(numbers) - min(numbers) <= _SAME * abs(numbers[0])

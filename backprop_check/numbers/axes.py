@@ -217,4 +217,5 @@ def _products(x: Array, y: Array) -> Array:
             if axis:
                 shape[axis[0]] = length
         return (table.T if a and b and a[0] > b[0] else table).reshape(shape)
-    return (x * y).sum(axis=-1)
+    total: Array = (x * y).sum(axis=-1)
+    return total

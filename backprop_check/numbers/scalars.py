@@ -95,7 +95,7 @@ class Scalars:
         return [self.number(x) for x in values]
 
     def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
-        """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs: a transposed one, say)."""
+        """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs)."""
         return Grid([[grid[source(r, c)] for c in range(columns)] for r in range(rows)])
 
     def single(self, table: Any) -> Any:

@@ -156,7 +156,8 @@ def print_summary(
         if named:
             console.print(Text(f"The cause: {', and '.join(f'{cause.title} ({cause.code})' for cause in named)}."))
     elif broken:
-        console.print(Text(f"{info.name} is right case by case, but not reliable: {broken[0].message}.", style="bold red"))
+        text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
+        console.print(Text(text, style="bold red"))
     elif not judged:
         console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
     else:

@@ -121,14 +121,15 @@ class DerivativeOfNeighbour(Swapped):
         a = l.a[s, j] if self.own_activation else function.value(self.m, z, other.alpha)
         return function.derivative(self.m, z, a, other.alpha)
 
-    matters = staticmethod(_deep)  # type: ignore[assignment]
+    matters = staticmethod(_deep)
 
 
 class WeightsUpdatedTooEarly(Swapped):
     """Σ w⁺ δ: what a layer passes back goes through weights that have learnt already."""
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        self._rate, self._early = p.learning_rate, None
+        self._rate: float | None = p.learning_rate
+        self._early: tuple[LayerPass, Any] | None = None
         super().delta(p, l, s)
 
     def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
@@ -204,7 +205,7 @@ class PreActivationAsInput(Swapped):
             return super().weight_gradient(l, j, i)
         return self.m.dot(l.delta[:, j], l.before.z[:, i])
 
-    matters = staticmethod(_deep)  # type: ignore[assignment]
+    matters = staticmethod(_deep)
 
 
 class WeightGradientFromWeights(Swapped):
@@ -257,7 +258,7 @@ class PathsCountedTwice(Swapped):
         error = super().error_behind(l, s, k)
         return 2 * error if l.before is not None else error
 
-    matters = staticmethod(_deep)  # type: ignore[assignment]
+    matters = staticmethod(_deep)
 
 
 def _visiting_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
@@ -584,6 +585,7 @@ class LastSampleSkipped(Swapped):
         return self.m.sum(l.delta[: l.samples - 1, j])
 
 
+_EDGES = (0.01, 0.02, 0.05, 0.1, 0.001)
 _ALPHAS = (0.01, 0.1, 0.2, 0.3, 0.05, 0.5, 1.0)
 
 BUGS = (
@@ -938,10 +940,7 @@ BUGS = (
         example="a = max(0.01, min(0.99, a))  # BP123\nslope = a * (1 - a)\n",
         seen="FANN",
         variants=variants(
-            *(
-                variant(DerivativeClipped, f"ε = {edge}", edge=edge, usual=edge == 0.01)
-                for edge in (0.01, 0.02, 0.05, 0.1, 0.001)
-            )  # noqa: PLR2004
+            *(variant(DerivativeClipped, f"ε = {edge}", edge=edge, usual=edge == _EDGES[0]) for edge in _EDGES)
         ),
     ),
     Bug(

@@ -48,7 +48,7 @@ class ScaledGradient(Swapped):
         right = super().bias_gradient(l, j)
         return right if self._share == 1.0 or self.biases == "not" else self.m.number(self._share) * right
 
-    matters = staticmethod(_many)  # type: ignore[assignment]
+    matters = staticmethod(_many)
 
 
 class SumsAndMeans(Swapped):
@@ -65,7 +65,7 @@ class SumsAndMeans(Swapped):
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
         return self.m.number(self._biases) * super().bias_gradient(l, j)
 
-    matters = staticmethod(_many)  # type: ignore[assignment]
+    matters = staticmethod(_many)
 
 
 class SumNotMean(ScaledError):
@@ -74,7 +74,7 @@ class SumNotMean(ScaledError):
     def share(self, p: Pass) -> float:
         return float(p.samples) if p.reduction == "mean" else 1.0
 
-    matters = staticmethod(_mean)  # type: ignore[assignment]
+    matters = staticmethod(_mean)
 
 
 class MeanNotSum(ScaledError):
@@ -83,7 +83,7 @@ class MeanNotSum(ScaledError):
     def share(self, p: Pass) -> float:
         return 1.0 if p.reduction == "mean" else 1.0 / p.samples
 
-    matters = staticmethod(_sum)  # type: ignore[assignment]
+    matters = staticmethod(_sum)
 
 
 class DividedTwice(ScaledError):
@@ -92,7 +92,7 @@ class DividedTwice(ScaledError):
     def share(self, p: Pass) -> float:
         return 1.0 / p.samples if p.reduction == "mean" else 1.0
 
-    matters = staticmethod(_mean)  # type: ignore[assignment]
+    matters = staticmethod(_mean)
 
 
 class OneSampleOnly(Swapped):
@@ -112,7 +112,7 @@ class OneSampleOnly(Swapped):
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
         return self.m.number(self._share) * l.delta[l.samples - 1 if self.last else 0, j]
 
-    matters = staticmethod(_many)  # type: ignore[assignment]
+    matters = staticmethod(_many)
 
 
 class GradientsKept(Swapped):

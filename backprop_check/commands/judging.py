@@ -143,7 +143,8 @@ def _judge_all(
                 if file is not None:
                     file.add(result)
                 if not light:
-                    results.append(msgspec.structs.replace(result, case=None, actual=None))
+                    whole = options["exercise"]
+                    results.append(result if whole else msgspec.structs.replace(result, case=None, actual=None))
                 if result.outcome in FAILURES:
                     if len(failing) < 400:  # noqa: PLR2004 - more than anyone reads
                         failing.append(Judged(result, judged.case, judged.actual, judged.unstable))

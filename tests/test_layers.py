@@ -1,0 +1,189 @@
+"""Imports go one way: what is below never knows who uses it; and what is heavy is imported only where it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import backprop_check
+from backprop_check.cli import COMMANDS
+
+PACKAGE = Path(backprop_check.__file__).parent
+
+#: From the ground up. A line may import from the lines above it, and from itself; names are modules and packages.
+LAYERS = [
+    ["errors"],
+    ["network"],
+    ["reference"],
+    ["numbers"],
+    ["trace"],
+    ["unstable"],
+    ["expected"],
+    ["oracle"],
+    ["cases"],
+    ["protocol"],
+    ["compare"],
+    ["wire"],
+    ["diagnose"],
+    ["run"],
+    ["explain"],
+    ["results"],
+    ["judging"],
+    ["kept"],
+    ["known"],
+    ["config"],
+    ["report"],
+    ["guide"],
+    ["api"],
+    [""],  # the package itself: check, Results, Mismatched
+    ["commands"],
+    ["pytest_items"],
+    ["pytest_plugin"],
+    ["cli"],
+]
+
+#: What takes its time to import, and is no part of a start.
+HEAVY = ("torch", "numpy", "pandas", "jinja2")
+
+
+def files() -> list[Path]:
+    """Every module but the ports, which are programs of their own."""
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in NO_MODULES]
+
+
+NO_MODULES = ("ports", "_cases")
+
+
+def module_of(path: Path) -> str:
+    """``diagnose/bugs/loss.py`` is ``diagnose.bugs.loss``; the package itself is the empty name."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in files()}
+
+
+def imports(path: Path, *, running: bool = False) -> list[tuple[int, str]]:
+    """Lines and modules of ours that a file imports: at its top, inside functions, for the type checker.
+
+    With ``running``, without those for the type checker.
+    """
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    left_out = {id(inner) for node in typing for inner in ast.walk(node)} if running else set()
+    for node in ast.walk(tree):
+        if id(node) in left_out:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            names = [alias.name for alias in node.names if alias.name != "__version__"]  # a constant, set first of all
+            inner = [f"{node.module}.{name}" for name in names]
+            found += [
+                (node.lineno, whole if whole.removeprefix("backprop_check.") in MODULES else str(node.module))
+                for whole in inner
+            ]
+    ours = [
+        (line, name.removeprefix("backprop_check").removeprefix("."))
+        for line, name in found
+        if name.split(".")[0] == "backprop_check"
+    ]
+    assert [name for _, name in ours if name not in MODULES] == [], path
+    return ours
+
+
+def height(module: str) -> int:
+    """The number of a module's layer."""
+    return next(number for number, names in enumerate(LAYERS) if module.split(".", maxsplit=1)[0] in names)
+
+
+def test_every_module_has_a_layer() -> None:
+    """And every layer is there."""
+    assert {module.split(".")[0] for module in MODULES} == {name for names in LAYERS for name in names}
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=module_of(path) or "backprop_check") for path in files()])
+def test_imports_go_one_way(path: Path) -> None:
+    """No module imports from a layer above its own."""
+    own = height(module_of(path))
+    upward = [f"{path.name}:{line} imports {name}" for line, name in imports(path) if height(name) > own]
+    assert upward == []
+
+
+def test_no_circle_of_modules() -> None:
+    """Within a layer too, modules can be imported one after the other. A package's ``__init__`` is its front."""
+    graph = {module_of(path): {name for _, name in imports(path, running=True)} for path in files()}
+    inside = {  # a module may import a sister through the package's front only where that is no circle by itself
+        name: {other for other in others - {name} if not name.startswith(f"{other}.")} for name, others in graph.items()
+    }
+    try:
+        order = list(TopologicalSorter(inside).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+    assert set(order) == MODULES
+
+
+def test_a_wrong_import_is_seen(tmp_path: Path) -> None:
+    """The reader sees imports of every form, wherever they stand."""
+    text = (
+        "import backprop_check.run\nfrom backprop_check import api, __version__\n"
+        "def f():\n    from backprop_check.diagnose import signs\n    from backprop_check.compare import compare\n"
+    )
+    (tmp_path / "x.py").write_text(text)
+    found = [name for _, name in imports(tmp_path / "x.py")]
+    assert sorted(found) == ["api", "compare", "diagnose.signs", "run"]
+
+
+#: Runs a program as ``python -m`` or a script would, and writes down at its end what it has imported.
+WATCH = """
+import atexit, runpy, sys
+sys.argv = sys.argv[1:]
+atexit.register(lambda: open("modules.txt", "w").write("\\n".join(sys.modules)))
+if sys.argv[0] == "backprop-check":
+    from backprop_check.cli import main
+    main(prog_name="backprop-check")
+else:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def imported_by(arguments: list[str], folder: Path) -> set[str]:
+    """The modules that a fresh interpreter has imported when the program ends, which must be well."""
+    command = [sys.executable, "-c", WATCH, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    return set((folder / "modules.txt").read_text(encoding="utf-8").split())
+
+
+def heavy(names: set[str]) -> list[str]:
+    """Those that are no part of a start."""
+    return sorted(name for name in names if name in HEAVY)
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    """Of the command line and of each of its commands."""
+    for command in ([], *([name] for name in COMMANDS)):
+        names = imported_by(["backprop-check", *command, "--help"], tmp_path)
+        assert "click" in names
+        assert heavy(names) == [], command
+
+
+def test_pytest_without_the_switch_imports_nothing_heavy(tmp_path: Path) -> None:
+    """The plugin is loaded, and costs nothing until ``--backprop-check`` is given."""
+    (tmp_path / "test_mine.py").write_text("def test_mine():\n    pass\n")
+    names = imported_by(["pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"], tmp_path)
+    assert "backprop_check.pytest_plugin" in names
+    assert "backprop_check.pytest_items" not in names
+    assert heavy(names) == []
+
+
+def test_what_is_heavy_is_seen(tmp_path: Path) -> None:
+    """The two tests above look at the right thing."""
+    assert heavy(imported_by(["backprop-check", "cases", "--suite", "published"], tmp_path))

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 from click.testing import CliRunner
 
+from backprop_check.cases.files import suite_files
 from backprop_check.cli import main
 
 PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
@@ -16,14 +17,16 @@ PYTHON = f'"{sys.executable}" "{PORTS / "python" / "port.py"}"'
 
 
 def test_the_python_port_conforms(tmp_path: Path) -> None:
-    """The bundled port passes, and the results file says so and is complete."""
+    """The bundled port passes every case of every suite, and the results file says so and is complete."""
     results = tmp_path / "results.json"
     done = CliRunner().invoke(main, ["run", PYTHON, "--cases", "100", "--json", str(results)])
 
     assert done.exit_code == 0, done.output
     summary = json.loads(results.read_text())["summary"]
+    shipped = len(suite_files("published")) + len(suite_files("edge"))
+    assert shipped >= 9 + 63
     assert summary["complete"]
-    assert (summary["cases"], summary["passed"]) == (100 + 9, 100 + 9)
+    assert (summary["cases"], summary["passed"]) == (100 + shipped, 100 + shipped)
 
 
 def test_a_planted_bug_is_found_at_its_neuron(tmp_path: Path) -> None:
@@ -50,15 +53,17 @@ def test_a_planted_bug_is_found_at_its_neuron(tmp_path: Path) -> None:
 
 
 def test_mazur_ending_fails(tmp_path: Path) -> None:
-    """The bundled broken example (BP107) is right without an update and wrong on Mazur's network."""
+    """The bundled broken example is wrong on Mazur's network, and its one mistake is named."""
     results = tmp_path / "results.json"
     command = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'
     done = CliRunner().invoke(main, ["run", command, "--json", str(results)])
 
     assert done.exit_code == 1
-    cases = {case["id"].rsplit("-", 1)[0]: case for case in msgspec.json.decode(results.read_bytes())["cases"]}
+    found = msgspec.json.decode(results.read_bytes())
+    cases = {case["id"].rsplit("-", 1)[0]: case for case in found["cases"]}
     first = cases["mazur-2x2x2"]["first_wrong"]
     assert (first["layer"], first["quantity"]) == (0, "delta")
+    assert [cause["code"] for cause in found["diagnoses"]] == ["BP107"]
 
 
 def test_a_command_that_is_not_there_exits_with_3() -> None:

@@ -1,0 +1,123 @@
+"""The wheel, installed elsewhere: everything that the package ships is in it, and is found there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("backprop_check", "cases")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by this environment's hatchling."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    done = subprocess.run([*build, str(folder), str(ROOT)], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+class Installed:
+    """A fresh environment with the wheel in it; what it depends on is borrowed from this one."""
+
+    def __init__(self, folder: Path, wheel: Path) -> None:
+        self.python = folder / "venv" / "bin" / "python"
+        self.here = folder / "elsewhere"
+        self.here.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+        install = [str(self.python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
+        subprocess.run(install, check=True, timeout=120)
+        (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+        (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def run(self, *command: str) -> str:
+        """What a program of the environment prints; it must end well."""
+        program = str(self.python.with_name(command[0]))
+        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.here), "PYTHONUTF8": "1"}
+        done = subprocess.run(
+            [program, *command[1:]],
+            cwd=self.here,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Made once."""
+    return Installed(tmp_path_factory.mktemp("installed"), wheel)
+
+
+def test_all_files_are_in_it(wheel: Path) -> None:
+    """What git holds of the package and of the cases, and nothing that a build or a run left behind."""
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("the files are compared with what git holds, and this is no clone")
+    git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    there = {name for name in listed if (ROOT / name).is_file()}
+    wanted = {name if name.startswith("backprop_check") else f"backprop_check/_{name}" for name in there}
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert names == wanted
+
+
+def test_it_is_the_installed_one(installed: Installed) -> None:
+    """These tests look at the wheel, not at this checkout; and it says that it has types."""
+    path = installed.run("python", "-c", "import backprop_check; print(backprop_check.__file__)").strip()
+    assert Path(path).is_relative_to(installed.python.parents[1])
+    assert Path(path).with_name("py.typed").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--help"], "Run an implementation of backpropagation"),
+        (["--version"], "backprop-check, version"),
+        (["bugs"], "BP107"),
+        (["explain", "BP107"], "weights updated too early"),
+        (["explain", "mazur-2x2x2"], "−0.0380982"),
+        (["guide"], "Backpropagation from nothing"),
+        (["guide", "3"], "chain rule"),
+        (["cases", "--suite", "published"], "mazur-2x2x2"),
+        (["cases", "--suite", "edge"], "saturat"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_commands(installed: Installed, arguments: list[str], text: str) -> None:
+    """Pages, the guide and the cases are found in the installed package."""
+    assert text in installed.run("backprop-check", *arguments)
+
+
+def test_shipped_port(installed: Installed) -> None:
+    """The port in the package is found by importlib.resources, and conforms."""
+    code = "import importlib.resources as r; print(r.files('backprop_check') / 'ports' / 'python' / 'port.py')"
+    port = installed.run("python", "-c", code).strip()
+    assert Path(port).is_relative_to(installed.python.parents[1])
+    assert "FAIL" not in installed.run("backprop-check", "smoke", f'"{sys.executable}" "{port}"')
+
+
+def test_init_and_report(installed: Installed) -> None:
+    """A port is copied from the package, conforms, and its report has the package's styles and scripts."""
+    installed.run("backprop-check", "init", "python", "mine")
+    assert (installed.here / "mine" / "README.md").is_file()
+    port = f'"{sys.executable}" mine/port.py'
+    output = installed.run("backprop-check", "run", port, "--suite", "published", "--html", "report.html")
+    assert "file://" in output
+    page = (installed.here / "report.html").read_text(encoding="utf-8")
+    assert "<script" in page
+    assert "<style" in page
+    installed.run("backprop-check", "guide", "--html", "guide.html")
+    assert "<svg" in (installed.here / "guide.html").read_text(encoding="utf-8")

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from backprop_check import __version__
-from backprop_check.cases.select import select_cases
 from backprop_check.commands.options import opened
+from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run, hinted
@@ -34,12 +34,12 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
+from backprop_check.work import Order, Plan, Work, alone, start_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from backprop_check.diagnose.causes import Cause
-    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
 
 #: So many failing cases without a cause are shown in full; the rest stand in the results file.
@@ -55,7 +55,8 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     known = _known(options)
     with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        settings = Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"])
+        work = work_of((configured(impl) or Configured(impl)).spec, options)
+        settings = work.settings
         run = Run(
             implementation,
             settings,
@@ -76,7 +77,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             }
             info = implementation.describe()
             file = stack.enter_context(ResultsFile(path, info, about, sys.argv))
-        results, failing, complete = _judge_all(console, run, file, options)
+        results, failing, complete = _judge_all(console, run, work, file, options)
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
@@ -113,31 +114,32 @@ def torch_version() -> str:
         return "unknown"
 
 
-def chosen_cases(options: dict[str, Any]) -> Iterator[Case]:
-    """The cases that the options select."""
-    only = set(options["only"])
-    seen: set[str] = set()
-    for case in select_cases(options["suite"], options["count"], options["seed"]):
-        if not only or case.id in only or case.name in only:
-            seen |= {case.id, case.name}
-            yield case
-    missing = sorted(only - seen)
-    if missing:
-        msg = f"there is no case {missing[0]!r} among those selected: backprop-check cases lists them"
-        raise ConfigurationError(msg)
+def work_of(spec: str, options: dict[str, Any]) -> Work:
+    """What the options ask for, in a form that other processes understand."""
+    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
+    plan = Plan(suites=tuple(options["suite"]), count=options["count"], seed=options["seed"])
+    return Work(
+        spec=spec,
+        options={key: options[key] for key in keys},
+        plan=plan.only(options["only"]),
+        settings=Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"]),
+    )
 
 
 def _judge_all(
-    console: Console, run: Run, file: ResultsFile | None, options: dict[str, Any]
+    console: Console, run: Run, work: Work, file: ResultsFile | None, options: dict[str, Any]
 ) -> tuple[list[Result], list[Judged], bool]:
     """Every case: its result is counted, written and, where it fails, remembered."""
+    order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
+    judging = judges(work, run.implementation, options)
     results: list[Result] = []
     failing: list[Judged] = []
     light = not (options["csv_path"] or options["junit_path"] or options["known"] or options["exercise"])
     with _progress(console) as progress:
         task = progress.add_task("cases", total=None)
         try:
-            for judged in run.judge(chosen_cases(options)):
+            for judged in order.run(judging):
+                run.take(judged)
                 result = hinted(judged.result) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
@@ -154,6 +156,17 @@ def _judge_all(
             progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
             return results, failing, False
     return results, failing, True
+
+
+def judges(work: Work, implementation: Implementation, options: dict[str, Any]) -> Callable[[int], Iterator[Judged]]:
+    """Who judges: this process, or several."""
+    if options["jobs"] == 1:
+        return alone(work, implementation)
+    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
+
+    if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
+        list(implementation.exchange(iter(())))
+    return Pool(work, options["jobs"]).judging
 
 
 def _counts(run: Run) -> str:

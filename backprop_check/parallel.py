@@ -1,0 +1,214 @@
+"""Several processes judge one run: each drives its own process of the implementation.
+
+The work is handed out in chunks, results come out in the order of the cases. A worker that dies (out of memory,
+killed) costs only time: what it had not answered is given to a new one. Workers end with their parent, however
+that ends, and with them what they started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing as mp
+import os
+import signal
+import threading
+import time
+from collections import deque
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.errors import BackpropCheckError, HarnessError, StartError
+from backprop_check.protocol import open_implementation, orderly_signals
+from backprop_check.protocol.signals import held
+from backprop_check.protocol.tree import end_marked
+from backprop_check.work import CHUNK, Shipped, Work, chunks, start_notes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.protocol import Implementation
+    from backprop_check.run import Judged
+
+#: Results wait at most so long in a worker for others to be sent with them, in seconds.
+_PATIENCE = 0.05
+
+#: A case at which so many workers died is not tried again.
+_DEATHS = 3
+
+#: So many chunks a worker may be ahead of the first unfinished one: what waits for its turn is bounded.
+_AHEAD = 4
+
+
+class Worker:
+    """A process of ours with its pipe and the positions that it was given."""
+
+    def __init__(self, context: Any, work: Work) -> None:
+        self.pipe, theirs = context.Pipe()
+        self.left: deque[int] = deque()
+        self.marker = ""
+        self.process = context.Process(target=_serve, args=(theirs, work), daemon=True, name="backprop-check worker")
+        self.process.start()
+        theirs.close()
+
+    def give(self, positions: range) -> None:
+        """Hand out work; where the process died meanwhile, its pipe tells."""
+        self.left = deque(positions)
+        with contextlib.suppress(OSError):
+            self.pipe.send(positions)
+
+    def bury(self) -> None:
+        """Clear up behind a process that ended: what it had started may still run."""
+        self.pipe.close()
+        self.process.join(1.0)
+        if self.marker:
+            end_marked(self.marker)
+
+
+class Pool:
+    """So many workers. ``judging`` gives the results from a position on, in order; closing that ends the workers.
+
+    Raises what a worker raised (``HarnessError``, ``StartError``), after the results of all cases before.
+    """
+
+    def __init__(self, work: Work, jobs: int) -> None:
+        self._work, self._jobs = work, jobs
+        self._context = mp.get_context("spawn")
+        self._workers: list[Worker] = []
+        self._arrived: dict[int, Shipped | BackpropCheckError] = {}
+        self._died: dict[int, int] = {}
+        self._next = 0
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the workers' processes."""
+        return [worker.process.pid or 0 for worker in self._workers]
+
+    def judging(self, start: int) -> Iterator[Judged]:
+        """The results from position ``start`` to the end."""
+        self._next, end = start, len(self._work.plan)
+        waiting = deque(chunks(start, end))
+        try:
+            for _ in range(min(self._jobs, len(waiting))):
+                self._workers.append(Worker(self._context, self._work))
+            while self._next < end:
+                self._hand_out(waiting)
+                self._hear(waiting)
+                while (one := self._arrived.pop(self._next, None)) is not None:
+                    if isinstance(one, BackpropCheckError):
+                        raise one
+                    self._next += 1
+                    yield one.judged()
+        finally:
+            with held():
+                self._end()
+
+    def _hand_out(self, waiting: deque[range]) -> None:
+        furthest = self._next + _AHEAD * len(self._workers) * CHUNK
+        for worker in self._workers:
+            if not worker.left and waiting and waiting[0].start <= furthest:
+                worker.give(waiting.popleft())
+
+    def _hear(self, waiting: deque[range]) -> None:
+        for pipe in wait([worker.pipe for worker in self._workers]):
+            worker = next(each for each in self._workers if each.pipe is pipe)
+            try:
+                kind, value = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._replace(worker, waiting)
+                continue
+            if kind == "marker":
+                worker.marker = value
+            elif kind == "some":
+                for one in value:
+                    self._arrived[one.position] = one
+                    worker.left.popleft()
+            else:  # what it raised belongs to the first case that it has not answered
+                self._arrived[worker.left[0] if worker.left else self._next] = value
+                worker.left.clear()
+                self._workers.remove(worker)
+                worker.bury()
+
+    def _replace(self, worker: Worker, waiting: deque[range]) -> None:
+        worker.bury()
+        if worker.left:
+            first, last = worker.left[0], worker.left[-1]
+            self._died[first] = self._died.get(first, 0) + 1
+            if self._died[first] >= _DEATHS:
+                case = self._work.plan.case(first).id
+                msg = (
+                    f"{_DEATHS} processes of backprop-check ended one after the other at case {case}: is there memory "
+                    "enough? Fewer --jobs need less"
+                )
+                self._arrived[first] = HarnessError(msg)
+                return
+            waiting.appendleft(range(first, last + 1))
+        self._workers[self._workers.index(worker)] = Worker(self._context, self._work)
+
+    def _end(self) -> None:
+        for worker in self._workers:
+            if worker.left:
+                worker.process.terminate()
+            else:
+                with contextlib.suppress(OSError):
+                    worker.pipe.send(None)
+        deadline = time.monotonic() + 10.0
+        for worker in self._workers:
+            worker.process.join(max(0.1, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+            worker.bury()
+        self._workers.clear()
+
+
+def opened_for(work: Work) -> Implementation:
+    """The implementation once more, in a worker. Raises ``StartError`` saying that it is not the first."""
+    from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
+
+    try:
+        implementation = open_implementation(work.spec, harness_version=__version__, **work.options)
+    except StartError as error:
+        msg = f"a further process of the implementation could not be started; --jobs 1 needs only one: {error}"
+        raise StartError(msg) from None
+    start_notes(implementation)
+    return implementation
+
+
+def _serve(pipe: Connection, work: Work) -> None:
+    """The life of a worker: positions come, results go, None ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent decides, and ends the workers
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt, EOFError, OSError), orderly_signals():
+        try:
+            with opened_for(work) as implementation:
+                pipe.send(("marker", getattr(implementation, "_marker", "")))
+                while (positions := pipe.recv()) is not None:
+                    _judge(pipe, work, implementation, positions)
+        except BackpropCheckError as error:
+            pipe.send(("failed", _plain(error)))
+
+
+def _judge(pipe: Connection, work: Work, implementation: Implementation, positions: range) -> None:
+    """One chunk; what is ready is sent at once where cases are slow, together where they are quick."""
+    ready: list[Shipped] = []
+    sent = time.monotonic()
+    try:
+        for position, judged in zip(positions, work.judge(implementation, positions), strict=True):
+            ready.append(Shipped.of(position, judged))
+            if time.monotonic() - sent > _PATIENCE:
+                pipe.send(("some", ready))
+                ready, sent = [], time.monotonic()
+    finally:
+        if ready:
+            pipe.send(("some", ready))
+
+
+def _plain(error: BackpropCheckError) -> BackpropCheckError:
+    """An error that can be sent: its text and whose side it is on."""
+    return (StartError if isinstance(error, StartError) else HarnessError)(str(error))
+
+
+def _end_with_parent() -> None:
+    parent = mp.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)

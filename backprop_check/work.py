@@ -1,0 +1,215 @@
+"""The work of a run in pieces that any process can do: which cases, judged how, by which implementation.
+
+Cases have positions, from 0; ``CHUNK`` of them are one chunk, whoever judges it: one exchange with the implementation.
+So the same run in one process, in several, or on several machines gives the same results in the same order. What
+depends on what went before (notes of the start, an implementation that always dies) is decided here, in the order of
+the cases, where all results come together.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.cases.files import SUITES, suite_files
+from backprop_check.cases.generate import generated_case
+from backprop_check.errors import ConfigurationError
+from backprop_check.protocol.text import clean_text
+from backprop_check.run import Judged, Result, Settings, judge_whole, not_supported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.protocol import HelloReply, Implementation
+
+#: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
+CHUNK = 16
+
+#: An implementation that ended or hung so often, and in more than a tenth of its cases, is given up.
+MOST_DEATHS = 20
+
+_NOTHING = np.empty(0)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which cases a run judges: those of the suites (all by default), or of these only the ones with ``numbers``."""
+
+    suites: tuple[str, ...] = ()
+    count: int = 200
+    seed: int = 0
+    numbers: tuple[int, ...] | None = None
+
+    def only(self, names: Sequence[str]) -> Plan:
+        """The cases of these ids or names; all where none is given.
+
+        Raises ``ConfigurationError`` where one is not there.
+        """
+        if not names:
+            return self
+        wanted, seen, found = set(names), set(), []
+        for number in range(len(self)):
+            case = self.case(number)
+            if case.id in wanted or case.name in wanted:
+                seen |= {case.id, case.name}
+                found.append(number)
+        missing = sorted(wanted - seen)
+        if missing:
+            msg = f"there is no case {missing[0]!r} among those selected: backprop-check cases lists them"
+            raise ConfigurationError(msg)
+        return msgspec.structs.replace(self, numbers=tuple(found))
+
+    def __len__(self) -> int:
+        if self.numbers is not None:
+            return len(self.numbers)
+        return sum(self.count if suite == "generated" else len(_files(suite)) for suite in self._suites())
+
+    def case(self, position: int) -> Case:
+        """The case at a position. It depends on (seed, number) alone."""
+        number = position if self.numbers is None else self.numbers[position]
+        for suite in self._suites():
+            if suite == "generated":
+                return generated_case(number, self.seed)
+            cases = _files(suite)
+            if number < len(cases):
+                return cases[number]
+            number -= len(cases)
+        raise IndexError(position)
+
+    def _suites(self) -> list[str]:
+        return [suite for suite in SUITES if not self.suites or suite in self.suites]
+
+
+@functools.cache
+def _files(suite: str) -> list[Case]:
+    return [file.case for file in suite_files(suite)]
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """All that another process needs to know: it opens ``spec`` with these options, and judges cases of the plan."""
+
+    spec: str
+    options: dict[str, Any]
+    plan: Plan
+    settings: Settings
+
+    def judge(self, implementation: Implementation, positions: Iterable[int]) -> Iterator[Judged]:
+        """The cases at these positions, in one exchange; the implementation stays running."""
+        cases = (self.plan.case(position) for position in positions)
+        return judge_whole(cases, implementation, self.settings, keep_running=True)
+
+
+def chunks(start: int, end: int) -> Iterator[range]:
+    """Positions ``start`` to ``end`` − 1 in chunks; the first ends where it would, had the run begun at 0."""
+    while start < end:
+        stop = min(end, (start // CHUNK + 1) * CHUNK)
+        yield range(start, stop)
+        start = stop
+
+
+class Shipped(msgspec.Struct, frozen=True, array_like=True):
+    """A judged case on its way between processes: of what was right, only which arrays there were."""
+
+    position: int
+    result: Result
+    case: Any
+    actual: Any
+    unstable: str
+
+    @classmethod
+    def of(cls, position: int, judged: Judged) -> Shipped:
+        """What to send."""
+        actual: Any = judged.actual
+        if actual is not None and judged.result.outcome == "passed":
+            actual = tuple(actual)
+        return cls(position, judged.result, judged.case, actual, judged.unstable)
+
+    def judged(self) -> Judged:
+        """What was sent."""
+        slots: Any = self.actual
+        actual = dict.fromkeys(slots, _NOTHING) if isinstance(slots, tuple) else slots
+        return Judged(self.result, self.case, actual, self.unstable)
+
+
+def start_notes(implementation: Implementation) -> tuple[str, ...]:
+    """Take what was noted while an implementation started: it is said once, whoever judges the first case."""
+    notes = getattr(implementation, "_notes", None)
+    if notes is None:
+        return ()
+    texts: tuple[str, ...] = notes.texts()
+    notes.__init__()
+    return texts
+
+
+class Order:
+    """Puts results into the run: with the notes of the start, and until the implementation is given up.
+
+    ``before`` are the results of a run that is resumed: they count.
+    """
+
+    def __init__(self, plan: Plan, hello: HelloReply, notes: tuple[str, ...], before: Iterable[Result] = ()) -> None:
+        self._plan, self._hello, self._notes = plan, hello, notes
+        self._sent = self._deaths = self.position = 0
+        self._over = self._trouble = ""
+        for result in before:
+            self._count(result)
+
+    def _count(self, result: Result) -> None:
+        self.position += 1
+        if result.outcome == "not_applicable":
+            return
+        self._sent += 1
+        self._notes = ()
+        if result.outcome in ("crash", "timeout"):
+            self._deaths += 1
+            self._trouble = result.message
+        elif result.outcome == "not_run":
+            self._over = result.message
+        if not self._over and self._deaths > MOST_DEATHS and 10 * self._deaths > self._sent:
+            self._over = (
+                f"not run: the implementation ended or hung in {self._deaths} of {self._sent} cases "
+                f"and is given up; the last trouble: {self._trouble}"
+            )
+
+    def run(self, judging: Callable[[int], Iterator[Judged]]) -> Iterator[Judged]:
+        """All results from here on. ``judging`` gives those of the positions from the given one, in their order.
+
+        It is closed where the implementation is given up, which is at the end of a chunk.
+        """
+        source = judging(self.position)
+        try:
+            while self.position < len(self._plan) and not (self._over and self.position % CHUNK == 0):
+                judged = next(source)
+                if self._notes and judged.result.outcome != "not_applicable":
+                    notes = [*self._notes, *judged.result.notes]
+                    result = msgspec.structs.replace(judged.result, notes=notes)
+                    judged = Judged(result, judged.case, judged.actual, judged.unstable)
+                self._count(judged.result)
+                yield judged
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+        while self.position < len(self._plan):
+            case = self._plan.case(self.position)
+            self.position += 1
+            lacking = not_supported(case, self._hello)
+            if lacking is not None:
+                message = f"it does not support {clean_text(str(lacking), 80)}"
+                yield Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
+            else:
+                result = Result(id=case.id, outcome="not_run", message=self._over, case=case.to_dict())
+                yield Judged(result, case)
+
+
+def alone(work: Work, implementation: Implementation) -> Callable[[int], Iterator[Judged]]:
+    """Judging in this process."""
+
+    def judging(start: int) -> Iterator[Judged]:
+        for positions in chunks(start, len(work.plan)):
+            yield from work.judge(implementation, positions)
+
+    return judging

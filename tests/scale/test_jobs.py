@@ -1,0 +1,137 @@
+"""Several processes judge one run: the same results in the same order, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from scale_support import alive, finish, odd, pids_in, start, until, without_times
+
+from backprop_check.parallel import Pool
+from backprop_check.protocol import open_implementation
+from backprop_check.run import Settings
+from backprop_check.work import CHUNK, Order, Plan, Work, chunks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PORTS: dict[str, dict[str, object]] = {
+    "right": {},
+    "a bug": {"bug": "delta"},
+    "errors, a noisy start, little support": {"error": 5, "noise": 1, "supports": "tanh,relu,softmax,identity,sigmoid"},
+    "crashes": {"crash": 12},
+}
+
+
+@pytest.mark.parametrize("kind", PORTS)
+def test_the_results_are_those_of_one_process(kind: str, tmp_path: Path) -> None:
+    """Byte for byte but for times, with 2 processes and with 3."""
+    files = []
+    for jobs in (1, 2, 3) if kind == "a bug" else (1, 2):
+        files.append(tmp_path / f"{jobs}.json")
+        port, cases = odd(**PORTS[kind]), 10 if kind == "a bug" else 40
+        code, out = finish("run", port, "--cases", cases, "--jobs", jobs, "--json", files[-1], cwd=tmp_path)
+        assert code == (0 if kind == "right" else 1), out
+    first = without_times(files[0])
+    assert b'"complete": true' in first
+    for other in files[1:]:
+        assert without_times(other) == first
+
+
+def test_a_port_that_always_dies_is_given_up_alike(tmp_path: Path) -> None:
+    """Every case after the last trial is "not run", and the sentence says why."""
+    files = []
+    for jobs in (1, 2):
+        files.append(tmp_path / f"{jobs}.json")
+        code, _ = finish("run", odd(crash=1), "--no-diagnosis", "--jobs", jobs, "--json", files[-1], cwd=tmp_path)
+        assert code == 1
+    assert without_times(files[0]) == without_times(files[1])
+    text = files[0].read_text()
+    assert "is given up; the last trouble: the process exited with code 7" in text
+    assert text.count('"outcome":"not_run"') > 150
+
+
+def _work(count: int, **port: object) -> Work:
+    plan = Plan(suites=("generated",), count=count)
+    return Work(spec=odd(**port), options={"timeout": 10.0}, plan=plan, settings=Settings())
+
+
+def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
+    """kill -9 at random: every result comes, in order, and nothing that a dead worker had started is left."""
+    work, pids = _work(120, sleep=0.01, pid=tmp_path / "pids"), tmp_path / "pids"
+    pool, dice, killed, ids = Pool(work, 2), random.Random(6), 0, []  # noqa: S311 - no secret
+    for number, judged in enumerate(pool.judging(0)):
+        ids.append(judged.result.id)
+        assert judged.result.outcome == "passed"
+        if number % 30 == 10:
+            os.kill(dice.choice(pool.processes), signal.SIGKILL)
+            killed += 1
+    assert killed == 4
+    assert ids == [work.plan.case(position).id for position in range(120)]
+    assert pool.processes == []
+    until(lambda: alive(pids_in(pids)) == [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_all_processes_end_with_the_run(number: signal.Signals, tmp_path: Path) -> None:
+    """Asked to end or killed, the parent leaves no process, and a results file that can be read."""
+    pids, results = tmp_path / "pids", tmp_path / "results.json"
+    port = odd(sleep=0.05, pid=pids)
+    with start("run", port, "--cases", 5000, "--jobs", 2, "--json", results, cwd=tmp_path) as process:
+        until(lambda: results.exists() and results.read_bytes().count(b"\n") > 20)
+        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        assert len(pids_in(pids)) == 3
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+    until(lambda: alive([*family, *pids_in(pids)]) == [])
+    assert b'"complete":false' in results.read_bytes()
+    if number != signal.SIGKILL:
+        assert process.returncode == 1
+        assert "interrupted" in out
+        assert "Traceback" not in out
+
+
+def test_a_case_that_ends_every_worker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After three dead processes at one case the run ends with a sentence, and does not go on for ever."""
+    from backprop_check.errors import HarnessError  # noqa: PLC0415 - here alone
+
+    (tmp_path / "deadly.py").write_text("import os\ndef backprop(case):\n    os._exit(1)\n")
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(suites=("generated",), count=20)
+    work = Work(spec="python:deadly:backprop", options={}, plan=plan, settings=Settings())
+    with pytest.raises(HarnessError, match="3 processes of backprop-check ended one after the other at case mlp-"):
+        list(Pool(work, 2).judging(0))
+
+
+def test_chunks_end_where_they_would_in_an_unbroken_run() -> None:
+    assert [list(each) for each in chunks(CHUNK - 2, 2 * CHUNK + 1)] == [
+        [CHUNK - 2, CHUNK - 1],
+        list(range(CHUNK, 2 * CHUNK)),
+        [2 * CHUNK],
+    ]
+
+
+def test_the_plan_counts_and_finds() -> None:
+    """Positions run through the suites; named cases are a plan of their own."""
+    plan = Plan(count=5, seed=3)
+    names = [plan.case(position).name for position in range(len(plan))]
+    assert names[-1].endswith("s0004")
+    assert len(set(names)) == len(names) == len(Plan(count=0)) + 5
+    some = plan.only([names[1], plan.case(len(plan) - 2).id])
+    assert [some.case(position).name for position in range(len(some))] == [names[1], names[-2]]
+
+
+def test_order_counts_what_was_before() -> None:
+    """A resumed run knows how often the implementation had died."""
+    plan = Plan(suites=("generated",), count=200)
+    with open_implementation(odd(crash=1)) as implementation:
+        work = Work(spec="", options={}, plan=plan, settings=Settings())
+        before = [judged.result for judged in list(work.judge(implementation, range(2 * CHUNK)))]
+        order = Order(plan, implementation.hello, (), before)
+        rest = [each.result for each in order.run(lambda _: iter(()))]
+    assert {each.outcome for each in rest} == {"not_run"}
+    assert len(rest) == 200 - 2 * CHUNK

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 _REMEMBERED = 40
 
 
+#: What so many passing cases reported is kept for a run that goes on later.
+_OF_USE = 200
+
+
 @dataclass(eq=False)
 class Run:
     """Judges cases one after the other and concludes. ``diagnosing`` False leaves out all that is done at the end."""
@@ -53,6 +57,11 @@ class Run:
             self.take(judged)
             yield judged
 
+    @property
+    def remembers_more(self) -> bool:
+        """Whether what right replies held is still of use: diagnosis needs that of the first ones only."""
+        return self.summary.counts["passed"] < _OF_USE
+
     def take(self, judged: Judged) -> None:
         """Count a result and keep what diagnosis needs of it."""
         self.summary.add(judged.result)
@@ -72,7 +81,7 @@ class Run:
         """The causes, and the checks that need several cases. ``seconds`` bounds the diagnosis."""
         if not self.diagnosing:
             return Conclusion()
-        budget = max(3.0, time.monotonic() - self.started) if seconds is None else seconds
+        budget = max(4.0, time.monotonic() - self.started) if seconds is None else seconds
         behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
         causes = self.diagnostician.causes(budget, self._ask)
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]

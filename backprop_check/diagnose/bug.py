@@ -7,7 +7,7 @@ subclass of ``Stages`` with a label that says which one it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.reference import Stages
 
@@ -17,8 +17,37 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
 
 
+#: What each stage gives, for a quick look at whether a bug can have anything to do with what is wrong.
+_GIVES = {
+    "weighted_sum": {"z"},
+    "activate": {"a"},
+    "loss_term": {"loss"},
+    "sample_loss": {"loss"},
+    "batch_loss": {"loss"},
+    "in_batch": {"loss", "delta"},
+    "output_error": {"delta"},
+    "error_behind": {"delta"},
+    "is_fused": {"delta"},
+    "delta": {"delta"},
+    "composed_delta": {"delta"},
+    "matched_delta": {"delta"},
+    "slope": {"delta"},
+    "weight_gradient": {"weight_gradient", "updated_weight"},
+    "bias_gradient": {"bias_gradient", "updated_bias"},
+    "updated_weight": {"updated_weight"},
+    "updated_bias": {"updated_bias"},
+    "updated": {"updated_weight", "updated_bias"},
+}
+EVERY_QUANTITY = frozenset().union(*_GIVES.values())
+
+
 class Swapped(Stages):
-    """Stages with something wrong in them."""
+    """Stages with something wrong in them.
+
+    ``gives`` are the quantities whose stages are swapped; where it is not said, the replaced methods tell it.
+    """
+
+    gives: ClassVar[frozenset[str] | None] = None
 
     @classmethod
     def matters(cls, case: Case) -> bool:  # noqa: ARG003 - most bugs may show anywhere
@@ -59,6 +88,30 @@ class Bug:
     def title(self) -> str:
         """``hidden derivative missing``."""
         return self.name.replace("-", " ")
+
+
+_KNOWN: dict[type[Swapped], frozenset[str]] = {}
+
+
+def swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
+    """The quantities whose stages are swapped in ``stages``."""
+    if stages not in _KNOWN:
+        _KNOWN[stages] = _swapped_quantities(stages)
+    return _KNOWN[stages]
+
+
+def _swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
+    if stages.gives is not None:
+        return stages.gives
+    if stages.pass_function is not None:
+        return EVERY_QUANTITY
+    found: set[str] = {"delta", "loss"} if not stages.fused else set()
+    for kind in stages.__mro__[: stages.__mro__.index(Swapped)]:
+        if "prepare" in vars(kind):
+            return EVERY_QUANTITY
+        for name in vars(kind):
+            found |= _GIVES.get(name, set())
+    return frozenset(found)
 
 
 def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **attributes: Any) -> Variant:

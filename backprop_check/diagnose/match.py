@@ -7,16 +7,19 @@ reference predicts another number than the one that came.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop_check.diagnose.bug import Swapped, activations_of
+from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import Place, both, only, places
+from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,10 +27,17 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.bug import Bug, Variant
     from backprop_check.network import Case
     from backprop_check.reference import Stages
-    from backprop_check.trace import Array, Mask, Slot
+    from backprop_check.trace import Array, Mask
 
 #: So many passing cases are asked whether they refute a name.
 WITNESSES = 150
+
+#: So many variants that no probe refutes are tried in pairs before anything else.
+_TOGETHER = 12
+
+#: Cases that candidates are looked for with: so many, and none of less work than this where there are others.
+_PROBES = 5
+_TELLING = 60
 
 #: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
 _LENIENT = {"input_gradient"}
@@ -66,6 +76,23 @@ class Evidence:
         """Whether anything is wrong given its own inputs."""
         return not self._all_fit(self.right)
 
+    @property
+    def plainness(self) -> tuple[bool, bool, bool, int]:
+        """The plainer a case the lower: one step, no weights of 0 (which hide much), large enough to tell, small."""
+        layers = self.case.network.layers
+        hiding = any(w == 0 for layer in layers for row in layer.parameters.weights for w in row)
+        return self.case.steps > 1, hiding, self.size < _TELLING, self.size
+
+    @functools.cached_property
+    def wrong_kinds(self) -> frozenset[tuple[str, bool]]:
+        """Which quantities are wrong given their own inputs, in the output layer or before."""
+        last = len(self.case.network.layers) - 1
+        return frozenset(
+            (slot.quantity, slot.layer == last)
+            for slot, array in self.actual.items()
+            if not self._fit(self.right, slot, array).all()
+        )
+
     def under(self, stages: type[Swapped]) -> Local:
         """What swapped stages give on the reported inputs."""
         if stages not in self._tried:
@@ -74,9 +101,9 @@ class Evidence:
 
     def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:
         """Where a value is what ``local`` says, or can decide nothing: not finite, unstable, beyond any bound."""
-        with np.errstate(invalid="ignore"):
-            open_ = ~np.isfinite(array) | ~np.isfinite(local.values[slot]) | ~np.isfinite(local.allowed[slot])
-        fits: Mask = local.fits(slot, array) | open_
+        # Where a bug's number has no bound it decides nothing, unless it is to explain what is wrong there.
+        unbounded = ~np.isfinite(local.allowed[slot]) & self.right.fits(slot, array)
+        fits: Mask = local.fits(slot, array) | ~np.isfinite(array) | unbounded
         if slot in self.ignored:
             fits = fits | self.ignored[slot]
         return fits
@@ -90,8 +117,22 @@ class Evidence:
                 return False
         return True
 
+    @functools.cached_property
+    def _wrong(self) -> frozenset[str] | None:
+        """The quantities that are wrong given their own inputs, where all inputs were reported; else None."""
+        full = all(
+            Slot(quantity, index) in self.actual
+            for index in range(len(self.case.network.layers))
+            for quantity in ("z", "a", "delta", "weight_gradient", "bias_gradient")
+        )
+        # In a second step nothing but the result is reported: any stage may show there.
+        later = {"loss", "updated_weight", "updated_bias"} if self.case.steps > 1 else set()
+        return frozenset(name for name, _ in self.wrong_kinds if name not in _LENIENT | later) if full else None
+
     def reproduced_by(self, stages: type[Swapped]) -> bool:
         """Whether these stages give every number that was reported."""
+        if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
+            return False
         return stages.matters(self.case) and self._all_fit(self.under(stages))
 
     def allows(self, stages: type[Swapped]) -> bool:
@@ -112,6 +153,8 @@ class Evidence:
 
     def touched_by(self, stages: type[Swapped]) -> bool:
         """Whether these stages explain any number that the right ones do not."""
+        if self._wrong is not None and self.case.steps == 1 and not self._wrong & swapped_quantities(stages):
+            return False
         if not stages.matters(self.case):
             return False
         local = self.under(stages)
@@ -218,9 +261,13 @@ class Search:
             match for place in self._conditions() for each in everywhere if (match := _under(each, place)) is not None
         ]
         found += [match for match in conditioned if self.holds(match, probes)] if not _usual(found) else []
-        if not found:
-            found = [match for match in self._in_places(probes[0]) if self.holds(match, probes)]
-        return sorted(found or self._pairs(probes), key=Match.rank)
+        if found:
+            return sorted(found, key=Match.rank)
+        partial = self._partial(probes)
+        unrefuted = [pair for pair in partial if not any(each.refutes(pair[1].stages) for each in probes)]
+        found = self._pairs(probes, unrefuted[:_TOGETHER])
+        found = found or self._in_places(probes)
+        return sorted(found or self._pairs(probes, partial), key=Match.rank)
 
     def _conditions(self) -> list[Place]:
         """What all failing cases have in common: a loss, an activation."""
@@ -257,56 +304,61 @@ class Search:
         return best
 
     def _probes(self) -> list[Evidence]:
-        """A few small failing cases that differ in activations and loss."""
-        chosen: list[Evidence] = []
-        seen: set[object] = set()
-        for each in self.failing:
-            kind = (frozenset(activations_of(each.case)), each.case.loss.kind)
-            if kind not in seen:
-                seen.add(kind)
-                chosen.append(each)
-            if len(chosen) == 4:  # noqa: PLR2004 - beyond that all are asked anyway
-                break
-        return chosen
+        """A few failing cases that differ in what is wrong: small ones, but not so small that they tell little."""
+        by_kind: dict[object, Evidence] = {}
+        for each in sorted(self.failing, key=lambda each: each.plainness):
+            by_kind.setdefault(each.wrong_kinds, each)
+        kinds = sorted(by_kind.values(), key=lambda each: (each.plainness[:2], -len(each.wrong_kinds), each.plainness))
+        return kinds[:_PROBES]
 
     def _everywhere(self, probe: Evidence) -> Iterator[Match]:
         for bug, variant in all_variants():
             if probe.reproduced_by(variant.stages):
                 yield Match(variant.stages, ((bug, variant, Place()),))
 
-    def _in_places(self, probe: Evidence) -> Iterator[Match]:
-        for bug, variant in all_variants():
-            if variant.stages.pass_function is not None or not probe.touched_by(variant.stages):
-                continue
-            for place in places(probe.case):
-                if self.out_of_time():
-                    return
-                stages = only(variant.stages, place)
-                if probe.reproduced_by(stages):
-                    yield Match(stages, ((bug, variant, place),))
-
-    def _pairs(self, probes: Sequence[Evidence]) -> list[Match]:
-        """Two bugs at once: one that is nowhere refuted and explains something, and a second for the rest."""
-        probe = probes[0]
-        partial = [
-            (bug, variant) for bug, variant in all_variants() if any(each.touched_by(variant.stages) for each in probes)
+    def _partial(self, probes: Sequence[Evidence]) -> list[tuple[Bug, Variant]]:
+        """The variants that explain something: of all those in the first case, of the usual ones in another."""
+        others = [each for each in probes[1:] if each.case.steps == 1 and not each.wrong_kinds <= probes[0].wrong_kinds]
+        return [
+            (bug, variant)
+            for bug, variant in all_variants()
+            if probes[0].touched_by(variant.stages)
+            or (variant.usual and any(each.touched_by(variant.stages) for each in others[:2]))
         ]
-        partial.sort(key=lambda pair: (any(each.refutes(pair[1].stages) for each in probes), not pair[1].usual))
-        found: list[Match] = []
-        for first in range(len(partial)):
-            for second in range(first + 1, len(partial)):
-                if self.out_of_time():
+
+    def _in_places(self, probes: Sequence[Evidence]) -> list[Match]:
+        """In one layer, one neuron, one activation, with one loss."""
+        probe = probes[0]
+        likely = [pair for pair in all_variants() if probe.touched_by(pair[1].stages)]
+        if not any(slot.quantity == "delta" for slot in probe.actual):
+            # With gradients alone, what goes wrong in one place shows in all before it.
+            likely += [pair for pair in all_variants() if pair[1].usual and pair not in likely]
+        until = (time.monotonic() + self.deadline) / 2  # the other half is for pairs
+        for place in dict.fromkeys(place for each in probes for place in places(each.case)):
+            found: list[Match] = []
+            for bug, variant in likely:
+                if time.monotonic() > until:
                     return found
-                (a, x), (b, y) = partial[first], partial[second]
-                if a is b:
+                if variant.stages.pass_function is not None and not place.loss:
                     continue
-                for upper, lower in (((a, x), (b, y)), ((b, y), (a, x))):
-                    stages = both(upper[1].stages, lower[1].stages)
-                    if probe.reproduced_by(stages):
-                        match = Match(stages, ((a, x, Place()), (b, y, Place())))
-                        if self.holds(match, probes):
-                            found.append(match)
-                            break
+                match = Match(only(variant.stages, place), ((bug, variant, place),))
+                if probe.reproduced_by(match.stages) and self.holds(match, probes):
+                    found.append(match)
             if found:
                 return found
+        return []
+
+    def _pairs(self, probes: Sequence[Evidence], partial: Sequence[tuple[Bug, Variant]]) -> list[Match]:
+        """Two bugs at once."""
+        found: list[Match] = []
+        for (a, x), (b, y) in itertools.combinations(partial, 2):
+            if self.out_of_time():
+                return found
+            if a is b:
+                continue
+            for upper, lower in ((x, y), (y, x)):
+                match = Match(both(upper.stages, lower.stages), ((a, x, Place()), (b, y, Place())))
+                if probes[0].reproduced_by(match.stages) and self.holds(match, probes):
+                    found.append(match)
+                    break
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.diagnose.bug import Swapped
+from backprop_check.diagnose.bug import Swapped, swapped_quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,9 +91,14 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
             return False
         return wrong.matters(case)
 
+    gives = swapped_quantities(wrong)
     if place.loss:
-        return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters)})
-    return type(f"{wrong.__name__}Only", (_Only,), {"kind": wrong, "place": place, "matters": staticmethod(matters)})
+        return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters), "gives": gives})
+    return type(
+        f"{wrong.__name__}Only",
+        (_Only,),
+        {"kind": wrong, "place": place, "matters": staticmethod(matters), "gives": gives},
+    )
 
 
 class _Only(Swapped):
@@ -188,4 +193,6 @@ def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
 
 
 def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
-    return type(f"{first.__name__}And{second.__name__}", (first, second), {"matters": Swapped.matters})
+    gives = swapped_quantities(first) | swapped_quantities(second)
+    parts = {"matters": Swapped.matters, "gives": gives}
+    return type(f"{first.__name__}And{second.__name__}", (first, second), parts)

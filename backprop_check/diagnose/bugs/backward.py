@@ -86,12 +86,12 @@ class DerivativeOfNeighbour(Swapped):
     values: ClassVar[bool] = False
     own_activation: ClassVar[bool] = False
 
-    def _other(self, l: LayerPass) -> LayerPass | None:
+    def __other(self, l: LayerPass) -> LayerPass | None:
         """The layer that is read: none for the output, and for the first one there is none before."""
         return None if l.next is None else l.next if self.forwards else l.before
 
     def composed_delta(self, l: LayerPass, s: Any) -> None:
-        other = self._other(l)
+        other = self.__other(l)
         if other is None or self.values or not {other.activation, l.activation} & set(LAYERWISE):
             super().composed_delta(l, s)
             return
@@ -110,7 +110,7 @@ class DerivativeOfNeighbour(Swapped):
             l.delta[s, j] = l.error[s, j] * ELEMENTWISE[other.activation].derivative(m, z[s, j], a[s, j], other.alpha)
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
-        other = self._other(l)
+        other = self.__other(l)
         if other is None:
             return super().slope(l, s, j)
         if self.values:
@@ -128,18 +128,18 @@ class WeightsUpdatedTooEarly(Swapped):
     """Σ w⁺ δ: what a layer passes back goes through weights that have learnt already."""
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        self._rate: float | None = p.learning_rate
-        self._early: tuple[LayerPass, Any] | None = None
+        self.__rate: float | None = p.learning_rate
+        self.__early: tuple[LayerPass, Any] | None = None
         super().delta(p, l, s)
 
     def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
-        if self._rate is None:
+        if self.__rate is None:
             return super().error_behind(l, s, k)
-        if self._early is None or self._early[0] is not l:
-            self._early = (l, self._updated(l, self._rate))
-        return self.m.dot(l.delta[s, :], self._early[1][:, k])
+        if self.__early is None or self.__early[0] is not l:
+            self.__early = (l, self.__updated(l, self.__rate))
+        return self.m.dot(l.delta[s, :], self.__early[1][:, k])
 
-    def _updated(self, l: LayerPass, rate: float) -> Any:
+    def __updated(self, l: LayerPass, rate: float) -> Any:
         """w⁺ = w − η Σₛ δ a."""
         weights = self.m.grid(l.units, l.inputs)
         for j in self.m.each(l.units):
@@ -396,11 +396,11 @@ class ReluMaskFromDelta(Swapped):
             elif self.mask == "guided":
                 l.delta[s, j] = m.where_positive(error, l.delta[s, j], 0.0 * error)
             else:
-                other = self._other(l)
+                other = self.__other(l)
                 if other is not None and other.units == l.units:
                     l.delta[s, j] = m.where_positive(other.z[s, j], error, 0.0 * error)
 
-    def _other(self, l: LayerPass) -> LayerPass | None:
+    def __other(self, l: LayerPass) -> LayerPass | None:
         """The layer after, or the last ReLU layer of all (``last``)."""
         other, last = l.next, None
         while other is not None:
@@ -434,7 +434,7 @@ class LeakySlopeIgnored(Swapped):
     forward: ClassVar[bool] = True
     backward: ClassVar[bool] = True
 
-    def _with_alpha(self, l: LayerPass, work: Any, *arguments: Any) -> Any:
+    def __with_alpha(self, l: LayerPass, work: Any, *arguments: Any) -> Any:
         right = l.alpha
         if l.activation in DEFAULT_ALPHA:
             l.alpha = DEFAULT_ALPHA[l.activation] if self.alpha is None else self.alpha
@@ -444,11 +444,11 @@ class LeakySlopeIgnored(Swapped):
 
     def activate(self, l: LayerPass, s: Any) -> None:
         work = super().activate
-        self._with_alpha(l, work, s) if self.forward else work(l, s)
+        self.__with_alpha(l, work, s) if self.forward else work(l, s)
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
         work = super().slope
-        return self._with_alpha(l, work, s, j) if self.backward else work(l, s, j)
+        return self.__with_alpha(l, work, s, j) if self.backward else work(l, s, j)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -461,7 +461,7 @@ class GeluVariantsMixed(Swapped):
     forward: ClassVar[bool] = True
     backward: ClassVar[bool] = False
 
-    def _inner(self, z: Any) -> tuple[Any, Any]:
+    def __inner(self, z: Any) -> tuple[Any, Any]:
         m = self.m
         root = m.sqrt(m.number(2.0) / m.pi)
         return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
@@ -472,13 +472,13 @@ class GeluVariantsMixed(Swapped):
             return
         for j in self.m.each(l.units):
             z = l.z[s, j]
-            l.a[s, j] = self.m.number(0.5) * z * (1 + self._inner(z)[0])
+            l.a[s, j] = self.m.number(0.5) * z * (1 + self.__inner(z)[0])
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
         if l.activation != "gelu" or not self.backward:
             return super().slope(l, s, j)
         z, half = l.z[s, j], self.m.number(0.5)
-        t, inner_slope = self._inner(z)
+        t, inner_slope = self.__inner(z)
         return half * (1 + t) + half * z * ((1 - t * t) * inner_slope)
 
     @classmethod

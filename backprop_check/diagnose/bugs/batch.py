@@ -30,6 +30,7 @@ def _sum(case: Case) -> bool:
 class ScaledGradient(Swapped):
     """The gradients of weights and biases times ``share(l)``, the δ right."""
 
+    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
     mean: ClassVar[str] = "1"
     sum: ClassVar[str] = "1"
     biases: ClassVar[str] = "both"
@@ -38,15 +39,15 @@ class ScaledGradient(Swapped):
         super().prepare(p)
         n = float(p.samples)
         factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}
-        self._share = factor[self.mean if p.reduction == "mean" else self.sum]
+        self.__share = factor[self.mean if p.reduction == "mean" else self.sum]
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         right = super().weight_gradient(l, j, i)
-        return right if self._share == 1.0 or self.biases == "only" else self.m.number(self._share) * right
+        return right if self.__share == 1.0 or self.biases == "only" else self.m.number(self.__share) * right
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
         right = super().bias_gradient(l, j)
-        return right if self._share == 1.0 or self.biases == "not" else self.m.number(self._share) * right
+        return right if self.__share == 1.0 or self.biases == "not" else self.m.number(self.__share) * right
 
     matters = staticmethod(_many)
 
@@ -54,16 +55,18 @@ class ScaledGradient(Swapped):
 class SumsAndMeans(Swapped):
     """Σ over the samples for the weights, their mean for the biases, whatever is asked for."""
 
+    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
+
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
         n = float(p.samples)
-        self._weights, self._biases = (n, 1.0) if p.reduction == "mean" else (1.0, 1.0 / n)
+        self.__weights, self.__biases = (n, 1.0) if p.reduction == "mean" else (1.0, 1.0 / n)
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        return self.m.number(self._weights) * super().weight_gradient(l, j, i)
+        return self.m.number(self.__weights) * super().weight_gradient(l, j, i)
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.m.number(self._biases) * super().bias_gradient(l, j)
+        return self.m.number(self.__biases) * super().bias_gradient(l, j)
 
     matters = staticmethod(_many)
 
@@ -98,19 +101,20 @@ class DividedTwice(ScaledError):
 class OneSampleOnly(Swapped):
     """The gradients of one sample; ``whole``: not divided by the number of samples."""
 
+    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
     last: ClassVar[bool] = True
     whole: ClassVar[bool] = False
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
-        self._share = float(p.samples) if self.whole and p.reduction == "mean" else 1.0
+        self.__share = float(p.samples) if self.whole and p.reduction == "mean" else 1.0
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         s = l.samples - 1 if self.last else 0
-        return self.m.number(self._share) * (l.delta[s, j] * l.previous[s, i])
+        return self.m.number(self.__share) * (l.delta[s, j] * l.previous[s, i])
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.m.number(self._share) * l.delta[l.samples - 1 if self.last else 0, j]
+        return self.m.number(self.__share) * l.delta[l.samples - 1 if self.last else 0, j]
 
     matters = staticmethod(_many)
 
@@ -122,21 +126,21 @@ class GradientsKept(Swapped):
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
-        self._kept: dict[Any, Any] = {}
+        self.__kept: dict[Any, Any] = {}
 
-    def _with_kept(self, key: Any, gradient: Any) -> Any:
-        total = gradient if key not in self._kept else self._kept[key] + gradient
-        self._kept[key] = total
+    def __with_kept(self, key: Any, gradient: Any) -> Any:
+        total = gradient if key not in self.__kept else self.__kept[key] + gradient
+        self.__kept[key] = total
         return total
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         if self.biases_only:
             return super().weight_gradient(l, j, i)
         key = (l.index, getattr(j, "axis", j), getattr(i, "axis", i))
-        return self._with_kept(key, super().weight_gradient(l, j, i))
+        return self.__with_kept(key, super().weight_gradient(l, j, i))
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self._with_kept((l.index, getattr(j, "axis", j)), super().bias_gradient(l, j))
+        return self.__with_kept((l.index, getattr(j, "axis", j)), super().bias_gradient(l, j))
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -36,18 +36,18 @@ class ActivationMissing(Swapped):
     slope_too: ClassVar[bool] = True
     loss_of_a: ClassVar[bool] = False
 
-    def _here(self, l: LayerPass) -> bool:
+    def __here(self, l: LayerPass) -> bool:
         return (l.next is None) is self.output
 
     def activate(self, l: LayerPass, s: Any) -> None:
-        if not self._here(l):
+        if not self.__here(l):
             super().activate(l, s)
             return
         for j in self.m.each(l.units):
             l.a[s, j] = l.z[s, j]
 
     def composed_delta(self, l: LayerPass, s: Any) -> None:
-        if not (self._here(l) and self.slope_too):
+        if not (self.__here(l) and self.slope_too):
             super().composed_delta(l, s)
             return
         for j in self.m.each(l.units):
@@ -83,6 +83,7 @@ class WrongActivation(Swapped):
     asked: ClassVar[str] = ""
     used: ClassVar[str] = ""
     forward_only: ClassVar[bool] = False
+    gives = frozenset({"a", "delta", "loss"})
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
@@ -155,12 +156,12 @@ class InputsReused(Swapped):
         first = p.layers[0]
         sources = {"first": lambda r, c: (0 * r, c), "last": lambda r, c: (0 * r + p.samples - 1, c)}
         previous = lambda r, c: (r - 1 + (r == 0), c)  # noqa: E731 - beside the others
-        self._right = first.previous
+        self.__right = first.previous
         first.previous = self.m.rearranged(p.inputs, p.samples, first.inputs, sources.get(self.which, previous))
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         if l.before is None and not self.backward_too:
-            return self.m.dot(l.delta[:, j], self._right[:, i])
+            return self.m.dot(l.delta[:, j], self.__right[:, i])
         return super().weight_gradient(l, j, i)
 
     @classmethod

@@ -108,14 +108,14 @@ class AnotherLoss(Swapped):
     used: ClassVar[str] = ""
     loss_too: ClassVar[bool] = False
 
-    def _here(self, p: Pass) -> bool:
+    def __here(self, p: Pass) -> bool:
         return p.loss_kind != self.used and self.asked in ("", p.loss_kind)
 
     def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self._here(p) and Swapped(self.m).is_fused(p, l)
+        return not self.__here(p) and Swapped(self.m).is_fused(p, l)
 
     def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        if not self._here(p):
+        if not self.__here(p):
             return super().output_error(p, s, k)
         asked, p.loss_kind = p.loss_kind, self.used
         error = super().output_error(p, s, k)
@@ -123,12 +123,12 @@ class AnotherLoss(Swapped):
         return error
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if not (self.loss_too and self._here(p)):
+        if not (self.loss_too and self.__here(p)):
             return super().loss_term(p, s, k)
         return LOSSES[self.used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
     def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
-        if not (self.loss_too and self._here(p)):
+        if not (self.loss_too and self.__here(p)):
             return super().sample_loss(p, terms, s)
         total = self.m.sum(terms[s, :])
         return total / float(p.layers[-1].units) if LOSSES[self.used].mean_over_outputs else total
@@ -191,6 +191,7 @@ class HuberSignLost(Swapped):
 class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
+    gives = frozenset({"loss", "delta"})
     shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
 

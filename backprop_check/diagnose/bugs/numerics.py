@@ -131,20 +131,20 @@ class IntegerMeanOverOutputs(Swapped):
 
     loss_too: ClassVar[bool] = True
 
-    def _cut(self, p: Pass) -> bool:
+    def __cut(self, p: Pass) -> bool:
         from backprop_check.reference.losses import LOSSES  # noqa: PLC0415 - one use
 
         return LOSSES[p.loss_kind].mean_over_outputs and p.layers[-1].units > 1
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         super().delta(p, l, s)
-        if l.next is None and self._cut(p):
+        if l.next is None and self.__cut(p):
             for j in self.m.each(l.units):
                 l.delta[s, j] = self.m.number(0.0) * l.delta[s, j]
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        return self.m.number(0.0) * right if self.loss_too and self._cut(p) else right
+        return self.m.number(0.0) * right if self.loss_too and self.__cut(p) else right
 
 
 BUGS = (

@@ -102,14 +102,14 @@ class UpdateOnOneLayerOnly(OfUpdate):
 
     first: ClassVar[bool] = True
 
-    def _here(self, l: LayerPass) -> bool:
+    def __here(self, l: LayerPass) -> bool:
         return l.before is None if self.first else l.next is None
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        return super().updated_weight(l, j, i, learning_rate) if self._here(l) else 1 * l.weights[j, i]
+        return super().updated_weight(l, j, i, learning_rate) if self.__here(l) else 1 * l.weights[j, i]
 
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        return super().updated_bias(l, j, learning_rate) if self._here(l) else 1 * l.biases[j]
+        return super().updated_bias(l, j, learning_rate) if self.__here(l) else 1 * l.biases[j]
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -16,12 +18,13 @@ from backprop_check.errors import ResultsError
 from backprop_check.run import FAILURES, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from backprop_check.diagnose.behaviour import Behaviour
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import ImplementationInfo
+    from backprop_check.trace import Slot
 
 _COUNTED = {
     "passed": "passed",
@@ -36,6 +39,13 @@ _COUNTED = {
 }
 
 
+#: Before the cases of a results file, and behind them.
+BEGIN, END = b',"cases":[\n', b"\n],"
+
+#: Which arrays a right reply held: while a run is not complete, the first lines end with it.
+REPORTED = b',"reported":'
+
+
 class Summary:
     """Counts of outcomes; ``cases`` are those sent or skipped, the not applicable ones stand apart."""
 
@@ -44,11 +54,11 @@ class Summary:
         self.counts = dict.fromkeys(_COUNTED.values(), 0)
         self.neurons_checked = self.values_checked = 0
 
-    def add(self, result: Result) -> None:
-        """Count one result."""
-        self.counts[_COUNTED[result.outcome]] += 1
-        self.neurons_checked += result.neurons_checked
-        self.values_checked += result.values_checked
+    def add(self, result: Result, times: int = 1) -> None:
+        """Count one result; take it back with −1."""
+        self.counts[_COUNTED[result.outcome]] += times
+        self.neurons_checked += times * result.neurons_checked
+        self.values_checked += times * result.values_checked
 
     @property
     def cases(self) -> int:
@@ -128,40 +138,72 @@ def with_names(result: Result, names: Mapping[str, list[str]]) -> Result:
 class ResultsFile:
     """Writes results as they come: after each one the file is whole JSON that says ``complete: false``.
 
-    The closing part (the summary) is overwritten by the next result and written again behind it, so that a
-    run that is interrupted leaves a readable file with all that was finished. One case is one line.
+    The closing part (the summary) is overwritten by the next result and written again behind it, in one write, so
+    that a run that is killed leaves a file with all that was finished (``resume`` reads it even where the kill came
+    in the middle of that write). One case is one line. At least once a second the disk has it too.
 
-    Raises ``ResultsError`` where the file cannot be written.
+    Raises ``ResultsError`` where the file cannot be written; what was finished before stays in it.
     """
 
     def __init__(self, path: Path, info: ImplementationInfo, settings: dict[str, Any], argv: list[str]) -> None:
         self.path, self.summary = path, Summary()
-        self._first = True
+        self._first, self._resumed, self._synced = True, False, time.monotonic()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("w+b")
-            self._file.write(msgspec.json.encode(head(info, settings, argv))[:-1] + b',"cases":[\n')
+            self._file = path.open("w+b", buffering=0)
+            self._put(0, msgspec.json.encode(head(info, settings, argv))[:-1] + BEGIN)
             self._start = self._end = self._file.tell()
-            self._tail()
+            self._put(self._end, self._tail())
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
 
-    def add(self, result: Result) -> None:
-        """Append one result."""
-        self.summary.add(result)
+    @classmethod
+    def again(cls, path: Path, start: int, end: int, summary: Summary) -> Self:
+        """Go on with a file whose results stand from ``start`` to ``end`` and are counted in ``summary``."""
+        self = cls.__new__(cls)
+        self.path, self.summary = path, summary
+        self._first, self._resumed, self._synced = start == end, True, time.monotonic()
+        self._start, self._end = start, end
         try:
-            self._file.seek(self._end)
-            self._file.write((b"" if self._first else b",\n") + msgspec.json.encode(result))
-            self._end = self._file.tell()
-            self._tail()
+            self._file = path.open("r+b", buffering=0)
+            self._put(end, self._tail())
+            self._file.truncate()
         except OSError as error:
+            raise ResultsError(_cannot(path, error)) from error
+        return self
+
+    def add(self, result: Result, reported: Iterable[Slot] = ()) -> None:
+        """Append one result; ``reported`` is kept beside it until the run is complete, for ``resume``."""
+        self.summary.add(result)
+        line = (b"" if self._first else b",\n") + msgspec.json.encode(result)
+        if slots := tuple(reported):
+            line = line[:-1] + REPORTED + msgspec.json.encode(slots) + b"}"
+        try:
+            self._put(self._end, line + self._tail())
+            self._end += len(line)
+            if time.monotonic() - self._synced > 1.0:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
+        except OSError as error:
+            self._undo(result)
             raise ResultsError(_cannot(self.path, error)) from error
         self._first = False
 
-    def _tail(self, conclusion: Conclusion | None = None) -> None:
-        self._file.write(b"\n]," + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n")
-        self._file.truncate()
-        self._file.flush()
+    def _put(self, at: int, data: bytes) -> None:
+        """Write all of it in one write, as long as the system can."""
+        self._file.seek(at)
+        while data:
+            data = data[self._file.write(data) or 0 :]
+
+    def _undo(self, result: Result) -> None:
+        """Close the file again behind what was finished: there was room for that."""
+        self.summary.add(result, -1)
+        with contextlib.suppress(OSError):
+            self._put(self._end, self._tail())
+            self._file.truncate()
+
+    def _tail(self, conclusion: Conclusion | None = None) -> bytes:
+        return END + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n"
 
     def finish(self, conclusion: Conclusion, *, complete: bool = True) -> None:
         """Write what is known at the end: the causes, and for each failing case their names.
@@ -170,21 +212,26 @@ class ResultsFile:
         """
         self.summary.complete = complete
         names = conclusion.names()
+        new = None
         try:
             with tempfile.NamedTemporaryFile("wb", dir=self.path.parent, prefix=".results-", delete=False) as new:
                 self._file.seek(0)
                 new.write(self._file.read(self._start))
                 left = self._end - self._start
-                while left > 0:
-                    line = self._file.readline()
-                    left -= len(line)
-                    new.write(_named(line if left >= 0 else line[:left], names))
-                new.write(b"\n]," + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n")
+                with open(self._file.fileno(), "rb", closefd=False) as lines:
+                    while left > 0:
+                        line = lines.readline()[:left]
+                        left -= len(line)
+                        line = _named(line, names, anew=self._resumed)
+                        new.write(_without_reported(line) if complete else line)
+                new.write(self._tail(conclusion))
                 new.flush()
                 os.fsync(new.fileno())
             Path(new.name).chmod(0o666 & ~_umask())
             Path(new.name).replace(self.path)
         except OSError as error:
+            if new is not None:
+                Path(new.name).unlink(missing_ok=True)
             raise ResultsError(_cannot(self.path, error)) from error
 
     def __enter__(self) -> Self:
@@ -202,13 +249,18 @@ def _umask() -> int:
     return mask
 
 
-def _named(line: bytes, names: Mapping[str, list[str]]) -> bytes:
-    """One case's line, with the names of the bugs that explain it."""
+def _named(line: bytes, names: Mapping[str, list[str]], *, anew: bool) -> bytes:
+    """One case's line, with the names of the bugs that explain it; ``anew``: it may have others already."""
     body = line.rstrip(b",\n")
-    if not names or not body or b'"outcome":"mismatched"' not in body[:400]:
+    if not (names or anew) or not body or b'"outcome":"mismatched"' not in body[:400]:
         return line
     result = msgspec.json.decode(body, type=Result)
-    return msgspec.json.encode(with_names(result, names)) + line[len(body) :]
+    return msgspec.json.encode(msgspec.structs.replace(result, diagnosis=names.get(result.id, []))) + line[len(body) :]
+
+
+def _without_reported(line: bytes) -> bytes:
+    body, found, _ = line.partition(REPORTED)
+    return body + b"}" + line[len(line.rstrip(b",\n")) :] if found else line
 
 
 def _cannot(path: Path, error: OSError) -> str:

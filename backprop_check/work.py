@@ -147,17 +147,16 @@ def start_notes(implementation: Implementation) -> tuple[str, ...]:
 class Order:
     """Puts results into the run: with the notes of the start, and until the implementation is given up.
 
-    ``before`` are the results of a run that is resumed: they count.
+    The results of a run that is resumed are counted first.
     """
 
-    def __init__(self, plan: Plan, hello: HelloReply, notes: tuple[str, ...], before: Iterable[Result] = ()) -> None:
+    def __init__(self, plan: Plan, hello: HelloReply, notes: tuple[str, ...]) -> None:
         self._plan, self._hello, self._notes = plan, hello, notes
         self._sent = self._deaths = self.position = 0
         self._over = self._trouble = ""
-        for result in before:
-            self._count(result)
 
-    def _count(self, result: Result) -> None:
+    def count(self, result: Result) -> None:
+        """The next result, made now or before."""
         self.position += 1
         if result.outcome == "not_applicable":
             return
@@ -187,7 +186,7 @@ class Order:
                     notes = [*self._notes, *judged.result.notes]
                     result = msgspec.structs.replace(judged.result, notes=notes)
                     judged = Judged(result, judged.case, judged.actual, judged.unstable)
-                self._count(judged.result)
+                self.count(judged.result)
                 yield judged
         finally:
             close = getattr(source, "close", None)

@@ -32,7 +32,7 @@ from backprop_check.report.terminal import (
     print_replay,
     print_summary,
 )
-from backprop_check.results import Conclusion, ResultsFile, with_names
+from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import Order, Plan, Work, alone, start_notes
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import Implementation
+    from backprop_check.resume import Unfinished
 
 #: So many failing cases without a cause are shown in full; the rest stand in the results file.
 SHOWN = 3
@@ -53,6 +54,9 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     """The main job; gives the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     known = _known(options)
+    if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
+        msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
+        raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
         introduce(console, implementation)
         work = work_of((configured(impl) or Configured(impl)).spec, options)
@@ -66,18 +70,11 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.json"
-        file = None
+        file, before = None, None
         if path is not None:
-            about = {
-                "seed": options["seed"],
-                "profile": settings.profile,
-                "rtol": settings.rtol,
-                "atol": settings.atol,
-                "torch": torch_version(),
-            }
-            info = implementation.describe()
-            file = stack.enter_context(ResultsFile(path, info, about, sys.argv))
-        results, failing, complete = _judge_all(console, run, work, file, options)
+            file, before = _file_of(path, work, run, options)
+            stack.enter_context(file)
+        results, failing, complete = _judge_all(console, run, work, file, before, options)
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
@@ -104,6 +101,32 @@ def _known(options: dict[str, Any]) -> list[Any] | None:
     return None if options["known"] is None else read_known(options["known"])
 
 
+def _file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
+    """The results file, begun anew or gone on with."""
+    about = {
+        "seed": options["seed"],
+        "suites": list(options["suite"]),
+        "cases": options["count"],
+        "only": list(options["only"]),
+        "profile": work.settings.profile,
+        "rtol": work.settings.rtol,
+        "atol": work.settings.atol,
+        "hints_only": options["hints_only"],
+        "torch": torch_version(),
+    }
+    info = run.implementation.describe()
+    if not (options["resume"] and path.exists() and path.stat().st_size):
+        return ResultsFile(path, info, about, sys.argv), None
+    from backprop_check.resume import read_unfinished, summary_of  # noqa: PLC0415 - only to go on
+
+    before = read_unfinished(path)
+    before.check(work, head(info, about, sys.argv))
+    if before.complete:
+        msg = f"the run whose results {path} holds is complete; leave out --resume to run it again"
+        raise ConfigurationError(msg)
+    return ResultsFile.again(path, before.start, before.end, summary_of(before)), before
+
+
 def torch_version() -> str:
     """Of the second witness."""
     import importlib.metadata  # noqa: PLC0415 - one use
@@ -127,7 +150,12 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
 
 
 def _judge_all(
-    console: Console, run: Run, work: Work, file: ResultsFile | None, options: dict[str, Any]
+    console: Console,
+    run: Run,
+    work: Work,
+    file: ResultsFile | None,
+    before: Unfinished | None,
+    options: dict[str, Any],
 ) -> tuple[list[Result], list[Judged], bool]:
     """Every case: its result is counted, written and, where it fails, remembered."""
     order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
@@ -135,23 +163,41 @@ def _judge_all(
     results: list[Result] = []
     failing: list[Judged] = []
     light = not (options["csv_path"] or options["junit_path"] or options["known"] or options["exercise"])
+
+    def remember(judged: Judged | None, result: Result) -> None:
+        if not light:
+            whole = options["exercise"]
+            results.append(result if whole else msgspec.structs.replace(result, case=None, actual=None))
+        if judged is not None and result.outcome in FAILURES and len(failing) < 400:  # noqa: PLR2004 - to be read
+            failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
+
     with _progress(console) as progress:
-        task = progress.add_task("cases", total=None)
+        task = progress.add_task("cases", total=len(work.plan))
         try:
+            for position, (result, slots) in enumerate(before.results() if before else ()):
+                from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+
+                order.count(result)
+                run.started -= result.seconds
+                judged = recalled(run, work, position, result, slots)
+                if judged is None:
+                    run.summary.add(result)
+                else:
+                    run.take(judged)
+                remember(judged, result)
+                progress.update(task, advance=1)
             for judged in order.run(judging):
+                reported = (
+                    tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
+                )
                 run.take(judged)
                 result = hinted(judged.result) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
-                    file.add(result)
-                if not light:
-                    whole = options["exercise"]
-                    results.append(result if whole else msgspec.structs.replace(result, case=None, actual=None))
-                if result.outcome in FAILURES:
-                    if len(failing) < 400:  # noqa: PLR2004 - more than anyone reads
-                        failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
-                    if options["fail_fast"]:
-                        return results, failing, False
+                    file.add(result, reported)
+                remember(judged, result)
+                if options["fail_fast"] and result.outcome in FAILURES:
+                    return results, failing, False
         except KeyboardInterrupt as error:
             progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
             return results, failing, False

@@ -27,6 +27,7 @@ from backprop_check.commands.options import opening, selection
 @click.option("--update-known", is_flag=True, help="Rewrite that file so that it says what is.")
 @click.option("--html", "html_path", type=click.Path(path_type=Path, dir_okay=False), help="Write a report here.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the results here.")
+@click.option("--resume", is_flag=True, help="Go on with the run whose results --json holds, if it was ended.")
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML here.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Write CSV here.")
 @opening

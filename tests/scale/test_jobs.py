@@ -131,7 +131,9 @@ def test_order_counts_what_was_before() -> None:
     with open_implementation(odd(crash=1)) as implementation:
         work = Work(spec="", options={}, plan=plan, settings=Settings())
         before = [judged.result for judged in list(work.judge(implementation, range(2 * CHUNK)))]
-        order = Order(plan, implementation.hello, (), before)
+        order = Order(plan, implementation.hello, ())
+        for result in before:
+            order.count(result)
         rest = [each.result for each in order.run(lambda _: iter(()))]
     assert {each.outcome for each in rest} == {"not_run"}
     assert len(rest) == 200 - 2 * CHUNK

@@ -1,0 +1,184 @@
+"""Going on with a run that was ended: what its results file holds, and what diagnosis needs of it.
+
+A file that a kill left with half a line, or without its closing part, is read up to its last whole result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.compare import compare
+from backprop_check.errors import ResultsError
+from backprop_check.expected import expect
+from backprop_check.protocol import Message, one_line, parse_line
+from backprop_check.results import BEGIN, REPORTED, Summary
+from backprop_check.run import Judged, Result, judge_whole
+from backprop_check.trace import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from backprop_check.compare import Comparison
+    from backprop_check.judging import Run
+    from backprop_check.network import Case
+    from backprop_check.work import Work
+
+#: No line of a results file is longer: a case is kept with its numbers up to 4 MB.
+_LONGEST = 64 * 2**20
+
+#: What must be the same for a run to go on, as the results file calls it, and as the user does.
+_SAME = {
+    "version": "version of backprop-check",
+    "torch": "version of torch",
+    "suites": "--suite",
+    "cases": "--cases",
+    "only": "--case",
+    "seed": "--seed",
+    "profile": "--profile",
+    "rtol": "--rtol",
+    "atol": "--atol",
+    "hints_only": "--hints-only",
+}
+
+
+class _Reported(msgspec.Struct):
+    """The arrays that a right reply held: quantity, layer, step."""
+
+    reported: list[tuple[str, int | None, int | None]] = []
+
+
+class _Tail(msgspec.Struct):
+    """What says that a file is finished."""
+
+    summary: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A results file: its head, where its results begin and end, how many they are."""
+
+    path: Path
+    head: dict[str, Any]
+    start: int
+    end: int
+    count: int
+    last: str
+    complete: bool
+
+    def results(self) -> Iterator[tuple[Result, tuple[Slot, ...]]]:
+        """Each result, and the arrays that a right reply held (where they are kept)."""
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            for _ in range(self.count):
+                body = file.readline(_LONGEST).rstrip(b",\n")
+                slots: tuple[Slot, ...] = ()
+                if REPORTED in body:
+                    slots = tuple(Slot(*each) for each in msgspec.json.decode(body, type=_Reported).reported)
+                yield msgspec.json.decode(body, type=Result), slots
+
+    def check(self, work: Work, head: Mapping[str, Any]) -> None:
+        """Raise ``ResultsError`` with one sentence where this file is of another run."""
+        was, now = self.head.get("harness", {}), head["harness"]
+        for key, name in _SAME.items():
+            if was.get(key) != now.get(key):
+                raise self._other(f"its {name} was {_shown(was.get(key))}, now it is {_shown(now.get(key))}")
+        was, now = self.head.get("implementation", {}), head["implementation"]
+        for key, value in now.items():
+            if was.get(key) != value:
+                raise self._other(f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}")
+        if self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id):
+            raise self._other("its cases are others")
+
+    def _other(self, why: str) -> ResultsError:
+        msg = f"{self.path} is of another run: {why}. Give another --json, or leave out --resume to begin anew"
+        return ResultsError(msg)
+
+
+def read_unfinished(path: Path) -> Unfinished:
+    """Read a results file as far as it is whole. Raises ``ResultsError`` where it is none."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST)
+            try:
+                if not line.endswith(BEGIN):
+                    raise ValueError  # noqa: TRY301 - as what cannot be decoded
+                head = msgspec.json.decode(line[: -len(BEGIN)] + b"}", type=dict[str, Any])
+                if not all(isinstance(head.get(key), dict) for key in ("harness", "implementation")):
+                    raise ValueError  # noqa: TRY301
+            except (ValueError, RecursionError):
+                msg = f"{path} is no results file that a run can go on with: give another --json, or leave out --resume"
+                raise ResultsError(msg) from None
+            start = end = file.tell()
+            count, last, complete = 0, "", False
+            while line := file.readline(_LONGEST):
+                body = line.rstrip(b",\n")
+                if line.startswith(b"],"):
+                    complete = _says_complete(line)
+                    break
+                try:
+                    last = msgspec.json.decode(body, type=Result).id if body else last
+                except (msgspec.MsgspecError, RecursionError):
+                    break
+                if body:
+                    end = file.tell() - len(line) + len(body)
+                    count += 1
+            return Unfinished(path, head, start, end, count, last, complete)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ResultsError(f"the results file {path} cannot be read: {why}") from None
+
+
+def _says_complete(line: bytes) -> bool:
+    try:
+        return msgspec.json.decode(b"{" + line[2:], type=_Tail).summary.get("complete") is True
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return one_line(", ".join(map(str, value)), 100) or "not given"
+    return one_line(str(value), 200) or "not given"
+
+
+def summary_of(unfinished: Unfinished) -> Summary:
+    """The counts of what it holds."""
+    summary = Summary()
+    for result, _ in unfinished.results():
+        summary.add(result)
+    return summary
+
+
+def recalled(run: Run, work: Work, position: int, result: Result, slots: tuple[Slot, ...]) -> Judged | None:
+    """A kept result as the run would have it, for diagnosis; None where diagnosis needs nothing of it."""
+    dtype = run.implementation.hello.dtype
+    if result.outcome == "passed":
+        case = work.plan.case(position).rounded(dtype) if slots else None
+        return None if case is None else Judged(result, case, dict.fromkeys(slots, np.empty(0)))
+    if result.outcome in ("skipped", "not_applicable"):
+        return None
+    case = work.plan.case(position)
+    if result.outcome != "mismatched":
+        return Judged(result, case)
+    rounded = case.rounded(dtype)
+    unsaid = case.steps == 1 and any(each.step is not None for each in result.mismatches)  # not kept in a file
+    found = None if unsaid else _replied(result, rounded, dtype, work.settings.profile)
+    if found is not None:
+        unstable = found.formula if all(each.unstable for each in result.mismatches) else None
+        return Judged(result, rounded, found.actual, unstable or "")
+    (again,) = list(judge_whole([case], run.implementation, work.settings, keep_running=True))
+    whole = again.result if again.result.outcome == "mismatched" else result  # with --hints-only, with its numbers
+    return Judged(whole, rounded, again.actual or {}, again.unstable)
+
+
+def _replied(result: Result, case: Case, dtype: str, profile: str) -> Comparison | None:
+    """What was replied, as the file holds it, compared once more; None where it does not hold it."""
+    if result.actual is None:
+        return None
+    parsed = parse_line(msgspec.json.encode({"id": case.id, **result.actual}))
+    return compare(expect(case, dtype, profile), parsed.reply) if isinstance(parsed, Message) else None

@@ -1,0 +1,165 @@
+"""A run that is ended at any moment goes on, and ends as if it had never been; a full disk ends in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from scale_support import FULL, finish, odd, start, without_times
+
+from backprop_check.resume import read_unfinished
+
+#: An unbroken run of each kind is compared with one that is killed again and again.
+KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
+    "right": ({}, []),
+    "a bug, diagnosed": ({"bug": "delta"}, []),
+    "errors and a noisy start": ({"error": 6, "noise": 1, "supports": "tanh,relu,softmax,identity,sigmoid"}, []),
+    "in two processes": ({"error": 6}, ["--jobs", 2]),
+    "hints only": ({"bug": "delta"}, ["--hints-only"]),
+}
+KILLS = 200 if FULL else 20
+
+
+def _killed_at_random(kind: str, folder: Path, kills: int, dice: random.Random) -> tuple[int, list[int]]:
+    """Run, kill -9, resume, until it is through; the kills, and how many results each left."""
+    port, options = KINDS[kind]
+    results, counts, done = folder / "broken.json", [], 0
+    command = ["run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", results, "--resume"]
+    while done < kills:
+        began = time.monotonic()
+        with start(*command, cwd=folder) as process:
+            time.sleep(dice.uniform(0.3, 5.0))
+            process.send_signal(signal.SIGKILL)
+            _, code = process.communicate(), process.returncode
+        if code != -signal.SIGKILL:
+            assert code in (0, 1, 2), time.monotonic() - began
+            break
+        done += 1
+        if results.exists() and results.stat().st_size:
+            whole = read_unfinished(results)
+            counts.append(whole.count)
+            json.loads(results.read_bytes())
+    return done, counts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
+    """The file can be read after every kill, no result is lost again, and the end is that of an unbroken run."""
+    port, options = KINDS[kind]
+    dice = random.Random(kind)  # noqa: S311 - no secret
+    share, kills = KILLS // len(KINDS), 0
+    code, out = finish(
+        "run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", tmp_path / "whole.json", cwd=tmp_path
+    )
+    assert code in (0, 1), out
+    while kills < share:
+        (tmp_path / "broken.json").unlink(missing_ok=True)
+        more, counts = _killed_at_random(kind, tmp_path, share - kills, dice)
+        kills += more
+        assert counts == sorted(counts)
+        if not read_unfinished(tmp_path / "broken.json").complete:
+            command = ["run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", tmp_path / "broken.json"]
+            again, out = finish(*command, "--resume", cwd=tmp_path)
+            assert again == code, out
+        assert without_times(tmp_path / "broken.json") == without_times(tmp_path / "whole.json")
+
+
+def test_every_torn_file_is_read(tmp_path: Path) -> None:
+    """Cut anywhere behind its head, a file gives its whole lines; goes on, and is whole at the end."""
+    results = tmp_path / "results.json"
+    port = odd(error=5)
+    finish("run", port, "--suite", "published", "--no-diagnosis", "--json", results, cwd=tmp_path)
+    whole, reference = read_unfinished(results), without_times(results)
+    data = results.read_bytes()
+    torn = tmp_path / "torn.json"
+    for cut in range(whole.start, len(data), 7):
+        torn.write_bytes(data[:cut])
+        found = read_unfinished(torn)
+        assert not found.complete
+        assert found.count >= data[whole.start : cut].count(b"\n") - 2
+        assert found.end <= cut
+        assert [each.id for each, _ in found.results()] == [each.id for each, _ in whole.results()][: found.count]
+    torn.write_bytes(data[: whole.start + (whole.end - whole.start) // 2] + b'half a line, and what was there: "}\n],{')
+    code, out = finish("run", port, "--suite", "published", "--no-diagnosis", "--json", torn, "--resume", cwd=tmp_path)
+    assert code == 1, out
+    assert without_times(torn) == reference
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--seed", 5], "its --seed was 0, now it is 5"),
+        (["--cases", 12], "its --cases was 10, now it is 12"),
+        (["--suite", "generated"], "its --suite was not given, now it is generated"),
+        (["--profile", "strict"], "its --profile was textbook, now it is strict"),
+    ],
+)
+def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: Path) -> None:
+    """One sentence says what differs and what to do; the file stays as it was."""
+    results = tmp_path / "results.json"
+    finish("run", odd(error=2), "--cases", 10, "--fail-fast", "--json", results, cwd=tmp_path)
+    before = results.read_bytes()
+    command = ["run", odd(error=2), *([] if "--cases" in options else ["--cases", 10]), *options]
+    code, out = finish(*command, "--json", results, "--resume", cwd=tmp_path)
+    assert code == 2
+    assert sentence in " ".join(out.split())
+    assert "leave out --resume to begin anew" in " ".join(out.split())
+    assert results.read_bytes() == before
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    """Another implementation's results, a complete file, and what is no results file at all."""
+    results = tmp_path / "results.json"
+    finish("run", odd(error=2), "--cases", 5, "--fail-fast", "--json", results, cwd=tmp_path)
+    code, out = finish("run", odd(error=3), "--cases", 5, "--json", results, "--resume", cwd=tmp_path)
+    assert (code, "the implementation's command was" in out) == (2, True)
+    code, out = finish("run", odd(error=2), "--json", results, "--resume", "--fail-fast", cwd=tmp_path)
+    assert (code, "cannot be with --fail-fast" in out) == (2, True)
+    results.write_bytes(b'{"schema": 1, "cases": []}')
+    code, out = finish("run", odd(error=2), "--cases", 5, "--json", results, "--resume", cwd=tmp_path)
+    assert (code, "is no results file that a run can go on with" in out) == (2, True)
+    results.unlink()
+    command = ["run", odd(), "--suite", "published", "--json", results, "--resume"]
+    code, out = finish(*command, cwd=tmp_path)
+    assert code == 0, out
+    code, out = finish(*command, cwd=tmp_path)
+    assert (code, "is complete; leave out --resume" in out) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of file sizes are set as on Linux")
+@pytest.mark.parametrize("room", [20_000, 45_678])
+def test_a_full_disk_ends_in_a_sentence(room: int, tmp_path: Path) -> None:
+    """Exit 2, one sentence, what was finished stays in a whole file; with room again the run goes on."""
+    results = tmp_path / "results.json"
+    command = ["run", odd(), "--cases", 150, "--json", results]
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    code, out = finish(
+        *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    )
+    assert code == 2, out
+    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "Traceback" not in out
+    data = json.loads(results.read_bytes())
+    assert data["summary"]["complete"] is False
+    assert room - 2000 < results.stat().st_size <= room
+    assert len(data["cases"]) == data["summary"]["cases"] > 10
+    code, out = finish(*command, "--resume", cwd=tmp_path)
+    assert code == 0, out
+    finish(*command[:-1], tmp_path / "whole.json", cwd=tmp_path)
+    assert without_times(results) == without_times(tmp_path / "whole.json")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
+    """The sentence comes before the first case."""
+    code, out = finish("run", odd(), "--json", "/dev/full", cwd=tmp_path)
+    assert code == 2
+    assert "the results file /dev/full cannot be written: No space left on device" in " ".join(out.split())
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - names are enough

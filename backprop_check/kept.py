@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from backprop_check.cases.files import CaseFile, read_case_file
 from backprop_check.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from backprop_check.network import Case
+from backprop_check.network import Case
 
 _FOLDER = Path(".backprop-check") / "failures"
 _COMMANDS = "commands.json"
@@ -38,13 +36,17 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command: str, root: Path | None = None) -> Path:
-    """Write a failing case to be run again; gives the file."""
+    """Write a failing case to be run again; gives the file, which has the id of the case that is read from it."""
     folder = (root or Path.cwd()) / _FOLDER
+    request = msgspec.json.decode(case.request())
+    # A request writes out what a case may leave to its defaults: that is another content, and so another id.
+    body = {key: value for key, value in request.items() if key not in ("type", "id")}
+    case = Case.from_dict({**body, "name": case.name})
     path = folder / f"{case.id}.json"
     content = {
         "schema": 1,
         "name": case.name,
-        "case": msgspec.json.decode(case.request()),
+        "case": {**request, "id": case.id},
         "title": sentence,
         "kept": {"code": code, "found_in": found_in},
     }

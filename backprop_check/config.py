@@ -43,10 +43,10 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
     if own.is_file():
         table = _read(own)
         if set(table) == {"tool"}:  # written as in pyproject.toml
-            table, prefix = table["tool"].get("backprop-check", {}), "tool.backprop-check."
+            table, prefix = _tool(table, source), "tool.backprop-check."
     elif project.is_file():
         source, prefix = project, "tool.backprop-check."
-        table = _read(project).get("tool", {}).get("backprop-check", {})
+        table = _tool(_read(project), source)
     _expect(isinstance(table, dict), source, prefix.rstrip("."), "a table", table)
     _known(table, ("implementations",), source, prefix)
     found = table.get("implementations", {})
@@ -63,6 +63,12 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
         spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
         result[name] = Configured(spec, entry.get("setup", ""))
     return result
+
+
+def _tool(table: dict[str, Any], source: Path) -> Any:
+    tools = table.get("tool", {})
+    _expect(isinstance(tools, dict), source, "tool", "a table", tools)
+    return tools.get("backprop-check", {})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from tiny import SUPPORTS, implementation
 
+from backprop_check.api import Results
 from backprop_check.cases.generate import generated_cases
 from backprop_check.compare import Comparison, compare
 from backprop_check.expected import expect
+from backprop_check.judging import Run
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from backprop_check import Results
     from backprop_check.trace import Array, Slot
 
 
@@ -66,6 +67,14 @@ def compared(case: Case, function: Callable[[Any], Any]) -> Comparison:
 def answered(case: Case, *mistakes: str, **options: Any) -> dict[Slot, Array]:
     """The arrays that ``tiny`` with these mistakes replies."""
     return dict(compared(case, implementation(*mistakes, **options)).actual)
+
+
+def judged(function: Callable[[Any], Any], chosen: Sequence[Case], *, seconds: float = 60.0) -> Results:
+    """``check`` with so much time for the diagnosis that a busy machine does not decide what is found."""
+    opened = CallableImplementation(function)
+    run = Run(opened)
+    results = [each.result for each in run.judge(chosen)]
+    return Results(results, run.summary, run.conclude(seconds), opened.describe())
 
 
 def named(results: Results) -> list[tuple[str | None, str, str]]:

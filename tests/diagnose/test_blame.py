@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from asking import answered, cases, compared, deep
 from tiny import Tiny, implementation
 
-from backprop_check.compare import Mismatch
 from backprop_check.diagnose.blame import blame, recover
 from backprop_check.expected import expect
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
 from backprop_check.run import Settings, judge_answer
 from backprop_check.trace import Slot
+
+if TYPE_CHECKING:
+    from backprop_check.compare import Mismatch
 
 
 def blamed(case: Case, function: Any) -> list[Mismatch]:

@@ -1,0 +1,374 @@
+"""The commands end to end: exit codes, sentences for what is wrong, files, what graders must not show."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from command_line import called, sentence_of, small_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GENERATED = ("--suite", "generated", "--cases")
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered beside the user's files is remembered here."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+# Exit codes -------------------------------------------------------------------------------------
+
+
+def test_exit_0_conforms(tmp_path: Path) -> None:
+    """Every case right."""
+    done = called(tmp_path, "run", small_port(), *GENERATED, "8")
+    assert done.exit_code == 0, done.output
+    assert "computes all 8 cases right" in done.output
+
+
+def test_exit_1_a_case_fails(tmp_path: Path) -> None:
+    """A mismatch, its cause by name, how to run the smallest network again."""
+    done = called(tmp_path, "run", small_port("hidden"), *GENERATED, "20")
+    assert done.exit_code == 1, done.output
+    assert "does not compute backpropagation right" in done.output
+    assert "BP102" in done.output
+    assert "first wrong value" in done.output
+    assert "Again: backprop-check replay small-" in done.output
+
+
+def test_exit_1_errors_of_the_implementation(tmp_path: Path) -> None:
+    """Errors are failures, too, though no number was wrong."""
+    done = called(tmp_path, "run", small_port("bad"), *GENERATED, "8")
+    assert done.exit_code == 1, done.output
+    assert "2 errors" in done.output
+    assert "2 skipped" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "'unclosed"], ["cannot be split", "closing quotation"]),
+        (["run", ""], ["the command is empty", "dart run"]),
+        (["run", "python:no_such_module:backprop"], ["no module", "no_such_module"]),
+        (["run", "python:json"], ["python:module:callable"]),
+        (["run", "python:json:dump_s"], ["no", "dump_s", "did you mean dumps"]),
+        (["run", "x", "--suite", "nonsense"], ["--suite", "published", "generated"]),
+        (["run", "x", "--cases", "-3"], ["--cases"]),
+        (["run", "x", "--profile", "loose"], ["textbook"]),
+        (["run", "x", "--update-known"], ["--known"]),
+        (["run", "x", "--known", "nowhere.toml"], ["nowhere.toml", "[[known]]"]),
+        (["replay", "no-such-id"], ["no-such-id", "none"]),
+        (["explain", "BP999"], ["BP999"]),
+        (["cases", "--suite", "nonsense"], ["--suite"]),
+        (["report", "nowhere.json", "--html", "x.html"], ["nowhere.json"]),
+        (["no-such-command"], ["no-such-command"]),
+    ],
+)
+def test_exit_2_one_sentence(tmp_path: Path, arguments: list[str], said: list[str]) -> None:
+    """What is wrong with the call, in a sentence with the place and what would be right."""
+    sentence = sentence_of(tmp_path, *arguments, code=2)
+    for text in said:
+        assert text.casefold() in sentence.casefold(), sentence
+
+
+def test_exit_2_a_case_that_is_not_there(tmp_path: Path) -> None:
+    """A misspelt --case is no run without cases."""
+    sentence = sentence_of(tmp_path, "run", small_port(), *GENERATED, "2", "--case", "mlp-typo", code=2)
+    assert "mlp-typo" in sentence
+    assert "backprop-check cases" in sentence
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda case: case["network"]["layers"][0].update(activation="sigmoyd"), ["activation", "'sigmoyd'"]),
+        (
+            lambda case: case["network"]["layers"][1]["parameters"].update(biases=[0.1]),
+            ["$.network.layers[1].parameters.biases", "expected 2 numbers"],
+        ),
+        (lambda case: case.update(inputs=[["a", 1.0]]), ["$.inputs[0][0]", "expected float", "got str"]),
+        (lambda case: case.pop("loss"), ["loss"]),
+        (lambda case: case.update(stepz=1), ["stepz"]),
+        (lambda case: case.update(reduction="median"), ["$.reduction"]),
+    ],
+)
+def test_exit_2_a_bad_case_file(tmp_path: Path, change: Any, said: list[str]) -> None:
+    """File, place in the JSON, what was expected, what came."""
+    called(tmp_path, "cases", "--suite", "published", "--export", "out")
+    good = next((tmp_path / "out").glob("mazur-2x2x2*"))
+    content = json.loads(good.read_text())
+    change(content["case"])
+    kept = tmp_path / ".backprop-check" / "failures"
+    kept.mkdir(parents=True)
+    (kept / "bad.json").write_text(json.dumps(content))
+    sentence = sentence_of(tmp_path, "replay", "--impl", small_port(), code=2)
+    assert "bad.json" in sentence
+    for text in said:
+        assert text in sentence
+    assert len(sentence.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"case": 3}', "\x00\xff"])
+def test_exit_2_a_case_file_that_is_none(tmp_path: Path, text: str) -> None:
+    """Cut off, empty, another JSON value."""
+    kept = tmp_path / ".backprop-check" / "failures"
+    kept.mkdir(parents=True)
+    (kept / "bad.json").write_text(text, encoding="latin-1")
+    assert "bad.json" in sentence_of(tmp_path, "replay", "--impl", small_port(), code=2)
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("no-such-program-anywhere", ["no-such-program-anywhere"]),
+        (f'"{sys.executable}" -c "print(1)"', ["hello"]),
+        (f'"{sys.executable}" -c "raise SystemExit(7)"', ["7"]),
+    ],
+)
+def test_exit_3_it_cannot_be_run(tmp_path: Path, command: str, said: list[str]) -> None:
+    """Not found, no hello, dead at once."""
+    for name in ("run", "smoke"):
+        sentence = sentence_of(tmp_path, name, command, code=3)
+        for text in said:
+            assert text in sentence
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def outputs(folder: Path, *options: str, fault: str = "hidden", count: str = "20") -> dict[str, str]:
+    """Everything that a failing run writes, as text."""
+    names = {"json": "r.json", "csv": "r.csv", "junit": "r.xml", "html": "r.html"}
+    files = [part for kind, name in names.items() for part in (f"--{kind}", name)]
+    done = called(folder, "run", small_port(fault), *GENERATED, count, *files, *options)
+    assert done.exit_code == 1, done.output
+    return {"stdout": done.output, **{kind: (folder / name).read_text() for kind, name in names.items()}}
+
+
+def test_hints_only_shows_no_expected_value(tmp_path: Path) -> None:
+    """Not one number that was expected, nor how far off, in stdout, JSON, CSV, JUnit or HTML."""
+    (tmp_path / "open").mkdir()
+    (tmp_path / "hints").mkdir()
+    written = outputs(tmp_path / "open")
+    shown = json.loads(written["json"])
+    secret = {
+        repr(each[field])
+        for case in shown["cases"]
+        for each in case["mismatches"]
+        for field in ("expected", "error")
+        if isinstance(each[field], float) and len(repr(abs(each[field])).split("e")[0]) > 8
+    }
+    assert len(secret) > 50
+    assert all(any(number[:9] in text for number in secret) for text in (written["csv"], written["stdout"]))
+    hinted = outputs(tmp_path / "hints", "--hints-only")
+    for place, text in hinted.items():
+        leaked = [number for number in secret if re.sub(r"e.*", "", number).lstrip("-")[:9] in text]
+        assert leaked == [], place
+        assert "BP102" in text or "hidden-derivative-missing" in text or place == "html", place
+    data = json.loads(hinted["json"])
+    failing = [case for case in data["cases"] if case["outcome"] == "mismatched"]
+    assert failing
+    for case in failing:
+        assert case["case"] is None
+        assert case["actual"] is None
+        assert case["first_wrong"]["quantity"] == "delta"
+        assert all(each[field] is None for each in case["mismatches"] for field in ("expected", "error", "allowed"))
+    assert all(cause["right"] == "" for cause in data["diagnoses"])
+    assert not (tmp_path / "hints" / ".backprop-check").exists()
+
+
+def test_hints_only_of_what_has_no_name(tmp_path: Path) -> None:
+    """No formula and no ratio either: where it is, and nothing to copy."""
+    (tmp_path / "open").mkdir()
+    shown = json.loads(outputs(tmp_path / "open", fault="offset", count="8")["json"])
+    expected = {repr(each["expected"]) for case in shown["cases"] for each in case["mismatches"]}
+    hinted = outputs(tmp_path, "--hints-only", fault="offset", count="8")
+    for place, text in hinted.items():
+        assert [number for number in expected if len(number) > 10 and number.lstrip("-")[:9] in text] == [], place
+    assert "bias gradient is wrong" in hinted["json"]
+
+
+def test_junit_has_the_right_counts(tmp_path: Path) -> None:
+    """A parser reads it; failures, errors and skipped cases are counted as the results file counts them."""
+    written = outputs(tmp_path, fault="bad", count="24")
+    suite = ET.fromstring(written["junit"]).find("testsuite")  # noqa: S314 - our own
+    assert suite is not None
+    summary = json.loads(written["json"])["summary"]
+    assert summary["skipped"] == 6
+    counts = {name: int(suite.attrib[name]) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {
+        "tests": summary["cases"] + summary["not_applicable"],
+        "failures": summary["mismatched"],
+        "errors": summary["errors"],
+        "skipped": summary["skipped"] + summary["not_applicable"],
+    }
+    assert counts["errors"] == 6
+    assert len(suite.findall("testcase")) == counts["tests"]
+    assert len(suite.findall("testcase/failure")) == counts["failures"]
+    assert len(suite.findall("testcase/error")) == counts["errors"]
+    assert len(suite.findall("testcase/skipped")) == counts["skipped"]
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    """No escape reaches the terminal, no formula a spreadsheet, no tag a page."""
+    written = outputs(tmp_path, fault="bad", count="24")
+    for place, text in written.items():
+        assert "\x1b" not in text, place
+        assert "\u202e" not in text, place
+        assert "\x00" not in text, place
+    assert "<script>alert" not in written["html"]
+    assert "<script>" not in written["junit"]
+    rows = list(csv.reader(written["csv"].splitlines()))
+    cells = [cell for row in rows[1:] for cell in row]
+    assert any("cmd|" in cell for cell in cells)
+    for cell in cells:
+        assert cell[:1] not in ("=", "@", "\t", "\r"), cell
+        if cell[:1] in ("+", "-"):
+            float(cell)
+
+
+def test_csv_has_a_row_a_mismatch(tmp_path: Path) -> None:
+    """The same findings as the results file, in columns."""
+    written = outputs(tmp_path)
+    rows = list(csv.DictReader(written["csv"].splitlines()))
+    found = [each for case in json.loads(written["json"])["cases"] for each in case["mismatches"]]
+    assert sum(row["quantity"] != "" for row in rows) == len(found)
+    wrong = [row for row in rows if row["quantity"] == "delta"]
+    assert {row["diagnosis"] for row in wrong} == {"hidden-derivative-missing"}
+    assert float(wrong[0]["error"]) > float(wrong[0]["allowed"])
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    """One sentence with the path."""
+    (tmp_path / "file").write_text("")
+    for option in ("--json", "--csv", "--junit"):
+        sentence = sentence_of(tmp_path, "run", small_port(), *GENERATED, "1", option, "file/x", code=2)
+        assert "file/x" in sentence
+
+
+def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
+    """The rest is not judged, and the file does not claim so."""
+    done = called(tmp_path, "run", small_port("hidden"), *GENERATED, "40", "--fail-fast", "--json", "r.json")
+    assert done.exit_code == 1
+    data = json.loads((tmp_path / "r.json").read_text())
+    assert data["summary"]["complete"] is False
+    assert data["summary"]["mismatched"] == 1
+    assert data["cases"][-1]["outcome"] == "mismatched"
+    assert len(data["cases"]) < 40
+
+
+def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
+    """A real process and a real SIGINT: what was finished is there, the file says that it is incomplete."""
+    arguments = ["run", small_port("slow"), *GENERATED, "2000", "--json", "r.json"]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from backprop_check.cli import main; main()", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    ) as process:
+        results, deadline = tmp_path / "r.json", time.monotonic() + 60
+        while time.monotonic() < deadline and (
+            not results.exists() or b'"outcome":"passed"' not in results.read_bytes()
+        ):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, output
+    data = json.loads(results.read_text())
+    assert data["summary"]["complete"] is False
+    assert 0 < len(data["cases"]) == data["summary"]["passed"] < 2000
+    assert "not finished" in output
+    assert "Traceback" not in output
+
+
+def test_exit_2_a_bad_configuration(tmp_path: Path) -> None:
+    """File, key, what would be right."""
+    (tmp_path / "backprop-check.toml").write_text('[implementations.mine]\ncomand = "x"\n')
+    sentence = sentence_of(tmp_path, "run", "mine", code=2)
+    assert "backprop-check.toml" in sentence
+    assert "implementations.mine.comand" in sentence
+    assert "did you mean 'command'" in sentence
+
+
+def test_a_configured_name_is_run_after_its_setup(tmp_path: Path) -> None:
+    """The setup is run first; where it fails that is said, with its output, and exit code 3."""
+    made = f"\"{sys.executable}\" -c \"open('made', 'w')\""
+    config = "[implementations.mine]\ncommand = {command}\nsetup = {setup}\n"
+    (tmp_path / "backprop-check.toml").write_text(
+        config.format(command=json.dumps(small_port()), setup=json.dumps(made))
+    )
+    assert called(tmp_path, "smoke", "mine").exit_code == 0
+    assert (tmp_path / "made").exists()
+    broken = f'"{sys.executable}" -c "raise SystemExit(\'no pub here\')"'
+    (tmp_path / "backprop-check.toml").write_text(
+        config.format(command=json.dumps(small_port()), setup=json.dumps(broken))
+    )
+    sentence = sentence_of(tmp_path, "smoke", "mine", code=3)
+    assert "no pub here" in sentence
+    assert "exit code 1" in sentence
+
+
+# Smoke, cases, bugs -----------------------------------------------------------------------------
+
+
+def test_smoke_says_what_is_wired_wrong(tmp_path: Path) -> None:
+    """A line a check, FAIL at what fails, and what to do next."""
+    good = called(tmp_path, "smoke", small_port())
+    assert good.exit_code == 0
+    assert good.output.count("ok  ") == 3
+    assert "wired right" in good.output
+    bad = called(tmp_path, "smoke", small_port("offset"))
+    assert bad.exit_code == 1
+    assert "FAIL  one neuron" in bad.output
+    assert "Mend the first line" in bad.output
+
+
+def test_cases_are_listed_and_exported(tmp_path: Path) -> None:
+    """One id a line; a file each that holds the request and a right reply, which a port can be tested with."""
+    done = called(tmp_path, "cases", *GENERATED, "5", "--seed", "3", "--export", "out")
+    ids = done.output.split()
+    assert len(ids) == 5
+    assert sorted(path.stem for path in (tmp_path / "out").iterdir()) == sorted(ids)
+    for name in ids:
+        content = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        assert content["case"]["id"] == content["expected"]["id"] == name
+        layers = content["expected"]["layers"]
+        assert [len(layer["gradients"]["biases"]) for layer in layers] == [
+            layer["units"] for layer in content["case"]["network"]["layers"]
+        ]
+
+
+def test_bugs_are_listed(tmp_path: Path) -> None:
+    """By family; as JSON with every page."""
+    text = called(tmp_path, "bugs").output
+    pages = json.loads(called(tmp_path, "bugs", "--json").output)
+    assert len(pages) > 60
+    for page in pages:
+        assert f"{page['code']}  {page['name']}" in text
+        assert page["sentence"]
+        assert page["fix"]
+
+
+def test_help_of_every_command(tmp_path: Path) -> None:
+    """It says what it does, and ends well."""
+    listed = called(tmp_path, "--help").output
+    for name in ("run", "smoke", "init", "explain", "guide", "bugs", "replay", "report", "cases"):
+        assert f"  {name} " in listed
+        done = called(tmp_path, name, "--help")
+        assert done.exit_code == 0
+        assert "Usage:" in done.output

@@ -1,0 +1,135 @@
+"""Known failures: the file is to stay true, and says so where it does not."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from command_line import called, sentence_of, small_port
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.known import Entry, news, read_known, write_known
+from backprop_check.run import Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CODES = {"wrong-1": ["BP102", "hidden-derivative-missing"], "wrong-2": ["BP102", "hidden-derivative-missing"]}
+
+
+def results() -> list[Result]:
+    """Two wrong cases with a name, one error, one pass, one that does not apply."""
+    return [
+        Result(id="wrong-1", outcome="mismatched"),
+        Result(id="wrong-2", outcome="mismatched"),
+        Result(id="dead", outcome="error"),
+        Result(id="fine", outcome="passed"),
+        Result(id="other", outcome="not_applicable"),
+    ]
+
+
+TRUE = [Entry("wrong-*", "mismatched", bug="BP102"), Entry("dead", "error", reason="no softmax yet")]
+
+
+def test_all_as_known_is_no_news() -> None:
+    """Patterns, a bug by its code or its name."""
+    assert news(TRUE, results(), CODES) == []
+    by_name = [Entry("wrong-?", "mismatched", bug="hidden-derivative-missing"), TRUE[1]]
+    assert news(by_name, results(), CODES) == []
+    assert news([Entry("wrong-*", "mismatched"), TRUE[1]], results(), CODES) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([*TRUE, Entry("fine", "mismatched")], ["fine: passed where mismatched is known (remove the entry"]),
+        ([TRUE[0], Entry("dead", "crash")], ["dead: error where crash is known"]),
+        ([Entry("wrong-*", "mismatched", bug="BP107"), TRUE[1]], ["wrong-1: BP102", "where BP107 is known"]),
+        ([*TRUE, Entry("gone-*", "mismatched")], ["the entry 'gone-*' matches no case: remove it"]),
+        ([*TRUE, Entry("other", "mismatched")], ["the entry 'other' matches no case"]),
+        ([TRUE[0]], ["dead: error, which is not known"]),
+        ([], ["wrong-1: mismatched, which is not known", "dead: error, which is not known"]),
+    ],
+)
+def test_everything_else_is_news(entries: list[Entry], said: list[str]) -> None:
+    """An unexpected pass, another outcome, another bug, an entry without a case, a failure without an entry."""
+    found = "\n".join(news(entries, results(), CODES))
+    for text in said:
+        assert text in found
+
+
+def test_no_name_where_one_is_known() -> None:
+    """That the diagnosis says nothing any more is news, too."""
+    (line, *_) = news(TRUE, results(), {})
+    assert line == "wrong-1: no name fits where BP102 is known"
+
+
+def test_rewriting_keeps_reasons_and_issues(tmp_path: Path) -> None:
+    """What is written is read as true; what people wrote stands there still, quotes and all."""
+    path = tmp_path / "known.toml"
+    reason, issue = 'he said "later" \\ maybe\n[[known]]', "https://example.org/7"
+    old = [Entry("wrong-*", "mismatched", bug="BP107", reason=reason, issue=issue), Entry("gone", "error", reason="x")]
+    write_known(path, old, results(), CODES)
+    entries = read_known(path)
+    assert news(entries, results(), CODES) == []
+    assert [entry.id for entry in entries] == ["wrong-1", "wrong-2", "dead"]
+    assert [(entry.reason, entry.issue) for entry in entries[:2]] == [(reason, issue)] * 2
+    assert entries[2] == Entry("dead", "error")
+    tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[known]]\nid = "x"\noutcom = "error"\n', "outcom"),
+        ('[[known]]\nid = "x"\noutcome = "sad"\n', "'sad'"),
+        ('[[known]]\nid = 3\noutcome = "error"\n', "Expected"),
+        ('[known]\nid = "x"\n', "array"),
+        ("[[known", "TOML"),
+        ('[[failing]]\nid = "x"\n', "failing"),
+    ],
+)
+def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    """Its path, and what is expected."""
+    path = tmp_path / "known.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_known(path)
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written, then true (exit 0); after the mend it is news (exit 1); a new failure is, too."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    run = ("run", small_port("hidden"), "--cases", "10", "--known", "known.toml")
+    written = called(tmp_path, *run, "--update-known", "--no-diagnosis")
+    assert written.exit_code == 0, written.output
+    assert "known failures written" in written.output
+    assert tomllib.loads((tmp_path / "known.toml").read_text())["known"]
+    again = called(tmp_path, *run, "--no-diagnosis")
+    assert again.exit_code == 0, again.output
+    assert "Every failure is known" in again.output
+    mended = called(tmp_path, "run", small_port(), *run[2:], "--no-diagnosis")
+    assert mended.exit_code == 1
+    assert "not as known" in mended.output
+    assert "it is fixed" in mended.output
+
+
+@pytest.mark.parametrize("option", [["--suite", "generated"], ["--case", "x"], ["--fail-fast"]])
+def test_refused_on_a_filtered_run(tmp_path: Path, option: list[str]) -> None:
+    """What was not run must not be written off."""
+    sentence = sentence_of(tmp_path, "run", "x", "--known", "k.toml", "--update-known", *option, code=2)
+    assert "--update-known is refused on a filtered run" in sentence
+    assert not (tmp_path / "k.toml").exists()
+
+
+def test_refused_sentences_need_no_implementation(tmp_path: Path) -> None:
+    """A filtered check (without writing) does not call what it has not run gone."""
+    (tmp_path / "known.toml").write_text('[[known]]\nid = "mazur-*"\noutcome = "mismatched"\n')
+    done = called(
+        tmp_path, "run", small_port(), "--suite", "generated", "--cases", "2", "--known", "known.toml", "--no-diagnosis"
+    )
+    assert done.exit_code in (0, 1)
+    assert "mazur-*" in done.output or done.exit_code == 0

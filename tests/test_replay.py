@@ -1,0 +1,157 @@
+"""Kept failures: replayed, dropped when fixed, and never a command from a stranger's folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from command_line import called, sentence_of, small_port
+
+from backprop_check.kept import keep, kept_failures
+from backprop_check.network import Case
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEURON = {"kind": "dense", "units": 1, "activation": "tanh", "parameters": {"weights": [[0.5]], "biases": [0.25]}}
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+
+
+def chain(name: str = "chain") -> Case:
+    """1-1-1 with tanh: shows a missing hidden derivative."""
+    return Case.from_dict(
+        {
+            "name": name,
+            "network": {"inputs": 1, "layers": [NEURON, NEURON]},
+            "loss": {"kind": "half_squared_error"},
+            "reduction": "mean",
+            "inputs": [[0.5]],
+            "targets": [[-0.25]],
+        }
+    )
+
+
+def kept(folder: Path, fault: str, name: str = "chain") -> Case:
+    """Keep a case in a folder, as failing with that port."""
+    case = chain(name)
+    keep(case, code="BP102", sentence="it forgets", found_in="x", command=small_port(fault), root=folder)
+    return case
+
+
+def test_failed_stays_and_fixed_goes(tmp_path: Path) -> None:
+    """With the command it failed with it fails again; with a right one it is fixed, and dropped."""
+    case = kept(tmp_path, "hidden")
+    failed = called(tmp_path, "replay")
+    assert failed.exit_code == 1, failed.output
+    assert f"FAILED  {case.id}  BP102 it forgets" in failed.output
+    assert "first wrong value" in failed.output
+    assert [each.id for each in kept_failures(tmp_path)] == [case.id]
+    fixed = called(tmp_path, "replay", "--impl", small_port())
+    assert fixed.exit_code == 0, fixed.output
+    assert f"FIXED   {case.id}" in fixed.output
+    assert kept_failures(tmp_path) == []
+    nothing = called(tmp_path, "replay")
+    assert nothing.exit_code == 0
+    assert "No failure is kept here" in nothing.output
+
+
+def test_only_those_named_are_run(tmp_path: Path) -> None:
+    """By id or by name; the others stay."""
+    first, second = kept(tmp_path, "right", "one"), kept(tmp_path, "right", "two")
+    assert first.id != second.id
+    done = called(tmp_path, "replay", "two")
+    assert done.exit_code == 0, done.output
+    assert second.id in done.output
+    assert first.id not in done.output
+    assert [each.id for each in kept_failures(tmp_path)] == [first.id]
+    assert called(tmp_path, "replay", first.id).exit_code == 0
+
+
+def test_an_unknown_id_is_one_sentence(tmp_path: Path) -> None:
+    """Exit code 2, and what there is."""
+    case = kept(tmp_path, "right")
+    sentence = sentence_of(tmp_path, "replay", "chian", code=2)
+    assert "chian" in sentence
+    assert case.id in sentence
+    assert len(sentence.splitlines()) == 1
+
+
+def test_a_folder_from_a_stranger_names_no_command(tmp_path: Path) -> None:
+    """A folder that came from elsewhere is data: replay runs nothing it names, and asks for --impl."""
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    theirs.mkdir()
+    case = kept(theirs, "hidden")
+    shutil.copytree(theirs, mine)
+    path = mine / ".backprop-check" / "failures" / f"{case.id}.json"
+    content = json.loads(path.read_text())
+    content["kept"]["command"] = content["command"] = f"touch {mine / 'owned'}"
+    path.write_text(json.dumps(content))
+    sentence = sentence_of(mine, "replay", code=2)
+    assert "--impl" in sentence
+    assert case.id in sentence
+    assert not (mine / "owned").exists()
+    assert called(mine, "replay", "--impl", small_port("hidden")).exit_code == 1
+
+
+def test_a_case_that_leaves_its_defaults_out(tmp_path: Path) -> None:
+    """The file says α and the steps out loud; file, id and remembered command are those of what is read."""
+    layer = {**NEURON, "activation": "leaky_relu"}
+    body = {**chain().to_dict(), "optimizer": {"kind": "sgd", "learning_rate": 0.5}}
+    case = Case.from_dict({**body, "network": {"inputs": 1, "layers": [layer, NEURON]}})
+    path = keep(case, code="BP102", sentence="", found_in="", command=small_port("hidden"), root=tmp_path)
+    (one,) = kept_failures(tmp_path)
+    assert one.id == path.stem == json.loads(path.read_text())["case"]["id"]
+    assert one.command == small_port("hidden")
+    assert called(tmp_path, "replay", one.id).exit_code == 1
+
+
+def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
+    """The whole way: run, replay (fails the same way), a mended port, replay again."""
+    done = called(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "12")
+    assert done.exit_code == 1, done.output
+    (one,) = kept_failures(tmp_path)
+    assert one.code == "BP102"
+    assert sum(layer.units for layer in one.file.case.network.layers) <= 3
+    assert f"Again: backprop-check replay {one.id}" in done.output
+    assert "By hand: printf '" in done.output
+    assert called(tmp_path, "replay", one.id).exit_code == 1
+    assert called(tmp_path, "replay", one.id, "--impl", small_port()).exit_code == 0
+    assert kept_failures(tmp_path) == []
+
+
+def test_an_implementation_that_is_gone_drops_nothing(tmp_path: Path) -> None:
+    """Exit code 3, and the failure is still kept."""
+    case = chain()
+    keep(case, code=None, sentence="", found_in="", command="no-such-program-anywhere", root=tmp_path)
+    assert "no-such-program-anywhere" in sentence_of(tmp_path, "replay", code=3)
+    assert [each.id for each in kept_failures(tmp_path)] == [case.id]
+
+
+def test_what_it_does_not_support_is_not_fixed(tmp_path: Path) -> None:
+    """A skip is no pass: the file stays."""
+    case = kept(tmp_path, "bad")  # the first case of that port is skipped
+    done = called(tmp_path, "replay")
+    assert "FIXED" not in done.output
+    assert [each.id for each in kept_failures(tmp_path)] == [case.id]
+
+
+def test_without_a_home_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is kept all the same; replay asks for --impl."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    kept(tmp_path, "hidden")
+    assert kept_failures(tmp_path)[0].command is None
+    assert "--impl" in sentence_of(tmp_path, "replay", code=2)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """One sentence with the folder."""
+    (tmp_path / ".backprop-check").write_text("")
+    sentence = sentence_of(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "4", code=2)
+    assert ".backprop-check" in sentence

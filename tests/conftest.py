@@ -1,0 +1,27 @@
+"""Which tests are slow: minutes of work whose quick half is always run. They wait for those who ask for them.
+
+``BACKPROP_CHECK_FULL=1 pytest``, ``pytest -m slow`` and a node id run them. A test may also bear the marker itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+#: Test functions by file. What always runs in their place: test_exercise_still_runs.
+SLOW = {"ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",)}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and skip them unless they are asked for."""
+    asked = os.environ.get("BACKPROP_CHECK_FULL") == "1" or "slow" in str(config.getoption("-m"))
+    named = {argument.split("[")[0] for argument in config.args if "::" in argument}
+    skip = pytest.mark.skip(reason="slow: BACKPROP_CHECK_FULL=1, -m slow or its node id runs it")
+    for item in items:
+        path, _, test = item.nodeid.partition("::")
+        if test.split("[")[0] in SLOW.get(path.removeprefix("tests/"), ()):
+            item.add_marker("slow")
+        by_name = item.nodeid.split("[")[0] in named
+        if item.get_closest_marker("slow") is not None and not asked and not by_name:
+            item.add_marker(skip)

@@ -79,6 +79,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             number -= len(cases)
         raise IndexError(position)
 
+    def suite(self, position: int) -> str:
+        """The suite that the case at a position is of."""
+        number = position if self.numbers is None else self.numbers[position]
+        for suite in self._suites():
+            if suite == "generated" or number < len(_files(suite)):
+                return suite
+            number -= len(_files(suite))
+        raise IndexError(position)
+
     def _suites(self) -> list[str]:
         return [suite for suite in SUITES if not self.suites or suite in self.suites]
 

@@ -54,27 +54,24 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     """The main job; gives the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     known = _known(options)
+    if options["json_path"] is not None and options["json_path"].is_dir():
+        msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
+        raise ConfigurationError(msg)
     if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
         msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
         introduce(console, implementation)
         work = work_of((configured(impl) or Configured(impl)).spec, options)
-        settings = work.settings
-        run = Run(
-            implementation,
-            settings,
-            hints_only=options["hints_only"],
-            diagnosing=not (options["no_diagnosis"] or options["exercise"]),
-        )
+        run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.json"
         file, before = None, None
         if path is not None:
-            file, before = _file_of(path, work, run, options)
+            file, before = file_of(path, work, run, options)
             stack.enter_context(file)
-        results, failing, complete = _judge_all(console, run, work, file, before, options)
+        results, failing, complete = judge_all(console, run, work, file, before, options)
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
@@ -101,7 +98,13 @@ def _known(options: dict[str, Any]) -> list[Any] | None:
     return None if options["known"] is None else read_known(options["known"])
 
 
-def _file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
+def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) -> Run:
+    """The run that counts and concludes."""
+    diagnosing = not (options["no_diagnosis"] or options["exercise"])
+    return Run(implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing)
+
+
+def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
     """The results file, begun anew or gone on with."""
     about = {
         "seed": options["seed"],
@@ -149,7 +152,7 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     )
 
 
-def _judge_all(
+def judge_all(
     console: Console,
     run: Run,
     work: Work,
@@ -162,7 +165,8 @@ def _judge_all(
     judging = judges(work, run.implementation, options)
     results: list[Result] = []
     failing: list[Judged] = []
-    light = not (options["csv_path"] or options["junit_path"] or options["known"] or options["exercise"])
+    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
+    light = not any(options[key] for key in wanted)
 
     def remember(judged: Judged | None, result: Result) -> None:
         if not light:

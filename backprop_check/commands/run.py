@@ -12,7 +12,14 @@ from backprop_check.commands.options import opening, selection
 
 
 @click.command("run")
-@click.argument("impl")
+@click.argument("impl", required=False)
+@click.option("--all", "every", is_flag=True, help="Every implementation that is configured in this folder.")
+@click.option(
+    "--submissions",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Every file and folder of this folder, with --command.",
+)
+@click.option("--command", "template", metavar="TEXT", help='Runs a submission, {} is its path: "python3 {}/port.py".')
 @selection
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case: its id or its name (repeatable).")
 @click.option("--profile", type=click.Choice(["textbook", "strict"]), default="textbook", show_default=True)
@@ -26,18 +33,31 @@ from backprop_check.commands.options import opening, selection
 @click.option("--known", type=click.Path(path_type=Path, dir_okay=False), help="A file of known failures.")
 @click.option("--update-known", is_flag=True, help="Rewrite that file so that it says what is.")
 @click.option("--html", "html_path", type=click.Path(path_type=Path, dir_okay=False), help="Write a report here.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the results here.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Write the results here (of many: a folder)."
+)
 @click.option("--resume", is_flag=True, help="Go on with the run whose results --json holds, if it was ended.")
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML here.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Write CSV here.")
 @opening
-def command(impl: str, **options: Any) -> NoReturn:
+def command(impl: str | None, **options: Any) -> NoReturn:
     """Judge IMPL: networks go to it, its replies are compared neuron by neuron.
 
     \b
     backprop-check run "dart run bin/port.dart" --html report.html
     backprop-check run python:mynet:backprop
+    backprop-check run --submissions handed-in --command "python3 {}/port.py" --sandbox
     """  # noqa: D301 - \b is click's
+    if options["every"] or options["submissions"] is not None:
+        from backprop_check.commands.many import run_many  # noqa: PLC0415 - numpy and torch
+
+        if impl is not None:
+            msg = "IMPL is one implementation, --all and --submissions are many: give one of them"
+            raise click.UsageError(msg)
+        sys.exit(run_many(options))
+    if impl is None:
+        msg = "which implementation? Give its command, python:module:callable, a configured name, or --all"
+        raise click.UsageError(msg)
     from backprop_check.commands.judging import run_command  # noqa: PLC0415 - numpy and torch
 
     sys.exit(run_command(impl, options))

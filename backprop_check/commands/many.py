@@ -1,0 +1,248 @@
+"""``run --all`` and ``run --submissions``: many implementations, one after the other, and a table of them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import sys
+import tempfile
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from backprop_check.commands.judging import file_of, introduce, judge_all, run_of, work_of
+from backprop_check.commands.options import open_configured
+from backprop_check.config import Configured, implementations
+from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
+from backprop_check.protocol import one_line, orderly_signals, split_command
+from backprop_check.report.html.read import checked, read_file
+from backprop_check.results import Conclusion
+from backprop_check.run import FAILURES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backprop_check.work import Plan
+
+#: What makes no sense for many, with what to do instead.
+_ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of many: its name, what runs it, and what it must not see."""
+
+    name: str
+    entry: Configured
+    hidden: tuple[Path, ...] = ()
+
+
+@dataclass(slots=True)
+class Row:
+    """What became of one."""
+
+    name: str
+    judged: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    cause: str = ""
+    bad: bool = False
+    path: Path | None = None
+
+    def add(self, suite: str, outcome: str) -> None:
+        """Count one case."""
+        if outcome not in ("not_applicable", "skipped"):
+            self.judged[suite] += 1
+            self.failed[suite] += outcome in FAILURES
+            self.bad |= outcome in FAILURES
+
+    def cell(self, suite: str) -> Text:
+        """``200/200``: the right ones among those judged."""
+        judged, failed = self.judged[suite], self.failed[suite]
+        return Text(f"{judged - failed}/{judged}", style="red" if failed else "green") if judged else Text("–")
+
+
+def run_many(options: dict[str, Any]) -> int:
+    """All of them; gives the exit code: 1 if any fails."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    folder = options["json_path"]
+    if folder is not None and folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file: with many implementations --json takes a folder, a file in it for each"
+        raise ConfigurationError(msg)
+    if options["resume"] and folder is None:
+        msg = "--resume goes on with the results in a folder: give it with --json"
+        raise ConfigurationError(msg)
+    targets = _targets(options)
+    rows: list[Row] = []
+    whole = False
+    with orderly_signals(), ExitStack() as stack:
+        if folder is None and options["html_path"] is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        names = _file_names(target.name for target in targets)
+        with contextlib.suppress(KeyboardInterrupt):
+            for target, name in zip(targets, names, strict=True):
+                row = _one(console, target, folder / name if folder is not None else None, options)
+                rows.append(row)
+                console.print(_line(row))
+            whole = len(rows) == len(targets)
+        _print_table(console, rows, options)
+        if not whole:
+            console.print(f"Interrupted: {len(targets) - len(rows)} of {len(targets)} were not judged.")
+        paths = [row.path for row in rows if row.path is not None]
+        if options["html_path"] is not None and paths:
+            from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
+
+            write_report(paths, options["html_path"])
+            console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
+    return 1 if not whole or any(row.bad for row in rows) else 0
+
+
+def _targets(options: dict[str, Any]) -> list[Target]:
+    for key, name in _ONLY_ONE.items():
+        if options[key]:
+            msg = f"{name} is for one implementation: leave it out, --json gives a file for each"
+            raise ConfigurationError(msg)
+    folder, template = options["submissions"], options["template"]
+    if folder is None:
+        if template is not None:
+            msg = "--command says how a submission is run: give their folder with --submissions"
+            raise ConfigurationError(msg)
+        found = [Target(name, entry) for name, entry in implementations().items()]
+        if not found:
+            msg = "no implementation is configured in this folder: name them in backprop-check.toml"
+            raise ConfigurationError(msg)
+        return found
+    if options["every"]:
+        msg = "--all are the configured implementations, --submissions those of a folder: give one of them"
+        raise ConfigurationError(msg)
+    if template is None or not any("{}" in part for part in split_command(template)):
+        msg = 'how is a submission run? Give --command with {} for its path, as in --command "python3 {}/port.py"'
+        raise ConfigurationError(msg)
+    return submissions(folder, template)
+
+
+def submissions(folder: Path, template: str) -> list[Target]:
+    """Every file and folder in ``folder`` (but hidden ones, and links that lead out of it), by name.
+
+    The command is split first and the path put in afterwards, so that no name can change what is run.
+    """
+    root = folder.resolve()
+    inside = [
+        entry.absolute()
+        for entry in sorted(folder.iterdir())
+        if not entry.name.startswith(".") and entry.resolve().is_relative_to(root)
+    ]
+    if not inside:
+        msg = f"there is no submission in {folder}"
+        raise ConfigurationError(msg)
+    argv = split_command(template)
+    return [
+        Target(
+            entry.name,
+            Configured(shlex.join(part.replace("{}", str(entry)) for part in argv)),
+            tuple(other for other in inside if other != entry),
+        )
+        for entry in inside
+    ]
+
+
+def _file_names(names: Iterable[str]) -> list[str]:
+    """A file name for each, safe everywhere and different from all others."""
+    taken: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80] or "implementation"
+        file, number = plain, 1
+        while file.lower() in taken:
+            number += 1
+            file = f"{plain}-{number}"
+        taken[file.lower()] = f"{file}.json"
+    return list(taken.values())
+
+
+def _one(console: Console, target: Target, path: Path | None, options: dict[str, Any]) -> Row:
+    """Judge one; whatever is wrong with it stands in its row."""
+    row = Row(one_line(target.name, 60))
+    work = work_of(target.entry.spec, options)
+    if options["resume"] and path is not None and (done := _done(path, row, work.plan)) is not None:
+        return done
+    if options["sandbox"]:
+        work.options["hidden"] = target.hidden
+    try:
+        with open_configured(target.entry, **work.options) as implementation, ExitStack() as stack:
+            if implementation.echo_problems:
+                introduce(console, implementation)
+            run = run_of(work, implementation, options)
+            file, before = None, None
+            if path is not None:
+                file, before = file_of(path, work, run, options)
+                stack.enter_context(file)
+            outcomes, _, complete = judge_all(console, run, work, file, before, options)
+            conclusion = run.conclude() if complete or options["fail_fast"] else Conclusion()
+            if file is not None:
+                file.finish(conclusion, complete=complete)
+                row.path = path
+    except (StartError, ConfigurationError) as error:
+        if options["sandbox"] and isinstance(error, ConfigurationError):
+            raise  # there can be no sandbox: no fault of theirs
+        row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
+        return row
+    for position, result in enumerate(outcomes):
+        row.add(work.plan.suite(position), result.outcome)
+    row.bad |= bool(conclusion.failed) or not complete
+    causes = [*conclusion.causes, *conclusion.failed]
+    if causes:
+        row.cause = _name_of(causes[0])
+    elif row.bad:
+        row.cause = next((one_line(each.message, 90) for each in outcomes if each.outcome in FAILURES), "")
+    if not complete and not options["fail_fast"]:
+        raise KeyboardInterrupt
+    return row
+
+
+def _name_of(cause: Any) -> str:
+    return f"{cause.code}  {getattr(cause, 'title', '') or cause.check}" if cause.code else str(cause.title)
+
+
+def _done(path: Path, row: Row, plan: Plan) -> Row | None:
+    """The row of a run that was complete; None where there is still something to do."""
+    if not path.exists():
+        return None
+    try:
+        data = checked(read_file(path), str(path))
+    except BackpropCheckError:
+        return None
+    if data.summary.get("complete") is not True or len(data.cases) != len(plan):
+        return None
+    for position, each in enumerate(data.cases):
+        row.add(plan.suite(position), each.outcome)
+    broken = [each for each in data.behaviours or [] if not each.holds]
+    row.bad |= bool(broken)
+    causes = [*(data.diagnoses or []), *broken]
+    row.cause = one_line(_name_of(causes[0]), 120) if causes else ""
+    row.path = path
+    return row
+
+
+def _line(row: Row) -> Text:
+    judged, failed = sum(row.judged.values()), sum(row.failed.values())
+    counts = f"{judged - failed} of {judged} cases right" if judged else "not judged"
+    return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {counts}", style="red" if row.bad else "green")
+
+
+def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> None:
+    suites = options["suite"] or ("published", "edge", "generated")
+    table = Table(box=None, padding=(0, 2), pad_edge=False)
+    for heading in ("", *suites, "first cause"):
+        table.add_column(heading, justify="right" if heading in suites else "left", overflow="fold")
+    for row in rows:
+        table.add_row(Text(row.name), *(row.cell(suite) for suite in suites), Text(row.cause))
+    console.print()
+    console.print(table)
+    bad = sum(row.bad for row in rows)
+    console.print(Text(f"{len(rows) - bad} of {len(rows)} conform.", style="bold red" if bad else "bold green"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from _pytest._code.code import TerminalRepr
 
 from backprop_check.cases.select import select_cases
 from backprop_check.config import Configured, implementations
@@ -21,6 +22,8 @@ from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
 from backprop_check.network import Case
+from backprop_check.protocol.callable import PREFIX
+from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
@@ -28,6 +31,7 @@ from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from _pytest._io import TerminalWriter
     from _pytest.terminal import TerminalReporter
 
     from backprop_check.protocol import Implementation, ImplementationInfo
@@ -56,6 +60,8 @@ class Collecting:
         self.opened: dict[str, Implementation] = {}
         given = config.getoption("--backprop-impl")
         try:
+            for command in (spec for spec in given if not spec.startswith(PREFIX)):
+                split_command(command)  # that a quote is not closed is no matter of each case
             configured = implementations(config.rootpath)
             self.kept = kept_failures(config.rootpath) if config.getoption("--backprop-replay") else []
         except BackpropCheckError as error:
@@ -187,7 +193,8 @@ class CaseItem(pytest.Item):
         if isinstance(excinfo.value, CaseFailure):
             judged = excinfo.value.judged
             style = style or self.config.getoption("tbstyle", "auto")
-            return str(excinfo.value) if style in ("line", "no") else failure_text(judged.case, judged.result)
+            text = "" if style in ("line", "no") else failure_text(judged.case, judged.result)
+            return FailureText(text, str(excinfo.value))
         if isinstance(excinfo.value, BackpropCheckError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -208,6 +215,33 @@ def _packed(name: str, judged: Judged, info: ImplementationInfo) -> str:
     )
     # Text that any transport of reports carries unchanged.
     return base64.b64encode(msgspec.json.encode(entry)).decode()
+
+
+class Said:
+    """What pytest says of a failure in one line."""
+
+    def __init__(self, message: str) -> None:
+        """``message`` also stands in the short summary."""
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class FailureText(TerminalRepr):
+    """A failing case in full, or (``--tb=line``) in its line alone, which pytest then writes itself."""
+
+    def __init__(self, text: str, message: str) -> None:
+        """``text`` is empty where only the line is wanted."""
+        self.text, self.reprcrash = text, Said(message)
+
+    def __str__(self) -> str:
+        return self.text or self.reprcrash.message  # how it travels from a worker of xdist
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write it."""
+        if self.text:
+            tw.line(self.text)
 
 
 class CaseFailure(Exception):  # noqa: N818 - it is a verdict, not an error

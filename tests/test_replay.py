@@ -102,7 +102,7 @@ def test_a_folder_from_a_stranger_names_no_command(tmp_path: Path) -> None:
 def test_a_case_that_leaves_its_defaults_out(tmp_path: Path) -> None:
     """The file says α and the steps out loud; file, id and remembered command are those of what is read."""
     layer = {**NEURON, "activation": "leaky_relu"}
-    body = {**chain().to_dict(), "optimizer": {"kind": "sgd", "learning_rate": 0.5}}
+    body = {**chain().to_dict(), "inputs": [[-2.0]], "optimizer": {"kind": "sgd", "learning_rate": 0.5}}
     case = Case.from_dict({**body, "network": {"inputs": 1, "layers": [layer, NEURON]}})
     path = keep(case, code="BP102", sentence="", found_in="", command=small_port("hidden"), root=tmp_path)
     (one,) = kept_failures(tmp_path)

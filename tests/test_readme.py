@@ -114,8 +114,9 @@ def checkout(folder: Path) -> Path:
     """A folder in which the repository's paths lead where they do in a clone, with nothing that others wrote."""
     here = folder / "here"
     (here / "reports").mkdir(parents=True)
-    (here / "backprop_check").mkdir()
-    (here / "backprop_check" / "ports").symlink_to(ROOT / "backprop_check" / "ports")
+    for name in ("mazur", "python"):
+        port = Path("backprop_check", "ports", name)
+        shutil.copytree(ROOT / port, here / port, ignore=shutil.ignore_patterns("__pycache__"))
     return here
 
 
@@ -247,3 +248,21 @@ def test_numbers_and_links() -> None:
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_contributing_names_what_is_there() -> None:
+    """Every path and every name of a module's in CONTRIBUTING is there."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = [each for each in re.findall(r"`([^`\s…]+)`", text) if "/" in each or each.endswith((".py", ".md", ".txt"))]
+    assert len(named) > 30
+    for name in named:
+        pattern = re.sub("[A-Z]{4,}", "*", name) if name.upper() != name and name != "CHANGELOG.md" else name
+        found = [
+            *ROOT.glob(pattern),
+            *(ROOT / "backprop_check").glob(pattern),
+            *ROOT.glob(f"backprop_check/*/{pattern}"),
+        ]
+        assert found, name
+    names = set(re.findall(r"`(_?[A-Za-z]+)` in `(\w+\.py)`", text))
+    assert names
+    assert [pair for pair in names if pair[0] not in (ROOT / "backprop_check" / pair[1]).read_text("utf-8")] == []

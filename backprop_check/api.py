@@ -55,12 +55,14 @@ class Results:
         info: ImplementationInfo | None = None,
         judged: Sequence[Judged] = (),
         about: dict[str, Any] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.conclusion = conclusion or Conclusion()
         names = self.conclusion.names()
         self.cases = [with_names(each, names) for each in cases]
         self.summary = summary
         self._info, self._judged, self._about = info, judged, about or {}
+        self._settings = settings or Settings()
 
     @property
     def failed(self) -> list[Result]:
@@ -94,8 +96,10 @@ class Results:
         import pandas as pd  # noqa: PLC0415 - an optional dependency
 
         if rows == "values":
-            return pd.DataFrame([row for each in self._judged for row in _rows(each)], columns=list(VALUES))
-        found = [
+            dtype = self._info.dtype if self._info else "float64"
+            found = [row for each in self._judged for row in _rows(each, dtype, self._settings)]
+            return pd.DataFrame(found, columns=list(VALUES))
+        mismatches = [
             {
                 "case": case.id,
                 "outcome": case.outcome,
@@ -106,7 +110,7 @@ class Results:
             for one in case.mismatches
         ]
         columns = ["case", "outcome", "diagnosis", *(field.name for field in msgspec.structs.fields(Mismatch))]
-        return pd.DataFrame(found, columns=columns)
+        return pd.DataFrame(mismatches, columns=columns)
 
     def to_dict(self) -> dict[str, Any]:
         """As a results file holds them."""
@@ -133,7 +137,7 @@ class Results:
         return f"<Results: {self.summary.counts['passed']} of {self.summary.cases} cases passed>"
 
 
-def _rows(judged: Judged) -> Iterable[tuple[Any, ...]]:
+def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any, ...]]:
     from backprop_check.expected import expect  # noqa: PLC0415 - only where asked for
     from backprop_check.trace import AXES  # noqa: PLC0415
 
@@ -141,12 +145,13 @@ def _rows(judged: Judged) -> Iterable[tuple[Any, ...]]:
         return
     import numpy as np  # noqa: PLC0415
 
-    expected = expect(judged.case)
+    expected = expect(judged.case, dtype, settings.profile)
     for slot, array in judged.actual.items():
         right, allowed = expected.values[slot], expected.allowed[slot]  # noqa: PD011 - no data frame's
         for at in np.ndindex(array.shape):
             place = dict(zip(AXES[slot.quantity], at, strict=True))
             error = abs(float(array[at]) - float(right[at]))
+            bound = float(allowed[at]) + settings.atol + settings.rtol * abs(float(right[at]))
             yield (
                 judged.case.id,
                 slot.quantity,
@@ -158,8 +163,8 @@ def _rows(judged: Judged) -> Iterable[tuple[Any, ...]]:
                 float(right[at]),
                 float(array[at]),
                 error,
-                float(allowed[at]),
-                error <= float(allowed[at]),
+                bound,
+                error <= bound,
             )
 
 
@@ -192,7 +197,8 @@ def check(
     judged: list[Judged] = []
     results: list[Result] = []
     with opened:
-        run = Run(opened, Settings(profile=profile, rtol=rtol, atol=atol))
+        settings = Settings(profile=profile, rtol=rtol, atol=atol)
+        run = Run(opened, settings)
         for each in run.judge(chosen):
             results.append(each.result)
             if keep_values:
@@ -200,4 +206,4 @@ def check(
         conclusion = run.conclude()
     run.summary.complete = True
     about = {"seed": seed, "profile": profile}
-    return Results(results, run.summary, conclusion, opened.describe(), judged, about)
+    return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

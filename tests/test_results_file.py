@@ -1,0 +1,122 @@
+"""The results file: whole JSON at every moment, and the same numbers everywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backprop_check.compare import Mismatch
+from backprop_check.diagnose.causes import Cause
+from backprop_check.errors import ResultsError
+from backprop_check.protocol import ImplementationInfo
+from backprop_check.results import Conclusion, ResultsFile, Summary
+from backprop_check.run import Outcome, Result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INFO = ImplementationInfo(name="n", language="l", version="v", command="c", dtype="float64")
+OUTCOMES: tuple[Outcome, ...] = (
+    "passed", "mismatched", "error", "crash", "timeout", "protocol_error", "skipped", "not_applicable", "not_run",
+)  # fmt: skip
+
+
+def result(number: int, outcome: Outcome = "passed", **more: Any) -> Result:
+    return Result(id=f"case-{number}", outcome=outcome, values_checked=10, neurons_checked=2, **more)
+
+
+def opened(path: Path) -> ResultsFile:
+    return ResultsFile(path, INFO, {"seed": 3, "profile": "textbook"}, ["run", "c"])
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_whole_after_every_result(tmp_path: Path) -> None:
+    """At any moment another program reads all that was finished, and that it is not all."""
+    path = tmp_path / "deep" / "r.json"
+    with opened(path) as file:
+        assert read(path)["cases"] == []
+        for number in range(5):
+            file.add(result(number, "passed" if number % 2 else "mismatched", message="ä" * 50))
+            data = read(path)
+            assert [case["id"] for case in data["cases"]] == [f"case-{n}" for n in range(number + 1)]
+            assert data["summary"]["cases"] == number + 1
+            assert data["summary"]["complete"] is False
+            assert data["harness"]["seed"] == 3
+    assert read(path)["summary"]["complete"] is False
+
+
+def test_finished(tmp_path: Path) -> None:
+    """Complete, with the causes, and each failing case's names; a line a case; nothing else is left in the folder."""
+    path = tmp_path / "r.json"
+    cause = Cause(code="BP102", bug="hidden-derivative-missing", title="t", sentence="s", cases=1, explains=["case-1"])
+    with opened(path) as file:
+        for number in range(3):
+            file.add(result(number, "mismatched" if number else "passed"))
+        file.finish(Conclusion([cause]))
+    data = read(path)
+    assert data["summary"]["complete"] is True
+    assert [case["diagnosis"] for case in data["cases"]] == [[], ["hidden-derivative-missing"], []]
+    assert data["diagnoses"][0]["code"] == "BP102"
+    assert sum(line.startswith(b'{"id":') for line in path.read_bytes().splitlines()) == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_shorter_tail_leaves_no_rest(tmp_path: Path) -> None:
+    """The closing part is overwritten; what was longer before does not stand behind it."""
+    path = tmp_path / "r.json"
+    path.write_text("x" * 100_000)
+    with opened(path) as file:
+        file.add(result(0))
+        assert read(path)["summary"]["cases"] == 1
+        file.finish(Conclusion(), complete=False)
+    assert read(path)["summary"]["complete"] is False
+
+
+def test_texts_that_look_like_json_stay_texts(tmp_path: Path) -> None:
+    """Messages of strangers with quotes, newlines and ends of lists do not end the list."""
+    path = tmp_path / "r.json"
+    hostile = '"}\n],"summary":{"complete":true}} \u2028 "outcome":"mismatched"'
+    with opened(path) as file:
+        file.add(result(0, "error", message=hostile, notes=[hostile]))
+        file.add(result(1, "mismatched", message=hostile))
+        file.finish(Conclusion([Cause(code=None, bug="b", title="", sentence="", explains=["case-0", "case-1"])]))
+    data = read(path)
+    assert [case["message"] for case in data["cases"]] == [hostile, hostile]
+    assert data["cases"][0]["notes"] == [hostile]
+    assert data["cases"][1]["diagnosis"] == ["b"]
+
+
+def test_not_finite_numbers_are_the_protocols_strings(tmp_path: Path) -> None:
+    """A mismatch with an infinity is written and read as JSON."""
+    path = tmp_path / "r.json"
+    with opened(path) as file:
+        file.add(result(0, "mismatched", mismatches=[Mismatch(quantity="z", actual="Infinity", error="NaN")]))
+        file.finish(Conclusion())
+    (one,) = read(path)["cases"][0]["mismatches"]
+    assert (one["actual"], one["error"]) == ("Infinity", "NaN")
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_every_outcome_is_counted_once(outcome: Outcome) -> None:
+    """Its own count, whether it fails the run, and that what is not applicable is no case."""
+    summary = Summary()
+    summary.add(result(0, outcome))
+    counts = {name: n for name, n in summary.counts.items() if n}
+    assert list(counts.values()) == [1]
+    assert summary.cases == (0 if outcome == "not_applicable" else 1)
+    assert summary.failed == (0 if outcome in ("passed", "skipped", "not_applicable") else 1)
+    assert (summary.values_checked, summary.neurons_checked) == (10, 2)
+    plural = {"error": "errors", "crash": "crashes", "timeout": "timeouts", "protocol_error": "protocol_errors"}
+    assert summary.to_dict()[plural.get(outcome, outcome)] == 1
+
+
+def test_where_it_cannot_be_written(tmp_path: Path) -> None:
+    """One sentence with the path and the remedy."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"file/r\.json cannot be written: .*choose another path"):
+        opened(tmp_path / "file" / "r.json")

@@ -9,22 +9,26 @@ the cases, where all results come together.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+from backprop_check.cache import Cache  # noqa: TC001 (a Struct's fields are looked up when it runs)
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import generated_case
+from backprop_check.compare import compare
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.text import clean_text
-from backprop_check.run import Judged, Result, Settings, judge_whole, not_supported
+from backprop_check.run import Judged, Result, Settings, judge_answer, judge_whole, not_supported, witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
     from backprop_check.protocol import HelloReply, Implementation
+    from backprop_check.trace import Expected
 
 #: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
 CHUNK = 16
@@ -79,6 +83,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             number -= len(cases)
         raise IndexError(position)
 
+    def label(self, position: int) -> str:
+        """What a case is, without making it where it is generated."""
+        number = position if self.numbers is None else self.numbers[position]
+        for suite in self._suites():
+            if suite == "generated":
+                return f"generated:{self.seed}:{number}"
+            cases = _files(suite)
+            if number < len(cases):
+                return cases[number].id
+            number -= len(cases)
+        raise IndexError(position)
+
     def suite(self, position: int) -> str:
         """The suite that the case at a position is of."""
         number = position if self.numbers is None else self.numbers[position]
@@ -104,11 +120,65 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     plan: Plan
     settings: Settings
+    cache: Cache | None = None
 
-    def judge(self, implementation: Implementation, positions: Iterable[int]) -> Iterator[Judged]:
+    def judge(self, implementation: Implementation, positions: Sequence[int]) -> Iterator[Judged]:
         """The cases at these positions, in one exchange; the implementation stays running."""
+        if self.cache is not None:
+            return self._judge_kept(implementation, positions, self.cache)
         cases = (self.plan.case(position) for position in positions)
         return judge_whole(cases, implementation, self.settings, keep_running=True)
+
+    def _judge_kept(self, implementation: Implementation, positions: Sequence[int], cache: Cache) -> Iterator[Judged]:
+        """The same with what is kept of the witnesses. Whatever is not right is judged by the witnesses themselves."""
+        hello, profile = implementation.hello, self.settings.profile
+        labels = [self.plan.label(position) for position in positions]
+        kept = cache.load(labels)
+        known: list[tuple[Case, Expected | None]] = [] if kept is None else kept
+        waiting: deque[tuple[int, str | None]] = deque()
+        news = kept is None
+
+        def requests() -> Iterator[tuple[str, bytes]]:
+            for number, position in enumerate(positions):
+                if kept is None:
+                    known.append((self.plan.case(position), None))
+                case = known[number][0]
+                lacking = not_supported(case, hello)
+                waiting.append((number, lacking))
+                if lacking is None:
+                    yield case.id, case.request(hello.dtype)
+
+        for answer in implementation.exchange(requests(), keep_running=True):
+            while waiting[0][1] is not None:
+                number, lacking = waiting.popleft()
+                yield not_applicable(known[number][0], lacking)
+            case, expected = known[waiting[0][0]]
+            number, _ = waiting.popleft()
+            if answer.kind != "reply" or answer.reply is None:
+                yield judge_answer(case, answer, hello.dtype, self.settings)
+                continue
+            rounded = case.rounded(hello.dtype)
+            if expected is None:
+                expected, news = witnesses(rounded, hello.dtype, profile), True
+                known[number] = (case, expected)
+            comparison = compare(expected, answer.reply, self.settings.rtol, self.settings.atol)
+            if comparison.count:
+                yield judge_answer(case, answer, hello.dtype, self.settings)
+                continue
+            result = Result(
+                id=case.id,
+                seconds=round(answer.seconds, 6),
+                values_checked=comparison.values_checked,
+                neurons_checked=comparison.neurons_checked,
+                outcome="passed",
+                notes=[*answer.notes, *comparison.notes],
+            )
+            yield Judged(result, rounded, comparison.actual)
+        while waiting:
+            number, lacking = waiting.popleft()
+            yield not_applicable(known[number][0], lacking)
+        if news:
+            cache.save(labels, known)
 
 
 def chunks(start: int, end: int) -> Iterator[range]:
@@ -141,6 +211,12 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
         slots: Any = self.actual
         actual = dict.fromkeys(slots, _NOTHING) if isinstance(slots, tuple) else slots
         return Judged(self.result, self.case, actual, self.unstable)
+
+
+def not_applicable(case: Case, lacking: str | None) -> Judged:
+    """What is not sent, since the implementation does not claim to support something in it."""
+    message = f"it does not support {clean_text(str(lacking), 80)}"
+    return Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
 
 
 def start_notes(implementation: Implementation) -> tuple[str, ...]:
@@ -206,8 +282,7 @@ class Order:
             self.position += 1
             lacking = not_supported(case, self._hello)
             if lacking is not None:
-                message = f"it does not support {clean_text(str(lacking), 80)}"
-                yield Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
+                yield not_applicable(case, lacking)
             else:
                 result = Result(id=case.id, outcome="not_run", message=self._over, case=case.to_dict())
                 yield Judged(result, case)

@@ -62,7 +62,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        work = work_of((configured(impl) or Configured(impl)).spec, options)
+        work = with_cache(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -138,6 +138,17 @@ def torch_version() -> str:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
+
+
+def with_cache(work: Work, implementation: Implementation, options: dict[str, Any]) -> Work:
+    """The same with what is kept of the witnesses' answers, unless --no-cache."""
+    if options["no_cache"]:
+        return work
+    from backprop_check.cache import Cache, user_folder  # noqa: PLC0415 - beside its one use
+
+    cache = Cache(user_folder(), implementation.hello.dtype, work.settings.profile)
+    cache.tidy()
+    return msgspec.structs.replace(work, cache=cache)
 
 
 def work_of(spec: str, options: dict[str, Any]) -> Work:

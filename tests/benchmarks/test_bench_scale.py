@@ -7,6 +7,7 @@ The time of steady work counts: starting a process, which imports torch, is quot
 from __future__ import annotations
 
 import itertools
+import shlex
 import statistics
 import sys
 import time
@@ -14,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sizes import FULL
+from test_bench_exchange import BUNDLED, bare
 
+from backprop_check.cache import Cache
 from backprop_check.parallel import Pool
 from backprop_check.protocol import open_implementation
 from backprop_check.run import Settings
@@ -58,3 +61,25 @@ def test_two_processes_on_a_slow_port() -> None:
     text = f"a port of 20 ms a case: {1 / one:.1f} cases a second in one process, {1 / two:.1f} in two"
     print(f"{text}: {one / two:.2f} times; the workers' first result after {begun:.1f} s")  # noqa: T201
     assert one / two >= (1.8 if FULL else 1.4)  # a busy machine shares its processors
+
+
+def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
+    """A second run takes at most 1.2 times as long as exchanging the same bytes with the bundled port does."""
+    plan = Plan(suites=("generated",), count=COUNT)
+    lines = [(case.id, case.request()) for case in map(plan.case, range(COUNT))]
+    cache = Cache(tmp_path, "float64", "textbook")
+    ratios = []
+    with open_implementation(shlex.join(BUNDLED), timeout=20.0) as implementation:
+        works = [Work(spec="", options={}, plan=plan, settings=Settings(), cache=kept) for kept in (None, cache)]
+        seconds = dict.fromkeys((False, True), 0.0)
+        for number in range(10):
+            kept = number > 0
+            start = time.perf_counter()
+            assert {each.result.outcome for each in alone(works[kept], implementation)(0)} == {"passed"}
+            seconds[kept] = time.perf_counter() - start
+            if number > 1:  # the first fills the cache
+                ratios.append(seconds[True] / bare(BUNDLED, lines))
+    ratio = statistics.median(ratios)
+    text = f"a warm run over the bare exchange: {ratio:.2f} times"
+    print(f"{text}; without a cache {seconds[False] / seconds[True]:.1f} times as long as warm")  # noqa: T201
+    assert ratio <= (1.2 if FULL else 1.8)

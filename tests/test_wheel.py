@@ -7,9 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("backprop_check", "cases")
@@ -121,3 +124,23 @@ def test_init_and_report(installed: Installed) -> None:
     assert "<style" in page
     installed.run("backprop-check", "guide", "--html", "guide.html")
     assert "<svg" in (installed.here / "guide.html").read_text(encoding="utf-8")
+
+
+def test_the_set_up_is_pinned() -> None:
+    """constraints.txt names everything that the set-up brings, also what others need: it is the same each time."""
+    pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().split()}
+    seen: set[str] = set()
+    wanted = [("backprop-check", "test"), ("backprop-check", "")]
+    while wanted:
+        name, extra = wanted.pop()
+        for text in metadata.requires(name) or ():
+            requirement = Requirement(text)
+            if any(each.operator == "==" for each in requirement.specifier):
+                continue  # pinned by who needs it, as torch does with what a graphics card needs
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                found = canonicalize_name(requirement.name)
+                if found not in seen:
+                    seen.add(found)
+                    wanted += [(found, each) for each in ("", *requirement.extras)]
+    assert "torch" in seen
+    assert seen - pinned == set()

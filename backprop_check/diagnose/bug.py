@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
 
 
 #: What each stage gives, for a quick look at whether a bug can have anything to do with what is wrong.
@@ -133,3 +134,17 @@ def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
 def activations_of(case: Case) -> set[str]:
     """Which activations the case's layers have."""
     return {layer.activation for layer in case.network.layers}
+
+
+def show(p: Pass, m: Any, *, last: bool, weights: Callable[[LayerPass, Any], Any] = lambda _l, grid: grid) -> None:
+    """Report a pass that was worked out unseen; ``weights`` rearranges what stands in the weights' layout."""
+    step = p.step
+    for l in p.layers:
+        for name in ("z", "a", "delta", "bias_gradient"):
+            m.seen(name, l.index, step, getattr(l, name))
+        m.seen("weight_gradient", l.index, step, weights(l, l.weight_gradient))
+    m.seen("loss", None, step, p.loss)
+    m.seen("input_gradient", None, step, p.input_gradient)
+    for l, (weight, bias) in zip(p.layers, p.updated or (), strict=False):
+        m.seen("updated_weight", l.index, step, weights(l, weight), last=last)
+        m.seen("updated_bias", l.index, step, bias, last=last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+from backprop_check.diagnose.bug import Bug, Swapped, show, variant, variants
 from backprop_check.reference.backward import Parameters, one_pass
 
 if TYPE_CHECKING:
@@ -38,17 +38,7 @@ def _columns_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step:
     """A pass in the port's own layout, whose results are written as they were read: column after column."""
     with m.unseen():
         p = one_pass(case, parameters, m, stages, step)
-    last = step == case.steps - 1
-    for l in p.layers:
-        for name in ("z", "a", "delta"):
-            m.seen(name, l.index, step, getattr(l, name))
-        m.seen("weight_gradient", l.index, step, _written(m, l, l.weight_gradient))
-        m.seen("bias_gradient", l.index, step, l.bias_gradient)
-    m.seen("loss", None, step, p.loss)
-    m.seen("input_gradient", None, step, p.input_gradient)
-    for l, (weights, biases) in zip(p.layers, p.updated or (), strict=False):
-        m.seen("updated_weight", l.index, step, _written(m, l, weights), last=last)
-        m.seen("updated_bias", l.index, step, biases, last=last)
+    show(p, m, last=step == case.steps - 1, weights=lambda l, grid: _written(m, l, grid))
     return p
 
 
@@ -87,9 +77,8 @@ class CutToInteger(Swapped):
             x = l.delta[s, j]
             size, whole = abs(x), 0.0 * x
             for power in reversed(range(14)):  # its integer part, bit by bit
-                bit = m.where_positive(size - whole - 2.0**power, 2.0**power, 0.0)
-                whole = whole + bit
-            below = -whole - 1.0 if self.downwards else -whole
+                whole = whole + m.where_positive(2.0**power - (size - whole), 0.0, 2.0**power)
+            below = m.where_positive(size - whole, -whole - 1.0, -whole) if self.downwards else -whole
             l.delta[s, j] = m.where_positive(x, whole, m.where_positive(-x, below, 0.0 * x))
 
 

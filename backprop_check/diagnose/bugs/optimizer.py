@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+from backprop_check.diagnose.bug import Bug, Swapped, show, variant, variants
 from backprop_check.reference.backward import Parameters, backward, begin, forward, loss, one_pass
 
 if TYPE_CHECKING:
@@ -50,20 +50,12 @@ class BiasesNeverUpdated(OfUpdate):
 
 def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
     """A pass that reports the gradients (or everything) of a pass after an update, its own or the last of all."""
-    if not stages.everything or case.optimizer is None:
+    if case.optimizer is None:
+        return one_pass(case, parameters, m, stages, step)
+    with m.unseen():  # the update goes by the right gradients, not by those that are reported
         p = one_pass(case, parameters, m, stages, step)
-    else:
-        with m.unseen():
-            p = one_pass(case, parameters, m, stages, step)
-    if p.updated is None:
-        return p
     last = step == case.steps - 1
-    if stages.everything:
-        if step:
-            m.seen("loss", None, step, p.loss)
-        for index, (weights, biases) in enumerate(p.updated):
-            m.seen("updated_weight", index, step, weights, last=last)
-            m.seen("updated_bias", index, step, biases, last=last)
+    show(p, m, last=last)
     if last if stages.at_the_end else step == 0:
         _report_late(case, p, m, stages)
     return p

@@ -125,6 +125,15 @@ def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
     assert kept_failures(tmp_path) == []
 
 
+def test_the_results_file_names_the_kept_case(tmp_path: Path) -> None:
+    """The id of the smallest network is one id: in the results file, in the terminal, and of the kept file."""
+    called(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "12", "--json", "r.json")
+    (one,) = kept_failures(tmp_path)
+    (cause,) = json.loads((tmp_path / "r.json").read_text())["diagnoses"]
+    assert cause["smallest"] == one.id
+    assert cause["smallest_case"]["id"] == one.id
+
+
 def test_an_implementation_that_is_gone_drops_nothing(tmp_path: Path) -> None:
     """Exit code 3, and the failure is still kept."""
     case = chain()

@@ -1,0 +1,138 @@
+"""The smallest network that shows a cause."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from asking import cases, deep
+from tiny import implementation
+
+from backprop_check.diagnose.shrink import shrink
+from backprop_check.judging import Run
+from backprop_check.kept import keep, kept_failures
+from backprop_check.network import Case
+from backprop_check.protocol import CallableImplementation
+from backprop_check.run import judge
+
+
+def neurons(case: Case) -> int:
+    return sum(layer.units for layer in case.network.layers)
+
+
+def smallest(function: Any, count: int = 20, seconds: float = 8.0) -> tuple[Run, Any, Case | None]:
+    """The run, its first cause, and its smallest network."""
+    run = Run(CallableImplementation(function))
+    for _ in run.judge(cases()[:count]):
+        pass
+    (cause, *_) = run.conclude(60.0).causes
+    return run, cause, run.smallest(cause, seconds)
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "parameters", "most"),
+    [
+        (["hidden-derivative-missing"], {}, 3),
+        (["updated-too-early"], {}, 3),
+        (["bias-missing"], {}, 1),
+        (["bias-gradient-shared"], {}, 3),
+        (["factor-two-missing"], {}, 2),
+        (["gradient-ascent"], {}, 2),
+        (["last-input-skipped"], {}, 2),
+        ([], {"digits": 7}, 2),
+        (["weights-squared"], {}, 3),
+        (["gradient-73"], {}, 2),
+    ],
+)
+def test_at_most_three_neurons(mistakes: list[str], parameters: dict[str, float], most: int) -> None:
+    """A single-stage bug is shown by a network that fits on a sheet of paper, and still fails there."""
+    function = implementation(*mistakes, **parameters)
+    _, _, case = smallest(function)
+    assert case is not None
+    assert neurons(case) <= most, case.id
+    assert len(case.inputs) <= 2
+    (result,) = judge([case], CallableImplementation(function))
+    assert result.outcome == "mismatched"
+
+
+def test_it_fails_for_the_same_cause() -> None:
+    """Judged alone, the smallest network has that name again."""
+    function = implementation("hidden-derivative-missing")
+    _, cause, case = smallest(function)
+    assert case is not None
+    run = Run(CallableImplementation(function))
+    assert [each.result.outcome for each in run.judge([case])] == ["mismatched"]
+    again = run.conclude(60.0).causes
+    assert cause.code in {code for each in again for code in (each.code, *each.equivalent)}
+
+
+def test_of_two_causes_each_has_its_own() -> None:
+    """A network that shows one bug of a pair is not shrunk to where only the other shows."""
+    function = implementation("hidden-derivative-missing", "bias-gradient-shared")
+    run = Run(CallableImplementation(function))
+    for _ in run.judge(cases()[:16]):
+        pass
+    causes = run.conclude(60.0).causes
+    assert [cause.code for cause in causes] == ["BP102", "BP115"]
+    for cause in causes:
+        case = run.smallest(cause, 6.0)
+        assert case is not None
+        if cause.code == "BP102":
+            assert len(case.network.layers) > 1, case.id
+
+
+def test_what_is_no_case_is_never_asked() -> None:
+    """``holds`` sees valid cases only, each once, and never one that is larger."""
+    case, asked = deep(samples=2), []
+
+    def holds(candidate: Case) -> bool:
+        asked.append(candidate.id)
+        assert neurons(candidate) <= len(candidate.network.layers) * max(x.units for x in case.network.layers)
+        assert Case.from_dict(candidate.to_dict()).id == candidate.id
+        return len(candidate.network.layers) > 1
+
+    found = shrink(case, holds, 5.0)
+    assert len(asked) == len(set(asked))
+    assert found.id in asked
+    assert neurons(found) == len(found.network.layers) == 2 or neurons(found) <= 3
+
+
+def test_nothing_smaller_shows_it() -> None:
+    """The case itself, where no reduction holds."""
+    case = deep()
+    assert shrink(case, lambda _: False, 2.0) is case
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_the_time_is_bounded(seconds: float) -> None:
+    """A slow implementation does not make it wait: at most one question longer than the bound."""
+    started = time.monotonic()
+
+    def slow(_: Case) -> bool:
+        time.sleep(0.05)
+        return True
+
+    shrink(deep(), slow, seconds)
+    assert time.monotonic() - started < seconds + 3.0
+
+
+def test_the_same_result_every_time() -> None:
+    """No chance in it."""
+    case = deep(samples=2)
+    found = {shrink(case, lambda each: len(each.network.layers) > 1, 10.0).id for _ in range(2)}
+    assert len(found) == 1
+
+
+def test_a_kept_one_replays(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written and read, it is the same case, and fails; for a right implementation it passes."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    function = implementation("hidden-derivative-missing")
+    _, cause, case = smallest(function)
+    assert case is not None
+    keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case, command="x", root=tmp_path)
+    (kept,) = kept_failures(tmp_path)
+    assert (kept.code, kept.command) == (cause.code, "x")
+    assert kept.file.case.request().split(b'"network"')[1] == case.request().split(b'"network"')[1]
+    for again, outcome in ((function, "mismatched"), (implementation(), "passed")):
+        assert [each.outcome for each in judge([kept.file.case], CallableImplementation(again))] == [outcome]

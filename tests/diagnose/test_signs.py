@@ -1,0 +1,203 @@
+"""Bugs that are seen by how values look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from asking import answered, cases, compared, curved, deep
+from tiny import implementation
+
+from backprop_check.diagnose import signs
+from backprop_check.diagnose.match import Evidence
+from backprop_check.trace import Array, Slot
+
+
+def evidences(count: int = 12, change: Any = None, **options: Any) -> list[Evidence]:
+    """Cases with what ``tiny`` replies, each array changed."""
+    found = []
+    for case in cases()[:count]:
+        values = answered(case, **options)
+        found.append(Evidence(case, {slot: change(array) if change else array for slot, array in values.items()}))
+    return found
+
+
+def printed(digits: int) -> Any:
+    """Every number as ``%.<digits>f`` writes it."""
+
+    def change(array: Array) -> Array:
+        return np.vectorize(lambda x: float(f"{x:.{digits}f}"), otypes=[float])(array)
+
+    return change
+
+
+def cut(digits: int) -> Any:
+    """Every number with what is beyond so many significant digits cut off."""
+
+    def change(array: Array) -> Array:
+        def one(x: float) -> float:
+            if x == 0:
+                return x
+            unit = 10.0 ** (np.floor(np.log10(abs(x))) - digits + 1)
+            return float(f"{np.trunc(x / unit) * unit:.{digits}g}")
+
+        return np.vectorize(one, otypes=[float])(array)
+
+    return change
+
+
+@pytest.mark.parametrize("digits", [4, 8, 12])
+def test_significant_digits(digits: int) -> None:
+    """How many there are, not one more or less."""
+    assert signs.digits_printed(evidences(digits=digits)) == f"{digits} significant digits"
+
+
+@pytest.mark.parametrize("digits", [4, 6, 10])
+def test_decimals(digits: int) -> None:
+    """``%.6f`` says six decimals."""
+    assert signs.digits_printed(evidences(change=printed(digits))) == f"{digits} decimals"
+
+
+def test_digits_cut_off() -> None:
+    """Cut, not rounded: the same name."""
+    assert signs.digits_printed(evidences(change=cut(6))) == "6 significant digits"
+
+
+@pytest.mark.parametrize("mistakes", [(), ("hidden-derivative-missing",)])
+def test_no_digits_where_they_are_not_the_cause(mistakes: tuple[str, ...]) -> None:
+    """Full precision, right or wrong: nothing was cut."""
+    found = [Evidence(case, answered(case, *mistakes)) for case in cases()[:12]]
+    assert signs.digits_printed(found) is None
+
+
+def test_few_digits_do_not_hide_a_bug() -> None:
+    """A missing derivative printed with 7 digits is no matter of digits."""
+    found = [Evidence(case, answered(case, "hidden-derivative-missing", digits=7)) for case in cases()[:12]]
+    assert signs.digits_printed(found) is None
+
+
+def test_single_precision() -> None:
+    """float32 passed off as float64: seen; float64 is not, nor a bug in single precision."""
+    assert signs.single_precision(evidences(dtype="float32"))
+    assert not signs.single_precision(evidences())
+    bug = [Evidence(case, answered(case, "hidden-derivative-missing", dtype="float32")) for case in cases()[:12]]
+    assert not signs.single_precision(bug)
+
+
+def test_single_precision_is_no_news_where_it_was_said() -> None:
+    """An implementation that says float32 cannot have that bug."""
+    found = [
+        Evidence(case.rounded("float32"), answered(case.rounded("float32"), dtype="float32"), "float32")
+        for case in cases()[:5]
+    ]
+    assert not signs.single_precision(found)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "codes"),
+    [
+        (lambda reply: [layer["gradients"].pop("biases") for layer in reply["layers"]], ["BP114"]),
+        (lambda reply: [layer["gradients"].pop("weights") for layer in reply["layers"]], ["BP007"]),
+        (lambda reply: reply["layers"][0]["gradients"].update(biases=[1.0] * 9), ["BP006"]),
+        (lambda reply: turn(reply["layers"]), ["BP110"]),
+        (lambda reply: reply["layers"][0]["z"][0].__setitem__(0, None), ["BP003"]),
+        (lambda reply: reply["layers"][0]["z"][0].__setitem__(0, "0.5"), ["BP011"]),
+        (lambda reply: reply.update(loss=None), []),
+        (lambda reply: None, []),  # noqa: ARG005
+    ],
+)
+def test_form(spoil: Any, codes: list[str]) -> None:
+    """Missing, of another shape, turned round, null, a text."""
+    case = next(
+        each
+        for each in cases()
+        if len(each.network.layers) > 1
+        and each.network.inputs != each.network.layers[0].units
+        and each.network.layers[0].units != each.network.layers[1].units
+        and each.network.inputs != 1
+        and each.network.layers[0].units != 1
+    )
+
+    def spoilt(request: Any) -> Any:
+        reply = implementation()(request)
+        spoil(reply)
+        return reply
+
+    assert signs.of_form(compared(case, spoilt).mismatches) == codes
+
+
+def turn(layers: list[Any]) -> None:
+    """Write the weights' gradients with rows and columns swapped."""
+    for layer in layers:
+        layer["gradients"]["weights"] = np.array(layer["gradients"]["weights"]).T.tolist()
+
+
+@pytest.mark.parametrize(
+    ("slot", "value", "code", "said"),
+    [
+        (Slot("delta", 0), np.nan, "BP004", "delta"),
+        (Slot("delta", 1), np.inf, "BP005", "delta"),
+        (Slot("loss"), np.nan, "BP004", "loss"),
+        (Slot("z", 0), -np.inf, "BP005", "z"),
+    ],
+)
+def test_not_finite(slot: Slot, value: float, code: str, said: str) -> None:
+    """Its own name by where the first came from."""
+    case = curved()
+    values = answered(case)
+    changed = values[slot].copy()
+    changed[(0,) * changed.ndim] = value
+    found = signs.of_values(Evidence(case, {**values, slot: changed}))
+    assert found is not None
+    assert found[0] == code
+    assert said in found[1]
+    assert signs.of_values(Evidence(case, values)) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("OverflowError: math range error", "BP005"),
+        ("arithmetic overflow in exp", "BP005"),
+        ("Stack Overflow", None),
+        ("RangeError: index 2", None),
+        ("", None),
+    ],
+)
+def test_errors(message: str, code: str | None) -> None:
+    """An overflow that was reported as an error; a stack that overflows is none of ours."""
+    assert signs.of_error(message, curved()) == code
+    if code:
+        softmax = next(case for case in cases() if case.network.layers[-1].activation == "softmax")
+        assert signs.of_error(message, softmax) == "BP208"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: 3.0 * x, "each is 3 times what it should be"),
+        (lambda x: -x, "each is -1 times what it should be"),
+        (lambda x: x + 0.125, "each is off by 0.125"),
+        (lambda x: x[:, ::-1], "the right values stand there in another order"),
+        (lambda x: 0.0 * x, "all of them are 0"),
+        (lambda x: np.sign(x) * abs(x) ** 1.5, "all are too small, by no constant factor"),
+        (lambda x: x * (2.0 + abs(x)), "all are too large, by no constant factor"),
+        (lambda x: x * np.array([[0.5, -2.0], [3.0, 0.1]]), "no constant ratio, sign, offset or order explains them"),
+    ],
+)
+def test_pattern(change: Any, said: str) -> None:
+    """Where no name fits: what the wrong values have in common, and which they are."""
+    case = curved()
+    values = answered(case)
+    slot = Slot("weight_gradient", 1)
+    changed = {**values, slot: np.ascontiguousarray(change(values[slot]))}
+    text = signs.pattern([Evidence(case, changed)])
+    assert said in text
+    assert "wrong given their own inputs: weight gradient, in the output layer" in text
+
+
+def test_pattern_of_what_is_only_inherited() -> None:
+    """Nothing is wrong given its inputs: that is said, too."""
+    case = deep()
+    assert "every value follows from those before it" in signs.pattern([Evidence(case, answered(case))])

@@ -14,17 +14,22 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backprop_check" / "ports" / "python"))
 
-import network
-import port
+import network  # type: ignore[import-not-found]  # programs, found where they lie
+import port  # type: ignore[import-not-found]
 
 #: What a port says that wants to get into the reader's terminal, spreadsheet, page or XML.
 HOSTILE = "=cmd|' /C calc'!A0 \x1b[31m]]><script>alert(1)</script>&amp; \x00\u202e"
 
 Json = dict[str, Any]
-right = network.backprop
 
 
-class Forgetful(network.Network):
+def right(case: Json) -> Json:
+    """Leave the port as it is."""
+    reply: Json = network.backprop(case)
+    return reply
+
+
+class Forgetful(network.Network):  # type: ignore[misc]
     """δ = Σ w δ in the hidden layers, and all that follows from it."""
 
     def backward(self, targets: list[float], divisor: float) -> list[float]:

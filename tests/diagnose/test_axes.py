@@ -196,7 +196,7 @@ class Plain(Remembers, Scalars):
     """One neuron at a time."""
 
 
-class Axes(Remembers, AxisLanes):  # type: ignore[misc]
+class Axes(Remembers, AxisLanes):
     """All at once."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from asking import cases, judged, named
 from tiny import implementation
@@ -9,7 +11,7 @@ from tiny import implementation
 from backprop_check import check
 
 
-def causes_of(*mistakes: str, report: str = "all", **parameters: float) -> list[tuple[str | None, str, str]]:
+def causes_of(*mistakes: str, report: str = "all", **parameters: Any) -> list[tuple[str | None, str, str]]:
     """Code, scope and detail of what diagnosis finds."""
     return named(
         judged(implementation(*mistakes, report=report, **parameters), cases()[:16] if mistakes else cases()[:40])
@@ -78,7 +80,7 @@ def test_a_pair_that_includes_the_forward_pass() -> None:
         ({"digits": 10}, "BP001", "10 significant digits fit"),
     ],
 )
-def test_a_parameter_is_fitted(parameters: dict[str, float], code: str, detail: str) -> None:
+def test_a_parameter_is_fitted(parameters: dict[str, Any], code: str, detail: str) -> None:
     """Which ε, which α, how many digits."""
     found = causes_of(**parameters)
     assert [each[0] for each in found] == [code]

@@ -45,7 +45,7 @@ def smallest(function: Any, count: int = 20, seconds: float = 8.0) -> tuple[Run,
         (["gradient-73"], {}, 2),
     ],
 )
-def test_at_most_three_neurons(mistakes: list[str], parameters: dict[str, float], most: int) -> None:
+def test_at_most_three_neurons(mistakes: list[str], parameters: dict[str, Any], most: int) -> None:
     """A single-stage bug is shown by a network that fits on a sheet of paper, and still fails there."""
     function = implementation(*mistakes, **parameters)
     _, _, case = smallest(function)

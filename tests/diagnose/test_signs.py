@@ -27,7 +27,7 @@ def printed(digits: int) -> Any:
     """Every number as ``%.<digits>f`` writes it."""
 
     def change(array: Array) -> Array:
-        return np.vectorize(lambda x: float(f"{x:.{digits}f}"), otypes=[float])(array)
+        return np.asarray(np.vectorize(lambda x: float(f"{x:.{digits}f}"), otypes=[float])(array))
 
     return change
 
@@ -42,7 +42,7 @@ def cut(digits: int) -> Any:
             unit = 10.0 ** (np.floor(np.log10(abs(x))) - digits + 1)
             return float(f"{np.trunc(x / unit) * unit:.{digits}g}")
 
-        return np.vectorize(one, otypes=[float])(array)
+        return np.asarray(np.vectorize(one, otypes=[float])(array))
 
     return change
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Array = NDArray[Any]
 
-SUPPORTS = {
+SUPPORTS: Json = {
     "layers": ["dense"],
     "activations": ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "softmax"],
     "losses": ["half_squared_error", "squared_error", "mean_squared_error", "binary_cross_entropy", "cross_entropy"],
@@ -46,9 +46,10 @@ class Tiny:
     def __init__(self, case: Json, mistakes: frozenset[str], dtype: type, parameters: dict[str, float]) -> None:
         self.case, self.on, self.parameters, self.dtype = case, mistakes, parameters, dtype
         self.layers = case["network"]["layers"]
-        self.w = [np.array(layer["parameters"]["weights"], dtype) for layer in self.layers]
-        self.b = [np.array(layer["parameters"]["biases"], dtype) for layer in self.layers]
-        self.x, self.t = np.array(case["inputs"], dtype), np.array(case["targets"], dtype)
+        self.w: list[Array] = [np.array(layer["parameters"]["weights"], dtype) for layer in self.layers]
+        self.b: list[Array] = [np.array(layer["parameters"]["biases"], dtype) for layer in self.layers]
+        self.x: Array = np.array(case["inputs"], dtype)
+        self.t: Array = np.array(case["targets"], dtype)
         self.before: dict[int, Array] = {}
         self.share = dtype(1.0 / len(self.x)) if case["reduction"] == "mean" else dtype(1.0)
 

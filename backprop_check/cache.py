@@ -22,6 +22,7 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import math
 import os
 import platform
 import sys
@@ -94,10 +95,10 @@ class Entry(msgspec.Struct, array_like=True):
         kept: tuple[dict[Slot, np.ndarray], dict[Slot, np.ndarray]] = ({}, {})
         at = 0
         for name, shape in zip(self.slots, self.shapes, strict=True):
-            slot, size = Slot(*name), int(np.prod(shape))
-            kept[0][slot] = values[at : at + size].reshape(shape)
-            kept[1][slot] = allowed[at : at + size].reshape(shape)
-            at += size
+            slot, end = Slot(*name), at + math.prod(shape)
+            kept[0][slot] = values[at:end].reshape(shape)
+            kept[1][slot] = allowed[at:end].reshape(shape)
+            at = end
         return case, Expected(*kept, lambda: alternatives(case.rounded(dtype), dtype, profile, kept[0]))
 
 

@@ -167,7 +167,7 @@ def opened_for(work: Work) -> Implementation:
     try:
         implementation = open_implementation(work.spec, harness_version=__version__, **work.options)
     except StartError as error:
-        msg = f"a further process of the implementation could not be started; --jobs 1 needs only one: {error}"
+        msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None
     start_notes(implementation)
     return implementation
@@ -184,7 +184,7 @@ def _serve(pipe: Connection, work: Work) -> None:
                 while (positions := pipe.recv()) is not None:
                     _judge(pipe, work, implementation, positions)
         except BackpropCheckError as error:
-            pipe.send(("failed", _plain(error)))
+            pipe.send(("failed", sendable(error)))
 
 
 def _judge(pipe: Connection, work: Work, implementation: Implementation, positions: range) -> None:
@@ -202,7 +202,7 @@ def _judge(pipe: Connection, work: Work, implementation: Implementation, positio
             pipe.send(("some", ready))
 
 
-def _plain(error: BackpropCheckError) -> BackpropCheckError:
+def sendable(error: BackpropCheckError) -> BackpropCheckError:
     """An error that can be sent: its text and whose side it is on."""
     return (StartError if isinstance(error, StartError) else HarnessError)(str(error))
 

@@ -220,13 +220,17 @@ def judge_all(
 
 
 def judges(work: Work, implementation: Implementation, options: dict[str, Any]) -> Callable[[int], Iterator[Judged]]:
-    """Who judges: this process, or several."""
-    if options["jobs"] == 1:
+    """Who judges: this process, several, or a cluster."""
+    if options["jobs"] == 1 and options["scheduler"] is None:
         return alone(work, implementation)
-    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
-
     if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
         list(implementation.exchange(iter(())))
+    if options["scheduler"] is not None:
+        from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
+
+        return Scheduler(work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0).judging
+    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
+
     return Pool(work, options["jobs"]).judging
 
 

@@ -1,0 +1,179 @@
+"""One run on several machines: the same chunks as with ``--jobs``, handed out by Dask.
+
+``local`` starts a cluster of processes here; ``tcp://host:8786`` is a running scheduler, whose workers have
+backprop-check in the same version, and the implementation. Dask sends pickles: a cluster must be one's own.
+
+Results come in the order of the cases and are those of one process, whatever the number of workers. A worker that
+dies costs only time: Dask gives its chunk to another.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check import __version__
+from backprop_check.errors import BackpropCheckError, ConfigurationError, HarnessError, StartError
+from backprop_check.parallel import opened_for, sendable
+from backprop_check.work import Shipped, Work, chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.protocol import Implementation
+    from backprop_check.run import Judged
+
+#: So many chunks are under way for each worker.
+_AHEAD = 3
+
+#: An implementation that nobody asked anything for so many seconds is ended: its run may be over.
+_IDLE = 30.0
+
+# In a worker: what runs and waits for its next chunk, by what it is, with the time of its last use.
+_waiting: dict[bytes, list[tuple[float, Implementation]]] = {}
+_lock = threading.Lock()
+
+
+class Scheduler:
+    """A cluster that judges. ``judging`` gives the results from a position on, in order.
+
+    Raises ``ConfigurationError`` where Dask is not installed or no scheduler answers.
+    """
+
+    def __init__(self, work: Work, address: str, workers: int = 0) -> None:
+        self._work, self._address, self._workers = work, address, workers
+        try:
+            import distributed  # noqa: PLC0415 - an extra, and takes a second to import
+        except ImportError:
+            msg = "--scheduler needs Dask, which is not installed: pip install 'backprop-check[dask]'"
+            raise ConfigurationError(msg) from None
+        if address != "local" and "://" not in address:
+            msg = f"--scheduler is local or an address such as tcp://host:8786, not {address!r}"
+            raise ConfigurationError(msg)
+        self._dask: Any = distributed
+        self.client: Any = None
+        """The connection to the cluster, while there is one."""
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens is told by us
+        with contextlib.ExitStack() as stack:
+            where: Any = self._address
+            if where == "local":
+                where = stack.enter_context(
+                    self._dask.LocalCluster(
+                        n_workers=self._workers or os.cpu_count() or 1,
+                        threads_per_worker=1,
+                        processes=True,
+                        dashboard_address=None,
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+            try:
+                self.client = stack.enter_context(self._dask.Client(where, timeout=20, set_as_default=False))
+                versions = self.client.run(_version)
+            except (OSError, TimeoutError) as error:
+                msg = f"no Dask scheduler answers at {self._address} ({type(error).__name__}): is it running?"
+                raise ConfigurationError(msg) from None
+            except ImportError:
+                msg = f"backprop-check is not installed on the workers of {self._address}"
+                raise ConfigurationError(msg) from None
+            others = sorted(set(versions.values()) - {__version__})
+            if others or not versions:
+                found = f"version {others[0]}, here is {__version__}" if others else "no worker"
+                msg = f"the cluster at {self._address} has {found}: give it workers with this version"
+                raise ConfigurationError(msg)
+            try:
+                yield self.client
+            finally:
+                with contextlib.suppress(Exception):  # a cluster that is gone has nothing to end
+                    self.client.run(close_all)
+                self.client = None
+
+    def judging(self, start: int) -> Iterator[Judged]:
+        """The results from position ``start`` to the end."""
+        todo = chunks(start, len(self._work.plan))
+        with self._connected() as client:
+            ahead = _AHEAD * max(1, sum(client.ncores().values()))
+            under_way: deque[Any] = deque()
+            try:
+                while True:
+                    while len(under_way) < ahead and (positions := next(todo, None)) is not None:
+                        under_way.append(client.submit(judge_chunk, self._work, positions, pure=False, retries=2))
+                    if not under_way:
+                        return
+                    yield from self._results(under_way[0])
+                    under_way.popleft()
+            finally:
+                client.cancel(list(under_way))
+
+    def _results(self, future: Any) -> Iterator[Judged]:
+        try:
+            shipped, error = future.result()
+        except self._dask.KilledWorker:
+            msg = "several workers died one after the other at the same cases: is there memory enough on them?"
+            raise HarnessError(msg) from None
+        for one in shipped:
+            yield one.judged()
+        if error is not None:
+            raise error
+
+
+def _version() -> str:
+    return __version__
+
+
+def judge_chunk(work: Work, positions: range) -> tuple[list[Shipped], BackpropCheckError | None]:
+    """In a worker: one chunk, and what ended it before its end."""
+    key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.options, enc_hook=str)])
+    found: list[Shipped] = []
+    try:
+        implementation = _taken(key) or opened_for(work)
+        try:
+            for position, judged in zip(positions, work.judge(implementation, positions), strict=True):
+                found.append(Shipped.of(position, judged))
+        except BaseException:
+            implementation.close()
+            raise
+        _give_back(key, implementation)
+    except StartError as error:
+        return found, StartError(f"{error} (on {os.uname().nodename if hasattr(os, 'uname') else 'a worker'})")
+    except BackpropCheckError as error:
+        return found, sendable(error)
+    return found, None
+
+
+def _taken(key: bytes) -> Implementation | None:
+    with _lock:
+        free = _waiting.get(key)
+        return free.pop()[1] if free else None
+
+
+def _give_back(key: bytes, implementation: Implementation) -> None:
+    with _lock:
+        _waiting.setdefault(key, []).append((time.monotonic(), implementation))
+    timer = threading.Timer(_IDLE, close_all, [_IDLE * 0.9])
+    timer.daemon = True
+    timer.start()
+
+
+def close_all(idle: float = 0.0) -> None:
+    """In a worker: end the implementations that were not used for so many seconds."""
+    now = time.monotonic()
+    with _lock:
+        old = [each for free in _waiting.values() for each in free if now - each[0] >= idle]
+        for key, free in list(_waiting.items()):
+            _waiting[key] = [each for each in free if each not in old]
+    for _, implementation in old:
+        implementation.close()
+
+
+atexit.register(close_all)

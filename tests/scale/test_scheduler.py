@@ -1,0 +1,77 @@
+"""The same run on a Dask cluster: byte-identical results, a dead worker costs only time, a sentence without Dask."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from scale_support import alive, finish, odd, pids_in, until, without_times
+
+from backprop_check.errors import ConfigurationError
+from backprop_check.run import Settings
+from backprop_check.scheduler import Scheduler
+from backprop_check.work import Plan, Work
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def _dask() -> None:
+    try:
+        import distributed  # noqa: F401, PLC0415
+    except ImportError:
+        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+            pytest.fail("Dask is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+        pytest.skip("Dask is not installed")
+
+
+@pytest.mark.usefixtures("_dask")
+def test_a_local_cluster_gives_what_one_process_gives(tmp_path: Path) -> None:
+    """With a noisy start, errors and a bug that is diagnosed; and nothing is left."""
+    port = odd(error=9, noise=1, pid=tmp_path / "pids")
+    files = [tmp_path / "alone.json", tmp_path / "cluster.json"]
+    for path in files:
+        options = ["--scheduler", "local", "--jobs", 2] if path.stem == "cluster" else []
+        code, out = finish("run", port, "--cases", 40, "--json", path, *options, cwd=tmp_path)
+        assert code == 1, out
+        assert "distributed" not in out
+    assert without_times(files[0]) == without_times(files[1])
+    until(lambda: alive(pids_in(tmp_path / "pids")) == [])
+
+
+@pytest.mark.usefixtures("_dask")
+def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
+    """One of two workers is killed in the middle: all results come, in order, and what it had started ends."""
+    plan, pids = Plan(suites=("generated",), count=160), tmp_path / "pids"
+    work = Work(spec=odd(sleep=0.02, pid=pids), options={"timeout": 20.0}, plan=plan, settings=Settings())
+    scheduler, ids, victim = Scheduler(work, "local", 2), [], 0
+    for number, judged in enumerate(scheduler.judging(0)):
+        assert judged.result.outcome == "passed"
+        ids.append(judged.result.id)
+        if number == 20:
+            victim = min(scheduler.client.run(os.getpid).values())
+            os.kill(victim, signal.SIGKILL)
+    assert ids == [plan.case(position).id for position in range(160)]
+    assert alive([victim]) == []
+    until(lambda: alive(pids_in(pids)) == [])
+
+
+@pytest.mark.usefixtures("_dask")
+def test_no_scheduler_there(tmp_path: Path) -> None:
+    """Exit 2, a sentence."""
+    code, out = finish("run", odd(), "--scheduler", "tcp://127.0.0.1:9", cwd=tmp_path)
+    assert code == 2, out
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in " ".join(out.split())
+    code, out = finish("run", odd(), "--scheduler", "nonsense", cwd=tmp_path)
+    assert (code, "is local or an address such as tcp://host:8786" in out) == (2, True)
+
+
+def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence that says what to install."""
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'backprop-check\[dask\]'"):
+        Scheduler(Work(spec="x", options={}, plan=Plan(), settings=Settings()), "local")

@@ -1,0 +1,120 @@
+"""A soak: very many cases with faults at random through one implementation; nothing lost, nothing left, nothing grows.
+
+``python tests/scale/soak.py --cases 100000 --seconds 300 --seed 1 --flight 4``
+
+One case in ``--every`` does to the harness what ``tests/protocol/scripted.py`` knows of: crashes, hangs, floods, lies.
+Checked: every case is answered once, in order; all others are answered right; every fault has a definite outcome
+and a sentence; memory, descriptors, threads and processes at the end are those of the beginning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
+
+from protocol_support import command, request  # type: ignore[import-not-found]
+
+from backprop_check.protocol import SubprocessImplementation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Faults that can come at any case, and that end by themselves or by the time limit.
+FAULTS = (
+    "crash", "exit-zero", "exit-seven", "hang", "stubborn", "half-line", "half-line-hang", "no-newline", "invalid-utf8",
+    "binary", "noise", "much-noise", "array", "wrong-type", "bad-json", "deep", "huge-numbers", "duplicate-keys",
+    "crlf", "endless-line", "endless-lines", "slow-bytes", "twice", "wrong-id", "wrong-then-right", "close-stdin",
+    "close-stdout", "orphan", "daemon", "flood-stderr", "texts", "keeps-pipe", "skip",
+)  # fmt: skip
+
+
+def names(cases: int, every: int, seed: int, deadline: float) -> Iterator[str]:
+    """Ids of cases until there are so many, or the time is up; the bad ones name their fault."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    for number in range(cases):
+        if time.monotonic() > deadline:
+            return
+        yield f"bad{number}~{dice.choice(FAULTS)}" if dice.randrange(every) == 0 else f"c{number}"
+
+
+def state() -> dict[str, float]:
+    """What must not grow."""
+    gc.collect()
+    process = psutil.Process()
+    return {
+        "megabytes": process.memory_info().rss / 1e6,
+        "descriptors": process.num_fds(),
+        "threads": threading.active_count(),
+        "processes": len(process.children(recursive=True)),
+    }
+
+
+def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict[str, object]:
+    """Run; raises AssertionError where something was lost, left or grew."""
+    began = time.monotonic()
+    sent: list[str] = []
+    kinds: Counter[str] = Counter()
+    early: dict[str, float] = {}
+
+    def requests() -> Iterator[tuple[str, bytes]]:
+        for name in names(cases, every, seed, began + seconds):
+            sent.append(name)
+            yield request(name)
+
+    answered = 0
+    before = state()
+    with SubprocessImplementation(command("mixed", flight=flight), timeout=0.7, max_restarts=10**9) as port:
+        for answer in port.exchange(requests()):
+            assert answer.id == sent[answered], f"{answer.id} came where {sent[answered]} was due"
+            answered += 1
+            if answer.id.startswith("bad"):
+                kinds[answer.kind] += 1
+                assert answer.kind in ("reply", "skip") or answer.message, answer
+            else:
+                assert answer.kind == "reply", answer
+                kinds["right"] += 1
+            if answered % 2000 == 0:
+                now = state()
+                early = early or now
+                assert now["megabytes"] < early["megabytes"] + 30, (early, now)
+    assert answered == len(sent)
+    deadline = time.monotonic() + 5
+    while (after := state())["processes"] > before["processes"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for what in ("descriptors", "threads", "processes"):
+        assert after[what] <= before[what], (what, before, after)
+    elapsed = time.monotonic() - began
+    faults = answered - kinds["right"]
+    return {
+        "cases": answered, "faults": faults, "outcomes": dict(kinds), "seconds": round(elapsed),
+        "begin": before, "early": early, "end": after,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """As the arguments say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--every", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--flight", type=int, default=4)
+    options = parser.parse_args()
+    found = soak(options.cases, options.every, options.seed, options.seconds, options.flight)
+    for key, value in found.items():
+        print(f"{key}: {value}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 KEPT = 300
 
 #: Cases that tell names apart are looked for among so many generated ones.
-_LOOKED_AT = 300
+_LOOKED_AT = 60
 _ROUNDS = 4
 
 
@@ -250,18 +250,14 @@ class Diagnostician:
 
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
-        index = 0
+        fresh = (generated_case(index, seed=777) for index in range(_LOOKED_AT))
         for _ in range(_ROUNDS if ask else 0):
             if len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
                 break
             first = names[0]
             others = [match for match in names if match.codes != first.codes]
-            while index < _LOOKED_AT:
-                case = generated_case(index, seed=777)
-                index += 1
-                if any(differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile) for other in others):
-                    break
-            else:
+            case = next((case for case in fresh if self._tells_apart(case, first, others)), None)
+            if case is None:
                 break
             assert ask is not None
             actual = ask(case)
@@ -274,6 +270,13 @@ class Diagnostician:
                 return []
             names = left
         return names
+
+    def _tells_apart(self, case: Case, first: Match, others: Sequence[Match]) -> bool:
+        return any(
+            (first.stages.matters(case) or other.stages.matters(case))
+            and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile)
+            for other in others[:3]
+        )
 
 
 def _has_wrong_values(failure: Failure) -> bool:

@@ -174,7 +174,7 @@ class AxisLanes(Lanes):
         length = max(np.shape(each)[index.axis] if np.ndim(each) else 1 for each in (x, y))
         shape = [1] * AXES
         shape[index.axis] = length
-        mask = (np.arange(length) == wanted % length).reshape(shape)
+        mask = (np.arange(length) == wanted).reshape(shape)
         return Lane(np.where(mask, x, y), np.where(mask, ex, ey), self.u)
 
     def dot(self, xs: Lane, ys: Lane, plus: Lane | None = None) -> Lane:

@@ -34,6 +34,7 @@ LAYERS = [
     ["run"],
     ["work"],
     ["parallel"],
+    ["scheduler"],
     ["explain"],
     ["results"],
     ["judging"],

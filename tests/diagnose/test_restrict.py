@@ -131,6 +131,21 @@ def test_a_pair_whose_helpers_have_one_name() -> None:
     assert Slot("delta", 0) in given(case, {}, stages=both(wrong[1], wrong[0])).values
 
 
+def test_a_pair_of_which_one_does_not_matter() -> None:
+    """A bug that a case cannot show has no part in a pair there: the recursion knows no softmax in a hidden layer."""
+    case = next(each for each in cases() if "softmax" in {layer.activation for layer in each.network.layers[:-1]})
+    visiting = [
+        variant.stages
+        for variant in find_bug("BP117").variants
+        if variant.stages.pass_function is not None and not variant.stages.matters(case)
+    ]
+    assert visiting
+    for stages in visiting:
+        for pair in (both(stages, BiasMissingForward), both(BiasMissingForward, stages)):
+            if pair.matters(case):
+                assert Slot("delta", 0) in given(case, {}, stages=pair).values
+
+
 def test_places_of_a_network() -> None:
     """The loss, the activations, the output, the hidden ones, each layer, then neurons; each has its words."""
     found = list(places(curved()))

@@ -117,8 +117,8 @@ class Tiny:
         if kind == "tanh":
             return np.asarray(z if "tanh-slope-is-z" in self.on else 1 - a * a)
         if kind in ("relu", "leaky_relu"):
-            return np.where(z > 0, self.dtype(1.0), self.alpha(layer))
-        return np.ones_like(z)
+            return np.asarray(np.where(z > 0, self.dtype(1.0), self.alpha(layer)))
+        return np.asarray(np.ones_like(z))
 
     # loss ---------------------------------------------------------------------------------------
 

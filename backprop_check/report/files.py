@@ -23,6 +23,9 @@ COLUMNS = (
     "expected", "actual", "error", "allowed", "problem", "origin", "diagnosis", "message",
 )  # fmt: skip
 
+#: What a spreadsheet takes for the beginning of a formula (some after a carriage return).
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 #: What XML 1.0 cannot hold.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -50,7 +53,7 @@ def _cell(value: Any) -> Any:
     """A text that no spreadsheet takes for a formula."""
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value[:1] in ("=", "+", "@", "\t") else value
+    return f"'{value}" if value[:1] in _FORMULA and value != "-Infinity" else value
 
 
 def write_junit(path: Path, results: Sequence[Result], info: ImplementationInfo) -> None:

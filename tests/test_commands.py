@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from command_line import called, sentence_of, small_port
 
+from backprop_check.compare import Mismatch
+from backprop_check.report.files import write_csv
+from backprop_check.run import Result
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -237,6 +241,19 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
         assert cell[:1] not in ("=", "@", "\t", "\r"), cell
         if cell[:1] in ("+", "-"):
             float(cell)
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_text_is_a_formula(tmp_path: Path, first: str) -> None:
+    """Whatever an implementation's message begins with, a spreadsheet shows it; an infinity is still one."""
+    message = f"{first}1+cmd|' /C calc'!A0"
+    wrong = Mismatch(quantity="z", layer=0, neuron=0, actual="-Infinity", expected=-0.5)
+    found = [Result(id="a", outcome="error", message=message), Result(id="b", outcome="mismatched", mismatches=[wrong])]
+    write_csv(tmp_path / "r.csv", found)
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["message"] == f"'{message}"
+    assert (rows[1]["actual"], rows[1]["expected"]) == ("-Infinity", "-0.5")
 
 
 def test_csv_has_a_row_a_mismatch(tmp_path: Path) -> None:

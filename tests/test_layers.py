@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -162,7 +163,10 @@ else:
 def imported_by(arguments: list[str], folder: Path) -> set[str]:
     """The modules that a fresh interpreter has imported when the program ends, which must be well."""
     command = [sys.executable, "-c", WATCH, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return set((folder / "modules.txt").read_text(encoding="utf-8").split())
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
@@ -19,6 +17,7 @@ from backprop_check.run import FAILURES, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from backprop_check.diagnose.behaviour import Behaviour
@@ -212,9 +211,10 @@ class ResultsFile:
         """
         self.summary.complete = complete
         names = conclusion.names()
-        new = None
+        beside = self.path.with_name(f".{self.path.name}.new")  # one that a kill left is in nobody's way
         try:
-            with tempfile.NamedTemporaryFile("wb", dir=self.path.parent, prefix=".results-", delete=False) as new:
+            beside.unlink(missing_ok=True)
+            with beside.open("xb") as new:
                 self._file.seek(0)
                 new.write(self._file.read(self._start))
                 left = self._end - self._start
@@ -227,11 +227,10 @@ class ResultsFile:
                 new.write(self._tail(conclusion))
                 new.flush()
                 os.fsync(new.fileno())
-            Path(new.name).chmod(0o666 & ~_umask())
-            Path(new.name).replace(self.path)
+            beside.replace(self.path)
         except OSError as error:
-            if new is not None:
-                Path(new.name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
             raise ResultsError(_cannot(self.path, error)) from error
 
     def __enter__(self) -> Self:
@@ -241,12 +240,6 @@ class ResultsFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _named(line: bytes, names: Mapping[str, list[str]], *, anew: bool) -> bytes:

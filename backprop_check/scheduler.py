@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -68,15 +69,15 @@ class Scheduler:
         with contextlib.ExitStack() as stack:
             where: Any = self._address
             if where == "local":
-                where = stack.enter_context(
-                    self._dask.LocalCluster(
+                with _deaf_children():
+                    cluster = self._dask.LocalCluster(
                         n_workers=self._workers or os.cpu_count() or 1,
                         threads_per_worker=1,
                         processes=True,
                         dashboard_address=None,
                         silence_logs=logging.CRITICAL,
                     )
-                )
+                where = stack.enter_context(cluster)
             try:
                 self.client = stack.enter_context(self._dask.Client(where, timeout=20, set_as_default=False))
                 versions = self.client.run(_version)
@@ -125,6 +126,19 @@ class Scheduler:
             yield one.judged()
         if error is not None:
             raise error
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes that are started meanwhile ignore Ctrl-C, which reaches all: this one decides, and ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _version() -> str:

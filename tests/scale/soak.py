@@ -15,7 +15,7 @@ import random
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,20 +63,21 @@ def state() -> dict[str, float]:
 def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict[str, object]:
     """Run; raises AssertionError where something was lost, left or grew."""
     began = time.monotonic()
-    sent: list[str] = []
+    due: deque[str] = deque()
     kinds: Counter[str] = Counter()
     early: dict[str, float] = {}
 
     def requests() -> Iterator[tuple[str, bytes]]:
         for name in names(cases, every, seed, began + seconds):
-            sent.append(name)
+            due.append(name)
             yield request(name)
 
     answered = 0
     before = state()
     with SubprocessImplementation(command("mixed", flight=flight), timeout=0.7, max_restarts=10**9) as port:
         for answer in port.exchange(requests()):
-            assert answer.id == sent[answered], f"{answer.id} came where {sent[answered]} was due"
+            expected = due.popleft()
+            assert answer.id == expected, f"{answer.id} came where {expected} was due"
             answered += 1
             if answer.id.startswith("bad"):
                 kinds[answer.kind] += 1
@@ -88,7 +89,7 @@ def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict
                 now = state()
                 early = early or now
                 assert now["megabytes"] < early["megabytes"] + 30, (early, now)
-    assert answered == len(sent)
+    assert not due
     deadline = time.monotonic() + 5
     while (after := state())["processes"] > before["processes"] and time.monotonic() < deadline:
         time.sleep(0.1)

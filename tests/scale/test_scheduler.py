@@ -7,8 +7,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
-from scale_support import alive, finish, odd, pids_in, until, without_times
+from scale_support import alive, finish, odd, pids_in, start, until, without_times
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.run import Settings
@@ -58,6 +59,35 @@ def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
     assert ids == [plan.case(position).id for position in range(160)]
     assert alive([victim]) == []
     until(lambda: alive(pids_in(pids)) == [])
+
+
+@pytest.mark.usefixtures("_dask")
+@pytest.mark.parametrize("everyone", [False, True])
+def test_interrupted(everyone: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
+    """Ctrl-C, which reaches the whole group in a terminal: what was finished is kept, nothing is left."""
+    pids, results = tmp_path / "pids", tmp_path / "results.json"
+    command = [
+        "run",
+        odd(sleep=0.05, pid=pids),
+        "--cases",
+        5000,
+        "--scheduler",
+        "local",
+        "--jobs",
+        2,
+        "--json",
+        results,
+    ]
+    with start(*command, cwd=tmp_path) as process:
+        until(lambda: results.exists() and results.read_bytes().count(b"\n") > 20)
+        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        (os.killpg if everyone else os.kill)(process.pid, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, out
+    assert "interrupted" in out
+    assert "Traceback" not in out
+    until(lambda: alive([*family, *pids_in(pids)]) == [])
+    assert b'"complete":false' in results.read_bytes()
 
 
 @pytest.mark.usefixtures("_dask")

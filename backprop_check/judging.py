@@ -83,7 +83,12 @@ class Run:
             return Conclusion()
         budget = max(4.0, time.monotonic() - self.started) if seconds is None else seconds
         behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
-        causes = self.diagnostician.causes(budget, self._ask)
+        try:
+            causes = self.diagnostician.causes(budget, self._ask)
+        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            # Results are worth more than their explanation: a fault of ours here must not end the run.
+            note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"
+            return Conclusion([], behaviours, [note])
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
             causes = [_of_behaviour(odd[0].code, odd[0].message, causes), *[each for each in causes if each.code]]

@@ -253,7 +253,7 @@ def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
         case "extra":
             return f"{what} ({at}) is not part of this case{more}"
         case "shape":
-            return f"the {what} of {at} has the wrong shape: {numbers}{more}"
+            return f"wrong shape: {what} ({at}): {numbers}{more}"
         case "not_a_number":
             return f"the {what} of {at} is no number: got {clean_text(str(first.actual), 80)}{more}"
         case "recovered":

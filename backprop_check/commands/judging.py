@@ -260,7 +260,7 @@ def _with_smallest(run: Run, cause: Cause) -> Cause:
     if case is None:
         return cause
     command = run.implementation.describe().command
-    keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case or "", command=command)
+    kept = keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case or "", command=command)
     shown = None
     match = next((each for each in run.diagnostician.matches if cause.code in each.codes), None)
     if match is not None:
@@ -275,7 +275,7 @@ def _with_smallest(run: Run, cause: Cause) -> Cause:
             )
             shown = Shown(place=place, right=equation_lines(right, 6), implemented=equation_lines(wrong, 6))
     return msgspec.structs.replace(
-        cause, smallest=case.id, smallest_case=msgspec.json.decode(case.request()), shown=shown
+        cause, smallest=kept.stem, smallest_case={**msgspec.json.decode(case.request()), "id": kept.stem}, shown=shown
     )
 
 

@@ -44,6 +44,8 @@ def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, 
     if not small:
         return []
     found = [_same_twice(small, ask, fresh=fresh)]
+    if found[0] is not None and not found[0].holds:
+        return [found[0]]  # answers that change cannot be compared with each other
     hidden = next((case for case in small if len(case.network.layers) > 1 and case.network.layers[0].units > 1), None)
     batch = next((case for case in small if len(case.inputs) > 1), None)
     if hidden is not None:

@@ -51,6 +51,11 @@ class Swapped(Stages):
     gives: ClassVar[frozenset[str] | None] = None
 
     @classmethod
+    def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
+        """The stages that a case is worked out with."""
+        return cls
+
+    @classmethod
     def matters(cls, case: Case) -> bool:  # noqa: ARG003 - most bugs may show anywhere
         """Whether this can make a difference for ``case``: a quick look, to save the work of a pass."""
         return True

@@ -116,7 +116,7 @@ class Diagnostician:
         """
         if not (self.failures or self.errors):
             return []
-        started = time.monotonic()
+        started = time.thread_time()
         numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
         evidences = {
             id(each): Evidence(each.case, each.actual, self.dtype, self.profile, _not_to_explain(each))
@@ -225,7 +225,7 @@ class Diagnostician:
             return [_cause("BP001", failures, detail=f"{digits} fit")]
         if signs.single_precision(evidences):
             return [_cause("BP002", failures)]
-        search = Search(evidences, self.passing, max(0.5, deadline - time.monotonic()))
+        search = Search(evidences, self.passing, max(0.5, deadline - time.thread_time()))
         names = search.names()
         if names:
             names = self._told_apart(names, ask)
@@ -250,25 +250,18 @@ class Diagnostician:
 
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
-        fresh = (generated_case(index, seed=777) for index in range(_LOOKED_AT))
-        for _ in range(_ROUNDS if ask else 0):
-            if len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
+        rounds = 0
+        for case in (generated_case(index, seed=777) for index in range(_LOOKED_AT if ask else 0)):
+            if rounds == _ROUNDS or len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
                 break
-            first = names[0]
-            others = [match for match in names if match.codes != first.codes]
-            case = next((case for case in fresh if self._tells_apart(case, first, others)), None)
-            if case is None:
-                break
-            assert ask is not None
-            actual = ask(case)
+            others = [match for match in names if match.codes != names[0].codes]
+            actual = ask(case) if ask and self._tells_apart(case, names[0], others) else None
             if not actual:
                 continue
+            rounds += 1
             evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile)
             # What the case does not touch it cannot decide: there, all stages are the right ones.
-            left = [match for match in names if evidence.allows(match.stages)]
-            if not left:
-                return []
-            names = left
+            names = [match for match in names if evidence.allows(match.stages)]
         return names
 
     def _tells_apart(self, case: Case, first: Match, others: Sequence[Match]) -> bool:

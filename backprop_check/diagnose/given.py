@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop_check.diagnose.bug import Swapped
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.reference import Stages, run_pass
@@ -97,7 +98,7 @@ def given(
     own = 1.0 + UNIT_ROUNDOFF["float64"] / m.u
     floor = 1024.0 * SMALLEST_NORMAL[dtype]
     with np.errstate(all="ignore"):
-        run_pass(case, m, stages)
+        run_pass(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)
         values, allowed = {}, {}
         for slot, (value, error) in m.found.items():
             values[slot] = value

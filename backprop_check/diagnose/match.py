@@ -18,7 +18,7 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.given import Local, given
-from backprop_check.diagnose.restrict import Place, both, only, places
+from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -256,16 +256,16 @@ def _usual(found: Sequence[Match]) -> bool:
 
 
 class Search:
-    """Looks for the names of a run's failures, within a budget of seconds."""
+    """Looks for the names of a run's failures, within a budget of seconds of this thread's own time."""
 
     def __init__(self, failing: Sequence[Evidence], passing: Passing, seconds: float) -> None:
         self.failing = sorted(failing, key=lambda each: each.size)
         self.passing = passing
-        self.deadline = time.monotonic() + seconds
+        self.deadline = time.thread_time() + seconds
 
     def out_of_time(self) -> bool:
         """Whether the budget is spent."""
-        return time.monotonic() > self.deadline
+        return time.thread_time() > self.deadline
 
     def names(self) -> list[Match]:
         """Every way to explain all failing cases, the simplest kind only; empty where there is none."""
@@ -352,11 +352,11 @@ class Search:
         if not any(slot.quantity == "delta" for slot in probe.actual):
             # With gradients alone, what goes wrong in one place shows in all before it.
             likely += [pair for pair in all_variants() if pair[1].usual and pair not in likely]
-        until = (time.monotonic() + self.deadline) / 2  # the other half is for pairs
+        until = (time.thread_time() + self.deadline) / 2  # the other half is for pairs
         for place in dict.fromkeys(place for each in probes for place in places(each.case)):
             found: list[Match] = []
             for bug, variant in likely:
-                if time.monotonic() > until:
+                if time.thread_time() > until:
                     return found
                 if variant.stages.pass_function is not None and not place.loss:
                     continue
@@ -373,7 +373,7 @@ class Search:
         for (a, x), (b, y) in itertools.combinations(partial, 2):
             if self.out_of_time():
                 return found
-            if a is b:
+            if a is b or not fit_together(x.stages, y.stages):
                 continue
             for upper, lower in ((x, y), (y, x)):
                 match = Match(both(upper.stages, lower.stages), ((a, x, Place()), (b, y, Place())))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference import LayerPass, Pass, Stages
 
 
 #: Classes that were made: matching remembers what a class gives.
@@ -186,13 +186,40 @@ class _Only(Swapped):
 
 
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
-    """Two wrong stages at once; where both replace the same one, the first stands before the second."""
+    """Two wrong stages at once; where both replace the same one, the first stands before the second.
+
+    For a case where only one of them matters, only that one takes part.
+    """
     if (first, second) not in _MADE:
         _MADE[first, second] = _both(first, second)
     return _MADE[first, second]
 
 
+def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
+    """Whether two bugs can be had at once: not two ways of making the same mistake."""
+    return _own_bases(first).isdisjoint(_own_bases(second)) and None in (first.pass_function, second.pass_function)
+
+
+def _own_bases(stages: type[Swapped]) -> set[type]:
+    return set(stages.__mro__[: stages.__mro__.index(Swapped)])
+
+
 def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
-    gives = swapped_quantities(first) | swapped_quantities(second)
-    parts = {"matters": Swapped.matters, "gives": gives}
-    return type(f"{first.__name__}And{second.__name__}", (first, second), parts)
+    if not fit_together(first, second):
+        return first
+
+    def matters(case: Case) -> bool:
+        return first.matters(case) or second.matters(case)
+
+    def for_case(case: Case) -> type[Stages]:
+        if not (first.matters(case) and second.matters(case)):
+            return (first if first.matters(case) else second).for_case(case)
+        return whole
+
+    parts = {
+        "matters": staticmethod(matters),
+        "for_case": staticmethod(for_case),
+        "gives": swapped_quantities(first) | swapped_quantities(second),
+    }
+    whole = type(f"{first.__name__}And{second.__name__}", (first, second), parts)
+    return whole

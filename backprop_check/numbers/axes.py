@@ -32,10 +32,10 @@ AXES = 4
 class Every:
     """The index of a loop: all its values at once, on ``axis``."""
 
-    __slots__ = ("axis",)
+    __slots__ = ("axis", "count")
 
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
+    def __init__(self, axis: int, count: int) -> None:
+        self.axis, self.count = axis, count
 
 
 def _placed(array: Any, axes: list[int], vector: int | None) -> Any:
@@ -136,7 +136,7 @@ class AxisLanes(Lanes):
             return
         self._depth += 1
         try:
-            yield Every(self._depth - 1)
+            yield Every(self._depth - 1, count)
         finally:
             self._depth -= 1
 
@@ -171,10 +171,9 @@ class AxisLanes(Lanes):
         """``then`` for the index that is ``wanted``, else ``otherwise``."""
         x, ex = parts(then)
         y, ey = parts(otherwise)
-        length = max(np.shape(each)[index.axis] if np.ndim(each) else 1 for each in (x, y))
         shape = [1] * AXES
-        shape[index.axis] = length
-        mask = (np.arange(length) == wanted).reshape(shape)
+        shape[index.axis] = index.count
+        mask = (np.arange(index.count) == wanted).reshape(shape)
         return Lane(np.where(mask, x, y), np.where(mask, ex, ey), self.u)
 
     def dot(self, xs: Lane, ys: Lane, plus: Lane | None = None) -> Lane:

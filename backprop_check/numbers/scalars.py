@@ -20,8 +20,8 @@ class Grid:
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         row, column = at
         if isinstance(row, slice):
-            return [each[column] for each in self.rows]
-        return self.rows[row] if isinstance(column, slice) else self.rows[row][column]
+            return [each[column] for each in self.rows[row]]
+        return self.rows[row][column]
 
     def __setitem__(self, at: tuple[int, int], value: Any) -> None:
         row, column = at

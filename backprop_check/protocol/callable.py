@@ -163,7 +163,7 @@ def _wrong(name: str, message: str, seconds: float, size: int = 0) -> Answer:
 
 
 def _article(noun: str) -> str:
-    return noun if noun == "None" else f"an object of type {noun}"
+    return "None" if noun == "NoneType" else f"an object of type {noun}"
 
 
 def _text_of(error: BaseException) -> str:

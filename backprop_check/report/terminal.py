@@ -166,6 +166,8 @@ def print_summary(
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
         console.print(Text(text, style="bold green"))
+    for note in conclusion.notes if conclusion else []:
+        console.print(Text(f"  note: {clean_text(note, 500)}"))
     others = {name.replace("_", " "): n for name, n in counts.items() if n and name != "passed"}
     parts = [f"{counts['passed']} passed", *(f"{n} {name}" for name, n in others.items())]
     console.print("  " + ", ".join(parts))

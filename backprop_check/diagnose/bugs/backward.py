@@ -225,14 +225,14 @@ class BiasGradientMissing(Swapped):
 class BiasGradientShared(Swapped):
     """Every bias gets the sum (or the mean) of its layer's δ."""
 
-    mean: ClassVar[bool] = False
+    layer_mean: ClassVar[bool] = False
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:  # noqa: ARG002 - that is the mistake
         sums = self.m.line(l.samples)
         for s in self.m.each(l.samples):
             sums[s] = self.m.sum(l.delta[s, :])
         total = self.m.sum(sums[:])
-        return total / self.m.number(float(l.units)) if self.mean else total
+        return total / self.m.number(float(l.units)) if self.layer_mean else total
 
 
 class BiasGradientFromInput(Swapped):
@@ -804,7 +804,8 @@ BUGS = (
         fix="each neuron has its own bias, whose gradient is its own delta",
         example="for j in neurons: grad_b[j] = sum(delta)  # BP115\nfor j in neurons: grad_b[j] = delta[j]    # right\n",
         variants=variants(
-            variant(BiasGradientShared, "the sum"), variant(BiasGradientShared, "the mean", mean=True, usual=False)
+            variant(BiasGradientShared, "the sum"),
+            variant(BiasGradientShared, "the mean", layer_mean=True, usual=False),
         ),
     ),
     Bug(

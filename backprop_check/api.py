@@ -13,6 +13,7 @@ from backprop_check.judging import Run
 from backprop_check.protocol import CallableImplementation, Implementation, open_implementation
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
+from backprop_check.work import supported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -193,7 +194,8 @@ def check(
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
-    chosen = select_cases(suites, cases, seed) if isinstance(cases, int) else cases
+    within = supported(opened.hello.supports)
+    chosen = select_cases(suites, cases, seed, within) if isinstance(cases, int) else cases
     judged: list[Judged] = []
     results: list[Result] = []
     with opened:

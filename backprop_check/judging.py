@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -50,6 +50,7 @@ class Run:
     def __post_init__(self) -> None:
         self.diagnostician = Diagnostician(self.implementation.hello.dtype, self.settings.profile)
         self._answered: list[Case] = []
+        self._noise: list[Any] = []
 
     def judge(self, cases: Iterable[Case]) -> Iterator[Judged]:
         """The cases' results, as they come."""
@@ -65,6 +66,10 @@ class Run:
     def take(self, judged: Judged) -> None:
         """Count a result and keep what diagnosis needs of it."""
         self.summary.add(judged.result)
+        for note in judged.result.notes:
+            if "is not a JSON object" in note:
+                self._noise = self._noise or [note, 0]
+                self._noise[1] += 1
         if judged.result.outcome in ("error", "protocol_error"):
             self.diagnostician.refused(judged.case, judged.result.message)
         if judged.actual is None:
@@ -92,7 +97,15 @@ class Run:
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
             causes = [_of_behaviour(odd[0].code, odd[0].message, causes), *[each for each in causes if each.code]]
-        return Conclusion(causes, behaviours)
+        return Conclusion(causes, behaviours, self._notes())
+
+    def _notes(self) -> list[str]:
+        """What the implementation printed beside its replies, once."""
+        if not self._noise:
+            return []
+        first, count = self._noise
+        more = f" (and {count - 1} more cases with such lines)" if count > 1 else ""
+        return [f"{first}{more}: it was passed over; print logs to standard error"]
 
     def smallest(self, cause: Cause, seconds: float = 5.0) -> Case | None:
         """The smallest network found that shows a cause; None where it has no failing case with numbers."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from backprop_check.cache import Cache  # noqa: TC001 (a Struct's fields are looked up when it runs)
 from backprop_check.cases.files import SUITES, suite_files
-from backprop_check.cases.generate import generated_case
+from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.compare import compare
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.text import clean_text
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.protocol import HelloReply, Implementation
+    from backprop_check.protocol import HelloReply, Implementation, Supports
     from backprop_check.trace import Expected
 
 #: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
@@ -39,6 +39,17 @@ MOST_DEATHS = 20
 _NOTHING = np.empty(0)
 
 
+def supported(supports: Supports) -> Within:
+    """What the generated cases keep to, for an implementation that says what it supports."""
+    activations, losses = supports.activations, supports.losses
+    return Within(
+        activations=EVERYTHING.activations if activations is None else tuple(activations),
+        losses=EVERYTHING.losses if losses is None else tuple(losses),
+        batch=supports.batch,
+        updates=supports.optimizers is None or "sgd" in supports.optimizers,
+    )
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Which cases a run judges: those of the suites (all by default), or of these only the ones with ``numbers``."""
 
@@ -46,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 200
     seed: int = 0
     numbers: tuple[int, ...] | None = None
+    within: Within = EVERYTHING
 
     def only(self, names: Sequence[str]) -> Plan:
         """The cases of these ids or names; all where none is given.
@@ -76,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         number = position if self.numbers is None else self.numbers[position]
         for suite in self._suites():
             if suite == "generated":
-                return generated_case(number, self.seed)
+                return generated_case(number, self.seed, self.within)
             cases = _files(suite)
             if number < len(cases):
                 return cases[number]
@@ -88,7 +100,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         number = position if self.numbers is None else self.numbers[position]
         for suite in self._suites():
             if suite == "generated":
-                return f"generated:{self.seed}:{number}"
+                return f"generated:{self.seed}:{number}{self.within.label()}"
             cases = _files(suite)
             if number < len(cases):
                 return cases[number].id

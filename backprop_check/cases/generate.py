@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -70,24 +71,75 @@ class _Draw:
         return sign * max(least, round(size * (0.05 + 0.95 * self._random()), digits))
 
 
-def generated_case(index: int, seed: int = 0) -> Case:
-    """Case ``index`` of the generated suite."""
+@dataclass(frozen=True, slots=True)
+class Within:
+    """What an implementation supports of level 1; its generated cases keep to it."""
+
+    activations: tuple[str, ...] = ACTIVATIONS
+    losses: tuple[str, ...] = LOSSES
+    batch: bool = True
+    updates: bool = True
+
+    def has(self, case: Case) -> bool:
+        """Whether a case keeps to it."""
+        return (
+            {layer.activation for layer in case.network.layers} <= set(self.activations)
+            and case.loss.kind in self.losses
+            and (self.batch or len(case.inputs) == 1)
+            and (self.updates or case.optimizer is None)
+        )
+
+    def label(self) -> str:
+        """What makes its cases different from those of another; empty where everything is supported."""
+        if self == EVERYTHING:
+            return ""
+        names = (",".join(sorted(each)) for each in (self.activations, self.losses))
+        return f":{':'.join(names)}:{int(self.batch)}{int(self.updates)}"
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The pairs of output activation and loss that are left."""
+        return [pair for pair in PAIRS if pair[0] in self.activations and pair[1] in self.losses]
+
+
+EVERYTHING = Within()
+
+
+def generated_case(index: int, seed: int = 0, within: Within = EVERYTHING) -> Case:
+    """Case ``index`` of the generated suite; where that is not ``within``, another one that is, if any can be.
+
+    It depends on (suite version, seed, index) and, in the second case, on what is supported.
+    """
     pair = (index * 37 + seed) % len(PAIRS)  # 37 and the number of pairs have no common factor
+    case = _clear(f"{SUITE_VERSION}:{seed}:{index}", index, PAIRS[pair], EVERYTHING)
+    pairs = within.pairs()
+    if within.has(case) or not pairs:
+        return case
+    key = f"{SUITE_VERSION}:{seed}:{index}{within.label()}"
+    return _clear(key, index, pairs[(index + seed) % len(pairs)], within)
+
+
+def _clear(key: str, index: int, pair: tuple[str, str], within: Within) -> Case:
+    """The first candidate that keeps clear of kinks."""
     for attempt in range(1000):
-        case = _candidate(_Draw(f"{SUITE_VERSION}:{seed}:{index}:{attempt}"), index, *PAIRS[pair])
+        case = _candidate(_Draw(f"{key}:{attempt}"), index, *pair, within)
         if attempt == 999 or is_clear_of_kinks(case):  # noqa: PLR2004
             return case
     raise AssertionError
 
 
-def generated_cases(count: int, seed: int = 0, start: int = 0) -> Iterator[Case]:
+def generated_cases(count: int, seed: int = 0, start: int = 0, within: Within = EVERYTHING) -> Iterator[Case]:
     """Cases ``start`` to ``start + count − 1``, made as they are asked for."""
-    return (generated_case(index, seed) for index in range(start, start + count))
+    return (generated_case(index, seed, within) for index in range(start, start + count))
 
 
-def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
+def _candidate(draw: _Draw, index: int, activation: str, loss: str, within: Within) -> Case:
     batch = index // 2 % 32 + 1 if index % 2 else draw.whole(1, 4)
+    hidden = [kind for kind in _HIDDEN if kind in within.activations]
     widths = [draw.whole(1, 5) for _ in range(draw.one_of((1, 2, 2, 2, 3, 3, 4)) + 1)]
+    if not hidden:
+        widths = widths[:2]
+    batch = batch if within.batch else 1
+    updates = within.updates and index % 2
     if len(widths) > 2 and draw.whole(1, 4) == 1:  # noqa: PLR2004 - a square layer, where transposing hides
         widths[1] = widths[0] = draw.whole(2, 4)
     elif widths[0] == widths[1]:
@@ -97,7 +149,7 @@ def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
     layers = []
     for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
         last = position == len(widths) - 2
-        kind = activation if last else draw.one_of(_HIDDEN)
+        kind = activation if last else draw.one_of(hidden)
         size = 1.6 / fan_in**0.5
         layer: dict[str, Any] = {
             "kind": "dense",
@@ -123,8 +175,8 @@ def _candidate(draw: _Draw, index: int, activation: str, loss: str) -> Case:
             "reduction": reduction,
             "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
             "targets": [_target(draw, activation, loss, widths[-1]) for _ in range(batch)],
-            **({"optimizer": {"kind": "sgd", "learning_rate": _rate(draw, reduction, batch)}} if index % 2 else {}),
-            **({"steps": draw.whole(2, 3)} if index % 8 == 5 else {}),  # noqa: PLR2004
+            **({"optimizer": {"kind": "sgd", "learning_rate": _rate(draw, reduction, batch)}} if updates else {}),
+            **({"steps": draw.whole(2, 3)} if updates and index % 8 == 5 else {}),  # noqa: PLR2004
         }
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backprop_check.cases.files import SUITES, suite_files
-from backprop_check.cases.generate import generated_cases
+from backprop_check.cases.generate import EVERYTHING, Within, generated_cases
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
 
 
-def select_cases(suites: Sequence[str] = (), count: int = 200, seed: int = 0) -> Iterator[Case]:
+def select_cases(
+    suites: Sequence[str] = (), count: int = 200, seed: int = 0, within: Within = EVERYTHING
+) -> Iterator[Case]:
     """The cases of the named suites (all by default), the published first, the generated as asked for.
 
     Raises ``ConfigurationError`` for a suite that there is not.
@@ -27,6 +29,6 @@ def select_cases(suites: Sequence[str] = (), count: int = 200, seed: int = 0) ->
         if suites and suite not in suites:
             continue
         if suite == "generated":
-            yield from generated_cases(count, seed)
+            yield from generated_cases(count, seed, within=within)
         else:
             yield from (file.case for file in suite_files(suite))

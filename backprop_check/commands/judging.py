@@ -34,7 +34,7 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Plan, Work, alone, start_notes
+from backprop_check.work import Order, Plan, Work, alone, start_notes, supported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +62,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        work = with_cache(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
+        work = prepared(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -140,8 +140,10 @@ def torch_version() -> str:
         return "unknown"
 
 
-def with_cache(work: Work, implementation: Implementation, options: dict[str, Any]) -> Work:
-    """The same with what is kept of the witnesses' answers, unless --no-cache."""
+def prepared(work: Work, implementation: Implementation, options: dict[str, Any]) -> Work:
+    """The same for an implementation that is open: cases that it supports, and what is kept of witnesses' answers."""
+    fitted = msgspec.structs.replace(work.plan, within=supported(implementation.hello.supports))
+    work = msgspec.structs.replace(work, plan=fitted.only(options["only"]))
     if options["no_cache"]:
         return work
     from backprop_check.cache import Cache, user_folder  # noqa: PLC0415 - beside its one use
@@ -158,7 +160,7 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     return Work(
         spec=spec,
         options={key: options[key] for key in keys},
-        plan=plan.only(options["only"]),
+        plan=plan,
         settings=Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"]),
     )
 
@@ -341,7 +343,8 @@ def _verdict(
 ) -> int:
     complete = run.summary.complete
     if known is None:
-        return 1 if run.summary.failed or conclusion.failed or not complete else 0
+        judged = run.summary.counts["passed"] + run.summary.counts["mismatched"]
+        return 1 if run.summary.failed or conclusion.failed or not complete or not judged else 0
     codes = {
         case: [
             each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each

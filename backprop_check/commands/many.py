@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backprop_check.commands.judging import file_of, introduce, judge_all, run_of, with_cache, work_of
+from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
 from backprop_check.commands.options import open_configured
 from backprop_check.config import Configured, implementations
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
@@ -177,7 +177,7 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
         with open_configured(target.entry, **work.options) as implementation, ExitStack() as stack:
             if implementation.echo_problems:
                 introduce(console, implementation)
-            work = with_cache(work, implementation, options)
+            work = prepared(work, implementation, options)
             run = run_of(work, implementation, options)
             file, before = None, None
             if path is not None:

@@ -72,7 +72,8 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
         for result in judge([Case.from_dict(each) for each in SMOKE], implementation):
             name = result.id.rsplit("-", 1)[0].removeprefix("smoke-").replace("-", " ")
             bad = result.outcome in FAILURES
-            console.print(Text(f"{'FAIL' if bad else 'ok  '}  {name}: {result.message or 'right'}"))
+            mark = "FAIL" if bad else "ok  " if result.outcome == "passed" else "skip"
+            console.print(Text(f"{mark}  {name}: {result.message or 'right'}"))
             failed |= bad
     if failed:
         console.print("Mend the first line that says FAIL, then run this again.")

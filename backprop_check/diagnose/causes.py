@@ -244,6 +244,8 @@ class Diagnostician:
             self.matches = [match]
             found += _causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
             left = [pair for pair in failing if pair not in explained]
+        # What is not finite is looked at afterwards.
+        left = [pair for pair in left if signs.of_values(pair[1]) is None]
         if left:
             found.append(_unnamed([each for each, _ in left], signs.pattern([evidence for _, evidence in left])))
         return found

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.network import Case
 from backprop_check.protocol.text import clean_text
 from backprop_check.run import place
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 #: So many values of a failing case are shown: first wrong ones, and what follows from them.
 ROOTS, INHERITED = 4, 4
+
+#: Fewer cases than this say little.
+_FEW = 30
 
 _SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
@@ -124,6 +128,8 @@ def _case_of(result: Result) -> Case | None:
 def print_replay(console: Console, case: Case, command: str, hello: str) -> None:
     """How to run the smallest network again: by name, and by hand."""
     console.print(Text(f"  Again: backprop-check replay {case.id}"))
+    if command.startswith("python:"):
+        return  # a callable reads no line
     if "'" not in hello and len(case.request()) < 4000:  # noqa: PLR2004 - what one can paste
         lines = f"{hello}\\n{case.request().decode()}\\n"
         console.print(Text(f"  By hand: printf '{lines}' | {command}", no_wrap=True, overflow="ignore"), soft_wrap=True)
@@ -132,7 +138,11 @@ def print_replay(console: Console, case: Case, command: str, hello: str) -> None
 def print_behaviours(console: Console, behaviours: Sequence[Behaviour]) -> None:
     """The checks over several cases that do not hold."""
     for each in behaviours:
-        console.print(Text(f"\n{each.code}  {each.message}", style="bold red"))
+        bug = find_bug(each.code or "")
+        console.print(Text(f"\n{bug.code}  {bug.title}", style="bold red"))
+        console.print(Text(f"  {bug.sentence}\n  Here: {each.message}, in {each.case}."))
+        console.print(Text(f"  help: {bug.fix}", style="bold"))
+        console.print(Text(f"  More: backprop-check explain {bug.code}"))
 
 
 def print_summary(
@@ -150,7 +160,8 @@ def print_summary(
     if not summary.complete:
         console.print("The run was not finished.")
     if summary.failed:
-        text = f"{info.name} does not compute backpropagation right: {summary.failed} of {summary.cases} cases fail."
+        asked = summary.cases - counts["skipped"]
+        text = f"{info.name} does not compute backpropagation right: {summary.failed} of {asked} cases fail."
         console.print(Text(text, style="bold red"))
         named = [cause for cause in conclusion.causes if cause.code] if conclusion else []
         if named:
@@ -165,7 +176,9 @@ def print_summary(
             f"{info.name} computes all {judged} cases right: {summary.values_checked} values "
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
-        console.print(Text(text, style="bold green"))
+        if judged < _FEW:
+            text += f" But {judged} is too few to rely on: see below what was skipped or not applicable."
+        console.print(Text(text, style="bold green" if judged >= _FEW else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))
     others = {name.replace("_", " "): n for name, n in counts.items() if n and name != "passed"}

@@ -115,6 +115,33 @@ class NeverUpdated(OfUpdate):
         return 1 * parameter
 
 
+def _first_step_only(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
+    """After the first step nothing is done any more."""
+    if step == 0:
+        return one_pass(case, parameters, m, stages, step)
+    p = begin(case, parameters, m, step)
+    with m.unseen():
+        forward(p, m, stages)
+        loss(p, m, stages)
+    p.loss = m.seen("loss", None, step, p.loss)
+    p.updated = parameters
+    for index, (weights, biases) in enumerate(parameters):
+        m.seen("updated_weight", index, step, weights, last=step == case.steps - 1)
+        m.seen("updated_bias", index, step, biases, last=step == case.steps - 1)
+    return p
+
+
+class StepsIgnored(OfUpdate):
+    """One step, however many are asked for."""
+
+    pass_function = staticmethod(_first_step_only)
+    gives = frozenset({"updated_weight", "updated_bias", "loss"})
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.optimizer is not None and case.steps > 1
+
+
 BUGS = (
     Bug(
         "BP501",
@@ -208,5 +235,17 @@ BUGS = (
         example="w = w - rate * grad      # BP520 where w is a local copy\nself.w = self.w - rate * grad  # right\n",
         confused_with=("BP504", "BP519"),
         variants=variants(NeverUpdated),
+    ),
+    Bug(
+        "BP521",
+        "steps-ignored",
+        "One step of training is done however many are asked for.",
+        right="as many updates as steps says, each from the parameters of the one before",
+        wrong="the parameters after the first update",
+        stays_right="cases of one step",
+        fix="repeat forward, backward and update as often as steps says",
+        example="backward(); update()                      # BP521\nfor _ in range(steps): backward(); update()  # right\n",
+        confused_with=("BP406",),
+        variants=variants(StepsIgnored),
     ),
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +12,9 @@ if TYPE_CHECKING:
 
 # Threads of torch that wait for each other cost more than such small networks do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What tests keep of the witnesses' answers does not belong among the user's own.
+os.environ.setdefault("BACKPROP_CHECK_CACHE", str(Path(tempfile.gettempdir()) / "backprop-check-tests"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

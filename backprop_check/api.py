@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import msgspec
 
 from backprop_check.cases.select import select_cases
 from backprop_check.compare import Mismatch
+from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
 from backprop_check.protocol import CallableImplementation, Implementation, open_implementation
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
@@ -169,6 +172,11 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
             )
 
 
+def _is_count(cases: object) -> TypeGuard[int]:
+    """Whether it is a whole number, numpy's too."""
+    return hasattr(cases, "__index__")
+
+
 def check(
     implementation: Callable[[dict[str, Any]], Any] | str,
     *,
@@ -188,6 +196,16 @@ def check(
     ``to_dataframe("values")``. Raises ``ConfigurationError`` and ``StartError`` as the command line does; a failing
     case raises nothing (``Results.raise_for_mismatch``).
     """
+    if profile not in ("textbook", "strict"):
+        msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
+        raise ConfigurationError(msg)
+    if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
+        msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
+        raise ConfigurationError(msg)
+    if not (isinstance(implementation, str) or callable(implementation)):
+        msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
+        raise ConfigurationError(msg)
+    suites = (suites,) if isinstance(suites, str) else suites
     opened: Implementation
     if isinstance(implementation, str):
         opened = open_implementation(implementation)
@@ -195,7 +213,7 @@ def check(
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
     within = supported(opened.hello.supports)
-    chosen = select_cases(suites, cases, seed, within) if isinstance(cases, int) else cases
+    chosen: Iterable[Case] = select_cases(suites, operator.index(cases), seed, within) if _is_count(cases) else cases  # type: ignore[assignment]
     judged: list[Judged] = []
     results: list[Result] = []
     with opened:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import sys
 from typing import Any
 
 import click
@@ -57,6 +59,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it; an error of ours becomes its sentence."""
+        if sys.stdout is None:  # a closed standard output
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
         try:
             return super().invoke(ctx)
         except BackpropCheckError as error:

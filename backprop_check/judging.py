@@ -50,7 +50,7 @@ class Run:
     def __post_init__(self) -> None:
         self.diagnostician = Diagnostician(self.implementation.hello.dtype, self.settings.profile)
         self._answered: list[Case] = []
-        self._noise: list[Any] = []
+        self._noted: dict[str, list[Any]] = {}
 
     def judge(self, cases: Iterable[Case]) -> Iterator[Judged]:
         """The cases' results, as they come."""
@@ -67,9 +67,10 @@ class Run:
         """Count a result and keep what diagnosis needs of it."""
         self.summary.add(judged.result)
         for note in judged.result.notes:
-            if "is not a JSON object" in note:
-                self._noise = self._noise or [note, 0]
-                self._noise[1] += 1
+            for kind in ("is not a JSON object", "again"):
+                if kind in note:
+                    self._noted.setdefault(kind, [note, 0])[1] += 1
+                    break
         if judged.result.outcome in ("error", "protocol_error"):
             self.diagnostician.refused(judged.case, judged.result.message)
         if judged.actual is None:
@@ -80,7 +81,8 @@ class Run:
             self.diagnostician.passed(judged.case, judged.actual)
         elif judged.result.outcome == "mismatched":
             result = judged.result
-            self.diagnostician.failed(Failure(judged.case, result.mismatches, judged.actual, judged.unstable))
+            failure = Failure(judged.case, result.mismatches, judged.actual, judged.unstable, result.id)
+            self.diagnostician.failed(failure)
 
     def conclude(self, seconds: float | None = None) -> Conclusion:
         """The causes, and the checks that need several cases. ``seconds`` bounds the diagnosis."""
@@ -96,22 +98,24 @@ class Run:
             return Conclusion([], behaviours, [note])
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
-            causes = [_of_behaviour(odd[0].code, odd[0].message, causes), *[each for each in causes if each.code]]
+            causes = [_of_behaviour(odd[0], causes), *[each for each in causes if each.code]]
         return Conclusion(causes, behaviours, self._notes())
 
     def _notes(self) -> list[str]:
-        """What the implementation printed beside its replies, once."""
-        if not self._noise:
-            return []
-        first, count = self._noise
-        more = f" (and {count - 1} more cases with such lines)" if count > 1 else ""
-        return [f"{first}{more}: it was passed over; print logs to standard error"]
+        """What the implementation printed beside its replies, and how often it was started again; each once."""
+        said = {
+            "is not a JSON object": "it was passed over; print logs to standard error",
+            "again": "the port is not reliable, though its numbers may be right",
+        }
+        found = []
+        for kind, (first, count) in self._noted.items():
+            more = f" (and the like in {count - 1} more cases)" if count > 1 else ""
+            found.append(f"{first}{more}: {said[kind]}")
+        return found
 
     def smallest(self, cause: Cause, seconds: float = 5.0) -> Case | None:
         """The smallest network found that shows a cause; None where it has no failing case with numbers."""
-        failure = next(
-            (each for each in self._by_size() if each.case.id in set(cause.explains) and not each.unstable), None
-        )
+        failure = next((each for each in self._by_size() if each.id in set(cause.explains) and not each.unstable), None)
         if failure is None:
             return None
         return shrink(failure.case, lambda case: self._shows(case, cause, failure), seconds)
@@ -169,15 +173,16 @@ class Run:
         return compare(expect(case.rounded(dtype), dtype, self.settings.profile), answer.reply).actual
 
 
-def _of_behaviour(code: str | None, message: str, causes: Sequence[Cause]) -> Cause:
-    bug = find_bug(code or "")
+def _of_behaviour(seen: behaviour.Behaviour, causes: Sequence[Cause]) -> Cause:
+    bug = find_bug(seen.code or "")
     cases = [case for cause in causes if cause.code is None for case in cause.explains]
     return Cause(
         code=bug.code,
         bug=bug.name,
         title=bug.title,
         sentence=bug.sentence,
-        detail=message,
+        detail=seen.message,
+        equivalent=seen.equivalent,
         right=bug.right,
         implemented=bug.wrong,
         fix=bug.fix,

@@ -283,7 +283,7 @@ class _Finished:
             elif result.outcome == "mismatched" and result.actual is not None:
                 reply = msgspec.json.decode(msgspec.json.encode({"id": result.id, **result.actual}), type=Reply)
                 actual = compare(expect(case, dtype, profile), reply).actual
-                found.failed(Failure(case, result.mismatches, actual, entry.unstable))
+                found.failed(Failure(case, result.mismatches, actual, entry.unstable, result.id))
             elif result.outcome in ("error", "protocol_error"):
                 found.refused(case, result.message)
         return Conclusion(found.causes())

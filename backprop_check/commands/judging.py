@@ -54,6 +54,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     """The main job; gives the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     known = _known(options)
+    _check_paths(options)
     if options["json_path"] is not None and options["json_path"].is_dir():
         msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
         raise ConfigurationError(msg)
@@ -84,6 +85,13 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
         _write_files(console, options, path, results, conclusion, implementation)
         return _verdict(console, run, conclusion, results, known, options)
+
+
+def _check_paths(options: dict[str, Any]) -> None:
+    paths = [options[key] for key in ("json_path", "html_path", "junit_path", "csv_path") if options[key] is not None]
+    if len({path.resolve() for path in paths}) < len(paths):
+        msg = "two of --json, --html, --junit and --csv name the same file: give each its own"
+        raise ConfigurationError(msg)
 
 
 def _known(options: dict[str, Any]) -> list[Any] | None:

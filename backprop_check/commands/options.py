@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,26 @@ if TYPE_CHECKING:
     from backprop_check.config import Configured
     from backprop_check.protocol import Implementation
 
+
+class Finite(click.FloatRange):
+    """A number of a range that is a number: neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; anything else is a usage error."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+#: Up to a month.
+SECONDS = Finite(min=0, min_open=True, max=2.6e6)
+
 _OPENING = (
-    click.option("--timeout", default=10.0, show_default=True, help="Seconds for one case."),
-    click.option("--start-timeout", default=30.0, show_default=True, help="Seconds until the hello is due."),
+    click.option("--timeout", default=10.0, type=SECONDS, show_default=True, help="Seconds for one case."),
+    click.option(
+        "--start-timeout", default=30.0, type=SECONDS, show_default=True, help="Seconds until the hello is due."
+    ),
     click.option("--one-shot", is_flag=True, help="Start the port anew for every request."),
     click.option("--strict-stdout", is_flag=True, help="A line on stdout that is no JSON is an error."),
     click.option(

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backprop_check.commands.options import opening, selection
+from backprop_check.commands.options import Finite, opening, selection
 
 
 @click.command("run")
@@ -23,8 +23,10 @@ from backprop_check.commands.options import opening, selection
 @selection
 @click.option("--case", "only", multiple=True, metavar="ID", help="Only this case: its id or its name (repeatable).")
 @click.option("--profile", type=click.Choice(["textbook", "strict"]), default="textbook", show_default=True)
-@click.option("--rtol", default=0.0, help="Allow this relative error as well (by default nothing is guessed).")
-@click.option("--atol", default=0.0, help="Allow this absolute error as well.")
+@click.option(
+    "--rtol", default=0.0, type=Finite(min=0), help="Allow this relative error as well (by default nothing is guessed)."
+)
+@click.option("--atol", default=0.0, type=Finite(min=0), help="Allow this absolute error as well.")
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that judge at once.")
 @click.option(
     "--scheduler", metavar="local|tcp://…", help="Judge on a Dask cluster: one that is started here, or yours."

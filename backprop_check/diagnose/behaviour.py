@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.expected import expect
+from backprop_check.numbers import UNIT_ROUNDOFF
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     Asking = Callable[..., Sequence[Values | None]]
 
 
+#: Two answers that differ by so many unit roundoffs of the largest value or fewer are the same.
+_ROUNDING = 2.0**14
+
+
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     """One such check: ``code`` is a bug's, and ``message`` says what was seen."""
 
@@ -33,6 +38,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
     message: str = ""
     case: str = ""
+    equivalent: list[str] = []
 
 
 def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, fresh: bool) -> list[Behaviour]:
@@ -70,13 +76,13 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
     answers = ask(named)
     if any(answer is None for answer in answers):
         return None
-    here = {"check": "the same case again", "case": first.id}
+    here: dict[str, Any] = {"check": "the same case again", "case": first.id}
     mine = [answers[0], *answers[2:]]
     if all(_bits(one) == _bits(mine[0]) for one in mine):
         return Behaviour(**here, holds=True)
     if not fresh:
         text = "the same case, asked again, gives other numbers: something is kept between calls, or it is chance"
-        return Behaviour(**here, holds=False, code="BP409", message=text)
+        return Behaviour(**here, holds=False, code="BP409", message=text, equivalent=["BP009"])
     runs = [ask(named, anew=True) for _ in range(2)]
     chance = any(_bits(one) != _bits(two) for one, two in zip(*runs, strict=True))
     if chance:
@@ -91,9 +97,13 @@ def _bits(values: Values | None) -> list[tuple[Slot, bytes]]:
     return sorted(((slot, array.tobytes()) for slot, array in (values or {}).items()), key=str)
 
 
-def _close(one: Array, other: Array, allowed: Array) -> bool:
+def _close(one: Array, other: Array, allowed: Array, dtype: str) -> bool:
+    """Whether two answers are the same but for rounding: theirs, which is not that of the right numbers."""
+    finite = [np.max(abs(each[np.isfinite(each)]), initial=0.0) for each in (one, other)]
+    slack = _ROUNDING * UNIT_ROUNDOFF[dtype] * max(finite)
     with np.errstate(invalid="ignore"):
-        return bool(((abs(one - other) <= allowed) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
+        same = (abs(one - other) <= allowed + slack) | (one == other) | (np.isnan(one) & np.isnan(other))
+    return bool(same.all())
 
 
 def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
@@ -134,7 +144,7 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
         if slot.quantity.startswith("updated") or slot.step is not None or slot not in back:
             continue
         same = unturn.get(slot, lambda x: x)(back[slot])
-        if not _close(array, same, 2 * allowed[slot]):
+        if not _close(array, same, 2 * allowed[slot], dtype):
             return _broken("hidden neurons in another order", "BP013", case, slot)
     return Behaviour(check="hidden neurons in another order", holds=True, case=case.id)
 
@@ -151,7 +161,7 @@ def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
             continue
         per_sample = slot.quantity in ("z", "a", "delta", "input_gradient")
         same = back[slot][::-1] if per_sample else back[slot]
-        if not _close(array, same, 2 * allowed[slot]):
+        if not _close(array, same, 2 * allowed[slot], dtype):
             return _broken("samples in another order", "BP014", case, slot)
     return Behaviour(check="samples in another order", holds=True, case=case.id)
 
@@ -176,7 +186,8 @@ def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behavi
         parts = [answer[slot] for answer in answers[1:] if answer is not None and slot in answer]
         if len(parts) != len(singles):
             continue
-        if not _close(total[slot], np.sum(parts, axis=0), np.sum([each[slot] for each in bounds], axis=0)):
+        bound = np.sum([each[slot] for each in bounds], axis=0)
+        if not _close(total[slot], np.sum(parts, axis=0), bound, dtype):
             return _broken("a batch as the sum of its samples", "BP015", case, slot)
     return Behaviour(check="a batch as the sum of its samples", holds=True, case=case.id)
 

@@ -74,6 +74,13 @@ class Failure:
     actual: Mapping[Slot, Array]
     unstable: str = ""
     """The right but unstable formula that gives all that differs, if one does."""
+    name: str = ""
+    """The id under which the case was sent, where its numbers were rounded since."""
+
+    @property
+    def id(self) -> str:
+        """The id of the case as it was sent."""
+        return self.name or self.case.id
 
 
 @dataclass(eq=False)
@@ -130,7 +137,7 @@ class Diagnostician:
         found = [*self._of_form(named), *named]
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
-        rest = [each for each in self.failures if each.case.id not in explained]
+        rest = [each for each in self.failures if each.id not in explained]
         return ([] if named else self._of_errors()) + found + self._of_rest(rest, evidences)
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
@@ -190,8 +197,8 @@ class Diagnostician:
                 sentence="The mathematics is right, but the formula loses its digits here: a stable way to write it is "
                 f"needed. It fits {failures[0].unstable}.",
                 cases=len(failures),
-                first_case=failures[0].case.id,
-                explains=[each.case.id for each in failures],
+                first_case=failures[0].id,
+                explains=[each.id for each in failures],
             )
             found.append(cause)
         return found
@@ -312,8 +319,8 @@ def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str
         fix=bug.fix,
         stays_right=bug.stays_right,
         cases=len(failures),
-        first_case=failures[0].case.id if failures else None,
-        explains=[each.case.id for each in failures],
+        first_case=failures[0].id if failures else None,
+        explains=[each.id for each in failures],
     )
 
 
@@ -324,8 +331,8 @@ def _unnamed(failures: Sequence[Failure], pattern: str) -> Cause:
         title="no name fits",
         sentence=f"No bug of the catalogue gives these numbers. What can be seen: {pattern}.",
         cases=len(failures),
-        first_case=failures[0].case.id if failures else None,
-        explains=[each.case.id for each in failures],
+        first_case=failures[0].id if failures else None,
+        explains=[each.id for each in failures],
     )
 
 

@@ -177,7 +177,7 @@ def print_summary(
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
         if judged < _FEW:
-            text += f" But {judged} is too few to rely on: see below what was skipped or not applicable."
+            text += f" But {judged} is too few to rely on."
         console.print(Text(text, style="bold green" if judged >= _FEW else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))

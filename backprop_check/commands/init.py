@@ -38,9 +38,11 @@ def command(language: str | None, folder: Path | None, *, exercise: bool) -> Non
         click.echo("This port is not run by our own tests, for want of its tools: tell us if something is amiss.")
     click.echo("Next:")
     inside = f"cd {_quoted(target)}" + (f" && {port.build}" if port.build else "")
-    first, second = ("smoke", "run") if not exercise else ("smoke", "run --exercise")
-    click.echo(f'  {inside} && backprop-check {first} "{port.run}"')
-    click.echo(f'  backprop-check {second} "{port.run}"')
+    if exercise:  # smoke is to fail until the end: only the next step is shown
+        click.echo(f'  {inside} && backprop-check run --exercise "{port.run}"')
+        return
+    click.echo(f'  {inside} && backprop-check smoke "{port.run}"')
+    click.echo(f'  backprop-check run "{port.run}"')
 
 
 def _quoted(path: Path) -> str:

@@ -12,6 +12,10 @@ import pytest
 #: Test functions by file. What always runs in their place: test_exercise_still_runs.
 SLOW = {"ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",)}
 
+#: Files and folders that are slow as a whole: benchmarks, whose figures a busy machine would spoil, and what starts
+#: clusters or waits for many kills. test_jobs and test_resume always run.
+SLOW_FILES = ("benchmarks/", "scale/test_scheduler.py", "scale/test_soak.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow tests, and skip them unless they are asked for."""
@@ -20,7 +24,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     skip = pytest.mark.skip(reason="slow: BACKPROP_CHECK_FULL=1, -m slow or its node id runs it")
     for item in items:
         path, _, test = item.nodeid.partition("::")
-        if test.split("[")[0] in SLOW.get(path.removeprefix("tests/"), ()):
+        here = path.removeprefix("tests/")
+        if test.split("[")[0] in SLOW.get(here, ()) or here.startswith(SLOW_FILES):
             item.add_marker("slow")
         by_name = item.nodeid.split("[")[0] in named
         if item.get_closest_marker("slow") is not None and not asked and not by_name:

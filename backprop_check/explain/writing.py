@@ -147,6 +147,8 @@ class Writer:
 
     def _sum(self, operands: tuple[Recorded, ...], *, numbers: bool) -> tuple[str, int]:
         operands = tuple(operand for operand in operands if not self._is_left_out(operand)) or operands[:1]
+        if not operands:
+            return "0", _SUM  # a sum over nothing
         if len(operands) == 1:
             return self._write(operands[0], numbers=numbers)
         texts = [self._write(operand, numbers=numbers)[0] for operand in operands]

@@ -36,7 +36,7 @@ def measure(task: Task) -> dict[str, Any]:
     """Run one bug and judge what the results file says."""
     planted = BUGS[task.bug]
     only = task.gradients_only
-    right = {r["id"]: r for r in right_replies(planted.suite, task.cases, task.seed, gradients_only=only)}
+    right = {r["id"]: r for r in right_replies(planted, task.cases, task.seed, gradients_only=only)}
     broken = {r["id"]: r for r in broken_replies(planted, task.cases, task.seed, gradients_only=only)}
     started = time.perf_counter()
     run = run_planted(planted, seed=task.seed, cases=task.cases, gradients_only=only)

@@ -17,14 +17,20 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 from click.testing import CliRunner
 from planting import GRADIENTS_ONLY, Planted, write
 
+from backprop_check.cases.generate import EVERYTHING
 from backprop_check.cases.select import select_cases
 from backprop_check.cli import main
+from backprop_check.protocol import Supports
+from backprop_check.work import supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from backprop_check.cases.generate import Within
 
 # Threads of torch that wait for each other cost more than such small networks do, most of all beside other tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -105,9 +111,21 @@ def run_once(planted: Planted | None, *, diagnosis: bool = False) -> Run:
 
 
 @functools.cache
-def requests(suite: str, count: int, seed: int) -> list[bytes]:
+def within_of(planted: Planted | None) -> Within:
+    """What the written port says it supports: its generated cases keep to that."""
+    if planted is not None and any(edit.file.endswith(".dart") for edit in planted.edits):
+        return EVERYTHING
+    with tempfile.TemporaryDirectory() as name:
+        program = write(planted, Path(name))
+        done = subprocess.run([sys.executable, str(program)], input=HELLO + b"\n", capture_output=True, check=True)
+    hello = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{"))
+    return supported(msgspec.convert(hello["supports"], Supports))
+
+
+@functools.cache
+def requests(planted: Planted | None, suite: str, count: int, seed: int) -> list[bytes]:
     """The requests that a run sends."""
-    return [case.request() for case in select_cases([suite], count, seed)]
+    return [case.request() for case in select_cases([suite], count, seed, within_of(planted))]
 
 
 def replies(program: Path, lines: list[bytes], *, gradients_only: bool = False) -> list[Json]:
@@ -119,16 +137,16 @@ def replies(program: Path, lines: list[bytes], *, gradients_only: bool = False) 
 
 
 @functools.cache
-def right_replies(suite: str, count: int, seed: int, *, gradients_only: bool) -> list[Json]:
+def right_replies(planted: Planted, count: int, seed: int, *, gradients_only: bool) -> list[Json]:
     """What the port without a bug answers."""
     with tempfile.TemporaryDirectory() as name:
         program = write(None, Path(name))
-        return replies(program, requests(suite, count, seed), gradients_only=gradients_only)
+        return replies(program, requests(planted, planted.suite, count, seed), gradients_only=gradients_only)
 
 
 def broken_replies(planted: Planted, count: int, seed: int, *, gradients_only: bool = False) -> list[Json]:
     """What the port with the bug answers to the cases of a run, which it is sent in the same order."""
-    lines = requests(planted.suite, count, seed)
+    lines = requests(planted, planted.suite, count, seed)
     with tempfile.TemporaryDirectory() as name:
         program = write(planted, Path(name))
         return replies(program, lines, gradients_only=gradients_only)

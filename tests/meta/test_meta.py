@@ -29,7 +29,7 @@ def check_failures(planted: Planted, run: Run) -> None:
     """The run fails; no case that cannot show the bug does; every first wrong value stands where the bug is."""
     assert run.exit_code == 1, run.output
     assert run.failed
-    asked = {case["id"]: case for case in map(json.loads, requests(planted.suite, planted.cases, 0))}
+    asked = {case["id"]: case for case in map(json.loads, requests(planted, planted.suite, planted.cases, 0))}
     innocent = [case["id"] for case in run.failed if not planted.needs(asked[case["id"]])]
     assert innocent == []
     for case in run.failed:
@@ -59,7 +59,7 @@ def test_caught_at_its_neuron(planted: Planted) -> None:
     run = run_once(planted)
     check_failures(planted, run)
     if planted.repeatable:  # else two runs never give the same numbers
-        right = by_case(right_replies(planted.suite, planted.cases, 0, gradients_only=False))
+        right = by_case(right_replies(planted, planted.cases, 0, gradients_only=False))
         broken = by_case(broken_replies(planted, planted.cases, 0))
         for case in run.failed:
             if case["outcome"] == "mismatched":

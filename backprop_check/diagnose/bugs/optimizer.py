@@ -121,8 +121,7 @@ def _first_step_only(case: Case, parameters: Parameters, m: Any, stages: Any, st
         return one_pass(case, parameters, m, stages, step)
     p = begin(case, parameters, m, step)
     with m.unseen():
-        forward(p, m, stages)
-        loss(p, m, stages)
+        _work(p, m, stages)
     p.loss = m.seen("loss", None, step, p.loss)
     p.updated = parameters
     for index, (weights, biases) in enumerate(parameters):

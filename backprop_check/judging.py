@@ -103,14 +103,13 @@ class Run:
 
     def _notes(self) -> list[str]:
         """What the implementation printed beside its replies, and how often it was started again; each once."""
-        said = {
-            "is not a JSON object": "it was passed over; print logs to standard error",
-            "again": "the port is not reliable, though its numbers may be right",
-        }
         found = []
-        for kind, (first, count) in self._noted.items():
+        if "again" in self._noted:  # how many were in flight, and so what was asked again, is chance
+            found.append("the port ended or hung in some cases and was started again: it is not reliable")
+        if "is not a JSON object" in self._noted:
+            first, count = self._noted["is not a JSON object"]
             more = f" (and the like in {count - 1} more cases)" if count > 1 else ""
-            found.append(f"{first}{more}: {said[kind]}")
+            found.append(f"{first}{more}: it was passed over; print logs to standard error")
         return found
 
     def smallest(self, cause: Cause, seconds: float = 5.0) -> Case | None:

@@ -10,7 +10,11 @@ import os
 import pytest
 
 #: Test functions by file. What always runs in their place: test_exercise_still_runs.
-SLOW = {"ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",)}
+SLOW = {
+    "ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",),
+    # Three processes in a row must die at one case: on a busy machine another case may come between.
+    "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
+}
 
 #: Files and folders that are slow as a whole: benchmarks, whose figures a busy machine would spoil, and what starts
 #: clusters or waits for many kills. test_jobs and test_resume always run.

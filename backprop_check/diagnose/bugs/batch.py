@@ -179,6 +179,7 @@ def _sample_by_sample(case: Case, parameters: Parameters, m: Any, stages: Any, s
 
 def _update_of(one: Pass, m: Any, stages: Stages) -> Parameters:
     """Work one sample out and give the parameters after it."""
+    stages.prepare(one)
     forward(one, m, stages)
     loss(one, m, stages)
     backward(one, m, stages)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes, Scalars
-from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import AXES, Array, Expected, Slot, Trace, slots_of
+from backprop_check.numbers.wired import WiredLanes
+from backprop_check.reference import Stages, run_pass, run_wired
+from backprop_check.trace import Array, Expected, Form, Slot, Trace, slots_of
 from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
@@ -29,19 +30,32 @@ def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages
     values: dict[Slot, Array] = {}
     allowed: dict[Slot, Array] = {}
     known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
+    form = None if case.network.is_chain else Form(case)
     with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
-        for slot, number in slots_of(run_pass(case, Lanes(u, profile), stages)):
+        for slot, number in slots_of(_passes(case, u, profile, stages)):
             before = known.setdefault(id(number), slot)
             if before is not slot:
                 values[slot], allowed[slot] = values[before], allowed[before]
                 continue
             some: Any = number
             value, error = some.value, some.error
-            if not AXES[slot.quantity]:
+            if slot.quantity == "loss":
                 value, error = np.reshape(value, ()), np.reshape(error, ())
+            elif form is not None:
+                shape = form.trace_shape(slot)
+                error = np.broadcast_to(error, value.shape).reshape(shape)
+                value = value.reshape(shape)
             bound = error * own + floor
             values[slot], allowed[slot] = value, bound if np.ndim(bound) else np.full(value.shape, bound)
+    if form is not None:
+        return Expected(values, allowed, None, form)
     return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values))
+
+
+def _passes(case: Case, u: float, profile: str, stages: type[Stages]) -> Any:
+    if case.network.is_chain:
+        return run_pass(case, Lanes(u, profile), stages)
+    return run_wired(case, WiredLanes(u, profile), stages)
 
 
 def disagreement(expected: Expected, other: Trace, share: float = 1.0) -> tuple[Slot, tuple[int, ...]] | None:
@@ -69,8 +83,11 @@ def textbook_pass(case: Case, reading: Scalars | None = None, stages: type[Stage
     """The reference on plain numbers (floats by default), one neuron at a time."""
     m = Scalars.of_floats() if reading is None else reading
     found: dict[Any, Any] = {}
-    for slot, number in slots_of(run_pass(case, m, stages)):
+    form = None if case.network.is_chain else Form(case)
+    passes: Any = run_pass(case, m, stages) if form is None else run_wired(case, m, stages)
+    for slot, number in slots_of(passes):
         some: Any = number
         plain = some.tolist() if hasattr(some, "tolist") else some
-        found[slot] = np.array(plain, dtype=np.float64 if reading is None else object)
+        array = np.array(plain, dtype=np.float64 if reading is None else object)
+        found[slot] = array if form is None else array.reshape(form.trace_shape(slot))
     return Trace(found)

@@ -11,63 +11,31 @@ import hashlib
 import math
 import re
 import struct
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import msgspec
 
 from backprop_check.errors import CaseError
-
-ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "silu", "gelu",
-    "hard_tanh", "softmax", "log_softmax",
-)  # fmt: skip
-LOSSES = (
-    "half_squared_error", "squared_error", "mean_squared_error", "mean_absolute_error", "huber",
-    "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "hinge",
-)  # fmt: skip
-
-#: The output activations a loss needs; every other loss takes any.
-NEEDS_OUTPUT = {
-    "binary_cross_entropy": ("sigmoid", "softmax"),
-    "cross_entropy": ("softmax",),
-    "negative_log_likelihood": ("log_softmax",),
-}
-
-#: α and Huber's threshold where a case does not give them, as PyTorch has them.
-DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
-DEFAULT_THRESHOLD = 1.0
-
-Vector = tuple[float, ...]
-Matrix = tuple[Vector, ...]
+from backprop_check.kinds import AnyLayer, Shape
+from backprop_check.kinds.dense import Dense as Layer
+from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
+from backprop_check.kinds.kind import fail, flat, nested, size, words
+from backprop_check.names import ACTIVATIONS, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Unknown fields are errors: a misspelt one must not be passed over."""
 
 
-class Parameters(_Strict, frozen=True):
-    """``weights[j][i]``: from input i into neuron j; ``biases[j]``."""
+class Network(_Strict, frozen=True, dict=True):
+    """Layers one after the other, reading ``inputs`` numbers.
 
-    weights: Matrix
-    biases: Vector
+    ``inputs`` is a number, or the shape of one sample (channels, rows, columns). A layer may read others than the one
+    before: see ``Kind``.
+    """
 
-
-class Layer(_Strict, frozen=True):
-    """A dense layer: ``units`` neurons that read all of the layer before."""
-
-    kind: Literal["dense"]
-    units: int
-    activation: str
-    parameters: Parameters
-    alpha: float | None = None
-    name: str | None = None
-
-
-class Network(_Strict, frozen=True):
-    """Layers one after the other, reading ``inputs`` numbers."""
-
-    inputs: int
-    layers: tuple[Layer, ...]
+    inputs: int | tuple[int, ...]
+    layers: tuple[AnyLayer, ...]
 
     def names(self) -> list[str]:
         """A name for each layer: its own, or hidden1, hidden2, …, output."""
@@ -79,7 +47,97 @@ class Network(_Strict, frozen=True):
 
     def shape(self) -> str:
         """``3x4x2``: inputs, then the units of every layer."""
-        return "x".join(str(n) for n in (self.inputs, *(layer.units for layer in self.layers)))
+        return "x".join(str(n) for n in (self.input_units, *self.widths))
+
+    @functools.cached_property
+    def is_chain(self) -> bool:
+        """Whether it has dense layers only, one after the other: what the stages of ``reference.stages`` work out."""
+        return isinstance(self.inputs, int) and all(
+            type(layer) is Layer and not layer.from_ and not layer.shares for layer in self.layers
+        )
+
+    @functools.cached_property
+    def input_shape(self) -> Shape:
+        """The shape of one sample."""
+        return (self.inputs,) if isinstance(self.inputs, int) else self.inputs
+
+    @property
+    def input_units(self) -> int:
+        """How many numbers one sample has."""
+        return size(self.input_shape)
+
+    @functools.cached_property
+    def sources(self) -> list[list[int]]:
+        """For every layer the numbers of the layers that it reads; −1 is the network's input."""
+        names = ["input", *self.names()]
+        found = []
+        for index, layer in enumerate(self.layers):
+            for name in layer.from_:
+                if name not in names[: index + 1]:
+                    earlier = ", ".join(names[: index + 1])
+                    fail(f"$.network.layers[{index}].from", f"earlier layers ({earlier})", repr(name))
+            found.append([names.index(name) - 1 for name in layer.from_] or [index - 1])
+        return found
+
+    @functools.cached_property
+    def input_shapes(self) -> list[Shape]:
+        """The shape of what every layer reads."""
+        return self._shapes[0]
+
+    @functools.cached_property
+    def output_shapes(self) -> list[Shape]:
+        """The shape of every layer's output."""
+        return self._shapes[1]
+
+    @functools.cached_property
+    def widths(self) -> list[int]:
+        """How many units every layer has."""
+        return [size(shape) for shape in self.output_shapes]
+
+    @functools.cached_property
+    def _shapes(self) -> tuple[list[Shape], list[Shape]]:
+        read: list[Shape] = []
+        made: list[Shape] = []
+        for index, layer in enumerate(self.layers):
+            path = f"$.network.layers[{index}]"
+            shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
+            inputs = _combined(path, layer.combine, shapes)
+            layer.check(path, inputs)
+            if layer.shares:
+                self._owner(index)
+            read.append(inputs)
+            made.append(layer.output_shape(inputs))
+        return read, made
+
+    def _owner(self, index: int) -> int:
+        """The layer whose parameters layer ``index`` uses."""
+        layer = self.layers[index]
+        names = self.names()[:index]
+        if layer.shares not in names:
+            fail(f"$.network.layers[{index}].shares", f"an earlier layer ({', '.join(names)})", repr(layer.shares))
+        owner = names.index(layer.shares)
+        if self.layers[owner].kind != layer.kind:
+            fail(f"$.network.layers[{index}].shares", f"a layer of the kind {layer.kind}", self.layers[owner].kind)
+        return owner
+
+    def owner(self, index: int) -> int:
+        """The layer whose parameters layer ``index`` uses: itself, or the one that it shares them with."""
+        return self._owner(index) if self.layers[index].shares else index
+
+
+def _combined(path: str, combine: str | None, shapes: list[Shape]) -> Shape:
+    """The shape of several layers' outputs made one."""
+    if len(shapes) == 1:
+        return shapes[0]
+    if combine == "concat":
+        if len({shape[1:] for shape in shapes}) > 1:
+            fail(f"{path}.from", "outputs that differ in their first index only", " and ".join(map(words, shapes)))
+        return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+    if combine not in ("add", "multiply"):
+        fail(f"{path}.combine", "add, multiply or concat (for several layers in from)", repr(combine))
+    if len(set(shapes)) > 1:
+        fail(f"{path}.from", "outputs of one shape", " and ".join(map(words, shapes)))
+    return shapes[0]
 
 
 class LossKind(_Strict, frozen=True):
@@ -126,10 +184,10 @@ class Case(_Strict, frozen=True, dict=True):
 
         Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
         """
-        body = msgspec.to_builtins(self.rounded(dtype))
+        body = self.rounded(dtype).to_dict()
         body.pop("name", None)
         for layer in body["network"]["layers"]:
-            if layer["activation"] in DEFAULT_ALPHA:
+            if layer.get("activation") in DEFAULT_ALPHA:
                 layer.setdefault("alpha", DEFAULT_ALPHA[layer["activation"]])
         if self.loss.kind == "huber":
             body["loss"].setdefault("threshold", DEFAULT_THRESHOLD)
@@ -148,16 +206,17 @@ class Case(_Strict, frozen=True, dict=True):
     def from_json(cls, text: bytes | str, source: str | None = None) -> Case:
         """Read a case; raises ``CaseError`` naming the place."""
         try:
-            return msgspec.json.decode(text, type=cls)
-        except CaseError as error:
-            raise CaseError(error.path, error.expected, error.got, source) from None
+            value = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError) as error:
             raise case_error(error, source) from None
+        return cls.from_dict(value, source)
 
     @classmethod
     def from_dict(cls, value: Any, source: str | None = None) -> Case:
         """The same from parsed JSON."""
         try:
+            if _may_have_shapes(value):
+                value = _by_shape(value, _flat_row)
             return msgspec.convert(value, cls)
         except CaseError as error:
             raise CaseError(error.path, error.expected, error.got, source) from None
@@ -167,7 +226,7 @@ class Case(_Strict, frozen=True, dict=True):
     def to_dict(self) -> dict[str, Any]:
         """The JSON value, name included."""
         value: dict[str, Any] = msgspec.to_builtins(self)
-        return value
+        return value if self.network.is_chain else _by_shape(value, _nested_row)
 
 
 _EXPECTED = re.compile(r"Expected (?P<expected>.*?)(?:, got (?P<got>.*?))?(?: - at `(?P<path>.*)`)?$")
@@ -200,63 +259,89 @@ def _rounded(value: Any) -> Any:
     return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _fail(path: str, expected: str, got: object) -> NoReturn:
-    raise CaseError(path, expected, str(got))
-
-
-def _check_numbers(path: str, row: Vector, length: int, what: str) -> None:
-    if len(row) != length:
-        _fail(path, f"{length} numbers ({what})", f"{len(row)}")
-    if not all(map(math.isfinite, row)):
-        at = next(i for i, x in enumerate(row) if not math.isfinite(x))
-        _fail(f"{path}[{at}]", "a finite number", row[at])
-
-
-def _check_layer(path: str, layer: Layer, width: int) -> None:
-    if layer.units < 1:
-        _fail(f"{path}.units", "at least 1 neuron", layer.units)
-    if layer.activation not in ACTIVATIONS:
-        _fail(f"{path}.activation", f"one of {', '.join(ACTIVATIONS)}", repr(layer.activation))
-    if layer.alpha is not None and not (math.isfinite(layer.alpha) and layer.alpha >= 0):
-        _fail(f"{path}.alpha", "a number of at least 0", layer.alpha)
-    weights = layer.parameters.weights
-    if len(weights) != layer.units:
-        _fail(f"{path}.parameters.weights", f"{layer.units} rows, one a neuron", f"{len(weights)}")
-    for j, row in enumerate(weights):
-        _check_numbers(f"{path}.parameters.weights[{j}]", row, width, "one weight an input")
-    _check_numbers(f"{path}.parameters.biases", layer.parameters.biases, layer.units, "one bias a neuron")
-
-
 def _check(case: Case) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", case.name):
-        _fail("$.name", "a slug of lower-case letters, digits, '.', '_' and '-'", repr(case.name))
-    width = case.network.inputs
-    if width < 1:
-        _fail("$.network.inputs", "at least 1 input", width)
-    if not case.network.layers:
-        _fail("$.network.layers", "at least one layer", "none")
-    for index, layer in enumerate(case.network.layers):
-        _check_layer(f"$.network.layers[{index}]", layer, width)
-        width = layer.units
+        fail("$.name", "a slug of lower-case letters, digits, '.', '_' and '-'", repr(case.name))
+    network = case.network
+    if not network.input_shape or min(network.input_shape) < 1:
+        fail("$.network.inputs", "at least 1 input", network.inputs)
+    if not network.layers:
+        fail("$.network.layers", "at least one layer", "none")
+    width = network.widths[-1]
     if case.loss.kind not in LOSSES:
-        _fail("$.loss.kind", f"one of {', '.join(LOSSES)}", repr(case.loss.kind))
+        fail("$.loss.kind", f"one of {', '.join(LOSSES)}", repr(case.loss.kind))
     if case.loss.threshold is not None and not 0 < case.loss.threshold < math.inf:
-        _fail("$.loss.threshold", "a positive number", case.loss.threshold)
-    last = case.network.layers[-1].activation
+        fail("$.loss.threshold", "a positive number", case.loss.threshold)
+    last = getattr(network.layers[-1], "activation", "identity")
     if last not in NEEDS_OUTPUT.get(case.loss.kind, (last,)):
-        _fail(
+        fail(
             "$.network.layers[-1].activation",
             f"{' or '.join(NEEDS_OUTPUT[case.loss.kind])} (for the loss {case.loss.kind})",
             repr(last),
         )
     if case.steps < 1:
-        _fail("$.steps", "at least 1 step", case.steps)
+        fail("$.steps", "at least 1 step", case.steps)
     if not case.inputs:
-        _fail("$.inputs", "at least one sample", "none")
+        fail("$.inputs", "at least one sample", "none")
     if len(case.targets) != len(case.inputs):
-        _fail("$.targets", f"{len(case.inputs)} samples, as many as inputs", len(case.targets))
+        fail("$.targets", f"{len(case.inputs)} samples, as many as inputs", len(case.targets))
     for s, (x, t) in enumerate(zip(case.inputs, case.targets, strict=True)):
-        _check_numbers(f"$.inputs[{s}]", x, case.network.inputs, "one an input")
-        _check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
+        check_numbers(f"$.inputs[{s}]", x, network.input_units, "one an input")
+        check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
+    for index, layer in enumerate(network.layers):
+        layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     if case.optimizer is not None and not math.isfinite(case.optimizer.learning_rate):
-        _fail("$.optimizer.learning_rate", "a finite number", case.optimizer.learning_rate)
+        fail("$.optimizer.learning_rate", "a finite number", case.optimizer.learning_rate)
+
+
+class _JustNetwork(msgspec.Struct):
+    network: Network
+
+
+def _may_have_shapes(value: Any) -> bool:
+    """Whether a case's inputs and targets may be more than rows of numbers. A quick look, since most are just that."""
+    if not isinstance(value, dict) or not all(
+        isinstance(value.get(key), list | tuple) for key in ("inputs", "targets")
+    ):
+        return False
+    network = value.get("network")
+    layers = network.get("layers") if isinstance(network, dict) else None
+    if not isinstance(network, dict) or not isinstance(layers, list | tuple):
+        return False
+    plain = all(isinstance(x, dict) and x.get("kind") == "dense" and not {"from", "shares"} & x.keys() for x in layers)
+    return not plain or isinstance(network.get("inputs"), list | tuple)
+
+
+def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
+    """The same case with every sample's inputs and targets as ``rows(numbers, shape)`` gives them."""
+    network = msgspec.convert({"network": value["network"]}, _JustNetwork).network
+    if network.is_chain:
+        return value
+    shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
+    return {**value, **made}
+
+
+def _flat_row(path: str, row: Any, shape: Shape) -> tuple[float, ...]:
+    return flat(path, row, shape, "one sample")
+
+
+def _nested_row(_path: str, row: Any, shape: Shape) -> Any:
+    return nested(row, shape)
+
+
+__all__ = [
+    "ACTIVATIONS",
+    "DEFAULT_ALPHA",
+    "DEFAULT_THRESHOLD",
+    "LOSSES",
+    "NEEDS_OUTPUT",
+    "AnyLayer",
+    "Case",
+    "Layer",
+    "LossKind",
+    "Matrix",
+    "Network",
+    "Optimizer",
+    "Parameters",
+]

@@ -8,56 +8,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
+from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers.given import as_array
-from backprop_check.trace import Array, Slot, Trace
+from backprop_check.trace import Array, Form, Slot, Trace
+from backprop_check.witness import LAYERS
+from backprop_check.witness.activation import activate, losses
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case, Layer
-
-
-def _activate(layer: Layer, z: torch.Tensor) -> torch.Tensor:
-    match layer.activation:
-        case "identity":
-            return z * 1.0
-        case "leaky_relu":
-            return F.leaky_relu(z, 0.01 if layer.alpha is None else layer.alpha)
-        case "elu":
-            return F.elu(z, 1.0 if layer.alpha is None else layer.alpha)
-        case "softplus":  # F.softplus turns linear above 20, which float64 can tell
-            return torch.logaddexp(z, torch.zeros_like(z))
-        case "softmax" | "log_softmax":
-            return getattr(torch, layer.activation)(z, dim=-1)  # type: ignore[no-any-return]
-        case "hard_tanh":
-            return F.hardtanh(z)
-        case name:
-            return getattr(F, name)(z)  # type: ignore[no-any-return]
-
-
-def _losses(case: Case, z: torch.Tensor, a: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-    """The loss of each sample."""
-    last = case.network.layers[-1].activation
-    match case.loss.kind:
-        case "half_squared_error":
-            return 0.5 * F.mse_loss(a, t, reduction="none").sum(-1)
-        case "squared_error":
-            return F.mse_loss(a, t, reduction="none").sum(-1)
-        case "mean_squared_error":
-            return F.mse_loss(a, t, reduction="none").mean(-1)
-        case "mean_absolute_error":
-            return F.l1_loss(a, t, reduction="none").mean(-1)
-        case "huber":
-            threshold = 1.0 if case.loss.threshold is None else case.loss.threshold
-            return F.huber_loss(a, t, reduction="none", delta=threshold).mean(-1)
-        case "binary_cross_entropy" if last == "sigmoid":
-            return F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1)
-        case "binary_cross_entropy":
-            return -(torch.xlogy(t, a) + torch.xlogy(1 - t, 1 - a)).sum(-1)
-        case "cross_entropy":
-            return F.cross_entropy(z, t, reduction="none")
-        case "negative_log_likelihood":
-            return -(t * a).sum(-1)
-        case _:
-            return F.relu(1 - t * a).sum(-1)
+    from backprop_check.network import Case
 
 
 def autograd_pass(case: Case) -> Trace:
@@ -69,7 +27,7 @@ def autograd_pass(case: Case) -> Trace:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _pass(case)
+        return _pass(case) if case.network.is_chain else _wired(case)
     finally:
         torch.set_num_threads(threads)
 
@@ -94,11 +52,11 @@ def _pass(case: Case) -> Trace:
         zs, activations, a = [], [], x
         for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
             z = F.linear(a, weights, biases)
-            a = _activate(layer, z)
+            a = activate(layer, z)
             zs.append(z)
             activations.append(a)
-        losses = _losses(case, zs[-1], a, targets)
-        loss = losses.mean() if case.reduction == "mean" else losses.sum()
+        each = losses(case, zs[-1], a, targets)
+        loss = each.mean() if case.reduction == "mean" else each.sum()
         flat = [p for pair in parameters for p in pair]
         gradients = torch.autograd.grad(loss, [*flat, *zs, x])
         if step == 0:
@@ -121,3 +79,72 @@ def _pass(case: Case) -> Trace:
                 values[Slot("updated_weight", index, at)] = weights.detach().numpy()
                 values[Slot("updated_bias", index, at)] = biases.detach().numpy()
     return Trace(values)
+
+
+def _wired(case: Case) -> Trace:
+    """The same for layers of any kind, in any wiring."""
+    network, form = case.network, Form(case)
+    parameters = [
+        {} if layer.shares else {name: torch.tensor(each, dtype=torch.float64) for name, each in layer.arrays().items()}
+        for layer in network.layers
+    ]
+    targets = _given(case.targets)
+    inputs = _given(case.inputs).reshape(len(case.inputs), *network.input_shape)
+    values: dict[Slot, Array] = {}
+    for step in range(case.steps):
+        x = inputs.detach().clone().requires_grad_()
+        for own in parameters:
+            for each in own.values():
+                each.requires_grad_()
+        made: list[tuple[torch.Tensor, torch.Tensor | None]] = []
+        for index, layer in enumerate(network.layers):
+            read = [x if source < 0 else made[source][0] for source in network.sources[index]]
+            made.append(
+                LAYERS[layer.kind](layer, _combined(layer.combine, read), parameters[network.owner(index)], case)
+            )
+        a, z = made[-1]
+        rows = a.flatten(1)
+        loss_z = z if z is not None and z is not a and a.dim() == 2 else None  # noqa: PLR2004 - one softmax a sample
+        each_loss = losses(case, loss_z, rows, targets)
+        loss = each_loss.mean() if case.reduction == "mean" else each_loss.sum()
+        known = [(index, z) for index, (_, z) in enumerate(made) if z is not None]
+        flat = [(index, name, each) for index, own in enumerate(parameters) for name, each in own.items()]
+        wanted = [*(each for _, _, each in flat), *(z for _, z in known), x]
+        gradients = [
+            torch.zeros_like(of) if g is None else g
+            for g, of in zip(torch.autograd.grad(loss, wanted, allow_unused=True), wanted, strict=True)
+        ]
+        found: dict[Slot, torch.Tensor] = {}
+        of_parameters = gradients[: len(flat)]
+        if step == 0:
+            found[Slot("loss")] = loss
+            found[Slot("input_gradient")] = gradients[-1]
+            for index, (a_of, z_of) in enumerate(made):
+                found[Slot("a", index)] = a_of
+                if z_of is not None and "z" in network.layers[index].reported:
+                    found[Slot("z", index)] = z_of
+            for (index, _), gradient in zip(known, gradients[len(flat) : -1], strict=True):
+                found[Slot("delta", index)] = gradient
+            for (index, name, _), gradient in zip(flat, of_parameters, strict=True):
+                found[Slot(f"{quantity_of(name)}_gradient", index)] = gradient
+        if case.optimizer is not None:
+            found[Slot("loss", None, step)] = loss
+            for (index, name, each), gradient in zip(flat, of_parameters, strict=True):
+                stepped = each.detach() - case.optimizer.learning_rate * gradient
+                parameters[index][name] = stepped
+                for at in (step, None) if step == case.steps - 1 else (step,):
+                    found[Slot(f"updated_{quantity_of(name)}", index, at)] = stepped
+        for slot, tensor in found.items():
+            values[slot] = tensor.detach().numpy().reshape(form.trace_shape(slot))
+        if case.optimizer is None:
+            break
+    return Trace(values)
+
+
+def _combined(how: str | None, read: list[torch.Tensor]) -> torch.Tensor:
+    if len(read) == 1:
+        return read[0]
+    if how == "concat":
+        return torch.cat(read, dim=1)
+    stacked = torch.stack(read)
+    return stacked.prod(0) if how == "multiply" else stacked.sum(0)

@@ -6,21 +6,26 @@ means (sample, neuron, index of an input) is the quantity's own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+from backprop_check.kinds.kind import quantity_of
 
-    from backprop_check.reference import Pass
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.reference import Pass, WiredPass
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: What the axes of a quantity's array are.
+#: What the axes of a quantity's array are. Units of any shape are counted through, and so are all indexes of a
+#: parameter but its first.
 AXES: dict[str, tuple[str, ...]] = {
     "z": ("sample", "neuron"),
     "a": ("sample", "neuron"),
@@ -32,6 +37,13 @@ AXES: dict[str, tuple[str, ...]] = {
     "updated_weight": ("neuron", "index"),
     "updated_bias": ("neuron",),
 }
+
+
+def axes_of(quantity: str, dimensions: int) -> tuple[str, ...]:
+    """What the axes of a quantity's array are; every parameter is by its first index and by all others as one."""
+    if quantity in ("z", "a", "delta", "loss", "input_gradient"):
+        return AXES[quantity]
+    return ("neuron", "index")[:dimensions]
 
 
 class Slot(NamedTuple):
@@ -56,43 +68,89 @@ class Alternative(NamedTuple):
     values: Mapping[Slot, tuple[Array, Array]]
 
 
+class Form:
+    """How a case's arrays look on the wire, where a unit may have several indexes and parameters other names."""
+
+    def __init__(self, case: Case) -> None:
+        network, self._samples = case.network, len(case.inputs)
+        self._inputs = network.input_shape
+        self._z = [layer.z_shape(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
+        self._a = network.output_shapes
+        #: For every layer its parameters' shapes on the wire, by their name in a trace.
+        self.parameters = [
+            {} if layer.shares else {quantity_of(name): each for name, each in layer.parameter_shapes(shape).items()}
+            for layer, shape in zip(network.layers, network.input_shapes, strict=True)
+        ]
+        #: For every layer the name in a trace, by the name on the wire.
+        self.names = [
+            {} if layer.shares else {name: quantity_of(name) for name in layer.parameter_shapes(shape)}
+            for layer, shape in zip(network.layers, network.input_shapes, strict=True)
+        ]
+
+    def wire_shape(self, slot: Slot) -> tuple[int, ...]:
+        """The shape of a slot's array on the wire."""
+        if slot.quantity == "loss":
+            return ()
+        if slot.layer is None:
+            return (self._samples, *self._inputs)
+        if slot.quantity in ("z", "delta"):
+            return (self._samples, *self._z[slot.layer])
+        if slot.quantity == "a":
+            return (self._samples, *self._a[slot.layer])
+        return self.parameters[slot.layer][parameter_of(slot.quantity)]
+
+    def trace_shape(self, slot: Slot) -> tuple[int, ...]:
+        """Its shape in a trace: all indexes but the first as one."""
+        shape = self.wire_shape(slot)
+        return shape if len(shape) < 2 else (shape[0], math.prod(shape[1:]))  # noqa: PLR2004 - a list
+
+
+def parameter_of(quantity: str) -> str:
+    """``weight`` for ``weight_gradient`` and ``updated_weight``."""
+    return quantity.removeprefix("updated_") if quantity.startswith("updated_") else quantity.removesuffix("_gradient")
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """The reference's values and, for each, how far a right implementation may be from it.
 
-    ``alternatives`` are worked out only when asked for: where something differs.
+    ``alternatives`` are worked out only when asked for: where something differs. ``form`` is how the arrays look on
+    the wire, where that is not as they are here.
     """
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
     alternatives: Callable[[], Iterable[Alternative]] | None = None
+    form: Form | None = None
 
 
-def slots_of(passes: list[Pass]) -> list[tuple[Slot, object]]:
+def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:
     """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
     first, last = passes[0], passes[-1]
     found: list[tuple[Slot, object]] = []
     for index, layer in enumerate(first.layers):
-        found += [(Slot("z", index), layer.z), (Slot("a", index), layer.a)]
+        found += [(Slot("z", index), layer.z)] if layer.z is not None else []
+        found.append((Slot("a", index), layer.a))
     found.append((Slot("loss"), first.loss))
     for index in reversed(range(len(first.layers))):
         layer = first.layers[index]
-        found += [
-            (Slot("delta", index), layer.delta),
-            (Slot("weight_gradient", index), layer.weight_gradient),
-            (Slot("bias_gradient", index), layer.bias_gradient),
-        ]
+        found.append((Slot("delta", index), layer.delta))
+        found += [(Slot(f"{name}_gradient", index), each) for name, each in layer.gradients.items()]
     found.append((Slot("input_gradient"), first.input_gradient))
     for step, one in enumerate(passes):
         if one.updated is None:
             continue
         found.append((Slot("loss", None, step), one.loss))
-        for index, (weights, biases) in enumerate(one.updated):
-            found += [
-                (Slot("updated_weight", index, step), weights),
-                (Slot("updated_bias", index, step), biases),
-            ]
+        found += _updated(one.updated, step)
     if last.updated is not None:
-        for index, (weights, biases) in enumerate(last.updated):
-            found += [(Slot("updated_weight", index), weights), (Slot("updated_bias", index), biases)]
+        found += _updated(last.updated, None)
     return found
+
+
+def _updated(updated: Sequence[Any], step: int | None) -> list[tuple[Slot, object]]:
+    """The slots of updated parameters: a layer's by name, or its weights and biases."""
+    return [
+        (Slot(f"updated_{quantity_of(name)}", index, step), value)
+        for index, own in enumerate(updated)
+        for name, value in (own if isinstance(own, dict) else {"weight": own[0], "bias": own[1]}).items()
+    ]

@@ -115,8 +115,22 @@ class RecordedGrid(Grid):
 
     def __setitem__(self, at: tuple[int, int], value: Any) -> None:
         row, column = at
+        if isinstance(column, tuple):
+            for i, each in zip(column, value, strict=True):
+                self[row, i] = each
+            return
         x = recorded(value)
         self.rows[row][column] = Recorded(x.value, "cell", (x,), (self, row, column))
+
+
+class RecordedRow(RecordedGrid):
+    """A row of cells that all samples share."""
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        return super().__getitem__((0, at[1]))
+
+    def __setitem__(self, at: tuple[Any, int], value: Any) -> None:
+        super().__setitem__((0, at[1]), value)
 
 
 class RecordedLine(list[Any]):
@@ -193,6 +207,29 @@ class Recording(Scalars):
         line = RecordedLine()
         line.extend(Recorded(float(x), "given", (), (line, i)) for i, x in enumerate(values))
         return line
+
+    def row(self, count: int) -> RecordedRow:  # type: ignore[override]
+        """An empty row, whose cells remember their place."""
+        return RecordedRow([[self.zero] * count])
+
+    def given_row(self, values: Iterable[float]) -> RecordedRow:  # type: ignore[override]
+        """The case's own numbers, the same for all samples."""
+        row = RecordedRow([])
+        row.rows = [[Recorded(float(x), "given", (), (row, 0, i)) for i, x in enumerate(values)]]
+        return row
+
+    def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Recorded:
+        """Σ xᵢ yᵢ over all pairs of vectors, plus single numbers, kept as one sum; one number alone is that number."""
+        products: list[Recorded] = []
+        for xs, ys in terms:
+            products += map(recorded, xs if ys is None else [x * y for x, y in zip(xs, ys, strict=True)])
+        operands = (*products, *map(recorded, plus))
+        if len(operands) == 1:
+            return operands[0]
+        total = 0.0
+        for operand in operands:
+            total = total + operand.value
+        return Recorded(total, "sum", operands)
 
     def dot(self, xs: Sequence[Any], ys: Sequence[Any], plus: Any = None) -> Recorded:
         """Σ xᵢ yᵢ (+ plus), kept as one sum: its operands are the products, then ``plus``."""

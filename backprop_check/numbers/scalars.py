@@ -12,24 +12,45 @@ if TYPE_CHECKING:
 
 
 class Grid:
-    """A table ``grid[s, j]``; ``grid[s, :]`` is a row and ``grid[:, j]`` a column, as lists."""
+    """A table ``grid[s, j]``; ``grid[s, :]`` is a row and ``grid[:, j]`` a column, as lists.
+
+    ``grid[s, (3, 1)]`` are those of a row, ``grid[:, (3, 1)]`` those of every row.
+    """
 
     def __init__(self, rows: list[list[Any]]) -> None:
         self.rows = rows
 
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         row, column = at
+        if isinstance(column, tuple):
+            if isinstance(row, slice):
+                return [each[i] for each in self.rows[row] for i in column]
+            return [self.rows[row][i] for i in column]
         if isinstance(row, slice):
             return [each[column] for each in self.rows[row]]
         return self.rows[row][column]
 
     def __setitem__(self, at: tuple[int, int], value: Any) -> None:
         row, column = at
+        if isinstance(column, tuple):
+            for i, each in zip(column, value, strict=True):
+                self[row, i] = each
+            return
         self.rows[row][column] = value
 
     def tolist(self) -> list[list[Any]]:
         """The rows as nested lists."""
         return self.rows
+
+
+class Row(Grid):
+    """A table of one row that all samples share, as parameters are."""
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        return super().__getitem__((0, at[1]))
+
+    def __setitem__(self, at: tuple[Any, int], value: Any) -> None:
+        super().__setitem__((0, at[1]), value)
 
 
 class Scalars:
@@ -93,6 +114,75 @@ class Scalars:
     def given_line(self, values: Iterable[float]) -> list[Any]:
         """The case's own numbers, exact, as a list."""
         return [self.number(x) for x in values]
+
+    def row(self, count: int) -> Row:
+        """An empty row that all samples share."""
+        return Row([[self.zero] * count])
+
+    def given_row(self, values: Iterable[float]) -> Row:
+        """The case's own numbers, the same for all samples."""
+        return Row([[self.number(x) for x in values]])
+
+    def joined(self, grids: Sequence[Grid]) -> Grid:
+        """Tables side by side."""
+        return (
+            grids[0]
+            if len(grids) == 1
+            else Grid([sum(rows, []) for rows in zip(*(g.rows for g in grids), strict=True)])
+        )
+
+    def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
+        """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""
+        return value
+
+    def seen_row(
+        self,
+        _quantity: str,
+        _layer: int,
+        _step: int,
+        value: Any,
+        _shape: tuple[int, ...],
+        *,
+        last: bool = False,  # noqa: ARG002
+    ) -> Any:
+        """``seen`` for a parameter or its gradient, whose shape in a trace is ``_shape``."""
+        return value
+
+    def one(self, x: Any) -> list[Any]:
+        """A vector of one number."""
+        return [x]
+
+    def vector(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """A function of every number of vectors; single numbers are the same for a whole vector."""
+        length = next(len(x) for x in arguments if isinstance(x, list))
+        return [function(*(x[t] if isinstance(x, list) else x for x in arguments)) for t in range(length)]
+
+    def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Any:
+        """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers."""
+        total = None
+        for xs, ys in terms:
+            for product in xs if ys is None else [x * y for x, y in zip(xs, ys, strict=True)]:
+                total = product if total is None else total + product
+        for x in plus:
+            total = x if total is None else total + x
+        return self.zero if total is None else total
+
+    def total(self, xs: Sequence[Any]) -> Any:
+        """Σ xᵢ."""
+        return self.sum(xs)
+
+    def top(self, xs: Sequence[Any]) -> Any:
+        """The largest of xs, used as a shift only."""
+        return self.max(xs)
+
+    def largest(self, xs: Sequence[Any]) -> Any:
+        """The largest of xs."""
+        return self.max(xs)
+
+    def winners(self, xs: Sequence[Any]) -> list[Any]:
+        """1 for the first that is largest, 0 for the others."""
+        first = max(range(len(xs)), key=lambda i: xs[i])
+        return [self.number(1.0 if i == first else 0.0) for i in range(len(xs))]
 
     def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
         """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs)."""

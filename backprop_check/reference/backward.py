@@ -41,6 +41,11 @@ class LayerPass:
     before: LayerPass | None = None
     next: LayerPass | None = None
 
+    @property
+    def gradients(self) -> dict[str, Any]:
+        """By the parameter's name."""
+        return {"weight": self.weight_gradient, "bias": self.bias_gradient}
+
 
 @dataclass(eq=False)
 class Pass:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.reference.backward import LayerPass, Pass
+    from backprop_check.reference.circuit import Circuit, Rule
 
 
 class Stages:
@@ -33,6 +34,20 @@ class Stages:
 
     def prepare(self, p: Pass) -> None:
         """Before a pass; the right mathematics has nothing to change in what it is given."""
+
+    # Any layer (``circuit``) --------------------------------------------------------------------
+
+    def equations(self, c: Circuit, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        """What a layer computes, as its kind says."""
+        return layer.equations(c, x, parameters, inputs)
+
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        """Unit o of the table that a rule makes."""
+        return rule.value(self.m, s, o)
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """What flows back through a rule to what it reads in that role: ∂L/∂out and ∂out/∂i."""
+        return rule.share(self.m, role, s, i)
 
     # Forward ------------------------------------------------------------------------------------
 

@@ -1,0 +1,39 @@
+"""The kinds of layers: one file a family, found by being here.
+
+``AnyLayer`` is the type that a layer of a case is decoded into; ``KINDS`` has each kind by its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import operator
+import pkgutil
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.kinds.kind import Kind, Shape
+
+_NOT_KINDS = ("kind", "wiring")
+
+for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    if _module not in _NOT_KINDS:
+        importlib.import_module(f"{__name__}.{_module}")
+
+
+def _leaves(kind: type[Kind]) -> list[type[Kind]]:
+    """The kinds that have a name of their own, below a class."""
+    below = kind.__subclasses__()
+    return [kind] if not below else [leaf for each in below for leaf in _leaves(each)]
+
+
+KINDS: dict[str, type[Kind]] = {
+    str(kind.__struct_config__.tag): kind
+    for kind in sorted(_leaves(Kind), key=lambda kind: str(kind.__struct_config__.tag))
+}
+
+if TYPE_CHECKING:
+    AnyLayer = Any
+else:
+    AnyLayer = functools.reduce(operator.or_, KINDS.values())
+
+__all__ = ["KINDS", "AnyLayer", "Kind", "Shape"]

@@ -1,0 +1,81 @@
+"""Dense: every unit reads every unit of the layer before."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from backprop_check.kinds.kind import Kind, Shape, fail, size
+from backprop_check.kinds.wiring import every
+from backprop_check.names import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Vector = tuple[float, ...]
+Matrix = tuple[Vector, ...]
+
+
+class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``weights[j][i]``: from input i into neuron j; ``biases[j]``."""
+
+    weights: Matrix
+    biases: Vector
+
+
+class Dense(Kind, frozen=True, tag="dense"):
+    """A dense layer: ``units`` neurons that read all of the layer before. zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ, aⱼ = φ(zⱼ)."""
+
+    units: int
+    activation: str
+    parameters: Parameters
+    alpha: float | None = None
+
+    reported: ClassVar[tuple[str, ...]] = ("z", "a")
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        width = size(inputs)
+        if self.units < 1:
+            fail(f"{path}.units", "at least 1 neuron", self.units)
+        check_activation(path, self.activation, self.alpha)
+        weights = self.parameters.weights
+        if len(weights) != self.units:
+            fail(f"{path}.parameters.weights", f"{self.units} rows, one a neuron", f"{len(weights)}")
+        for j, row in enumerate(weights):
+            check_numbers(f"{path}.parameters.weights[{j}]", row, width, "one weight an input")
+        check_numbers(f"{path}.parameters.biases", self.parameters.biases, self.units, "one bias a neuron")
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """As many as there are neurons."""
+        del inputs
+        return (self.units,)
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """weights[neuron][input], biases[neuron]."""
+        return {"weights": (self.units, size(inputs)), "biases": (self.units,)}
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ; aⱼ = φ(zⱼ)."""
+        wiring = every(self.units, size(inputs))
+        z = c.weighted_sum([(x, parameters["weights"], wiring)], biases=[(parameters["biases"], range(self.units))])
+        return c.output(c.activate(self.activation, z, self.alpha), z)
+
+
+def check_activation(path: str, activation: str, alpha: float | None) -> None:
+    """An activation that there is, with an α that it can have."""
+    if activation not in ACTIVATIONS:
+        fail(f"{path}.activation", f"one of {', '.join(ACTIVATIONS)}", repr(activation))
+    if alpha is not None and not (math.isfinite(alpha) and alpha >= 0):
+        fail(f"{path}.alpha", "a number of at least 0", alpha)
+
+
+def check_numbers(path: str, row: Vector, length: int, what: str) -> None:
+    """So many finite numbers."""
+    if len(row) != length:
+        fail(path, f"{length} numbers ({what})", f"{len(row)}")
+    if not all(map(math.isfinite, row)):
+        at = next(i for i, x in enumerate(row) if not math.isfinite(x))
+        fail(f"{path}[{at}]", "a finite number", row[at])

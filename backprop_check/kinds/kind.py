@@ -1,0 +1,148 @@
+"""What a kind of layer has to say of itself: its fields, shapes, parameters, and the equations it works by.
+
+A new kind is one file in this package: a subclass of ``Kind`` for each ``kind`` of the protocol. It states
+
+- its fields, with PyTorch's names, and what they may be (``check``);
+- the shape of its output and of each parameter, given the shape of its input;
+- its equations, forward only, in the terms of a circuit ``c`` (``reference.circuit``): weighted sums, functions of one
+  number, softmax, maximum. The backward pass, the bounds, the explanation and the blame follow from these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import msgspec
+
+from backprop_check.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Shape = tuple[int, ...]
+
+#: What the places of a unit are called, by the number of its indexes.
+PLACES: dict[int, tuple[str, ...]] = {
+    1: ("neuron",),
+    2: ("channel", "position"),
+    3: ("channel", "row", "column"),
+}
+
+
+class Kind(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    tag_field="kind",
+    dict=True,
+    kw_only=True,
+):
+    """A layer of a network. Every kind has these fields, but for ``parameters`` where it has none.
+
+    ``from`` names the layers it reads (``input`` is the network's input), where it is not the one before; ``combine``
+    says how several are made one: ``add``, ``multiply`` (element by element) or ``concat`` (one after the other, along
+    the first index of a unit). ``shares`` names an earlier layer whose parameters are its own too.
+    """
+
+    name: str | None = None
+    from_: tuple[str, ...] = msgspec.field(default=(), name="from")
+    combine: str | None = None
+    shares: str | None = None
+
+    #: What it reports: ``z`` too, where that is not its output.
+    reported: ClassVar[tuple[str, ...]] = ("a",)
+
+    #: What the indexes of its units are called.
+    places: ClassVar[Mapping[int, tuple[str, ...]]] = PLACES
+
+    @property
+    def kind(self) -> str:
+        """``dense``, ``conv2d``, …"""
+        return str(type(self).__struct_config__.tag)
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where a field is not what it may be, or the input's shape does not suit."""
+
+    def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
+        """Raise ``CaseError`` where what it has for every sample does not suit the batch."""
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The shape of one sample's output."""
+        raise NotImplementedError
+
+    def z_shape(self, inputs: Shape) -> Shape:
+        """The shape of one sample's pre-activation z (and delta), where it is not that of the output."""
+        return self.output_shape(inputs)
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """The names and shapes of its parameters, as on the wire."""
+        del inputs
+        return {}
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """The layer on the circuit ``c``: gives ``c.output(a, z)``."""
+        raise NotImplementedError
+
+    def arrays(self) -> dict[str, Any]:
+        """Its parameters by name, as nested tuples."""
+        parameters = getattr(self, "parameters", None)
+        if parameters is None:
+            return {}
+        return dict(parameters) if isinstance(parameters, dict) else msgspec.structs.asdict(parameters)
+
+
+def fail(path: str, expected: str, got: object) -> NoReturn:
+    """Raise the error about what stands at ``path``."""
+    raise CaseError(path, expected, str(got))
+
+
+def size(shape: Shape) -> int:
+    """How many numbers an array of that shape holds."""
+    return math.prod(shape)
+
+
+def words(shape: Shape) -> str:
+    """``2 x 3 x 3``."""
+    return " x ".join(map(str, shape)) or "one number"
+
+
+def flat(path: str, value: Any, shape: Shape, what: str) -> tuple[float, ...]:
+    """The numbers of nested lists, in order; raises ``CaseError`` where they have not that shape, or are not finite."""
+    found: list[float] = []
+
+    def walk(part: Any, at: str, depth: int) -> None:
+        if depth == len(shape):
+            if isinstance(part, bool) or not isinstance(part, int | float):
+                fail(at, "a number", "a list" if isinstance(part, list | tuple) else repr(part))
+            if not math.isfinite(part):
+                fail(at, "a finite number", part)
+            found.append(float(part))
+            return
+        if not isinstance(part, list | tuple) or len(part) != shape[depth]:
+            got = len(part) if isinstance(part, list | tuple) else type(part).__name__
+            fail(at, f"{shape[depth]} (an array of {words(shape)}: {what})", got)
+        for number, item in enumerate(part):
+            walk(item, f"{at}[{number}]", depth + 1)
+
+    walk(value, path, 0)
+    return tuple(found)
+
+
+def nested(numbers: Any, shape: Shape) -> Any:
+    """Numbers in a row as nested lists of that shape."""
+    if len(shape) <= 1:
+        return list(numbers)
+    step = size(shape[1:])
+    return [nested(numbers[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
+
+
+#: A dense layer's names on the wire, and in a trace. All other kinds have PyTorch's in both.
+_IN_TRACE = {"weights": "weight", "biases": "bias"}
+
+
+def quantity_of(name: str) -> str:
+    """A parameter's name in a trace: ``weight`` for ``weights``, else its own."""
+    return _IN_TRACE.get(name, name)

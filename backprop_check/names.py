@@ -1,0 +1,23 @@
+"""The vocabulary of level 1: activations, losses, and what goes with what."""
+
+from __future__ import annotations
+
+ACTIVATIONS = (
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "silu", "gelu",
+    "hard_tanh", "softmax", "log_softmax",
+)  # fmt: skip
+LOSSES = (
+    "half_squared_error", "squared_error", "mean_squared_error", "mean_absolute_error", "huber",
+    "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "hinge",
+)  # fmt: skip
+
+#: The output activations a loss needs; every other loss takes any.
+NEEDS_OUTPUT = {
+    "binary_cross_entropy": ("sigmoid", "softmax"),
+    "cross_entropy": ("softmax",),
+    "negative_log_likelihood": ("log_softmax",),
+}
+
+#: α and Huber's threshold where a case does not give them, as PyTorch has them.
+DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+DEFAULT_THRESHOLD = 1.0

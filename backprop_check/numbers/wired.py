@@ -1,0 +1,262 @@
+"""Lanes for circuits: all units and all samples at once, along any wiring.
+
+A table is an array ``[sample, unit]`` with its error bounds. Reading it at an ``Index`` gives for every unit the vector
+of what it reads, ``[sample, unit, term]``; where units read different numbers of others the shorter ones are filled
+up with exact zeros. The bounds are those of ``Lane`` and ``Lanes``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backprop_check.kinds.wiring import Index, Places
+from backprop_check.numbers.given import as_array
+from backprop_check.numbers.lane import Lane, is_exact, parts
+from backprop_check.numbers.lanes import KAPPA, Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backprop_check.numbers.lane import Array
+
+
+class Vector(Lane):
+    """For every unit the vector of what it reads; ``mask`` is False where one was filled up (None: nowhere)."""
+
+    __slots__ = ("mask",)
+
+    def __init__(self, value: Any, error: Any, u: float, mask: Any = None) -> None:
+        super().__init__(value, error, u)
+        self.mask = mask
+
+
+def _arrays(index: Index) -> tuple[Array, Any]:
+    """The positions as one array, and where they are real."""
+    if index.arrays is None:
+        lengths = [len(row) for row in index.rows]
+        longest = max(lengths, default=0)
+        if min(lengths, default=0) == longest:
+            index.arrays = np.array(index.rows, dtype=np.intp).reshape(len(index.rows), longest), None
+        else:
+            array = np.zeros((len(lengths), longest), dtype=np.intp)
+            mask = np.arange(longest)[None, :] < np.array(lengths)[:, None]
+            array[mask] = [i for row in index.rows for i in row]
+            index.arrays = array, mask
+    found: tuple[Array, Any] = index.arrays
+    return found
+
+
+class WiredGrid:
+    """A table of lanes; with one row where all samples share it (parameters)."""
+
+    __slots__ = ("error", "u", "value")
+
+    def __init__(self, value: Array, error: Any, u: float) -> None:
+        self.value, self.error, self.u = value, error, u
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Lane:
+        s, i = at
+        if isinstance(i, Index):
+            positions, mask = _arrays(i)
+            return self._gathered(positions, mask, together=isinstance(s, slice))
+        if isinstance(i, Places):
+            if i.arrays is None:
+                i.arrays = np.array(i.positions, dtype=np.intp)
+            error = self.error if isinstance(self.error, float) else self.error[:, i.arrays]
+            return Lane(self.value[:, i.arrays], error, self.u)
+        if isinstance(i, slice):
+            error = self.error if isinstance(self.error, float) else self.error[:, None, :]
+            return Vector(self.value[:, None, :], error, self.u)
+        return Lane(self.value, self.error, self.u)
+
+    def _gathered(self, positions: Array, mask: Any, *, together: bool) -> Vector:
+        def taken(array: Array) -> Array:
+            found = array[:, positions]
+            if mask is not None:
+                found = np.where(mask, found, 0.0)
+            if together:  # all samples in one vector
+                found = found.transpose(1, 0, 2).reshape(1, len(positions), -1)
+            return found
+
+        error = self.error if isinstance(self.error, float) else taken(self.error)
+        filled = np.tile(mask, (1, len(self.value))) if mask is not None and together else mask
+        return Vector(taken(self.value), error, self.u, filled)
+
+    def __setitem__(self, at: tuple[Any, Any], lane: Lane | float) -> None:
+        value, error = parts(lane)
+        shape = self.value.shape
+        if isinstance(at[1], Index):
+            positions, mask = _arrays(at[1])
+            real = positions if mask is None else positions[mask]
+            values, errors = self.value.copy(), np.zeros(shape)
+            if not isinstance(self.error, float):
+                errors[:] = self.error
+            values[:, real] = value if mask is None else value[:, mask]
+            spread = np.broadcast_to(error, value.shape)
+            errors[:, real] = spread if mask is None else spread[:, mask]
+            self.value, self.error = values, errors
+            return
+        self.value = np.broadcast_to(value, shape)
+        self.error = error if is_exact(error) else np.broadcast_to(error, shape)
+
+    def columns(self, start: int, stop: int) -> WiredGrid:
+        """Some of its columns."""
+        error = self.error if isinstance(self.error, float) else self.error[:, start:stop]
+        return WiredGrid(self.value[:, start:stop], error, self.u)
+
+
+class WiredLanes(Lanes):
+    """The reading with error bounds for circuits; ``u`` and ``profile`` as for ``Lanes``."""
+
+    def __init__(self, u: float, profile: str = "textbook", dtype: Any = np.float64) -> None:
+        super().__init__(u, profile, dtype)
+        self.sqrt = self._root
+
+    def grid(self, rows: int, columns: int) -> WiredGrid:  # type: ignore[override]
+        """An empty table."""
+        return WiredGrid(np.zeros((rows, columns), self.dtype), 0.0, self.u)
+
+    def row(self, count: int) -> WiredGrid:
+        """An empty row that all samples share."""
+        return self.grid(1, count)
+
+    def given_grid(self, rows: Any) -> WiredGrid:  # type: ignore[override]
+        """The case's own numbers: exact."""
+        return WiredGrid(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
+
+    def given_row(self, values: Any) -> WiredGrid:
+        """The case's own numbers, the same for all samples: exact."""
+        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), 0.0, self.u)
+
+    def joined(self, grids: Sequence[WiredGrid]) -> WiredGrid:
+        """Tables side by side."""
+        if len(grids) == 1:
+            return grids[0]
+        errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
+        return WiredGrid(np.concatenate([grid.value for grid in grids], 1), np.concatenate(errors, 1), self.u)
+
+    def one(self, x: Lane | float) -> Vector:
+        """A vector of one number."""
+        value, error = parts(x)
+        return Vector(np.asarray(value)[..., None], error if is_exact(error) else np.asarray(error)[..., None], self.u)
+
+    def vector(self, function: Callable[..., Any], *arguments: Lane) -> Vector:
+        """A function of every number of vectors; single numbers are the same for a whole vector."""
+        masks = [x.mask for x in arguments if isinstance(x, Vector) and x.mask is not None]
+        spread = [x if isinstance(x, Vector) else self.one(x) for x in arguments]
+        found = function(*spread)
+        if not masks:
+            return Vector(found.value, found.error, self.u)
+        error = found.error if is_exact(found.error) else np.where(masks[0], found.error, 0.0)
+        return Vector(np.where(masks[0], found.value, 0.0), error, self.u, masks[0])
+
+    def dots(self, terms: Sequence[tuple[Any, Any]], plus: Sequence[Lane]) -> Lane:
+        """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers; added in whatever order."""
+        value: Any = 0.0
+        size: Any = 0.0
+        error: Any = 0.0
+        count = len(plus)
+        multiplied = False
+        for xs, ys in terms:
+            length = xs.value.shape[-1]
+            if not length:
+                continue
+            count += length
+            x, e = xs.value, xs.error
+            if ys is None:
+                value = value + x.sum(axis=-1)
+                size = size + abs(x).sum(axis=-1)
+                error = error if is_exact(e) else error + e.sum(axis=-1)
+                continue
+            multiplied = True
+            y, f = ys.value, ys.error
+            value = value + (x * y).sum(axis=-1)
+            sizes = abs(x)
+            size = size + (sizes * abs(y)).sum(axis=-1)
+            if not is_exact(e):
+                error = error + (e * abs(y)).sum(axis=-1)
+                sizes = sizes + e
+            if not is_exact(f):
+                error = error + (sizes * f).sum(axis=-1)
+        for x in plus:
+            value = value + x.value
+            size = size + abs(x.value)
+            error = error if is_exact(x.error) else error + x.error
+        if multiplied or count > 1:
+            error = error + self._gamma(count + 2) * size
+        return Lane(np.asarray(value), error, self.u)
+
+    def total(self, xs: Vector) -> Lane:
+        """Σ xᵢ."""
+        return self.dots([(xs, None)], [])
+
+    def sum(self, xs: Lane) -> Lane:
+        """Σ xᵢ; what stood in one row stays in a column."""
+        return self.total(xs) if isinstance(xs, Vector) else super().sum(xs)
+
+    def max(self, xs: Lane) -> Lane:
+        """The largest, used as a shift only; what stood in one row stays in a column."""
+        return self.top(xs) if isinstance(xs, Vector) else super().max(xs)
+
+    def _candidates(self, xs: Vector) -> tuple[Array, Any]:
+        error = 0.0 if is_exact(xs.error) else np.broadcast_to(xs.error, xs.value.shape)
+        return (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)), error
+
+    def top(self, xs: Vector) -> Lane:
+        """The largest, used as a shift only (with room for exp(z − logsumexp), as in ``Lanes``)."""
+        values, errors = self._candidates(xs)
+        value = values.max(axis=-1)
+        error = 2 * self.u * abs(value)
+        return Lane(value, error if is_exact(errors) else error + errors.max(axis=-1), self.u)
+
+    def largest(self, xs: Vector) -> Lane:
+        """The largest: between the largest of x − e and the largest of x + e."""
+        values, errors = self._candidates(xs)
+        value = values.max(axis=-1)
+        if is_exact(errors):
+            return Lane(value, 0.0, self.u)
+        below, above = (values - errors).max(axis=-1), (values + errors).max(axis=-1)
+        return Lane(value, np.maximum(value - below, above - value), self.u)
+
+    def winners(self, xs: Vector) -> Vector:
+        """1 for the first that is largest, 0 for the others; either, where rounding can decide."""
+        values, errors = self._candidates(xs)
+        first = values.argmax(axis=-1)[..., None]
+        won = (np.arange(values.shape[-1]) == first).astype(self.dtype)
+        if is_exact(errors):
+            return Vector(won, 0.0, self.u, xs.mask)
+        near = values + errors >= (values - errors).max(axis=-1)[..., None]
+        unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors > 0)
+        return Vector(won, unsure.astype(float), self.u, xs.mask)
+
+    def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
+        """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""
+        return value
+
+    def seen_row(
+        self,
+        _quantity: str,
+        _layer: int,
+        _step: int,
+        value: Any,
+        _shape: tuple[int, ...],
+        *,
+        last: bool = False,  # noqa: ARG002
+    ) -> Any:
+        """``seen`` for a parameter or its gradient, whose shape in a trace is ``_shape``."""
+        return value
+
+    def _root(self, x: Any) -> Any:
+        """√x; the slope 1/(2√x) is steepest at x − e."""
+        if not isinstance(x, Lane):
+            return math.sqrt(x)
+        value = np.sqrt(x.value)
+        error: Any = KAPPA * self.u * value
+        if not is_exact(x.error):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                slack = x.error / (np.sqrt(np.maximum(x.value - x.error, 0.0)) + value)
+            error = error + np.where(np.asarray(x.error) == 0, 0.0, slack)
+        return Lane(value, error, self.u)

@@ -1,0 +1,350 @@
+"""The chain rule for any network: tables of numbers, and the four rules by which one is made of others.
+
+A layer kind writes its equations, forward only, on a ``Circuit``; each line makes a ``Table`` (one number a unit, for
+every sample). Whatever the layer, a number is made in one of four ways:
+
+- a weighted sum of others (dense, convolution, average, attention, recurrence, even a copy): ``WeightedSum``
+- a function of one other: ``Function``
+- a softmax over some others: ``Softmax``
+- the largest of some others: ``Largest``
+
+Backward there is one rule only. ∂L/∂x is the sum over all that read x, of ∂L/∂(what reads it) times the slope of that
+with regard to x: gradients that meet are added (Nielsen's BP2). For a parameter the samples are summed as well, since
+all of them read it (BP3, BP4): the same line with ``s`` = all samples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.kinds.wiring import Index, Places, Wiring, picking
+from backprop_check.reference.activations import ELEMENTWISE, Elementwise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from backprop_check.reference.stages import Stages
+
+ALL = slice(None)
+
+
+class Table:
+    """One number a unit and sample: its ``values``, and when the pass has come back to it their ``error`` ∂L/∂x.
+
+    A parameter is a table too, with one row that all samples share. ``readers`` are the rules that read it, each with
+    the role in which it does. Nothing flows back into a ``fixed`` one.
+    """
+
+    def __init__(
+        self, units: int, values: Any, *, parameter: bool = False, fixed: bool = False, role: str = ""
+    ) -> None:
+        self.units, self.values, self.parameter, self.fixed = units, values, parameter, fixed
+        self.error: Any = None
+        self.readers: list[tuple[Rule, tuple[str, int]]] = []
+        self.made_by: Rule | None = None
+        self.reported: Reported | None = None
+        self.role = role  # what a layer kind calls it, such as ``cell``: a named bug finds it by that
+
+
+class Reported:
+    """Where a table stands in what an implementation reports: (part of) ``z`` or ``a`` of a layer, from a column on."""
+
+    def __init__(self, layer: int, quantity: str, start: int, width: int) -> None:
+        self.layer, self.quantity, self.start, self.width = layer, quantity, start, width
+
+
+class Rule:
+    """How one table, ``out``, is made of others."""
+
+    def __init__(self, out: Table) -> None:
+        self.out = out
+        self.layer = -1
+
+    def reads(self, table: Table, role: str, number: int = 0) -> None:
+        """Note that this rule reads ``table``, so that the way back is known."""
+        table.readers.append((self, (role, number)))
+
+    def value(self, m: Any, s: Any, o: Any) -> Any:
+        """Unit o of sample s."""
+        raise NotImplementedError
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """What flows back to i through this rule: two vectors, ∂L/∂out and ∂out/∂i, whose products are to be added.
+
+        The second is None where every slope is 1.
+        """
+        raise NotImplementedError
+
+
+class Source:
+    """One table that is summed, the weights it is summed with (None: each 1), and the wiring between them."""
+
+    def __init__(self, x: Table, weights: Table | None, wiring: Wiring) -> None:
+        self.x, self.weights, self.wiring = x, weights, wiring
+
+
+class WeightedSum(Rule):
+    """outₒ = Σ w·x + b, over everything that o reads; the weights may be parameters or be computed themselves."""
+
+    def __init__(self, out: Table, sources: Sequence[Source], biases: Sequence[tuple[Table, Places]]) -> None:
+        super().__init__(out)
+        self.sources, self.biases = sources, biases
+        for number, source in enumerate(sources):
+            self.reads(source.x, "x", number)
+            if source.weights is not None:
+                self.reads(source.weights, "weights", number)
+        for number, (bias, _) in enumerate(biases):
+            self.reads(bias, "bias", number)
+
+    def value(self, m: Any, s: Any, o: Any) -> Any:
+        """Σ w·x + b."""
+        terms = [
+            (
+                source.x.values[s, source.wiring.reads[o]],
+                None if source.weights is None else source.weights.values[s, source.wiring.uses[o]],
+            )
+            for source in self.sources
+        ]
+        return m.dots(terms, [bias.values[s, of[o]] for bias, of in self.biases])
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """∂out/∂x = w, ∂out/∂w = x, ∂out/∂b = 1."""
+        del m
+        what, number = role
+        if what == "bias":
+            return self.out.error[s, self.biases[number][1].by_place(self.biases[number][0].units)[i]], None
+        source = self.sources[number]
+        if what == "x":
+            readers, used = source.wiring.by_input
+            weights = None if source.weights is None else source.weights.values[s, used[i]]
+            return self.out.error[s, readers[i]], weights
+        units, inputs = source.wiring.by_weight
+        return self.out.error[s, units[i]], source.x.values[s, inputs[i]]
+
+
+class Function(Rule):
+    """outₒ = φ(xₒ)."""
+
+    def __init__(self, out: Table, x: Table, name: str, alpha: float) -> None:
+        super().__init__(out)
+        self.x, self.name, self.alpha = x, name, alpha
+        self.function = FUNCTIONS[name]
+        self.reads(x, "x")
+
+    def value(self, m: Any, s: Any, o: Any) -> Any:
+        """φ(x)."""
+        return self.function.value(m, self.x.values[s, o], self.alpha)
+
+    def slope(self, m: Any, s: Any, i: Any) -> Any:
+        """φ′(x)."""
+        return self.function.derivative(m, self.x.values[s, i], self.out.values[s, i], self.alpha)
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """φ′(x)."""
+        del role
+        return m.one(self.out.error[s, i]), m.one(self.slope(m, s, i))
+
+
+class Softmax(Rule):
+    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to."""
+
+    def __init__(self, out: Table, x: Table, groups: Index, *, logarithm: bool = False) -> None:
+        super().__init__(out)
+        self.x, self.groups, self.logarithm = x, groups, logarithm
+        self.reads(x, "x")
+
+    def value(self, m: Any, s: Any, o: Any) -> Any:
+        """The exponential's share in the sum of its group."""
+        group = self.x.values[s, self.groups[o]]
+        top = m.top(group)
+        total = m.total(m.vector(lambda x, top: m.exp(x - top), group, top))
+        shifted = self.x.values[s, o] - top
+        return shifted - m.log(total) if self.logarithm else m.exp(shifted) / total
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """The full Jacobian: pᵢ (gᵢ − Σₖ gₖ pₖ), or gᵢ − pᵢ Σₖ gₖ for the logarithm."""
+        del role
+        g, group = self.out.error, self.groups[i]
+        a = self.out.values[s, i]
+        if self.logarithm:
+            return m.one(g[s, i] - m.exp(a) * m.total(g[s, group])), None
+        return m.one(g[s, i] - m.dots([(g[s, group], self.out.values[s, group])], [])), m.one(a)
+
+
+class Largest(Rule):
+    """outₒ = max of the units that o reads: a weighted sum whose weight is 1 for the (first) largest, 0 for others."""
+
+    def __init__(self, out: Table, x: Table, wiring: Wiring, winners: Any) -> None:
+        super().__init__(out)
+        self.x, self.wiring, self.winners = x, wiring, winners
+        self.reads(x, "x")
+
+    def value(self, m: Any, s: Any, o: Any) -> Any:
+        """The largest."""
+        read = self.x.values[s, self.wiring.reads[o]]
+        self.winners[s, self.wiring.uses[o]] = m.winners(read)
+        return m.largest(read)
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """1 where i was the largest, else 0."""
+        del m, role
+        readers, used = self.wiring.by_input
+        return self.out.error[s, readers[i]], self.winners[s, used[i]]
+
+
+class Given(Rule):
+    """What flows into the network's output from the loss."""
+
+    def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        """∂L/∂a as the loss gives it."""
+        del role
+        return m.one(self.out.values[s, i]), None
+
+
+class Output:
+    """What a layer gives: its output ``a``, and the tables of its pre-activations ``z``, if it has any."""
+
+    def __init__(self, a: Table, z: Sequence[Table]) -> None:
+        self.a, self.z = a, z
+
+
+class Circuit:
+    """Builds tables, each worked out as it is made, and remembers the order for the way back."""
+
+    def __init__(self, case: Any, m: Any, stages: Stages) -> None:
+        self.case, self.m, self.stages = case, m, stages
+        self.samples = len(case.inputs)
+        self.tables: list[Table] = []
+        self.layer = -1
+        self._watch: Any = None
+
+    def weighted_sum(
+        self,
+        sources: Sequence[tuple[Table, Table | None, Wiring]],
+        biases: Sequence[tuple[Table, Iterable[int]]] = (),
+        role: str = "",
+    ) -> Table:
+        """outₒ = Σ w·x + b: each source is (table, weights or None, wiring), each bias (parameter, its place by unit)."""
+        out = self._table(len(sources[0][2].reads), role)
+        rule = WeightedSum(out, [Source(*each) for each in sources], [(b, Places(of)) for b, of in biases])
+        return self._made(out, rule)
+
+    def function(self, name: str, x: Table, alpha: float = 0.0, role: str = "") -> Table:
+        """outₒ = φ(xₒ); ``name`` is one of ``FUNCTIONS``."""
+        out = self._table(x.units, role)
+        return self._made(out, Function(out, x, name, alpha))
+
+    def softmax(self, x: Table, groups: Index, *, logarithm: bool = False, role: str = "") -> Table:
+        """Softmax of every unit within ``groups[o]``, to which it belongs."""
+        out = self._table(x.units, role)
+        return self._made(out, Softmax(out, x, groups, logarithm=logarithm))
+
+    def largest(self, x: Table, reads: Sequence[Sequence[int]], role: str = "") -> Table:
+        """The largest of the units that each unit reads."""
+        uses, count = [], 0
+        for row in reads:
+            uses.append(range(count, count + len(row)))
+            count += len(row)
+        out = self._table(len(reads), role)
+        winners = self.m.grid(self.samples, count)
+        return self._made(out, Largest(out, x, Wiring(x.units, count, reads, uses), winners))
+
+    def pick(self, x: Table, positions: Sequence[int], role: str = "") -> Table:
+        """The units of ``x`` at these positions: nothing is computed."""
+        return self.weighted_sum([(x, None, picking(x.units, positions))], role=role)
+
+    def join(self, tables: Sequence[Table], role: str = "") -> Table:
+        """Tables one after the other."""
+        if len(tables) == 1:
+            return tables[0]
+        widths = [table.units for table in tables]
+        sources: list[tuple[Table, Table | None, Wiring]] = []
+        for number, table in enumerate(tables):
+            reads: list[list[int]] = []
+            for other, width in enumerate(widths):
+                reads += [[i] if other == number else [] for i in range(width)]
+            sources.append((table, None, Wiring(table.units, 1, reads, [[0] * len(row) for row in reads])))
+        return self.weighted_sum(sources, role=role)
+
+    def add(self, tables: Sequence[Table], role: str = "") -> Table:
+        """The sum of tables of one shape, unit by unit."""
+        wiring = picking(tables[0].units, range(tables[0].units))
+        return self.weighted_sum([(table, None, wiring) for table in tables], role=role)
+
+    def multiply(self, x: Table, y: Table, role: str = "") -> Table:
+        """The product of two tables, unit by unit."""
+        rows = [[i] for i in range(x.units)]
+        return self.weighted_sum([(x, y, Wiring(x.units, y.units, rows, rows))], role=role)
+
+    def given(self, rows: Any) -> Table:
+        """Numbers of the case, ``[sample][unit]``: nothing flows back into them."""
+        return Table(len(rows[0]), self.m.given_grid(rows), fixed=True)
+
+    def constant(self, numbers: Sequence[float]) -> Table:
+        """Numbers of a formula, the same for every sample."""
+        return Table(len(numbers), self.m.given_row(numbers), parameter=True, fixed=True)
+
+    def activate(self, name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
+        """a = φ(z); a softmax is taken over ``groups``, or all units."""
+        if name == "identity":
+            return z
+        if name in ("softmax", "log_softmax"):
+            groups = groups or Index([range(z.units)] * z.units)
+            return self.softmax(z, groups, logarithm=name == "log_softmax", role="a")
+        return self.function(name, z, alpha_of(name, alpha), role="a")
+
+    def output(self, a: Table, z: Table | Sequence[Table] | None = None) -> Output:
+        """What the layer gives. Without ``z`` its output is its own pre-activation."""
+        return Output(a, [a] if z is None else [z] if isinstance(z, Table) else list(z))
+
+    def expecting(self, watch: Any) -> None:
+        """From now on every new table is shown to ``watch`` before others read it."""
+        self._watch = watch
+
+    def _table(self, units: int, role: str) -> Table:
+        return Table(units, self.m.grid(self.samples, units), role=role)
+
+    def _made(self, out: Table, rule: Rule) -> Table:
+        """Work the table out, unit by unit, and keep it for the way back."""
+        m, out.made_by, rule.layer = self.m, rule, self.layer
+        for s in m.each(self.samples):
+            for o in m.each(out.units):
+                out.values[s, o] = self.stages.value(rule, s, o)
+        self.tables.append(out)
+        return out
+
+    def flow_back(self, table: Table) -> None:
+        """∂L/∂x of a table, all of whose readers know theirs."""
+        m = self.m
+        rows, table.error = (
+            (1, m.row(table.units)) if table.parameter else (self.samples, m.grid(self.samples, table.units))
+        )
+        for s in m.each(rows):
+            for i in m.each(table.units):
+                at = ALL if table.parameter else s
+                shares = [self.stages.share(rule, role, at, i) for rule, role in table.readers]
+                table.error[s, i] = m.dots(shares, [])
+
+
+def alpha_of(name: str, alpha: float | None) -> float:
+    """The α of an activation: its own, or PyTorch's default."""
+    from backprop_check.names import DEFAULT_ALPHA  # noqa: PLC0415
+
+    return DEFAULT_ALPHA.get(name, 0.0) if alpha is None else alpha
+
+
+def _reciprocal_root(m: Any, x: Any, eps: float) -> Any:
+    """1/√(x + ε)."""
+    return 1 / m.sqrt(x + m.number(eps))
+
+
+def _reciprocal_root_derivative(m: Any, x: Any, a: Any, eps: float) -> Any:
+    """−½ (x + ε)^(−3/2)."""
+    return -(a / (x + m.number(eps))) / 2
+
+
+#: The functions of one number: activations, and what layers need beside them.
+FUNCTIONS: dict[str, Elementwise] = {
+    **ELEMENTWISE,
+    "reciprocal_root": Elementwise(_reciprocal_root, _reciprocal_root_derivative),
+}

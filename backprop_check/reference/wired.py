@@ -1,0 +1,289 @@
+"""The pass through a network of any layers and any (acyclic) wiring: forward, loss, back, update.
+
+It stands beside ``backward``, which works dense layers one after the other out stage by stage. What a layer computes is
+in its file in ``backprop_check.kinds``; how gradients flow is in ``circuit``. Activations, losses and the update are
+the same in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.kinds.kind import quantity_of, size
+from backprop_check.kinds.wiring import Index
+from backprop_check.names import DEFAULT_THRESHOLD
+from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.stages import Stages
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+
+#: Parameters of one layer by name: flat, in the order of the array's nested lists.
+Named = dict[str, Any]
+
+
+@dataclass(eq=False)
+class LayerTables:
+    """One layer's part of the pass. ``z``, ``a`` and ``delta`` are tables ``[sample, unit]``."""
+
+    index: int
+    output: Output
+    activation: str
+    units: int
+    parameters: dict[str, Table]
+    z: Any = None
+    a: Any = None
+    delta: Any = None
+    gradients: Named = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class WiredPass:
+    """One pass over a whole batch, and the parameters after its update (by layer, then by name)."""
+
+    case: Case
+    circuit: Circuit
+    loss_kind: str
+    threshold: float
+    reduction: str
+    samples: int
+    inputs: Table
+    targets: Any
+    step: int = 0
+    learning_rate: float | None = None
+    layers: list[LayerTables] = field(default_factory=list)
+    loss: Any = None
+    input_gradient: Any = None
+    updated: list[Named] | None = None
+
+
+def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPass]:
+    """Work a case out on the reading ``m``: one pass a training step (at least one)."""
+    network = case.network
+    parameters = [
+        {} if layer.shares else {name: m.given_row(_flat(value)) for name, value in layer.arrays().items()}
+        for layer in network.layers
+    ]
+    using, passes = stages(m), []
+    for step in range(case.steps):
+        p = wired_pass(case, parameters, m, using, step)
+        passes.append(p)
+        if p.updated is None:
+            break
+        parameters = p.updated
+    return passes
+
+
+def _flat(value: Any) -> list[float]:
+    """The numbers of nested lists in their order."""
+    if value and isinstance(value[0], tuple | list):
+        return [x for part in value for x in _flat(part)]
+    return list(value)
+
+
+def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step: int) -> WiredPass:
+    """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
+    p = WiredPass(
+        case=case,
+        circuit=Circuit(case, m, stages),
+        loss_kind=case.loss.kind,
+        threshold=DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold,
+        reduction=case.reduction,
+        samples=len(case.inputs),
+        inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
+        targets=m.given_grid(case.targets),
+        step=step,
+        learning_rate=None if case.optimizer is None else case.optimizer.learning_rate,
+    )
+    forward(p, parameters, m, stages)
+    loss(p, m, stages)
+    backward(p, m, stages)
+    if p.learning_rate is not None:
+        p.updated = update(p, p.learning_rate, m, stages, last=step == case.steps - 1)
+    return p
+
+
+def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> None:
+    """Layer by layer: each reads the outputs of earlier ones."""
+    network, c = p.case.network, p.circuit
+    owned: list[dict[str, Table]] = []
+    for index, layer in enumerate(network.layers):
+        if layer.shares:
+            owned.append(owned[network.owner(index)])
+        else:
+            owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
+        c.layer = index
+        outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
+        x = outputs[0]
+        if len(outputs) > 1:
+            combine = {"add": c.add, "multiply": _product_of(c), "concat": c.join}[layer.combine or "add"]
+            x = combine(outputs, role="combined")
+        output = stages.equations(c, layer, x, owned[index], network.input_shapes[index])
+        l = LayerTables(
+            index=index,
+            output=output,
+            activation=getattr(layer, "activation", "identity"),
+            units=network.widths[index],
+            parameters={} if layer.shares else owned[index],
+        )
+        _report(l, layer.reported, p, m)
+        p.layers.append(l)
+
+
+def _count(row: Any) -> int:
+    rows = getattr(row, "rows", None)
+    return len(rows[0]) if rows is not None else row.value.shape[1]
+
+
+def _product_of(c: Circuit) -> Any:
+    def product(tables: list[Table], role: str = "") -> Table:
+        x = tables[0]
+        for other in tables[1:]:
+            x = c.multiply(x, other, role=role)
+        return x
+
+    return product
+
+
+def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> None:
+    """Show what the layer reports, and go on with what an implementation reported in its place."""
+    for quantity, tables in (("z", l.output.z), ("a", [l.output.a])):
+        if quantity == "z" and "z" not in reported and l.output.a in tables:
+            for table in tables:
+                table.reported = Reported(l.index, "z", 0, table.units)
+            continue
+        width, start = sum(table.units for table in tables), 0
+        for table in tables:
+            table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
+            if quantity == "z":
+                table.reported = Reported(l.index, "z", start, width)
+            start += table.units
+        setattr(l, quantity, m.joined([table.values for table in tables]))
+
+
+def loss(p: WiredPass, m: Any, stages: Stages) -> None:
+    """The loss of the batch: the mean or the sum of its samples' losses."""
+    units = p.layers[-1].units
+    terms, losses = m.grid(p.samples, units), m.line(p.samples)
+    for s in m.each(p.samples):
+        for k in m.each(units):
+            terms[s, k] = stages.loss_term(_as_dense(p), s, k)
+        losses[s] = stages.sample_loss(_as_dense(p), terms, s)
+    p.loss = m.seen("loss", None, p.step, stages.batch_loss(p, m.sum(losses[:])))
+
+
+class _Last:
+    """The last layer, as the stages of the loss know one."""
+
+    def __init__(self, l: LayerTables, activation: str) -> None:
+        self.units, self.activation, self.a, self.z = l.units, activation, l.a, l.z
+
+
+class _AsDense:
+    """A pass, as the stages of the loss know one: they look at the last layer only."""
+
+    def __init__(self, p: WiredPass) -> None:
+        last = p.layers[-1]
+        rule = last.output.a.made_by
+        whole = isinstance(rule, Softmax) and all(len(row) == last.units for row in rule.groups.rows)
+        activation = last.activation if isinstance(rule, Function) or whole else f"{last.activation} in groups"
+        self.layers = [_Last(last, activation)]
+        self.samples, self.reduction, self.targets = p.samples, p.reduction, p.targets
+        self.loss_kind, self.threshold = p.loss_kind, p.threshold
+
+
+def _as_dense(p: WiredPass) -> Any:
+    return _AsDense(p)
+
+
+def backward(p: WiredPass, m: Any, stages: Stages) -> None:
+    """From the loss to every gradient, the last table first."""
+    tables = list(p.circuit.tables)
+    last = p.layers[-1].output.a
+    matched = _matched(p, last)
+    if matched is None:
+        _seed(p, last, m, stages)
+    for table in reversed(tables):
+        if matched is not None and table is last:
+            continue  # its loss undoes its activation: what is behind that has its ∂L/∂z already
+        if matched is not None and table is matched.x:
+            _matched_error(p, last, matched, m, stages)
+        else:
+            p.circuit.flow_back(table)
+        if table.reported is not None:
+            at = table.reported
+            table.error = m.seen_part("delta", at.layer, p.step, table.error, at.start, at.width)
+    for l in p.layers:
+        l.delta = m.joined([table.error for table in l.output.z])
+    network = p.case.network
+    for l in p.layers:
+        for name, table in l.parameters.items():
+            p.circuit.flow_back(table)
+            shape = trace_shape(network.layers[l.index].parameter_shapes(network.input_shapes[l.index])[name])
+            quantity = f"{quantity_of(name)}_gradient"
+            table.error = m.seen_row(quantity, l.index, p.step, table.error, shape)
+            l.gradients[quantity_of(name)] = table.error
+    p.circuit.flow_back(p.inputs)
+    p.input_gradient = m.seen_part("input_gradient", None, p.step, p.inputs.error, 0, p.inputs.units)
+
+
+def _seed(p: WiredPass, last: Table, m: Any, stages: Stages) -> None:
+    """What flows into the output: the loss's derivative."""
+    given = Table(last.units, m.grid(p.samples, last.units))
+    as_dense = _as_dense(p)
+    for s in m.each(p.samples):
+        for k in m.each(last.units):
+            given.values[s, k] = stages.output_error(as_dense, s, k)
+    last.readers.append((Given(given), ("loss", 0)))
+
+
+def _matched(p: WiredPass, last: Table) -> Any:
+    """The rule of an output that its loss undoes: sigmoid or softmax with its cross-entropy."""
+    rule = last.made_by
+    if len(last.readers) or not p.circuit.stages.fused:
+        return None
+    if isinstance(rule, Function) and (rule.name, p.loss_kind) == ("sigmoid", "binary_cross_entropy"):
+        return rule
+    if isinstance(rule, Softmax) and not rule.logarithm and p.loss_kind == "cross_entropy":
+        return rule
+    return None
+
+
+def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages) -> None:
+    """∂L/∂z = p Σt − t (p − t for one neuron's sigmoid), the sum over the softmax's own group; or by the chain rule."""
+    z: Table = rule.x
+    last.error, composed = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
+    z.error = m.grid(p.samples, z.units)
+    as_dense = _as_dense(p)
+    groups = rule.groups if isinstance(rule, Softmax) else Index([[i] for i in range(z.units)])
+    for s in m.each(p.samples):
+        for k in m.each(last.units):
+            last.error[s, k] = stages.output_error(as_dense, s, k)
+        for i in m.each(z.units):
+            composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
+        for i in m.each(z.units):
+            total = m.total(p.targets[s, groups[i]]) if isinstance(rule, Softmax) else m.number(1.0)
+            fused = stages.in_batch(p, last.values[s, i] * total - p.targets[s, i])
+            z.error[s, i] = m.either(fused, lambda i=i, s=s: composed[s, i])
+
+
+def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:
+    """Every parameter after the step, computed when all gradients are known."""
+    network, result = p.case.network, []
+    for l in p.layers:
+        named: Named = {}
+        shapes = network.layers[l.index].parameter_shapes(network.input_shapes[l.index])
+        for name, table in l.parameters.items():
+            row = m.row(table.units)
+            for i in m.each(table.units):
+                row[0, i] = stages.updated(table.values[0, i], table.error[0, i], learning_rate)
+            quantity = f"updated_{quantity_of(name)}"
+            named[name] = m.seen_row(quantity, l.index, p.step, row, trace_shape(shapes[name]), last=last)
+        result.append(named)
+    return result
+
+
+def trace_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A parameter's shape in a trace: its first index, and all others as one."""
+    return shape if len(shape) < 2 else (shape[0], size(shape[1:]))  # noqa: PLR2004 - a list

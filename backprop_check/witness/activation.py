@@ -1,0 +1,59 @@
+"""Activations and losses in PyTorch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+
+
+def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """a = φ(z); a softmax goes along ``dim``."""
+    match layer.activation:
+        case "identity":
+            return z * 1.0
+        case "leaky_relu":
+            return F.leaky_relu(z, 0.01 if layer.alpha is None else layer.alpha)
+        case "elu":
+            return F.elu(z, 1.0 if layer.alpha is None else layer.alpha)
+        case "softplus":  # F.softplus turns linear above 20, which float64 can tell
+            return torch.logaddexp(z, torch.zeros_like(z))
+        case "softmax" | "log_softmax":
+            return getattr(torch, layer.activation)(z, dim=dim)  # type: ignore[no-any-return]
+        case "hard_tanh":
+            return F.hardtanh(z)
+        case name:
+            return getattr(F, name)(z)  # type: ignore[no-any-return]
+
+
+def losses(case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    """The loss of each sample, of rows of outputs; ``z`` is what a softmax or sigmoid at the end was taken of."""
+    last = getattr(case.network.layers[-1], "activation", "identity")
+    match case.loss.kind:
+        case "half_squared_error":
+            return 0.5 * F.mse_loss(a, t, reduction="none").sum(-1)
+        case "squared_error":
+            return F.mse_loss(a, t, reduction="none").sum(-1)
+        case "mean_squared_error":
+            return F.mse_loss(a, t, reduction="none").mean(-1)
+        case "mean_absolute_error":
+            return F.l1_loss(a, t, reduction="none").mean(-1)
+        case "huber":
+            threshold = 1.0 if case.loss.threshold is None else case.loss.threshold
+            return F.huber_loss(a, t, reduction="none", delta=threshold).mean(-1)
+        case "binary_cross_entropy" if last == "sigmoid" and z is not None:
+            return F.binary_cross_entropy_with_logits(z, t, reduction="none").sum(-1)
+        case "binary_cross_entropy":
+            return -(torch.xlogy(t, a) + torch.xlogy(1 - t, 1 - a)).sum(-1)
+        case "cross_entropy" if z is not None:
+            return F.cross_entropy(z, t, reduction="none")
+        case "cross_entropy":
+            return -torch.xlogy(t, a).sum(-1)
+        case "negative_log_likelihood":
+            return -(t * a).sum(-1)
+        case _:
+            return F.relu(1 - t * a).sum(-1)

@@ -143,7 +143,7 @@ class Results:
 
 def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any, ...]]:
     from backprop_check.expected import expect  # noqa: PLC0415 - only where asked for
-    from backprop_check.trace import AXES  # noqa: PLC0415
+    from backprop_check.trace import axes_of  # noqa: PLC0415
 
     if judged.actual is None:
         return
@@ -153,7 +153,7 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
     for slot, array in judged.actual.items():
         right, allowed = expected.values[slot], expected.allowed[slot]  # noqa: PD011 - no data frame's
         for at in np.ndindex(array.shape):
-            place = dict(zip(AXES[slot.quantity], at, strict=True))
+            place = dict(zip(axes_of(slot.quantity, len(at)), at, strict=True))
             error = abs(float(array[at]) - float(right[at]))
             bound = float(allowed[at]) + settings.atol + settings.rtol * abs(float(right[at]))
             yield (

@@ -13,7 +13,7 @@ import numpy as np
 
 from backprop_check.expected import disagreement
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import AXES, Array, Expected, Mask, Slot, Trace
+from backprop_check.trace import Array, Expected, Form, Mask, Slot, Trace, axes_of
 from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
@@ -28,7 +28,15 @@ KEPT = 200
 PARAMETERS = {"weights": "weight", "biases": "bias"}
 
 _decoders = [
-    msgspec.json.Decoder(kind).decode for kind in (float, list[float], list[list[float]], list[list[list[float]]])
+    msgspec.json.Decoder(kind).decode
+    for kind in (
+        float,
+        list[float],
+        list[list[float]],
+        list[list[list[float]]],
+        list[list[list[list[float]]]],
+        list[list[list[list[list[float]]]]],
+    )
 ]
 
 
@@ -66,28 +74,29 @@ class Comparison(msgspec.Struct, frozen=True):
     formula: str | None = None  # the right but unstable formula(s) that give what is marked unstable
 
 
-def raw_arrays(reply: Reply, layers: int) -> Iterator[tuple[Slot | str, Any]]:
+def raw_arrays(reply: Reply, layers: int, form: Form | None = None) -> Iterator[tuple[Slot | str, Any]]:
     """Every array that a reply holds, by slot; what has no slot comes under a name for people."""
+    names = form.names if form is not None else [PARAMETERS] * layers
     yield Slot("loss"), reply.loss
     yield Slot("input_gradient"), reply.input_gradients
     for index, layer in enumerate(reply.layers or ()):
         if index < layers:
             for quantity in ("z", "a", "delta"):
                 yield Slot(quantity, index), getattr(layer, quantity)
-            yield from _named(layer.gradients, "{}_gradient", index, None)
-            yield from _named(layer.updated, "updated_{}", index, None)
+            yield from _named(names[index], layer.gradients, "{}_gradient", index, None)
+            yield from _named(names[index], layer.updated, "updated_{}", index, None)
     for step, one in enumerate(reply.trajectory or ()):
         yield Slot("loss", None, step), one.loss
-        for index, layer in enumerate(one.layers or ()):
-            yield from _named(layer.updated, "updated_{}", index, step)
+        for index, layer in enumerate((one.layers or ())[:layers]):
+            yield from _named(names[index], layer.updated, "updated_{}", index, step)
 
 
 def _named(
-    arrays: Mapping[str, Any] | None, pattern: str, layer: int, step: int | None
+    names: Mapping[str, str], arrays: Mapping[str, Any] | None, pattern: str, layer: int, step: int | None
 ) -> Iterator[tuple[Slot | str, Any]]:
     for name, raw in (arrays or {}).items():
-        if name in PARAMETERS:
-            yield Slot(pattern.format(PARAMETERS[name]), layer, step), raw
+        if name in names:
+            yield Slot(pattern.format(names[name]), layer, step), raw
         elif bytes(raw) != b"null":
             yield f"{pattern.format(name)} of layer {layer}", raw
 
@@ -95,31 +104,34 @@ def _named(
 def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> Comparison:
     """Judge a reply. ``rtol`` and ``atol`` widen the derived bounds; by default nothing does."""
     layers = 1 + max(slot.layer for slot in expected.values if slot.layer is not None)
-    asked = any(slot.quantity == "updated_weight" for slot in expected.values)
+    asked = any(slot.quantity.startswith("updated_") for slot in expected.values)
     found: list[Mismatch] = []
     notes: list[str] = []
     actual: dict[Slot, Array] = {}
     broken: dict[Slot, list[Mismatch]] = {}
     if len(reply.layers or ()) != layers:
         found.append(_whole("layers", None, "shape", f"{layers} layers", f"{len(reply.layers or ())} layers"))
-    for slot, raw in raw_arrays(reply, layers):
+    for slot, raw in raw_arrays(reply, layers, expected.form):
         if raw is None or bytes(raw) == b"null":
             continue
         if isinstance(slot, str):
             found.append(_whole(slot, None, "extra", "no such array", "an array"))
         elif slot not in expected.values:
-            if slot.quantity.startswith("updated") and not asked:
+            if slot.quantity == "z" and expected.form is not None:
+                notes.append("z was given for a layer that has none; it was not judged")
+            elif slot.quantity.startswith("updated") and not asked:
                 notes.append("updated parameters were given though the case asks for none; they were not judged")
             else:
                 found.append(_whole(slot.quantity, slot, "extra", "no such array", "an array"))
         else:
-            _read(slot, raw, expected.values[slot].shape, actual, broken)
-    for index in range(min(layers, len(reply.layers or ()))):
-        for quantity in ("weight_gradient", "bias_gradient"):
-            slot = Slot(quantity, index)
-            if slot not in actual and slot not in broken:
-                shape = _shape(expected.values[slot].shape)
-                found.append(_whole(quantity, slot, "missing", f"an array of {shape}", "nothing"))
+            shape = expected.values[slot].shape
+            _read(slot, raw, shape, expected.form.wire_shape(slot) if expected.form else shape, actual, broken)
+    for slot, right in expected.values.items():
+        if not slot.quantity.endswith("_gradient") or slot.layer is None or slot.layer >= len(reply.layers or ()):
+            continue
+        if slot not in actual and slot not in broken:
+            shape = expected.form.wire_shape(slot) if expected.form else right.shape
+            found.append(_whole(slot.quantity, slot, "missing", f"an array of {_shape(shape)}", "nothing"))
     suspects: dict[Slot, tuple[Mask, Array]] = {}
     count = _judge(expected, actual, broken, found, suspects, (rtol, atol))
     formula = None
@@ -129,8 +141,8 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
     neurons = {
         (slot.layer, j)
         for slot, got in actual.items()
-        if slot.layer is not None and "neuron" in AXES[slot.quantity]
-        for j in range(got.shape[AXES[slot.quantity].index("neuron")])
+        if slot.layer is not None and "neuron" in axes_of(slot.quantity, got.ndim)
+        for j in range(got.shape[axes_of(slot.quantity, got.ndim).index("neuron")])
     }
     values = sum(got.size for got in actual.values())
     return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)), formula)
@@ -152,7 +164,7 @@ def _judge(
         if slot in broken:
             count += len(broken[slot])
             found += broken[slot]
-            nulls = [_at(one) for one in broken[slot] if one.actual == "null"]
+            nulls = [_at(one, right.ndim) for one in broken[slot] if one.actual == "null"]
             if nulls:  # JavaScript's way to write NaN
                 suspects[slot] = (np.zeros(right.shape, dtype=bool), np.full(right.shape, np.nan))
                 suspects[slot][0][tuple(np.transpose(nulls))] = True
@@ -172,17 +184,17 @@ def _judge(
     return count
 
 
-def _at(one: Mismatch) -> tuple[int, ...]:
-    """The place in its array of a finding about one value."""
+def _at(one: Mismatch, dimensions: int) -> tuple[int, ...]:
+    """The place in its array (of so many dimensions) of a finding about one value."""
     named = {"sample": one.sample, "neuron": one.neuron, "index": one.index[0] if one.index else None}
-    return tuple(named[axis] or 0 for axis in AXES[one.quantity])
+    return tuple(named[axis] or 0 for axis in axes_of(one.quantity, dimensions))
 
 
 def _marked(one: Mismatch, admitted: Mapping[Slot, Mask]) -> Mismatch:
     """The finding, said to be unstable where a right but unstable formula gives that number."""
     mask = admitted.get(Slot(one.quantity, one.layer, one.step))
     is_value = one.problem in ("wrong", "not_finite") or one.actual == "null"
-    if mask is None or not is_value or not mask[_at(one)]:
+    if mask is None or not is_value or not mask[_at(one, mask.ndim)]:
         return one
     return msgspec.structs.replace(one, unstable=True)
 
@@ -191,25 +203,26 @@ def _read(
     slot: Slot,
     raw: Any,
     shape: tuple[int, ...],
+    wire: tuple[int, ...],
     actual: dict[Slot, Array],
     broken: dict[Slot, list[Mismatch]],
 ) -> None:
-    """Decode one array into ``actual``, or say in ``broken`` what is wrong with it."""
+    """Decode one array of the shape ``wire`` into ``actual`` as ``shape``, or say in ``broken`` what is wrong."""
     try:
-        value: Any = _decoders[len(shape)](raw)
+        value: Any = _decoders[len(wire)](raw)
         array = np.array(value, dtype=np.float64)
     except (msgspec.MsgspecError, ValueError, OverflowError):
         value = decode_value(raw)
-        read, found = _leniently(slot, value, shape)
+        read, found = _leniently(slot, value, wire)
         if found:
             broken[slot] = found
         if read is None:
             return
         array = read
-    if array.shape != shape:
-        broken[slot] = [_whole(slot.quantity, slot, "shape", f"an array of {_shape(shape)}", _shape_of(value))]
+    if array.shape != wire:
+        broken[slot] = [_whole(slot.quantity, slot, "shape", f"an array of {_shape(wire)}", _shape_of(value))]
         return
-    actual[slot] = array
+    actual[slot] = array.reshape(shape)
 
 
 def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | None, list[Mismatch]]:
@@ -233,7 +246,9 @@ def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | 
         else:
             array[at] = np.nan
             got = "null" if part is None else f"{type(part).__name__.replace('str', 'text')} {str(part)[:40]!r}"
-            found.append(Mismatch(**_place(slot, at), expected="a number", actual=got, problem="not_a_number"))
+            found.append(
+                Mismatch(**_place(slot, _flat(at, shape)), expected="a number", actual=got, problem="not_a_number")
+            )
         return True
 
     if not walk(value, ()):
@@ -241,9 +256,14 @@ def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | 
     return (None if found else array), found
 
 
+def _flat(at: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A place in an array of that shape, all indexes but the first counted through."""
+    return at if len(at) < 2 else (at[0], int(np.ravel_multi_index(at[1:], shape[1:])))  # noqa: PLR2004 - a list
+
+
 def _place(slot: Slot, at: tuple[int, ...]) -> dict[str, Any]:
     place: dict[str, Any] = {"quantity": slot.quantity, "layer": slot.layer, "step": slot.step, "index": []}
-    for axis, i in zip(AXES[slot.quantity], at, strict=True):
+    for axis, i in zip(axes_of(slot.quantity, len(at)), at, strict=True):
         if axis == "index":
             place["index"].append(int(i))
         else:

@@ -196,7 +196,10 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     unstable = (comparison.formula or "") if all(each.unstable for each in comparison.mismatches) else ""
     whole: dict[str, Any] = {}
     if 24 * comparison.values_checked <= _WHOLE:
-        whole = {"case": rounded.to_dict(), "actual": as_reply(comparison.actual, len(case.network.layers))}
+        whole = {
+            "case": rounded.to_dict(),
+            "actual": as_reply(comparison.actual, len(case.network.layers), form=expected.form),
+        }
     else:
         notes.append("the case is too large to be kept with its numbers")
     result = Result(

@@ -7,21 +7,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop_check.compare import PARAMETERS, as_json
+from backprop_check.trace import parameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from backprop_check.trace import Array, Slot
+    from backprop_check.trace import Array, Form, Slot
 
 _NAMES = {quantity: name for name, quantity in PARAMETERS.items()}
 
 
-def as_reply(values: Mapping[Slot, Array], layers: int, *, trajectory: bool = True) -> dict[str, Any]:
-    """Arrays by slot as a reply holds them; what is not finite becomes the protocol's text."""
+def as_reply(
+    values: Mapping[Slot, Array], layers: int, *, trajectory: bool = True, form: Form | None = None
+) -> dict[str, Any]:
+    """Arrays by slot as a reply holds them; what is not finite becomes the protocol's text.
+
+    ``form`` is how a case's arrays look on the wire, where that is not as they are in a trace.
+    """
+    names = (
+        [_NAMES] * layers if form is None else [{trace: wire for wire, trace in each.items()} for each in form.names]
+    )
     reply: dict[str, Any] = {"layers": [{} for _ in range(layers)]}
     steps: list[dict[str, Any]] = []
     for slot, array in values.items():
-        value = _plain(array)
+        value = _plain(array if form is None else array.reshape(form.wire_shape(slot)))
         if slot.step is not None:
             if not trajectory:
                 continue
@@ -30,22 +39,21 @@ def as_reply(values: Mapping[Slot, Array], layers: int, *, trajectory: bool = Tr
             if slot.layer is None:
                 steps[slot.step]["loss"] = value
             else:
-                _put(steps[slot.step]["layers"][slot.layer], slot.quantity, value)
+                _put(steps[slot.step]["layers"][slot.layer], slot.quantity, value, names[slot.layer])
         elif slot.layer is None:
             reply["input_gradients" if slot.quantity == "input_gradient" else slot.quantity] = value
         else:
-            _put(reply["layers"][slot.layer], slot.quantity, value)
+            _put(reply["layers"][slot.layer], slot.quantity, value, names[slot.layer])
     if len(steps) > 1:
         reply["trajectory"] = steps
     return reply
 
 
-def _put(layer: dict[str, Any], quantity: str, value: Any) -> None:
-    kind, _, what = quantity.partition("_")
-    if what == "gradient":
-        layer.setdefault("gradients", {})[_NAMES[kind]] = value
-    elif kind == "updated":
-        layer.setdefault("updated", {})[_NAMES[what]] = value
+def _put(layer: dict[str, Any], quantity: str, value: Any, names: Mapping[str, str]) -> None:
+    if quantity.endswith("_gradient"):
+        layer.setdefault("gradients", {})[names[parameter_of(quantity)]] = value
+    elif quantity.startswith("updated_"):
+        layer.setdefault("updated", {})[names[parameter_of(quantity)]] = value
     else:
         layer[quantity] = value
 

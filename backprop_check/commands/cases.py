@@ -33,7 +33,8 @@ def _export(case: object, folder: Path) -> None:
     from backprop_check.wire import as_reply  # noqa: PLC0415
 
     assert isinstance(case, Case)
-    expected = as_reply(witnesses(case).values, len(case.network.layers), trajectory=False)
+    right = witnesses(case)
+    expected = as_reply(right.values, len(case.network.layers), trajectory=False, form=right.form)
     content = {
         "schema": 1,
         "name": case.name,

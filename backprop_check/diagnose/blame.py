@@ -15,7 +15,7 @@ import numpy as np
 
 from backprop_check.compare import KEPT, Mismatch, value_mismatch
 from backprop_check.diagnose.given import given
-from backprop_check.trace import AXES, Array, Expected, Slot
+from backprop_check.trace import Array, Expected, Slot, parameter_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,16 +70,11 @@ def blame(
 
 def place_in(slot: Slot, mismatch: Mismatch) -> tuple[int, ...] | None:
     """Where in the slot's array a mismatch is; None where it is about the whole array."""
-    if mismatch.problem in ("missing", "extra", "shape") or slot.quantity not in AXES:
+    if mismatch.problem in ("missing", "extra", "shape") or slot.quantity != mismatch.quantity:
         return None
-    index = list(mismatch.index)
-    found = []
-    for axis in AXES[slot.quantity]:
-        value = index.pop(0) if axis == "index" else getattr(mismatch, axis)
-        if value is None:
-            return None
-        found.append(value)
-    return tuple(found)
+    found = place_of(mismatch)
+    at = tuple(i for i in found if i is not None)
+    return at if len(at) == len(found) else None
 
 
 def _key(each: Mismatch) -> tuple[object, ...]:
@@ -108,6 +103,8 @@ def _recovered(slot: Slot, at: tuple[int, ...], expected: Expected, array: Array
 
 def _inputs(case: Case, slot: Slot) -> set[Slot]:
     """What the stage that gives ``slot`` reads, beside the case itself."""
+    if not case.network.is_chain:
+        return _inputs_of_any(case, slot)
     quantity, layer, step = slot
     last = len(case.network.layers) - 1
     match quantity:
@@ -134,9 +131,48 @@ def _inputs(case: Case, slot: Slot) -> set[Slot]:
             return set()
 
 
+def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
+    """The same for layers of any kind."""
+    network, (quantity, layer, step) = case.network, slot
+    layers = range(len(network.layers))
+    read_by = {source: [at for at in layers if source in network.sources[at]] for source in (-1, *layers)}
+
+    def outputs(at: int) -> set[Slot]:
+        return {Slot("a", source) for source in network.sources[at] if source >= 0}
+
+    def own(at: int) -> set[Slot]:
+        """What the layer computed on its way, and reports."""
+        return {Slot(each, at) for each in network.layers[at].reported}
+
+    def behind(source: int) -> set[Slot]:
+        """What flows back to a layer's output (or to the input) comes from these."""
+        return {Slot("delta", at) for at in read_by[source]}.union(*(outputs(at) | own(at) for at in read_by[source]))
+
+    match quantity:
+        case "a" if layer is not None and "z" in network.layers[layer].reported:
+            return {Slot("z", layer)}
+        case "z" | "a":
+            return outputs(layer or 0)
+        case "loss":
+            return own(layers[-1]) if not step else set()
+        case "delta":
+            assert layer is not None
+            return own(layer) | (behind(layer) if read_by[layer] else set())
+        case "input_gradient":
+            return behind(-1)
+        case name if name.endswith("_gradient"):
+            assert layer is not None
+            users = [at for at in layers if network.owner(at) == layer]
+            return {Slot("delta", at) for at in users}.union(*(outputs(at) | own(at) for at in users))
+        case name if name.startswith("updated_") and not step and case.steps == 1:
+            return {Slot(f"{parameter_of(name)}_gradient", layer)}
+        case _:
+            return set()
+
+
 def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
     """δ and a from the gradients of one sample: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
-    if len(case.inputs) != 1:
+    if len(case.inputs) != 1 or not case.network.is_chain:
         return {}
     found: dict[Slot, Array] = {}
     for index in range(len(case.network.layers)):

@@ -15,8 +15,9 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
-from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import AXES, Array, Mask, Slot
+from backprop_check.numbers.wired import WiredGrid, WiredLanes
+from backprop_check.reference import Stages, run_pass, run_wired
+from backprop_check.trace import Array, Mask, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 #: What an implementation reports may differ from what it went on with by a rounding or two.
 _SLACK = 4.0
 
-_FIRST_PASS = {"z", "a", "delta", "weight_gradient", "bias_gradient", "input_gradient", "loss"}
+_FIRST_PASS = {"z", "a", "delta", "loss"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +47,13 @@ class Local:
         return fits
 
 
-class Given(AxisLanes):
-    """``AxisLanes`` that put the reported values in place of the computed ones, and keep both."""
+class _Keeping:
+    """What both readings below have in common: what was reported, what was computed, and which slots are which."""
 
-    def __init__(self, u: float, profile: str, reported: Mapping[Slot, Array], *, learns: bool) -> None:
-        super().__init__(u, profile)
+    u: float
+    cancelling: float
+
+    def keep(self, reported: Mapping[Slot, Array], *, learns: bool) -> None:
         self._learns = learns
         self.found: dict[Slot, tuple[Array, Any]] = {}
         self._reported = reported
@@ -65,25 +68,82 @@ class Given(AxisLanes):
         finally:
             self._blind = before
 
-    def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
-        """Keep what a stage computed; give what the implementation reported of it, if it did."""
-        if self._blind:
-            return value
-        slots = [Slot(quantity, layer)] if quantity in _FIRST_PASS and step == 0 else []
+    def _slots(self, quantity: str, layer: int | None, step: int, *, last: bool = False) -> list[Slot]:
+        """Where a quantity of a pass stands in what is reported."""
+        slots = [Slot(quantity, layer)] if _is_of_first_pass(quantity) and step == 0 else []
         if quantity == "loss" and self._learns:
             slots.append(Slot("loss", None, step))
         if quantity.startswith("updated"):
             slots += [Slot(quantity, layer, step), *([Slot(quantity, layer)] if last else [])]
+        return slots
+
+    def _error_of(self, quantity: str, reported: Array) -> Any:
+        """How far what it went on with may be from what it reported."""
+        return _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
+
+
+class Given(_Keeping, AxisLanes):
+    """``AxisLanes`` that put the reported values in place of the computed ones, and keep both."""
+
+    def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
+        """Keep what a stage computed; give what the implementation reported of it, if it did."""
+        if self._blind:
+            return value
+        slots = self._slots(quantity, layer, step, last=last)
         for slot in slots:
-            array = value.value if AXES[quantity] else np.reshape(value.value, ())
+            array = value.value if quantity != "loss" else np.reshape(value.value, ())
             self.found[slot] = array, value.error
         for slot in slots:
             reported = self._reported.get(slot)
-            if reported is not None and AXES[quantity]:
-                error = _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
+            if reported is not None and quantity != "loss":
                 kind = AxisLine if reported.ndim == 1 else AxisGrid
-                return kind(reported, error, self.u)
+                return kind(reported, self._error_of(quantity, reported), self.u)
         return value
+
+
+class GivenWired(_Keeping, WiredLanes):
+    """The same for circuits, whose tables may be parts of what is reported."""
+
+    def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
+        """A quantity that is no table: the loss."""
+        if not self._blind:
+            for slot in self._slots(quantity, layer, step, last=last):
+                self.found[slot] = np.reshape(value.value, ()), value.error
+        return value
+
+    def seen_part(self, quantity: str, layer: int | None, step: int, value: Any, start: int, width: int) -> Any:
+        """Keep the columns from ``start`` on; give what was reported there."""
+        slots = [] if self._blind else self._slots(quantity, layer, step)
+        columns = slice(start, start + value.value.shape[1])
+        for slot in slots:
+            shape = (len(value.value), width)
+            array, error = self.found.setdefault(slot, (np.zeros(shape), np.zeros(shape)))
+            array[:, columns], error[:, columns] = value.value, value.error
+        for slot in slots:
+            reported = self._reported.get(slot)
+            if reported is not None:
+                part = reported[:, columns]
+                return WiredGrid(part, self._error_of(quantity, part), self.u)
+        return value
+
+    def seen_row(
+        self, quantity: str, layer: int, step: int, value: Any, shape: tuple[int, ...], *, last: bool = False
+    ) -> Any:
+        """A parameter or its gradient, which is one row here and has another shape in a trace."""
+        slots = [] if self._blind else self._slots(quantity, layer, step, last=last)
+        for slot in slots:
+            error = np.broadcast_to(value.error, value.value.shape).reshape(shape)
+            self.found[slot] = value.value.reshape(shape), error
+        for slot in slots:
+            reported = self._reported.get(slot)
+            if reported is not None:
+                row = reported.reshape(1, -1)
+                return WiredGrid(row, self._error_of(quantity, row), self.u)
+        return value
+
+
+def _is_of_first_pass(quantity: str) -> bool:
+    return quantity in _FIRST_PASS or quantity.endswith("_gradient")
 
 
 def given(
@@ -94,11 +154,14 @@ def given(
     stages: type[Stages] = Stages,
 ) -> Local:
     """What ``stages`` give for ``case``, each on the inputs that the implementation reported."""
-    m = Given(UNIT_ROUNDOFF[dtype], profile, reported, learns=case.optimizer is not None)
+    chain = case.network.is_chain
+    m: Any = (Given if chain else GivenWired)(UNIT_ROUNDOFF[dtype], profile)
+    m.keep(reported, learns=case.optimizer is not None)
+    work: Any = run_pass if chain else run_wired
     own = 1.0 + UNIT_ROUNDOFF["float64"] / m.u
     floor = 1024.0 * SMALLEST_NORMAL[dtype]
     with np.errstate(all="ignore"):
-        run_pass(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)
+        work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)
         values, allowed = {}, {}
         for slot, (value, error) in m.found.items():
             values[slot] = value

@@ -183,10 +183,16 @@ def pattern(evidences: Sequence[Evidence]) -> str:
                 permuted += 1
     if not roots:
         return "every value follows from those before it; only the accumulated difference is too large"
-    names = " and ".join(name.replace("_", " ") for name in sorted(quantities, key=lambda q: list(AXES).index(q)))
+    names = " and ".join(name.replace("_", " ") for name in sorted(quantities, key=_in_order))
     where = f", in {' and '.join(sorted(layers))}" if layers else ""
     seen = _seen(ratios, offsets, all_zero=zero == roots, permuted=bool(permuted))
     return f"wrong given their own inputs: {names}{where}; {seen}"
+
+
+def _in_order(quantity: str) -> tuple[int, str]:
+    """The order of computing; further parameters come last."""
+    known = list(AXES)
+    return known.index(quantity) if quantity in AXES else len(known), quantity
 
 
 def _seen(ratios: list[float], offsets: list[float], *, all_zero: bool, permuted: bool) -> str:

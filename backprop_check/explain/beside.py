@@ -85,12 +85,10 @@ def _slot(step: Step, case: Case, comparison: Comparison) -> Slot | None:
 
 
 def _place(mismatch: Mismatch) -> tuple[Slot, tuple[int, ...]]:
-    from backprop_check.trace import AXES, Slot  # noqa: PLC0415
+    from backprop_check.trace import Slot, place_of  # noqa: PLC0415
 
-    at: list[int] = []
-    for axis in AXES[mismatch.quantity]:
-        at += mismatch.index if axis == "index" else [getattr(mismatch, axis)]
-    return Slot(mismatch.quantity, mismatch.layer, mismatch.step), tuple(at)
+    at = tuple(i for i in place_of(mismatch) if i is not None)
+    return Slot(mismatch.quantity, mismatch.layer, mismatch.step), at
 
 
 def _judged(name: str, case: Case, comparison: Comparison, first: Mismatch | None) -> Judged:

@@ -13,7 +13,7 @@ from backprop_check.explain.making import find_case
 from backprop_check.network import Case
 from backprop_check.numbers.recording import Recorded, Recording
 from backprop_check.reference import run_pass
-from backprop_check.trace import AXES, Array, Slot, slots_of
+from backprop_check.trace import Array, Slot, slots_of
 
 if TYPE_CHECKING:
     from backprop_check.compare import Mismatch
@@ -100,10 +100,7 @@ class _Seen:
         for one in mismatches:
             slot = Slot(one.quantity, one.layer, one.step)
             values = self.got.setdefault(slot, np.array(self.expected.values[slot], dtype=float))
-            at: list[int] = []
-            for axis in AXES[one.quantity]:
-                at += one.index if axis == "index" else [getattr(one, axis)]
-            values[tuple(at)] = float(one.actual or 0.0)
+            values[place_of(one)] = float(one.actual or 0.0)
 
     @classmethod
     def of(cls, result: Result, mismatches: list[Mismatch]) -> _Seen | None:

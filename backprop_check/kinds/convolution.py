@@ -84,7 +84,7 @@ class Conv2d(Kind, frozen=True, tag="conv2d"):
 
 
 @functools.lru_cache(maxsize=64)
-def windows(  # noqa: PLR0913, PLR0917 - PyTorch's
+def windows(
     inputs: Shape, channels: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Wiring:
     """Which inputs each output position reads, through which weight of the kernel."""

@@ -40,6 +40,8 @@ def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages
             if not AXES[slot.quantity]:
                 value, error = np.reshape(value, ()), np.reshape(error, ())
             bound = error * own + floor
+            if case.steps > 1:  # the bounds of many steps may come to say nothing
+                bound = np.where(np.isnan(bound) & np.isfinite(value), np.inf, bound)
             values[slot], allowed[slot] = value, bound if np.ndim(bound) else np.full(value.shape, bound)
     return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values))
 

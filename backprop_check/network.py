@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from backprop_check.errors import CaseError
+from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
 
 ACTIVATIONS = (
     "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "silu", "gelu",
@@ -89,13 +90,6 @@ class LossKind(_Strict, frozen=True):
     threshold: float | None = None
 
 
-class Optimizer(_Strict, frozen=True):
-    """Plain gradient descent: w⁺ = w − learning_rate · ∂L/∂w."""
-
-    kind: Literal["sgd"]
-    learning_rate: float
-
-
 class Case(_Strict, frozen=True, dict=True):
     """A network, a batch and a loss; with an optimizer, updated parameters are asked for too.
 
@@ -110,6 +104,8 @@ class Case(_Strict, frozen=True, dict=True):
     optimizer: Optimizer | None = None
     steps: int = 1
     name: str = "case"
+    clip: Clip | None = None
+    regularization: Regularization | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -126,7 +122,8 @@ class Case(_Strict, frozen=True, dict=True):
 
         Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
         """
-        body = msgspec.to_builtins(self.rounded(dtype))
+        rounded = self.rounded(dtype)
+        body = msgspec.to_builtins(rounded)
         body.pop("name", None)
         for layer in body["network"]["layers"]:
             if layer["activation"] in DEFAULT_ALPHA:
@@ -135,13 +132,29 @@ class Case(_Strict, frozen=True, dict=True):
             body["loss"].setdefault("threshold", DEFAULT_THRESHOLD)
         if self.optimizer is not None:
             body.setdefault("steps", self.steps)
+            body["optimizer"] = rounded.optimizer.request() if rounded.optimizer else None
+        if rounded.regularization is not None:
+            body["regularization"] = rounded.regularization.request()
         return msgspec.json.encode({"type": "case", "id": self.id, **body})
 
+    @functools.cached_property
+    def features(self) -> list[str]:
+        """What of ``supports.features`` an implementation needs for it."""
+        return features_of(self.optimizer, self.clip, self.regularization)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its updates, if it has any, are w⁺ = w − η ∂L/∂w with no more to remember from step to step."""
+        return self.clip is None and (self.optimizer is None or self.optimizer.plain)
+
     def rounded(self, dtype: str) -> Case:
-        """The case with every number rounded to ``dtype``."""
+        """The case with every number rounded to ``dtype``, an optimizer's defaults too."""
         if dtype == "float64":
             return self
-        rounded: Case = msgspec.convert(_rounded(msgspec.to_builtins(self)), Case)
+        body = msgspec.to_builtins(self)
+        if self.optimizer is not None:
+            body["optimizer"] = self.optimizer.request()
+        rounded: Case = msgspec.convert(_rounded(body), Case)
         return rounded
 
     @classmethod
@@ -258,5 +271,4 @@ def _check(case: Case) -> None:
     for s, (x, t) in enumerate(zip(case.inputs, case.targets, strict=True)):
         _check_numbers(f"$.inputs[{s}]", x, case.network.inputs, "one an input")
         _check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
-    if case.optimizer is not None and not math.isfinite(case.optimizer.learning_rate):
-        _fail("$.optimizer.learning_rate", "a finite number", case.optimizer.learning_rate)
+    check_training(case.optimizer, case.clip, case.regularization, case.steps)

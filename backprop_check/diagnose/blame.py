@@ -136,7 +136,7 @@ def _inputs(case: Case, slot: Slot) -> set[Slot]:
 
 def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
     """δ and a from the gradients of one sample: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
-    if len(case.inputs) != 1:
+    if len(case.inputs) != 1 or case.regularization is not None:  # a penalty's gradient is no δ aᵀ
         return {}
     found: dict[Slot, Array] = {}
     for index in range(len(case.network.layers)):

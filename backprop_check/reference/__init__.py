@@ -3,6 +3,7 @@
 - ``activations``: each function beside its derivative
 - ``losses``: each loss beside its derivative
 - ``stages``: weighted sum, activation, loss, delta, gradient, update, each naming its equation
+- ``optimizers``: clipping, decay, penalties, and each optimizer's update
 - ``backward``: the pass that strings the stages together
 
 It uses no array library and is generic over its number type (``backprop_check.numbers``).

@@ -49,6 +49,7 @@ _HASH = hashlib.sha256().digest_size
 #: What the kept values come from.
 _SOURCES = (
     "network.py",
+    "training.py",
     "trace.py",
     "expected.py",
     "oracle.py",

@@ -21,6 +21,7 @@ from backprop_check.kinds.dense import Dense as Layer
 from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
 from backprop_check.kinds.kind import fail, flat, nested, size, words
 from backprop_check.names import ACTIVATIONS, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
+from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -60,6 +61,12 @@ class Network(_Strict, frozen=True, dict=True):
     def input_shape(self) -> Shape:
         """The shape of one sample."""
         return (self.inputs,) if isinstance(self.inputs, int) else self.inputs
+
+    @property
+    def features(self) -> list[str]:
+        """What of ``supports.features`` an implementation needs for it: ``graph`` where layers are wired freely."""
+        wired = any(layer.from_ or layer.shares for layer in self.layers)
+        return ["graph"] * wired + sorted({feature for layer in self.layers for feature in layer.features})
 
     @property
     def input_units(self) -> int:
@@ -147,13 +154,6 @@ class LossKind(_Strict, frozen=True):
     threshold: float | None = None
 
 
-class Optimizer(_Strict, frozen=True):
-    """Plain gradient descent: w⁺ = w − learning_rate · ∂L/∂w."""
-
-    kind: Literal["sgd"]
-    learning_rate: float
-
-
 class Case(_Strict, frozen=True, dict=True):
     """A network, a batch and a loss; with an optimizer, updated parameters are asked for too.
 
@@ -168,6 +168,8 @@ class Case(_Strict, frozen=True, dict=True):
     optimizer: Optimizer | None = None
     steps: int = 1
     name: str = "case"
+    clip: Clip | None = None
+    regularization: Regularization | None = None
 
     def __post_init__(self) -> None:
         _check(self)
@@ -184,7 +186,8 @@ class Case(_Strict, frozen=True, dict=True):
 
         Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
         """
-        body = self.rounded(dtype).to_dict()
+        rounded = self.rounded(dtype)
+        body = rounded.to_dict()
         body.pop("name", None)
         for layer in body["network"]["layers"]:
             if layer.get("activation") in DEFAULT_ALPHA:
@@ -193,13 +196,29 @@ class Case(_Strict, frozen=True, dict=True):
             body["loss"].setdefault("threshold", DEFAULT_THRESHOLD)
         if self.optimizer is not None:
             body.setdefault("steps", self.steps)
+            body["optimizer"] = rounded.optimizer.request() if rounded.optimizer else None
+        if rounded.regularization is not None:
+            body["regularization"] = rounded.regularization.request()
         return msgspec.json.encode({"type": "case", "id": self.id, **body})
 
+    @functools.cached_property
+    def features(self) -> list[str]:
+        """What of ``supports.features`` an implementation needs for it."""
+        return features_of(self.optimizer, self.clip, self.regularization) + self.network.features
+
+    @property
+    def plain(self) -> bool:
+        """Whether its updates, if it has any, are w⁺ = w − η ∂L/∂w with no more to remember from step to step."""
+        return self.clip is None and (self.optimizer is None or self.optimizer.plain)
+
     def rounded(self, dtype: str) -> Case:
-        """The case with every number rounded to ``dtype``."""
+        """The case with every number rounded to ``dtype``, an optimizer's defaults too."""
         if dtype == "float64":
             return self
-        rounded: Case = msgspec.convert(_rounded(msgspec.to_builtins(self)), Case)
+        body = msgspec.to_builtins(self)
+        if self.optimizer is not None:
+            body["optimizer"] = self.optimizer.request()
+        rounded: Case = msgspec.convert(_rounded(body), Case)
         return rounded
 
     @classmethod
@@ -290,8 +309,9 @@ def _check(case: Case) -> None:
         check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
     for index, layer in enumerate(network.layers):
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
-    if case.optimizer is not None and not math.isfinite(case.optimizer.learning_rate):
-        fail("$.optimizer.learning_rate", "a finite number", case.optimizer.learning_rate)
+    check_training(case.optimizer, case.clip, case.regularization, case.steps)
+    if not network.is_chain and not (case.plain and case.regularization is None):
+        fail("$.optimizer", "plain sgd where layers are not all dense, one after the other", case.features)
 
 
 class _JustNetwork(msgspec.Struct):

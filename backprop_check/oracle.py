@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
+from torch.optim.adagrad import adagrad
+from torch.optim.adam import adam
+from torch.optim.adamw import adamw
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers.given import as_array
@@ -16,6 +21,7 @@ from backprop_check.witness.activation import activate, losses
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
+    from backprop_check.training import Regularization
 
 
 def autograd_pass(case: Case) -> Trace:
@@ -37,6 +43,67 @@ def _given(rows: Any) -> torch.Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
+def _penalty(regularization: Regularization, parameters: list[tuple[Any, Any]]) -> torch.Tensor:
+    counted = [
+        p for weights, biases in parameters for p in ((weights, biases) if regularization.biases else (weights,))
+    ]
+    sizes = torch.stack([p.abs().sum() for p in counted]).sum()
+    squares = torch.stack([p.pow(2).sum() for p in counted]).sum()
+    return regularization.l1 * sizes + 0.5 * regularization.l2 * squares
+
+
+class _Training:
+    """PyTorch's own optimizers and clipping, by their functional forms: the classes take two seconds to import."""
+
+    def __init__(self, case: Case) -> None:
+        assert case.optimizer is not None
+        self._optimizer, self._clip = case.optimizer, case.clip
+        self._state: dict[str, list[Any]] = {}
+
+    def __call__(self, parameters: list[torch.Tensor], gradients: list[torch.Tensor], step: int) -> list[torch.Tensor]:
+        """The parameters after the step."""
+        if self._clip is not None:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.clone()
+            if self._clip.kind == "norm":
+                torch.nn.utils.clip_grad_norm_(parameters, self._clip.limit, foreach=False)
+            else:
+                torch.nn.utils.clip_grad_value_(parameters, self._clip.limit, foreach=False)
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        given = dict(self._optimizer.settings)
+        rate = self._optimizer.rate(step)
+        match self._optimizer.kind:
+            case "sgd":
+                buffers = self._state.setdefault("momentum", [None] * len(parameters))
+                sgd(parameters, gradients, buffers, foreach=False, lr=rate, maximize=False, **given)
+            case "rmsprop":
+                squares, means, buffers = (self._zeros(name, parameters) for name in ("square", "mean", "momentum"))
+                rmsprop(
+                    parameters, gradients, squares, means, buffers, self._steps(parameters),
+                    foreach=False, lr=rate, **given,
+                )  # fmt: skip
+            case "adagrad":
+                sums = self._zeros("sum", parameters, given.pop("initial_accumulator_value"))
+                adagrad(
+                    parameters, gradients, sums, self._steps(parameters), False, None, None,
+                    foreach=False, has_complex=False, lr=rate, maximize=False, **given,
+                )  # fmt: skip
+            case _:
+                given["beta1"], given["beta2"] = given.pop("betas")
+                means, squares, largest = (self._zeros(name, parameters) for name in ("mean", "square", "largest"))
+                (adam if self._optimizer.kind == "adam" else adamw)(
+                    parameters, gradients, means, squares, largest, self._steps(parameters),
+                    foreach=False, lr=rate, maximize=False, **given,
+                )  # fmt: skip
+        return parameters
+
+    def _zeros(self, name: str, like: list[torch.Tensor], value: float = 0.0) -> list[torch.Tensor]:
+        return self._state.setdefault(name, [torch.full_like(each, value) for each in like])
+
+    def _steps(self, like: list[torch.Tensor]) -> list[torch.Tensor]:
+        return self._state.setdefault("step", [torch.tensor(0.0) for _ in like])
+
+
 def _pass(case: Case) -> Trace:
     parameters: list[tuple[Any, Any]] = [
         (
@@ -47,6 +114,7 @@ def _pass(case: Case) -> Trace:
     ]
     targets, inputs = _given(case.targets), _given(case.inputs)
     values: dict[Slot, Array] = {}
+    step_of = None if case.plain or case.optimizer is None else _Training(case)
     for step in range(case.steps):
         x = inputs.detach().requires_grad_()
         zs, activations, a = [], [], x
@@ -57,6 +125,8 @@ def _pass(case: Case) -> Trace:
             activations.append(a)
         each = losses(case, zs[-1], a, targets)
         loss = each.mean() if case.reduction == "mean" else each.sum()
+        if case.regularization is not None:
+            loss = loss + _penalty(case.regularization, parameters)
         flat = [p for pair in parameters for p in pair]
         gradients = torch.autograd.grad(loss, [*flat, *zs, x])
         if step == 0:
@@ -70,7 +140,11 @@ def _pass(case: Case) -> Trace:
                 values[Slot("bias_gradient", index)] = gradients[2 * index + 1].numpy()
         if case.optimizer is None:
             break
-        stepped = [p.detach() - case.optimizer.learning_rate * g for p, g in zip(flat, gradients, strict=False)]
+        if step_of is None:
+            rate = case.optimizer.rate(step)
+            stepped = [p.detach() - rate * g for p, g in zip(flat, gradients, strict=False)]
+        else:
+            stepped = step_of([p.detach().clone() for p in flat], list(gradients[: len(flat)]), step)
         values[Slot("loss", None, step)] = np.array(loss.item())
         for index in range(len(parameters)):
             weights, biases = stepped[2 * index], stepped[2 * index + 1]
@@ -130,7 +204,7 @@ def _wired(case: Case) -> Trace:
         if case.optimizer is not None:
             found[Slot("loss", None, step)] = loss
             for (index, name, each), gradient in zip(flat, of_parameters, strict=True):
-                stepped = each.detach() - case.optimizer.learning_rate * gradient
+                stepped = each.detach() - case.optimizer.rate(step) * gradient
                 parameters[index][name] = stepped
                 for at in (step, None) if step == case.steps - 1 else (step,):
                     found[Slot(f"updated_{quantity_of(name)}", index, at)] = stepped

@@ -10,6 +10,7 @@ import msgspec
 
 from backprop_check.compare import Comparison, Mismatch, compare
 from backprop_check.diagnose.blame import blame
+from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import HarnessError
 from backprop_check.expected import disagreement, expect
 from backprop_check.protocol.text import clean_text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
     from backprop_check.protocol import Answer, HelloReply, Implementation
+    from backprop_check.protocol.messages import Reply
     from backprop_check.trace import Array, Expected, Slot
 
 Outcome = Literal[
@@ -86,10 +88,15 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
     """What a case needs that the implementation does not claim to support, as a phrase; None if nothing."""
     can, layers = hello.supports, case.network.layers
     wanted: list[tuple[str, list[str] | None, set[str]]] = [
-        ("the layer", can.layers, {layer.kind for layer in layers}),
-        ("the activation", can.activations, {layer.activation for layer in layers}),
+        ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
+        ("the activation", can.activations, {layer.activation for layer in layers if hasattr(layer, "activation")}),
         ("the loss", can.losses, {case.loss.kind}),
-        ("the optimizer", can.optimizers, {case.optimizer.kind} if case.optimizer else set()),
+        (
+            "the optimizer",
+            ["sgd"] if can.optimizers is None else can.optimizers,
+            {case.optimizer.kind} if case.optimizer else set(),
+        ),
+        ("the feature", can.features or [], set(case.features)),
     ]
     for what, supported, needed in wanted:
         missing = sorted(needed - set(supported)) if supported is not None else []
@@ -120,6 +127,17 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
         "numerical limit of this case, not of the implementation; please report it"
     )
     raise HarnessError(msg)
+
+
+def compared(
+    case: Case, expected: Expected, reply: Reply, dtype: str, settings: Settings
+) -> tuple[Expected, Comparison]:
+    """The reply against what is expected; where a case is about training, each update by what was reported before it."""
+    comparison = compare(expected, reply, settings.rtol, settings.atol)
+    if case.features or (case.optimizer is not None and case.optimizer.kind != "sgd"):
+        by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
+        return by_step, compare(by_step, reply, settings.rtol, settings.atol)
+    return expected, comparison
 
 
 def judge(
@@ -182,7 +200,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         return Judged(result, case)
     rounded = case.rounded(dtype)
     expected = witnesses(rounded, dtype, settings.profile)
-    comparison = compare(expected, answer.reply, settings.rtol, settings.atol)
+    expected, comparison = compared(rounded, expected, answer.reply, dtype, settings)
     counted: dict[str, Any] = {
         "values_checked": comparison.values_checked,
         "neurons_checked": comparison.neurons_checked,

@@ -18,10 +18,12 @@ import numpy as np
 from backprop_check.cache import Cache  # noqa: TC001 (a Struct's fields are looked up when it runs)
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import EVERYTHING, Within, generated_case
-from backprop_check.compare import compare
+from backprop_check.cases.select import quarter
+from backprop_check.cases.training import label as training_label
+from backprop_check.cases.training import training_case
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.text import clean_text
-from backprop_check.run import Judged, Result, Settings, judge_answer, judge_whole, not_supported, witnesses
+from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +49,13 @@ def supported(supports: Supports) -> Within:
         losses=EVERYTHING.losses if losses is None else tuple(losses),
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
+        optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
+        features=_known(FEATURES, supports.features or ()),
     )
+
+
+def _known(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in claimed)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,40 +89,45 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def __len__(self) -> int:
         if self.numbers is not None:
             return len(self.numbers)
-        return sum(self.count if suite == "generated" else len(_files(suite)) for suite in self._suites())
+        return sum(map(self._size, self._suites()))
 
     def case(self, position: int) -> Case:
         """The case at a position. It depends on (seed, number) alone."""
-        number = position if self.numbers is None else self.numbers[position]
-        for suite in self._suites():
-            if suite == "generated":
-                return generated_case(number, self.seed, self.within)
-            cases = _files(suite)
-            if number < len(cases):
-                return cases[number]
-            number -= len(cases)
-        raise IndexError(position)
+        suite, number = self._place(position)
+        if number < len(_files(suite)):
+            return _files(suite)[number]
+        if suite == "generated":
+            return generated_case(number, self.seed, self.within)
+        return training_case(number - len(_files(suite)), self.seed, self.within)
 
     def label(self, position: int) -> str:
         """What a case is, without making it where it is generated."""
-        number = position if self.numbers is None else self.numbers[position]
-        for suite in self._suites():
-            if suite == "generated":
-                return f"generated:{self.seed}:{number}{self.within.label()}"
-            cases = _files(suite)
-            if number < len(cases):
-                return cases[number].id
-            number -= len(cases)
-        raise IndexError(position)
+        suite, number = self._place(position)
+        if number < len(_files(suite)):
+            return _files(suite)[number].id
+        if suite == "generated":
+            return f"generated:{self.seed}:{number}{self.within.label()}"
+        return f"training:{self.seed}:{number - len(_files(suite))}:{training_label(self.within)}"
 
     def suite(self, position: int) -> str:
         """The suite that the case at a position is of."""
+        return self._place(position)[0]
+
+    def _place(self, position: int) -> tuple[str, int]:
+        """The suite of a position, and which of its cases it is."""
         number = position if self.numbers is None else self.numbers[position]
         for suite in self._suites():
-            if suite == "generated" or number < len(_files(suite)):
-                return suite
-            number -= len(_files(suite))
+            if number < self._size(suite):
+                return suite, number
+            number -= self._size(suite)
         raise IndexError(position)
+
+    def _size(self, suite: str) -> int:
+        if suite == "generated":
+            return self.count
+        if suite == "training":
+            return len(_files(suite)) + quarter(self.count) if self.within.trains() else 0
+        return len(_files(suite))
 
     def _suites(self) -> list[str]:
         return [suite for suite in SUITES if not self.suites or suite in self.suites]
@@ -173,7 +186,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             if expected is None:
                 expected, news = witnesses(rounded, hello.dtype, profile), True
                 known[number] = (case, expected)
-            comparison = compare(expected, answer.reply, self.settings.rtol, self.settings.atol)
+            _, comparison = compared(rounded, expected, answer.reply, hello.dtype, self.settings)
             if comparison.count:
                 yield judge_answer(case, answer, hello.dtype, self.settings)
                 continue

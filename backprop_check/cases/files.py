@@ -18,8 +18,8 @@ from backprop_check.network import Case
 _BESIDE = Path(__file__).resolve().parent.parent / "_cases"  # in a wheel
 _HERE = Path(__file__).resolve().parents[2] / "cases"  # in a checkout
 
-#: The suites by name: the generated one is made, the others are files.
-SUITES = ("published", "edge", "generated")
+#: The suites by name: the generated one is made, the others are files; ``training`` is both, its files first.
+SUITES = ("published", "edge", "generated", "training")
 
 
 class CaseFile(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,7 +50,7 @@ PAIRS: list[tuple[str, str]] = [
 _HIDDEN = [name for name in ACTIVATIONS if name != "log_softmax"]
 
 
-class _Draw:
+class Draw:
     """Random choices from ``random.Random.random`` alone: the one method whose sequence is guaranteed."""
 
     def __init__(self, key: str) -> None:
@@ -73,12 +73,17 @@ class _Draw:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What an implementation supports of level 1; its generated cases keep to it."""
+    """What an implementation supports; its generated cases keep to it.
+
+    ``optimizers`` and ``features`` are those of the training suite: level 1 knows nothing but plain ``sgd``.
+    """
 
     activations: tuple[str, ...] = ACTIVATIONS
     losses: tuple[str, ...] = LOSSES
     batch: bool = True
     updates: bool = True
+    optimizers: tuple[str, ...] = ("sgd",)
+    features: tuple[str, ...] = ()
 
     def has(self, case: Case) -> bool:
         """Whether a case keeps to it."""
@@ -87,11 +92,17 @@ class Within:
             and case.loss.kind in self.losses
             and (self.batch or len(case.inputs) == 1)
             and (self.updates or case.optimizer is None)
+            and (case.optimizer is None or case.optimizer.kind in ("sgd", *self.optimizers))
+            and set(case.features) <= set(self.features)
         )
 
+    def trains(self) -> bool:
+        """Whether there is anything to train with beyond level 1's plain gradient descent."""
+        return any(kind != "sgd" or self.features for kind in self.optimizers)
+
     def label(self) -> str:
-        """What makes its cases different from those of another; empty where everything is supported."""
-        if self == EVERYTHING:
+        """What makes its cases of level 1 different from another's; empty where everything is supported."""
+        if replace(self, optimizers=EVERYTHING.optimizers, features=()) == EVERYTHING:
             return ""
         names = (",".join(sorted(each)) for each in (self.activations, self.losses))
         return f":{':'.join(names)}:{int(self.batch)}{int(self.updates)}"
@@ -121,7 +132,7 @@ def generated_case(index: int, seed: int = 0, within: Within = EVERYTHING) -> Ca
 def _clear(key: str, index: int, pair: tuple[str, str], within: Within) -> Case:
     """The first candidate that keeps clear of kinks."""
     for attempt in range(1000):
-        case = _candidate(_Draw(f"{key}:{attempt}"), index, *pair, within)
+        case = _candidate(Draw(f"{key}:{attempt}"), index, *pair, within)
         if attempt == 999 or is_clear_of_kinks(case):  # noqa: PLR2004
             return case
     raise AssertionError
@@ -132,7 +143,7 @@ def generated_cases(count: int, seed: int = 0, start: int = 0, within: Within = 
     return (generated_case(index, seed, within) for index in range(start, start + count))
 
 
-def _candidate(draw: _Draw, index: int, activation: str, loss: str, within: Within) -> Case:
+def _candidate(draw: Draw, index: int, activation: str, loss: str, within: Within) -> Case:
     batch = index // 2 % 32 + 1 if index % 2 else draw.whole(1, 4)
     hidden = [kind for kind in _HIDDEN if kind in within.activations]
     widths = [draw.whole(1, 5) for _ in range(draw.one_of((1, 2, 2, 2, 3, 3, 4)) + 1)]
@@ -174,20 +185,21 @@ def _candidate(draw: _Draw, index: int, activation: str, loss: str, within: With
             },
             "reduction": reduction,
             "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
-            "targets": [_target(draw, activation, loss, widths[-1]) for _ in range(batch)],
+            "targets": [target_of(draw, activation, loss, widths[-1]) for _ in range(batch)],
             **({"optimizer": {"kind": "sgd", "learning_rate": _rate(draw, reduction, batch)}} if updates else {}),
             **({"steps": draw.whole(2, 3)} if updates and index % 8 == 5 else {}),  # noqa: PLR2004
         }
     )
 
 
-def _rate(draw: _Draw, reduction: str, batch: int) -> float:
+def _rate(draw: Draw, reduction: str, batch: int) -> float:
     """A learning rate that trains: a sum over a batch needs a smaller one than a mean."""
     rate: float = draw.one_of((0.05, 0.1, 0.5))
     return round(rate / batch, 4) if reduction == "sum" else rate
 
 
-def _target(draw: _Draw, activation: str, loss: str, width: int) -> list[float]:
+def target_of(draw: Draw, activation: str, loss: str, width: int) -> list[float]:
+    """A sample's targets, as its loss reads them."""
     if loss == "hinge":
         return [1.0 if draw.whole(0, 1) else -1.0 for _ in range(width)]
     if loss in ("cross_entropy", "negative_log_likelihood"):
@@ -214,16 +226,17 @@ def is_clear_of_kinks(case: Case, clear: float = CLEAR) -> bool:
         ]
         p = begin(case, parameters, m)
         forward(p, m, Stages(m))
-        return _is_clear(case, p, clear)
+        return pass_is_clear(case, p, clear)
     try:
         passes = run_pass(case, m)
         tame = all(abs(w) <= LARGEST for grid, _ in passes[-1].updated or () for row in grid.rows for w in row)
-        return tame and all(_is_clear(case, p, clear) for p in passes)
+        return tame and all(pass_is_clear(case, p, clear) for p in passes)
     except OverflowError:
         return False
 
 
-def _is_clear(case: Case, p: Pass, clear: float) -> bool:
+def pass_is_clear(case: Case, p: Pass, clear: float) -> bool:
+    """The same of one pass."""
     for layer in p.layers:
         if max(abs(z) for row in layer.z.rows for z in row) > LARGEST:
             return False

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import EVERYTHING, Within, generated_cases
+from backprop_check.cases.training import ALL_TRAINING, training_cases
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -14,10 +15,17 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
 
 
+def quarter(count: int) -> int:
+    """How many cases of training are generated beside so many others."""
+    return (count + 3) // 4
+
+
 def select_cases(
     suites: Sequence[str] = (), count: int = 200, seed: int = 0, within: Within = EVERYTHING
 ) -> Iterator[Case]:
     """The cases of the named suites (all by default), the published first, the generated as asked for.
+
+    Those of training come where an implementation supports any of it, or where they are asked for by name.
 
     Raises ``ConfigurationError`` for a suite that there is not.
     """
@@ -30,5 +38,10 @@ def select_cases(
             continue
         if suite == "generated":
             yield from generated_cases(count, seed, within=within)
+        elif suite == "training":
+            able = ALL_TRAINING if suite in suites and within == EVERYTHING else within
+            if able.trains():
+                yield from (file.case for file in suite_files(suite))
+                yield from training_cases(quarter(count), seed, within=able)
         else:
             yield from (file.case for file in suite_files(suite))

@@ -174,6 +174,8 @@ def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
     """δ and a from the gradients of one sample: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
     if len(case.inputs) != 1 or not case.network.is_chain:
         return {}
+    if case.regularization is not None:  # a penalty's gradient is no δ aᵀ
+        return {}
     found: dict[Slot, Array] = {}
     for index in range(len(case.network.layers)):
         weights, biases = actual.get(Slot("weight_gradient", index)), actual.get(Slot("bias_gradient", index))

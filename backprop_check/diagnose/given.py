@@ -17,7 +17,7 @@ from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.reference import Stages, run_pass, run_wired
-from backprop_check.trace import Array, Mask, Slot
+from backprop_check.trace import Array, Expected, Mask, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -168,3 +168,24 @@ def given(
             bound = np.broadcast_to(np.asarray(error, dtype=float), np.shape(error)).reshape(-1)
             allowed[slot] = np.broadcast_to(bound, value.size).reshape(value.shape) * own + floor
     return Local(values, allowed)
+
+
+def step_by_step(
+    case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str = "textbook"
+) -> Expected:
+    """The same with every update, and every loss after one, as they follow from what was reported before them.
+
+    The updates are those of the reported gradients, and a step begins at the reported parameters, so that errors
+    neither accumulate nor hide; what an optimizer remembers is worked out from these. Where something that is no
+    number was reported, what is expected stays.
+    """
+    local = given(case, reported, dtype, profile)
+    values, allowed = dict(expected.values), dict(expected.allowed)
+    for slot in expected.values:
+        if not (slot.quantity.startswith("updated") or slot.step) or slot not in local.values:
+            continue
+        if np.isfinite(local.values[slot]).all():
+            values[slot], bound = local.values[slot], local.allowed[slot]
+            # Without a trajectory the bounds of many steps may say nothing any more.
+            allowed[slot] = np.where(np.isnan(bound), np.inf, bound)
+    return Expected(values, allowed, expected.alternatives, expected.form)

@@ -178,6 +178,19 @@ class _Only(Swapped):
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
         return self._value("bias_gradient", l, j, l, j)
 
+    def before_update(self, p: Pass) -> None:
+        self._wrong.before_update(p)
+        self._right.before_update(p)
+
+    def penalized_weight(self, p: Pass, l: LayerPass, j: Any, i: Any, gradient: Any) -> Any:
+        return self._value("penalized_weight", l, j, p, l, j, i, gradient)
+
+    def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
+        return self._value("penalized_bias", l, j, p, l, j, gradient)
+
+    def penalty(self, p: Pass) -> Any:
+        return (self._wrong if self._at_output(p) else self._right).penalty(p)
+
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
         return self._value("updated_weight", l, j, l, j, i, learning_rate)
 

@@ -63,6 +63,11 @@ class Kind(
         """``dense``, ``conv2d``, …"""
         return str(type(self).__struct_config__.tag)
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What of ``supports.features`` it needs, beyond its kind."""
+        return ()
+
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where a field is not what it may be, or the input's shape does not suit."""
 

@@ -53,11 +53,14 @@ class Lanes:
         self.cancelling = TEXTBOOK * u if profile == "textbook" else 0.0
         self.tiny = 2.0**-126 if u > 2.0**-40 else 2.0**-1022
         self.pi = math.pi
-        self.sqrt: Callable[[float], float] = math.sqrt
 
     def number(self, x: float) -> float:
         """A constant of a formula: exact."""
         return x
+
+    def setting(self, x: float) -> Lane:
+        """A number of the case that formulas go on working with (a rate, a β): exact, what comes of it is rounded."""
+        return Lane(np.full(1, x, self.dtype), 0.0, self.u)
 
     def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
         """What the next stage reads; here what the stage before computed."""
@@ -169,6 +172,20 @@ class Lanes:
         steepest = np.exp(x.value + x.error)
         error = steepest * (x.error + self.cancelling)
         return Lane(value, error + KAPPA * self.u * abs(value), self.u)
+
+    def sqrt(self, x: Any) -> Any:
+        """√x of a constant or a lane; steepest at x − e_x, which is never below 0."""
+        if not isinstance(x, Lane):
+            return math.sqrt(x)
+        value = np.sqrt(x.value)
+        error = KAPPA * self.u * value
+        if is_exact(x.error):
+            return Lane(value, error, self.u)
+        e = np.asarray(x.error, dtype=float)
+        # √x − √(x − e) = e/(√x + √(x − e)); where 0 is within reach neither end is farther than √e.
+        down = value + np.sqrt(np.maximum(x.value - e, 0.0))
+        safe = np.where(down > 0, down, 1.0)
+        return Lane(value, np.where(x.value > e, e / safe, np.sqrt(e)) + error, self.u)
 
     def tanh(self, x: Lane) -> Lane:
         """tanh x; the derivative 1 − tanh² is steepest at the end of [x − e, x + e] nearest to 0."""

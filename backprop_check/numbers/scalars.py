@@ -86,6 +86,10 @@ class Scalars:
         context.dps = digits
         return cls(context.mpf, context)
 
+    def setting(self, x: Any) -> Any:
+        """A number of the case that formulas go on working with (a rate, a β): exact."""
+        return self.number(x)
+
     def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
         """What the next stage reads; here what the stage before computed."""
         return value

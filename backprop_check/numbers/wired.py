@@ -7,7 +7,6 @@ up with exact zeros. The bounds are those of ``Lane`` and ``Lanes``.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.numbers.given import as_array
 from backprop_check.numbers.lane import Lane, is_exact, parts
-from backprop_check.numbers.lanes import KAPPA, Lanes
+from backprop_check.numbers.lanes import Lanes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,10 +109,6 @@ class WiredGrid:
 
 class WiredLanes(Lanes):
     """The reading with error bounds for circuits; ``u`` and ``profile`` as for ``Lanes``."""
-
-    def __init__(self, u: float, profile: str = "textbook", dtype: Any = np.float64) -> None:
-        super().__init__(u, profile, dtype)
-        self.sqrt = self._root
 
     def grid(self, rows: int, columns: int) -> WiredGrid:  # type: ignore[override]
         """An empty table."""
@@ -248,15 +243,3 @@ class WiredLanes(Lanes):
     ) -> Any:
         """``seen`` for a parameter or its gradient, whose shape in a trace is ``_shape``."""
         return value
-
-    def _root(self, x: Any) -> Any:
-        """√x; the slope 1/(2√x) is steepest at x − e."""
-        if not isinstance(x, Lane):
-            return math.sqrt(x)
-        value = np.sqrt(x.value)
-        error: Any = KAPPA * self.u * value
-        if not is_exact(x.error):
-            with np.errstate(divide="ignore", invalid="ignore"):
-                slack = x.error / (np.sqrt(np.maximum(x.value - x.error, 0.0)) + value)
-            error = error + np.where(np.asarray(x.error) == 0, 0.0, slack)
-        return Lane(value, error, self.u)

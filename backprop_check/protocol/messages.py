@@ -35,13 +35,17 @@ Dtype = Literal["float64", "float32"]
 
 
 class Supports(msgspec.Struct, frozen=True):
-    """What an implementation can do; None means all there is."""
+    """What an implementation can do; None means all of level 1, dense networks with plain gradient descent.
+
+    ``features`` are what it knows beyond: options of optimizers, schedules, clipping, penalties in the loss.
+    """
 
     layers: list[str] | None = None
     activations: list[str] | None = None
     losses: list[str] | None = None
     optimizers: list[str] | None = None
     batch: bool = True
+    features: list[str] | None = None
 
 
 class HelloReply(msgspec.Struct):

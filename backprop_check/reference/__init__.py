@@ -3,6 +3,7 @@
 - ``activations``: each function beside its derivative
 - ``losses``: each loss beside its derivative
 - ``stages``: weighted sum, activation, loss, delta, gradient, update, each naming its equation
+- ``optimizers``: clipping, decay, penalties, and each optimizer's update
 - ``backward``: the pass that strings the stages together, for dense layers one after the other
 - ``circuit``: the chain rule for any equations, and ``wired``: the pass through any network of any layers
 

@@ -14,6 +14,7 @@ from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
+    from backprop_check.training import Clip, Optimizer, Regularization
 
 Parameters = list[tuple[Any, Any]]
 
@@ -63,6 +64,9 @@ class Pass:
     loss: Any = None
     input_gradient: Any = None
     updated: Parameters | None = None
+    optimizer: Optimizer | None = None  # None where w⁺ = w − η ∂L/∂w and nothing else
+    clip: Clip | None = None
+    regularization: Regularization | None = None
 
 
 def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
@@ -105,7 +109,10 @@ def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
         inputs=m.given_grid(case.inputs),
         targets=m.given_grid(case.targets),
         step=step,
-        learning_rate=None if case.optimizer is None else case.optimizer.learning_rate,
+        learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
+        optimizer=None if case.plain else case.optimizer,
+        clip=case.clip,
+        regularization=case.regularization,
     )
     previous, width = p.inputs, case.network.inputs
     for index, (layer, (weights, biases)) in enumerate(zip(case.network.layers, parameters, strict=True)):
@@ -157,7 +164,10 @@ def loss(p: Pass, m: Any, stages: Stages) -> None:
         for k in m.each(units):
             terms[s, k] = stages.loss_term(p, s, k)
         losses[s] = stages.sample_loss(p, terms, s)
-    p.loss = m.seen("loss", None, p.step, stages.batch_loss(p, m.sum(losses[:])))
+    total = stages.batch_loss(p, m.sum(losses[:]))
+    if p.regularization is not None:
+        total = total + stages.penalty(p)
+    p.loss = m.seen("loss", None, p.step, total)
 
 
 def backward(p: Pass, m: Any, stages: Stages) -> None:
@@ -172,10 +182,7 @@ def backward(p: Pass, m: Any, stages: Stages) -> None:
             stages.delta(p, l, s)
         l.delta = m.seen("delta", l.index, p.step, l.delta)
     for l in p.layers:
-        for j in m.each(l.units):
-            for i in m.each(l.inputs):
-                l.weight_gradient[j, i] = stages.weight_gradient(l, j, i)
-            l.bias_gradient[j] = stages.bias_gradient(l, j)
+        gradients(p, l, m, stages)
         l.weight_gradient = m.seen("weight_gradient", l.index, p.step, l.weight_gradient)
         l.bias_gradient = m.seen("bias_gradient", l.index, p.step, l.bias_gradient)
     first = p.layers[0]
@@ -186,8 +193,26 @@ def backward(p: Pass, m: Any, stages: Stages) -> None:
     p.input_gradient = m.seen("input_gradient", None, p.step, p.input_gradient)
 
 
+def gradients(p: Pass, l: LayerPass, m: Any, stages: Stages) -> None:
+    """Those of a layer's parameters, with the part of the loss's penalty where it has one."""
+    if p.regularization is None:
+        for j in m.each(l.units):
+            for i in m.each(l.inputs):
+                l.weight_gradient[j, i] = stages.weight_gradient(l, j, i)
+            l.bias_gradient[j] = stages.bias_gradient(l, j)
+        return
+    weights, biases = m.grid(l.units, l.inputs), m.line(l.units)
+    for j in m.each(l.units):
+        for i in m.each(l.inputs):
+            weights[j, i] = stages.weight_gradient(l, j, i)
+            l.weight_gradient[j, i] = stages.penalized_weight(p, l, j, i, weights[j, i])
+        biases[j] = stages.bias_gradient(l, j)
+        l.bias_gradient[j] = stages.penalized_bias(p, l, j, biases[j])
+
+
 def update(p: Pass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> Parameters:
     """Every parameter after the step, computed when all gradients are known."""
+    stages.before_update(p)
     result = []
     for l in p.layers:
         weights, biases = m.grid(l.units, l.inputs), m.line(l.units)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.reference.losses import LOSSES, MATCHED
+from backprop_check.reference.optimizers import Optimizers, Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from backprop_check.reference.circuit import Circuit, Rule
 
 
-class Stages:
+class Stages(Optimizers):
     """The right mathematics, over the reading ``m``. One object works out a whole case, all its training steps."""
 
     #: Whether the δ of a loss that undoes its activation is taken as p Σt − t; else by the chain rule as it stands.
@@ -30,6 +31,7 @@ class Stages:
     pass_function: Callable[..., Pass] | None = None
 
     def __init__(self, m: Any) -> None:
+        super().__init__()
         self.m = m
 
     def prepare(self, p: Pass) -> None:
@@ -156,13 +158,14 @@ class Stages:
     # Update -------------------------------------------------------------------------------------
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, after every delta has been computed."""
-        return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
+        """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, or what the case's optimizer makes of it, after every delta has been computed."""
+        if self.optimizer is None:
+            return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
+        of = Remembered(self, l, "weight", (j, i))
+        return self.trained(l.weights[j, i], l.weight_gradient[j, i], of, learning_rate)
 
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ."""
-        return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
-
-    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
-        """One step down the slope, for a weight or a bias."""
-        return parameter - self.m.number(learning_rate) * gradient
+        """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ, or what the case's optimizer makes of it."""
+        if self.optimizer is None:
+            return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
+        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j), learning_rate)

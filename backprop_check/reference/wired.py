@@ -94,7 +94,7 @@ def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
         targets=m.given_grid(case.targets),
         step=step,
-        learning_rate=None if case.optimizer is None else case.optimizer.learning_rate,
+        learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
     forward(p, parameters, m, stages)
     loss(p, m, stages)

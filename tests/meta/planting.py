@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 PYTHON_PORT = PORTS / "python"
+PORT_FILES = ("network.py", "optimizers.py", "port.py")
 
 #: With this argument a written port reports gradients and nothing else.
 GRADIENTS_ONLY = "--gradients-only"
@@ -99,6 +100,11 @@ def network(old: str, new: str) -> Edit:
     return Edit("network.py", old, new)
 
 
+def optimizers(old: str, new: str) -> Edit:
+    """An edit of optimizers.py."""
+    return Edit("optimizers.py", old, new)
+
+
 def port(old: str, new: str) -> Edit:
     """An edit of port.py."""
     return Edit("port.py", old, new)
@@ -165,7 +171,7 @@ def plain(text: str) -> str:
 
 def sources(planted: Planted | None) -> dict[str, str]:
     """The Python port's files with the bug in them (None: without any bug)."""
-    files = {name: plain((PYTHON_PORT / name).read_text(encoding="utf-8")) for name in ("network.py", "port.py")}
+    files = {name: plain((PYTHON_PORT / name).read_text(encoding="utf-8")) for name in PORT_FILES}
     edits = planted.edits if planted else ()
     return replaced(files, (*_OPTION, *edits), planted.id if planted else "the right port")
 

@@ -155,7 +155,9 @@ def _sample_by_sample(case: Case, parameters: Parameters, m: Any, stages: Any, s
     """A pass whose update follows every sample. What else it reports is that of each sample when it came."""
     if case.optimizer is None:
         return one_pass(case, parameters, m, stages, step)
+    remembered = stages.memory
     p = begin(case, parameters, m, step) if stages.moving else one_pass(case, parameters, m, stages, step)
+    stages.memory = remembered
     share = 1.0 / len(case.inputs) if case.reduction == "mean" and not stages.whole else 1.0
     with m.unseen():
         samples = []

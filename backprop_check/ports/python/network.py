@@ -11,13 +11,16 @@ Read it from top to bottom:
 
 The names are the field's: ``z`` is a neuron's weighted sum plus its bias, ``a`` its activation, ``t`` a
 target, and ``delta`` is dL/dz, the slope of the loss L with regard to z. There are no arrays, only lists of
-numbers, and nothing is imported but the standard library.
+numbers, and nothing is imported but the standard library. Optimizers beyond the plain step down the slope, clipping and
+penalties are in optimizers.py.
 """
 
 from __future__ import annotations
 
 import math
 from typing import Any
+
+from optimizers import OPTIMIZERS, Clip, Optimizer, Penalty
 
 Numbers = list[float]
 Sample = tuple[Numbers, Numbers]  # the inputs and the targets
@@ -545,6 +548,9 @@ class Network:
         self.layers = layers
         self.loss = loss
         self.one_step = one_step
+        self.penalty: Penalty | None = None
+        self.optimizer: Optimizer | None = None  # None: plain steps down the slope
+        self.clip: Clip | None = None
 
     def forward(self, inputs: Numbers) -> Numbers:
         """Give the output of the network for one sample."""
@@ -585,9 +591,43 @@ class Network:
 
     def update(self, learning_rate: float) -> None:
         """Take one step down the slope, once all gradients are there."""
+        if self.optimizer:
+            self.train(self.optimizer, learning_rate)
+            return
         for layer in self.layers:
             for neuron in layer.neurons:
                 neuron.update(learning_rate)
+
+    def train(self, optimizer: Optimizer, learning_rate: float) -> None:
+        """Take the step of an optimizer that is more than that."""
+        clip = self.clip
+        if clip:
+            clip.measure(self.all_gradients())
+        optimizer.begin_step()
+        for l, layer in enumerate(self.layers):
+            for j, neuron in enumerate(layer.neurons):
+                for i, gradient in enumerate(neuron.weight_gradients):
+                    gradient = clip.clipped(gradient) if clip else gradient
+                    neuron.weights[i] = optimizer.updated((l, j, i), neuron.weights[i], gradient, learning_rate)
+                gradient = clip.clipped(neuron.bias_gradient) if clip else neuron.bias_gradient
+                neuron.bias = optimizer.updated((l, j, -1), neuron.bias, gradient, learning_rate)
+
+    def all_gradients(self) -> Numbers:
+        """Give every gradient of the network."""
+        neurons = [neuron for layer in self.layers for neuron in layer.neurons]
+        return [g for neuron in neurons for g in [*neuron.weight_gradients, neuron.bias_gradient]]
+
+    def penalize(self, penalty: Penalty) -> float:
+        """Add a penalty's part to the gradients, and give its part of the loss."""
+        total = 0.0
+        for neuron in [neuron for layer in self.layers for neuron in layer.neurons]:
+            for i, weight in enumerate(neuron.weights):
+                total += penalty.value(weight)
+                neuron.weight_gradients[i] += penalty.slope(weight)
+            if penalty.biases:
+                total += penalty.value(neuron.bias)
+                neuron.bias_gradient += penalty.slope(neuron.bias)
+        return total
 
 
 # --------------------------------------------------------------------------------------------------
@@ -609,7 +649,7 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         return {"id": case.get("id"), "skip": str(reason)}
 
     # Whatever the number of steps: loss, gradients, z, a and delta are those of the first pass.
-    reply = {"id": case.get("id"), **one_pass(network, samples, divisor)}
+    reply = {"id": case.get("id"), **penalized_pass(network, samples, divisor)}
     if steps is None:
         return reply
 
@@ -617,7 +657,8 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
     loss = reply["loss"]
     for step in range(steps):
         if step > 0:
-            loss = one_pass(network, samples, divisor)["loss"]
+            learning_rate = rate_of(case, step)
+            loss = penalized_pass(network, samples, divisor)["loss"]
         network.update(learning_rate)
         updated = [{"updated": parameters(layer)} for layer in network.layers]
         trajectory.append({"loss": loss, "layers": updated})
@@ -654,6 +695,17 @@ def one_pass(network: Network, samples: list[Sample], divisor: float) -> dict[st
     return {"loss": loss / divisor, "layers": layers, "input_gradients": input_gradients}
 
 
+def penalized_pass(network: Network, samples: list[Sample], divisor: float) -> dict[str, Any]:
+    """The same, with the penalty for large parameters that the loss may have."""
+    result = one_pass(network, samples, divisor)
+    if network.penalty:
+        result["loss"] += network.penalize(network.penalty)
+        for layer, record in zip(network.layers, result["layers"]):
+            record["gradients"]["weights"] = [list(neuron.weight_gradients) for neuron in layer.neurons]
+            record["gradients"]["biases"] = [neuron.bias_gradient for neuron in layer.neurons]
+    return result
+
+
 def parameters(layer: Layer) -> dict[str, Any]:
     """Give a copy of the layer's weights and biases as they are now."""
     return {
@@ -672,7 +724,13 @@ def build_network(case: dict[str, Any]) -> Network:
         loss.threshold = float(case["loss"]["threshold"])
 
     one_step = IN_ONE_STEP.get((case["network"]["layers"][-1]["activation"], kind))
-    return Network(layers, loss, one_step)
+    network = Network(layers, loss, one_step)
+    if case.get("regularization"):
+        network.penalty = Penalty(case["regularization"])
+    if case.get("clip"):
+        network.clip = Clip(case["clip"])
+    network.optimizer = build_optimizer(case)
+    return network
 
 
 def build_layer(layer: dict[str, Any]) -> Layer:
@@ -690,15 +748,28 @@ def build_layer(layer: dict[str, Any]) -> Layer:
 
 
 def read_optimizer(case: dict[str, Any]) -> tuple[int | None, float]:
-    """Give the number of steps (None: no update is asked for) and the learning rate."""
-    optimizer = case.get("optimizer")
-    if not optimizer:
+    """Give the number of steps (None: no update is asked for) and the learning rate of the first."""
+    if not case.get("optimizer"):
         return None, 0.0
-    known(optimizer["kind"], ["sgd"], "optimizer")
-    for option in ("momentum", "nesterov", "weight_decay"):
-        if optimizer.get(option):
-            raise NotThereYet(f"sgd with {option} is not there yet")
-    return case.get("steps", 1), float(optimizer["learning_rate"])
+    return case.get("steps", 1), rate_of(case, 0)
+
+
+def rate_of(case: dict[str, Any], step: int) -> float:
+    """Give the learning rate of a step: there is one for all, or a list with one for each."""
+    rate = case["optimizer"]["learning_rate"]
+    return float(rate[step] if isinstance(rate, list) else rate)
+
+
+def build_optimizer(case: dict[str, Any]) -> Optimizer | None:
+    """Give what makes the updates; None where they are plain steps down the slope, or where there are none."""
+    settings = case.get("optimizer")
+    if not settings:
+        return None
+    kind = known(settings["kind"], list(OPTIMIZERS), "optimizer")
+    options = ("momentum", "dampening", "nesterov", "weight_decay")
+    if kind == "sgd" and not case.get("clip") and not any(settings.get(option) for option in options):
+        return None
+    return OPTIMIZERS[kind](settings)
 
 
 def read_batch(case: dict[str, Any]) -> tuple[list[Sample], float]:

@@ -13,6 +13,7 @@ import traceback
 from typing import Any
 
 from network import ACTIVATIONS, LOSSES, backprop
+from optimizers import FEATURES, OPTIMIZERS
 
 
 def main() -> None:
@@ -51,7 +52,8 @@ def hello(request: dict[str, Any]) -> dict[str, Any]:
             "layers": ["dense"],
             "activations": list(ACTIVATIONS),
             "losses": list(LOSSES),
-            "optimizers": ["sgd"],
+            "optimizers": list(OPTIMIZERS),
+            "features": FEATURES,
             "batch": True,
         },
     }

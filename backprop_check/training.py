@@ -1,0 +1,165 @@
+"""What a case says of its training: the optimizer and its options, a schedule, clipping, a penalty in the loss.
+
+Names, defaults and formulas are PyTorch's. A request writes out every field of an optimizer's kind, but for the
+plain ``sgd`` of a network's first lessons, which stays ``{"kind": "sgd", "learning_rate": 0.5}``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+from backprop_check.errors import CaseError
+
+#: The fields of each kind beside ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
+    "rmsprop": {"alpha": 0.99, "eps": 1e-8, "centered": False, "momentum": 0.0, "weight_decay": 0.0},
+    "adagrad": {"lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+    "adam": {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "weight_decay": 0.0},
+    "adamw": {"betas": (0.9, 0.999), "eps": 1e-8, "amsgrad": False, "weight_decay": 0.01},
+}
+
+OPTIMIZERS = tuple(SETTINGS)
+
+#: Fields that add something to an optimizer when they are not 0 or false: a port claims each by its name.
+OPTIONS = ("momentum", "dampening", "nesterov", "weight_decay", "centered", "lr_decay", "amsgrad")
+
+#: All that a port may claim in ``supports.features``.
+FEATURES = (*OPTIONS, "schedule", "clipping", "regularization")
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Unknown fields are errors."""
+
+
+class Optimizer(_Strict, frozen=True, dict=True):
+    """How parameters follow their gradients. ``learning_rate`` is one number, or one a step: the schedule.
+
+    A field that is not given has PyTorch's default; one that its kind does not have is an error.
+    """
+
+    kind: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
+    learning_rate: float | tuple[float, ...]
+    momentum: float | None = None
+    dampening: float | None = None
+    nesterov: bool | None = None
+    weight_decay: float | None = None
+    betas: tuple[float, float] | None = None
+    eps: float | None = None
+    alpha: float | None = None
+    centered: bool | None = None
+    lr_decay: float | None = None
+    initial_accumulator_value: float | None = None
+    amsgrad: bool | None = None
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """Every field of the kind but the learning rate, defaults filled in."""
+        return {
+            name: default if getattr(self, name) is None else getattr(self, name)
+            for name, default in SETTINGS[self.kind].items()
+        }
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step; after the end of a schedule its last."""
+        if isinstance(self.learning_rate, tuple):
+            return self.learning_rate[min(step, len(self.learning_rate) - 1)]
+        return self.learning_rate
+
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether this is gradient descent and nothing else: w⁺ = w − η ∂L/∂w."""
+        return self.kind == "sgd" and not any(self.settings.values())
+
+    def request(self) -> dict[str, Any]:
+        """As it is sent: every field of the kind, but nothing beside the rate for plain gradient descent."""
+        settings = {} if self.plain else self.settings
+        return {"kind": self.kind, "learning_rate": self.learning_rate, **settings}
+
+    def features(self) -> list[str]:
+        """What a port needs to know beside the kind. AdamW's decay is part of its kind."""
+        found = [name for name in OPTIONS if self.settings.get(name) and (name, self.kind) != ("weight_decay", "adamw")]
+        return [*found, "schedule"] if isinstance(self.learning_rate, tuple) else found
+
+
+class Clip(_Strict, frozen=True):
+    """Gradients held back before the update: each by ``value``, or all together by their ``norm``."""
+
+    kind: Literal["value", "norm"]
+    limit: float
+
+
+class Regularization(_Strict, frozen=True):
+    """What the loss adds for large parameters: l1 · Σ|w| + ½ l2 · Σw², over weights, and ``biases`` if they say so."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+    biases: bool = False
+
+    def request(self) -> dict[str, Any]:
+        """As it is sent, nothing implied."""
+        return {"l1": self.l1, "l2": self.l2, "biases": self.biases}
+
+
+def features_of(optimizer: Optimizer | None, clip: Clip | None, regularization: Regularization | None) -> list[str]:
+    """What of ``supports.features`` a case needs."""
+    found = optimizer.features() if optimizer is not None else []
+    return [*found, *(["clipping"] if clip else []), *(["regularization"] if regularization else [])]
+
+
+def check_training(
+    optimizer: Optimizer | None, clip: Clip | None, regularization: Regularization | None, steps: int
+) -> None:
+    """Raise ``CaseError`` where a field has no meaning."""
+    if optimizer is not None:
+        _check_optimizer(optimizer, steps)
+    if clip is not None:
+        if optimizer is None:
+            _fail("$.clip", "an optimizer, whose update is to be clipped", "none")
+        if not 0 < clip.limit < math.inf:
+            _fail("$.clip.limit", "a positive number", clip.limit)
+    if regularization is not None:
+        for name in ("l1", "l2"):
+            _not_negative(f"$.regularization.{name}", getattr(regularization, name))
+
+
+def _check_optimizer(optimizer: Optimizer, steps: int) -> None:
+    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
+    for rate in rates:
+        if not math.isfinite(rate):
+            _fail("$.optimizer.learning_rate", "a finite number", rate)
+    if isinstance(optimizer.learning_rate, tuple) and len(rates) != steps:
+        _fail("$.optimizer.learning_rate", f"{steps} numbers, one a step", len(rates))
+    own = SETTINGS[optimizer.kind]
+    for name in optimizer.__struct_fields__[2:]:
+        value = getattr(optimizer, name)
+        if value is None:
+            continue
+        if name not in own:
+            _fail(f"$.optimizer.{name}", f"one of {', '.join(own)} (for {optimizer.kind})", name)
+        if name in ("alpha", "betas"):
+            for each in value if isinstance(value, tuple) else (value,):
+                if not 0 <= each < 1:
+                    _fail(f"$.optimizer.{name}", "at least 0 and less than 1", each)
+        elif not isinstance(value, bool) and name != "dampening":
+            _not_negative(f"$.optimizer.{name}", value)
+    settings = optimizer.settings
+    if not math.isfinite(settings.get("dampening", 0.0)):
+        _fail("$.optimizer.dampening", "a finite number", settings["dampening"])
+    if settings.get("nesterov") and (not settings["momentum"] or settings["dampening"]):
+        _fail("$.optimizer.nesterov", "a momentum and no dampening", settings)
+    if settings.get("dampening") and not settings["momentum"]:
+        _fail("$.optimizer.dampening", "a momentum", 0)
+
+
+def _not_negative(path: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        _fail(path, "a number of at least 0", value)
+
+
+def _fail(path: str, expected: str, got: object) -> NoReturn:
+    raise CaseError(path, expected, str(got))

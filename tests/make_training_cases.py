@@ -1,0 +1,185 @@
+"""Writes cases/training: worked examples and edge cases of optimizers, clipping and penalties.
+
+``python tests/make_training_cases.py`` writes the files anew; ``tests/training/test_files.py`` checks that they are
+these. A worked example holds the digits that its source prints, or that were worked out by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from make_edge_cases import as_reply, case, dense, digits
+
+from backprop_check.cases.files import read_case_file
+from backprop_check.network import Case
+from backprop_check.run import witnesses
+from backprop_check.wire import as_reply as with_trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CASES = Path(__file__).parents[1] / "cases"
+FOLDER = CASES / "training"
+
+Json = dict[str, Any]
+
+#: One neuron: z = 2 · 1 + 0.5 = 2.5, target 0.5, δ = 2, ∂L/∂w = 4, ∂L/∂b = 2.
+NEURON = ([dense("identity", [[1.0]], [0.5])], [[2.0]], [[0.5]])
+
+
+def worked_examples() -> Iterator[tuple[Case, Json]]:
+    """Every worked example with title, source, digits and erratum."""
+    momentum = {"kind": "sgd", "learning_rate": 0.1, "momentum": 0.5}
+    yield (
+        case("hand-momentum", "", *NEURON, optimizer=momentum, steps=3)[1],
+        {
+            "title": "Momentum by hand: in the third step the gradient is 0, and the neuron moves on",
+            "source": "worked by hand: v = 4, then ½·4 + 2 = 4, then ½·4 + 0 = 2; for the bias 2, 2, 1",
+            "published": {
+                "layers[0].gradients.weights": [[4.0]],
+                "layers[0].gradients.biases": [2.0],
+                "trajectory[0].layers[0].updated.weights": [[0.6]],
+                "trajectory[0].layers[0].updated.biases": [0.3],
+                "trajectory[1].loss": 0.5,
+                "trajectory[1].layers[0].updated.weights": [[0.2]],
+                "trajectory[1].layers[0].updated.biases": [0.1],
+                "trajectory[2].loss": 0.0,
+                "layers[0].updated.weights": [[0.0]],
+                "layers[0].updated.biases": [0.0],
+            },
+            "erratum": None,
+        },
+    )
+    adam = {"kind": "adam", "learning_rate": 0.1, "betas": [0.5, 0.75], "eps": 0.0}
+    yield (
+        case("hand-adam", "", *NEURON, optimizer=adam, steps=2)[1],
+        {
+            "title": "Adam by hand: a weight and a bias whose gradients differ by a factor move alike",
+            "source": "worked by hand: step 1 m̂ = 2/0.5 = 4, v̂ = 4/0.25 = 16; step 2 m̂ = 2.7/0.75 = 3.6, "
+            "v̂ = 5.89/0.4375, 3.6/√v̂ = 0.981147",
+            "published": {
+                "trajectory[0].layers[0].updated.weights": [[0.9]],
+                "trajectory[0].layers[0].updated.biases": [0.4],
+                "trajectory[1].loss": 1.445,
+                "layers[0].updated.weights": [[0.801885]],
+                "layers[0].updated.biases": [0.301885],
+            },
+            "erratum": None,
+        },
+    )
+    ng = read_case_file(CASES / "published" / "ng-ex4-2x2x4.json").case
+    yield (
+        msgspec.structs.replace(ng, name="ng-ex4-regularized", **_with(l2=1.0)),
+        {
+            "title": "Cross-entropy over sigmoids with a penalty: λ = 3 over 3 samples",
+            "source": "Ng, machine-learning course, exercise 4",
+            "published": {
+                "loss": 16.457,
+                "layers[0].gradients.weights": [[0.27246, 0.47507], [0.36416, 0.54614]],
+                "layers[0].gradients.biases": [0.76614, 0.97990],
+                "layers[1].gradients.weights": [
+                    [1.55931, 1.97834], [1.54462, 1.96892], [1.55631, 1.95977], [1.71189, 2.12233],
+                ],
+                "layers[1].gradients.biases": [0.88342, 0.56876, 0.58467, 0.59814],
+            },
+            "erratum": None,
+        },
+    )  # fmt: skip
+    net = read_case_file(CASES / "published" / "cs231n-two-layer-net.json").case
+    for name, l2, loss in (("half", 1.0, 26.5948426952), ("whole", 2.0, 49.719461034881775)):
+        convention = "½ λ Σw²" if name == "half" else "λ Σw²"
+        yield (
+            msgspec.structs.replace(net, name=f"cs231n-two-layer-{name}", **_with(l2=l2)),
+            {
+                "title": f"Softmax with a penalty of λ = 1 in the convention {convention}",
+                "source": "CS231n, assignment 1, two-layer net",
+                "published": {"loss": loss},
+                "erratum": None,
+            },
+        )
+
+
+def _with(l2: float) -> Json:
+    made = Case.from_dict({**_SMALL, "regularization": {"l2": l2}})
+    return {"regularization": made.regularization}
+
+
+_SMALL: Json = case("small", "", *NEURON)[1].to_dict()
+
+
+def edge_cases() -> Iterator[tuple[str, Case]]:
+    """Every edge case with its title."""
+    deep = ([dense("tanh", digits(3, 2), [0.1, 0.2, -0.3]), dense("identity", digits(1, 3), [0.4])],
+            [[0.5, -0.4], [0.9, 0.3]], [[0.2], [-0.6]])  # fmt: skip
+    right = ([dense("identity", [[0.5, -0.25]], [0.25])], [[1.0, 2.0]], [[0.25]])  # the target is met: no gradient
+    norm = ([dense("identity", [[1.0]], [0.0])], [[0.75]], [[-3.25]])  # ∂L/∂w = 3, ∂L/∂b = 4: their norm is 5
+    zeros = ([dense("identity", [[0.0, 0.0]], [0.5])], [[1.0, 2.0]], [[0.25]])
+    tiny = ([dense("identity", digits(1, 2), [0.1])], [[1e-6, -3e-6]], [[0.1]])
+    sgd, adam = {"kind": "sgd", "learning_rate": 0.1}, {"kind": "adam", "learning_rate": 0.1}
+    for kind in ("rmsprop", "adagrad", "adam", "adamw"):
+        title = f"{kind} where no gradient is: nothing moves" + (" but by decay" if kind == "adamw" else "")
+        yield case(f"{kind}-no-gradient", title, *right, optimizer={"kind": kind, "learning_rate": 0.1}, steps=2)
+        yield case(f"{kind}-defaults", f"{kind} with all of its defaults", *deep,
+                   optimizer={"kind": kind, "learning_rate": 0.05}, steps=3)  # fmt: skip
+    yield case("adam-eps-dominates", "Adam's ε is larger than the gradients", *tiny, optimizer={**adam, "eps": 0.01})
+    yield case("momentum-first-step", "the first step of momentum is not dampened", *deep,
+               optimizer={**sgd, "momentum": 0.9, "dampening": 0.5})  # fmt: skip
+    yield case("momentum-of-nothing", "momentum where no gradient is", *right, optimizer={**sgd, "momentum": 0.9},
+               steps=2)  # fmt: skip
+    yield case("nesterov", "Nesterov's momentum looks ahead in its first step too", *deep,
+               optimizer={**sgd, "momentum": 0.9, "nesterov": True}, steps=2)  # fmt: skip
+    yield case("decay-of-zero-weights", "decay where weights are 0: the bias alone decays", *zeros,
+               optimizer={**sgd, "weight_decay": 0.5}, steps=2)  # fmt: skip
+    yield case("decay-alone", "decay where no gradient is", *right, optimizer={**sgd, "weight_decay": 0.5})
+    yield case("l1-at-zero", "a weight of 0 under an l1 penalty: sign(0) = 0", *zeros,
+               regularization={"l1": 0.5})  # fmt: skip
+    yield case("penalty-on-biases", "a penalty on biases too", *deep, optimizer=sgd,
+               regularization={"l1": 0.125, "l2": 0.5, "biases": True})  # fmt: skip
+    yield case("clip-norm-at-limit", "a norm that is its limit exactly: PyTorch's 10⁻⁶ shortens it all the same", *norm,
+               optimizer=sgd, clip={"kind": "norm", "limit": 5.0})  # fmt: skip
+    yield case("clip-norm-inactive", "a norm below its limit", *norm, optimizer=sgd,
+               clip={"kind": "norm", "limit": 5.5})  # fmt: skip
+    yield case("clip-norm-of-nothing", "a norm of 0", *right, optimizer=sgd, clip={"kind": "norm", "limit": 1.0})
+    yield case("clip-value-at-limit", "a gradient that is its limit exactly", *norm, optimizer=sgd,
+               clip={"kind": "value", "limit": 3.0})  # fmt: skip
+    yield case("clip-before-decay", "decay is added to what is clipped already", *norm,
+               optimizer={**sgd, "weight_decay": 0.5}, clip={"kind": "value", "limit": 1.0})  # fmt: skip
+    yield case("schedule-with-a-pause", "a schedule that stands still for one step, and momentum that does not", *deep,
+               optimizer={**sgd, "learning_rate": [0.1, 0.0, 0.05], "momentum": 0.9}, steps=3)  # fmt: skip
+    yield case("steps-8-adam", "eight steps of Adam", *deep, optimizer=adam, steps=8)
+
+
+def to_file(one: Case, about: Json) -> bytes:
+    """The file's bytes: indented, with every row of numbers on one line."""
+    found = witnesses(one)
+    expected = as_reply(found)
+    if one.steps > 1 and one.optimizer is not None:
+        expected["trajectory"] = with_trajectory(found.values, len(one.network.layers))["trajectory"]
+    whole = {
+        "schema": 1,
+        "name": one.name,
+        **about,
+        "case": msgspec.json.decode(one.request()),
+        "expected": {"id": one.id, **expected},
+    }
+    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
+    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
+
+
+def files() -> Iterator[tuple[Case, Json]]:
+    """Every case with what its file says of it."""
+    yield from worked_examples()
+    yield from ((one, {"title": title}) for title, one in edge_cases())
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for one, about in files():
+        (FOLDER / f"{one.name}.json").write_bytes(to_file(one, about))
+
+
+if __name__ == "__main__":
+    main()

@@ -47,7 +47,7 @@ def axes_of(quantity: str, dimensions: int) -> tuple[str, ...]:
 
 
 def place_of(one: Any) -> tuple[int | None, ...]:
-    """Where in its quantity's array a finding about one value is: its sample, neuron and index, as the array has them."""
+    """Where in its quantity's array a finding about one value is: sample, neuron and index, as the array has them."""
     index = list(one.index or ())
     axes = axes_of(one.quantity, 2 if index else 1)
     return tuple((index[0] if index else None) if axis == "index" else getattr(one, axis) for axis in axes)

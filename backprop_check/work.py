@@ -21,7 +21,10 @@ from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.cases.select import quarter
 from backprop_check.cases.training import label as training_label
 from backprop_check.cases.training import training_case
+from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, kinds_of, wired_case
+from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
+from backprop_check.kinds import KINDS
 from backprop_check.protocol.text import clean_text
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
 
@@ -51,6 +54,7 @@ def supported(supports: Supports) -> Within:
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
         features=_known(FEATURES, supports.features or ()),
+        layers=_known(tuple(KINDS), supports.layers or ("dense",)),
     )
 
 
@@ -98,7 +102,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return _files(suite)[number]
         if suite == "generated":
             return generated_case(number, self.seed, self.within)
-        return training_case(number - len(_files(suite)), self.seed, self.within)
+        number -= len(_files(suite))
+        if suite in FAMILIES:
+            return wired_case(suite, number, self.seed, self.within)
+        return training_case(number, self.seed, self.within)
 
     def label(self, position: int) -> str:
         """What a case is, without making it where it is generated."""
@@ -107,6 +114,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return _files(suite)[number].id
         if suite == "generated":
             return f"generated:{self.seed}:{number}{self.within.label()}"
+        if suite in FAMILIES:
+            kept = wired_label(suite, self.within)
+            return f"{suite}:{WIRED_VERSION}:{self.seed}:{number - len(_files(suite))}:{kept}"
         return f"training:{self.seed}:{number - len(_files(suite))}:{training_label(self.within)}"
 
     def suite(self, position: int) -> str:
@@ -127,6 +137,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             return self.count
         if suite == "training":
             return len(_files(suite)) + quarter(self.count) if self.within.trains() else 0
+        if suite in FAMILIES:
+            return len(_files(suite)) + quarter(self.count) if kinds_of(suite, self.within) else 0
         return len(_files(suite))
 
     def _suites(self) -> list[str]:

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 
 from backprop_check.errors import CaseError, ConfigurationError
+from backprop_check.kinds import FAMILIES
 from backprop_check.network import Case
 
 _BESIDE = Path(__file__).resolve().parent.parent / "_cases"  # in a wheel
 _HERE = Path(__file__).resolve().parents[2] / "cases"  # in a checkout
 
 #: The suites by name: the generated one is made, the others are files; ``training`` is both, its files first.
-SUITES = ("published", "edge", "generated", "training")
+SUITES = ("published", "edge", "generated", "training", *FAMILIES)
 
 
 class CaseFile(msgspec.Struct, frozen=True):

@@ -84,6 +84,7 @@ class Within:
     updates: bool = True
     optimizers: tuple[str, ...] = ("sgd",)
     features: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ("dense",)
 
     def has(self, case: Case) -> bool:
         """Whether a case keeps to it."""
@@ -102,7 +103,7 @@ class Within:
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""
-        if replace(self, optimizers=EVERYTHING.optimizers, features=()) == EVERYTHING:
+        if replace(self, optimizers=EVERYTHING.optimizers, features=(), layers=("dense",)) == EVERYTHING:
             return ""
         names = (",".join(sorted(each)) for each in (self.activations, self.losses))
         return f":{':'.join(names)}:{int(self.batch)}{int(self.updates)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import EVERYTHING, Within, generated_cases
 from backprop_check.cases.training import ALL_TRAINING, training_cases
+from backprop_check.cases.wired import FAMILIES, kinds_of, wired_cases
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,5 +44,10 @@ def select_cases(
             if able.trains():
                 yield from (file.case for file in suite_files(suite))
                 yield from training_cases(quarter(count), seed, within=able)
+        elif suite in FAMILIES:
+            asked = None if suite in suites and within == EVERYTHING else within
+            if kinds_of(suite, asked):
+                yield from (file.case for file in suite_files(suite))
+                yield from wired_cases(suite, quarter(count), seed, within=asked)
         else:
             yield from (file.case for file in suite_files(suite))

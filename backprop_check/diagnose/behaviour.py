@@ -46,7 +46,7 @@ def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, 
 
     ``fresh`` says whether it can be started anew, so that chance can be told from what leaks.
     """
-    small = sorted(cases, key=lambda case: len(case.request()))
+    small = sorted((case for case in cases if case.network.is_chain), key=lambda case: len(case.request()))
     if not small:
         return []
     found = [_same_twice(small, ask, fresh=fresh)]
@@ -68,7 +68,7 @@ def _same_twice(small: Sequence[Case], ask: Asking, *, fresh: bool) -> Behaviour
     """BP009, BP409: a case, another one, and the first again, twice."""
     # With an update, where there is one: what moves is what leaks.
     # Several inputs and samples: sums of two terms are the same in any order.
-    several = [case for case in small if case.network.inputs > 2 and len(case.inputs) > 2] or small  # noqa: PLR2004
+    several = [case for case in small if case.network.input_units > 2 and len(case.inputs) > 2] or small  # noqa: PLR2004
     first = next((case for case in several if case.optimizer is not None), several[0])
     other = next((case for case in small if case.id != first.id), first)
     order = [("a", first), ("b", other), *((letter, first) for letter in "cdefg")]
@@ -207,7 +207,12 @@ def probes(cases: Sequence[Case], count: int = 12) -> list[Case]:
     """A few of a run's cases to check on: small, and of different kinds."""
     by_kind: dict[Any, Case] = {}
     for case in cases:
-        kind = (len(case.network.layers) > 1, min(len(case.inputs), 3), case.network.inputs > 2, bool(case.optimizer))  # noqa: PLR2004
+        kind = (
+            len(case.network.layers) > 1,
+            min(len(case.inputs), 3),
+            case.network.input_units > 2,
+            bool(case.optimizer),
+        )
         if kind not in by_kind or len(case.inputs) < len(by_kind[kind].inputs):
             by_kind[kind] = case
     return list(itertools.islice(by_kind.values(), count))

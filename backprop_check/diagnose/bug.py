@@ -6,6 +6,7 @@ subclass of ``Stages`` with a label that says which one it is.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -50,6 +51,16 @@ class Swapped(Stages):
 
     gives: ClassVar[frozenset[str] | None] = None
 
+    #: Which networks it is about: ``chain`` (dense layers, one after the other: the stages), ``wired`` (any other: the
+    #: rules of ``reference.circuit``), ``any``, or None: what is replaced tells it.
+    networks: ClassVar[str | None] = None
+
+    @classmethod
+    def concerns(cls, case: Case) -> bool:
+        """Whether it can make a difference for ``case``: the kind of network, then ``matters``."""
+        kind = cls.networks or _networks(cls)
+        return (kind == "any" or (kind == "chain") == case.network.is_chain) and cls.matters(case)
+
     @classmethod
     def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
         """The stages that a case is worked out with."""
@@ -59,6 +70,22 @@ class Swapped(Stages):
     def matters(cls, case: Case) -> bool:  # noqa: ARG003 - most bugs may show anywhere
         """Whether this can make a difference for ``case``: a quick look, to save the work of a pass."""
         return True
+
+
+class SwappedRules(Swapped):
+    """Rules of a circuit with something wrong in them: what layers beyond the dense chain are made of.
+
+    ``kinds`` are the kinds of layers that it is about (all, where none is named). ``value`` gives the wrong numbers
+    forward, ``share`` the wrong ones backward, ``equations`` replaces a layer's own. A rule tells what it is by its
+    class, its table's ``role``, its ``layer`` and ``spec`` (the layer's fields).
+    """
+
+    networks = "wired"
+    kinds: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return not cls.kinds or any(layer.kind in cls.kinds for layer in case.network.layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +121,23 @@ class Bug:
     def title(self) -> str:
         """``hidden derivative missing``."""
         return self.name.replace("-", " ")
+
+
+#: Stages that both kinds of pass go through.
+_SHARED = {"loss_term", "sample_loss", "batch_loss", "in_batch", "output_error", "updated"}
+
+
+@functools.cache
+def _networks(stages: type[Swapped]) -> str:
+    """Which networks the replaced stages work in."""
+    own = stages.__mro__[: stages.__mro__.index(Swapped)]
+    replaced = {
+        name for kind in own for name in vars(kind) if hasattr(Stages, name) and callable(getattr(Stages, name))
+    }
+    replaced -= {"__init__", "__module__", "__doc__"}
+    if stages.pass_function is None and stages.fused and replaced <= _SHARED and replaced:
+        return "any"
+    return "chain"
 
 
 _KNOWN: dict[type[Swapped], frozenset[str]] = {}

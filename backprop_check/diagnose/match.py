@@ -70,6 +70,8 @@ class Evidence:
     def size(self) -> int:
         """How much work the case is."""
         network = self.case.network
+        if not network.is_chain:
+            return len(self.case.inputs) * sum(4 * width for width in network.widths)
         return len(self.case.inputs) * sum(
             layer.units * (len(layer.parameters.weights[0]) + 4) for layer in network.layers
         )
@@ -83,7 +85,8 @@ class Evidence:
     def plainness(self) -> tuple[bool, bool, bool, int]:
         """The plainer a case the lower: one step, no weights of 0 (which hide much), large enough to tell, small."""
         layers = self.case.network.layers
-        hiding = any(w == 0 for layer in layers for row in layer.parameters.weights for w in row)
+        chain = self.case.network.is_chain
+        hiding = chain and any(w == 0 for layer in layers for row in layer.parameters.weights for w in row)
         return self.case.steps > 1, hiding, self.size < _TELLING, self.size
 
     @functools.cached_property
@@ -123,7 +126,7 @@ class Evidence:
     @functools.cached_property
     def _wrong(self) -> frozenset[str] | None:
         """The quantities that are wrong given their own inputs, where all inputs were reported; else None."""
-        full = all(
+        full = self.case.network.is_chain and all(
             Slot(quantity, index) in self.actual
             for index in range(len(self.case.network.layers))
             for quantity in ("z", "a", "delta", "weight_gradient", "bias_gradient")
@@ -136,14 +139,14 @@ class Evidence:
         """Whether these stages give every number that was reported."""
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
-        return stages.matters(self.case) and self._all_fit(self.under(stages))
+        return stages.concerns(self.case) and self._all_fit(self.under(stages))
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
         """Whether all that these stages do not give is where they give no finite number, such as 0/0.
 
         There a port may have a guard of its own: the case speaks neither for nor against them.
         """
-        if not stages.matters(self.case):
+        if not stages.concerns(self.case):
             return False
         local = self.under(stages)
         return all(
@@ -154,11 +157,11 @@ class Evidence:
 
     def allows(self, stages: type[Swapped]) -> bool:
         """Whether these stages (the right ones, where they do not matter) give every number that was reported."""
-        return self.reproduced_by(stages) if stages.matters(self.case) else self._all_fit(self.right)
+        return self.reproduced_by(stages) if stages.concerns(self.case) else self._all_fit(self.right)
 
     def refutes(self, stages: type[Swapped]) -> bool:
         """Whether these stages predict a difference that did not come."""
-        if not stages.matters(self.case):
+        if not stages.concerns(self.case):
             return False
         local = self.under(stages)
         for slot, array in self.actual.items():
@@ -172,7 +175,7 @@ class Evidence:
         """Whether these stages explain any number that the right ones do not."""
         if self._wrong is not None and self.case.steps == 1 and not self._wrong & swapped_quantities(stages):
             return False
-        if not stages.matters(self.case):
+        if not stages.concerns(self.case):
             return False
         local = self.under(stages)
         return any(
@@ -191,8 +194,8 @@ def _differ(one: Local, other: Local, slot: Slot) -> Mask:
 
 def differ_anywhere(case: Case, one: type[Swapped], other: type[Swapped] | None, dtype: str, profile: str) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
-    x = given(case, {}, dtype, profile, one if one.matters(case) else Swapped)
-    y = given(case, {}, dtype, profile, Swapped if other is None or not other.matters(case) else other)
+    x = given(case, {}, dtype, profile, one if one.concerns(case) else Swapped)
+    y = given(case, {}, dtype, profile, Swapped if other is None or not other.concerns(case) else other)
     return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in _LENIENT)
 
 
@@ -205,13 +208,13 @@ class Passing:
 
     def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
         """Keep one; a bounded number of them, of moderate size."""
-        if len(self._kept) < WITNESSES and len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256:  # noqa: PLR2004
+        if len(self._kept) < WITNESSES and len(case.inputs) * case.network.input_units <= 256:  # noqa: PLR2004
             self._kept.append((case, frozenset(reported), dtype, profile))
 
     def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
         """Whether any of them would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):
-            if not stages.matters(case):
+            if not stages.concerns(case):
                 continue
             if number not in self._right:
                 self._right[number] = given(case, {}, dtype, profile)

@@ -59,6 +59,9 @@ def places(case: Case) -> Iterator[Place]:
     """Those of a network, the larger first."""
     layers = case.network.layers
     yield Place(loss=case.loss.kind)
+    if not case.network.is_chain:
+        yield from (Place(layer=index) for index in range(len(layers)) if len(layers) > 1)
+        return
     for activation in sorted({layer.activation for layer in layers}):
         yield Place(activation=activation)
     if len(layers) > 1:
@@ -92,6 +95,12 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
         return wrong.matters(case)
 
     gives = swapped_quantities(wrong)
+    if wrong.networks == "wired" and not place.loss:
+        return type(
+            f"{wrong.__name__}Only",
+            (_OnlyWired,),
+            {"kind": wrong, "place": place, "matters": staticmethod(matters), "gives": gives},
+        )
     if place.loss:
         return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters), "gives": gives})
     return type(
@@ -198,6 +207,31 @@ class _Only(Swapped):
         return self._value("updated_bias", l, j, l, j, learning_rate)
 
 
+class _OnlyWired(Swapped):
+    """The rules of some layers swapped."""
+
+    networks = "wired"
+    kind: type[Swapped]
+    place: Place
+
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self._wrong, self._right = self.kind(m), Swapped(m)
+
+    def _of(self, layer: int) -> Swapped:
+        """The stages that a layer is worked out with."""
+        return self._wrong if self.place.layer == layer else self._right
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        return self._of(c.layer).equations(c, layer, x, parameters, inputs)
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        return self._of(rule.layer).value(rule, s, o)
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        return self._of(rule.layer).share(rule, role, s, i)
+
+
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
     """Two wrong stages at once; where both replace the same one, the first stands before the second.
 
@@ -222,17 +256,18 @@ def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
         return first
 
     def matters(case: Case) -> bool:
-        return first.matters(case) or second.matters(case)
+        return first.concerns(case) or second.concerns(case)
 
     def for_case(case: Case) -> type[Stages]:
-        if not (first.matters(case) and second.matters(case)):
-            return (first if first.matters(case) else second).for_case(case)
+        if not (first.concerns(case) and second.concerns(case)):
+            return (first if first.concerns(case) else second).for_case(case)
         return whole
 
     parts = {
         "matters": staticmethod(matters),
         "for_case": staticmethod(for_case),
         "gives": swapped_quantities(first) | swapped_quantities(second),
+        "networks": "any",
     }
     whole = type(f"{first.__name__}And{second.__name__}", (first, second), parts)
     return whole

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
@@ -46,6 +47,11 @@ def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> C
             best[0] = candidate
         return seen[candidate.id]
 
+    if not case.network.is_chain:
+        for sample in range(len(case.inputs)):
+            if still(_of_one_sample(case, sample)):
+                break
+        return best[0]
     for simple in _first_tries(case):
         if still(simple):
             break
@@ -63,6 +69,15 @@ def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> C
     except NoSuchExample:
         return best[0]
     return best[0]
+
+
+def _of_one_sample(case: Case, sample: int) -> Case:
+    """The same network for one sample of the batch."""
+    layers = tuple(layer.of_samples([sample]) for layer in case.network.layers)
+    network = msgspec.structs.replace(case.network, layers=layers)
+    return msgspec.structs.replace(
+        case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
+    )
 
 
 def _weight(case: Case) -> tuple[int, int, int, int]:

@@ -13,7 +13,7 @@ from backprop_check.explain.making import find_case
 from backprop_check.network import Case
 from backprop_check.numbers.recording import Recorded, Recording
 from backprop_check.reference import run_pass
-from backprop_check.trace import Array, Slot, slots_of
+from backprop_check.trace import Array, Slot, place_of, slots_of
 
 if TYPE_CHECKING:
     from backprop_check.compare import Mismatch

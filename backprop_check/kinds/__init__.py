@@ -31,9 +31,16 @@ KINDS: dict[str, type[Kind]] = {
     for kind in sorted(_leaves(Kind), key=lambda kind: str(kind.__struct_config__.tag))
 }
 
+#: The families of kinds beyond dense layers, in the order in which they are learnt. Each is a suite.
+FAMILIES = tuple(
+    name
+    for name in ("convolution", "recurrent", "normalisation", "attention")
+    if any(kind.family == name for kind in KINDS.values())
+)
+
 if TYPE_CHECKING:
     AnyLayer = Any
 else:
     AnyLayer = functools.reduce(operator.or_, KINDS.values())
 
-__all__ = ["KINDS", "AnyLayer", "Kind", "Shape"]
+__all__ = ["FAMILIES", "KINDS", "AnyLayer", "Kind", "Shape"]

@@ -7,7 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.kinds.dense import check_activation
-from backprop_check.kinds.kind import Kind, Shape, fail, flat
+from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat
 from backprop_check.kinds.wiring import Index, Wiring
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Conv2d(Kind, frozen=True, tag="conv2d"):
     activation: str = "identity"
     alpha: float | None = None
 
+    family: ClassVar[str] = "convolution"
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
 
     def check(self, path: str, inputs: Shape) -> None:
@@ -70,6 +71,35 @@ class Conv2d(Kind, frozen=True, tag="conv2d"):
         weight = {"weight": (self.out_channels, inputs[0] // self.groups, *self.kernel_size)}
         return weight | ({"bias": (self.out_channels,)} if "bias" in self.parameters else {})
 
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """An image of one to three channels."""
+        return image(draw)
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Windows of all forms: stride, padding, dilation, groups, with and without a bias."""
+        del samples
+        if len(inputs) != 3:  # noqa: PLR2004
+            return None
+        kernel = (draw.whole(1, 3), draw.whole(1, 3))
+        groups = inputs[0] if draw.whole(1, 3) == 1 else 1
+        channels = groups * draw.whole(1, 2)
+        shape = (channels, inputs[0] // groups, *kernel)
+        weight = drawn(draw, shape, 1.6 / (shape[1] * kernel[0] * kernel[1]) ** 0.5)
+        bias = {"bias": drawn(draw, (channels,), 0.5)} if draw.whole(1, 4) > 1 else {}
+        return {
+            "kind": "conv2d",
+            "out_channels": channels,
+            "kernel_size": kernel,
+            "stride": (draw.whole(1, 2), draw.whole(1, 2)),
+            "padding": (draw.whole(0, 1), draw.whole(0, 1)),
+            "dilation": (draw.one_of((1, 1, 1, 2)), draw.one_of((1, 1, 1, 2))),
+            "groups": groups,
+            "activation": draw.one_of(("identity", "tanh", "relu", "sigmoid", "leaky_relu", "softplus")),
+            "parameters": {"weight": weight, **bias},
+        }
+
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """z = Σ w·x + b over the window, a = φ(z)."""
         channels, rows, columns = self.output_shape(inputs)
@@ -81,6 +111,11 @@ class Conv2d(Kind, frozen=True, tag="conv2d"):
         z = c.weighted_sum([(x, parameters["weight"], wiring)], biases=biases, role="z")
         groups = across_channels(self.output_shape(inputs)) if "softmax" in self.activation else None
         return c.output(c.activate(self.activation, z, self.alpha, groups), z)
+
+
+def image(draw: Any) -> Shape:
+    """The shape of a small image."""
+    return draw.whole(1, 3), draw.whole(3, 6), draw.whole(3, 6)
 
 
 @functools.lru_cache(maxsize=64)

@@ -52,6 +52,12 @@ class Kind(
     combine: str | None = None
     shares: str | None = None
 
+    #: The suite that it belongs to: ``convolution``, ``recurrent``, … Empty for dense layers.
+    family: ClassVar[str] = ""
+
+    #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
+    needs: ClassVar[tuple[str, ...]] = ()
+
     #: What it reports: ``z`` too, where that is not its output.
     reported: ClassVar[tuple[str, ...]] = ("a",)
 
@@ -62,6 +68,16 @@ class Kind(
     def kind(self) -> str:
         """``dense``, ``conv2d``, …"""
         return str(type(self).__struct_config__.tag)
+
+    @property
+    def activation(self) -> str:
+        """The activation; a kind that has one has a field of that name."""
+        return "identity"
+
+    @property
+    def alpha(self) -> float | None:
+        """The activation's α."""
+        return None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -90,6 +106,26 @@ class Kind(
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """The layer on the circuit ``c``: gives ``c.output(a, z)``."""
         raise NotImplementedError
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """The shape of a small input that suits it, for a generated case. ``draw`` is a ``cases.generate.Draw``."""
+        raise NotImplementedError
+
+    @classmethod
+    def draw_sample(cls, draw: Any, inputs: Shape) -> Any:
+        """One sample's input, as nested lists."""
+        return nested([draw.number(1.5, 2) for _ in range(size(inputs))], inputs)
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """A layer of this kind as JSON, of few digits, that reads such an input; None where that cannot be."""
+        raise NotImplementedError
+
+    def of_samples(self, samples: Sequence[int]) -> Kind:
+        """The same layer for some samples of a batch: it differs where it has something for every sample."""
+        del samples
+        return self
 
     def arrays(self) -> dict[str, Any]:
         """Its parameters by name, as nested tuples."""
@@ -151,3 +187,8 @@ _IN_TRACE = {"weights": "weight", "biases": "bias"}
 def quantity_of(name: str) -> str:
     """A parameter's name in a trace: ``weight`` for ``weights``, else its own."""
     return _IN_TRACE.get(name, name)
+
+
+def drawn(draw: Any, shape: Shape, bound: float, digits: int = 3) -> Any:
+    """A parameter of few digits, as nested lists: no number is 0, none larger than ``bound``."""
+    return nested([draw.number(bound, digits) for _ in range(size(shape))], shape)

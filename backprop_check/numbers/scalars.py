@@ -132,7 +132,7 @@ class Scalars:
         return (
             grids[0]
             if len(grids) == 1
-            else Grid([sum(rows, []) for rows in zip(*(g.rows for g in grids), strict=True)])
+            else Grid([[x for row in rows for x in row] for rows in zip(*(g.rows for g in grids), strict=True)])
         )
 
     def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:

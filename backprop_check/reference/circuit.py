@@ -54,11 +54,15 @@ class Reported:
 
 
 class Rule:
-    """How one table, ``out``, is made of others."""
+    """How one table, ``out``, is made of others: for which ``layer``, its fields (``spec``), its input's shape."""
+
+    layer: int
+    spec: Any
+    inputs: tuple[int, ...]
 
     def __init__(self, out: Table) -> None:
         self.out = out
-        self.layer = -1
+        self.layer, self.spec, self.inputs = -1, None, ()
 
     def reads(self, table: Table, role: str, number: int = 0) -> None:
         """Note that this rule reads ``table``, so that the way back is known."""
@@ -215,8 +219,9 @@ class Circuit:
         self.case, self.m, self.stages = case, m, stages
         self.samples = len(case.inputs)
         self.tables: list[Table] = []
-        self.layer = -1
-        self._watch: Any = None
+        self.layer: int = -1
+        self.spec: Any = None
+        self.inputs: tuple[int, ...] = ()
 
     def weighted_sum(
         self,
@@ -224,7 +229,7 @@ class Circuit:
         biases: Sequence[tuple[Table, Iterable[int]]] = (),
         role: str = "",
     ) -> Table:
-        """outₒ = Σ w·x + b: each source is (table, weights or None, wiring), each bias (parameter, its place by unit)."""
+        """outₒ = Σ w·x + b: a source is (table, weights or None, wiring), a bias (parameter, its place by unit)."""
         out = self._table(len(sources[0][2].reads), role)
         rule = WeightedSum(out, [Source(*each) for each in sources], [(b, Places(of)) for b, of in biases])
         return self._made(out, rule)
@@ -297,16 +302,13 @@ class Circuit:
         """What the layer gives. Without ``z`` its output is its own pre-activation."""
         return Output(a, [a] if z is None else [z] if isinstance(z, Table) else list(z))
 
-    def expecting(self, watch: Any) -> None:
-        """From now on every new table is shown to ``watch`` before others read it."""
-        self._watch = watch
-
     def _table(self, units: int, role: str) -> Table:
         return Table(units, self.m.grid(self.samples, units), role=role)
 
     def _made(self, out: Table, rule: Rule) -> Table:
         """Work the table out, unit by unit, and keep it for the way back."""
-        m, out.made_by, rule.layer = self.m, rule, self.layer
+        m, out.made_by = self.m, rule
+        rule.layer, rule.spec, rule.inputs = self.layer, self.spec, self.inputs
         for s in m.each(self.samples):
             for o in m.each(out.units):
                 out.values[s, o] = self.stages.value(rule, s, o)

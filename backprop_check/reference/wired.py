@@ -113,7 +113,7 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
             owned.append(owned[network.owner(index)])
         else:
             owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
-        c.layer = index
+        c.layer, c.spec, c.inputs = index, layer, network.input_shapes[index]
         outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
         x = outputs[0]
         if len(outputs) > 1:

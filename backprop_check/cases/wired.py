@@ -1,0 +1,193 @@
+"""The suites of layers beyond the dense chain, one a family of kinds: ``convolution``, ``recurrent``, …
+
+Case i of a family depends on (suite version, family, seed, i, what is supported) and on nothing else. A kind draws
+itself (``Kind.draw``); here it is set among other layers, so that its own input is another layer's output and its
+gradient comes from behind. The kinds of a family take turns, and so do activations, losses, reductions and batches. No
+number sits on a kink, no maximum on a tie.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Within, target_of
+from backprop_check.errors import CaseError
+from backprop_check.kinds import FAMILIES, KINDS
+from backprop_check.kinds.kind import nested, size
+from backprop_check.network import Case
+from backprop_check.numbers.wired import WiredLanes
+from backprop_check.reference.circuit import Function, Largest
+from backprop_check.reference.wired import run_wired
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backprop_check.kinds import Kind, Shape
+    from backprop_check.reference.wired import WiredPass
+
+#: Raised whenever the same (family, seed, i) would give another case.
+WIRED_VERSION = 1
+
+_ATTEMPTS = 300
+
+__all__ = ["FAMILIES", "WIRED_VERSION", "is_clear", "kinds_of", "label", "wired_case", "wired_cases"]
+
+
+def kinds_of(family: str, within: Within | None) -> list[type[Kind]]:
+    """The kinds of a family that an implementation supports (None: all)."""
+    return [
+        kind
+        for name, kind in KINDS.items()
+        if kind.family == family and (within is None or (name in within.layers and _able(kind, within)))
+    ]
+
+
+def _able(kind: type[Kind], within: Within) -> bool:
+    return set(kind.needs) <= set(within.features)
+
+
+def wired_case(family: str, index: int, seed: int = 0, within: Within | None = None) -> Case:
+    """Case ``index`` of a family's suite, for an implementation that supports what is ``within`` (None: all)."""
+    kinds = kinds_of(family, within)
+    kind = kinds[(index + seed) % len(kinds)]
+    round_number = (index + seed) // len(kinds)
+    key = f"{family}:{WIRED_VERSION}:{seed}:{index}:{label(family, within)}"
+    case = None
+    for attempt in range(_ATTEMPTS):
+        draw = Draw(f"{key}:{attempt}")
+        try:
+            case = _candidate(draw, family, kind, index, round_number, within)
+        except CaseError:  # what was drawn does not fit together: draw again
+            continue
+        if is_clear(case):
+            return case
+    if case is None:
+        msg = f"no case of {kind.__name__} could be drawn"
+        raise AssertionError(msg)
+    return case
+
+
+def wired_cases(family: str, count: int, seed: int = 0, start: int = 0, within: Within | None = None) -> Iterator[Case]:
+    """Cases ``start`` to ``start + count − 1`` of a family; none where nothing of it is supported."""
+    able = bool(kinds_of(family, within))
+    return (wired_case(family, index, seed, within) for index in range(start, start + count * able))
+
+
+def label(family: str, within: Within | None) -> str:
+    """What makes an implementation's cases different from another's; empty where everything is supported."""
+    if within is None:
+        return ""
+    kinds = ",".join(kind.__name__ for kind in kinds_of(family, within))
+    known = (within.activations, within.losses, within.features)
+    return (
+        f"{kinds}:" + ":".join(",".join(sorted(each)) for each in known) + f":{int(within.batch)}{int(within.updates)}"
+    )
+
+
+def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_number: int, within: Within | None) -> Case:
+    """A network with a layer of ``kind``: behind another one of its family where that can be, before a dense one."""
+    samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4))
+    shape: Shape = kind.draw_inputs(draw)
+    inputs, layers = shape, []
+    if round_number % 3 == 1:
+        first = draw.one_of(kinds_of(family, within))
+        drawn = first.draw(draw, shape, samples) if first.draw_inputs is kind.draw_inputs else None
+        if drawn is not None:
+            layers.append(drawn)
+            shape = _output(drawn, shape)
+    layers.append(_drawn(kind, draw, shape, samples))
+    shape = _output(layers[-1], shape)
+    pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
+    pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
+    activation, loss = pairs[(index * 37) % len(pairs)]
+    if round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
+        loss = draw.one_of([name for name in ("half_squared_error", "squared_error", "mean_squared_error")
+                            if within is None or name in within.losses] or [loss])  # fmt: skip
+        activation = "identity"
+    else:
+        units = draw.whole(2, 3)
+        layers.append(dense(draw, size(shape), units, activation))
+        shape = (units,)
+    updates = (within is None or within.updates) and round_number % 2
+    reduction = ("mean", "sum")[index // 3 % 2]
+    targets = [nested(target_of(draw, activation, loss, size(shape)), shape) for _ in range(samples)]
+    return Case.from_dict(
+        {
+            "name": f"{family}-{str(kind.__struct_config__.tag).replace('_', '-')}-s{index:04d}",
+            "network": {"inputs": list(inputs), "layers": layers},
+            "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
+            "reduction": reduction,
+            "inputs": [kind.draw_sample(draw, inputs) for _ in range(samples)],
+            "targets": targets,
+            **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
+        }
+    )
+
+
+def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str, Any]:
+    drawn = kind.draw(draw, shape, samples)
+    if drawn is None:
+        raise CaseError("$.network", f"an input that suits {kind.__name__}", str(shape))
+    return drawn
+
+
+def _output(layer: dict[str, Any], shape: Shape) -> Shape:
+    """The shape of a drawn layer's output; raises ``CaseError`` where it does not fit."""
+    made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
+    made.check("$", shape)
+    return made.output_shape(shape)
+
+
+def dense(draw: Draw, fan_in: int, units: int, activation: str) -> dict[str, Any]:
+    """A dense layer of few digits."""
+    bound = 1.6 / fan_in**0.5
+    return {
+        "kind": "dense",
+        "units": units,
+        "activation": activation,
+        "parameters": {
+            "weights": [[draw.number(bound) for _ in range(fan_in)] for _ in range(units)],
+            "biases": [draw.number(0.5) for _ in range(units)],
+        },
+    }
+
+
+def is_clear(case: Case, clear: float = CLEAR) -> bool:
+    """Whether every number keeps clear of kinks, ties and poles, and none is large."""
+    with np.errstate(all="ignore"):
+        passes = run_wired(case, WiredLanes(2.0**-53))
+        return all(_pass_is_clear(case, p, clear) for p in passes)
+
+
+def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
+    for table in p.circuit.tables:
+        rule, values = table.made_by, table.values.value
+        if not np.isfinite(values).all() or abs(values).max(initial=0.0) > LARGEST:
+            return False
+        if isinstance(rule, Function):
+            x = rule.x.values.value
+            if any((abs(x - kink) < clear).any() for kink in rule.function.kinks):
+                return False
+        if isinstance(rule, Largest):
+            ordered = np.sort(_candidates(rule), axis=-1)
+            if ordered.shape[-1] > 1 and (ordered[..., -1] - ordered[..., -2] < clear).any():
+                return False
+    a, t = p.layers[-1].output.a.values.value, np.array(case.targets)
+    kind = case.loss.kind
+    if kind == "mean_absolute_error":
+        return bool((abs(a - t) >= clear).all())
+    if kind == "huber":
+        return bool((abs(abs(a - t) - p.threshold) >= clear).all())
+    if kind == "hinge":
+        return bool((abs(1 - t * a) >= clear).all())
+    if kind in ("binary_cross_entropy", "cross_entropy"):
+        return bool((a > POLE).all() and (kind == "cross_entropy" or (a < 1 - POLE).all()))
+    return True
+
+
+def _candidates(rule: Largest) -> Any:
+    read: Any = rule.x.values[..., rule.wiring.reads]
+    return read.value if read.mask is None else np.where(read.mask, read.value, -np.inf)

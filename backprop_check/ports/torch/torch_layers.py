@@ -1,0 +1,166 @@
+"""PyTorch's own float32 modules as an implementation under test.
+
+    backprop-check run python:torch_layers:backprop
+
+A case becomes ``torch.nn`` modules, autograd does the rest, and what the modules hold becomes the reply. It shows how
+little an adapter to a library has to do: make the layers, load the parameters, name the gradients.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+DTYPE = torch.float32
+
+
+def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    return nn.Linear(torch.Size(shape).numel(), layer["units"])
+
+
+def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    return nn.Conv2d(
+        shape[0],
+        layer["out_channels"],
+        layer["kernel_size"],
+        stride=layer.get("stride", 1),
+        padding=layer.get("padding", 0),
+        dilation=layer.get("dilation", 1),
+        groups=layer.get("groups", 1),
+        bias="bias" in layer["parameters"],
+    )
+
+
+#: For every kind of layer the module, from its JSON and the shape of one sample of its input.
+MODULES = {"dense": _dense, "conv2d": _conv2d}
+
+#: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
+_NAMES = {"weights": "weight", "biases": "bias"}
+
+_ACTIVATIONS = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "softsign": nn.functional.softsign,
+    "silu": nn.functional.silu,
+    "gelu": nn.functional.gelu,
+    "hard_tanh": nn.functional.hardtanh,
+    "identity": lambda z: z,
+}
+
+
+def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
+    """a = φ(z); a softmax goes over the channels, or over the last index."""
+    name = layer.get("activation", "identity")
+    dim = 1 if z.dim() == 4 else -1  # noqa: PLR2004 - an image
+    if name == "softmax":
+        return torch.softmax(z, dim)
+    if name == "log_softmax":
+        return torch.log_softmax(z, dim)
+    if name == "softplus":
+        return nn.functional.softplus(z, threshold=80)
+    if name == "leaky_relu":
+        return nn.functional.leaky_relu(z, layer.get("alpha", 0.01))
+    if name == "elu":
+        return nn.functional.elu(z, layer.get("alpha", 1.0))
+    return _ACTIVATIONS[name](z)
+
+
+def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
+    """The loss of each sample, of rows of outputs and targets."""
+    e = a - t
+    match kind["kind"]:
+        case "half_squared_error":
+            return 0.5 * (e * e).sum(1)
+        case "squared_error":
+            return (e * e).sum(1)
+        case "mean_squared_error":
+            return (e * e).mean(1)
+        case "mean_absolute_error":
+            return e.abs().mean(1)
+        case "huber":
+            return nn.functional.huber_loss(a, t, reduction="none", delta=kind["threshold"]).mean(1)
+        case "binary_cross_entropy":
+            return -(torch.xlogy(t, a) + torch.xlogy(1 - t, 1 - a)).sum(1)
+        case "cross_entropy":
+            return -torch.xlogy(t, a).sum(1)
+        case "negative_log_likelihood":
+            return -(t * a).sum(1)
+        case _:
+            return torch.relu(1 - t * a).sum(1)
+
+
+def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
+    if len(read) == 1:
+        return read[0]
+    if layer["combine"] == "concat":
+        return torch.cat(read, 1)
+    together = read[0]
+    for other in read[1:]:
+        together = together + other if layer["combine"] == "add" else together * other
+    return together
+
+
+def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
+    """A layer's pre-activation and output."""
+    z = module(x.flatten(1) if layer["kind"] == "dense" else x)
+    return z, _activate(layer, z)
+
+
+def backprop(case: dict[str, Any]) -> dict[str, Any]:
+    """A reply to a case of the protocol."""
+    layers = case["network"]["layers"]
+    x = torch.tensor(case["inputs"], dtype=DTYPE, requires_grad=True)
+    targets = torch.tensor(case["targets"], dtype=DTYPE).flatten(1)
+    outputs, modules, zs = {"input": x}, [], []
+    last = x
+    for index, layer in enumerate(layers):
+        name = layer.get("name") or ("output" if index == len(layers) - 1 else f"hidden{index + 1}")
+        read = _combine(layer, [outputs[each] for each in layer["from"]] if layer.get("from") else [last])
+        if layer.get("shares"):
+            module = modules[[other.get("name") for other in layers].index(layer["shares"])]
+        else:
+            module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
+            given = layer.get("parameters") or {}
+            state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
+            module.load_state_dict(state, strict=False)
+        z, last = run(module, layer, read)
+        z.retain_grad()
+        outputs[name] = last
+        modules.append(module)
+        zs.append((z, last))
+    losses = _sample_losses(case["loss"], last.flatten(1), targets)
+    loss = losses.mean() if case["reduction"] == "mean" else losses.sum()
+    loss.backward()
+    reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
+    for layer, module, (z, a) in zip(layers, modules, zs, strict=True):
+        own = (
+            {}
+            if layer.get("shares")
+            else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
+        )
+        one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
+        one["delta"] = _slope(z).tolist()
+        if "activation" in layer:
+            one["z"] = z.tolist()
+        if case.get("optimizer"):
+            rate = case["optimizer"]["learning_rate"]
+            one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
+        reply["layers"].append(one)
+    reply["input_gradients"] = _slope(x).tolist()
+    return reply
+
+
+def _slope(x: Tensor) -> Tensor:
+    """∂L/∂x; 0 where the loss does not depend on it."""
+    return torch.zeros_like(x) if x.grad is None else x.grad
+
+
+backprop.dtype = "float32"  # type: ignore[attr-defined]
+backprop.supports = {  # type: ignore[attr-defined]
+    "layers": list(MODULES),
+    "optimizers": ["sgd"],
+    "features": ["graph"],
+}

@@ -24,9 +24,11 @@ from backprop_check.cases.training import training_case
 from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, kinds_of, wired_case
 from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
+from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
 from backprop_check.protocol.text import clean_text
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
+from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,7 +55,7 @@ def supported(supports: Supports) -> Within:
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
-        features=_known(FEATURES, supports.features or ()),
+        features=_known((*FEATURES, *LAYER_FEATURES), supports.features or ()),
         layers=_known(tuple(KINDS), supports.layers or ("dense",)),
     )
 

@@ -19,6 +19,8 @@ PACKAGE = Path(backprop_check.__file__).parent
 #: From the ground up. A line may import from the lines above it, and from itself; names are modules and packages.
 LAYERS = [
     ["errors"],
+    ["names"],
+    ["kinds"],
     ["training"],
     ["network"],
     ["reference"],
@@ -27,6 +29,7 @@ LAYERS = [
     ["unstable"],
     ["expected"],
     ["cache"],
+    ["witness"],
     ["oracle"],
     ["cases"],
     ["protocol"],

@@ -38,9 +38,12 @@ FAMILIES = tuple(
     if any(kind.family == name for kind in KINDS.values())
 )
 
+#: What a port may claim in ``supports.features`` of networks: layers wired freely, and what some kinds need.
+FEATURES = ("graph", *sorted({feature for kind in KINDS.values() for feature in kind.needs}))
+
 if TYPE_CHECKING:
     AnyLayer = Any
 else:
     AnyLayer = functools.reduce(operator.or_, KINDS.values())
 
-__all__ = ["FAMILIES", "KINDS", "AnyLayer", "Kind", "Shape"]
+__all__ = ["FAMILIES", "FEATURES", "KINDS", "AnyLayer", "Kind", "Shape"]

@@ -116,11 +116,12 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
     targets = torch.tensor(case["targets"], dtype=DTYPE).flatten(1)
     outputs, modules, zs = {"input": x}, [], []
     last = x
-    for index, layer in enumerate(layers):
-        name = layer.get("name") or ("output" if index == len(layers) - 1 else f"hidden{index + 1}")
+    last_name = {len(layers) - 1: "output"}
+    names = [layer.get("name") or last_name.get(at, f"hidden{at + 1}") for at, layer in enumerate(layers)]
+    for name, layer in zip(names, layers, strict=True):
         read = _combine(layer, [outputs[each] for each in layer["from"]] if layer.get("from") else [last])
         if layer.get("shares"):
-            module = modules[[other.get("name") for other in layers].index(layer["shares"])]
+            module = modules[names.index(layer["shares"])]
         else:
             module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
             given = layer.get("parameters") or {}

@@ -126,12 +126,7 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
         else:
             shape = expected.values[slot].shape
             _read(slot, raw, shape, expected.form.wire_shape(slot) if expected.form else shape, actual, broken)
-    for slot, right in expected.values.items():
-        if not slot.quantity.endswith("_gradient") or slot.layer is None or slot.layer >= len(reply.layers or ()):
-            continue
-        if slot not in actual and slot not in broken:
-            shape = expected.form.wire_shape(slot) if expected.form else right.shape
-            found.append(_whole(slot.quantity, slot, "missing", f"an array of {_shape(shape)}", "nothing"))
+    found += _missing(expected, {*actual, *broken}, len(reply.layers or ()))
     suspects: dict[Slot, tuple[Mask, Array]] = {}
     count = _judge(expected, actual, broken, found, suspects, (rtol, atol))
     formula = None
@@ -146,6 +141,17 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
     }
     values = sum(got.size for got in actual.values())
     return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)), formula)
+
+
+def _missing(expected: Expected, came: set[Slot], layers: int) -> list[Mismatch]:
+    """A finding for each gradient of the layers replied that did not come."""
+    found = []
+    for slot, right in expected.values.items():
+        asked = slot.quantity.endswith("_gradient") and slot.layer is not None and slot.layer < layers
+        if asked and slot not in came:
+            shape = expected.form.wire_shape(slot) if expected.form else right.shape
+            found.append(_whole(slot.quantity, slot, "missing", f"an array of {_shape(shape)}", "nothing"))
+    return found
 
 
 def _judge(

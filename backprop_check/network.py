@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 import struct
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,11 @@ from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
 from backprop_check.kinds.kind import fail, flat, nested, size, words
 from backprop_check.names import ACTIVATIONS, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
+
+if TYPE_CHECKING:
+    Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
+else:
+    Inputs = int | tuple[int, ...]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,7 +40,7 @@ class Network(_Strict, frozen=True, dict=True):
     before: see ``Kind``.
     """
 
-    inputs: int | tuple[int, ...]
+    inputs: Inputs
     layers: tuple[AnyLayer, ...]
 
     def names(self) -> list[str]:

@@ -71,7 +71,8 @@ class Evidence:
         """How much work the case is."""
         network = self.case.network
         if not network.is_chain:
-            return len(self.case.inputs) * sum(4 * width for width in network.widths)
+            width: int = sum(network.widths)
+            return len(self.case.inputs) * 4 * width
         return len(self.case.inputs) * sum(
             layer.units * (len(layer.parameters.weights[0]) + 4) for layer in network.layers
         )

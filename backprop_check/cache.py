@@ -34,7 +34,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.network import Case
-from backprop_check.trace import Expected, Slot
+from backprop_check.trace import Expected, Form, Slot
 from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Entry(msgspec.Struct, array_like=True):
             kept[0][slot] = values[at:end].reshape(shape)
             kept[1][slot] = allowed[at:end].reshape(shape)
             at = end
+        if not case.network.is_chain:
+            return case, Expected(*kept, None, Form(case))
         return case, Expected(*kept, lambda: alternatives(case.rounded(dtype), dtype, profile, kept[0]))
 
 

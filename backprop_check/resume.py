@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.ahead import Early, read_ahead
 from backprop_check.compare import compare
 from backprop_check.errors import ResultsError
 from backprop_check.expected import expect
@@ -69,6 +70,8 @@ class Unfinished:
     count: int
     last: str
     complete: bool
+    ahead: dict[int, Early]
+    """Those that came before it was their turn, by position."""
 
     def results(self) -> Iterator[tuple[Result, tuple[Slot, ...]]]:
         """Each result, and the arrays that a right reply held (where they are kept)."""
@@ -93,6 +96,9 @@ class Unfinished:
                 raise self._other(f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}")
         if self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id):
             raise self._other("its cases are others")
+        for position, each in self.ahead.items():
+            if position >= len(work.plan) or each.result.id != work.plan.case(position).id:
+                raise self._other("its cases are others")
 
     def _other(self, why: str) -> ResultsError:
         msg = f"{self.path} is of another run: {why}. Give another --json, or leave out --resume to begin anew"
@@ -127,7 +133,9 @@ def read_unfinished(path: Path) -> Unfinished:
                 if body:
                     end = file.tell() - len(line) + len(body)
                     count += 1
-            return Unfinished(path, head, start, end, count, last, complete)
+            file.seek(0)
+            ahead = {} if complete else read_ahead(path, file.read(start), count)
+            return Unfinished(path, head, start, end, count, last, complete, ahead)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ResultsError(f"the results file {path} cannot be read: {why}") from None

@@ -76,7 +76,7 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
     """
     from backprop_check.config import Configured, configured  # noqa: PLC0415 - beside its one use
 
-    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
+    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
     return open_configured(configured(impl) or Configured(impl), **chosen)
 

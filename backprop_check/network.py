@@ -151,7 +151,7 @@ class Case(_Strict, frozen=True, dict=True):
             return msgspec.json.decode(text, type=cls)
         except CaseError as error:
             raise CaseError(error.path, error.expected, error.got, source) from None
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise case_error(error, source) from None
 
     @classmethod

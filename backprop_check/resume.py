@@ -78,11 +78,7 @@ class Unfinished:
         with self.path.open("rb") as file:
             file.seek(self.start)
             for _ in range(self.count):
-                body = file.readline(_LONGEST).rstrip(b",\n")
-                slots: tuple[Slot, ...] = ()
-                if REPORTED in body:
-                    slots = tuple(Slot(*each) for each in msgspec.json.decode(body, type=_Reported).reported)
-                yield msgspec.json.decode(body, type=Result), slots
+                yield _read_line(file.readline(_LONGEST).rstrip(b",\n"))
 
     def check(self, work: Work, head: Mapping[str, Any]) -> None:
         """Raise ``ResultsError`` with one sentence where this file is of another run."""
@@ -116,7 +112,7 @@ def read_unfinished(path: Path) -> Unfinished:
                 head = msgspec.json.decode(line[: -len(BEGIN)] + b"}", type=dict[str, Any])
                 if not all(isinstance(head.get(key), dict) for key in ("harness", "implementation")):
                     raise ValueError  # noqa: TRY301
-            except (ValueError, RecursionError):
+            except (ValueError, msgspec.MsgspecError, RecursionError):
                 msg = f"{path} is no results file that a run can go on with: give another --json, or leave out --resume"
                 raise ResultsError(msg) from None
             start = end = file.tell()
@@ -127,8 +123,8 @@ def read_unfinished(path: Path) -> Unfinished:
                     complete = _says_complete(line)
                     break
                 try:
-                    last = msgspec.json.decode(body, type=Result).id if body else last
-                except (msgspec.MsgspecError, RecursionError):
+                    last = _read_line(body)[0].id if body else last
+                except (ValueError, msgspec.MsgspecError, RecursionError):
                     break
                 if body:
                     end = file.tell() - len(line) + len(body)
@@ -141,10 +137,17 @@ def read_unfinished(path: Path) -> Unfinished:
         raise ResultsError(f"the results file {path} cannot be read: {why}") from None
 
 
+def _read_line(body: bytes) -> tuple[Result, tuple[Slot, ...]]:
+    slots: tuple[Slot, ...] = ()
+    if REPORTED in body:
+        slots = tuple(Slot(*each) for each in msgspec.json.decode(body, type=_Reported).reported)
+    return msgspec.json.decode(body, type=Result), slots
+
+
 def _says_complete(line: bytes) -> bool:
     try:
         return msgspec.json.decode(b"{" + line[2:], type=_Tail).summary.get("complete") is True
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return False
 
 

@@ -15,6 +15,7 @@ import pytest
 from scale_support import FULL, finish, odd, start, until, without_times
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
+from backprop_check.report.html import write_report
 from backprop_check.resume import read_unfinished
 from backprop_check.run import Result
 from backprop_check.trace import Slot
@@ -94,6 +95,27 @@ def test_every_torn_file_is_read(tmp_path: Path) -> None:
     code, out = finish("run", port, "--suite", "published", "--no-diagnosis", "--json", torn, "--resume", cwd=tmp_path)
     assert code == 1, out
     assert without_times(torn) == reference
+
+
+def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
+    """What is whole is shown, and it is said that the run was not finished, wherever the file was cut."""
+    results, torn, page = tmp_path / "results.json", tmp_path / "torn.json", tmp_path / "page.html"
+    finish("run", odd(error=5), "--suite", "published", "--no-diagnosis", "--json", results, cwd=tmp_path)
+    data, whole = results.read_bytes(), read_unfinished(results)
+    middle = whole.start + (whole.end - whole.start) // 2
+    for cut in (whole.start + 3, middle, len(data) - 5):
+        torn.write_bytes(data[:cut])
+        count = read_unfinished(torn).count
+        sentences: list[str] = []
+        write_report([torn], page, say=sentences.append)
+        (said,) = sentences
+        assert said.startswith(f"{torn} is unfinished: the run was ended after {count} result")
+        assert "The run was not finished." in page.read_text(encoding="utf-8") or not count
+    code, out = finish("report", torn, "--html", page, cwd=tmp_path)
+    assert (code, "is unfinished: the run was ended after" in " ".join(out.split())) == (0, True)
+    torn.write_bytes(data[: whole.start - 5])
+    code, out = finish("report", torn, "--html", page, cwd=tmp_path)
+    assert (code, "is not valid JSON" in " ".join(out.split())) == (2, True)
 
 
 @pytest.mark.parametrize("options", [[], ["--hints-only"]])

@@ -151,6 +151,7 @@ class Pool:
                     "enough? Fewer --jobs need less"
                 )
                 self._arrived[first] = HarnessError(msg)
+                self._workers.remove(worker)  # others may still have cases before this one
                 return
             waiting.appendleft(list(worker.left))
         self._workers[self._workers.index(worker)] = Worker(self._context, self._work)
@@ -176,7 +177,7 @@ def opened_for(work: Work) -> Implementation:
     from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
 
     try:
-        implementation = open_implementation(work.spec, harness_version=__version__, **work.options)
+        implementation = open_implementation(work.spec, harness_version=__version__, isolated=True, **work.options)
     except StartError as error:
         msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None

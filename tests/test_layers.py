@@ -54,6 +54,7 @@ LAYERS = [
     ["pytest_items"],
     ["pytest_plugin"],
     ["cli"],
+    ["__main__"],
 ]
 
 #: What takes its time to import, and is no part of a start.

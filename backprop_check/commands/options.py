@@ -103,4 +103,4 @@ def open_configured(entry: Configured, **options: Any) -> Implementation:
             tail = clean_text(done.stderr[-1000:])
             msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
             raise StartError(msg)
-    return open_implementation(entry.spec, harness_version=__version__, **options)
+    return open_implementation(entry.spec, harness_version=__version__, isolated=True, **options)

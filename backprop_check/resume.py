@@ -77,8 +77,12 @@ class Unfinished:
         """Each result, and the arrays that a right reply held (where they are kept)."""
         with self.path.open("rb") as file:
             file.seek(self.start)
-            for _ in range(self.count):
-                yield _read_line(file.readline(_LONGEST).rstrip(b",\n"))
+            left = self.count
+            while left:
+                body = file.readline(_LONGEST).rstrip(b",\n")
+                if body:
+                    yield _read_line(body)
+                    left -= 1
 
     def check(self, work: Work, head: Mapping[str, Any]) -> None:
         """Raise ``ResultsError`` with one sentence where this file is of another run."""

@@ -170,7 +170,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
 
 def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
-    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
+    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
     plan = Plan(suites=tuple(options["suite"]), count=options["count"], seed=options["seed"])
     return Work(

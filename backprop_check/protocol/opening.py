@@ -84,6 +84,8 @@ def open_implementation(
     callable_ = spec.startswith(PREFIX)
     argv, prefix = command_of(spec) if callable_ else split_command(spec), []
     if sandbox:
+        if limits is None and memory_limit is not None and memory_limit > MEMORY_LIMIT:
+            limits = Limits(memory=memory_limit)
         prefix, env = sandbox_prefix(argv, cwd=cwd, limits=limits, hidden=hidden), sandbox_environment(env)
     options: dict[str, Any] = {
         "start_timeout": start_timeout,

@@ -91,6 +91,9 @@ def test_every_torn_file_is_read(tmp_path: Path) -> None:
         assert found.count >= data[whole.start : cut].count(b"\n") - 2
         assert found.end <= cut
         assert [each.id for each, _ in found.results()] == [each.id for each, _ in whole.results()][: found.count]
+    spaced = data[: whole.start] + b"\n,\n" + data[whole.start :].replace(b",\n", b",\n\n")
+    torn.write_bytes(spaced)
+    assert [each.id for each, _ in read_unfinished(torn).results()] == [each.id for each, _ in whole.results()]
     torn.write_bytes(data[: whole.start + (whole.end - whole.start) // 2] + b'half a line, and what was there: "}\n],{')
     code, out = finish("run", port, "--suite", "published", "--no-diagnosis", "--json", torn, "--resume", cwd=tmp_path)
     assert code == 1, out

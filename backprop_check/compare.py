@@ -6,14 +6,14 @@ all is a finding of its own, with layer, array, expected and actual.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
 
 from backprop_check.expected import disagreement
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import Array, Expected, Form, Mask, Slot, Trace, axes_of
+from backprop_check.trace import Array, Expected, Mask, Slot, Trace, axes_of
 from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
@@ -74,9 +74,15 @@ class Comparison(msgspec.Struct, frozen=True):
     formula: str | None = None  # the right but unstable formula(s) that give what is marked unstable
 
 
-def raw_arrays(reply: Reply, layers: int, form: Form | None = None) -> Iterator[tuple[Slot | str, Any]]:
+class Named(Protocol):
+    """What knows the names of the layers' parameters on the wire."""
+
+    names: list[dict[str, str]]
+
+
+def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator[tuple[Slot | str, Any]]:
     """Every array that a reply holds, by slot; what has no slot comes under a name for people."""
-    names = form.names if form is not None else [PARAMETERS] * layers
+    names = form.names if form is not None and form.names else [PARAMETERS] * layers
     yield Slot("loss"), reply.loss
     yield Slot("input_gradient"), reply.input_gradients
     for index, layer in enumerate(reply.layers or ()):

@@ -212,6 +212,11 @@ class Passing:
         if len(self._kept) < WITNESSES and len(case.inputs) * case.network.input_units <= 256:  # noqa: PLR2004
             self._kept.append((case, frozenset(reported), dtype, profile))
 
+    @property
+    def wants_more(self) -> bool:
+        """Whether a further one could be kept."""
+        return len(self._kept) < WITNESSES
+
     def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
         """Whether any of them would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):

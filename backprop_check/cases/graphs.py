@@ -2,7 +2,7 @@
 
 A case is drawn in one of a few forms that people build: a skip connection, everything read by everything after it
 (concat), a gate (multiply), one output read by many, a layer used again and again (shares), single neurons wired freely
-as evolution would (NEAT), and a graph of all of these. Every seventh case has layers of another kind in two branches that
+as evolution would (NEAT), and a graph of all of these. Now and then layers of another kind stand in two branches that
 meet.
 """
 
@@ -39,6 +39,7 @@ class Wired:
         self.layers: list[dict[str, Any]] = []
         self.shapes: dict[str, Shape] = {"input": inputs}
         self.unread = {"input"}
+        self.fan_in: dict[str, int] = {}
         self.named = draw.whole(0, 1) == 0  # else they go by the names that they have anyway
 
     @property
@@ -70,7 +71,9 @@ class Wired:
         widths = [self.width(name) for name in read]
         fan_in = sum(widths) if combine == "concat" else widths[0]
         layer = dense(self.draw, fan_in, units, activation or self.draw.one_of(self.activations))
-        return self.add(layer, read, combine if len(read) > 1 else None, (units,))
+        name = self.add(layer, read, combine if len(read) > 1 else None, (units,))
+        self.fan_in[name] = fan_in
+        return name
 
     def shared(self, owner: str, read: list[str], combine: str | None = None) -> str:
         """A dense layer with the parameters of an earlier one, and an activation of its own."""
@@ -93,9 +96,7 @@ class Wired:
             read.insert(self.draw.whole(0, len(read)), "input")
         same = len({self.shapes[name] for name in read}) == 1
         combine = self.draw.one_of(_COMBINE) if same else "concat"
-        if (
-            len({self.shapes[name][1:] for name in read}) > 1
-        ):  # they cannot stand one after the other: each gets a layer
+        if len({self.shapes[name][1:] for name in read}) > 1:  # they do not fit together: each gets a layer
             read, combine = [self.dense([name], 2) for name in read], "add"
         shapes = [self.shapes[name] for name in read]
         fan_in = sum(map(size, shapes)) if combine == "concat" else size(shapes[0])
@@ -171,11 +172,7 @@ def _anything(net: Wired) -> None:
         alike = len({net.width(name) for name in read}) == 1
         combine = net.draw.one_of(_COMBINE) if alike else "concat"
         fan_in = net.width(read[0]) if combine != "concat" else sum(map(net.width, read))
-        fits = [
-            name
-            for name in owners
-            if len(net.layers[list(net.shapes).index(name) - 1]["parameters"]["weights"][0]) == fan_in
-        ]
+        fits = [name for name in owners if net.fan_in[name] == fan_in]
         if fits and net.draw.whole(0, 1):
             net.shared(net.draw.one_of(fits), read, combine if len(read) > 1 else None)
             continue
@@ -233,9 +230,7 @@ def candidate(draw: Draw, index: int, within: Within | None) -> Case:
     units = net.layers[-1]["units"]
     number = index // len(_FORMS)
     updates = (within is None or within.updates) and number % 2 == index % 2
-    what = (
-        str(kind.__struct_config__.tag).replace("_", "-") if kind is not None else form.__name__[1:].replace("_", "-")
-    )
+    what = form.__name__[1:] if kind is None else str(kind.__struct_config__.tag).replace("_", "-")
     given = KINDS["dense"] if kind is None else kind
     body: dict[str, Any] = {
         "name": f"graph-{what}-s{index:04d}",

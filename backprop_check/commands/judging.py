@@ -34,7 +34,7 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Plan, Work, alone, start_notes, supported, with_done
+from backprop_check.work import Order, Plan, Work, alone, kept_for, start_notes, supported, with_done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -159,11 +159,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
     work = msgspec.structs.replace(work, plan=fitted.only(options["only"]))
     if options["no_cache"]:
         return work
-    from backprop_check.cache import Cache, user_folder  # noqa: PLC0415 - beside its one use
-
-    hello = implementation.hello
-    supports = msgspec.to_builtins(hello.supports)
-    cache = Cache(user_folder(), hello.dtype, work.settings.profile, supports=supports)
+    cache = kept_for(implementation.hello, work.settings)
     cache.tidy()
     return msgspec.structs.replace(work, cache=cache)
 

@@ -18,8 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
-from backprop_check.commands.options import open_configured
-from backprop_check.config import Configured, implementations
+from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol import one_line, orderly_signals, split_command
 from backprop_check.report.html.read import checked, read_file

@@ -37,6 +37,7 @@ from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import Order, Plan, Work, alone, kept_for, start_notes, supported, with_done
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Container, Iterator
 
     from backprop_check.ahead import Early
@@ -206,7 +207,8 @@ def judge_all(
         if judged is not None and result.outcome in FAILURES and len(failing) < 400:  # noqa: PLR2004 - to be read
             failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
 
-    with _progress(console) as progress:
+    stop: threading.Event | None = options.get("stop")
+    with _progress(console, alone=stop is None) as progress:
         task = progress.add_task("cases", total=len(work.plan))
         try:
             for position, (result, slots) in enumerate(before.results() if before else ()):
@@ -229,6 +231,8 @@ def judge_all(
                 if file is not None:
                     file.add(result, reported)
                 remember(judged, result)
+                if stop is not None and stop.is_set():
+                    raise KeyboardInterrupt  # noqa: TRY301 - as if it had come here
                 if options["fail_fast"] and result.outcome in FAILURES:
                     return results, failing, False
         except KeyboardInterrupt as error:
@@ -268,7 +272,9 @@ def judges(
     if options["scheduler"] is not None:
         from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
 
-        return Scheduler(work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done).judging
+        return Scheduler(
+            work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
+        ).judging
     from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
 
     return Pool(work, options["jobs"], early, done).judging
@@ -420,6 +426,6 @@ def introduce(console: Console, implementation: Implementation) -> None:
         console.print(Text(f"FAIL  {problem}", style="bold red"))
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, *, alone: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=not (alone and console.is_terminal))

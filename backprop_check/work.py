@@ -249,6 +249,11 @@ class Passed(Judged):
         """What was sent."""
         return self._entry.read_case().rounded(self._dtype)
 
+    @property
+    def kept(self) -> tuple[str, bytes, str]:
+        """The case without reading it: its id, its JSON, and the dtype to round it to."""
+        return self._entry.id, self._entry.case, self._dtype
+
 
 class _Piece:
     """A chunk with what is kept of it; saved when all its cases are judged, where something is new."""
@@ -310,6 +315,8 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of(cls, position: int, judged: Judged) -> Shipped:
         """What to send."""
+        if isinstance(judged, Passed):
+            return cls(position, judged.result, judged.kept, tuple(judged.actual or ()), "")
         actual: Any = judged.actual
         if actual is not None and judged.result.outcome == "passed":
             actual = tuple(actual)
@@ -318,6 +325,9 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
     def judged(self) -> Judged:
         """What was sent."""
         slots: Any = self.actual
+        if isinstance(self.case, tuple):
+            name, case, dtype = self.case
+            return Passed(self.result, Entry(name, case), slots, dtype)
         actual = dict.fromkeys(slots, _NOTHING) if isinstance(slots, tuple) else slots
         return Judged(self.result, self.case, actual, self.unstable)
 

@@ -143,6 +143,11 @@ class Case(_Strict, frozen=True, dict=True):
         return features_of(self.optimizer, self.clip, self.regularization)
 
     @property
+    def trains(self) -> bool:
+        """Whether it goes beyond level 1: another optimizer than plain gradient descent, or anything beside it."""
+        return bool(self.features) or (self.optimizer is not None and self.optimizer.kind != "sgd")
+
+    @property
     def plain(self) -> bool:
         """Whether its updates, if it has any, are w⁺ = w − η ∂L/∂w with no more to remember from step to step."""
         return self.clip is None and (self.optimizer is None or self.optimizer.plain)

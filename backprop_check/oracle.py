@@ -86,7 +86,9 @@ def _given(rows: Any) -> torch.Tensor:
 
 
 def _penalty(regularization: Regularization, parameters: list[tuple[Any, Any]]) -> torch.Tensor:
-    counted = [p for weights, biases in parameters for p in ((weights, biases) if regularization.biases else (weights,))]
+    counted = [
+        p for weights, biases in parameters for p in ((weights, biases) if regularization.biases else (weights,))
+    ]
     sizes = torch.stack([p.abs().sum() for p in counted]).sum()
     squares = torch.stack([p.pow(2).sum() for p in counted]).sum()
     return regularization.l1 * sizes + 0.5 * regularization.l2 * squares
@@ -125,7 +127,7 @@ class _Training:
             case "adagrad":
                 sums = self._zeros("sum", parameters, given.pop("initial_accumulator_value"))
                 adagrad(
-                    parameters, gradients, sums, self._steps(parameters), False, None, None,
+                    parameters, gradients, sums, self._steps(parameters), fused=False, grad_scale=None, found_inf=None,
                     foreach=False, has_complex=False, lr=rate, maximize=False, **given,
                 )  # fmt: skip
             case _:

@@ -91,7 +91,11 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
         ("the layer", can.layers, {layer.kind for layer in layers}),
         ("the activation", can.activations, {layer.activation for layer in layers}),
         ("the loss", can.losses, {case.loss.kind}),
-        ("the optimizer", ["sgd"] if can.optimizers is None else can.optimizers, {case.optimizer.kind} if case.optimizer else set()),
+        (
+            "the optimizer",
+            ["sgd"] if can.optimizers is None else can.optimizers,
+            {case.optimizer.kind} if case.optimizer else set(),
+        ),
         ("the feature", can.features or [], set(case.features)),
     ]
     for what, supported, needed in wanted:
@@ -128,9 +132,9 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 def compared(
     case: Case, expected: Expected, reply: Reply, dtype: str, settings: Settings
 ) -> tuple[Expected, Comparison]:
-    """The reply against what is expected; where a case is about training, each update by what was reported before it."""
+    """The reply against what is expected; where a case is about training, each update by what came before it."""
     comparison = compare(expected, reply, settings.rtol, settings.atol)
-    if case.features or (case.optimizer is not None and case.optimizer.kind != "sgd"):
+    if case.trains:
         by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
         return by_step, compare(by_step, reply, settings.rtol, settings.atol)
     return expected, comparison

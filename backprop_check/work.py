@@ -24,6 +24,7 @@ from backprop_check.cases.training import training_case
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.text import clean_text
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
+from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

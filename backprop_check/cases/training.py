@@ -89,9 +89,7 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
     return case
 
 
-def training_cases(
-    count: int, seed: int = 0, start: int = 0, within: Within = ALL_TRAINING
-) -> Iterator[Case]:
+def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = ALL_TRAINING) -> Iterator[Case]:
     """Cases ``start`` to ``start + count − 1``, made as they are asked for; none where nothing can be trained."""
     return (training_case(index, seed, within) for index in range(start, start + count if within.trains() else start))
 
@@ -218,7 +216,6 @@ def is_clear(case: Case) -> bool:
 
 def _step_is_clear(case: Case, p: Pass) -> bool:
     optimizer = case.optimizer
-    assert optimizer is not None
     gradients = list(_gradients(p))
     sizes = [abs(g) for g in gradients]
     if max(sizes) > LARGEST:
@@ -239,7 +236,7 @@ def _step_is_clear(case: Case, p: Pass) -> bool:
             return False
         if case.clip.kind == "norm":
             scale, limit = min(1.0, limit / norm) if norm else 1.0, math.inf
-    if optimizer.kind == "sgd":
+    if optimizer is None or optimizer.kind == "sgd":
         return True
     decay = optimizer.settings["weight_decay"] if optimizer.kind != "adamw" else 0.0
     parameters = [w for l in p.layers for w in (*itertools.chain.from_iterable(l.weights.rows), *l.biases)]

@@ -49,7 +49,12 @@ _SELECTION = (
         help="Only these cases (repeatable; default: all).",
     ),
     click.option(
-        "--cases", "count", default=200, show_default=True, type=click.IntRange(min=0), help="Generated cases (a quarter as many of training)."
+        "--cases",
+        "count",
+        default=200,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Generated cases (a quarter as many of training).",
     ),
     click.option("--seed", default=0, show_default=True, help="Of the generated cases."),
 )

@@ -6,7 +6,7 @@ import difflib
 import functools
 from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bugs import backward, batch, forward, loss, numerics, optimizer, softmax
+from backprop_check.diagnose.bugs import backward, batch, forward, loss, numerics, optimizer, softmax, training
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 #: In the order of their codes.
 BUGS: tuple[Bug, ...] = tuple(
     sorted(
-        (bug for family in (numerics, backward, forward, loss, batch, optimizer, softmax) for bug in family.BUGS),
+        (
+            bug
+            for family in (numerics, backward, forward, loss, batch, optimizer, training, softmax)
+            for bug in family.BUGS
+        ),
         key=lambda bug: bug.code,
     )
 )

@@ -202,10 +202,16 @@ class Passing:
     def __init__(self) -> None:
         self._kept: list[tuple[Case, frozenset[Slot], str, str]] = []
         self._right: dict[int, Local] = {}
+        self._count = {False: 0, True: 0}
 
     def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
         """Keep one; a bounded number of them, of moderate size."""
-        if len(self._kept) < WITNESSES and len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256:  # noqa: PLR2004
+        # Those of training come last in a run, and have room of their own.
+        self._count[case.trains] += 1
+        if (
+            self._count[case.trains] <= WITNESSES
+            and len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256
+        ):  # noqa: PLR2004
             self._kept.append((case, frozenset(reported), dtype, profile))
 
     def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:

@@ -11,10 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
+import msgspec
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from backprop_check.cases.generate import is_clear_of_kinks
+from backprop_check.cases.training import is_clear
 from backprop_check.errors import CaseError
 from backprop_check.network import NEEDS_OUTPUT, Case
 
@@ -143,12 +145,17 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
         "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],
     }
     if case.optimizer is not None:
-        body |= {"optimizer": {"kind": "sgd", "learning_rate": case.optimizer.learning_rate}, "steps": steps}
+        rates = case.optimizer.learning_rate
+        rates = rates[:steps] if isinstance(rates, tuple) else rates
+        optimizer = msgspec.structs.replace(case.optimizer, learning_rate=rates)
+        body |= {"optimizer": msgspec.to_builtins(optimizer), "steps": steps}
+    body |= {name: msgspec.to_builtins(part) for name in ("clip", "regularization") if (part := getattr(case, name))}
     try:
         made_case = Case.from_dict(body)
     except CaseError:
         return None
-    return made_case if is_clear_of_kinks(made_case) else None
+    clear = is_clear if made_case.trains else is_clear_of_kinks
+    return made_case if clear(made_case) else None
 
 
 def _target(case: Case, target: tuple[float, ...], width: int) -> list[float]:

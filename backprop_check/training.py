@@ -70,6 +70,12 @@ class Optimizer(_Strict, frozen=True, dict=True):
             return self.learning_rate[min(step, len(self.learning_rate) - 1)]
         return self.learning_rate
 
+    def over(self, steps: int) -> Optimizer:
+        """The same for another number of steps: a schedule is cut, or goes on with its last rate."""
+        if not isinstance(self.learning_rate, tuple):
+            return self
+        return msgspec.structs.replace(self, learning_rate=tuple(self.rate(step) for step in range(steps)))
+
     @functools.cached_property
     def plain(self) -> bool:
         """Whether this is gradient descent and nothing else: w⁺ = w − η ∂L/∂w."""

@@ -43,13 +43,13 @@ _GIVES = {
     "counts_biases": {"loss", "bias_gradient", "updated_bias"},
     "l2_slope": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
     "penalized_bias": {"bias_gradient", "updated_bias"},
-    **dict.fromkeys(
-        (
+    **{
+        stage: {"updated_weight", "updated_bias"}
+        for stage in (
             "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
             "correction_of_mean", "correction_of_square",
-        ),
-        {"updated_weight", "updated_bias"},
-    ),
+        )
+    },
 }  # fmt: skip
 EVERY_QUANTITY = frozenset().union(*_GIVES.values())
 

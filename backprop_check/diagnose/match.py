@@ -207,14 +207,12 @@ class Passing:
     def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
         """Keep one; a bounded number of them, of moderate size."""
         # Those of training come last in a run, and have room of their own.
-        self._count[case.trains] += 1
-        if (
-            self._count[case.trains] <= WITNESSES
-            and len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256
-        ):  # noqa: PLR2004
+        small = len(case.inputs) * len(case.network.layers[0].parameters.weights[0]) <= 256  # noqa: PLR2004
+        if small and self._count[case.trains] < WITNESSES:
+            self._count[case.trains] += 1
             self._kept.append((case, frozenset(reported), dtype, profile))
 
-    def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
+    def refute(self, stages: type[Swapped], upto: int | None = None) -> bool:
         """Whether any of them would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):
             if not stages.matters(case):

@@ -145,10 +145,7 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
         "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],
     }
     if case.optimizer is not None:
-        rates = case.optimizer.learning_rate
-        rates = rates[:steps] if isinstance(rates, tuple) else rates
-        optimizer = msgspec.structs.replace(case.optimizer, learning_rate=rates)
-        body |= {"optimizer": msgspec.to_builtins(optimizer), "steps": steps}
+        body |= {"optimizer": msgspec.to_builtins(case.optimizer.over(steps)), "steps": steps}
     body |= {name: msgspec.to_builtins(part) for name in ("clip", "regularization") if (part := getattr(case, name))}
     try:
         made_case = Case.from_dict(body)

@@ -211,15 +211,22 @@ class TimeOff(Swapped):
 class EpsilonInside(Swapped):
     """√(v + ε)."""
 
+    kinds: ClassVar[tuple[str, ...]] = _ADAPTIVE
+
     def root(self, v: Any) -> Any:
-        return self.m.sqrt(v + self.settings["eps"])
+        return self.m.sqrt(v + self.settings["eps"]) if self.__here() else super().root(v)
 
     def adam_root(self, square: Any, beta2: Any) -> Any:
+        if not self.__here():
+            return super().adam_root(square, beta2)
         return self.m.sqrt(square / self.correction_of_square(beta2) + self.settings["eps"])
+
+    def __here(self) -> bool:
+        return self.optimizer is not None and self.optimizer.kind in self.kinds
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _kind(case) in _ADAPTIVE
+        return _kind(case) in cls.kinds
 
 
 class EpsilonBeforeCorrection(Swapped):
@@ -437,6 +444,9 @@ BUGS = (
         seen="tensorflow/tensorflow#9047, keras-team/keras#4356",
         variants=variants(
             variant(EpsilonInside, "inside the root"),
+            variant(EpsilonInside, "inside Adam's root", kinds=_ADAM),
+            variant(EpsilonInside, "inside RMSprop's root", kinds=("rmsprop",)),
+            variant(EpsilonInside, "inside Adagrad's root", kinds=("adagrad",)),
             variant(EpsilonBeforeCorrection, "before v is corrected"),
         ),
     ),

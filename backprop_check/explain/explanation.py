@@ -11,6 +11,7 @@ from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.names import Names
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader, read_passes
+from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
@@ -106,9 +107,31 @@ def describe(case: Case) -> str:
     parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = f"; learning rate η = {number_text(case.optimizer.learning_rate, 6)}" if case.optimizer else ""
+    rate = "" if case.optimizer is None else f"; {training_words(case)}"
     inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
     return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+
+
+def training_words(case: Case) -> str:
+    """How a case trains: ``learning rate η = 0.5``, and what is not plain gradient descent before it."""
+    optimizer = case.optimizer
+    assert optimizer is not None
+    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
+    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
+    if not optimizer.plain:
+        said = f"{OPTIMIZERS[optimizer.kind]}, {said}"
+        for name, value in optimizer.settings.items():
+            if value:
+                letters, values = SETTINGS.get(name, name), value if isinstance(value, tuple) else (value,)
+                for letter, one in zip(letters if isinstance(letters, tuple) else (letters,), values, strict=True):
+                    said += f", {letter}" if one is True else f", {letter} = {number_text(one, 6)}"
+    if case.clip is not None:
+        said += f"; gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}"
+    if case.regularization is not None:
+        r = case.regularization
+        parts = [f"{name} = {number_text(x, 6)}" for name, x in (("l1", r.l1), ("l2", r.l2)) if x]
+        said += f"; a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}"
+    return said
 
 
 def find_neuron(case: Case, text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ A penalty in the loss (``penalty``) is part of the loss and of the reported grad
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,17 @@ class Memory:
 
     time: int = 0
     tables: dict[tuple[int, str, str], Any] = field(default_factory=dict)
+
+
+class Training(NamedTuple):
+    """What an update knows beside the gradients: for who tells of it."""
+
+    before: Memory
+    after: Memory
+    settings: dict[str, Any]
+    rate: Any
+    norm: Any
+    scale: Any
 
 
 class Remembered:
@@ -60,6 +71,7 @@ class Optimizers:
         self.optimizer: Optimizer | None = None  # None for plain gradient descent
         self.settings: dict[str, Any] = {}
         self.rate: Any = None
+        self.norm: Any = None
         self.scale: Any = None
         self.limit: Any = None
 
@@ -77,11 +89,18 @@ class Optimizers:
             }
         self.rate = self.m.setting(0.0 if p.learning_rate is None else p.learning_rate)
         self.before, self.memory = self.memory, Memory(self.memory.time + 1)
-        self.scale = self.limit = None
+        self.norm = self.scale = self.limit = None
         if p.clip is not None and p.clip.kind == "norm":
-            self.scale = self.clip_scale(self.gradient_norm(p), p.clip.limit)
+            self.norm = self.gradient_norm(p)
+            self.scale = self.clip_scale(self.norm, p.clip.limit)
         elif p.clip is not None:
             self.limit = self.m.number(p.clip.limit)
+
+    def training(self) -> Training | None:
+        """What this update knows; None for a plain step down the slope."""
+        if self.optimizer is None:
+            return None
+        return Training(self.before, self.memory, self.settings, self.rate, self.norm, self.scale)
 
     @property
     def time(self) -> int:

@@ -26,17 +26,41 @@ def _on(case: Case, name: str) -> bool:
     return case.optimizer is not None and bool(case.optimizer.settings.get(name))
 
 
-class MomentumSign(Swapped):
-    """v⁺ = d − μ v."""
+class OfMomentum(Swapped):
+    """Something wrong with the velocity of every optimizer that has one, or of one ``kind``."""
+
+    kind: ClassVar[str] = ""
 
     def velocity(self, d: Any, of: Remembered) -> Any:
-        if "velocity" not in of:
-            return super().velocity(d, of)
-        return of.keep("velocity", self.undampened(d) - self.settings["momentum"] * of["velocity"])
+        here = self.optimizer is not None and self.kind in ("", self.optimizer.kind)
+        return self.wrong_velocity(d, of) if here else super().velocity(d, of)
+
+    def wrong_velocity(self, d: Any, of: Remembered) -> Any:
+        """v⁺ as the bug has it."""
+        raise NotImplementedError
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "momentum") and case.steps > 1
+        return _on(case, "momentum") and case.steps > 1 and cls.kind in ("", _kind(case))
+
+
+def _each_kind(wrong: type[OfMomentum], label: str = "") -> tuple[Any, ...]:
+    """In every optimizer that has a velocity, and in each alone."""
+    where = [label] if label else []
+    return (
+        variant(wrong, label),
+        variant(wrong, ", ".join([*where, "in SGD"]), kind="sgd"),
+        variant(wrong, ", ".join([*where, "in RMSprop"]), kind="rmsprop"),
+    )
+
+
+class MomentumSign(OfMomentum):
+    """v⁺ = d − μ v."""
+
+    def wrong_velocity(self, d: Any, of: Remembered) -> Any:
+        if "velocity" not in of:
+            return of.keep("velocity", d)
+        return of.keep("velocity", self.undampened(d) - self.settings["momentum"] * of["velocity"])
 
 
 class LookAheadSign(Swapped):
@@ -61,15 +85,11 @@ class FirstStepDampened(Swapped):
         return _on(case, "dampening")
 
 
-class VelocityReset(Swapped):
+class VelocityReset(OfMomentum):
     """v begins anew in every step."""
 
-    def velocity(self, d: Any, of: Remembered) -> Any:
+    def wrong_velocity(self, d: Any, of: Remembered) -> Any:
         return of.keep("velocity", d)
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _on(case, "momentum") and case.steps > 1
 
 
 class MemoryReset(Swapped):
@@ -293,7 +313,7 @@ BUGS = (
         example="v = grad - mu * v; w -= rate * v  # BP506\nv = mu * v + grad; w -= rate * v  # right\n",
         confused_with=("BP501", "BP508"),
         seen="PaddlePaddle/Paddle#12231",
-        variants=variants(MomentumSign, variant(LookAheadSign, "in Nesterov's step")),
+        variants=variants(*_each_kind(MomentumSign), variant(LookAheadSign, "in Nesterov's step")),
     ),
     Bug(
         "BP507",
@@ -322,7 +342,7 @@ BUGS = (
         confused_with=("BP507",),
         seen="kozistr/pytorch_optimizer#516, mitsuba-renderer/mitsuba3#20",
         variants=variants(
-            variant(VelocityReset, "the velocity"),
+            *_each_kind(VelocityReset, "the velocity"),
             variant(MemoryReset, "everything"),
             variant(MemoryReset, "everything but the count of steps", counts=True),
         ),

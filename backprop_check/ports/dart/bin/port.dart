@@ -8,6 +8,7 @@ import 'dart:convert';
 import 'dart:io';
 
 import '../lib/network.dart';
+import '../lib/optimizers.dart';
 
 /// Answers until stdin ends.
 Future<void> main() async {
@@ -43,7 +44,8 @@ Json hello(Json request) => {
         'layers': ['dense'],
         'activations': activations.keys.toList(),
         'losses': losses.keys.toList(),
-        'optimizers': ['sgd'],
+        'optimizers': optimizers.keys.toList(),
+        'features': features,
         'batch': true,
       },
       // Shows that no digit is lost on the way in and out.

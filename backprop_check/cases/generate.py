@@ -98,7 +98,7 @@ class Within:
 
     def trains(self) -> bool:
         """Whether there is anything to train with beyond level 1's plain gradient descent."""
-        return any(kind != "sgd" or self.features for kind in self.optimizers)
+        return bool(self.pairs()) and any(kind != "sgd" or self.features for kind in self.optimizers)
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""

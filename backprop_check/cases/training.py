@@ -96,8 +96,10 @@ def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = A
 
 def label(within: Within) -> str:
     """What makes an implementation's cases different from another's; empty where everything is supported."""
-    if within == ALL_TRAINING:
-        return ""
+    return "" if _words(within) == _words(ALL_TRAINING) else _words(within)
+
+
+def _words(within: Within) -> str:
     known = (within.activations, within.losses, within.optimizers, within.features)
     return ":".join(",".join(sorted(each)) for each in known) + f":{int(within.batch)}"
 
@@ -122,8 +124,8 @@ def _extras(at: int, round_number: int, within: Within) -> _Extras:
 def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: Within) -> Case:
     pairs = [pair for pair in PAIRS if pair[0] in within.activations and pair[1] in within.losses]
     activation, loss = draw.one_of(pairs)
-    hidden = [name for name in within.activations if name in EVERYTHING.activations and name != "log_softmax"]
-    widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3))]
+    hidden = [name for name in EVERYTHING.activations if name in within.activations and name != "log_softmax"]
+    widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3) if hidden else 2)]
     if activation in ("softmax", "log_softmax"):
         widths[-1] = max(2, widths[-1])
     layers = []

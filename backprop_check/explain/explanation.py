@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
+    from backprop_check.training import Optimizer
 
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000
@@ -107,31 +108,34 @@ def describe(case: Case) -> str:
     parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = "" if case.optimizer is None else f"; {training_words(case)}"
+    rate = f"; {said}" if (said := training_words(case)) else ""
     inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
     return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
 
 
 def training_words(case: Case) -> str:
-    """How a case trains: ``learning rate η = 0.5``, and what is not plain gradient descent before it."""
-    optimizer = case.optimizer
-    assert optimizer is not None
-    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
-    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
-    if not optimizer.plain:
-        said = f"{OPTIMIZERS[optimizer.kind]}, {said}"
-        for name, value in optimizer.settings.items():
-            if value:
-                letters, values = SETTINGS.get(name, name), value if isinstance(value, tuple) else (value,)
-                for letter, one in zip(letters if isinstance(letters, tuple) else (letters,), values, strict=True):
-                    said += f", {letter}" if one is True else f", {letter} = {number_text(one, 6)}"
+    """How a case trains: ``learning rate η = 0.5``, and what is more than plain gradient descent; may be empty."""
+    said = [] if case.optimizer is None else [_optimizer_words(case.optimizer)]
     if case.clip is not None:
-        said += f"; gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}"
+        said.append(f"gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}")
     if case.regularization is not None:
         r = case.regularization
         parts = [f"{name} = {number_text(x, 6)}" for name, x in (("l1", r.l1), ("l2", r.l2)) if x]
-        said += f"; a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}"
-    return said
+        said.append(f"a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}")
+    return "; ".join(said)
+
+
+def _optimizer_words(optimizer: Optimizer) -> str:
+    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
+    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
+    if optimizer.plain:
+        return said
+    parts = [OPTIMIZERS[optimizer.kind], said]
+    for name, value in optimizer.settings.items():
+        letters = SETTINGS.get(name, name)
+        pairs = zip(letters, value, strict=True) if isinstance(value, tuple) else [(letters, value)]
+        parts += [str(letter) if one is True else f"{letter} = {number_text(one, 6)}" for letter, one in pairs if one]
+    return ", ".join(parts)
 
 
 def find_neuron(case: Case, text: str) -> tuple[int, int]:

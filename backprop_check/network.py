@@ -113,7 +113,9 @@ class Case(_Strict, frozen=True, dict=True):
     @functools.cached_property
     def id(self) -> str:
         """Slug and content hash, ASCII: ``mazur-2x2x2-1c2d3e4f``."""
-        content = msgspec.structs.replace(self, name="case")
+        optimizer = None if self.optimizer is None else self.optimizer.whole()
+        penalty = None if self.regularization is None else self.regularization.whole()
+        content = msgspec.structs.replace(self, name="case", optimizer=optimizer, regularization=penalty)
         digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:8]
         return f"{self.name}-{digest}"
 

@@ -81,6 +81,10 @@ class Optimizer(_Strict, frozen=True, dict=True):
         """Whether this is gradient descent and nothing else: w⁺ = w − η ∂L/∂w."""
         return self.kind == "sgd" and not any(self.settings.values())
 
+    def whole(self) -> Optimizer:
+        """The same with all defaults written out (none for plain gradient descent): alike where they mean alike."""
+        return Optimizer(self.kind, self.learning_rate, **({} if self.plain else self.settings))
+
     def request(self) -> dict[str, Any]:
         """As it is sent: every field of the kind, but nothing beside the rate for plain gradient descent."""
         settings = {} if self.plain else self.settings
@@ -105,6 +109,10 @@ class Regularization(_Strict, frozen=True):
     l1: float = 0.0
     l2: float = 0.0
     biases: bool = False
+
+    def whole(self) -> Regularization:
+        """The same, alike where two mean alike: what is 0 is not written."""
+        return Regularization(**{name: value for name, value in self.request().items() if value})
 
     def request(self) -> dict[str, Any]:
         """As it is sent, nothing implied."""

@@ -128,13 +128,17 @@ def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: 
     widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3) if hidden else 2)]
     if activation in ("softmax", "log_softmax"):
         widths[-1] = max(2, widths[-1])
+    if hidden == ["softmax"]:  # one neuron's softmax is always 1: its gradients are 0 but for rounding
+        widths = [max(2, width) for width in widths]
     layers = []
     for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
+        possible = [name for name in hidden if name != "softmax" or units > 1]
+        kind = activation if position == len(widths) - 2 else draw.one_of(possible)
         layers.append(
             {
                 "kind": "dense",
                 "units": units,
-                "activation": activation if position == len(widths) - 2 else draw.one_of(hidden),
+                "activation": kind,
                 "parameters": {
                     "weights": [[draw.number(1.2) for _ in range(fan_in)] for _ in range(units)],
                     "biases": [draw.number(0.6) for _ in range(units)],

@@ -47,7 +47,8 @@ def judged(case: Case, dtype: str, reply: dict[str, Any]) -> tuple[Expected, Com
 
 def no_false_alarm(cases: list[Case], dtype: str) -> dict[str, float]:
     """Judge each case's answers of both implementations; the largest share of its bound that an update took."""
-    random, worst = np.random.default_rng(1), {}
+    random = np.random.default_rng(1)
+    worst: dict[str, float] = {}
     for case in cases:
         request = msgspec.json.decode(case.request(dtype))
         for kind in (Papers, Torch):
@@ -180,10 +181,6 @@ def test_errors_do_not_accumulate() -> None:
             layer["parameters"] = one["updated"]
         rest = as_line(trained({**request, "steps": case.steps - 1}, style("library", "float64", random), random))
         steps = rest.get("trajectory") or [{"loss": rest["loss"], "layers": rest["layers"]}]
-        steps = [
-            {"loss": step["loss"], "layers": [{"updated": l["updated"]} for l in step["layers"]]} for step in steps
-        ]
-        started = {"loss": first["loss"], "layers": [{"updated": l["updated"]} for l in first["layers"]]}
         layers = [{**l, "updated": r["updated"]} for l, r in zip(first["layers"], rest["layers"], strict=True)]
         _, comparison = judged(
             whole, "float64", {**first, "layers": layers, "trajectory": [after(first), *map(after, steps)]}

@@ -272,6 +272,11 @@ class Passed(Judged):
             object.__setattr__(self, name, value)
 
     @property
+    def about(self) -> str:
+        """What the case is about, without reading it."""
+        return "training" if self._entry.by_step else "layers" if self._entry.names else "dense"
+
+    @property
     def case(self) -> Case:
         """What was sent."""
         return self._entry.read_case().rounded(self._dtype)

@@ -271,7 +271,8 @@ def _line(row: Row) -> Text:
 
 
 def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> None:
-    suites = options["suite"] or ("published", "edge", "generated")
+    trained = ("training",) if any(row.judged["training"] for row in rows) else ()
+    suites = options["suite"] or ("published", "edge", "generated", *trained)
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("", *suites, "first cause"):
         table.add_column(heading, justify="right" if heading in suites else "left", overflow="fold")

@@ -1,7 +1,7 @@
-"""Networks of dense layers in any wiring, written once more: with matrices, by depth-first search, with mistakes to switch on.
+"""Networks of dense layers in any wiring, written once more: with matrices, with mistakes to switch on.
 
-It shares nothing with the reference or the ports. ``backprop(case)`` is right; ``backprop(case, mistake)`` makes the mistake
-of that name, as somebody would write it. The samples are the rows of every matrix.
+It shares nothing with the reference or the ports. ``backprop(case)`` is right; ``backprop(case, mistake)`` makes the
+mistake of that name, as somebody would write it. The samples are the rows of every matrix.
 """
 
 from __future__ import annotations
@@ -174,11 +174,7 @@ class Net:
         losses, slopes = _loss(self.case["loss"], output.a, t)
         mean = self.case["reduction"] == "mean"
         total = losses.mean() if mean else losses.sum()
-        divided = mean if self.mistake not in ("sum for mean", "mean for sum") else not mean
-        if self.mistake == "sum for mean":
-            divided = False
-        if self.mistake == "mean for sum":
-            divided = True
+        divided = {"sum for mean": False, "mean for sum": True}.get(self.mistake, mean)
         return float(total), slopes / len(t) if divided else slopes
 
     # Backward -----------------------------------------------------------------------------------
@@ -197,6 +193,8 @@ class Net:
     def visit(self, name: str) -> None:
         node = self.nodes[name]
         error = node.error
+        if self.mistake == "errors divided by what is read":
+            error = error / len(node.parents)
         if self.mistake == "hidden errors doubled" and name != self.names[-1]:
             error = 2 * error
         if self.mistake == "visited once a reader" and len(node.children) > 1:
@@ -207,8 +205,6 @@ class Net:
             w_gradient, b_gradient = -w_gradient, -b_gradient
         if self.mistake == "no bias gradient":
             b_gradient = np.zeros_like(b_gradient)
-        if self.mistake == "gradients divided again":
-            w_gradient, b_gradient = w_gradient / len(node.x), b_gradient / len(node.x)
         key = self.key(name)
         if self.mistake == "shared overwritten":
             self.weight_gradients[key], self.bias_gradients[key] = w_gradient, b_gradient
@@ -246,8 +242,10 @@ class Net:
             return error * slope(a, value(a, node.alpha), node.alpha)
         if mistake == "slope fed z" and name in ("sigmoid", "tanh"):
             return error * slope(z, z, node.alpha)
-        if mistake == "function for slope":
+        if mistake == "function for slope" or (mistake == "function for slope but of a line" and name != "identity"):
             return error * a
+        if mistake == "tanh's slope without the square" and name == "tanh":
+            return error * (1 - a)
         return error * slope(z, a, node.alpha)
 
     def shares(self, node: Node, back: Array) -> list[Array]:
@@ -363,6 +361,7 @@ MISTAKES = {
     "slope at a": "BP103",
     "slope fed z": "BP104",
     "function for slope": "BP105",
+    "function for slope but of a line": "BP105",
     "last neuron only": "BP108",
     "readers overwrite": "BP108",
     "readers overwrite in the layers' order": "BP108",
@@ -392,3 +391,6 @@ MISTAKES = {
     "sum for mean": "BP401",
     "mean for sum": "BP402",
 }
+
+#: Mistakes of our own, which the catalogue does not have.
+UNNAMED = ("tanh's slope without the square", "errors divided by what is read")

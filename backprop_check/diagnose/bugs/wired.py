@@ -91,6 +91,23 @@ class OtherSlope(OfGraph):
     """φ′ of something else than z: of a (``value``), a formula in a fed z (``fed_z``), or φ itself (``function``)."""
 
     how: ClassVar[str] = "value"
+    identity_too: ClassVar[bool] = False
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        if not self.identity_too:
+            return super().equations(c, layer, x, parameters, inputs)
+        right = c.activate
+
+        def activate(name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
+            """An identity as a function like the others: usually it is none."""
+            made: Table = c.function(name, z, role="a") if name == "identity" else right(name, z, alpha, groups)
+            return made
+
+        c.activate = activate
+        try:
+            return super().equations(c, layer, x, parameters, inputs)
+        finally:
+            c.activate = right
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not (is_activation(rule) and isinstance(rule, Function)):
@@ -261,7 +278,12 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     "BP102": variants(variant(SlopeMissing, output=False)),
     "BP103": composed_too(variants(variant(OtherSlope, how="value"))),
     "BP104": composed_too(variants(variant(OtherSlope, how="fed_z"))),
-    "BP105": composed_too(variants(variant(OtherSlope, how="function"))),
+    "BP105": composed_too(
+        variants(
+            variant(OtherSlope, how="function", identity_too=True),
+            variant(OtherSlope, "but in linear layers", how="function"),
+        )
+    ),
     "BP108": variants(variant(LastNeuronOnly, "the last neuron that reads it")),
     "BP114": variants(BiasGradientMissing),
     "BP117": variants(variant(HiddenErrorDoubled, "the error of every hidden layer doubled")),

@@ -33,7 +33,7 @@ KINDS: dict[str, type[Kind]] = {
 }
 
 #: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is
-#: about how layers are wired, the others about kinds of layers.
+#: about how layers are wired, the others are about kinds of layers.
 FAMILIES = tuple(
     name for name in names.FAMILIES if name == "graph" or any(kind.family == name for kind in KINDS.values())
 )

@@ -92,6 +92,16 @@ def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
             return torch.relu(1 - t * a).sum(1)
 
 
+def _losses(case: dict[str, Any], z: Tensor, a: Tensor, t: Tensor) -> Tensor:
+    """The loss of each sample; where it undoes the output's activation it is taken of z, so that nothing overflows."""
+    pair = case["network"]["layers"][-1].get("activation"), case["loss"]["kind"]
+    if pair == ("sigmoid", "binary_cross_entropy"):
+        return nn.functional.binary_cross_entropy_with_logits(z.flatten(1), t, reduction="none").sum(1)
+    if pair == ("softmax", "cross_entropy"):
+        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)  # noqa: PLR2004 - an image
+    return _sample_losses(case["loss"], a.flatten(1), t)
+
+
 def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     if len(read) == 1:
         return read[0]
@@ -132,7 +142,7 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         outputs[name] = last
         modules.append(module)
         zs.append((z, last))
-    losses = _sample_losses(case["loss"], last.flatten(1), targets)
+    losses = _losses(case, z, last, targets)
     loss = losses.mean() if case["reduction"] == "mean" else losses.sum()
     loss.backward()
     reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}

@@ -19,6 +19,7 @@ from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds.kind import nested, size
 from backprop_check.network import Case
 from backprop_check.numbers.wired import WiredGrid, WiredLanes
+from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.circuit import Function, Largest
 from backprop_check.reference.wired import run_wired
 
@@ -92,12 +93,14 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
     samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4))
     shape: Shape = kind.draw_inputs(draw)
     inputs, layers = shape, []
-    if round_number % 3 == 1:
+    if round_number % 3:  # so that what flows back into its input shows
         drawn = _first(draw, kinds_of(family, within), kind, shape, samples)
         if drawn is not None:
             layers.append(drawn)
             shape = _output(drawn, shape)
     layers.append(_drawn(kind, draw, shape, samples))
+    for layer in layers:
+        _keep_within(draw, layer, within)
     shape = _output(layers[-1], shape)
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
     pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
@@ -146,6 +149,16 @@ def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str
     if drawn is None:
         raise CaseError("$.network", f"an input that suits {kind.__name__}", str(shape))
     return drawn
+
+
+def _keep_within(draw: Draw, layer: dict[str, Any], within: Within | None) -> None:
+    """Put an activation that is supported in the place of one that is not."""
+    if within is None or layer.get("activation", "identity") in within.activations:
+        return
+    known = [name for name in ELEMENTWISE if name in within.activations]
+    if not known:
+        raise CaseError("$.network", f"an activation for {layer['kind']}", "none that is supported")
+    layer["activation"] = draw.one_of(known)
 
 
 def _output(layer: dict[str, Any], shape: Shape) -> Shape:

@@ -56,8 +56,8 @@ class Pooling(Spatial, frozen=True, kw_only=True):
             "padding": [draw.whole(0, k // 2) for k in kernel],
             "ceil_mode": bool(draw.whole(0, 1)),
         }
-        if draw.whole(1, 3) > 1:
-            layer["stride"] = [draw.whole(1, 3) for _ in own]
+        if draw.whole(1, 4) > 1:
+            layer["stride"] = [draw.one_of((1, 1, 2, 3)) for _ in own]
         return layer
 
 

@@ -284,7 +284,8 @@ class Whole(Layer):
         kind, self.inputs, n = self.spec["kind"], x.shape, len(x)
         rows = x.reshape(n, x.shape[1], -1)
         if kind == "global_avg_pool":
-            a = rows.mean(-1).reshape(*x.shape[:2], *[1] * (x.ndim - 2))
+            total = rows.sum(-1) if self.mistake == "sum for mean" else rows.mean(-1)
+            a = total.reshape(*x.shape[:2], *[1] * (x.ndim - 2))
         elif kind == "global_max_pool":
             self.largest = rows.argmax(-1)
             a = rows.max(-1).reshape(*x.shape[:2], *[1] * (x.ndim - 2))

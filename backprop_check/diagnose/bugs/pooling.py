@@ -71,16 +71,17 @@ class TiesSplit(OfPooling):
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_mine(rule):
             return super().share(rule, role, s, i)
-        m, readers = self.m, _wiring(rule).by_input[0]
-        x = rule.x.values[s, i]
+        m, (readers, used) = self.m, _wiring(rule).by_input
         errors = rule.out.error[s, readers[i]]
         if self.shared:
             errors = m.vector(lambda error, count: error / count, errors, self._counts(rule)[s, readers[i]])
-        return errors, m.vector(self._tied, rule.out.values[s, readers[i]], x)
+        won, largest = rule.winners[s, used[i]], rule.out.values[s, readers[i]]
+        return errors, m.vector(self._tied, won, largest, rule.x.values[s, i])
 
-    def _tied(self, a: Any, x: Any) -> Any:
-        """1 where x is largest, else 0."""
-        return self.m.where_positive(a - x, self.m.number(0.0), self.m.number(1.0))
+    def _tied(self, won: Any, largest: Any, x: Any) -> Any:
+        """1 where x is largest, be it the first or not; else 0."""
+        one = self.m.number(1.0)
+        return won + (one - won) * self.m.where_positive(largest - x, self.m.number(0.0), one)
 
     def _counts(self, rule: Any) -> Any:
         """How many inputs of every window are largest."""
@@ -88,8 +89,9 @@ class TiesSplit(OfPooling):
         counts = m.grid(self.samples, rule.out.units)
         for s in m.each(self.samples):
             for o in m.each(rule.out.units):
-                read = rule.x.values[s, wiring.reads[o]]
-                counts[s, o] = m.total(m.vector(lambda x, a: self._tied(a, x), read, rule.out.values[s, o]))
+                won, read = rule.winners[s, wiring.uses[o]], rule.x.values[s, wiring.reads[o]]
+                tied = m.vector(lambda w, x, largest: self._tied(w, largest, x), won, read, rule.out.values[s, o])
+                counts[s, o] = m.total(tied)
         return counts
 
 

@@ -211,6 +211,10 @@ class WiredLanes(Lanes):
         unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors > 0)
         return Vector(won, unsure.astype(float), self.u, xs.mask)
 
+    def exact(self, x: Lane) -> Lane:
+        """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
+        return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
+
     def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
         """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""
         return value

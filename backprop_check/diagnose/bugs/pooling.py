@@ -81,7 +81,7 @@ class TiesSplit(OfPooling):
     def _tied(self, won: Any, largest: Any, x: Any) -> Any:
         """1 where x is largest, be it the first or not; else 0."""
         one = self.m.number(1.0)
-        return won + (one - won) * self.m.where_positive(largest - x, self.m.number(0.0), one)
+        return won + (one - won) * self.m.where_positive(self.m.exact(largest - x), self.m.number(0.0), one)
 
     def _counts(self, rule: Any) -> Any:
         """How many inputs of every window are largest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import divisors
 from backprop_check.kinds.wiring import Index, Wiring
@@ -206,6 +206,17 @@ class EdgeDivisor(OtherDivisor):
 
 _BACK = ("x",)
 
+
+def _apart(stages: type[OfPooling], label: str, **attributes: Any) -> list[Variant]:
+    """The mistake in all kinds, and in one only: windows and whole channels are often written apart."""
+    of_windows, of_channels = stages.kinds[:-1], stages.kinds[-1:]
+    return [
+        variant(stages, label, **attributes),
+        variant(stages, f"{label}, not in global pooling", usual=False, kinds=of_windows, **attributes),
+        variant(stages, f"{label}, in global pooling only", usual=False, kinds=of_channels, **attributes),
+    ]
+
+
 BUGS = (
     Bug(
         code="BP709",
@@ -218,8 +229,8 @@ BUGS = (
         example="dx[window] += delta[o]          # BP709\ndx[largest_of[o]] += delta[o]   # right\n",
         confused_with=("BP710", "BP711"),
         variants=variants(
-            variant(GradientToAll, "each gets all of δ"),
-            variant(GradientToAll, "each gets δ divided by the window's size, as of an average", shared=True),
+            *_apart(GradientToAll, "each gets all of δ"),
+            *_apart(GradientToAll, "each gets δ divided by the window's size, as of an average", shared=True),
         ),
     ),
     Bug(
@@ -253,7 +264,7 @@ BUGS = (
         confused_with=("BP709",),
         seen="Theano/Theano#5248",
         variants=variants(
-            variant(TiesSplit, "each gets all of δ"), variant(TiesSplit, "each gets an equal share", shared=True)
+            *_apart(TiesSplit, "each gets all of δ"), *_apart(TiesSplit, "each gets an equal share", shared=True)
         ),
     ),
     Bug(
@@ -267,9 +278,9 @@ BUGS = (
         example="dx[window] += delta[o]               # BP712\ndx[window] += delta[o] / window.size  # right\n",
         confused_with=("BP713",),
         variants=variants(
-            variant(OtherDivisor, "on the way back", where=_BACK),
-            variant(OtherDivisor, "forward and backward"),
-            variant(OtherDivisor, "forward", where=("z",)),
+            *_apart(OtherDivisor, "on the way back", where=_BACK),
+            *_apart(OtherDivisor, "forward and backward"),
+            *_apart(OtherDivisor, "forward", where=("z",)),
         ),
     ),
     Bug(

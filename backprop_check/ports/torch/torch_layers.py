@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_convolution
 from torch import Tensor, nn
 
 DTYPE = torch.float32
@@ -20,21 +21,8 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     return nn.Linear(torch.Size(shape).numel(), layer["units"])
 
 
-def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    return nn.Conv2d(
-        shape[0],
-        layer["out_channels"],
-        layer["kernel_size"],
-        stride=layer.get("stride", 1),
-        padding=layer.get("padding", 0),
-        dilation=layer.get("dilation", 1),
-        groups=layer.get("groups", 1),
-        bias="bias" in layer["parameters"],
-    )
-
-
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, "conv2d": _conv2d}
+MODULES = {"dense": _dense, **torch_convolution.MODULES}
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -52,9 +40,9 @@ _ACTIVATIONS = {
 
 
 def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
-    """a = φ(z); a softmax goes over the channels, or over the last index."""
+    """a = φ(z); a softmax goes over a convolution's channels, else over the last index."""
     name = layer.get("activation", "identity")
-    dim = 1 if z.dim() == 4 else -1
+    dim = 1 if layer["kind"].startswith("conv") else -1
     if name == "softmax":
         return torch.softmax(z, dim)
     if name == "log_softmax":

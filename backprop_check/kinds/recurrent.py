@@ -27,8 +27,8 @@ class Recurrent(Kind, frozen=True):
     directions, hidden] is the state before the first step, the same for all samples; without it the state begins at 0.
 
     ``return_sequences``: the output is every step's state, (steps, directions · hidden); else the last one of each
-    direction, which for the reverse one is that of step 0. ``truncate``: gradients do not flow between steps m·k − 1
-    and m·k. ``lengths``: how many steps each sample has; beyond them its state stays, and z and output are 0.
+    direction, which for the reverse one is that of step 0. ``truncate``: gradients do not flow between the steps
+    m·k − 1 and m·k. ``lengths``: how many steps each sample has; beyond them its state stays, and z and output are 0.
     """
 
     hidden_size: int

@@ -36,9 +36,7 @@ class Way:
 
     def handed_on(self, d: Direction, first: int, states: dict[str, Any]) -> dict[str, Any]:
         """What one of the steps ``first − 1`` and ``first`` hands to the other, in whichever order they are read."""
-        if not self.cuts(d.layer, first):
-            return states
-        return {name: d.c.cut(state) for name, state in states.items()}
+        return d.cut(first, states) if self.cuts(d.layer, first) else states
 
     def new_state(self, d: Direction, t: int, x: Any, h: Any, r: Any) -> Any:
         """A GRU's z_n, with the reset after or before the product."""
@@ -116,6 +114,18 @@ class Direction:
                 role=f"{state}0",
             )
             for state in self.layer.states
+        }
+
+    def cut(self, first: int, states: dict[str, Any]) -> dict[str, Any]:
+        """The states as constants, for all samples that read step ``first``."""
+        if self.masks is None:
+            return {name: self.c.cut(state) for name, state in states.items()}
+        going, ended = self.masks
+        return {
+            name: self.c.weighted_sum(
+                [(self.c.cut(state), going[first], self.own), (state, ended[first], self.own)], role=name
+            )
+            for name, state in states.items()
         }
 
     def carried(self, t: int, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

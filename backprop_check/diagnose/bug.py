@@ -83,6 +83,9 @@ class SwappedRules(Swapped):
     networks = "wired"
     kinds: ClassVar[tuple[str, ...]] = ()
 
+    #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
+    common: ClassVar[bool] = True
+
     @classmethod
     def matters(cls, case: Case) -> bool:
         return not cls.kinds or any(layer.kind in cls.kinds for layer in case.network.layers)

@@ -30,19 +30,25 @@ class Way:
         number: int = layer.gates.index(gate)
         return number
 
+    def begin(self, d: Direction) -> dict[str, Any]:
+        """The states before the first step."""
+        return d.begin()
+
     def cuts(self, layer: Any, first: int) -> bool:
-        """Whether nothing flows back between the steps ``first − 1`` and ``first``."""
-        return layer.truncate is not None and first % layer.truncate == 0
+        """Whether nothing flows back between the steps ``first − 1`` and ``first`` of a layer that truncates."""
+        return bool(first % layer.truncate == 0)
 
     def handed_on(self, d: Direction, first: int, states: dict[str, Any]) -> dict[str, Any]:
         """What one of the steps ``first − 1`` and ``first`` hands to the other, in whichever order they are read."""
-        return d.cut(first, states) if self.cuts(d.layer, first) else states
+        return d.cut(first, states) if d.layer.truncate and self.cuts(d.layer, first) else states
 
     def new_state(self, d: Direction, t: int, x: Any, h: Any, r: Any) -> Any:
         """A GRU's z_n, with the reset after or before the product."""
         c = d.c
         if d.layer.reset_after:
-            product = c.weighted_sum([d.from_state(h, "n")], biases=d.biases("n")[1:], role="product")
+            product = d.sums[t]["product"] = c.weighted_sum(
+                [d.from_state(h, "n")], biases=d.biases("n")[1:], role="product"
+            )
             return d.gate("n", t, [d.from_input(x, "n"), (product, r, d.own)], d.biases("n")[:1])
         reset = c.multiply(h, r, role="reset")
         return d.gate("n", t, [d.from_input(x, "n"), d.from_state(reset, "n")], d.biases("n"))
@@ -55,7 +61,7 @@ RIGHT = Way()
 
 
 class Direction:
-    """One direction of one layer: its parameters, and its gates' weighted sums."""
+    """One direction of one layer: its parameters, and its gates' weighted sums (``sums``: by step, by gate)."""
 
     def __init__(self, c: Any, layer: Any, parameters: Mapping[str, Any], run: int, way: Way, steps: int) -> None:
         self.c, self.layer, self.way, self.parameters, self.run, self.steps = c, layer, way, parameters, run, steps
@@ -67,6 +73,7 @@ class Direction:
         self.each = picking(self.hidden, range(self.hidden))
         self.width = self.rows * len(layer.runs())
         self.shown: list[tuple[int, Any]] = []
+        self.sums: list[dict[str, Any]] = [{} for _ in range(steps)]
 
     def of(self, name: str) -> Any:
         """One of this direction's parameters; None where the layer has none of that name."""
@@ -92,7 +99,7 @@ class Direction:
 
     def gate(self, gate: str, t: int, sources: list[Source], biases: list[tuple[Any, range]]) -> Any:
         """A gate's pre-activation at step t, reported in the place of its rows; 0 where the sample has ended."""
-        z = self.c.weighted_sum(sources, biases=biases, role=f"z_{gate}")
+        z = self.sums[t][gate] = self.c.weighted_sum(sources, biases=biases, role=f"z_{gate}")
         if self.masks is not None:
             z = self.c.multiply(z, self.masks[0][t], role=f"masked z_{gate}")
         start = t * self.width + self.run * self.rows + self.way.block(self.layer, gate) * self.hidden
@@ -141,7 +148,7 @@ class Direction:
     def read(self, xs: Sequence[Any]) -> list[dict[str, Any]]:
         """The states after every step of the sequence, by step; a reverse direction begins with the last."""
         found: dict[int, dict[str, Any]] = {}
-        states = self.begin()
+        states = self.way.begin(self)
         order = range(self.steps - 1, -1, -1) if self.backwards else range(self.steps)
         for number, t in enumerate(order):
             if number:

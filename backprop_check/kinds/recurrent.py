@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat
-from backprop_check.kinds.unroll import RIGHT, Direction, unroll
+from backprop_check.kinds.unroll import RIGHT, Direction, States, unroll
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +134,7 @@ class Recurrent(Kind, frozen=True):
         """The layer unrolled: the same parameters at every step."""
         return unroll(c, self, x, parameters, inputs, RIGHT)
 
-    def step(self, d: Direction, t: int, x: Any, before: dict[str, Any]) -> dict[str, Any]:
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
         """The states after step ``t``, from its input and the states ``before``."""
         raise NotImplementedError
 
@@ -199,7 +199,7 @@ class Rnn(Recurrent, frozen=True, tag="rnn"):
         """Either function."""
         return {"nonlinearity": draw.one_of(("tanh", "relu"))}
 
-    def step(self, d: Direction, t: int, x: Any, before: dict[str, Any]) -> dict[str, Any]:
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
         """hₜ = φ(zₜ)."""
         z = d.gate("h", t, [d.from_input(x, "h"), d.from_state(before["h"], "h")], d.biases("h"))
         return {"h": d.c.function(self.nonlinearity, z, role="h")}
@@ -227,7 +227,7 @@ class Gru(Recurrent, frozen=True, tag="gru"):
         """Either placement."""
         return {"reset_after": draw.whole(1, 3) > 1}
 
-    def step(self, d: Direction, t: int, x: Any, before: dict[str, Any]) -> dict[str, Any]:
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
         """hₜ = (1 − z)·n + z·hₜ₋₁."""
         c, h = d.c, before["h"]
         r, z = (
@@ -269,7 +269,7 @@ class Lstm(Recurrent, frozen=True, tag="lstm"):
         """Now and then peepholes."""
         return {"peephole"} if draw.whole(1, 3) == 1 else set()
 
-    def step(self, d: Direction, t: int, x: Any, before: dict[str, Any]) -> dict[str, Any]:
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
         """cₜ = f·cₜ₋₁ + i·g, hₜ = o·tanh(cₜ)."""
         c = d.c
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backprop_check.kinds.kind import Shape
 
 Source = tuple[Any, Any, Wiring]
+States = dict[str, Any]
 
 #: By step: 1 for every unit of a sample that is still going, else 0; and the other way round.
 Masks = tuple[list[Any], list[Any]]
@@ -30,7 +31,7 @@ class Way:
         number: int = layer.gates.index(gate)
         return number
 
-    def begin(self, d: Direction) -> dict[str, Any]:
+    def begin(self, d: Direction) -> States:
         """The states before the first step."""
         return d.begin()
 
@@ -38,7 +39,7 @@ class Way:
         """Whether nothing flows back between the steps ``first − 1`` and ``first`` of a layer that truncates."""
         return bool(first % layer.truncate == 0)
 
-    def handed_on(self, d: Direction, first: int, states: dict[str, Any]) -> dict[str, Any]:
+    def handed_on(self, d: Direction, first: int, states: States) -> States:
         """What one of the steps ``first − 1`` and ``first`` hands to the other, in whichever order they are read."""
         return d.cut(first, states) if d.layer.truncate and self.cuts(d.layer, first) else states
 
@@ -53,8 +54,8 @@ class Way:
         reset = c.multiply(h, r, role="reset")
         return d.gate("n", t, [d.from_input(x, "n"), d.from_state(reset, "n")], d.biases("n"))
 
-    def done(self, d: Direction, t: int, before: dict[str, Any], after: dict[str, Any]) -> None:
-        """Called after each step, with the states before and after it."""
+    def done(self, d: Direction, t: int, before: States, made: States, after: States) -> None:
+        """Called after each step, with the states before it, as it made them, and after it (carried on, or made)."""
 
 
 RIGHT = Way()
@@ -110,7 +111,7 @@ class Direction:
         """The state where none is given."""
         return self.c.given([[0.0] * self.hidden] * self.c.samples)
 
-    def begin(self) -> dict[str, Any]:
+    def begin(self) -> States:
         """The states before the first step."""
         number, inputs = self.run, len(self.layer.runs()) * self.hidden
         return {
@@ -123,7 +124,7 @@ class Direction:
             for state in self.layer.states
         }
 
-    def cut(self, first: int, states: dict[str, Any]) -> dict[str, Any]:
+    def cut(self, first: int, states: States) -> States:
         """The states as constants, for all samples that read step ``first``."""
         if self.masks is None:
             return {name: self.c.cut(state) for name, state in states.items()}
@@ -135,26 +136,29 @@ class Direction:
             for name, state in states.items()
         }
 
-    def carried(self, t: int, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    def carried(self, t: int, before: States, after: States) -> States:
         """The states after a step: those before it, where the sample has ended."""
         if self.masks is None:
             return after
         going, ended = self.masks
         return {
-            name: self.c.weighted_sum([(after[name], going[t], self.own), (before[name], ended[t], self.own)], role=name)
+            name: self.c.weighted_sum(
+                [(after[name], going[t], self.own), (before[name], ended[t], self.own)], role=name
+            )
             for name in after
         }
 
-    def read(self, xs: Sequence[Any]) -> list[dict[str, Any]]:
+    def read(self, xs: Sequence[Any]) -> list[States]:
         """The states after every step of the sequence, by step; a reverse direction begins with the last."""
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[int, States] = {}
         states = self.way.begin(self)
         order = range(self.steps - 1, -1, -1) if self.backwards else range(self.steps)
         for number, t in enumerate(order):
             if number:
                 states = self.way.handed_on(self, t + 1 if self.backwards else t, states)
-            found[t] = self.carried(t, states, self.layer.step(self, t, xs[t], states))
-            self.way.done(self, t, states, found[t])
+            made = self.layer.step(self, t, xs[t], states)
+            found[t] = self.carried(t, states, made)
+            self.way.done(self, t, states, made, found[t])
             states = found[t]
         return [found[t] for t in range(self.steps)]
 
@@ -165,7 +169,7 @@ def unroll(c: Any, layer: Any, x: Any, parameters: Mapping[str, Any], inputs: Sh
     xs = [c.weighted_sum([(x, None, part(x.units, t * features, features))], role="x") for t in range(steps)]
     masks = _masks(c, layer, steps)
     shown: list[tuple[int, Any]] = []
-    directions: list[list[dict[str, Any]]] = []
+    directions: list[list[States]] = []
     for run, (_, _, backwards) in enumerate(layer.runs()):
         d = Direction(c, layer, parameters, run, way, steps)
         d.masks = masks
@@ -176,7 +180,11 @@ def unroll(c: Any, layer: Any, x: Any, parameters: Mapping[str, Any], inputs: Sh
     if layer.return_sequences:
         hidden, width = layer.hidden_size, layer.directions * layer.hidden_size
         sources = [
-            (states[t]["h"], None if masks is None else masks[0][t], placed(steps * width, t * width + n * hidden, hidden))
+            (
+                states[t]["h"],
+                None if masks is None else masks[0][t],
+                placed(steps * width, t * width + n * hidden, hidden),
+            )
             for t in range(steps)
             for n, states in enumerate(directions)
         ]

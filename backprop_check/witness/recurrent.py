@@ -1,4 +1,4 @@
-"""Recurrent layers in PyTorch: its own ``rnn_tanh``, ``rnn_relu``, ``gru`` and ``lstm``, one direction of one layer a call.
+"""Recurrent layers in PyTorch: its own ``rnn_tanh``, ``rnn_relu``, ``gru`` and ``lstm``, a direction of a layer a call.
 
 PyTorch does not show the pre-activations z. Here every gate has an input of its own more, with the weight 1 and the
 value 0: the gradient of that is δ. z itself is worked out from the states that PyTorch gives. What PyTorch does not
@@ -15,10 +15,11 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Tensors by name: states, or a direction's parameters.
 State = dict[str, torch.Tensor]
 
 
-def _recurrent(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], _case: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _recurrent(layer: Any, x: torch.Tensor, p: State, _case: Any) -> tuple[torch.Tensor, torch.Tensor]:
     with torch.no_grad():
         _, known = _run(layer, x, p, None)
     z = known.clone().requires_grad_()
@@ -26,7 +27,7 @@ def _recurrent(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], _case: A
     return a, z
 
 
-def _run(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], more: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _run(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """The output and z; ``more`` is added to every z, sample by sample where they have lengths of their own."""
     if layer.lengths is None:
         return _of_length(layer, x, p, more)
@@ -39,11 +40,12 @@ def _run(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], more: Any) -> 
     return torch.cat([a for a, _ in parts]), torch.cat([z for _, z in parts])
 
 
-def _of_length(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], more: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _of_length(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Every layer's directions one after the other."""
     width = len(layer.gates) * layer.hidden_size
     zs: list[torch.Tensor] = []
     outs: list[torch.Tensor] = []
+    last: list[torch.Tensor] = []
     for run, (suffix, _, backwards) in enumerate(layer.runs()):
         own = {name.removesuffix(suffix): each for name, each in p.items() if name.endswith(suffix)}
         initial = {
@@ -63,7 +65,7 @@ def _of_length(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], more: An
 
 
 def _direction(
-    layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], state: State, more: Any, *, backwards: bool
+    layer: Any, x: torch.Tensor, p: State, state: State, more: Any, *, backwards: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The states of every step, and z: chunk by chunk, the state before each chunk but the first detached."""
     chunks = [slice(*each) for each in _chunks(x.shape[1], layer.truncate)]
@@ -100,7 +102,7 @@ Chunk = tuple[torch.Tensor, torch.Tensor, State]
 def _own_function(name: str) -> Callable[..., Chunk]:
     """PyTorch's own function as one that takes a chunk."""
 
-    def chunk(x: torch.Tensor, p: dict[str, torch.Tensor], state: State, more: Any) -> Chunk:
+    def chunk(x: torch.Tensor, p: State, state: State, more: Any) -> Chunk:
         w, u = p["weight_ih"], p["weight_hh"]
         zeros = w.new_zeros(len(w))
         biases = [p.get("bias_ih", zeros), p.get("bias_hh", zeros)]
@@ -116,10 +118,9 @@ def _own_function(name: str) -> Callable[..., Chunk]:
         from_x, from_h = F.linear(x, w, biases[0]), F.linear(before, u, biases[1])
         z = from_x + from_h
         if name == "gru":
-            rz, n = z.split([2 * out.shape[2], out.shape[2]], 2)
-            r = torch.sigmoid(rz[..., : out.shape[2]])
-            n = from_x.chunk(3, 2)[2] + r * from_h.chunk(3, 2)[2]
-            z = torch.cat([rz, n], 2)
+            z_r, z_z, _ = z.chunk(3, 2)
+            n = from_x.chunk(3, 2)[2] + torch.sigmoid(z_r) * from_h.chunk(3, 2)[2]
+            z = torch.cat([z_r, z_z, n], 2)
         return out, z, after
 
     return chunk
@@ -128,7 +129,7 @@ def _own_function(name: str) -> Callable[..., Chunk]:
 def _step_by_step(step: Callable[..., tuple[State, torch.Tensor]]) -> Callable[..., Chunk]:
     """A step written out as a function that takes a chunk."""
 
-    def chunk(x: torch.Tensor, p: dict[str, torch.Tensor], state: State, more: Any) -> Chunk:
+    def chunk(x: torch.Tensor, p: State, state: State, more: Any) -> Chunk:
         outs, zs = [], []
         for t in range(x.shape[1]):
             from_x = F.linear(x[:, t], p["weight_ih"], p.get("bias_ih"))
@@ -140,15 +141,19 @@ def _step_by_step(step: Callable[..., tuple[State, torch.Tensor]]) -> Callable[.
     return chunk
 
 
-def _gru_reset_before(p: dict[str, torch.Tensor], state: State, from_x: torch.Tensor) -> tuple[State, torch.Tensor]:
-    h, u, biases = state["h"], p["weight_hh"].chunk(3), p.get("bias_hh", torch.zeros_like(p["weight_hh"][:, 0])).chunk(3)
+def _gru_reset_before(p: State, state: State, from_x: torch.Tensor) -> tuple[State, torch.Tensor]:
+    h, u, biases = (
+        state["h"],
+        p["weight_hh"].chunk(3),
+        p.get("bias_hh", torch.zeros_like(p["weight_hh"][:, 0])).chunk(3),
+    )
     x_r, x_z, x_n = from_x.chunk(3, 1)
     z_r, z_z = x_r + F.linear(h, u[0], biases[0]), x_z + F.linear(h, u[1], biases[1])
     z_n = x_n + F.linear(torch.sigmoid(z_r) * h, u[2], biases[2])
     return {"h": torch.lerp(torch.tanh(z_n), h, torch.sigmoid(z_z))}, torch.cat([z_r, z_z, z_n], 1)
 
 
-def _lstm_peepholes(p: dict[str, torch.Tensor], state: State, from_x: torch.Tensor) -> tuple[State, torch.Tensor]:
+def _lstm_peepholes(p: State, state: State, from_x: torch.Tensor) -> tuple[State, torch.Tensor]:
     i, f, g, o = (from_x + F.linear(state["h"], p["weight_hh"], p.get("bias_hh"))).chunk(4, 1)
     at_i, at_f, at_o = p["peephole"]
     i, f = torch.addcmul(i, at_i, state["c"]), torch.addcmul(f, at_f, state["c"])

@@ -190,9 +190,7 @@ class Direction:
             dz["r"] = dr * kept["r"] * (1 - kept["r"])
         else:
             p, c = self.of("peephole"), before["c"]
-            slope = {"tanh-missing": 1.0, "tanh-of-cell": 1 - after["c"] ** 2}.get(
-                self.mistake, 1 - kept["tanh"] ** 2
-            )
+            slope = {"tanh-missing": 1.0, "tanh-of-cell": 1 - after["c"] ** 2}.get(self.mistake, 1 - kept["tanh"] ** 2)
             dz["o"] = d["h"] * kept["tanh"] * kept["o"] * (1 - kept["o"])
             dcell = d["c"] + d["h"] * kept["o"] * slope + (0 if p is None else dz["o"] * p[2])
             dz["i"] = dcell * kept["g"] * kept["i"] * (1 - kept["i"])
@@ -255,7 +253,11 @@ class Recurrent:
     def backward(self, errors: Array) -> Array:
         steps, hidden = self.z.shape[1], self.spec["hidden_size"]
         sequences = self.spec.get("return_sequences", True)
-        flowing = np.where(self.going, errors, 0) if sequences else np.zeros((len(errors), steps, errors.shape[1]), self.dtype)
+        flowing = (
+            np.where(self.going, errors, 0)
+            if sequences
+            else np.zeros((len(errors), steps, errors.shape[1]), self.dtype)
+        )
         last = np.zeros_like(errors[:, 0]) if sequences else errors
         for first in reversed(range(0, len(self.runs), self.directions)):
             of_layer = self.runs[first : first + self.directions]

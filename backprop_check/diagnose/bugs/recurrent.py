@@ -11,11 +11,9 @@ from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Function, WeightedSum
 
 if TYPE_CHECKING:
-    from backprop_check.kinds.unroll import Direction
+    from backprop_check.kinds.unroll import Direction, States
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
-
-States = dict[str, Any]
 
 _RECURRENT = ("rnn", "gru", "lstm")
 
@@ -24,26 +22,26 @@ class OfRecurrent(SwappedRules, Way):
     """Something wrong in a recurrent layer: another ``Way`` to unroll it, or another share backward.
 
     ``at`` tells of the sums that read parameters, and of a step's other tables, in which direction and step they are;
-    ``before`` and ``after`` have the states before and after these.
+    ``state_before`` and ``state_after`` have the states before and after these.
     """
 
-    kinds = _RECURRENT
+    kinds: ClassVar[tuple[str, ...]] = _RECURRENT
     common = True
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
         self.at: dict[Table, tuple[Direction, int]] = {}
-        self.before: dict[Table, States] = {}
-        self.after: dict[Table, States] = {}
+        self.state_before: dict[Table, States] = {}
+        self.state_after: dict[Table, States] = {}
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         if layer.kind not in self.kinds:
             return super().equations(c, layer, x, parameters, inputs)
         return unroll(c, layer, x, parameters, inputs, self)
 
-    def done(self, d: Direction, t: int, before: States, after: States) -> None:
-        for table in (*d.sums[t].values(), *after.values()):
-            self.at[table], self.before[table], self.after[table] = (d, t), before, after
+    def done(self, d: Direction, t: int, before: States, made: States, after: States) -> None:
+        for table in (*d.sums[t].values(), *made.values(), *after.values()):
+            self.at[table], self.state_before[table], self.state_after[table] = (d, t), before, after
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         found = self.at.get(rule.out)
@@ -105,7 +103,7 @@ class CutProduct(OfRecurrent):
 class CutCell(OfRecurrent):
     """Nothing goes back through f·c; peepholes and what comes through h are there."""
 
-    kinds = ("lstm",)
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         if rule.out.role == "cell" and role == ("x", 0):
@@ -150,11 +148,11 @@ class WrongState(OfRecurrent):
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         what, number = role
         source = None if what == "bias" else rule.sources[number]
-        before, after = self.before[rule.out], self.after[rule.out]
+        before, after = self.state_before[rule.out], self.state_after[rule.out]
         state = None
         if source is not None and what == "weights":
             if "h" in self.which and is_recurrent(rule, role, d) and source.x is before["h"]:
-                state = self.before.get(before["h"], before)["h"] if self.earlier else after["h"]
+                state = self.state_before.get(before["h"], before)["h"] if self.earlier else after["h"]
             elif "c" in self.which and rule.out.role == "cell" and number == 0:
                 state = after["c"]
         if state is None or source is None:
@@ -166,8 +164,8 @@ class WrongState(OfRecurrent):
 class WrongCell(WrongState):
     """The forget gate's δ takes the cell after the step."""
 
-    kinds = ("lstm",)
-    which = ("c",)
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+    which: ClassVar[tuple[str, ...]] = ("c",)
 
 
 # BP805 ----------------------------------------------------------------------------------------------
@@ -176,7 +174,7 @@ class WrongCell(WrongState):
 class WithoutTanh(OfRecurrent):
     """The derivative of a tanh is left out, or taken of the wrong number."""
 
-    kinds = ("lstm",)
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
     roles: ClassVar[tuple[str, ...]] = ("cell_tanh",)
     of_cell = False
 
@@ -209,9 +207,7 @@ _USUAL = ("ifog", "iofg", "igfo", "gifo", "figo", "fiog", "zrn")
 def _permuted(kind: str, gates: str) -> list[Variant]:
     orders = ["".join(order) for order in itertools.permutations(gates)]
     return [
-        variant(
-            Permuted, f"in the order {', '.join(order)}", usual=order in _USUAL, kinds=(kind,), order=order
-        )
+        variant(Permuted, f"in the order {', '.join(order)}", usual=order in _USUAL, kinds=(kind,), order=order)
         for order in orders
         if order != gates
     ]
@@ -223,7 +219,7 @@ def _permuted(kind: str, gates: str) -> list[Variant]:
 class BiasOfOneGate(OfRecurrent):
     """The gradients of all gates' biases are one gate's δ."""
 
-    kinds = ("lstm",)
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
     gate: ClassVar[str] = "f"
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
@@ -247,7 +243,7 @@ class BiasOfOneGate(OfRecurrent):
 class OtherReset(OfRecurrent):
     """The reset stands before the product where it should be after it, or the other way round."""
 
-    kinds = ("gru",)
+    kinds: ClassVar[tuple[str, ...]] = ("gru",)
     bias_outside = False
 
     def new_state(self, d: Direction, t: int, x: Any, h: Any, r: Any) -> Any:
@@ -401,8 +397,7 @@ BUGS = (
         stays_right="z, the weighted sums themselves, in the first step",
         fix="PyTorch's order is i, f, g, o, a GRU's r, z, n. CS231n has i, f, o, g; TensorFlow 1 i, g, f, o; Keras's GRU z,"
         " r, n: reorder the rows when parameters come from elsewhere.",
-        example="i, f, o, g = np.split(z, 4)    # wrong: CS231n's order\n"
-        "i, f, g, o = np.split(z, 4)    # right",
+        example="i, f, o, g = np.split(z, 4)    # wrong: CS231n's order\ni, f, g, o = np.split(z, 4)    # right",
         variants=variants(*_permuted("lstm", "ifgo"), *_permuted("gru", "rzn")),
     ),
     Bug(

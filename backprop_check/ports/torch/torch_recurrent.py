@@ -27,9 +27,7 @@ def recurrent(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
         more = {"nonlinearity": layer.get("nonlinearity", "tanh")} if layer["kind"] == "rnn" else {}
         kind = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}[layer["kind"]]
         biases = any(name.startswith("bias") for name in given)
-        module = kind(
-            shape[1], layer["hidden_size"], depth, bias=biases, batch_first=True, bidirectional=both, **more
-        )
+        module = kind(shape[1], layer["hidden_size"], depth, bias=biases, batch_first=True, bidirectional=both, **more)
         for parameter in module.parameters():  # bias_hh stays 0 where the layer has none
             nn.init.zeros_(parameter)
     for name in ("h0", "c0"):

@@ -76,6 +76,9 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
             )
         except CaseError:  # what was drawn does not fit together: draw again
             continue
+        if within is not None and not set(case.network.features) <= set(within.features):
+            case = None
+            continue
         if is_clear(case):
             return case
     if case is None:
@@ -209,7 +212,8 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
             return False
         if isinstance(rule, Function):
             x = rule.x.values.value
-            if any((abs(x - kink) < clear).any() for kink in rule.function.kinks):
+            flows = table.error.value != 0  # where nothing flows back the slope does not matter
+            if any(((abs(x - kink) < clear) & flows).any() for kink in rule.function.kinks):
                 return False
         if isinstance(rule, Largest):
             ordered = np.sort(_candidates(rule), axis=-1)

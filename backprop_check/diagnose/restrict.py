@@ -248,7 +248,8 @@ def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:
-    return set(stages.__mro__[: stages.__mro__.index(Swapped)])
+    own = stages.__mro__[: stages.__mro__.index(Swapped)]
+    return {kind for kind in own if not vars(kind).get("common", False)}
 
 
 def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:

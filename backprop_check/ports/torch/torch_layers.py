@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch_convolution
 from torch import Tensor, nn
+from torch_recurrent import recurrent, run_recurrent
 
 DTYPE = torch.float32
 
@@ -23,6 +24,10 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
 
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
 MODULES = {"dense": _dense, **torch_convolution.MODULES}
+
+#: Those of the recurrent family are made in a file of their own; they do not show their pre-activations.
+RECURRENT = ("rnn", "gru", "lstm")
+MODULES |= dict.fromkeys(RECURRENT, recurrent)
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -101,8 +106,10 @@ def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     return together
 
 
-def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's pre-activation and output."""
+def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor | None, Tensor]:
+    """A layer's pre-activation (None where it is not shown) and output."""
+    if layer["kind"] in RECURRENT:
+        return None, run_recurrent(module, layer, x)
     z = module(x.flatten(1) if layer["kind"] == "dense" else x)
     return z, _activate(layer, z)
 
@@ -126,7 +133,8 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
-        z.retain_grad()
+        if z is not None:
+            z.retain_grad()
         outputs[name] = last
         modules.append(module)
         zs.append((z, last))
@@ -141,9 +149,10 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
         )
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
-        one["delta"] = _slope(z).tolist()
-        if "activation" in layer:
-            one["z"] = z.tolist()
+        if z is not None:
+            one["delta"] = _slope(z).tolist()
+            if "activation" in layer:
+                one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
@@ -197,5 +206,8 @@ backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
-    "features": ["graph"],
+    "features": [
+        "graph",
+        *("bidirectional", "stacked", "initial_states", "lengths", "truncation", "peepholes", "reset_before"),
+    ],
 }

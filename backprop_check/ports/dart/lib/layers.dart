@@ -13,6 +13,7 @@ import 'network.dart';
 // normalisation.dart
 
 // recurrent.dart
+import 'recurrent.dart';
 
 /// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
 final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
@@ -33,6 +34,9 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'upsample': Upsample.new,
 
   // recurrent
+  'rnn': RecurrentLayer.new,
+  'gru': RecurrentLayer.new,
+  'lstm': RecurrentLayer.new,
 
   // normalisation
 
@@ -46,6 +50,7 @@ const layerFeatures = [
   // convolution
 
   // recurrent
+  'bidirectional', 'stacked', 'initial_states', 'lengths', 'truncation', 'peepholes', 'reset_before',
 
   // normalisation
 

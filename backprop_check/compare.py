@@ -85,10 +85,17 @@ def raw_arrays(reply: Reply, layers: int, form: Form | None = None) -> Iterator[
                 yield Slot(quantity, index), getattr(layer, quantity)
             yield from _named(names[index], layer.gradients, "{}_gradient", index, None)
             yield from _named(names[index], layer.updated, "updated_{}", index, None)
+            yield from _named(_buffers(form, index), layer.buffers, "{}_buffer", index, None)
     for step, one in enumerate(reply.trajectory or ()):
         yield Slot("loss", None, step), one.loss
         for index, layer in enumerate((one.layers or ())[:layers]):
             yield from _named(names[index], layer.updated, "updated_{}", index, step)
+            yield from _named(_buffers(form, index), layer.buffers, "{}_buffer", index, step)
+
+
+def _buffers(form: Form | None, layer: int) -> dict[str, str]:
+    """The buffers of a layer by name."""
+    return {} if form is None else {name: name for name in form.buffers[layer]}
 
 
 def _named(

@@ -308,6 +308,8 @@ def _check(case: Case) -> None:
         check_numbers(f"$.inputs[{s}]", x, network.input_units, "one an input")
         check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
     for index, layer in enumerate(network.layers):
+        if layer.indices and network.sources[index] != [-1]:
+            fail(f"$.network.layers[{index}].from", "the network's input (indices are read of nothing else)", layer.from_)
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
     if not network.is_chain and not (case.plain and case.regularization is None):
@@ -338,6 +340,8 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     if network.is_chain:
         return value
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    if rows is _nested_row and any(layer.indices for layer in network.layers):
+        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}
 

@@ -59,7 +59,8 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
         try:
-            case = _candidate(draw, family, kind, index, round_number, within)
+            alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
+            case = _candidate(draw, family, kind, index, 0 if alone else round_number, within)
         except CaseError:  # what was drawn does not fit together: draw again
             continue
         if is_clear(case):
@@ -90,14 +91,12 @@ def label(family: str, within: Within | None) -> str:
 def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_number: int, within: Within | None) -> Case:
     """A network with a layer of ``kind``: behind another one of its family where that can be, before a dense one."""
     samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4))
-    shape: Shape = kind.draw_inputs(draw)
+    first = draw.one_of(kinds_of(family, within)) if round_number % 3 == 1 else kind
+    shape: Shape = first.draw_inputs(draw)
     inputs, layers = shape, []
     if round_number % 3 == 1:
-        first = draw.one_of(kinds_of(family, within))
-        drawn = first.draw(draw, shape, samples) if first.draw_inputs is kind.draw_inputs else None
-        if drawn is not None:
-            layers.append(drawn)
-            shape = _output(drawn, shape)
+        layers.append(_drawn(first, draw, shape, samples))
+        shape = _output(layers[-1], shape)
     layers.append(_drawn(kind, draw, shape, samples))
     shape = _output(layers[-1], shape)
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
@@ -120,7 +119,7 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
             "network": {"inputs": list(inputs), "layers": layers},
             "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
             "reduction": reduction,
-            "inputs": [kind.draw_sample(draw, inputs) for _ in range(samples)],
+            "inputs": [first.draw_sample(draw, inputs) for _ in range(samples)],
             "targets": targets,
             **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
         }

@@ -33,8 +33,80 @@ def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     )
 
 
+def _batch_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d  # noqa: PLR2004 - an image
+    made = kind(
+        shape[0],
+        eps=layer["eps"],
+        momentum=layer.get("momentum"),
+        affine="weight" in layer.get("parameters", {}),
+        track_running_stats="buffers" in layer,
+    )
+    return made.train(layer["training"])
+
+
+def _group_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    return nn.GroupNorm(layer["num_groups"], shape[0], eps=layer["eps"], affine="weight" in layer.get("parameters", {}))
+
+
+def _instance_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
+    kind = nn.InstanceNorm2d if len(shape) == 3 else nn.InstanceNorm1d  # noqa: PLR2004 - an image
+    return kind(shape[0], eps=layer["eps"], affine="weight" in layer.get("parameters", {}))
+
+
+def _layer_norm(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
+    has = layer.get("parameters", {})
+    return nn.LayerNorm(
+        layer["normalized_shape"], eps=layer["eps"], elementwise_affine="weight" in has, bias="bias" in has
+    )
+
+
+def _rms_norm(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
+    return nn.RMSNorm(
+        layer["normalized_shape"], eps=layer["eps"], elementwise_affine="weight" in layer.get("parameters", {})
+    )
+
+
+class GivenDropout(nn.Module):
+    """Dropout with the mask of the case: ``nn.Dropout`` draws its own."""
+
+    def __init__(self, layer: dict[str, Any]) -> None:
+        super().__init__()
+        self.p, self.mask = layer["p"], torch.tensor(layer["mask"]) if layer["training"] else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x · mask/(1 − p), or x."""
+        return x * 1.0 if self.mask is None else x * self.mask / (1 - self.p)
+
+
+def _dropout(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
+    return GivenDropout(layer)
+
+
+class WholeNumbers(nn.Embedding):
+    """An embedding that reads indices which came as numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The rows of these indices."""
+        return super().forward(x.detach().long())
+
+
+def _embedding(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
+    return WholeNumbers(layer["num_embeddings"], layer["embedding_dim"], padding_idx=layer.get("padding_idx"))
+
+
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, "conv2d": _conv2d}
+MODULES = {
+    "dense": _dense,
+    "conv2d": _conv2d,
+    "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm,
+    "group_norm": _group_norm,
+    "instance_norm": _instance_norm,
+    "rms_norm": _rms_norm,
+    "dropout": _dropout,
+    "embedding": _embedding,
+}
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -123,7 +195,7 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
             module = modules[[other.get("name") for other in layers].index(layer["shares"])]
         else:
             module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
-            given = layer.get("parameters") or {}
+            given = {**(layer.get("parameters") or {}), **layer.get("buffers", {})}
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
@@ -148,6 +220,8 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
+        if layer.get("training") and "buffers" in layer:
+            one["buffers"] = {key: getattr(module, key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
     reply["input_gradients"] = _slope(x).tolist()
     return reply

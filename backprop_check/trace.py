@@ -109,8 +109,10 @@ class Form:
         if slot.quantity == "a":
             return (self._samples, *self._a[slot.layer])
         if slot.quantity.endswith("_buffer"):
-            return self.buffers[slot.layer][slot.quantity.removesuffix("_buffer")]
-        return self.parameters[slot.layer][parameter_of(slot.quantity)]
+            found: tuple[int, ...] = self.buffers[slot.layer][slot.quantity.removesuffix("_buffer")]
+            return found
+        shape: tuple[int, ...] = self.parameters[slot.layer][parameter_of(slot.quantity)]
+        return shape
 
     def trace_shape(self, slot: Slot) -> tuple[int, ...]:
         """Its shape in a trace: all indexes but the first as one."""
@@ -139,7 +141,8 @@ class Expected:
 
 def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:
     """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
-    first, last = passes[0], passes[-1]
+    first: Any = passes[0]
+    last: Any = passes[-1]
     found: list[tuple[Slot, object]] = []
     for index, layer in enumerate(first.layers):
         found += [(Slot("z", index), layer.z)] if layer.z is not None else []

@@ -17,7 +17,7 @@ _EPS = (1e-5, 1e-3, 0.01, 0.1)
 Groups = list[range]
 
 
-class _Norm(Kind, frozen=True):
+class _Norm(Kind, frozen=True, kw_only=True):
     """What all have in common: ε, and a scale and a shift (``weight`` and ``bias``) or none."""
 
     eps: float
@@ -77,7 +77,7 @@ class _Norm(Kind, frozen=True):
         return {"parameters": {name: drawn(draw, shape, 1.4) for name in names}}
 
 
-class BatchNorm(_Norm, frozen=True, tag="batch_norm"):
+class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
     """a = γ (x − μ)/√(σ² + ε) + β, a channel at a time, μ and σ² of the whole batch.
 
     PyTorch's ``BatchNorm1d`` and ``BatchNorm2d``: the channel is the first index of a sample, and μ and σ² (divided by
@@ -159,7 +159,7 @@ class BatchNorm(_Norm, frozen=True, tag="batch_norm"):
 _STATISTICS = ("running_mean", "running_var")
 
 
-class LayerNorm(_Norm, frozen=True, tag="layer_norm"):
+class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
     """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over the last indexes of a sample.
 
     PyTorch's ``LayerNorm``: ``normalized_shape`` is the end of the input's shape; γ and β have that shape.
@@ -199,7 +199,7 @@ class LayerNorm(_Norm, frozen=True, tag="layer_norm"):
         return self._affine(c, normalised, parameters, [unit % length for unit in range(size(inputs))])
 
 
-class RMSNorm(_Norm, frozen=True, tag="rms_norm"):
+class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
     """a = γ x/√(mean x² + ε), over the last indexes of a sample: PyTorch's ``RMSNorm``. No mean is taken away."""
 
     normalized_shape: tuple[int, ...]
@@ -239,7 +239,7 @@ class RMSNorm(_Norm, frozen=True, tag="rms_norm"):
         return self._affine(c, scaled(c, x, inverse, groups), parameters, of)
 
 
-class GroupNorm(_Norm, frozen=True, tag="group_norm"):
+class GroupNorm(_Norm, frozen=True, kw_only=True, tag="group_norm"):
     """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over a group of channels of a sample: PyTorch's ``GroupNorm``."""
 
     num_groups: int
@@ -269,7 +269,7 @@ class GroupNorm(_Norm, frozen=True, tag="group_norm"):
         return self._channels(c, x, parameters, inputs, contiguous(size(inputs), size(inputs) // self.num_groups))
 
 
-class InstanceNorm(_Norm, frozen=True, tag="instance_norm"):
+class InstanceNorm(_Norm, frozen=True, kw_only=True, tag="instance_norm"):
     """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over the positions of one channel of a sample: ``InstanceNorm1d``, ``2d``.
 
     Without running statistics, as PyTorch has it by default.

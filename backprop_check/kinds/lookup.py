@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -11,7 +12,7 @@ from backprop_check.kinds.kind import PLACES, Kind, Shape, drawn, fail, flat, ne
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class Dropout(Kind, frozen=True, tag="dropout"):

@@ -6,7 +6,7 @@ import difflib
 import functools
 from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bugs import backward, batch, convolution, forward, loss, numerics, optimizer, softmax
+from backprop_check.diagnose.bugs import backward, batch, convolution, forward, loss, normalisation, numerics, optimizer, softmax
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ BUGS: tuple[Bug, ...] = tuple(
     sorted(
         (
             bug
-            for family in (numerics, backward, forward, loss, batch, optimizer, softmax, convolution)
+            for family in (numerics, backward, forward, loss, batch, optimizer, softmax, convolution, normalisation)
             for bug in family.BUGS
         ),
         key=lambda bug: bug.code,

@@ -15,11 +15,11 @@ Array = np.ndarray[Any, Any]
 
 KINDS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "dropout", "embedding")
 
-#: Every mistake: its code (pairs have two), and what is done.
+#: Every mistake: its code (and which way to make it), and what is done.
 BUGS = {
     "BP901": "the gradient of the mean is left out",
     "BP902": "the gradient of the variance is left out",
-    "BP901+BP902": "mean and variance are taken as constants",
+    "BP902 constants": "mean and variance are taken as constants",
     "BP903": "backward without the scale",
     "BP904": "the variance is divided by n − 1, forward and backward",
     "BP904 forward": "the variance is divided by n − 1 forward, by n backward",
@@ -294,20 +294,20 @@ class Norm(Layer):
         if "bias" in self.p:
             self.gradients["bias"] = da.sum(axes).reshape(self.p["bias"].shape)
         rows = self.rows(g)
+        if bug("BP905 forward"):
+            self.inverse = 1 / np.sqrt(self.variance + self.eps)
+            self.xhat = self.d * self.inverse
         return self.back(rows * self.inverse if self.fixed else self.through(rows))
 
     def through(self, g: Array) -> Array:
         """∂L/∂x from ∂L/∂x̂."""
         bug, n, inverse, xhat, rms = self.of.is_, self.n, self.inverse, self.xhat, self.spec["kind"] == "rms_norm"
-        if bug("BP905 forward"):
-            inverse = 1 / np.sqrt(self.variance + self.eps)
-            xhat = self.d * inverse
         if self.of.way == "chain" or bug("BP905"):
             return self.by_chain_rule(g)
-        mean = 0 if rms or bug("BP901", "BP901+BP902") else g.sum(1, keepdims=True)
+        mean = 0 if rms or bug("BP901", "BP902 constants") else g.sum(1, keepdims=True)
         count = n - 1 if bug("BP904") and not rms and n > 1 else n
         spread = xhat * (g * xhat).sum(1, keepdims=True) * (n / count)
-        if bug("BP902", "BP901+BP902"):
+        if bug("BP902", "BP902 constants"):
             spread = 0 * spread
         return inverse / n * (n * g - mean - spread)  # type: ignore[no-any-return]
 

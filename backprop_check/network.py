@@ -93,6 +93,9 @@ class Network(_Strict, frozen=True, dict=True):
         """For every layer the numbers of the layers that it reads; −1 is the network's input."""
         names = ["input", *self.names()]
         found = []
+        if any(layer.from_ or layer.shares for layer in self.layers) and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            fail("$.network.layers", "names that differ from each other and from input", repr(twice))
         for index, layer in enumerate(self.layers):
             for name in layer.from_:
                 if name not in names[: index + 1]:
@@ -140,7 +143,9 @@ class Network(_Strict, frozen=True, dict=True):
         owner = names.index(layer.shares)
         if self.layers[owner].kind != layer.kind:
             fail(f"$.network.layers[{index}].shares", f"a layer of the kind {layer.kind}", self.layers[owner].kind)
-        return owner
+        if self.layers[owner].arrays() != layer.arrays():
+            fail(f"$.network.layers[{index}].parameters", f"those of {layer.shares}, which it shares", "others")
+        return self._owner(owner) if self.layers[owner].shares else owner
 
     def owner(self, index: int) -> int:
         """The layer whose parameters layer ``index`` uses: itself, or the one that it shares them with."""

@@ -35,8 +35,6 @@ class _Norm(Kind, frozen=True, kw_only=True):
         if tuple(sorted(self.parameters, reverse=True)) not in self._may_have:
             allowed = " or ".join(" and ".join(names) or "none" for names in self._may_have)
             fail(f"{path}.parameters", allowed, ", ".join(self.parameters))
-        if self.shares and self.parameters:
-            fail(f"{path}.parameters", "none beside shares", ", ".join(self.parameters))
         for name, shape in self.parameter_shapes(inputs).items():
             flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
 

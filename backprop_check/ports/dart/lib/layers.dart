@@ -10,7 +10,7 @@ import 'any_layer.dart';
 import 'dense.dart';
 import 'network.dart';
 
-// normalisation.dart
+import 'normalisation.dart';
 
 // recurrent.dart
 
@@ -23,6 +23,13 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   // recurrent
 
   // normalisation
+  'batch_norm': BatchNorm.new,
+  'layer_norm': LayerNorm.new,
+  'group_norm': GroupNorm.new,
+  'instance_norm': InstanceNorm.new,
+  'rms_norm': RmsNorm.new,
+  'dropout': Dropout.new,
+  'embedding': Embedding.new,
 
   // attention
 };

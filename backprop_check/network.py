@@ -127,6 +127,12 @@ class Network(_Strict, frozen=True, dict=True):
             path = f"$.network.layers[{index}]"
             shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
             inputs = _combined(path, layer.combine, shapes)
+            if layer.indices and self.sources[index] != [-1]:
+                fail(
+                    f"{path}.from",
+                    "the network's input (no other layer gives indices)",
+                    ", ".join(layer.from_) or "none",
+                )
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -334,8 +340,6 @@ def _check(case: Case) -> None:
         check_numbers(f"$.inputs[{s}]", x, network.input_units, "one an input")
         check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
     for index, layer in enumerate(network.layers):
-        if layer.indices and network.sources[index] != [-1]:
-            fail(f"$.network.layers[{index}].from", "the network's input (indices are read of nothing else)", layer.from_)
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
     if not network.is_chain and not (case.plain and case.regularization is None):

@@ -199,11 +199,7 @@ def _wired(case: Case) -> Trace:
             found |= {Slot("delta", index): gradient for (index, _), gradient in deltas}
             for (index, name, _), gradient in zip(flat, of_parameters, strict=True):
                 found[Slot(f"{quantity_of(name)}_gradient", index)] = gradient
-        last = case.optimizer is None or step == case.steps - 1
-        for index, shapes in enumerate(form.buffers):
-            for name in shapes:
-                for at in ([None] if last else []) + ([step] if case.optimizer is not None else []):
-                    found[Slot(f"{name}_buffer", index, at)] = buffers[index][name].clone()
+        found |= _moved(case, form, buffers, step)
         if case.optimizer is not None:
             found[Slot("loss", None, step)] = loss
             for (index, name, each), gradient in zip(flat, of_parameters, strict=True):
@@ -226,6 +222,17 @@ def _made(case: Case, made: list[tuple[torch.Tensor, torch.Tensor | None]]) -> d
         if z is not None and "z" in layer.reported:
             found[Slot("z", index)] = z
     return found
+
+
+def _moved(case: Case, form: Form, buffers: list[dict[str, torch.Tensor]], step: int) -> dict[Slot, torch.Tensor]:
+    """The buffers as they are after the pass of a step."""
+    steps = [None] if case.optimizer is None else [step, None] if step == case.steps - 1 else [step]
+    return {
+        Slot(f"{name}_buffer", index, at): buffers[index][name].clone()
+        for index, shapes in enumerate(form.buffers)
+        for name in shapes
+        for at in steps
+    }
 
 
 def _combined(how: str | None, read: list[torch.Tensor]) -> torch.Tensor:

@@ -6,7 +6,17 @@ import difflib
 import functools
 from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bugs import backward, batch, convolution, forward, loss, normalisation, numerics, optimizer, softmax
+from backprop_check.diagnose.bugs import (
+    backward,
+    batch,
+    convolution,
+    forward,
+    loss,
+    normalisation,
+    numerics,
+    optimizer,
+    softmax,
+)
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ class Kind(
         return {}
 
     def buffer_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """The names and shapes of what a pass changes beside the parameters: lists that the reply tells, as ``buffers``."""
+        """The names and shapes of what a pass changes beside the parameters: the ``buffers`` of a reply."""
         del inputs
         return {}
 

@@ -55,7 +55,8 @@ class Dropout(Kind, frozen=True, tag="dropout"):
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
         """A few features, a sequence or an image."""
-        return draw.one_of(((draw.whole(3, 5),), (2, draw.whole(2, 3)), (2, 2, draw.whole(1, 2))))  # type: ignore[no-any-return]
+        shape: Shape = draw.one_of(((draw.whole(3, 5),), (2, draw.whole(2, 3)), (2, 2, draw.whole(1, 2))))
+        return shape
 
     @classmethod
     def draw_sample(cls, draw: Any, inputs: Shape) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size, words
 from backprop_check.kinds.wiring import Wiring
 
@@ -21,7 +23,7 @@ class _Norm(Kind, frozen=True, kw_only=True):
     """What all have in common: ε, and a scale and a shift (``weight`` and ``bias``) or none."""
 
     eps: float
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
 
     family: ClassVar[str] = "normalisation"
 
@@ -63,9 +65,10 @@ class _Norm(Kind, frozen=True, kw_only=True):
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
         """A few features, a sequence or an image."""
-        return draw.one_of(
+        shape: Shape = draw.one_of(
             ((draw.whole(2, 4),), (draw.whole(2, 3), draw.whole(2, 4)), (draw.whole(2, 4), 2, draw.whole(2, 3)))
-        )  # type: ignore[no-any-return]
+        )
+        return shape
 
     @staticmethod
     def _drawn_affine(draw: Any, shape: Shape, names: Sequence[str] = ("weight", "bias")) -> dict[str, Any]:
@@ -85,7 +88,7 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
 
     training: bool
     momentum: float | None = None
-    buffers: dict[str, Any] = {}
+    buffers: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
@@ -282,7 +285,8 @@ class InstanceNorm(_Norm, frozen=True, kw_only=True, tag="instance_norm"):
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
         """A sequence or an image."""
-        return draw.one_of(((draw.whole(1, 3), draw.whole(2, 5)), (draw.whole(1, 3), 2, draw.whole(2, 3))))  # type: ignore[no-any-return]
+        shape: Shape = draw.one_of(((draw.whole(1, 3), draw.whole(2, 5)), (draw.whole(1, 3), 2, draw.whole(2, 3))))
+        return shape
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:

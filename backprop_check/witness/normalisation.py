@@ -35,7 +35,8 @@ def _layer_norm(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torc
 
 @_made
 def _rms_norm(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
-    return F.rms_norm(x, layer.normalized_shape, p.get("weight"), layer.eps)
+    a: torch.Tensor = F.rms_norm(x, layer.normalized_shape, p.get("weight"), layer.eps)
+    return a
 
 
 @_made

@@ -1,4 +1,4 @@
-"""Normalisation, dropout and embedding in numpy, written apart from the reference, with mistakes that can be switched on.
+"""Normalisation, dropout and embedding in numpy, written apart from the reference, with mistakes to switch on.
 
 ``Implementation(bug="BP901")`` is a callable for ``backprop_check.check``. ``backward`` and ``variance`` choose between
 the right ways in which people write these layers; ``dtype`` is what it computes in.
@@ -67,14 +67,32 @@ class Implementation:
         return self.bug in bugs
 
     def __call__(self, case: Json) -> Json:
+        """Each step goes on from the parameters and buffers of the one before."""
+        steps = case["steps"] if case.get("optimizer") else 1
+        passes: list[Json] = []
+        for _ in range(steps):
+            passes.append(self.one_step(case))
+            layers = [
+                {**layer, "parameters": one.get("updated") or layer.get("parameters", {}), **buffers_of(one)}
+                for layer, one in zip(case["network"]["layers"], passes[-1]["layers"], strict=True)
+            ]
+            case = {**case, "network": {**case["network"], "layers": layers}}
+        reply = passes[0]
+        if steps > 1:
+            changed = [[{"updated": one["updated"], **buffers_of(one)} for one in each["layers"]] for each in passes]
+            pairs = zip(passes, changed, strict=True)
+            reply["trajectory"] = [{"loss": each["loss"], "layers": layers} for each, layers in pairs]
+            for one, last in zip(reply["layers"], changed[-1], strict=True):
+                one.update(last)
+        return reply
+
+    def one_step(self, case: Json) -> Json:
         x = np.array(case["inputs"], dtype=self.real)
         targets = np.array(case["targets"], dtype=self.real)
         layers = case["network"]["layers"]
         made: list[Any] = []
         for layer in layers:
-            make = Dense if layer["kind"] == "dense" else Dropout if layer["kind"] == "dropout" else None
-            make = make or (Embedding if layer["kind"] == "embedding" else Norm)
-            made.append(make(self, layer))
+            made.append(MADE.get(layer["kind"], Norm)(self, layer))
             x = made[-1].forward(x)
         share = self.real(len(x)) if case["reduction"] == "mean" else self.real(1)
         loss, dx = losses(case["loss"], x.reshape(len(x), -1), targets.reshape(len(x), -1))
@@ -93,6 +111,10 @@ class Implementation:
         reply = {"id": case["id"], "layers": replies, "loss": loss, "input_gradients": dx}
         found: Json = plain(reply if self.report else {"id": case["id"], "layers": replies})
         return found
+
+
+def buffers_of(one: Json) -> Json:
+    return {"buffers": one["buffers"]} if "buffers" in one else {}
 
 
 def plain(value: Any) -> Any:
@@ -250,9 +272,7 @@ class Norm(Layer):
         self.fixed = self.spec["kind"] == "batch_norm" and not self.spec["training"]
         rms = self.spec["kind"] == "rms_norm"
         if self.fixed:
-            mean, variance = (
-                np.array(given[name], dtype=x.dtype)[:, None] for name in ("running_mean", "running_var")
-            )
+            mean, variance = (np.array(given[name], dtype=x.dtype)[:, None] for name in ("running_mean", "running_var"))
             n = x.dtype.type(1)
         else:
             mean, variance, n = self.statistics(rows)
@@ -373,3 +393,7 @@ class Embedding(Layer):
             total[self.spec["padding_idx"]] = 0
         self.gradients = {"weight": total}
         return np.zeros(self.indices.shape, da.dtype)
+
+
+#: All other kinds are norms.
+MADE: dict[str, Any] = {"dense": Dense, "dropout": Dropout, "embedding": Embedding}

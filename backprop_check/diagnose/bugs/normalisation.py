@@ -18,12 +18,12 @@ class OfNormalisation(SwappedRules):
     """Something wrong in layers of some kinds."""
 
     #: Whether the batch's own statistics are needed: not in a batch norm's evaluation, nor in a dropout's.
-    trained: ClassVar[bool] = True
+    in_training: ClassVar[bool] = True
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(
-            layer.kind in cls.kinds and (getattr(layer, "training", True) or not cls.trained)
+            layer.kind in cls.kinds and (getattr(layer, "training", True) or not cls.in_training)
             for layer in case.network.layers
         )
 
@@ -73,7 +73,7 @@ class ScaleMissing(OfNormalisation):
     """∂L/∂x̂ = ∂L/∂a, without γ."""
 
     kinds = _NORMS
-    trained = False
+    in_training = False
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -140,17 +140,17 @@ class _Twice(RunningVariance):
 
 
 class EpsilonOutside(OfNormalisation):
-    """1/(σ + ε); ``slope`` is how the backward pass goes through it."""
+    """1/(σ + ε); ``through`` is how the backward pass goes through it."""
 
     kinds = _NORMS
-    trained = False
-    slope: ClassVar[str] = "its own"
+    in_training = False
+    through: ClassVar[str] = "its own"
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         m = self.m
-        if self.slope != "right" and self.is_at(rule, "inverse"):
+        if self.through != "right" and self.is_at(rule, "inverse"):
             return 1 / (m.sqrt(rule.x.values[s, o]) + m.number(rule.alpha))
-        if self.slope == "right" and self.is_at(rule, "normalised"):
+        if self.through == "right" and self.is_at(rule, "normalised"):
             (source,) = rule.sources
             made, used = source.weights.made_by, source.wiring.uses[o]
             variances, eps = made.x.values[s, used], m.number(made.alpha)
@@ -160,10 +160,10 @@ class EpsilonOutside(OfNormalisation):
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         m = self.m
-        if self.slope == "its own" and self.is_at(rule, "inverse"):
+        if self.through == "its own" and self.is_at(rule, "inverse"):
             inverse, variance = rule.out.values[s, i], rule.x.values[s, i]
             return m.one(rule.out.error[s, i]), m.one(-(inverse * inverse / m.sqrt(variance)) / 2)
-        if self.slope == "cube" and self.is_at(rule, "inverse"):
+        if self.through == "cube" and self.is_at(rule, "inverse"):
             inverse = rule.out.values[s, i]
             return m.one(rule.out.error[s, i]), m.one(-(inverse * inverse * inverse) / 2)
         return super().share(rule, role, s, i)
@@ -234,7 +234,7 @@ class DuplicatesLost(OfNormalisation):
 
     def _counted(self, spec: Any) -> list[list[float]]:
         """What was looked up, and counts: 1; everything else 0."""
-        rows = spec.chosen(self._samples)
+        rows: list[list[float]] = spec.chosen(self._samples)
         places = [(s, at) for s, row in enumerate(rows) for at, one in enumerate(row) if one]
         seen: set[tuple[int, int]] = set()
         for s, at in places if self.first else reversed(places):
@@ -319,9 +319,9 @@ BUGS = (
         confused_with=("BP904",),
         variants=variants(
             variant(EpsilonOutside, "forward and backward"),
-            variant(EpsilonOutside, "forward; the usual backward pass with that 1/σ", slope="cube"),
-            variant(EpsilonOutside, "forward; backward with 1/σ and var + ε", slope="mixed", usual=False),
-            variant(EpsilonOutside, "forward only", slope="right"),
+            variant(EpsilonOutside, "forward; the usual backward pass with that 1/σ", through="cube"),
+            variant(EpsilonOutside, "forward; backward with 1/σ and var + ε", through="mixed", usual=False),
+            variant(EpsilonOutside, "forward only", through="right"),
         ),
     ),
     Bug(

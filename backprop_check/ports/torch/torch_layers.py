@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_normalisation
 from torch import Tensor, nn
 
 DTYPE = torch.float32
@@ -33,80 +34,8 @@ def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     )
 
 
-def _batch_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    kind = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d  # noqa: PLR2004 - an image
-    made = kind(
-        shape[0],
-        eps=layer["eps"],
-        momentum=layer.get("momentum"),
-        affine="weight" in layer.get("parameters", {}),
-        track_running_stats="buffers" in layer,
-    )
-    return made.train(layer["training"])
-
-
-def _group_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    return nn.GroupNorm(layer["num_groups"], shape[0], eps=layer["eps"], affine="weight" in layer.get("parameters", {}))
-
-
-def _instance_norm(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    kind = nn.InstanceNorm2d if len(shape) == 3 else nn.InstanceNorm1d  # noqa: PLR2004 - an image
-    return kind(shape[0], eps=layer["eps"], affine="weight" in layer.get("parameters", {}))
-
-
-def _layer_norm(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
-    has = layer.get("parameters", {})
-    return nn.LayerNorm(
-        layer["normalized_shape"], eps=layer["eps"], elementwise_affine="weight" in has, bias="bias" in has
-    )
-
-
-def _rms_norm(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
-    return nn.RMSNorm(
-        layer["normalized_shape"], eps=layer["eps"], elementwise_affine="weight" in layer.get("parameters", {})
-    )
-
-
-class GivenDropout(nn.Module):
-    """Dropout with the mask of the case: ``nn.Dropout`` draws its own."""
-
-    def __init__(self, layer: dict[str, Any]) -> None:
-        super().__init__()
-        self.p, self.mask = layer["p"], torch.tensor(layer["mask"]) if layer["training"] else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x · mask/(1 − p), or x."""
-        return x * 1.0 if self.mask is None else x * self.mask / (1 - self.p)
-
-
-def _dropout(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
-    return GivenDropout(layer)
-
-
-class WholeNumbers(nn.Embedding):
-    """An embedding that reads indices which came as numbers."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The rows of these indices."""
-        return super().forward(x.detach().long())
-
-
-def _embedding(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
-    return WholeNumbers(layer["num_embeddings"], layer["embedding_dim"], padding_idx=layer.get("padding_idx"))
-
-
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {
-    "dense": _dense,
-    "conv2d": _conv2d,
-    "batch_norm": _batch_norm,
-    "layer_norm": _layer_norm,
-    "group_norm": _group_norm,
-    "instance_norm": _instance_norm,
-    "rms_norm": _rms_norm,
-    "dropout": _dropout,
-    "embedding": _embedding,
-}
+MODULES = {"dense": _dense, "conv2d": _conv2d, **torch_normalisation.MODULES}
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -222,7 +151,7 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
         if layer.get("training") and "buffers" in layer:
-            one["buffers"] = {key: getattr(module, key).tolist() for key in layer["buffers"]}
+            one["buffers"] = {key: module.get_buffer(key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
     reply["input_gradients"] = _slope(x).tolist()
     return reply
@@ -244,20 +173,23 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         passes.append(one_step({**case, "network": network, "optimizer": _of_step(case.get("optimizer"), step)}))
     reply = passes[0]
     if steps > 1:
-        made = [
-            {"loss": each["loss"], "layers": [{"updated": layer["updated"]} for layer in each["layers"]]}
-            for each in passes
-        ]
+        made = [{"loss": each["loss"], "layers": [_changed(layer) for layer in each["layers"]]} for each in passes]
         for layer, last in zip(reply["layers"], made[-1]["layers"], strict=True):
-            layer["updated"] = last["updated"]
+            layer.update(last)
         reply["trajectory"] = made
     return reply
 
 
+def _changed(layer: dict[str, Any]) -> dict[str, Any]:
+    """What a step changed: parameters, and buffers where there are any."""
+    return {key: layer[key] for key in ("updated", "buffers") if key in layer}
+
+
 def _updated(layers: list[dict[str, Any]], replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The layers with the parameters after a step; what shares another's is given none of its own."""
+    """The layers with the parameters and buffers after a step; what shares another's is given none of its own."""
+    named = (("parameters", "updated"), ("buffers", "buffers"))
     return [
-        {**layer, "parameters": {**layer["parameters"], **each["updated"]}} if each.get("updated") else layer
+        {**layer, **{name: {**layer[name], **each[after]} for name, after in named if each.get(after)}}
         for layer, each in zip(layers, replies, strict=True)
     ]
 

@@ -55,7 +55,8 @@ def _dropout(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.T
     del p
     if not layer.training:
         return x * 1.0
-    return x * (torch.tensor(layer.mask, dtype=torch.float64) / (1.0 - layer.p))
+    scale: torch.Tensor = torch.tensor(layer.mask, dtype=torch.float64) / (1.0 - layer.p)
+    return x * scale
 
 
 @_made

@@ -71,7 +71,8 @@ class Implementation:
         steps = case["steps"] if case.get("optimizer") else 1
         passes: list[Json] = []
         for _ in range(steps):
-            passes.append(self.one_step(case))
+            with np.errstate(all="ignore"):  # a mistake may divide by 0
+                passes.append(self.one_step(case))
             layers = [
                 {**layer, "parameters": one.get("updated") or layer.get("parameters", {}), **buffers_of(one)}
                 for layer, one in zip(case["network"]["layers"], passes[-1]["layers"], strict=True)
@@ -350,7 +351,7 @@ class Dropout(Layer):
     def forward(self, x: Array) -> Array:
         self.mask = np.array(self.spec["mask"], dtype=x.dtype) if self.spec["training"] else None
         p = x.dtype.type(self.spec["p"])
-        self.scale = 1 / (p if self.of.is_("keep") else 1 - p)
+        self.scale = 1 / (p if self.of.is_("keep") and p > 0 else 1 - p)
         scale = 1 if self.of.is_("BP907", "BP907 forward") else self.scale
         self.a = x * 1 if self.mask is None else x * self.mask * scale
         return self.a  # type: ignore[no-any-return]
@@ -365,7 +366,8 @@ class Dropout(Layer):
             mask = (self.a != 0).astype(mask.dtype)
         if bug("BP906 bare", "BP907", "BP907 backward"):
             scale = scale / scale
-        return da * mask * scale
+        dx: Array = da * mask * scale
+        return dx
 
 
 class Embedding(Layer):

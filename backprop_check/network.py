@@ -203,7 +203,9 @@ class Case(_Strict, frozen=True, dict=True):
     @functools.cached_property
     def id(self) -> str:
         """Slug and content hash, ASCII: ``mazur-2x2x2-1c2d3e4f``."""
-        content = msgspec.structs.replace(self, name="case")
+        optimizer = None if self.optimizer is None else self.optimizer.whole()
+        penalty = None if self.regularization is None else self.regularization.whole()
+        content = msgspec.structs.replace(self, name="case", optimizer=optimizer, regularization=penalty)
         digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:8]
         return f"{self.name}-{digest}"
 
@@ -233,10 +235,18 @@ class Case(_Strict, frozen=True, dict=True):
         return features_of(self.optimizer, self.clip, self.regularization) + self.network.features
 
     @property
-    def by_step(self) -> bool:
-        """Whether it is about training, so that each update is judged by what was reported before it."""
+    def trains(self) -> bool:
+        """Whether it is about training: another optimizer than plain gradient descent, or anything beside it.
+
+        Then each update is judged by what was reported before it.
+        """
         about_training = features_of(self.optimizer, self.clip, self.regularization)
         return bool(about_training) or (self.optimizer is not None and self.optimizer.kind != "sgd")
+
+    @property
+    def about(self) -> str:
+        """``training``, ``layers`` (beyond a chain of dense ones), or ``dense``."""
+        return "training" if self.trains else "dense" if self.network.is_chain else "layers"
 
     @property
     def plain(self) -> bool:

@@ -85,7 +85,7 @@ class _Training:
             case "adagrad":
                 sums = self._zeros("sum", parameters, given.pop("initial_accumulator_value"))
                 adagrad(
-                    parameters, gradients, sums, self._steps(parameters), False, None, None,
+                    parameters, gradients, sums, self._steps(parameters), fused=False, grad_scale=None, found_inf=None,
                     foreach=False, has_complex=False, lr=rate, maximize=False, **given,
                 )  # fmt: skip
             case _:

@@ -351,7 +351,7 @@ def broken(**changes: Any) -> str:
         "loss": {"kind": "half_squared_error"},
         "reduction": "mean",
         "inputs": inputs,
-        "targets": inputs,
+        "targets": changes.pop("targets", inputs),
     }
     with pytest.raises(CaseError) as raised:
         Case.from_dict(one)
@@ -403,8 +403,8 @@ MASK = [[1, 0, 1], [0, 1, 1]]
         ({"kind": "dropout", "p": 0.5, "training": False, "mask": MASK}, "mask", "none else"),
         ({"kind": "dropout", "p": 0.5, "training": True, "mask": MASK[:1]}, "mask", "2 (an array of 2 x 3"),
         ({"kind": "dropout", "p": 0.5, "training": True, "mask": [[1, 2, 0], [0, 0, 1]]}, "mask", "0 (dropped) or 1"),
-        (EMBEDDING, "$.inputs[0][0]", "a whole number from 0 to 2"),
-        ({**EMBEDDING, "inputs": [[0, 3]]}, "$.inputs[0][1]", "a whole number from 0 to 2"),
+        ({**EMBEDDING, "inputs": [[0.5]], "targets": [[[1.0]]]}, "$.inputs[0][0]", "a whole number from 0 to 2"),
+        ({**EMBEDDING, "inputs": [[0, 3]], "targets": [[[1.0], [0.5]]]}, "$.inputs[0][1]", "a whole number from 0 to 2"),
         ({**EMBEDDING, "padding_idx": 3}, "padding_idx", "an index below 3"),
         ({**EMBEDDING, "parameters": {"weight": [[1.0]]}}, "parameters.weight", "3 (an array of 3 x 1"),
     ],

@@ -9,21 +9,7 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-<<<<<<< ours
 from backprop_check.diagnose import bugs
-=======
-from backprop_check.diagnose.bugs import (
-    backward,
-    batch,
-    convolution,
-    forward,
-    loss,
-    numerics,
-    optimizer,
-    recurrent,
-    softmax,
-)
->>>>>>> theirs
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,20 +33,7 @@ def _collected() -> tuple[Bug, ...]:
 
 
 #: In the order of their codes.
-<<<<<<< ours
 BUGS: tuple[Bug, ...] = _collected()
-=======
-BUGS: tuple[Bug, ...] = tuple(
-    sorted(
-        (
-            bug
-            for family in (numerics, backward, forward, loss, batch, optimizer, softmax, convolution, recurrent)
-            for bug in family.BUGS
-        ),
-        key=lambda bug: bug.code,
-    )
-)
->>>>>>> theirs
 
 FAMILIES = {
     "BP0": "numbers and the protocol",

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torch_convolution
+import torch_normalisation
 from torch import Tensor, nn
 from torch_recurrent import recurrent, run_recurrent
 
@@ -23,7 +24,7 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
 
 
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, **torch_convolution.MODULES}
+MODULES = {"dense": _dense, **torch_convolution.MODULES, **torch_normalisation.MODULES}
 
 #: Those of the recurrent family are made in a file of their own; they do not show their pre-activations.
 RECURRENT = ("rnn", "gru", "lstm")
@@ -129,7 +130,7 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             module = modules[names.index(layer["shares"])]
         else:
             module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
-            given = layer.get("parameters") or {}
+            given = {**(layer.get("parameters") or {}), **layer.get("buffers", {})}
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
@@ -156,6 +157,8 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
+        if layer.get("training") and "buffers" in layer:
+            one["buffers"] = {key: module.get_buffer(key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
     reply["input_gradients"] = _slope(x).tolist()
     return reply
@@ -177,20 +180,23 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         passes.append(one_step({**case, "network": network, "optimizer": _of_step(case.get("optimizer"), step)}))
     reply = passes[0]
     if steps > 1:
-        made = [
-            {"loss": each["loss"], "layers": [{"updated": layer["updated"]} for layer in each["layers"]]}
-            for each in passes
-        ]
+        made = [{"loss": each["loss"], "layers": [_changed(layer) for layer in each["layers"]]} for each in passes]
         for layer, last in zip(reply["layers"], made[-1]["layers"], strict=True):
-            layer["updated"] = last["updated"]
+            layer.update(last)
         reply["trajectory"] = made
     return reply
 
 
+def _changed(layer: dict[str, Any]) -> dict[str, Any]:
+    """What a step changed: parameters, and buffers where there are any."""
+    return {key: layer[key] for key in ("updated", "buffers") if key in layer}
+
+
 def _updated(layers: list[dict[str, Any]], replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The layers with the parameters after a step; what shares another's is given none of its own."""
+    """The layers with the parameters and buffers after a step; what shares another's is given none of its own."""
+    named = (("parameters", "updated"), ("buffers", "buffers"))
     return [
-        {**layer, "parameters": {**layer["parameters"], **each["updated"]}} if each.get("updated") else layer
+        {**layer, **{name: {**layer[name], **each[after]} for name, after in named if each.get(after)}}
         for layer, each in zip(layers, replies, strict=True)
     ]
 

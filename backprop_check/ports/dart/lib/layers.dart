@@ -10,7 +10,7 @@ import 'convolution.dart';
 import 'dense.dart';
 import 'network.dart';
 
-// normalisation.dart
+import 'normalisation.dart';
 
 // recurrent.dart
 import 'recurrent.dart';
@@ -39,6 +39,13 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'lstm': RecurrentLayer.new,
 
   // normalisation
+  'batch_norm': BatchNorm.new,
+  'layer_norm': LayerNorm.new,
+  'group_norm': GroupNorm.new,
+  'instance_norm': InstanceNorm.new,
+  'rms_norm': RmsNorm.new,
+  'dropout': Dropout.new,
+  'embedding': Embedding.new,
 
   // attention
 };

@@ -170,7 +170,12 @@ def behind(first: Json, shape: tuple[int, ...], samples: int = 1, *more: Json) -
 
 def kernels() -> Iterator[tuple[Json, Case]]:
     layers, inputs = behind(conv("conv2d", array(2, 2, 3, 3), [0.1, -0.2], activation="sigmoid"), (2, 3, 3))
-    yield case("kernel-as-large-as-the-image", "a kernel as large as the image: one position, as in a dense layer", layers, inputs)
+    yield case(
+        "kernel-as-large-as-the-image",
+        "a kernel as large as the image: one position, as in a dense layer",
+        layers,
+        inputs,
+    )
     layers, inputs = behind(conv("conv2d", array(3, 2, 1, 1), [0.1, -0.2, 0.3], activation="tanh"), (2, 2, 3), 2)
     yield case("kernel-1x1", "a kernel of one place: a dense layer at every position", layers, inputs)
     layers, inputs = behind(conv("conv1d", array(1, 2, 2), [0.1], stride=[4]), (2, 9), 2)
@@ -192,7 +197,9 @@ def kernels() -> Iterator[tuple[Json, Case]]:
     layers, inputs = behind(conv("conv2d", np.zeros((2, 1, 2, 2)).tolist(), [0.0, 0.0], activation="relu"), (1, 3, 3))
     yield case("zero-kernel", "a kernel of zeros before a ReLU: every z is exactly on the kink", layers, inputs)
     layers, inputs = behind(conv("conv2d", array(3, 2, 2, 2), array(3), activation="softmax"), (2, 3, 3), 2)
-    targets = [[[[float(c == (y + x + s) % 3) for x in range(2)] for y in range(2)] for c in range(3)] for s in range(2)]
+    targets = [
+        [[[float(c == (y + x + s) % 3) for x in range(2)] for y in range(2)] for c in range(3)] for s in range(2)
+    ]
     yield case("softmax-of-every-pixel", "a softmax over the channels of every position, with cross-entropy", layers,
                inputs, targets, loss="cross_entropy")  # fmt: skip
     layers, inputs = behind(conv("conv1d", array(2, 1, 3), [0.1, 0.2], padding=[1]), (1, 6), 16)

@@ -254,8 +254,7 @@ def _own_bases(stages: type[Swapped]) -> set[type]:
     return {
         each
         for each in own
-        if not vars(each).get("common", False)
-        and (not issubclass(each, SwappedRules) or swapping & vars(each).keys())
+        if not vars(each).get("common", False) and (not issubclass(each, SwappedRules) or swapping & vars(each).keys())
     }
 
 

@@ -348,7 +348,9 @@ def _weights(c: Any, axes: list[list[float]], lengths: Sizes) -> tuple[Any, list
         reads = []
         for o in range(count):
             reads += [[2 * count + o, 4 * count, count + o], [o, 3 * count + o]]
-        tables.append(c.weighted_sum([(constants, None, Wiring(4 * count + 1, 1, reads, [[0] * len(r) for r in reads]))]))
+        tables.append(
+            c.weighted_sum([(constants, None, Wiring(4 * count + 1, 1, reads, [[0] * len(r) for r in reads]))])
+        )
     if len(tables) == 1:
         return tables[0], [[2 * o, 2 * o + 1] for o in range(len(axes[0]))]
     rows, columns = tables

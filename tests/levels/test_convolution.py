@@ -111,7 +111,11 @@ def test_published_digits(file: CaseFile) -> None:
             if printed is not None:
                 shown += 1
                 places = len(repr(printed).partition(".")[2])
-                assert abs(value - printed) <= 1.001 * 10.0**-places / (1 if places > 6 else 1e9), (path, value, printed)
+                assert abs(value - printed) <= 1.001 * 10.0**-places / (1 if places > 6 else 1e9), (
+                    path,
+                    value,
+                    printed,
+                )
     assert shown >= 4
 
 

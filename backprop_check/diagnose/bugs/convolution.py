@@ -433,7 +433,8 @@ BUGS = (
         example="db[c] = delta[c, y, x]   # BP706\ndb[c] += delta[c, y, x]  # right\n",
         confused_with=("BP114", "BP708"),
         variants=variants(
-            variant(BiasOfOnePosition, "the last position", at=-1), variant(BiasOfOnePosition, "the first position", at=0)
+            variant(BiasOfOnePosition, "the last position", at=-1),
+            variant(BiasOfOnePosition, "the first position", at=0),
         ),
     ),
     Bug(
@@ -454,7 +455,9 @@ BUGS = (
             variant(ChannelsTransposed, "w[i, c] forward and backward alike", where=("z", "x", "weights")),
             variant(ChannelsTransposed, "the weight's gradient with its channels swapped", where=("weights",)),
             variant(KernelOfOneChannel, "the first input channel's kernel for all of them", where=("z",)),
-            variant(KernelOfOneChannel, "the first input channel's kernel for all, in the input's gradient", where=("x",)),
+            variant(
+                KernelOfOneChannel, "the first input channel's kernel for all, in the input's gradient", where=("x",)
+            ),
             variant(InputOfOneChannel, "the weight's gradient from the first input channel"),
         ),
     ),

@@ -104,7 +104,9 @@ class Convolution:
             self.shapes["bias"] = [self.channels]
         self.parameters = {name: flat(spec["parameters"][name]) for name in self.shapes}
         self.gradients: dict[str, Numbers] = {}
-        self.activation: Activation = ACTIVATIONS[known(spec.get("activation", "identity"), list(ACTIVATIONS), "activation")]()
+        self.activation: Activation = ACTIVATIONS[
+            known(spec.get("activation", "identity"), list(ACTIVATIONS), "activation")
+        ]()
         if spec.get("alpha") is not None:
             self.activation.alpha = float(spec["alpha"])
         self.over_channels = "softmax" in spec.get("activation", "identity")

@@ -53,7 +53,7 @@ def worked_examples() -> Iterator[tuple[Case, Json]]:
             "erratum": None,
         },
     )
-    adam = {"kind": "adam", "learning_rate": 0.1, "betas": [0.5, 0.75], "eps": 0.0}
+    adam = {"kind": "adam", "learning_rate": 0.1, "betas": [0.5, 0.75]}
     yield (
         case("hand-adam", "", *NEURON, optimizer=adam, steps=2)[1],
         {

@@ -34,6 +34,7 @@ LAYERS = [
     ["cases"],
     ["protocol"],
     ["compare"],
+    ["places"],
     ["wire"],
     ["diagnose"],
     ["run"],

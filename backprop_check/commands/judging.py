@@ -216,7 +216,7 @@ def judge_all(
                     tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
                 )
                 run.take(judged)
-                result = hinted(judged.result) if run.hints_only else judged.result
+                result = hinted(judged.result, judged.case) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
                     file.add(result, reported)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backprop_check.kinds import FAMILIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -45,7 +47,7 @@ _SELECTION = (
     click.option(
         "--suite",
         multiple=True,
-        type=click.Choice(["published", "edge", "generated", "training"]),
+        type=click.Choice(["published", "edge", "generated", "training", *FAMILIES]),
         help="Only these cases (repeatable; default: all).",
     ),
     click.option(
@@ -54,7 +56,7 @@ _SELECTION = (
         default=200,
         show_default=True,
         type=click.IntRange(min=0),
-        help="Generated cases (a quarter as many of training).",
+        help="Generated cases (a quarter as many of training and of each family of layers).",
     ),
     click.option("--seed", default=0, show_default=True, help="Of the generated cases."),
 )

@@ -82,10 +82,9 @@ def _of_one_sample(case: Case, sample: int) -> Case:
 
 def _weight(case: Case) -> tuple[int, int, int, int]:
     """Smaller is simpler: neurons, then samples, then everything written out."""
-    layers = case.network.layers
     return (
-        sum(layer.units for layer in layers),
-        case.network.inputs + len(case.inputs),
+        sum(case.network.widths),
+        case.network.input_units + len(case.inputs),
         case.steps,
         len(case.request()),
     )

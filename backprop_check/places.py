@@ -81,7 +81,7 @@ class Places:
         return unit_words(names, self.indexes(layer, flat, quantity))
 
     def unit_of(self, layer: int | None, flat: int, quantity: str = "a") -> str:
-        """``channel 2, row 1, column 0 of conv1``; of the input ``input 3``, or ``channel 0, row 1, … of the input``."""
+        """``channel 2, row 1, column 0 of conv1``; of the input ``input 3``, or ``channel 0, … of the input``."""
         words = self.unit(layer, flat, quantity)
         if layer is None:
             return words if len(self.network.input_shape) == 1 else f"{words} of the input"

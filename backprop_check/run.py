@@ -135,7 +135,7 @@ def compared(
 ) -> tuple[Expected, Comparison]:
     """The reply against what is expected; where a case is about training, each update by what was reported before it."""
     comparison = compare(expected, reply, settings.rtol, settings.atol)
-    if case.features or (case.optimizer is not None and case.optimizer.kind != "sgd"):
+    if case.by_step:
         by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
         return by_step, compare(by_step, reply, settings.rtol, settings.atol)
     return expected, comparison
@@ -212,8 +212,8 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     mismatches = blame(rounded, expected, comparison.actual, comparison.mismatches, dtype, settings.profile)
     mismatches = with_indexes(rounded, mismatches)
     first = mismatches[0]
-    place: dict[str, Any] = {"layer": first.layer, "neuron": first.neuron, "quantity": first.quantity, "sample": first.sample}
-    place |= {"at": first.at} if first.at else {}
+    place = {"layer": first.layer, "neuron": first.neuron, "quantity": first.quantity, "sample": first.sample}
+    at = {"at": first.at} if first.at else {}
     unstable = (comparison.formula or "") if all(each.unstable for each in comparison.mismatches) else ""
     whole: dict[str, Any] = {}
     if 24 * comparison.values_checked <= _WHOLE:
@@ -229,7 +229,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         **whole,
         outcome="mismatched",
         message=sentence(case, comparison, first) if not unstable else unstable_sentence(unstable),
-        first_wrong=place,
+        first_wrong={**place, **at},
         mismatches=mismatches,
         mismatch_count=comparison.count,
         notes=notes,

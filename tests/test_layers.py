@@ -22,6 +22,7 @@ LAYERS = [
     ["names"],
     ["kinds"],
     ["training"],
+    ["strangers"],
     ["network"],
     ["reference"],
     ["numbers"],
@@ -35,9 +36,11 @@ LAYERS = [
     ["protocol"],
     ["compare"],
     ["places"],
+    ["quick"],
     ["wire"],
     ["diagnose"],
     ["run"],
+    ["ahead"],
     ["work"],
     ["parallel"],
     ["scheduler"],
@@ -56,6 +59,7 @@ LAYERS = [
     ["pytest_items"],
     ["pytest_plugin"],
     ["cli"],
+    ["__main__"],
 ]
 
 #: What takes its time to import, and is no part of a start.

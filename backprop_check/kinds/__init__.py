@@ -9,7 +9,7 @@ import functools
 import importlib
 import operator
 import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backprop_check.kinds.kind import Kind, Shape
 
@@ -42,7 +42,7 @@ FAMILIES = tuple(
 FEATURES = ("graph", *sorted({feature for kind in KINDS.values() for feature in kind.needs}))
 
 if TYPE_CHECKING:
-    AnyLayer = Any
+    from backprop_check.kinds.dense import Dense as AnyLayer  # what every layer has, and what most are
 else:
     AnyLayer = functools.reduce(operator.or_, KINDS.values())
 

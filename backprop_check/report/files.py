@@ -48,7 +48,8 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
                 index = " ".join(map(str, one.index))
                 place = [one.layer, one.neuron, one.quantity, index, one.sample, one.step]
                 numbers = [one.expected, one.actual, one.error, one.allowed, one.problem, one.origin]
-                writer.writerow([result.id, result.outcome, *map(_cell, (*place, *numbers)), *common, " ".join(map(str, one.at))])
+                row = [*map(_cell, (*place, *numbers)), *common, " ".join(map(str, one.at))]
+                writer.writerow([result.id, result.outcome, *row])
 
 
 def _cell(value: Any) -> Any:

@@ -54,7 +54,7 @@ _ACTIVATIONS = {
 def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
     """a = φ(z); a softmax goes over the channels, or over the last index."""
     name = layer.get("activation", "identity")
-    dim = 1 if z.dim() == 4 else -1  # noqa: PLR2004 - an image
+    dim = 1 if z.dim() == 4 else -1
     if name == "softmax":
         return torch.softmax(z, dim)
     if name == "log_softmax":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES
 
 if TYPE_CHECKING:
-    from backprop_check.explain.names import Names
+    from backprop_check.explain.names import Cells
     from backprop_check.numbers.recording import Recorded
 
 #: How tightly a text holds together: what is looser than its place asks for gets parentheses.
@@ -43,7 +43,7 @@ def number_text(x: float, digits: int) -> str:
 class Writer:
     """Writes recorded numbers; ``limit`` is the most terms of a sum that are written (None: all)."""
 
-    def __init__(self, names: Names, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
+    def __init__(self, names: Cells, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
         self.names, self.digits, self.limit = names, digits, limit
 
     def number(self, x: float) -> str:

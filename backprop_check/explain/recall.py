@@ -1,0 +1,180 @@
+"""A pass through any network, told cell by cell: its numbers are known, how one was made is asked for afterwards.
+
+The pass is worked out once for all units at the same time, as when an implementation is judged. Then every table's
+numbers are put into cells that look up their formula, by the same rules of the reference, when somebody asks: what is
+recorded is what is told, and a network for pictures is explained as quickly as a small one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.numbers import UNIT_ROUNDOFF
+from backprop_check.numbers.recording import Recorded, Recording, recorded
+from backprop_check.reference import Stages, run_wired
+from backprop_check.reference.circuit import ALL, Given
+from backprop_check.reference.wired import as_dense, matched_rule, undone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.reference.circuit import Table
+    from backprop_check.reference.wired import WiredPass
+
+
+
+
+class Recalled(Recorded):
+    """A number of a table; its operand, the operation that made it, is worked out when it is looked at."""
+
+    __slots__ = ("_made", "_operands")
+
+    def __init__(self, value: float, place: tuple[Any, ...], made: Callable[[], Any] | None) -> None:
+        self.value, self.place, self.taken = value, place, 0
+        self._made, self._operands = made, None
+
+    @property
+    def operation(self) -> str:  # type: ignore[override]
+        """``cell``, or ``given`` where it is the case's own number."""
+        return "given" if self._made is None else "cell"
+
+    @property
+    def operands(self) -> tuple[Recorded, ...]:  # type: ignore[override]
+        """What made it."""
+        if self._operands is None:
+            self._operands: Any = () if self._made is None else (recorded(self._made()),)
+        found: tuple[Recorded, ...] = self._operands
+        return found
+
+
+class Cells:
+    """A table of known numbers ``[sample, unit]``; of one row, where all samples share it."""
+
+    def __init__(self, values: Sequence[Sequence[float]], made: Callable[[int, int], Any] | None = None) -> None:
+        self.values, self.made = values, made
+        self.samples, self.units = len(values), len(values[0]) if values else 0
+        self._cells: dict[tuple[int, int], Recalled] = {}
+
+    def cell(self, s: int, i: int) -> Recalled:
+        """One number; always the same object."""
+        s = 0 if self.samples == 1 else s
+        if (s, i) not in self._cells:
+            made = None if self.made is None else (lambda: self.made(s, i))  # type: ignore[misc]
+            self._cells[s, i] = Recalled(self.values[s][i], (self, s, i), made)
+        return self._cells[s, i]
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        s, i = at
+        samples = range(self.samples)[s] if isinstance(s, slice) else [s]
+        units = range(self.units)[i] if isinstance(i, slice) else [i] if isinstance(i, int) else i
+        found = [self.cell(each, unit) for each in samples for unit in units]
+        return found[0] if isinstance(s, int) and isinstance(i, int) else found
+
+    def __setitem__(self, at: tuple[Any, Any], value: Any) -> None:
+        """Nothing: the numbers are known already."""
+
+
+class Joined:
+    """Tables side by side, as a layer reports its z."""
+
+    def __init__(self, parts: Sequence[Cells]) -> None:
+        self.parts = parts
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        s, i = at
+        if not isinstance(i, int):
+            return [self[s, each] for each in (range(sum(part.units for part in self.parts))[i])]
+        for part in self.parts:
+            if i < part.units:
+                return part[s, i]
+            i -= part.units
+        raise IndexError
+
+
+def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
+    """The passes of a case, one a training step, with cells in the place of numbers."""
+    from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
+
+    passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+    for p in passes:
+        _recall(p, stages(Recording()))
+    return passes
+
+
+def _numbers(grid: Any) -> list[list[float]]:
+    found: list[list[float]] = grid.value.tolist()
+    return found
+
+
+def _recall(p: WiredPass, stages: Stages) -> None:
+    """Put cells in the place of a pass's tables."""
+    m = stages.m
+    last = p.layers[-1].output.a
+    matched = matched_rule(p, last)
+    p.targets = Cells(_numbers(p.targets))
+    parameters = [table for l in p.layers for table in l.parameters.values()]
+    for table in (p.inputs, *parameters):
+        table.values = Cells(_numbers(table.values))
+    for table in p.circuit.tables:
+        _recall_values(table, stages)
+    for table in (p.inputs, *parameters, *p.circuit.tables):
+        if table.error is not None:
+            table.error = Cells(_numbers(table.error), _error_of(table, stages))
+    for l in p.layers:
+        l.a = l.output.a.values
+        l.z = None if l.z is None else Joined([table.values for table in l.output.z])
+        l.delta = Joined([table.error for table in l.output.z])
+    dense = as_dense(p)
+    for rule, _ in last.readers:
+        if isinstance(rule, Given):
+            rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
+    if matched is not None:
+        last.error.made = lambda s, k: stages.output_error(dense, s, k)
+        matched.x.error.made = lambda s, i: m.either(
+            undone(p, matched, m, stages, s, i), lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
+        )
+    _recall_loss(p, stages, dense)
+    if p.updated is not None and p.learning_rate is not None:
+        _recall_update(p, stages, p.learning_rate)
+
+
+def _recall_values(table: Table, stages: Stages) -> None:
+    rule = table.made_by
+    table.values = Cells(_numbers(table.values), lambda s, o: stages.value(rule, s, o))  # type: ignore[arg-type]
+    for source in getattr(rule, "sources", ()):
+        for read in (source.x, source.weights):
+            if read is not None and not isinstance(read.values, Cells):  # what the case or a formula gives
+                read.values = Cells(_numbers(read.values))
+    winners = getattr(rule, "winners", None)
+    if winners is not None:
+        rule.winners = Cells(_numbers(winners))  # type: ignore[union-attr]
+
+
+def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
+    def made(s: int, i: int) -> Any:
+        at = ALL if table.parameter else s
+        return stages.m.dots([stages.share(rule, role, at, i) for rule, role in table.readers], [])
+
+    return made
+
+
+def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
+    """The loss is made of few numbers: it is recorded as it is worked out."""
+    m, units = stages.m, p.layers[-1].units
+    terms, losses = m.grid(p.samples, units), m.line(p.samples)
+    for s in range(p.samples):
+        for k in range(units):
+            terms[s, k] = stages.loss_term(dense, s, k)
+        losses[s] = stages.sample_loss(dense, terms, s)
+    p.loss = stages.batch_loss(dense, m.sum(losses[:]))
+
+
+def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
+    def made(table: Table) -> Callable[[int, int], Any]:
+        return lambda _, i: stages.updated(table.values[0, i], table.error[0, i], rate)
+
+    p.updated = [
+        {name: Cells(_numbers(row), made(l.parameters[name])) for name, row in named.items()}
+        for l, named in zip(p.layers, p.updated or [], strict=True)
+    ]

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from backprop_check.explain.names import Cells, above, below
+from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.places import Places, unravel
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
@@ -49,6 +50,7 @@ class About:
         self.start = 0
         self.shape: tuple[int, ...] | None = None
         self.also = ""  # the other letter, where a layer's output is its pre-activation
+        self.plain = False  # whether several indexes stand below, as those of a dense layer's weights do
 
     @property
     def parameter(self) -> bool:
@@ -82,6 +84,7 @@ class WiredNames(Cells):
                 name = quantity_of(wire)
                 one = About(table, index, _LETTERS.get(name, name), name=name)
                 one.shape = self.places.parameter_shape(index, name)
+                one.plain = isinstance(case.network.layers[index], Dense)
                 self.parameters[index].append(one)
                 self._name(one)
                 self._weights.add(id(table.values))
@@ -147,7 +150,8 @@ class WiredNames(Cells):
 
     def name_of(self, one: About, i: int, *, error: bool = False) -> str:
         """The name of unit i."""
-        return indexed(self.symbol(one, error=error), one.indexes(i))
+        symbol, indexes = self.symbol(one, error=error), one.indexes(i)
+        return f"{symbol}{below(*indexes)}" if one.plain else indexed(symbol, indexes)
 
     def _name(self, one: About) -> None:
         values, error = one.table.values, one.table.error

@@ -61,7 +61,7 @@ class WiredReader(PassReader):
         if isinstance(rule, WeightedSum):
             if not rule.biases and not any(source.weights for source in rule.sources):
                 stage = "sum"
-            notes = _notes_on_sum(rule, i)
+            notes = self._on_sum(rule, i)
         elif isinstance(rule, Function):
             stage, what = "activation", rule.name.replace("_", " ")
             notes = [SIGMOID] if rule.name == "sigmoid" else []
@@ -70,6 +70,22 @@ class WiredReader(PassReader):
         elif isinstance(rule, Largest):
             stage, notes = "largest", self._winner(rule, i)
         return self._of_unit(stage, x, one, i, symbol=symbol, what=what, notes=notes, quantity=one.values)
+
+    def _on_sum(self, rule: WeightedSum, i: int) -> list[str]:
+        """Where weights are shared, and where a window reaches beyond the edge."""
+        notes = []
+        for source in rule.sources:
+            reads, uses = source.wiring.reads, source.wiring.uses[i]
+            if source.weights is None or not uses:
+                continue
+            name = self.names.of(source.weights.values[0, uses[0]])
+            count = len(source.wiring.by_weight[0].rows[uses[0]])
+            if source.weights.parameter and name is not None and count > 1:
+                notes.append(f"Its weights are shared: {name} is used at {count} places of this layer.")
+            longest = max(len(row) for row in reads.rows)
+            if len(uses) < longest and source.weights.parameter:
+                notes.append(f"It reads {len(uses)} numbers where others read {longest}: what lies beyond the edge is 0.")
+        return list(dict.fromkeys(notes))
 
     def _winner(self, rule: Largest, i: int) -> list[str]:
         positions = rule.wiring.reads[i]
@@ -164,7 +180,7 @@ class WiredReader(PassReader):
                 sample = (cell.place or (None, 0))[1]
                 places.add((id(about), unit))
                 samples.add(sample)
-                what = f"at {self.wired.words(about, unit)}"
+                what = f"at {self.wired.words(about, unit, layer=about.layer != one.layer)}"
                 what += f", sample {sample}" if len(self.case.inputs) > 1 else ""
             terms.append(
                 Term(what=what, symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value)
@@ -225,22 +241,6 @@ class WiredReader(PassReader):
         place = self.wired.words(one, i).removesuffix(f" of {self.layer_names[one.layer or 0]}")
         unit = list(one.indexes(i))
         return self._step(stage, x, one.layer, quantity=quantity, at=at, unit=unit, place=place, **more)
-
-
-def _notes_on_sum(rule: WeightedSum, i: int) -> list[str]:
-    """Where weights are shared, and where a window reaches beyond the edge."""
-    notes = []
-    for source in rule.sources:
-        wiring = source.wiring
-        uses = wiring.uses[i]
-        if source.weights is not None and source.weights.parameter and uses:
-            count = len(wiring.by_weight[0].rows[uses[0]])
-            if count > 1 and not source.weights.fixed:
-                notes.append(f"Its weights are shared: the same ones are used at {count} places of this layer.")
-        longest = max(len(row) for row in wiring.reads.rows)
-        if source.weights is not None and 0 < len(wiring.reads[i]) < longest:
-            notes.append(f"It reads {len(wiring.reads[i])} where others read {longest}: what lies beyond the edge is 0.")
-    return list(dict.fromkeys(notes))
 
 
 class ToldWired:
@@ -383,7 +383,7 @@ class ToldWired:
         if not found:
             there = "; ".join(shapes) or ", ".join(sorted({one.name for one in every})) or "no parameters at all"
             asked = f"{name}:{','.join(map(str, indexes))}" if name else ",".join(map(str, indexes))
-            raise ConfigurationError(f"there is no weight {asked} here: there are {there}")
+            raise ConfigurationError(f"there is no weight {asked} here; the shapes are {there}")
         return found
 
     def _some(self, count: int, what: str) -> list[int]:

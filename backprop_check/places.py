@@ -87,6 +87,12 @@ class Places:
             return words if len(self.network.input_shape) == 1 else f"{words} of the input"
         return f"{words} of {self.names[layer]}"
 
+    def by_step(self, layer: int | None, quantity: str = "a") -> bool:
+        """Whether its units are a sequence: the first of two indexes a step or a token."""
+        names = self._input if layer is None else self.network.layers[layer].places
+        shape = self.shape(layer, quantity)
+        return len(shape) == 2 and names.get(2, ("",))[0] in ("step", "token", "time")  # noqa: PLR2004
+
     def source(self, layer: int, flat: int) -> str:
         """What a layer reads at this place: a unit of the one layer before it, or the place in what was combined."""
         sources = self.network.sources[layer]

@@ -12,6 +12,7 @@ from backprop_check.explain.names import Names
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader, read_passes
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
+from backprop_check.places import Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
@@ -35,8 +36,8 @@ _SHOWN = 12
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
 
-    Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``reads`` what each layer
-    reads (−1 is the input).
+    Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
+    are sequences, ``reads`` what each layer reads (−1 is the input).
     """
 
     case: str
@@ -54,6 +55,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     judged: Judged | None = None
     beside: list[Beside | None] = []
     shapes: list[list[int]] = []
+    by_step: list[bool] = []
     reads: list[list[int]] = []
 
 
@@ -128,7 +130,7 @@ def _explain_wired(
 
     case, network = found.case, found.case.network
     told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
-    limit = None if everything else TERMS_SHOWN
+    limit = None if told.everything else TERMS_SHOWN
     steps = [
         step
         for index, p in enumerate(recalled_passes(case, stages))
@@ -150,6 +152,7 @@ def _explain_wired(
         steps=steps,
         left_out=told.left_out(),
         shapes=[list(shape) for shape in (network.input_shape, *network.output_shapes)],
+        by_step=[Places(case).by_step(layer) for layer in (None, *range(len(network.layers)))],
         reads=[list(sources) for sources in network.sources],
     )
 
@@ -179,7 +182,10 @@ def describe(case: Case) -> str:
     """The case in a sentence."""
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = f"; learning rate η = {number_text(case.optimizer.learning_rate, 6)}" if case.optimizer else ""
+    rate = ""
+    if case.optimizer:
+        rates = list(dict.fromkeys(case.optimizer.rate(step) for step in range(min(case.steps, 4))))
+        rate = f"; learning rate η = {', then '.join(number_text(each, 6) for each in rates)}"
     inputs, layers = _described(case)
     return f"{inputs}, then {layers}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from backprop_check.reference.wired import WiredPass
 
 
-
-
 class Recalled(Recorded):
     """A number of a table; its operand, the operation that made it, is worked out when it is looked at."""
 
@@ -32,7 +30,8 @@ class Recalled(Recorded):
 
     def __init__(self, value: float, place: tuple[Any, ...], made: Callable[[], Any] | None) -> None:
         self.value, self.place, self.taken = value, place, 0
-        self._made, self._operands = made, None
+        self._made = made
+        self._operands: tuple[Recorded, ...] | None = None
 
     @property
     def operation(self) -> str:  # type: ignore[override]
@@ -43,16 +42,16 @@ class Recalled(Recorded):
     def operands(self) -> tuple[Recorded, ...]:  # type: ignore[override]
         """What made it."""
         if self._operands is None:
-            self._operands: Any = () if self._made is None else (recorded(self._made()),)
-        found: tuple[Recorded, ...] = self._operands
-        return found
+            self._operands = () if self._made is None else (recorded(self._made()),)
+        return self._operands
 
 
 class Cells:
     """A table of known numbers ``[sample, unit]``; of one row, where all samples share it."""
 
     def __init__(self, values: Sequence[Sequence[float]], made: Callable[[int, int], Any] | None = None) -> None:
-        self.values, self.made = values, made
+        self.rows = self.values = values
+        self.made = made
         self.samples, self.units = len(values), len(values[0]) if values else 0
         self._cells: dict[tuple[int, int], Recalled] = {}
 
@@ -79,7 +78,7 @@ class Joined:
     """Tables side by side, as a layer reports its z."""
 
     def __init__(self, parts: Sequence[Cells]) -> None:
-        self.parts = parts
+        self.parts, self.rows = parts, parts[0].rows
 
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         s, i = at
@@ -90,6 +89,10 @@ class Joined:
                 return part[s, i]
             i -= part.units
         raise IndexError
+
+
+def _joined(parts: Sequence[Cells]) -> Cells | Joined:
+    return parts[0] if len(parts) == 1 else Joined(parts)
 
 
 def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
@@ -123,8 +126,8 @@ def _recall(p: WiredPass, stages: Stages) -> None:
             table.error = Cells(_numbers(table.error), _error_of(table, stages))
     for l in p.layers:
         l.a = l.output.a.values
-        l.z = None if l.z is None else Joined([table.values for table in l.output.z])
-        l.delta = Joined([table.error for table in l.output.z])
+        l.z = None if l.z is None else _joined([table.values for table in l.output.z])
+        l.delta = _joined([table.error for table in l.output.z])
     dense = as_dense(p)
     for rule, _ in last.readers:
         if isinstance(rule, Given):

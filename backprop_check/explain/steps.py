@@ -27,7 +27,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ``symbol = symbolic = numbers = value``. ``layer`` counts from 0, ``weight`` is the input that a weight comes
     from; ``quantity`` and ``at`` are the place in the reply, all indexes but the first counted through. ``terms`` are
     there where several gradients meet, ``factors`` where the chain rule is spelt out. Beyond the dense chain ``place``
-    says in words where it is, and ``unit`` has the indexes (channel, row, column) of the unit or parameter.
+    says in words where it is, ``unit`` has the indexes (channel, row, column) of the unit or parameter, and ``uses``
+    the (layer, unit) of the values and errors that it is made of; layer −1 is the input.
     """
 
     stage: str
@@ -51,3 +52,4 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     place: str = ""
     unit: list[int] = []
+    uses: list[list[int]] = []

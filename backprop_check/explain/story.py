@@ -30,7 +30,8 @@ class PassReader:
 
     def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
-        self.names, self.layer_names = writer.names, [one_line(name, 60) for name in case.network.names()]
+        self.names: Any = writer.names
+        self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
         self._find_losses()
 
@@ -147,7 +148,7 @@ class PassReader:
             return
         grid, line = self.p.updated[layer]
         l = self.p.layers[layer]
-        self.names.with_rate(self.case.optimizer.learning_rate)
+        self.names.with_rate(self.case.optimizer.rate(self.round))
         for i in weights:
             symbol = f"{self.names.of(l.weights[j, i])}⁺"
             yield self._step(

@@ -177,7 +177,7 @@ class WiredNames(Cells):
                 return known[id(x.place[0])], x.place[2], error
         return None
 
-    def words(self, one: About, i: int, *, error: bool = False, layer: bool = True) -> str:
+    def words(self, one: About, i: int, *, layer: bool = True) -> str:
         """``channel 2, row 1, column 0 of conv1``; without the layer ``channel 2, row 1, column 0``."""
         if one.parameter:
             assert one.layer is not None
@@ -201,4 +201,3 @@ def named_below(names: WiredNames, x: Recorded) -> list[Recorded]:
         else:
             waiting = [*one.operands, *waiting]
     return list(found.values())
-

@@ -19,7 +19,7 @@ from backprop_check.places import find_unit, ravel
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from backprop_check.explain.writing import Writer
     from backprop_check.network import Case
@@ -36,6 +36,9 @@ MOST_UNITS = 2000
 
 #: Of what one unit is made of within its layer, so many numbers are told.
 _BEHIND = 24
+
+#: Of what a number is made of, so many units are named.
+_USED = 64
 
 
 class WiredReader(PassReader):
@@ -84,7 +87,9 @@ class WiredReader(PassReader):
                 notes.append(f"Its weights are shared: {name} is used at {count} places of this layer.")
             longest = max(len(row) for row in reads.rows)
             if len(uses) < longest and source.weights.parameter:
-                notes.append(f"It reads {len(uses)} numbers where others read {longest}: what lies beyond the edge is 0.")
+                notes.append(
+                    f"It reads {len(uses)} numbers where others read {longest}: what lies beyond the edge is 0."
+                )
         return list(dict.fromkeys(notes))
 
     def _winner(self, rule: Largest, i: int) -> list[str]:
@@ -103,7 +108,7 @@ class WiredReader(PassReader):
         x = one.table.error[self.sample, i]
         symbol = self.wired.name_of(one, i, error=True)
         if one.table is self.p.layers[-1].output.a:
-            yield self._of_unit("output error", x, one, i, symbol=symbol, quantity=one.errors, error=True)
+            yield self._of_unit("output error", x, one, i, symbol=symbol, quantity=one.errors)
             return
         readers = [rule for rule, _ in one.table.readers]
         if len(readers) == 1 and isinstance(readers[0], Function):
@@ -122,7 +127,7 @@ class WiredReader(PassReader):
         else:
             terms = [self._through(term) for term in self.write.terms(x)]
             yield self._of_unit(
-                "error of any", x, one, i, symbol=symbol, quantity=one.errors, error=True,
+                "error of any", x, one, i, symbol=symbol, quantity=one.errors,
                 terms=terms if len(terms) > 1 else [], equation="BP2",
             )  # fmt: skip
 
@@ -130,7 +135,7 @@ class WiredReader(PassReader):
         last = one.layer == self.last
         notes = self._long_way(x, COLLAPSE)
         return self._of_unit(
-            stage, x, one, i, symbol=symbol, quantity=one.errors, error=True, notes=notes,
+            stage, x, one, i, symbol=symbol, quantity=one.errors, notes=notes,
             equation="BP1" if last else "BP2",
         )  # fmt: skip
 
@@ -182,17 +187,13 @@ class WiredReader(PassReader):
                 samples.add(sample)
                 what = f"at {self.wired.words(about, unit, layer=about.layer != one.layer)}"
                 what += f", sample {sample}" if len(self.case.inputs) > 1 else ""
-            terms.append(
-                Term(what=what, symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value)
-            )
+            terms.append(Term(what=what, symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value))
         self.names.samples = False
         notes = []
         if len(places) > 1:
             batch = f" in each of {len(samples)} samples" if len(samples) > 1 else ""
-            notes = [
-                f"This {one.name} is shared: it is used at {len(places)} places{batch}, "
-                "and its gradient is the sum over all of them."
-            ]
+            used = f"This {one.name} is shared: it is used at {len(places)} places{batch}"
+            notes = [f"{used}, and its gradient is the sum over all of them."]
         stage, number = {"weight": ("weight gradient of any", "BP4"), "bias": ("bias gradient of any", "BP3")}.get(
             one.name, ("gradient", "BP4")
         )
@@ -219,20 +220,18 @@ class WiredReader(PassReader):
         terms = [self._through(term) for term in self.write.terms(x)]
         return self._of_unit(
             "input gradient of any", x, one, i, symbol=self.wired.name_of(one, i, error=True),
-            quantity="input_gradient", error=True, terms=terms if len(terms) > 1 else [],
+            quantity="input_gradient", terms=terms if len(terms) > 1 else [],
         )  # fmt: skip
 
     # Parts --------------------------------------------------------------------------------------
 
-    def _of_unit(
-        self, stage: str, x: Recorded, one: About, i: int, *, quantity: str, error: bool = False, **more: Any
-    ) -> Step:
+    def _of_unit(self, stage: str, x: Recorded, one: About, i: int, *, quantity: str, **more: Any) -> Step:
         at = one.start + i
         return self._step(
             stage, x, one.layer, at if one.layer is not None else None, quantity=quantity,
             at=[self.sample, at] if quantity else [], sample=self.sample, unit=list(one.indexes(i)),
-            place=self.wired.words(one, i, error=error, layer=False),
-            weight=at if one.layer is None else None, **more,
+            place=self.wired.words(one, i, layer=False),
+            weight=at if one.layer is None else None, uses=self._uses(x), **more,
         )  # fmt: skip
 
     def _of_parameter(self, stage: str, x: Recorded, one: About, i: int, quantity: str, **more: Any) -> Step:
@@ -240,14 +239,24 @@ class WiredReader(PassReader):
         at = [i] if len(shape) == 1 else list(divmod(i, one.table.units // shape[0]))
         place = self.wired.words(one, i).removesuffix(f" of {self.layer_names[one.layer or 0]}")
         unit = list(one.indexes(i))
-        return self._step(stage, x, one.layer, quantity=quantity, at=at, unit=unit, place=place, **more)
+        uses = self._uses(x)
+        return self._step(stage, x, one.layer, quantity=quantity, at=at, unit=unit, place=place, uses=uses, **more)
+
+    def _uses(self, x: Recorded) -> list[list[int]]:
+        """The units that a number is made of, where they are not too many."""
+        found = []
+        for cell in named_below(self.wired, x):
+            place = self.wired.where(cell)
+            if place is not None and not place[0].parameter and (place[0].values or place[0].layer is None):
+                found.append([-1 if place[0].layer is None else place[0].layer, place[0].start + place[1]])
+        return [list(each) for each in dict.fromkeys(map(tuple, found))][:_USED]
 
 
 class ToldWired:
     """Which steps are told: of the unit or weight asked for, or of all but what is too much to read."""
 
     def __init__(self, case: Case, unit: str | None, weight: str | None, *, everything: bool) -> None:
-        self.case, self._skipped = case, list[str]()
+        self.case, self._skipped, self._cut = case, list[str](), list[str]()
         count = sum(case.network.widths) + case.network.input_units
         self.everything = everything and count <= MOST_UNITS
         if everything and not self.everything and unit is None:
@@ -264,8 +273,8 @@ class ToldWired:
         parts = [part.strip() for part in indexes.split(",")]
         if not all(part.isascii() and part.isdigit() for part in parts):
             raise ConfigurationError(
-                f"--weight {text}: expected the indexes of a weight, such as 0,0,1,1, or a parameter's name before them,"
-                " such as bias:0"
+                f"--weight {text}: expected the indexes of a weight, such as 0,0,1,1, after a parameter's name where"
+                " it is another, such as bias:0"
             )
         return name, [int(part) for part in parts]
 
@@ -298,9 +307,10 @@ class ToldWired:
 
     def left_out(self) -> str:
         """What was too much, in a sentence; empty where nothing was."""
-        if not self._skipped:
-            return ""
-        return f"Left out for brevity: {'; '.join(self._skipped)}. --neuron and --weight tell any of them."
+        skipped = list(self._skipped)
+        if self._cut:
+            skipped.append(f"all but the first three and the last of {', '.join(self._cut)}")
+        return f"Left out for brevity: {'; '.join(skipped)}. --neuron and --weight tell any of them." if skipped else ""
 
     # Choosing -----------------------------------------------------------------------------------
 
@@ -315,7 +325,7 @@ class ToldWired:
                 name = reader.layer_names[layer]
                 self._skip(f"of the {len(own)} stages of {name} those between the first and the last")
                 own = [*own[: _TABLES // 2], *own[-_TABLES // 4 :]]
-            found += [(one, self._some(one.table.units, "units")) for one in own]
+            found += [(one, self._some(one.table.units, f"units of {reader.layer_names[layer]}")) for one in own]
         return found
 
     def _behind(self, reader: WiredReader, layer: int, unit: int) -> list[tuple[About, list[int]]]:
@@ -339,15 +349,13 @@ class ToldWired:
         tables = sorted({number for number, _ in chosen})
         return [(wired.tables[n], sorted(i for number, i in chosen if number == n)) for n in tables]
 
-    def _parameters(
-        self, reader: WiredReader, units: list[tuple[About, list[int]]]
-    ) -> list[tuple[About, Iterable[int]]]:
+    def _parameters(self, reader: WiredReader, units: list[tuple[About, list[int]]]) -> list[tuple[About, list[int]]]:
         """The parameters that are told: the one asked for, those that the unit uses, or some of each."""
         every = [one for own in reader.wired.parameters for one in own]
         if self.weight is not None:
             return self._asked_for(reader, every)
         if self.unit is None:
-            return [(one, self._some(one.table.units, "weights")) for one in every]
+            return [(one, self._some(one.table.units, self._numbers_of(reader, one))) for one in every]
         used: dict[int, dict[int, None]] = {}
         for one, some in units:
             for i in some:
@@ -355,19 +363,19 @@ class ToldWired:
                     place = reader.wired.where(cell)
                     if place is not None and place[0].parameter:
                         used.setdefault(id(place[0]), {})[place[1]] = None
-        found: list[tuple[About, Iterable[int]]] = []
+        found: list[tuple[About, list[int]]] = []
         for one in every:
             own = sorted(used.get(id(one), ()))
-            chosen = self._some(len(own), "weights")
+            chosen = self._some(len(own), self._numbers_of(reader, one))
             found.append((one, [own[n] for n in chosen]))
         return found
 
-    def _asked_for(self, reader: WiredReader, every: list[About]) -> list[tuple[About, Iterable[int]]]:
+    def _asked_for(self, reader: WiredReader, every: list[About]) -> list[tuple[About, list[int]]]:
         assert self.weight is not None
         name, indexes = self.weight
         layers = range(len(self.case.network.layers)) if self.unit is None else [self.unit[0]]
         layers = [self.case.network.owner(layer) for layer in layers]
-        found: list[tuple[About, Iterable[int]]] = []
+        found: list[tuple[About, list[int]]] = []
         shapes = []
         for one in every:
             wanted = name or "weight"
@@ -386,13 +394,17 @@ class ToldWired:
             raise ConfigurationError(f"there is no weight {asked} here; the shapes are {there}")
         return found
 
+    @staticmethod
+    def _numbers_of(reader: WiredReader, one: About) -> str:
+        return f"numbers of {one.name} of {reader.layer_names[one.layer or 0]}"
+
     def _some(self, count: int, what: str) -> list[int]:
         if count <= _SHOWN or self.everything:
             return list(range(count))
-        self._skip(f"{what} 3 to {count - 2} where there are {count}")
+        if f"{count} {what}" not in self._cut:
+            self._cut.append(f"{count} {what}")
         return [0, 1, 2, count - 1]
 
     def _skip(self, what: str) -> None:
         if what not in self._skipped:
             self._skipped.append(what)
-

@@ -193,6 +193,7 @@ class _AsDense:
 
 
 def as_dense(p: WiredPass) -> Any:
+    """The pass as the stages of the loss know one."""
     return _AsDense(p)
 
 
@@ -264,7 +265,7 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
             z.error[s, i] = m.either(undone(p, rule, m, stages, s, i), lambda i=i, s=s: composed[s, i])
 
 
-def undone(p: WiredPass, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
+def undone(p: Any, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
     """∂L/∂z where the loss undoes its activation: p Σt − t."""
     total = m.number(1.0)
     if isinstance(rule, Softmax):

@@ -8,7 +8,7 @@ of conv1`` and ``weight [2, 0, 1, 1] of conv1``; a command takes ``conv1:2,1,0``
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from backprop_check.compare import Mismatch
     from backprop_check.network import Case
+
+    Finding = Any  # a mismatch, or one as a results file has it
 
 #: Quantities with a value a unit of a layer.
 UNITS = ("z", "a", "delta")
@@ -87,6 +89,11 @@ class Places:
             return words if len(self.network.input_shape) == 1 else f"{words} of the input"
         return f"{words} of {self.names[layer]}"
 
+    def index_names(self, layer: int | None, quantity: str = "a") -> tuple[str, ...]:
+        """What the indexes of a layer's units are called; none where they have no names."""
+        names = self._input if layer is None else self.network.layers[layer].places
+        return names.get(len(self.shape(layer, quantity)), ())
+
     def by_step(self, layer: int | None, quantity: str = "a") -> bool:
         """Whether its units are a sequence: the first of two indexes a step or a token."""
         names = self._input if layer is None else self.network.layers[layer].places
@@ -116,7 +123,7 @@ class Places:
 
     # Findings -----------------------------------------------------------------------------------
 
-    def at(self, one: Mismatch) -> list[int]:
+    def at(self, one: Finding) -> list[int]:
         """The indexes, on the wire, of what a finding is about: a unit's, or a parameter's; none for a whole array."""
         slot = Slot(one.quantity, one.layer, one.step)
         if one.quantity == "input_gradient":
@@ -128,13 +135,13 @@ class Places:
         shape = self.form.wire_shape(slot)
         return [one.neuron, *(unravel(one.index[0], shape[1:]) if one.index else ())]
 
-    def what(self, one: Mismatch) -> str:
+    def what(self, one: Finding) -> str:
         """The quantity, as it stands before ``of`` and the place: ``gradient`` where the place names the parameter."""
         if self._names_parameter(one):
             return "updated value" if one.quantity.startswith("updated_") else "gradient"
-        return one.quantity.replace("_", " ")
+        return str(one.quantity).replace("_", " ")
 
-    def where(self, one: Mismatch) -> str:
+    def where(self, one: Finding) -> str:
         """The place in words, with sample and update."""
         parts = []
         at = self.at(one)
@@ -152,7 +159,7 @@ class Places:
                 parts += [f"from {self.source(one.layer, i)}" for i in one.index]
         return ", ".join([*parts, *_beside(one)])
 
-    def short(self, one: Mismatch) -> str:
+    def short(self, one: Finding) -> str:
         """``conv1:2,1,0, sample 1``, as ``explain --neuron`` takes it; ``conv1[2,0,1,1]`` for a parameter."""
         at = ",".join(map(str, self.at(one)))
         if one.layer is None:
@@ -163,7 +170,7 @@ class Places:
                 name = f"{name}:{at}" if one.quantity in UNITS else f"{name}[{at}]"
         return ", ".join([*([name] if name else []), *_beside(one)])
 
-    def _names_parameter(self, one: Mismatch) -> bool:
+    def _names_parameter(self, one: Finding) -> bool:
         return bool(
             one.layer is not None
             and one.neuron is not None
@@ -172,7 +179,7 @@ class Places:
         )
 
 
-def _beside(one: Mismatch) -> list[str]:
+def _beside(one: Finding) -> list[str]:
     return [f"{what} {n}" for what, n in (("sample", one.sample), ("update", one.step)) if n is not None]
 
 

@@ -252,6 +252,76 @@ class WiredReader(PassReader):
         return [list(each) for each in dict.fromkeys(map(tuple, found))][:_USED]
 
 
+def behind(reader: WiredReader, output: About, unit: int, most: int) -> tuple[list[tuple[About, list[int]]], bool]:
+    """A unit, and what it was made of within its layer, the nearest first; and whether there is more than ``most``."""
+    wired = reader.wired
+    chosen: dict[tuple[int, int], None] = {}
+    waiting = [(output, unit)]
+    while waiting and len(chosen) < most:
+        one, i = waiting.pop(0)
+        key = wired.tables.index(one), i
+        if key in chosen:
+            continue
+        chosen[key] = None
+        for cell in named_below(wired, one.table.values[reader.sample, i]):
+            place = wired.where(cell)
+            if place is not None and place[0].layer == output.layer and not place[0].parameter and not place[2]:
+                waiting.append(place[:2])
+    tables = sorted({number for number, _ in chosen})
+    found = [(wired.tables[n], sorted(i for number, i in chosen if number == n)) for n in tables]
+    return found, bool(waiting)
+
+
+def used_by(reader: WiredReader, units: list[tuple[About, list[int]]]) -> dict[int, dict[int, None]]:
+    """The parameters that units are made of: by the table's identity the numbers."""
+    used: dict[int, dict[int, None]] = {}
+    for one, some in units:
+        for i in some:
+            for cell in named_below(reader.wired, one.table.values[reader.sample, i]):
+                place = reader.wired.where(cell)
+                if place is not None and place[0].parameter:
+                    used.setdefault(id(place[0]), {})[place[1]] = None
+    return used
+
+
+def told_of_unit(
+    reader: WiredReader, layer: int | None, quantity: str, unit: int, *, most: int
+) -> tuple[list[Step], list[tuple[int, str, int]]]:
+    """One unit's steps, forward and backward, with at most so many of its layer's numbers behind it.
+
+    Also the parameters that it is made of, as (layer, name, number). Of the input (layer None) only its gradient.
+    """
+    if layer is None:
+        return [reader.input_gradient(unit)], []
+    wired, output = reader.wired, None
+    for one in wired.tables:
+        if one.layer != layer or not one.start <= unit < one.start + one.table.units:
+            continue
+        if one.values == quantity or (quantity == "a" and one.table is reader.p.layers[layer].output.a):
+            output = one
+    if output is None:
+        return [], []
+    units, _ = behind(reader, output, unit - output.start, most)
+    steps = [reader.value(one, i) for one, some in units for i in some]
+    if layer == reader.last and output.table is reader.p.layers[layer].output.a:
+        steps += reader.loss_term(unit)
+    steps += [step for one, some in reversed(units) for i in some for step in reader.errors(one, i)]
+    used = used_by(reader, units)
+    parameters = [
+        (own_layer, one.name, i)
+        for own_layer, each in enumerate(wired.parameters)
+        for one in each
+        for i in sorted(used.get(id(one), ()))
+    ]
+    return steps, parameters
+
+
+def told_of_parameter(reader: WiredReader, layer: int, name: str, number: int) -> list[Step]:
+    """A parameter's gradient and update."""
+    one = next(one for one in reader.wired.parameters[layer] if one.name == name)
+    return [reader.gradient(one, number), *reader.update(one, number)]
+
+
 class ToldWired:
     """Which steps are told: of the unit or weight asked for, or of all but what is too much to read."""
 
@@ -329,25 +399,12 @@ class ToldWired:
         return found
 
     def _behind(self, reader: WiredReader, layer: int, unit: int) -> list[tuple[About, list[int]]]:
-        """A unit, and what it was made of within its layer: the nearest first."""
-        wired = reader.wired
-        output = next(one for one in wired.tables if one.table is reader.p.layers[layer].output.a)
-        chosen: dict[tuple[int, int], None] = {}
-        waiting = [(output, unit)]
-        while waiting and len(chosen) < _BEHIND:
-            one, i = waiting.pop(0)
-            key = wired.tables.index(one), i
-            if key in chosen:
-                continue
-            chosen[key] = None
-            for cell in named_below(wired, one.table.values[reader.sample, i]):
-                place = wired.where(cell)
-                if place is not None and place[0].layer == layer and not place[0].parameter and not place[2]:
-                    waiting.append(place[:2])
-        if waiting:
+        """A unit, and what it was made of within its layer."""
+        output = next(one for one in reader.wired.tables if one.table is reader.p.layers[layer].output.a)
+        found, more = behind(reader, output, unit, _BEHIND)
+        if more:
             self._skip(f"what the unit is made of, beyond the nearest {_BEHIND} numbers of its layer")
-        tables = sorted({number for number, _ in chosen})
-        return [(wired.tables[n], sorted(i for number, i in chosen if number == n)) for n in tables]
+        return found
 
     def _parameters(self, reader: WiredReader, units: list[tuple[About, list[int]]]) -> list[tuple[About, list[int]]]:
         """The parameters that are told: the one asked for, those that the unit uses, or some of each."""
@@ -356,13 +413,7 @@ class ToldWired:
             return self._asked_for(reader, every)
         if self.unit is None:
             return [(one, self._some(one.table.units, self._numbers_of(reader, one))) for one in every]
-        used: dict[int, dict[int, None]] = {}
-        for one, some in units:
-            for i in some:
-                for cell in named_below(reader.wired, one.table.values[reader.sample, i]):
-                    place = reader.wired.where(cell)
-                    if place is not None and place[0].parameter:
-                        used.setdefault(id(place[0]), {})[place[1]] = None
+        used = used_by(reader, units)
         found: list[tuple[About, list[int]]] = []
         for one in every:
             own = sorted(used.get(id(one), ()))

@@ -272,9 +272,11 @@ def _other(one: Finding, names: list[str], places: Places | None = None) -> dict
         return _numbers_of(one, at)
     name = names[one.layer] if one.layer is not None and one.layer < len(names) else f"layer {one.layer}"
     parts = [one_line(one.quantity.replace("_", " "), 60)]
-    if one.layer is not None:
+    if one.at:  # of a layer beyond the dense chain: all indexes
+        parts.append(f"[{', '.join(map(str, one.at))}]" + (f" of {name}" if one.layer is not None else ""))
+    elif one.layer is not None:
         parts.append(f"neuron {one.neuron} of {name}" if one.neuron is not None else name)
-    parts += [f"from input {i}" for i in (one.index or [])[:1]]
+    parts += [f"from input {i}" for i in (one.index or [])[:1] if not one.at]
     if one.sample is not None:
         parts.append(f"sample {one.sample}")
     if one.step is not None:

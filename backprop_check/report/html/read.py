@@ -49,6 +49,7 @@ class Finding(Place, frozen=True):
     """One mismatch; the numbers are absent with ``--hints-only``."""
 
     index: Annotated[list[Count], msgspec.Meta(max_length=8)] | None = None
+    at: Annotated[list[Count], msgspec.Meta(max_length=8)] = []
     step: Count | None = None
     expected: Number = None
     actual: Number = None

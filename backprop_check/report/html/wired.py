@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: Units of a sheet and samples that are kept, where all of them are too many.
 _CAPS = ((1200, 4), (800, 2), (800, 1), (400, 1), (200, 1), (100, 1), (48, 1), (24, 1))
 
+#: Of a parameter, where not all is kept.
+_PARAMETERS = 225
+
 #: So many numbers have their mathematics in the page, and with little room.
 _TOLD, _TOLD_LITTLE = 12, 3
 
@@ -260,19 +263,24 @@ def _bad_samples(count: int, wrong: Mapping[Slot, Any]) -> list[int]:
 def _choose(sheets: list[Sheet], count: int, bad: list[int], room: int) -> list[int]:
     """Choose the numbers of each sheet and the samples that stand in the page, the wrong ones first."""
 
+    def room_of(sheet: Sheet, cap: int) -> int:
+        return min(cap, _PARAMETERS) if sheet.parameter else cap
+
     def numbers(cap: int, samples: int) -> int:
         return sum(
-            min(sheet.units, cap) * 3 * len(sheet.slots) * (1 if sheet.parameter else samples) for sheet in sheets
+            min(sheet.units, room_of(sheet, cap)) * 3 * len(sheet.slots) * (1 if sheet.parameter else samples)
+            for sheet in sheets
         )
 
     cap, samples = max(sheet.units for sheet in sheets), count
-    if numbers(cap, samples) > room:
+    whole = sum(sheet.units * 3 * len(sheet.slots) * (1 if sheet.parameter else samples) for sheet in sheets) <= room
+    if not whole:
         for cap, most in _CAPS:
             samples = min(count, most)
-            if numbers(cap, samples) <= room:
+            if numbers(cap, samples) <= room * 3 // 2:
                 break
     for sheet in sheets:
-        sheet.shown = _some(sheet, cap)
+        sheet.shown = _some(sheet, sheet.units if whole else room_of(sheet, cap))
     first = [*bad, *(s for s in range(count) if s not in bad)]
     return sorted(first[:samples])
 
@@ -283,9 +291,20 @@ def _some(sheet: Sheet, cap: int) -> list[int]:
         return list(range(sheet.units))
     grid = math.prod(sheet.shape[-2:]) if len(sheet.shape) > 2 else sheet.units  # noqa: PLR2004 - images
     wrong = [unit for letter in "rui" for unit, state in enumerate(sheet.state) if state == letter]
+    if grid <= cap < sheet.units and len(sheet.shape) > 2:  # noqa: PLR2004 - whole grids
+        cap -= cap % grid
     kept = set(wrong[: cap - cap // 4])
     start = wrong[0] // grid * grid if wrong else 0
-    for unit in (*range(start, sheet.units), *range(start)):
+    order: Any = (*range(start, sheet.units), *range(start))
+    if len(sheet.shape) == 2:  # noqa: PLR2004 - of a matrix a block, beginning where the first wrong one stands
+        columns = sheet.shape[1]
+        row, column = divmod(wrong[0], columns) if wrong else (0, 0)
+        edge = math.isqrt(cap)
+        row, column = max(0, min(row, sheet.shape[0] - edge)), max(0, min(column, columns - edge))
+        block = [r * columns + c for r in range(row, min(row + edge, sheet.shape[0]))
+                 for c in range(column, min(column + edge, columns))]  # fmt: skip
+        order = (*block, *order)
+    for unit in order:
         if len(kept) >= cap:
             break
         kept.add(unit)

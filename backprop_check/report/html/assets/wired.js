@@ -114,13 +114,14 @@ class Sheets {
   }
   grid(l) { // how a sheet is laid out, and the spot of each number
     const sheet = this.net.sheets[l], n = sheet.shape.length;
-    const [rows, columns] = n === 0 ? [1, 1] : n === 1 ? [Math.min(sheet.shape[0], 14), Math.ceil(sheet.shape[0] / 14)] : n === 2 ? (sheet.step ? [sheet.shape[1], sheet.shape[0]] : sheet.shape) : sheet.shape.slice(-2);
+    let [rows, columns] = n === 0 ? [1, 1] : n === 1 ? [Math.min(sheet.shape[0], 14), Math.ceil(sheet.shape[0] / 14)] : n === 2 ? (sheet.step ? [sheet.shape[1], sheet.shape[0]] : sheet.shape) : sheet.shape.slice(-2);
+    const place = (flat) => n < 2 || (n === 2 && sheet.step) ? [0, flat % rows, Math.floor(flat / rows)] : [Math.floor(flat / (rows * columns)), Math.floor(flat / columns) % rows, flat % columns];
+    const keep = (n) => [...new Set(sheet.list.map((flat) => place(flat)[n]))].sort((a, b) => a - b), kept = sheet.shown ? [keep(1), keep(2)] : null;
+    const at = (flat) => { const [g, r, c] = place(flat); return kept ? [g, kept[0].indexOf(r), kept[1].indexOf(c)] : [g, r, c]; }; // rows and columns that are not in the page take no room
+    const spots = new Map(sheet.list.map((flat) => [flat, at(flat)])), split = (flat) => spots.get(flat);
+    if (kept) [rows, columns] = [kept[0].length, kept[1].length];
     const most = Math.max(rows, columns), big = (EDGES.find(([size]) => most <= size) || [0, 5])[1], edge = sheet.wire ? Math.max(5, Math.round(big * 0.6)) : big;
-    const split = (flat) => {
-      if (n < 2 || (n === 2 && sheet.step)) return [0, flat % rows, Math.floor(flat / rows)];
-      return [Math.floor(flat / (rows * columns)), Math.floor(flat / columns) % rows, flat % columns];
-    };
-    const grids = [...new Set(sheet.list.map((flat) => split(flat)[0]))], across = sheet.wire && n === 4 && sheet.shape[1] * columns * edge < 200 ? sheet.shape[1] : 1;
+    const grids = [...new Set(sheet.list.map((flat) => spots.get(flat)[0]))], across = sheet.wire && n === 4 && sheet.shape[1] * columns * edge < 200 ? sheet.shape[1] : 1;
     const room = Math.max(2, Math.floor((sheet.wire ? TALL / 3 : TALL) / (rows * edge + 8))) * across;
     let drawn = grids;
     if (grids.length > room && !this.unfolded.has(l)) {
@@ -160,7 +161,7 @@ class Sheets {
       }
     });
     const width = x - GAP + 18, picture = svg('svg', {viewBox: `0 0 ${width} ${height}`, width, height, 'aria-hidden': 'true'}, group);
-    picture.style.minWidth = Math.min(width, 720) + 'px';
+    picture.style.minWidth = width * 0.8 + 'px';
     picture.style.maxWidth = width * 1.25 + 'px';
     Object.assign(this, {picture, wide: width});
     fill(this.canvas, picture);
@@ -186,7 +187,7 @@ class Sheets {
       group.append(cell);
       const mark = 'riu'.includes(letter) && edge >= 12;
       if (mark) group.append(svg('text', {class: `cellsign s-${name(letter)}`, x: at[0] + edge / 2, y: at[1] + (edge >= 27 ? 12 : edge / 2 + 4)}, STATES[letter].sign));
-      if (edge >= 27 && Number.isFinite(x)) group.append(svg('text', {class: 'cellvalue', x: at[0] + edge / 2, y: at[1] + edge / 2 + (mark ? 10 : 4)}, digits(x, 2)));
+      if (edge >= 20 && Number.isFinite(x) && digits(x, 2).length * 5.6 <= edge) group.append(svg('text', {class: 'cellvalue', x: at[0] + edge / 2, y: at[1] + edge / 2 + (mark ? 10 : 4)}, digits(x, 2)));
       if (lit.has(flat) || parts.has(flat)) group.append(svg('rect', {class: 'lit', x: at[0], y: at[1], width: edge, height: edge}));
       if (state.l === l && state.p === p) { chosen = svg('rect', {class: 'chosen-cell', x: at[0] - 1.5, y: at[1] - 1.5, width: edge + 3, height: edge + 3}); this.at = at; }
     });

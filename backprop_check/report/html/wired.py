@@ -170,7 +170,18 @@ def wired_body(
         text = msgspec.json.encode({"type": "case", "id": name, **_without(request)}).decode()
         if len(text) <= _REQUEST:
             body["request"] = text
+            body["added"] = _added(request, case.to_dict())
     return body
+
+
+def _added(request: Any, own: Any, path: tuple[str | int, ...] = ()) -> list[list[str | int]]:
+    """What the request writes out and the case leaves to its defaults, as paths."""
+    if isinstance(request, dict) and isinstance(own, dict):
+        new = [[*path, key] for key in request if key not in own and key not in ("type", "id")]
+        return new + [each for key in request if key in own for each in _added(request[key], own[key], (*path, key))]
+    if isinstance(request, list) and path[-1:] == ("layers",):
+        return [each for n, one in enumerate(request) for each in _added(one, own[n], (*path, n))]
+    return []
 
 
 def _without(request: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,9 @@ class Wired {
   caseJson(id) {
     if (!this.d.request) return null;
     if (id !== undefined) return this.d.request;
-    return named(this.d.request, this.d.slug);
+    const {type, id: sent, ...body} = JSON.parse(this.d.request);
+    for (const path of this.d.added) delete path.slice(0, -1).reduce((part, key) => part[key], body)[path.at(-1)];
+    return JSON.stringify({name: this.d.slug, ...body});
   }
   actual() {
     const plain = (x) => Number.isFinite(x) ? x : Number.isNaN(x) ? 'NaN' : x > 0 ? 'Infinity' : '-Infinity';

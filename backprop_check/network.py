@@ -93,6 +93,9 @@ class Network(_Strict, frozen=True, dict=True):
         """For every layer the numbers of the layers that it reads; −1 is the network's input."""
         names = ["input", *self.names()]
         found = []
+        if any(layer.from_ or layer.shares for layer in self.layers) and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            fail("$.network.layers", "names that differ from each other and from input", repr(twice))
         for index, layer in enumerate(self.layers):
             for name in layer.from_:
                 if name not in names[: index + 1]:
@@ -124,6 +127,12 @@ class Network(_Strict, frozen=True, dict=True):
             path = f"$.network.layers[{index}]"
             shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
             inputs = _combined(path, layer.combine, shapes)
+            if layer.indices and self.sources[index] != [-1]:
+                fail(
+                    f"{path}.from",
+                    "the network's input (no other layer gives indices)",
+                    ", ".join(layer.from_) or "none",
+                )
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -140,7 +149,9 @@ class Network(_Strict, frozen=True, dict=True):
         owner = names.index(layer.shares)
         if self.layers[owner].kind != layer.kind:
             fail(f"$.network.layers[{index}].shares", f"a layer of the kind {layer.kind}", self.layers[owner].kind)
-        return owner
+        if self.layers[owner].arrays() != layer.arrays():
+            fail(f"$.network.layers[{index}].parameters", f"those of {layer.shares}, which it shares", "others")
+        return self._owner(owner) if self.layers[owner].shares else owner
 
     def owner(self, index: int) -> int:
         """The layer whose parameters layer ``index`` uses: itself, or the one that it shares them with."""
@@ -192,7 +203,9 @@ class Case(_Strict, frozen=True, dict=True):
     @functools.cached_property
     def id(self) -> str:
         """Slug and content hash, ASCII: ``mazur-2x2x2-1c2d3e4f``."""
-        content = msgspec.structs.replace(self, name="case")
+        optimizer = None if self.optimizer is None else self.optimizer.whole()
+        penalty = None if self.regularization is None else self.regularization.whole()
+        content = msgspec.structs.replace(self, name="case", optimizer=optimizer, regularization=penalty)
         digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:8]
         return f"{self.name}-{digest}"
 
@@ -222,10 +235,18 @@ class Case(_Strict, frozen=True, dict=True):
         return features_of(self.optimizer, self.clip, self.regularization) + self.network.features
 
     @property
-    def by_step(self) -> bool:
-        """Whether it is about training, so that each update is judged by what was reported before it."""
+    def trains(self) -> bool:
+        """Whether it is about training: another optimizer than plain gradient descent, or anything beside it.
+
+        Then each update is judged by what was reported before it.
+        """
         about_training = features_of(self.optimizer, self.clip, self.regularization)
         return bool(about_training) or (self.optimizer is not None and self.optimizer.kind != "sgd")
+
+    @property
+    def about(self) -> str:
+        """``training``, ``layers`` (beyond a chain of dense ones), or ``dense``."""
+        return "training" if self.trains else "dense" if self.network.is_chain else "layers"
 
     @property
     def plain(self) -> bool:
@@ -359,6 +380,8 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     if network.is_chain:
         return value
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    if rows is _nested_row and any(layer.indices for layer in network.layers):
+        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}
 

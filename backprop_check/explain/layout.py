@@ -34,6 +34,7 @@ PHASES = {
     "bias gradient": "Gradients",
     "gradient": "Gradients",
     "input gradient": "Gradients",
+    "memory": "Update, once every gradient is known",
     "update": "Update, once every gradient is known",
 }
 

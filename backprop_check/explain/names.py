@@ -46,6 +46,10 @@ class Cells:
         if batch:
             self._put(losses, lambda s: f"ℓ⟨{s}⟩")
 
+    def name_memory(self, table: Any, name: str) -> None:
+        """Name every cell of a table that an optimizer remembers: one parameter's formula reads one cell of it."""
+        self._put(table, lambda *_at: name)
+
     def with_rate(self, rate: float | None) -> None:
         """Call the constant of this value η, from now on (None: none)."""
         self._constants = {} if rate is None else {rate: "η"}

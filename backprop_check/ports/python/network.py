@@ -606,9 +606,10 @@ class Network:
         optimizer.begin_step()
         for l, layer in enumerate(self.layers):
             for j, neuron in enumerate(layer.neurons):
-                for i, gradient in enumerate(neuron.weight_gradients):
+                for i, weight in enumerate(neuron.weights):
+                    gradient = neuron.weight_gradients[i]
                     gradient = clip.clipped(gradient) if clip else gradient
-                    neuron.weights[i] = optimizer.updated((l, j, i), neuron.weights[i], gradient, learning_rate)
+                    neuron.weights[i] = optimizer.updated((l, j, i), weight, gradient, learning_rate)
                 gradient = clip.clipped(neuron.bias_gradient) if clip else neuron.bias_gradient
                 neuron.bias = optimizer.updated((l, j, -1), neuron.bias, gradient, learning_rate)
 

@@ -17,6 +17,7 @@ from backprop_check.kinds import FAMILIES
 from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
 from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
+from backprop_check.training import OPTIMIZERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -228,7 +229,8 @@ def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
         return shipped[case.id]
     if not _GENERATED.search(case.id):
         return "other"
-    return next((family for family in FAMILIES if case.id.startswith(f"{family}-")), "generated")
+    family = next((family for family in FAMILIES if case.id.startswith(f"{family}-")), None)
+    return family or ("training" if case.id.startswith(OPTIMIZERS) else "generated")
 
 
 def embedded(value: Any) -> str:

@@ -48,9 +48,6 @@ function valueOf(slot, i) {
   };
 }
 
-// A request as a case file has it: by its name.
-const named = (request, slug) => request.replace(/^\{"type":"case","id":"(?:[^"\\]|\\.)*",/, `{"name":${JSON.stringify(slug)},`);
-
 class Bare { // a failing case whose network the results do not hold
   constructor(detail) { this.d = detail; }
 }
@@ -139,7 +136,6 @@ class Net {
   // As the results file and the protocol have it --------------------------------------------------
   caseJson(id) {
     if (this.cut) return null;
-    if (this.d.request) return id === undefined ? named(this.d.request, this.d.slug) : this.d.request;
     const d = this.d, rows = (flat, n) => range(flat.length / n).map((r) => `[${flat.slice(r * n, r * n + n).map(real).join(', ')}]`).join(', ');
     const layers = d.layers.map((layer, l) => {
       const fields = [`"kind": ${JSON.stringify(layer.kind)}`];
@@ -156,7 +152,8 @@ class Net {
     fields.push(`"network": {"inputs": ${d.inputs}, "layers": [${layers.join(', ')}]}`, `"loss": {${loss.join(', ')}}`,
       `"reduction": ${JSON.stringify(d.reduction)}`, `"inputs": [${rows(d.X, d.inputs)}]`,
       `"targets": [${rows(d.T, this.width(this.depth - 1))}]`);
-    if (d.lr !== undefined) fields.push(`"optimizer": {"kind": "sgd", "learning_rate": ${real(d.lr)}}`, `"steps": ${d.steps}`);
+    if (d.training) fields.push(id === undefined ? d.training.own : d.training.sent);
+    else if (d.lr !== undefined) fields.push(`"optimizer": {"kind": "sgd", "learning_rate": ${real(d.lr)}}`, `"steps": ${d.steps}`);
     return `{${fields.join(', ')}}`;
   }
   actual() {

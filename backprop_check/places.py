@@ -137,6 +137,8 @@ class Places:
 
     def what(self, one: Finding) -> str:
         """The quantity, as it stands before ``of`` and the place: ``gradient`` where the place names the parameter."""
+        if one.quantity.endswith("_buffer"):
+            return "value"
         if self._names_parameter(one):
             return "updated value" if one.quantity.startswith("updated_") else "gradient"
         return str(one.quantity).replace("_", " ")
@@ -153,7 +155,8 @@ class Places:
             if one.quantity in UNITS:
                 parts.append(self.unit_of(one.layer, one.neuron, one.quantity))
             elif self._names_parameter(one):
-                parts.append(f"{parameter_of(one.quantity)} [{', '.join(map(str, at))}] of {self.names[one.layer]}")
+                name = parameter_of(one.quantity).removesuffix("_buffer").replace("_", " ")
+                parts.append(f"{name} [{', '.join(map(str, at))}] of {self.names[one.layer]}")
             else:
                 parts.append(f"neuron {one.neuron} of {self.names[one.layer]}")
                 parts += [f"from {self.source(one.layer, i)}" for i in one.index]

@@ -20,6 +20,7 @@ PHASES = {
     "weighted sum": "Forward",
     "activation": "Forward",
     "sum": "Forward",
+    "function": "Forward",
     "softmax": "Forward",
     "largest": "Forward",
     "loss term": "The loss",

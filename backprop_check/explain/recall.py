@@ -16,7 +16,7 @@ from backprop_check.reference.circuit import ALL, Given
 from backprop_check.reference.wired import as_dense, matched_rule, undone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Table
@@ -47,28 +47,36 @@ class Recalled(Recorded):
 
 
 class Cells:
-    """A table of known numbers ``[sample, unit]``; of one row, where all samples share it."""
+    """A table of known numbers ``[sample, unit]``; ``shared``: of one row that all samples have."""
 
-    def __init__(self, values: Sequence[Sequence[float]], made: Callable[[int, int], Any] | None = None) -> None:
+    def __init__(
+        self,
+        values: Sequence[Sequence[float]],
+        made: Callable[[Any, int], Any] | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.rows = self.values = values
-        self.made = made
+        self.made, self.shared = made, shared
         self.samples, self.units = len(values), len(values[0]) if values else 0
         self._cells: dict[tuple[int, int], Recalled] = {}
+        self.lanes: Any = None
 
     def cell(self, s: int, i: int) -> Recalled:
         """One number; always the same object."""
-        s = 0 if self.samples == 1 else s
         if (s, i) not in self._cells:
-            made = None if self.made is None else (lambda: self.made(s, i))  # type: ignore[misc]
+            made = None if self.made is None else (lambda: self.made(ALL if self.shared else s, i))  # type: ignore[misc]
             self._cells[s, i] = Recalled(self.values[s][i], (self, s, i), made)
         return self._cells[s, i]
 
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         s, i = at
+        s = 0 if self.shared else s
         samples = range(self.samples)[s] if isinstance(s, slice) else [s]
-        units = range(self.units)[i] if isinstance(i, slice) else [i] if isinstance(i, int) else i
+        one = not isinstance(i, slice | tuple | list)
+        units = range(self.units)[i] if isinstance(i, slice) else [int(i)] if one else [int(each) for each in i]
         found = [self.cell(each, unit) for each in samples for unit in units]
-        return found[0] if isinstance(s, int) and isinstance(i, int) else found
+        return found[0] if one and not isinstance(s, slice) else found
 
     def __setitem__(self, at: tuple[Any, Any], value: Any) -> None:
         """Nothing: the numbers are known already."""
@@ -115,23 +123,26 @@ def _recall(p: WiredPass, stages: Stages) -> None:
     m = stages.m
     last = p.layers[-1].output.a
     matched = matched_rule(p, last)
+    dense_rules = [rule for rule, _ in last.readers if isinstance(rule, Given)]
     p.targets = Cells(_numbers(p.targets))
     parameters = [table for l in p.layers for table in l.parameters.values()]
-    for table in (p.inputs, *parameters):
-        table.values = Cells(_numbers(table.values))
+    known: dict[int, Cells] = {}
+    for table in (*p.circuit.tables, p.inputs, *parameters):
+        _recall_values(table, stages, known)
     for table in p.circuit.tables:
-        _recall_values(table, stages)
+        for other in _read_by(table.made_by):
+            _recall_values(other, stages, known)
+        _recall_rule(table.made_by)
     for table in (p.inputs, *parameters, *p.circuit.tables):
         if table.error is not None:
-            table.error = Cells(_numbers(table.error), _error_of(table, stages))
+            table.error = Cells(_numbers(table.error), _error_of(table, stages), shared=table.parameter)
     for l in p.layers:
         l.a = l.output.a.values
         l.z = None if l.z is None else _joined([table.values for table in l.output.z])
         l.delta = _joined([table.error for table in l.output.z])
     dense = as_dense(p)
-    for rule, _ in last.readers:
-        if isinstance(rule, Given):
-            rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
+    for rule in dense_rules:
+        rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
     if matched is not None:
         last.error.made = lambda s, k: stages.output_error(dense, s, k)
         matched.x.error.made = lambda s, i: m.either(
@@ -142,22 +153,43 @@ def _recall(p: WiredPass, stages: Stages) -> None:
         _recall_update(p, stages, p.learning_rate)
 
 
-def _recall_values(table: Table, stages: Stages) -> None:
-    rule = table.made_by
-    table.values = Cells(_numbers(table.values), lambda s, o: stages.value(rule, s, o))  # type: ignore[arg-type]
+def _recall_values(table: Table, stages: Stages, known: dict[int, Cells]) -> None:
+    """Cells for a table; tables that have their numbers in common have their cells in common."""
+    grid = table.values
+    if isinstance(grid, Cells):
+        return
+    if id(grid) not in known:
+        rule = table.made_by
+        made = None if rule is None else (lambda s, o: stages.value(rule, s, o))
+        known[id(grid)] = Cells(_numbers(grid), made, shared=table.parameter)
+        known[id(grid)].lanes = grid  # so that no other grid gets its id
+    table.values = known[id(grid)]
+
+
+def _read_by(rule: Any) -> Iterator[Table]:
+    """The tables that a rule reads."""
     for source in getattr(rule, "sources", ()):
-        for read in (source.x, source.weights):
-            if read is not None and not isinstance(read.values, Cells):  # what the case or a formula gives
-                read.values = Cells(_numbers(read.values))
+        yield source.x
+        if source.weights is not None:
+            yield source.weights
+    for bias, _ in getattr(rule, "biases", ()):
+        yield bias
+    if getattr(rule, "x", None) is not None:
+        yield rule.x
+
+
+def _recall_rule(rule: Any) -> None:
+    """What a rule has beside tables."""
+    if getattr(rule, "other", None) is not None:
+        rule.other = None  # a second way to the same number, on the numbers of before
     winners = getattr(rule, "winners", None)
     if winners is not None:
-        rule.winners = Cells(_numbers(winners))  # type: ignore[union-attr]
+        rule.winners = Cells(_numbers(winners))
 
 
 def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
-    def made(s: int, i: int) -> Any:
-        at = ALL if table.parameter else s
-        return stages.m.dots([stages.share(rule, role, at, i) for rule, role in table.readers], [])
+    def made(s: Any, i: int) -> Any:
+        return stages.m.dots([stages.share(rule, role, s, i) for rule, role in table.readers], [])
 
     return made
 
@@ -178,6 +210,6 @@ def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
         return lambda _, i: stages.updated(table.values[0, i], table.error[0, i], rate)
 
     p.updated = [
-        {name: Cells(_numbers(row), made(l.parameters[name])) for name, row in named.items()}
+        {name: Cells(_numbers(row), made(l.parameters[name]), shared=True) for name, row in named.items()}
         for l, named in zip(p.layers, p.updated or [], strict=True)
     ]

@@ -126,7 +126,7 @@ class WiredNames(Cells):
                 continue
             else:
                 key = self._layer_of(table), self._label(table)
-                number = str(seen[key]) if labels[key] > 1 else ""
+                number = f".{seen[key]}" if labels[key] > 1 else ""
                 seen[key] += 1
                 one = About(table, key[0], f"{key[1]}{number}")
             self.tables.append(one)

@@ -14,6 +14,7 @@ from backprop_check.explain.steps import Step, Term
 from backprop_check.explain.story import PassReader, ways
 from backprop_check.explain.tables import About, WiredNames, indexed, named_below
 from backprop_check.explain.wording import COLLAPSE, SIGMOID, SOFTMAX
+from backprop_check.names import ACTIVATIONS
 from backprop_check.numbers.recording import TIMES, Recorded
 from backprop_check.places import find_unit, ravel
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
@@ -66,7 +67,7 @@ class WiredReader(PassReader):
                 stage = "sum"
             notes = self._on_sum(rule, i)
         elif isinstance(rule, Function):
-            stage, what = "activation", rule.name.replace("_", " ")
+            stage, what = "activation" if rule.name in ACTIVATIONS else "function", rule.name.replace("_", " ")
             notes = [SIGMOID] if rule.name == "sigmoid" else []
         elif isinstance(rule, Softmax):
             stage, what, notes = "softmax", "log softmax" if rule.logarithm else "softmax", [SOFTMAX]

@@ -32,6 +32,7 @@ WORDS = {
     "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
     "weighted sum of any": ("z = Σ w·x + b", "Everything that it reads times its weight, added up, plus the bias."),
     "sum": ("y = Σ x", "Everything that it reads, added up."),
+    "function": ("y = f(x)", "A function of one number ({})."),
     "softmax": ("pⱼ = e^(zⱼ) / Σₖ e^(zₖ)", "The {} looks at all numbers of its group at once."),
     "largest": ("y = max x", "The largest of what it reads."),
     "error of any": (

@@ -165,7 +165,7 @@ class Writer:
         return x.operation == "constant" and x.value == 0 and self.names.of(x) is None
 
     def _is_one(self, x: Recorded) -> bool:
-        return x.operation == "constant" and x.value == 1.0 and self.names.of(x) is None
+        return x.operation in ("constant", "given") and x.value == 1.0 and self.names.of(x) is None
 
     def _negative(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
         if x.operation == "neg":

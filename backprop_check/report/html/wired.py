@@ -41,7 +41,10 @@ _CAPS = ((1200, 4), (800, 2), (800, 1), (400, 1), (200, 1), (100, 1), (48, 1), (
 _PARAMETERS = 225
 
 #: So many numbers have their mathematics in the page, and with little room.
-_TOLD, _TOLD_LITTLE = 12, 3
+_TOLD, _TOLD_LITTLE = 10, 3
+
+#: Of a sum no more terms are written into its formula there.
+_TERMS = 6
 
 #: A request of no more bytes stands in the page, to be copied.
 _REQUEST = 60_000
@@ -334,7 +337,7 @@ def _told(
     except (BackpropCheckError, ArithmeticError, LookupError, ValueError):
         return {}  # the numbers stand in the page all the same
     names = WiredNames(case, p)
-    reader = WiredReader(case, p, Writer(names), sample=sample)
+    reader = WiredReader(case, p, Writer(names, limit=_TERMS), sample=sample)
     first = {number: (number, unit) for number, unit in reversed(order)}
     ranked = list(dict.fromkeys([*order[:2], *reversed(list(first.values())), *order]))
     if not ranked:
@@ -350,22 +353,30 @@ def _told(
             steps, parameters = told_of_unit(reader, layer, sheet.title, unit, most=_BEHIND)
         found[f"{number}:{unit}"] = {
             "s": sample,
-            "steps": [_step_json(step, batch=len(case.inputs) > 1) for step in steps],
+            "steps": _steps_json(steps, batch=len(case.inputs) > 1),
             "uses": _uses(sheets, steps),
             "parts": _parts(sheets, parameters),
         }
     return found
 
 
-def _step_json(step: Step, *, batch: bool) -> dict[str, Any]:
-    lines = [*equation_lines(step, 6), *(f"  {line}" for line in term_lines(step, 6))]
-    found: dict[str, Any] = {
-        "stage": step.stage,
-        "place": step.place,
-        "says": step.sentence,
-        "lines": [*lines, *chain_lines(step, 6, batch=batch)],
-    }
-    return found | ({"notes": step.notes} if step.notes else {})
+def _steps_json(steps: Sequence[Step], *, batch: bool) -> list[dict[str, Any]]:
+    """The steps of one number, as text; a sentence stands where it is said first."""
+    said: set[str] = set()
+    found = []
+    for step in steps:
+        lines = [*equation_lines(step, 6), *(f"  {line}" for line in term_lines(step, 6))]
+        one: dict[str, Any] = {"stage": step.stage, "lines": [*lines, *chain_lines(step, 6, batch=batch)]}
+        if step.place:
+            one["place"] = step.place
+        if step.sentence not in said:
+            one["says"] = step.sentence
+        notes = [note for note in step.notes if note not in said]
+        if notes:
+            one["notes"] = notes
+        said |= {step.sentence, *notes}
+        found.append(one)
+    return found
 
 
 def _uses(sheets: list[Sheet], steps: Sequence[Step]) -> list[list[int]]:

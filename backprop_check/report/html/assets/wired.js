@@ -260,10 +260,9 @@ function sheetMaths(net, l, p, s) {
     const sheet = net.sheets[l], node = net.d.nodes[sheet.node].name, at = net.indexes(l, p).join(','), what = sheet.wire ? `--weight ${sheet.title}:${at}` : `--neuron ${node}:${at}`;
     return h('p.note', 'The mathematics of this number is not in the page. To see it, download the case: ', h('code', `backprop-check explain CASE.json ${sheet.node ? what.replace(/[^A-Za-z0-9._:, -]/g, '_') : ''}`));
   }
-  const said = new Set(), groups = [['Forward: how it is made', 'forward', (stage) => !/error|slope|delta|gradient|update/.test(stage)], ['Backward: what flows back to it', 'backward', (stage) => /error|slope|delta/.test(stage)], [net.sheets[l].wire ? 'Gradient: added up over all places where it is used' : 'Gradient', 'gradients', (stage) => /gradient$/.test(stage)], ['Update', 'update', (stage) => stage === 'update']];
+  const hint = (text) => text ? h('p.hint', text) : null, groups = [['Forward: how it is made', 'forward', (stage) => !/error|slope|delta|gradient|update/.test(stage)], ['Backward: what flows back to it', 'backward', (stage) => /error|slope|delta/.test(stage)], [net.sheets[l].wire ? 'Gradient: added up over all places where it is used' : 'Gradient', 'gradients', (stage) => /gradient$/.test(stage)], ['Update', 'update', (stage) => stage === 'update']];
   return groups.map(([title, key, fits]) => {
     const steps = told.steps.filter((step) => fits(step.stage));
-    const once = (text) => { if (said.has(text)) return null; said.add(text); return h('p.hint', text); };
-    return steps.length ? section(key, title + (net.d.samples > 1 && key !== 'update' && !net.sheets[l].wire ? `, for sample ${told.s}` : ''), true, () => steps.map((step) => h('div.told', h('p', h('b', step.stage), step.place ? `, ${step.place}` : ''), once(step.says), h('pre.lines', {tabindex: '0', role: 'group', 'aria-label': 'formula'}, step.lines.join('\n')), (step.notes || []).map(once)))) : null;
+    return steps.length ? section(key, title + (net.d.samples > 1 && key !== 'update' && !net.sheets[l].wire ? `, for sample ${told.s}` : ''), true, () => steps.map((step) => h('div.told', h('p', h('b', step.stage), step.place ? `, ${step.place}` : ''), hint(step.says), h('pre.lines', {tabindex: '0', role: 'group', 'aria-label': 'formula'}, step.lines.join('\n')), (step.notes || []).map(hint)))) : null;
   });
 }

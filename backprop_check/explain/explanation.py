@@ -132,7 +132,7 @@ def _explain_wired(
 
     case, network = found.case, found.case.network
     told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
-    limit = None if told.everything else TERMS_SHOWN
+    limit = None if told.everything or (everything and unit is not None) else TERMS_SHOWN
     steps = [
         step
         for index, p in enumerate(recalled_passes(case, stages))

@@ -306,7 +306,8 @@ def told_of_unit(
     steps = [reader.value(one, i) for one, some in units for i in some]
     if layer == reader.last and output.table is reader.p.layers[layer].output.a:
         steps += reader.loss_term(unit)
-    steps += [step for one, some in reversed(units) for i in some for step in reader.errors(one, i)]
+    own = [(one, some) for one, some in units if one is output or (quantity == "a" and one.values == "z")]
+    steps += [step for one, some in reversed(own) for i in some for step in reader.errors(one, i)]
     used = used_by(reader, units)
     parameters = [
         (own_layer, one.name, i)

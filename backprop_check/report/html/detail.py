@@ -156,9 +156,7 @@ def _worked_out(
         return body, placed
     status, order = _states(case, actual, wrong, origin, findings)
     shown = choose(case, order, _wrong_samples(case, wrong), room)
-    return _body(
-        case, shown, values, allowed, {**recovered, **actual}, wrong, origin, status, order, recovered, result
-    ), placed
+    return _body(case, shown, values, allowed, {**recovered, **actual}, wrong, origin, status, order, recovered), placed
 
 
 def _body(

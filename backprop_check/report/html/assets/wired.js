@@ -138,7 +138,8 @@ class Sheets {
   draw() {
     const {net} = this, nodes = net.d.nodes, grids = net.sheets.map((_, l) => this.grid(l));
     const columns = nodes.map((_, n) => range(net.sheets.length).filter((l) => net.sheets[l].node === n));
-    const widths = columns.map((list, n) => Math.max(...list.map((l) => grids[l].width), 7 * Math.min(nodes[n].name.length, 14), 5.6 * Math.min(nodes[n].about.length, 18)));
+    const caption = (l, list) => `${net.sheets[l].wire || list.filter((other) => !net.sheets[other].wire).length > 1 ? net.sheets[l].title + ' ' : ''}${net.sheets[l].shape.join(' × ')}`;
+    const widths = columns.map((list, n) => Math.max(...list.map((l) => Math.max(grids[l].width, 6.4 * caption(l, list).length)), 7 * Math.min(nodes[n].name.length, 14), 5.6 * Math.min(nodes[n].about.length, 18)));
     const units = columns.map((list) => list.filter((l) => !net.sheets[l].wire).reduce((sum, l) => sum + grids[l].height + 20, 0));
     const rest = columns.map((list) => list.filter((l) => net.sheets[l].wire).reduce((sum, l) => sum + grids[l].height + 22, 0));
     const tallest = Math.max(...units), skips = nodes.some((node, n) => node.from.some((from) => from < n - 1)) ? 30 : 0, top = 52, height = top + tallest + skips + Math.max(...rest) + 16;
@@ -157,7 +158,7 @@ class Sheets {
       let y = top + (tallest - units[n]) / 2, below = top + tallest + skips + 18;
       for (const l of list) {
         const own = grids[l], left = centre - own.width / 2, wire = !!own.sheet.wire, at = wire ? below : y + 16;
-        group.append(svg('text', {class: 'sub', x: centre, y: at - 5}, `${wire || list.filter((other) => !net.sheets[other].wire).length > 1 ? own.sheet.title + ' ' : ''}${own.sheet.shape.join(' × ')}`));
+        group.append(svg('text', {class: 'sub', x: centre, y: at - 5}, caption(l, list)));
         this.cells(group, l, own, left, at);
         if (wire) below += own.height + 22; else y += own.height + 20;
       }

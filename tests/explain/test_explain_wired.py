@@ -1,4 +1,4 @@
-"""Explanations of layers beyond the dense chain: every number is the reference's, every place is told by its indexes."""
+"""Explanations of layers beyond the dense chain: the reference's numbers, and places told by all their indexes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -24,13 +24,15 @@ from backprop_check.explain.layout import text_lines
 from backprop_check.explain.making import Found
 from backprop_check.explain.page import as_html
 from backprop_check.explain.recall import recalled_passes
-from backprop_check.explain.steps import Step
 from backprop_check.kinds import FAMILIES
 from backprop_check.network import Case
 from backprop_check.numbers.recording import Recording
 from backprop_check.places import Places, find_unit, in_short, in_words, what_it_is
 from backprop_check.reference import run_wired
 from backprop_check.trace import Slot
+
+if TYPE_CHECKING:
+    from backprop_check.explain.steps import Step
 
 CASES = [wired_case(family, index) for family in FAMILIES for index in range(8)]
 
@@ -130,15 +132,17 @@ def test_a_shared_weight_is_summed_from_all_its_places() -> None:
     explanation = told(case, everything=True)
     step = step_of(explanation, "∂L/∂w⁽¹⁾[1,0,0,1]")
     deltas = right[Slot("delta", 0)].reshape(2, 2, 3, 3)
+    images = np.reshape(case.inputs, (2, 4, 4))
     by_hand = [
-        (f"at channel 1, row {y}, column {x}, sample {s}", deltas[s, 1, y, x] * np.reshape(case.inputs[s], (4, 4))[y, x + 1])
+        (f"at channel 1, row {y}, column {x}, sample {s}", deltas[s, 1, y, x] * images[s, y, x + 1])
         for s in range(2) for y in range(3) for x in range(3)
     ]  # fmt: skip
     assert [term.what for term in step.terms] == [what for what, _ in by_hand]
     assert [term.value for term in step.terms] == pytest.approx([value for _, value in by_hand])
-    assert step.notes == [
-        "This weight is shared: it is used at 9 places in each of 2 samples, and its gradient is the sum over all of them."
-    ]
+    (note,) = step.notes
+    assert note.startswith(
+        "This weight is shared: it is used at 9 places in each of 2 samples, and its gradient is the sum"
+    )
     assert step.place == "weight [1, 0, 0, 1]"
     assert step.at == [1, 1]
     bias = step_of(explanation, "∂L/∂b⁽¹⁾₁")

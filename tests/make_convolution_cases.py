@@ -44,7 +44,7 @@ def conv(kind: str, weight: Any, bias: Any = None, **fields: Any) -> Json:
     """A convolution; the output channels and the kernel's size are the weight's."""
     shape = np.shape(weight)
     channels = shape[1] * fields.get("groups", 1) if "transpose" in kind else shape[0]
-    parameters = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    parameters: Json = {"weight": weight, **({} if bias is None else {"bias": bias})}
     return layer(kind, out_channels=channels, kernel_size=list(shape[2:]), **fields, parameters=parameters)
 
 
@@ -55,7 +55,7 @@ def dense(units: int, inputs: int, activation: str = "identity", start: int = 5)
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any = None, **more: Any) -> tuple[Json, Case]:
     """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
-    about = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
+    about: Json = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
     loss = more.pop("loss", "half_squared_error")
     whole = {
         "name": name,
@@ -163,14 +163,19 @@ def behind(first: Json, shape: tuple[int, ...], samples: int = 1, *more: Json) -
     """A layer behind another one, so that what flows back into its input shows; and inputs of that shape."""
     channels = shape[0]
     ones = (1,) * len(shape[1:])
-    kind = "conv2d" if len(shape) == 3 else "conv1d"  # noqa: PLR2004
+    kind = "conv2d" if len(shape) == 3 else "conv1d"
     before = conv(kind, array(channels, channels, *ones, start=7), array(channels, start=19), activation="tanh")
     return [before, first, *more], array(samples, *shape, start=3)
 
 
 def kernels() -> Iterator[tuple[Json, Case]]:
     layers, inputs = behind(conv("conv2d", array(2, 2, 3, 3), [0.1, -0.2], activation="sigmoid"), (2, 3, 3))
-    yield case("kernel-as-large-as-the-image", "a kernel as large as the image: one position, as in a dense layer", layers, inputs)
+    yield case(
+        "kernel-as-large-as-the-image",
+        "a kernel as large as the image: one position, as in a dense layer",
+        layers,
+        inputs,
+    )
     layers, inputs = behind(conv("conv2d", array(3, 2, 1, 1), [0.1, -0.2, 0.3], activation="tanh"), (2, 2, 3), 2)
     yield case("kernel-1x1", "a kernel of one place: a dense layer at every position", layers, inputs)
     layers, inputs = behind(conv("conv1d", array(1, 2, 2), [0.1], stride=[4]), (2, 9), 2)
@@ -192,7 +197,9 @@ def kernels() -> Iterator[tuple[Json, Case]]:
     layers, inputs = behind(conv("conv2d", np.zeros((2, 1, 2, 2)).tolist(), [0.0, 0.0], activation="relu"), (1, 3, 3))
     yield case("zero-kernel", "a kernel of zeros before a ReLU: every z is exactly on the kink", layers, inputs)
     layers, inputs = behind(conv("conv2d", array(3, 2, 2, 2), array(3), activation="softmax"), (2, 3, 3), 2)
-    targets = [[[[float(c == (y + x + s) % 3) for x in range(2)] for y in range(2)] for c in range(3)] for s in range(2)]
+    targets = [
+        [[[float(c == (y + x + s) % 3) for x in range(2)] for y in range(2)] for c in range(3)] for s in range(2)
+    ]
     yield case("softmax-of-every-pixel", "a softmax over the channels of every position, with cross-entropy", layers,
                inputs, targets, loss="cross_entropy")  # fmt: skip
     layers, inputs = behind(conv("conv1d", array(2, 1, 3), [0.1, 0.2], padding=[1]), (1, 6), 16)

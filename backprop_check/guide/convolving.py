@@ -103,7 +103,13 @@ def picture() -> str:
     w = words()
     tables: list[tuple[str, int, int, Callable[[int, int], float], Callable[[int, int], float] | None]] = [
         ("image", 4, 4, w["pixel"], w["back"]),
-        ("filter", 2, 2, lambda y, x: w["given"](0, "weight", 0, 0, y, x), lambda y, x: w["grad"](0, "weight", 0, 0, y, x)),
+        (
+            "filter",
+            2,
+            2,
+            lambda y, x: w["given"](0, "weight", 0, 0, y, x),
+            lambda y, x: w["grad"](0, "weight", 0, 0, y, x),
+        ),
         ("convolution, ReLU", 3, 3, lambda y, x: w["of"]("a", 0, 0, y, x), lambda y, x: w["of"]("delta", 0, 0, y, x)),
         ("pooled", 2, 2, lambda y, x: w["of"]("a", 1, 0, y, x), lambda y, x: w["of"]("delta", 1, 0, y, x)),
         ("outputs", 2, 1, lambda y, _x: w["of"]("a", 2, y), lambda y, _x: w["of"]("delta", 2, y)),

@@ -324,10 +324,9 @@ def _between(n: int, factor: int, aligned: bool) -> list[tuple[list[int], float]
     """For every output position along an axis the two inputs that it lies between, and where it lies."""
     count, found = n * factor, []
     for o in range(count):
+        at = max((o + 0.5) / factor - 0.5, 0.0)
         if aligned:
             at = o * (n - 1) / (count - 1) if count > 1 else 0.0
-        else:
-            at = max((o + 0.5) / factor - 0.5, 0.0)
         first = min(int(at), n - 1)
         found.append(([first, min(first + 1, n - 1)], at))
     return found
@@ -348,11 +347,14 @@ def _weights(c: Any, axes: list[list[float]], lengths: Sizes) -> tuple[Any, list
         reads = []
         for o in range(count):
             reads += [[2 * count + o, 4 * count, count + o], [o, 3 * count + o]]
-        tables.append(c.weighted_sum([(constants, None, Wiring(4 * count + 1, 1, reads, [[0] * len(r) for r in reads]))]))
+        tables.append(
+            c.weighted_sum([(constants, None, Wiring(4 * count + 1, 1, reads, [[0] * len(r) for r in reads]))])
+        )
     if len(tables) == 1:
         return tables[0], [[2 * o, 2 * o + 1] for o in range(len(axes[0]))]
     rows, columns = tables
-    pairs, uses = [], []
+    pairs: list[tuple[int, int]] = []
+    uses: list[list[int]] = []
     for y, x in itertools.product(range(len(axes[0])), range(len(axes[1]))):
         start = len(pairs)
         pairs += [(2 * y + i, 2 * x + k) for i in range(2) for k in range(2)]

@@ -1,7 +1,7 @@
 """Windows: what each output position of a convolution or a pooling reads, along any number of axes.
 
-Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that lies
-beside the input (in the padding) nothing is read. In several axes the windows are the products of those along each.
+Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that
+lies beside the input (in the padding) nothing is read. In several axes a window is the product of those along each.
 """
 
 from __future__ import annotations

@@ -235,6 +235,9 @@ def maxima() -> Iterator[tuple[Json, Case]]:
     relu = conv("conv2d", array(1, 1, 2, 2), [-3.0], activation="relu")
     yield case("tie-of-dead-relus", "a tie of zeros behind dead ReLUs: nothing flows back", [relu, pool, dense(1, 1)],
                array(1, 1, 3, 3))  # fmt: skip
+    zero = conv("conv2d", np.zeros((2, 1, 2, 2)).tolist(), [0.0, 0.25])
+    yield case("tie-of-a-zero-kernel", "a kernel of zeros: all that it gives is tied, and its gradient shows who gets it",
+               [zero, layer("max_pool2d", kernel_size=[2, 2], stride=[1, 1]), dense(2, 8)], array(2, 1, 4, 4))  # fmt: skip
     below = [[[[-3.0, -1.5, -2.0], [-1.0, -2.5, -4.0], [-5.0, -3.5, -0.5]]]]
     layers = [layer("flatten"), dense(2, 16)]
     yield case("maximum-padded-below-zero", "all inputs below 0: what is padded is not 0 but never the largest",

@@ -114,7 +114,7 @@ def test_bugs_are_caught_and_named(full: bool) -> None:  # noqa: FBT001
     count = len(PLANTED if FULL else PLANTED[::6])
     print(f"{'full' if full else 'gradients'}: {caught} of {count} caught, {named} named, {wrong} wrong names")
     assert wrong == 0
-    assert named >= 0.9 * count if full else caught >= 0.9 * count
+    assert named >= 0.9 * count
 
 
 def lenet(batch: int = 4) -> dict[str, Any]:

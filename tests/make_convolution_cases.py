@@ -258,6 +258,8 @@ def averages() -> Iterator[tuple[Json, Case]]:
          {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "count_include_pad": False}, (1, 4, 4)),
         ("average-ceil", "an average whose last windows hang over the end: what hangs over never counts", "avg_pool2d",
          {"kernel_size": [3, 2], "stride": [2, 2], "padding": [1, 0], "ceil_mode": True}, (2, 5, 3)),
+        ("average-larger-than-the-input", "with ceil_mode a window may be larger than the input", "avg_pool2d",
+         {"kernel_size": [3, 3], "stride": [2, 2], "ceil_mode": True}, (1, 2, 3)),
         ("average-divisor", "an average with a divisor of its own", "avg_pool2d",
          {"kernel_size": [2, 2], "stride": [1, 1], "divisor_override": 3}, (1, 3, 3)),
         ("average-overlapping", "averages that overlap along a sequence", "avg_pool1d",

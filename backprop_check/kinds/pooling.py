@@ -77,7 +77,8 @@ class MaxPooling(Pooling, frozen=True, kw_only=True):
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit, or a window would lie in the padding altogether."""
         super().check(path, inputs)
-        if not all(pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads.rows):
+        holes = max(self.dilation) > 1 and max(self.padding) > 0
+        if holes and not all(pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads.rows):
             fail(f"{path}.dilation", "windows that each have some of the input", list(self.dilation))
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
@@ -239,6 +240,9 @@ def _channels(inputs: Shape) -> list[range]:
 
 class Flatten(Whole, frozen=True, tag="flatten", kw_only=True):
     """The same numbers in a row: channel by channel, in each row by row."""
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Whatever there is can be put in a row."""
 
     def output_shape(self, inputs: Shape) -> Shape:
         """As many as there are."""

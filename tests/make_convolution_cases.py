@@ -236,8 +236,9 @@ def maxima() -> Iterator[tuple[Json, Case]]:
     yield case("tie-of-dead-relus", "a tie of zeros behind dead ReLUs: nothing flows back", [relu, pool, dense(1, 1)],
                array(1, 1, 3, 3))  # fmt: skip
     zero = conv("conv2d", np.zeros((2, 1, 2, 2)).tolist(), [0.0, 0.25])
-    yield case("tie-of-a-zero-kernel", "a kernel of zeros: all that it gives is tied, and its gradient shows who gets it",
-               [zero, layer("max_pool2d", kernel_size=[2, 2], stride=[1, 1]), dense(2, 8)], array(2, 1, 4, 4))  # fmt: skip
+    layers = [zero, layer("max_pool2d", kernel_size=[2, 2], stride=[1, 1]), dense(2, 8)]
+    title = "a kernel of zeros: all that it gives is tied, and its gradient shows which of them got δ"
+    yield case("tie-of-a-zero-kernel", title, layers, array(2, 1, 4, 4))
     below = [[[[-3.0, -1.5, -2.0], [-1.0, -2.5, -4.0], [-5.0, -3.5, -0.5]]]]
     layers = [layer("flatten"), dense(2, 16)]
     yield case("maximum-padded-below-zero", "all inputs below 0: what is padded is not 0 but never the largest",
@@ -256,7 +257,7 @@ def averages() -> Iterator[tuple[Json, Case]]:
          {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1]}, (1, 4, 4)),
         ("average-padding-left-out", "an average whose padding does not count", "avg_pool2d",
          {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "count_include_pad": False}, (1, 4, 4)),
-        ("average-ceil", "an average whose last windows hang over the end: what hangs over never counts", "avg_pool2d",
+        ("average-ceil", "an average whose last windows hang over the end, which never counts", "avg_pool2d",
          {"kernel_size": [3, 2], "stride": [2, 2], "padding": [1, 0], "ceil_mode": True}, (2, 5, 3)),
         ("average-larger-than-the-input", "with ceil_mode a window may be larger than the input", "avg_pool2d",
          {"kernel_size": [3, 3], "stride": [2, 2], "ceil_mode": True}, (1, 2, 3)),

@@ -127,6 +127,12 @@ class Network(_Strict, frozen=True, dict=True):
             path = f"$.network.layers[{index}]"
             shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
             inputs = _combined(path, layer.combine, shapes)
+            if layer.indices and self.sources[index] != [-1]:
+                fail(
+                    f"{path}.from",
+                    "the network's input (no other layer gives indices)",
+                    ", ".join(layer.from_) or "none",
+                )
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -374,6 +380,8 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     if network.is_chain:
         return value
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    if rows is _nested_row and any(layer.indices for layer in network.layers):
+        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}
 

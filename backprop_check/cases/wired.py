@@ -68,13 +68,17 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
     case = None
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
+        alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
         try:
             case = (
                 importlib.import_module(MADE_BY[family]).candidate(draw, index, within)
                 if family in MADE_BY
-                else _candidate(draw, family, kind, index, round_number, within)
+                else _candidate(draw, family, kind, index, 0 if alone else round_number, within)
             )
         except CaseError:  # what was drawn does not fit together: draw again
+            continue
+        if within is not None and not set(case.network.features) <= set(within.features):
+            case = None
             continue
         if is_clear(case):
             return case
@@ -104,9 +108,13 @@ def label(family: str, within: Within | None) -> str:
 def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_number: int, within: Within | None) -> Case:
     """A network with a layer of ``kind``: behind another one of its family where that can be, before a dense one."""
     samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4))
-    shape: Shape = kind.draw_inputs(draw)
+    first = draw.one_of(kinds_of(family, within)) if round_number % 3 == 1 else kind
+    shape: Shape = first.draw_inputs(draw)
     inputs, layers = shape, []
-    if round_number % 3:  # so that what flows back into its input shows
+    if round_number % 3 == 1:
+        layers.append(_drawn(first, draw, shape, samples))
+        shape = _output(layers[-1], shape)
+    elif round_number % 3:  # so that what flows back into its input shows
         drawn = _first(draw, kinds_of(family, within), kind, shape, samples)
         if drawn is not None:
             layers.append(drawn)
@@ -135,7 +143,7 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
             "network": {"inputs": list(inputs), "layers": layers},
             "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
             "reduction": reduction,
-            "inputs": [kind.draw_sample(draw, inputs) for _ in range(samples)],
+            "inputs": [first.draw_sample(draw, inputs) for _ in range(samples)],
             "targets": targets,
             **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
         }
@@ -209,7 +217,8 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
             return False
         if isinstance(rule, Function):
             x = rule.x.values.value
-            if any((abs(x - kink) < clear).any() for kink in rule.function.kinks):
+            flows = table.error.value != 0  # where nothing flows back the slope does not matter
+            if any(((abs(x - kink) < clear) & flows).any() for kink in rule.function.kinks):
                 return False
         if isinstance(rule, Largest):
             ordered = np.sort(_candidates(rule), axis=-1)

@@ -74,7 +74,7 @@ class _Keeping:
         slots = [Slot(quantity, layer)] if _is_of_first_pass(quantity) and step == 0 else []
         if quantity == "loss" and self._learns:
             slots.append(Slot("loss", None, step))
-        if quantity.startswith("updated"):
+        if quantity.startswith("updated") or quantity.endswith("_buffer"):
             slots += [Slot(quantity, layer, step), *([Slot(quantity, layer)] if last else [])]
         return slots
 

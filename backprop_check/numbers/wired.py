@@ -139,6 +139,7 @@ class WiredLanes(Lanes):
         error: Any = 0.0
         count = len(plus)
         multiplied = False
+        copied: Any = len(plus) * 2  # how many products are not 0, as long as each is an exact number times 0 or 1
         for xs, ys in terms:
             length = xs.value.shape[-1]
             if not length:
@@ -149,10 +150,15 @@ class WiredLanes(Lanes):
                 value = value + x.sum(axis=-1)
                 size = size + abs(x).sum(axis=-1)
                 error = error if is_exact(e) else error + e.sum(axis=-1)
+                copied = 2
                 continue
             multiplied = True
             y, f = ys.value, ys.error
             value = value + (x * y).sum(axis=-1)
+            if is_exact(e) and is_exact(f) and ((x == 0) | (x == 1)).all():
+                copied = copied + ((x != 0) & (y != 0)).sum(axis=-1)
+            else:
+                copied = 2
             sizes = abs(x)
             size = size + (sizes * abs(y)).sum(axis=-1)
             if not is_exact(e):
@@ -164,7 +170,7 @@ class WiredLanes(Lanes):
             value = value + x.value
             size = size + abs(x.value)
             error = error if is_exact(x.error) else error + x.error
-        if multiplied or count > 1:
+        if (multiplied or count > 1) and np.max(copied) > 1:
             error = error + self._gamma(count + 2) * size
         return Lane(np.asarray(value), error, self.u)
 

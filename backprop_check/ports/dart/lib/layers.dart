@@ -10,9 +10,10 @@ import 'convolution.dart';
 import 'dense.dart';
 import 'network.dart';
 
-// normalisation.dart
+import 'normalisation.dart';
 
 // recurrent.dart
+import 'recurrent.dart';
 
 /// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
 final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
@@ -33,8 +34,18 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'upsample': Upsample.new,
 
   // recurrent
+  'rnn': RecurrentLayer.new,
+  'gru': RecurrentLayer.new,
+  'lstm': RecurrentLayer.new,
 
   // normalisation
+  'batch_norm': BatchNorm.new,
+  'layer_norm': LayerNorm.new,
+  'group_norm': GroupNorm.new,
+  'instance_norm': InstanceNorm.new,
+  'rms_norm': RmsNorm.new,
+  'dropout': Dropout.new,
+  'embedding': Embedding.new,
 
   // attention
 };
@@ -46,6 +57,7 @@ const layerFeatures = [
   // convolution
 
   // recurrent
+  'bidirectional', 'stacked', 'initial_states', 'lengths', 'truncation', 'peepholes', 'reset_before',
 
   // normalisation
 

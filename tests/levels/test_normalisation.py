@@ -161,7 +161,7 @@ def test_torch_modules_pass(dtype: str) -> None:
     """PyTorch's own modules, generated cases and files."""
     import torch  # noqa: PLC0415
 
-    torch_layers = importlib.import_module("torch_layers")  # a program of its own
+    torch_layers: Any = importlib.import_module("torch_layers")  # a program of its own
     before, torch_layers.DTYPE = torch_layers.DTYPE, getattr(torch, dtype)
     try:
         assert findings(torch_layers.backprop, CASES, dtype) == []

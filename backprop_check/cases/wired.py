@@ -19,7 +19,8 @@ from backprop_check.errors import CaseError
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds.kind import nested, size
 from backprop_check.network import Case
-from backprop_check.numbers.wired import WiredLanes
+from backprop_check.numbers.wired import WiredGrid, WiredLanes
+from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.circuit import Function, Largest
 from backprop_check.reference.wired import run_wired
 
@@ -76,6 +77,9 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
             )
         except CaseError:  # what was drawn does not fit together: draw again
             continue
+        if within is not None and not set(case.network.features) <= set(within.features):
+            case = None
+            continue
         if is_clear(case):
             return case
     if case is None:
@@ -110,7 +114,14 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
     if round_number % 3 == 1:
         layers.append(_drawn(first, draw, shape, samples))
         shape = _output(layers[-1], shape)
+    elif round_number % 3:  # so that what flows back into its input shows
+        drawn = _first(draw, kinds_of(family, within), kind, shape, samples)
+        if drawn is not None:
+            layers.append(drawn)
+            shape = _output(drawn, shape)
     layers.append(_drawn(kind, draw, shape, samples))
+    for layer in layers:
+        _keep_within(draw, layer, within)
     shape = _output(layers[-1], shape)
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
     pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
@@ -139,11 +150,36 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
     )
 
 
+def _first(draw: Draw, kinds: list[type[Kind]], kind: type[Kind], shape: Shape, samples: int) -> dict[str, Any] | None:
+    """A layer to stand before one of ``kind``: of a kind that draws its inputs alike; None where there is none."""
+    alike = [each for each in kinds if _inputs_of(each) is _inputs_of(kind)]
+    start = draw.whole(0, len(alike) - 1)
+    for each in alike[start:] + alike[:start]:
+        drawn = each.draw(draw, shape, samples)
+        if drawn is not None:
+            return drawn
+    return None
+
+
+def _inputs_of(kind: type[Kind]) -> Any:
+    return getattr(kind.draw_inputs, "__func__", None)
+
+
 def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str, Any]:
     drawn = kind.draw(draw, shape, samples)
     if drawn is None:
         raise CaseError("$.network", f"an input that suits {kind.__name__}", str(shape))
     return drawn
+
+
+def _keep_within(draw: Draw, layer: dict[str, Any], within: Within | None) -> None:
+    """Put an activation that is supported in the place of one that is not."""
+    if within is None or layer.get("activation", "identity") in within.activations:
+        return
+    known = [name for name in ELEMENTWISE if name in within.activations]
+    if not known:
+        raise CaseError("$.network", f"an activation for {layer['kind']}", "none that is supported")
+    layer["activation"] = draw.one_of(known)
 
 
 def _output(layer: dict[str, Any], shape: Shape) -> Shape:
@@ -181,12 +217,15 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
             return False
         if isinstance(rule, Function):
             x = rule.x.values.value
-            if any((abs(x - kink) < clear).any() for kink in rule.function.kinks):
+            flows = table.error.value != 0  # where nothing flows back the slope does not matter
+            if any(((abs(x - kink) < clear) & flows).any() for kink in rule.function.kinks):
                 return False
         if isinstance(rule, Largest):
             ordered = np.sort(_candidates(rule), axis=-1)
-            if ordered.shape[-1] > 1 and (ordered[..., -1] - ordered[..., -2] < clear).any():
-                return False
+            if ordered.shape[-1] > 1:
+                tied = ordered[..., -1] - ordered[..., -2] < clear
+                if (tied & ~_flat(p.circuit.m, rule, ordered[..., -1], clear)).any():
+                    return False
     a, t = p.layers[-1].output.a.values.value, np.array(case.targets)
     kind = case.loss.kind
     if kind == "mean_absolute_error":
@@ -203,3 +242,13 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
 def _candidates(rule: Largest) -> Any:
     read: Any = rule.x.values[..., rule.wiring.reads]
     return read.value if read.mask is None else np.where(read.mask, read.value, -np.inf)
+
+
+def _flat(m: WiredLanes, rule: Largest, largest: Any, clear: float) -> Any:
+    """Where a tie decides nothing: all that are (nearly) largest are where their activation is flat, as of dead ReLUs."""
+    made = rule.x.made_by
+    if not isinstance(made, Function):
+        return np.zeros(largest.shape, dtype=bool)
+    slope = WiredGrid(np.broadcast_to(made.slope(m, 0, 0).value, rule.x.values.value.shape), 0.0, 0.0)
+    near = _candidates(rule) > largest[..., None] - clear
+    return ~(near & (slope[..., rule.wiring.reads].value != 0)).any(axis=-1)

@@ -36,6 +36,9 @@ from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import Order, Plan, Work, alone, kept_for, start_notes, supported, with_done
 
+#: What an exercise is about: chains of dense layers.
+EXERCISE = ("published", "edge", "generated")
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Container, Iterator
@@ -169,7 +172,8 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
-    plan = Plan(suites=tuple(options["suite"]), count=options["count"], seed=options["seed"])
+    suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
+    plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(
         spec=spec,
         options=opening,

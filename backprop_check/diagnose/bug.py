@@ -95,6 +95,9 @@ class SwappedRules(Swapped):
     networks = "wired"
     kinds: ClassVar[tuple[str, ...]] = ()
 
+    #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
+    common: ClassVar[bool] = True
+
     @classmethod
     def matters(cls, case: Case) -> bool:
         """Whether there is such a layer."""

@@ -251,7 +251,11 @@ def _own_bases(stages: type[Swapped]) -> set[type]:
     """Its classes, but for those that say what several mistakes in rules are about, and swap nothing themselves."""
     own = stages.__mro__[: stages.__mro__.index(Swapped)]
     swapping = {"value", "share", "equations"}
-    return {each for each in own if not issubclass(each, SwappedRules) or swapping & vars(each).keys()}
+    return {
+        each
+        for each in own
+        if not vars(each).get("common", False) and (not issubclass(each, SwappedRules) or swapping & vars(each).keys())
+    }
 
 
 def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:

@@ -61,6 +61,9 @@ class Kind(
     #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
     needs: ClassVar[tuple[str, ...]] = ()
 
+    #: What of it only some of those layers need (``features`` tells of each); others are drawn where it is not had.
+    options: ClassVar[tuple[str, ...]] = ()
+
     #: What it reports: ``z`` too, where that is not its output.
     reported: ClassVar[tuple[str, ...]] = ("a",)
 

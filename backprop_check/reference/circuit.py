@@ -237,8 +237,8 @@ class Output:
 class Circuit:
     """Builds tables, each worked out as it is made, and remembers the order for the way back."""
 
-    def __init__(self, case: Any, m: Any, stages: Stages) -> None:
-        self.case, self.m, self.stages = case, m, stages
+    def __init__(self, case: Any, m: Any, stages: Stages, step: int = 0) -> None:
+        self.case, self.m, self.stages, self.step = case, m, stages, step
         self.samples = len(case.inputs)
         self.tables: list[Table] = []
         self.layer: int = -1
@@ -323,6 +323,19 @@ class Circuit:
     def given(self, rows: Any) -> Table:
         """Numbers of the case, ``[sample][unit]``: nothing flows back into them."""
         return Table(len(rows[0]), self.m.given_grid(rows), fixed=True)
+
+    def cut(self, x: Table) -> Table:
+        """The same numbers, but nothing flows back through them."""
+        return Table(x.units, x.values, fixed=True, role="cut")
+
+    def show(self, z: Table, start: int, width: int) -> Table:
+        """Report ``z`` at once, from column ``start`` of ``width`` on: what follows goes on with what was reported.
+
+        It is for layers that have many: ``c.output`` is given them in the order of their columns.
+        """
+        z.values = self.m.seen_part("z", self.layer, self.step, z.values, start, width)
+        z.reported = Reported(self.layer, "z", start, width)
+        return z
 
     def constant(self, numbers: Sequence[float]) -> Table:
         """Numbers of a formula, the same for every sample."""

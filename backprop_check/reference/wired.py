@@ -90,7 +90,7 @@ def wired_pass(
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
     p = WiredPass(
         case=case,
-        circuit=Circuit(case, m, stages),
+        circuit=Circuit(case, m, stages, step),
         loss_kind=case.loss.kind,
         threshold=DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold,
         reduction=case.reduction,
@@ -171,7 +171,8 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
             continue
         width, start = sum(table.units for table in tables), 0
         for table in tables:
-            table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
+            if table.reported is None or quantity != "z":  # else the layer has shown it already
+                table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
             if quantity == "z":
                 table.reported = Reported(l.index, "z", start, width)
             start += table.units

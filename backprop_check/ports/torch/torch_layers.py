@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_convolution
 import torch_normalisation
 from torch import Tensor, nn
+from torch_recurrent import recurrent, run_recurrent
 
 DTYPE = torch.float32
 
@@ -21,21 +23,12 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     return nn.Linear(torch.Size(shape).numel(), layer["units"])
 
 
-def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    return nn.Conv2d(
-        shape[0],
-        layer["out_channels"],
-        layer["kernel_size"],
-        stride=layer.get("stride", 1),
-        padding=layer.get("padding", 0),
-        dilation=layer.get("dilation", 1),
-        groups=layer.get("groups", 1),
-        bias="bias" in layer["parameters"],
-    )
-
-
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, "conv2d": _conv2d, **torch_normalisation.MODULES}
+MODULES = {"dense": _dense, **torch_convolution.MODULES, **torch_normalisation.MODULES}
+
+#: Those of the recurrent family are made in a file of their own; they do not show their pre-activations.
+RECURRENT = ("rnn", "gru", "lstm")
+MODULES |= dict.fromkeys(RECURRENT, recurrent)
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -53,9 +46,9 @@ _ACTIVATIONS = {
 
 
 def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
-    """a = φ(z); a softmax goes over the channels, or over the last index."""
+    """a = φ(z); a softmax goes over a convolution's channels, else over the last index."""
     name = layer.get("activation", "identity")
-    dim = 1 if z.dim() == 4 else -1
+    dim = 1 if layer["kind"].startswith("conv") else -1
     if name == "softmax":
         return torch.softmax(z, dim)
     if name == "log_softmax":
@@ -93,6 +86,16 @@ def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
             return torch.relu(1 - t * a).sum(1)
 
 
+def _losses(case: dict[str, Any], z: Tensor, a: Tensor, t: Tensor) -> Tensor:
+    """The loss of each sample; where it undoes the output's activation it is taken of z, so that nothing overflows."""
+    pair = case["network"]["layers"][-1].get("activation"), case["loss"]["kind"]
+    if pair == ("sigmoid", "binary_cross_entropy"):
+        return nn.functional.binary_cross_entropy_with_logits(z.flatten(1), t, reduction="none").sum(1)
+    if pair == ("softmax", "cross_entropy"):
+        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)  # noqa: PLR2004 - an image
+    return _sample_losses(case["loss"], a.flatten(1), t)
+
+
 def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     if len(read) == 1:
         return read[0]
@@ -104,8 +107,10 @@ def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     return together
 
 
-def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's pre-activation and output."""
+def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor | None, Tensor]:
+    """A layer's pre-activation (None where it is not shown) and output."""
+    if layer["kind"] in RECURRENT:
+        return None, run_recurrent(module, layer, x)
     z = module(x.flatten(1) if layer["kind"] == "dense" else x)
     return z, _activate(layer, z)
 
@@ -129,11 +134,12 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
-        z.retain_grad()
+        if z is not None:
+            z.retain_grad()
         outputs[name] = last
         modules.append(module)
         zs.append((z, last))
-    losses = _sample_losses(case["loss"], last.flatten(1), targets)
+    losses = _losses(case, z, last, targets)
     loss = losses.mean() if case["reduction"] == "mean" else losses.sum()
     loss.backward()
     reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
@@ -144,9 +150,10 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
             else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
         )
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
-        one["delta"] = _slope(z).tolist()
-        if "activation" in layer:
-            one["z"] = z.tolist()
+        if z is not None:
+            one["delta"] = _slope(z).tolist()
+            if "activation" in layer:
+                one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
@@ -205,5 +212,8 @@ backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
-    "features": ["graph"],
+    "features": [
+        "graph",
+        *("bidirectional", "stacked", "initial_states", "lengths", "truncation", "peepholes", "reset_before"),
+    ],
 }

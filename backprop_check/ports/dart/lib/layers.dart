@@ -5,7 +5,7 @@ import 'any_layer.dart';
 
 // attention.dart
 
-// convolution.dart
+import 'convolution.dart';
 
 import 'dense.dart';
 import 'network.dart';
@@ -13,14 +13,30 @@ import 'network.dart';
 import 'normalisation.dart';
 
 // recurrent.dart
+import 'recurrent.dart';
 
 /// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
 final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'dense': DenseLayer.new,
 
   // convolution
+  'conv1d': Convolution.new,
+  'conv2d': Convolution.new,
+  'conv_transpose1d': TransposedConvolution.new,
+  'conv_transpose2d': TransposedConvolution.new,
+  'max_pool1d': MaxPooling.new,
+  'max_pool2d': MaxPooling.new,
+  'avg_pool1d': AveragePooling.new,
+  'avg_pool2d': AveragePooling.new,
+  'global_avg_pool': AveragePooling.new,
+  'global_max_pool': MaxPooling.new,
+  'flatten': Flatten.new,
+  'upsample': Upsample.new,
 
   // recurrent
+  'rnn': RecurrentLayer.new,
+  'gru': RecurrentLayer.new,
+  'lstm': RecurrentLayer.new,
 
   // normalisation
   'batch_norm': BatchNorm.new,
@@ -41,6 +57,7 @@ const layerFeatures = [
   // convolution
 
   // recurrent
+  'bidirectional', 'stacked', 'initial_states', 'lengths', 'truncation', 'peepholes', 'reset_before',
 
   // normalisation
 

@@ -173,9 +173,8 @@ def _wired(case: Case) -> Trace:
         made: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         for index, layer in enumerate(network.layers):
             read = [x if source < 0 else made[source][0] for source in network.sources[index]]
-            made.append(
-                LAYERS[layer.kind](layer, _combined(layer.combine, read), parameters[network.owner(index)], case)
-            )
+            together: Any = read if layer.apart else _combined(layer.combine, read)
+            made.append(LAYERS[layer.kind](layer, together, parameters[network.owner(index)], case))
         a, z = made[-1]
         rows = a.flatten(1)
         loss_z = z if z is not None and z is not a and a.dim() == 2 else None  # noqa: PLR2004 - one softmax a sample

@@ -45,7 +45,7 @@ PAIRS: list[tuple[str, str]] = [
     for loss in _ANY_LOSS
     for activation in ACTIVATIONS
     if not (loss == "hinge" and activation in ("softmax", "log_softmax"))
-] + [(activation, loss) for loss, needed in NEEDS_OUTPUT.items() for activation in needed]
+] + [(activation, loss) for loss, needed in NEEDS_OUTPUT.items() if loss in LOSSES for activation in needed]
 
 _HIDDEN = [name for name in ACTIVATIONS if name != "log_softmax"]
 

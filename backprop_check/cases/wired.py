@@ -17,7 +17,8 @@ from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Wit
 from backprop_check.errors import CaseError
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds.kind import nested, size
-from backprop_check.network import Case
+from backprop_check.names import ALL_LOSSES, LOSS_FEATURES
+from backprop_check.network import Case, Network
 from backprop_check.numbers.wired import WiredLanes
 from backprop_check.reference.circuit import Function, Largest
 from backprop_check.reference.wired import run_wired
@@ -94,16 +95,30 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
     inputs, layers = shape, []
     if round_number % 3 == 1:
         first = draw.one_of(kinds_of(family, within))
-        drawn = first.draw(draw, shape, samples) if first.draw_inputs is kind.draw_inputs else None
+        drawn = first.draw(draw, shape, samples)
         if drawn is not None:
             layers.append(drawn)
             shape = _output(drawn, shape)
-    layers.append(_drawn(kind, draw, shape, samples))
-    shape = _output(layers[-1], shape)
+    wired = round_number % 2 == 0 and (within is None or "graph" in within.features)
+    several = kind.draw_wired(draw, shape, samples) if wired else None  # it may read several things
+    if several is not None and _knows(within, several):
+        layers += several
+        shape = _made_of(inputs, layers)
+    else:
+        layers.append(_drawn(kind, draw, shape, samples))
+        shape = _output(layers[-1], shape)
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
     pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
     activation, loss = pairs[(index * 37) % len(pairs)]
-    if round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
+    end = None
+    if round_number % 4 == 2:  # noqa: PLR2004 - now and then an end that its family alone has
+        able = (ALL_LOSSES, LOSS_FEATURES) if within is None else (within.losses, within.features)
+        end = kind.draw_end(draw, shape, *able)
+    if end is not None and not _knows(within, end.layers):
+        end = None
+    if end is not None:
+        layers += end.layers
+    elif round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
         loss = draw.one_of([name for name in ("half_squared_error", "squared_error", "mean_squared_error")
                             if within is None or name in within.losses] or [loss])  # fmt: skip
         activation = "identity"
@@ -113,12 +128,16 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
         shape = (units,)
     updates = (within is None or within.updates) and round_number % 2
     reduction = ("mean", "sum")[index // 3 % 2]
-    targets = [nested(target_of(draw, activation, loss, size(shape)), shape) for _ in range(samples)]
+    if end is not None:
+        whole_loss, targets = end.loss, [end.target() for _ in range(samples)]
+    else:
+        whole_loss = {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})}
+        targets = [nested(target_of(draw, activation, loss, size(shape)), shape) for _ in range(samples)]
     return Case.from_dict(
         {
             "name": f"{family}-{str(kind.__struct_config__.tag).replace('_', '-')}-s{index:04d}",
             "network": {"inputs": list(inputs), "layers": layers},
-            "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
+            "loss": whole_loss,
             "reduction": reduction,
             "inputs": [kind.draw_sample(draw, inputs) for _ in range(samples)],
             "targets": targets,
@@ -139,6 +158,20 @@ def _output(layer: dict[str, Any], shape: Shape) -> Shape:
     made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
     made.check("$", shape)
     return made.output_shape(shape)
+
+
+def _knows(within: Within | None, layers: list[dict[str, Any]]) -> bool:
+    """Whether an implementation supports the kinds and activations of some layers."""
+    return within is None or (
+        {layer["kind"] for layer in layers} <= set(within.layers)
+        and {layer.get("activation", "identity") for layer in layers} <= {*within.activations, "identity"}
+    )
+
+
+def _made_of(inputs: Shape, layers: list[dict[str, Any]]) -> Shape:
+    """The shape of what the last of some layers gives."""
+    network = msgspec.convert({"inputs": list(inputs), "layers": layers}, Network)
+    return network.output_shapes[-1]
 
 
 def dense(draw: Draw, fan_in: int, units: int, activation: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
+from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=m.given_grid(case.inputs),
-        targets=m.given_grid(case.targets),
+        targets=targets_of(case, m),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
         optimizer=None if case.plain else case.optimizer,

@@ -14,6 +14,7 @@ from backprop_check.kinds.kind import quantity_of, size
 from backprop_check.kinds.wiring import Index
 from backprop_check.names import DEFAULT_THRESHOLD
 from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
-        targets=m.given_grid(case.targets),
+        targets=targets_of(case, m),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
@@ -114,9 +115,10 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
         else:
             owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
         c.layer, c.spec, c.inputs = index, layer, network.input_shapes[index]
+        c.step = p.step
         outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
-        x = outputs[0]
-        if len(outputs) > 1:
+        x: Any = outputs if layer.apart else outputs[0]
+        if len(outputs) > 1 and not layer.apart:
             combine = {"add": c.add, "multiply": _product_of(c), "concat": c.join}[layer.combine or "add"]
             x = combine(outputs, role="combined")
         output = stages.equations(c, layer, x, owned[index], network.input_shapes[index])
@@ -155,6 +157,9 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
             continue
         width, start = sum(table.units for table in tables), 0
         for table in tables:
+            if table.reported is not None:  # the circuit has shown it already
+                start += table.units
+                continue
             table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
             if quantity == "z":
                 table.reported = Reported(l.index, "z", start, width)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_attention
 from torch import Tensor, nn
 
 DTYPE = torch.float32
@@ -34,7 +35,7 @@ def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
 
 
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, "conv2d": _conv2d}
+MODULES = {"dense": _dense, "conv2d": _conv2d, **torch_attention.MODULES}
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -88,11 +89,22 @@ def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
             return -torch.xlogy(t, a).sum(1)
         case "negative_log_likelihood":
             return -(t * a).sum(1)
+        case "kl_divergence":
+            return nn.functional.kl_div(a, t, reduction="none").sum(1)
         case _:
             return torch.relu(1 - t * a).sum(1)
 
 
-def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
+def _smoothed(kind: dict[str, Any], t: Tensor, a: Tensor) -> Tensor:
+    """Targets t (1 − ε) + ε/K of K classes, where a cross-entropy's labels are smoothed."""
+    epsilon = kind.get("label_smoothing", 0.0)
+    return t * (1 - epsilon) + epsilon / a.shape[-1] if epsilon else t
+
+
+def _combine(layer: dict[str, Any], read: list[Tensor]) -> Any:
+    """What a layer reads: one tensor, or a list of them where it takes several one by one."""
+    if layer["kind"] in torch_attention.APART:
+        return read
     if len(read) == 1:
         return read[0]
     if layer["combine"] == "concat":
@@ -103,8 +115,10 @@ def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     return together
 
 
-def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's pre-activation and output."""
+def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None, Tensor]:
+    """A layer's pre-activation and output; None for a pre-activation that the module keeps to itself."""
+    if layer["kind"] in torch_attention.RUN:
+        return torch_attention.RUN[layer["kind"]](module, layer, x)
     z = module(x.flatten(1) if layer["kind"] == "dense" else x)
     return z, _activate(layer, z)
 
@@ -122,16 +136,18 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         if layer.get("shares"):
             module = modules[[other.get("name") for other in layers].index(layer["shares"])]
         else:
-            module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
+            shape = [tuple(x.shape[1:]) for x in read] if isinstance(read, list) else tuple(read.shape[1:])
+            module = MODULES[layer["kind"]](layer, shape).to(DTYPE)
             given = layer.get("parameters") or {}
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
-        z.retain_grad()
+        if z is not None:
+            z.retain_grad()
         outputs[name] = last
         modules.append(module)
         zs.append((z, last))
-    losses = _sample_losses(case["loss"], last.flatten(1), targets)
+    losses = _sample_losses(case["loss"], last.flatten(1), _smoothed(case["loss"], targets, last))
     loss = losses.mean() if case["reduction"] == "mean" else losses.sum()
     loss.backward()
     reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
@@ -139,12 +155,13 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         own = (
             {}
             if layer.get("shares")
-            else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
+            else {key: module.get_parameter(_NAMES.get(key, key)) for key in layer.get("parameters") or {}}
         )
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
-        one["delta"] = _slope(z).tolist()
-        if "activation" in layer:
-            one["z"] = z.tolist()
+        if z is not None:
+            one["delta"] = _slope(z).tolist()
+            if "activation" in layer and z is not a:
+                one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
@@ -162,5 +179,9 @@ backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
-    "features": ["graph"],
+    "losses": [
+        "half_squared_error", "squared_error", "mean_squared_error", "mean_absolute_error", "huber",
+        "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "kl_divergence", "hinge",
+    ],
+    "features": ["graph", "label_smoothing"],
 }

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: Raised whenever the same (family, seed, i) would give another case.
 WIRED_VERSION = 1
 
+#: No error bound is larger, in double precision: of what is worse conditioned single precision could say nothing.
+LOOSE = 2.0**20 * 2.0**-53
+
 _ATTEMPTS = 300
 
 __all__ = ["FAMILIES", "WIRED_VERSION", "is_clear", "kinds_of", "label", "wired_case", "wired_cases"]
@@ -199,6 +202,8 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
     for table in p.circuit.tables:
         rule, values = table.made_by, table.values.value
         if not np.isfinite(values).all() or abs(values).max(initial=0.0) > LARGEST:
+            return False
+        if max(np.max(table.values.error, initial=0.0), np.max(table.error.error, initial=0.0)) > LOOSE:
             return False
         if isinstance(rule, Function):
             x = rule.x.values.value

@@ -79,7 +79,7 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
         """Norms first and last, with and without biases and masks."""
-        if len(inputs) != SEQUENCE or inputs[1] < 3:  # noqa: PLR2004 - a norm of two features gives nothing but signs
+        if len(inputs) != SEQUENCE or inputs[1] < 3:  # noqa: PLR2004 - a norm of two gives nothing but signs
             return None
         masks, hidden = draw_masks(draw, inputs[0], samples), draw.whole(2, 5)
         if "key_padding_mask" in masks:
@@ -93,7 +93,7 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
             elif name.startswith("norm"):
                 parameters[name] = [round(1.0 + draw.number(0.4), 3) for _ in range(shape[0])]
             else:
-                parameters[name] = drawn(draw, shape, 1.6 / shape[1] ** 0.5)
+                parameters[name] = drawn(draw, shape, 1.0 / shape[1] ** 0.5)
         eps = draw.one_of(({}, {"layer_norm_eps": 0.01}))
         return {
             "kind": "transformer_block",

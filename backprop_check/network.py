@@ -297,8 +297,6 @@ def _check(case: Case) -> None:
     width = network.widths[-1]
     if case.loss.kind not in ALL_LOSSES:
         fail("$.loss.kind", f"one of {', '.join(ALL_LOSSES)}", repr(case.loss.kind))
-    if case.loss.threshold is not None and not 0 < case.loss.threshold < math.inf:
-        fail("$.loss.threshold", "a positive number", case.loss.threshold)
     last = getattr(network.layers[-1], "activation", "identity")
     if last not in NEEDS_OUTPUT.get(case.loss.kind, (last,)):
         fail(
@@ -306,8 +304,7 @@ def _check(case: Case) -> None:
             f"{' or '.join(NEEDS_OUTPUT[case.loss.kind])} (for the loss {case.loss.kind})",
             repr(last),
         )
-    if case.loss.label_smoothing is not None:
-        _check_smoothing(case)
+    _check_loss(case)
     if case.steps < 1:
         fail("$.steps", "at least 1 step", case.steps)
     if not case.inputs:
@@ -317,8 +314,6 @@ def _check(case: Case) -> None:
     for s, (x, t) in enumerate(zip(case.inputs, case.targets, strict=True)):
         check_numbers(f"$.inputs[{s}]", x, network.input_units, "one an input")
         check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
-        if case.loss.kind == "kl_divergence" and min(t) < 0:
-            fail(f"$.targets[{s}]", "shares of at least 0 (for the loss kl_divergence)", min(t))
     for index, layer in enumerate(network.layers):
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
@@ -326,8 +321,17 @@ def _check(case: Case) -> None:
         fail("$.optimizer", "plain sgd where layers are not all dense, one after the other", case.features)
 
 
-def _check_smoothing(case: Case) -> None:
-    smoothing, network = case.loss.label_smoothing or 0.0, case.network
+def _check_loss(case: Case) -> None:
+    """The loss's own fields, and what of its targets it takes a logarithm of."""
+    threshold, smoothing, network = case.loss.threshold, case.loss.label_smoothing, case.network
+    if threshold is not None and not 0 < threshold < math.inf:
+        fail("$.loss.threshold", "a positive number", threshold)
+    if case.loss.kind == "kl_divergence":
+        for s, t in enumerate(case.targets):
+            if min(t, default=0.0) < 0:
+                fail(f"$.targets[{s}]", "shares of at least 0 (for the loss kl_divergence)", min(t))
+    if smoothing is None:
+        return
     if case.loss.kind != "cross_entropy":
         fail("$.loss.label_smoothing", "the loss cross_entropy, whose labels are smoothed", repr(case.loss.kind))
     if not 0 <= smoothing <= 1:

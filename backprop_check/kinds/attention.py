@@ -1,9 +1,9 @@
 """Attention: every query takes a mean of the values, weighted by how well their keys agree with it.
 
-    scores[h, i, j] = (qᵢ · kⱼ) · scale of head h, attention = softmax of the scores over j, context = Σⱼ attention · vⱼ
+    scores[h, i, j] = (qᵢ · kⱼ) · scale of head h, attention = softmax of the scores over j, context = Σⱼ attention vⱼ
 
-The scores are what is reported as z, ``[head][query][key]``: all of them, as they are before any mask. What a mask hides
-takes no part in the softmax, and its score has the gradient 0.
+The scores are what is reported as z, ``[head][query][key]``: all of them, as they are before any mask. What a mask
+hides takes no part in the softmax, and its score has the gradient 0.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Mask = tuple[tuple[bool, ...], ...]
+
+#: What is projected, in the order of PyTorch's rows.
+ROLES = ("query", "key", "value")
 
 #: What 1/√d may be off, computed in whatever way, in u.
 _OF_SCALE = 4.0
@@ -96,6 +99,14 @@ class Attention(OfTokens, frozen=True, kw_only=True):
         """Heads, queries, keys and widths."""
         raise NotImplementedError
 
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
+        """The equations, of these parts."""
+        raise NotImplementedError
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any) -> Any:
+        """The right parts."""
+        return self.worked(c, x, parameters, inputs, Parts())
+
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
         """Raise ``CaseError`` where the padding mask does not suit the batch."""
         check_mask(f"{path}.key_padding_mask", self.key_padding_mask, self.form(inputs), len(samples))
@@ -158,13 +169,11 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
         own = cls.draw(draw, (keys, inputs[1]), samples) or {}
         return [*layers, {**own, "from": names}]
 
-    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any) -> Any:
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
         """Scores, softmax, and the mean of the values."""
         del parameters
-        form = self.form(inputs)
-        scale = 1.0 / math.sqrt(form.width) if self.scale is None else self.scale
-        computed = self.scale is None and math.frexp(scale)[0] != 0.5  # noqa: PLR2004 - a power of two is exact
-        context, scores = attend(c, *three(x), form, (scale, computed), self.key_padding_mask, shown=True)
+        form, given = self.form(inputs), None if self.scale is None else (self.scale, 0.0)
+        context, scores = parts.attend(c, *three(x), form, given, self.key_padding_mask, shown=True)
         return c.output(context, scores)
 
 
@@ -236,66 +245,95 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
             widths = (inputs[1], widths[len(names) - 1], widths[len(names) - 1])
         return [*layers, {**draw_heads(draw, inputs[1], widths), **draw_masks(draw, keys, samples), "from": names}]
 
-    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any) -> Any:
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
         """Projections, attention of every head, the output's projection."""
-        a, scores = multihead(
-            c, three(x), parameters, apart(inputs), self.form(inputs), self.key_padding_mask, shown=True
-        )
+        shapes, form = apart(inputs), self.form(inputs)
+        a, scores = parts.multihead(c, three(x), parameters, shapes, form, self.key_padding_mask, shown=True)
         return c.output(a, scores)
 
 
-def multihead(
-    c: Any,
-    x: tuple[Any, Any, Any],
-    parameters: Mapping[str, Any],
-    shapes: tuple[Shape, Shape, Shape],
-    form: Heads,
-    mask: Mask | None,
-    *,
-    shown: bool = False,
-) -> tuple[Any, Any]:
-    """The output and the scores. ``parameters`` are named as in ``multihead_attention``."""
-    width, bias, together = form.width, parameters.get("in_proj_bias"), parameters.get("in_proj_weight")
-    projected = []
-    for number, (table, shape, role) in enumerate(zip(x, shapes, ("query", "key", "value"), strict=True)):
-        weight, first = (together, number * width) if together else (parameters[f"{role[0]}_proj_weight"], 0)
+class Parts:
+    """The formulas of attention, one a method. A named bug replaces one of them."""
+
+    def multihead(
+        self,
+        c: Any,
+        x: tuple[Any, Any, Any],
+        parameters: Mapping[str, Any],
+        shapes: tuple[Shape, Shape, Shape],
+        form: Heads,
+        mask: Mask | None,
+        *,
+        shown: bool = False,
+    ) -> tuple[Any, Any]:
+        """The output and the scores. ``parameters`` are named as in ``multihead_attention``."""
+        query, key, value = (self.projected(c, n, x[n], parameters, shapes[n], form) for n in range(3))
+        context, scores = self.attend(c, query, key, value, form, None, mask, shown=shown)
+        weight, bias, shape = parameters["out_proj.weight"], parameters.get("out_proj.bias"), (form.queries, form.width)
+        return of_every_token(c, context, weight, bias, shape, form.width, "projection"), scores
+
+    def projected(self, c: Any, number: int, x: Any, parameters: Mapping[str, Any], shape: Shape, form: Heads) -> Any:
+        """Queries (0), keys (1) or values (2) of every token: their rows of the weights and of the biases."""
+        width, role = form.width, ROLES[number]
+        rows = self.rows(number) * width
+        if "in_proj_weight" in parameters:
+            weight, first = parameters["in_proj_weight"], rows
+        else:
+            weight, first = parameters[f"{role[0]}_proj_weight"], 0
         wiring = token_by_token(shape[0], shape[1], width, first, weight.units // shape[1])
-        places = [number * width + o for _ in range(shape[0]) for o in range(width)]
-        projected.append(c.weighted_sum([(table, weight, wiring)], [(bias, places)] if bias else [], role=role))
-    scale = 1.0 / math.sqrt(width // form.heads)
-    computed = math.frexp(scale)[0] != 0.5  # noqa: PLR2004 - a power of two is exact
-    context, scores = attend(c, *projected, form, (scale, computed), mask, shown=shown)
-    shape = (form.queries, width)
-    a = of_every_token(
-        c, context, parameters["out_proj.weight"], parameters.get("out_proj.bias"), shape, width, "projection"
-    )
-    return a, scores
+        places = [rows + o for _ in range(shape[0]) for o in range(width)]
+        biases = [(parameters["in_proj_bias"], places)] if "in_proj_bias" in parameters else []
+        return c.weighted_sum([(x, weight, wiring)], biases, role=role)
+
+    def rows(self, number: int) -> int:
+        """Which third of the rows is that of the queries (0), keys (1), values (2)."""
+        return number
+
+    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
+        """What scores are multiplied with, and how far it may be off in u: 1/√(a head's width), or what is given."""
+        if given is not None:
+            return given
+        scale = 1.0 / math.sqrt(form.width // form.heads)
+        return scale, 0.0 if math.frexp(scale)[0] == 0.5 else _OF_SCALE * scale  # noqa: PLR2004 - a power of two
+
+    def attend(
+        self,
+        c: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        form: Heads,
+        scale: tuple[float, float] | None,
+        mask: Mask | None,
+        *,
+        shown: bool = False,
+    ) -> tuple[Any, Any]:
+        """The heads' contexts side by side, and the scores."""
+        wirings = self.wirings(form)
+        number, off = self.scale(form, scale)
+        factor = c.constant([number], [off] if off else None)
+        scaled = c.weighted_sum([(query, factor, wirings.scaled)], role="scaled")
+        scores = c.weighted_sum([(scaled, key, wirings.scores)], role="scores")
+        if shown:
+            c.show(scores)
+        weights = self.weights(c, scores, wirings, form, mask)
+        return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
+
+    def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
+        """The softmax of every query's scores, of those that no mask hides."""
+        seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
+        return c.softmax(seen, wirings.groups, keep=kept(c, mask, wirings, form), role="attention")
+
+    def wirings(self, form: Heads) -> Wirings:
+        """What reads what."""
+        return heads_of(form)
 
 
-def attend(
-    c: Any,
-    query: Any,
-    key: Any,
-    value: Any,
-    form: Heads,
-    scale: tuple[float, bool],
-    mask: Mask | None,
-    *,
-    shown: bool = False,
-) -> tuple[Any, Any]:
-    """The heads' contexts side by side, and the scores. ``scale``: the number, and whether it was computed (rounded)."""
-    wirings = heads_of(form)
-    factor = c.constant([scale[0]], [_OF_SCALE * scale[0]] if scale[1] else None)
-    scaled = c.weighted_sum([(query, factor, wirings.scaled)], role="scaled")
-    scores = c.weighted_sum([(scaled, key, wirings.scores)], role="scores")
-    if shown:
-        c.show(scores)
-    seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
-    keep = None
-    if mask is not None:
-        keep = c.given([[0.0 if row[at % form.keys] else 1.0 for at in wirings.visible] for row in mask])
-    weights = c.softmax(seen, wirings.groups, keep=keep, role="attention")
-    return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
+def kept(c: Any, mask: Mask | None, wirings: Wirings, form: Heads) -> Any:
+    """A 1 for every visible score whose key is not ignored, for every sample; None where none is."""
+    if mask is None:
+        return None
+    return c.given([[0.0 if row[at % form.keys] else 1.0 for at in wirings.visible] for row in mask])
 
 
 class Wirings(NamedTuple):
@@ -310,7 +348,7 @@ class Wirings(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def heads_of(form: Heads) -> Wirings:
-    """The wiring of all heads: unit (h, i, j) of the scores, unit (i, h·d + e) of queries, keys, values and contexts."""
+    """The wiring of all heads: unit (h, i, j) of the scores, unit (i, h·d + e) of queries, keys, values, contexts."""
     heads, queries, keys, width, out, causal = form
     d, e = width // heads, out // heads
     triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
@@ -368,9 +406,7 @@ def draw_heads(draw: Any, width: int, widths: tuple[int, int, int]) -> dict[str,
     return {"kind": "multihead_attention", "num_heads": heads, "parameters": parameters}
 
 
-def draw_sources(
-    draw: Any, inputs: Shape, widths: tuple[int, int, int]
-) -> tuple[list[dict[str, Any]], list[str], int]:
+def draw_sources(draw: Any, inputs: Shape, widths: tuple[int, int, int]) -> tuple[list[dict[str, Any]], list[str], int]:
     """Layers that attention reads: queries, keys (and values) from parts of one sequence; their names; so many keys."""
     number, queries = draw.whole(2, 3), draw.whole(1, inputs[0] - 2)
     keys = inputs[0] - queries

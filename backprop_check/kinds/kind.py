@@ -108,7 +108,7 @@ class Kind(
         return {}
 
     def classes(self, inputs: Shape) -> int | None:
-        """Over how many units a softmax at its end goes: what a label's smoothing is spread over; None: over nothing."""
+        """Over how many units a softmax at its end goes: a label's smoothing is spread over them; None: over none."""
         del inputs
         return None
 

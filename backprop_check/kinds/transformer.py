@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backprop_check.kinds.attention import Heads, Mask, check_mask, draw_masks, multihead
+from backprop_check.kinds.attention import Heads, Mask, Parts, check_mask, draw_masks
 from backprop_check.kinds.kind import Shape, drawn, fail
 from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, of_every_token
 from backprop_check.kinds.wiring import Wiring
@@ -23,8 +23,8 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     """PyTorch's ``TransformerEncoderLayer`` (batch first, no dropout), its parameters named as there.
 
     With A the multi-head attention, F(x) = linear2(φ(linear1(x))) and N₁, N₂ the layer norms over a token's features:
-    y = N₁(x + A(x)), a = N₂(y + F(y)); or, with ``norm_first``, y = x + A(N₁(x)), a = y + F(N₂(y)). ``activation`` is φ:
-    relu or gelu. All biases (those of the norms too) may be absent. ``src_key_padding_mask`` [sample][token]: true
+    y = N₁(x + A(x)), a = N₂(y + F(y)); or, with ``norm_first``, y = x + A(N₁(x)), a = y + F(N₂(y)). ``activation`` is
+    φ: relu or gelu. All biases (those of the norms too) may be absent. ``src_key_padding_mask`` [sample][token]: true
     where a token is ignored as a key.
     """
 
@@ -107,12 +107,16 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
         }
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """The right parts."""
+        return self.worked(c, x, parameters, inputs, BlockParts())
+
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape, parts: BlockParts) -> Any:
         """Attention and the two linear layers, each added to what it read."""
         own = {name.removeprefix(_ATTENTION): p for name, p in parameters.items() if name.startswith(_ATTENTION)}
         form, mask = self.form(inputs), self.src_key_padding_mask
 
         def attention(x: Any) -> Any:
-            return multihead(c, (x, x, x), own, (inputs, inputs, inputs), form, mask)[0]
+            return parts.multihead(c, (x, x, x), own, (inputs, inputs, inputs), form, mask)[0]
 
         def feedforward(x: Any) -> Any:
             hidden, (tokens, width) = self.dim_feedforward, inputs
@@ -128,10 +132,18 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
 
         for number, part in ((1, attention), (2, feedforward)):
             if self.norm_first:
-                x = c.add([x, part(norm(number, x))], role="residual")
+                x = parts.around(c, number, x, part(norm(number, x)))
             else:
-                x = norm(number, c.add([x, part(x)], role="residual"))
+                x = norm(number, parts.around(c, number, x, part(x)))
         return c.output(x)
+
+
+class BlockParts(Parts):
+    """Those of a block: attention's, and the paths around."""
+
+    def around(self, c: Any, number: int, x: Any, part: Any) -> Any:
+        """What part 1 (attention) or 2 (linear layers) gives, added to x that it read."""
+        return c.add([x, part], role=f"residual{number}")
 
 
 def all_shapes(width: int, hidden: int) -> dict[str, Shape]:

@@ -50,13 +50,14 @@ def _hidden_from(layer: Any, mask: Any, queries: int, keys: int, heads: int) -> 
 
 def _of_heads(x: Tensor, heads: int) -> Tensor:
     """[sample, head, token, feature]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _attend(layer: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """The heads' contexts and the scores."""
     scores = torch.einsum("nhie,nhje->nhij", q, k) * scale
-    hidden = _hidden_from(layer, layer.key_padding_mask, *scores.shape[2:], scores.shape[1])
+    _, heads, queries, keys = scores.shape
+    hidden = _hidden_from(layer, layer.key_padding_mask, queries, keys, heads)
     weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)
     return torch.einsum("nhij,nhje->nhie", weights, v), scores
 

@@ -1,8 +1,8 @@
 """Attention and what belongs to it: PyTorch's modules for torch_layers.py.
 
 ``MODULES`` makes a module of a layer's JSON and of the shape (or, where it reads several layers, the shapes) of one
-sample; ``RUN`` takes a batch through it and gives the pre-activation and the output. PyTorch keeps attention's scores to
-itself: there the pre-activation is None, and neither z nor delta is reported.
+sample; ``RUN`` takes a batch through it and gives the pre-activation and the output. PyTorch keeps attention's scores
+to itself: there the pre-activation is None, and neither z nor delta is reported.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def _run_function(_module: Any, layer: dict[str, Any], x: list[Tensor]) -> tuple
         seen = seen & ~causal
     if padding is not None:
         seen = seen & ~padding[:, None, :]
-    return None, nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=seen, scale=layer.get("scale")
-    )
+    return None, nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=layer.get("scale"))
 
 
 def _run_multihead(module: Any, layer: dict[str, Any], x: list[Tensor]) -> tuple[None, Tensor]:

@@ -55,7 +55,7 @@ _ACTIVATIONS = {
 def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
     """a = φ(z); a softmax goes over the channels, or over the last index."""
     name = layer.get("activation", "identity")
-    dim = 1 if z.dim() == 4 else -1  # noqa: PLR2004 - an image
+    dim = 1 if z.dim() == 4 else -1
     if name == "softmax":
         return torch.softmax(z, dim)
     if name == "log_softmax":
@@ -180,8 +180,16 @@ backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
     "losses": [
-        "half_squared_error", "squared_error", "mean_squared_error", "mean_absolute_error", "huber",
-        "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "kl_divergence", "hinge",
+        "half_squared_error",
+        "squared_error",
+        "mean_squared_error",
+        "mean_absolute_error",
+        "huber",
+        "binary_cross_entropy",
+        "cross_entropy",
+        "negative_log_likelihood",
+        "kl_divergence",
+        "hinge",
     ],
     "features": ["graph", "label_smoothing"],
 }

@@ -34,7 +34,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.network import Case
-from backprop_check.trace import Expected, Slot
+from backprop_check.trace import Expected, Form, Slot
 from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: No more bytes are kept: some 30,000 cases.
 LARGEST = 256 * 2**20
 
-_FORMAT = 1
+_FORMAT = 2
 _HASH = hashlib.sha256().digest_size
 
 #: What the kept values come from.
@@ -54,6 +54,7 @@ _SOURCES = (
     "expected.py",
     "oracle.py",
     "unstable.py",
+    "run.py",
     "cache.py",
     "reference",
     "numbers",
@@ -62,60 +63,88 @@ _SOURCES = (
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """A case, and where it was worked out, the values and bounds, one after the other in the order of the slots."""
+    """A case as it is kept: what is sent of it, and all values and bounds, in the order of the slots.
+
+    ``lacking`` is what the implementation does not claim to support of it; then there is nothing more. ``slots`` is
+    packed once more: many cases have the same. ``wire`` and ``names`` are the shapes and the layers' parameters as
+    they are sent, where that is not as they are kept; ``by_step`` is ``Case.by_step``.
+    """
 
     id: str
     case: bytes
-    slots: list[tuple[str, int | None, int | None]] = []
+    lacking: str | None = None
+    request: bytes = b""
+    slots: bytes = b""
     shapes: list[tuple[int, ...]] = []
+    wire: list[tuple[int, ...]] = []
+    names: list[dict[str, str]] = []
+    by_step: bool = False
     values: bytes = b""
     allowed: bytes = b""
 
     @classmethod
-    def of(cls, case: Case, expected: Expected | None) -> Entry:
-        """What to keep."""
-        data = msgspec.json.encode(case)
-        if expected is None:
-            return cls(case.id, data)
-        return cls(
-            case.id,
-            data,
-            [(slot.quantity, slot.layer, slot.step) for slot in expected.values],
-            [array.shape for array in expected.values.values()],
-            b"".join(np.ascontiguousarray(array, dtype="<f8").tobytes() for array in expected.values.values()),
-            b"".join(np.ascontiguousarray(expected.allowed[slot], dtype="<f8").tobytes() for slot in expected.values),
-        )
+    def of(cls, case: Case, dtype: str = "float64", lacking: str | None = None) -> Entry:
+        """A case of which nothing is worked out yet."""
+        request = b"" if lacking else case.request(dtype)
+        return cls(case.id, msgspec.json.encode(case), lacking, request, by_step=case.by_step)
+
+    def fill(self, expected: Expected) -> None:
+        """Keep what was worked out."""
+        values, allowed = expected.values, expected.allowed
+        self.slots = msgspec.msgpack.encode([(slot.quantity, slot.layer, slot.step) for slot in values])
+        self.shapes = [array.shape for array in values.values()]
+        if expected.form is not None:
+            self.wire = [expected.form.wire_shape(slot) for slot in values]
+            self.names = expected.form.names
+        self.values = b"".join(np.ascontiguousarray(array, dtype="<f8").tobytes() for array in values.values())
+        self.allowed = b"".join(np.ascontiguousarray(allowed[slot], dtype="<f8").tobytes() for slot in values)
+
+    def read_case(self) -> Case:
+        """The case."""
+        case = msgspec.json.decode(self.case, type=Case)  # rows of numbers, whatever their shape on the wire
+        case.__dict__["id"] = self.id
+        return case
 
     def read(self, dtype: str, profile: str) -> tuple[Case, Expected | None]:
-        """What was kept."""
-        case = Case.from_json(self.case)
-        case.__dict__["id"] = self.id
+        """The case, and what was worked out."""
+        case = self.read_case()
         if not self.slots:
             return case, None
         values, allowed = np.frombuffer(self.values, dtype="<f8"), np.frombuffer(self.allowed, dtype="<f8")
         kept: tuple[dict[Slot, np.ndarray], dict[Slot, np.ndarray]] = ({}, {})
         at = 0
-        for name, shape in zip(self.slots, self.shapes, strict=True):
+        for name, shape in zip(msgspec.msgpack.decode(self.slots), self.shapes, strict=True):
             slot, end = Slot(*name), at + math.prod(shape)
             kept[0][slot] = values[at:end].reshape(shape)
             kept[1][slot] = allowed[at:end].reshape(shape)
             at = end
+        if not case.network.is_chain:
+            return case, Expected(*kept, None, Form(case))
         return case, Expected(*kept, lambda: alternatives(case.rounded(dtype), dtype, profile, kept[0]))
+
+    @property
+    def whole(self) -> bool:
+        """Whether values and bounds are as many as the shapes say."""
+        size = 8 * sum(map(math.prod, self.shapes))
+        return len(self.values) == len(self.allowed) == size and bool(self.slots) == bool(self.shapes)
+
+
+_decode = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 class Cache:
-    """The kept chunks of one dtype and profile. Picklable: every process opens its own."""
+    """The kept chunks of one dtype, profile and what is supported. Picklable: every process opens its own."""
 
-    def __init__(self, folder: Path, dtype: str, profile: str, largest: int = LARGEST) -> None:
-        self.folder, self.dtype, self.profile, self.largest = folder, dtype, profile, largest
+    def __init__(self, folder: Path, dtype: str, profile: str, largest: int = LARGEST, supports: object = None) -> None:
+        self.folder, self.dtype, self.profile, self.largest, self.supports = folder, dtype, profile, largest, supports
         self._room: int | None = None
 
     def path(self, labels: Sequence[str]) -> Path:
         """The file of a chunk, whose cases these labels name."""
-        about = [_FORMAT, _surroundings(), self.dtype, self.profile, list(labels)]
+        about = [_FORMAT, _surroundings(), self.dtype, self.profile, self.supports, list(labels)]
         return self.folder / f"{hashlib.sha256(msgspec.json.encode(about)).hexdigest()}.chunk"
 
-    def load(self, labels: Sequence[str]) -> list[tuple[Case, Expected | None]] | None:
+    def load(self, labels: Sequence[str]) -> list[Entry] | None:
         """What is kept of a chunk; None where nothing is, or it is damaged (and then deleted)."""
         path = self.path(labels)
         try:
@@ -126,9 +155,8 @@ class Cache:
             body = memoryview(data)[_HASH:]
             if hashlib.sha256(body).digest() != data[:_HASH]:
                 raise ValueError  # noqa: TRY301 - as what cannot be decoded
-            entries = msgspec.msgpack.decode(body, type=list[Entry])
-            found = [entry.read(self.dtype, self.profile) for entry in entries]
-            if len(found) != len(labels):
+            found = _decode(body)
+            if len(found) != len(labels) or not all(entry.whole for entry in found):
                 raise ValueError  # noqa: TRY301
         except ValueError:
             with contextlib.suppress(OSError):
@@ -138,11 +166,11 @@ class Cache:
             os.utime(path)
         return found
 
-    def save(self, labels: Sequence[str], found: Sequence[tuple[Case, Expected | None]]) -> None:
+    def save(self, labels: Sequence[str], found: Sequence[Entry]) -> None:
         """Keep a chunk, whole or not at all, as long as there is room."""
         if self._room is None:
             self._room = self.largest - sum(size for _, size, _ in self._files())
-        body = msgspec.msgpack.encode([Entry.of(case, expected) for case, expected in found])
+        body = msgspec.msgpack.encode(found)
         self._room -= len(body)
         if self._room < 0:
             return

@@ -64,7 +64,10 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BackpropCheckError as error:
-            click.echo(f"backprop-check: {error}", err=True)
+            from backprop_check.protocol.text import clean_text  # noqa: PLC0415 - only for an error
+
+            # A file from a stranger may stand in it.
+            click.echo(f"backprop-check: {clean_text(str(error), 8000)}", err=True)
             ctx.exit(error.exit_code)
 
 

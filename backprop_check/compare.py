@@ -6,14 +6,14 @@ all is a finding of its own, with layer, array, expected and actual.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
 
 from backprop_check.expected import disagreement
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import Array, Expected, Form, Mask, Slot, Trace, axes_of
+from backprop_check.trace import Array, Expected, Mask, Slot, Trace, axes_of
 from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
@@ -74,9 +74,15 @@ class Comparison(msgspec.Struct, frozen=True):
     formula: str | None = None  # the right but unstable formula(s) that give what is marked unstable
 
 
-def raw_arrays(reply: Reply, layers: int, form: Form | None = None) -> Iterator[tuple[Slot | str, Any]]:
+class Named(Protocol):
+    """What knows the names of the layers' parameters on the wire."""
+
+    names: list[dict[str, str]]
+
+
+def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator[tuple[Slot | str, Any]]:
     """Every array that a reply holds, by slot; what has no slot comes under a name for people."""
-    names = form.names if form is not None else [PARAMETERS] * layers
+    names = form.names if form is not None and form.names else [PARAMETERS] * layers
     yield Slot("loss"), reply.loss
     yield Slot("input_gradient"), reply.input_gradients
     for index, layer in enumerate(reply.layers or ()):
@@ -126,12 +132,7 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
         else:
             shape = expected.values[slot].shape
             _read(slot, raw, shape, expected.form.wire_shape(slot) if expected.form else shape, actual, broken)
-    for slot, right in expected.values.items():
-        if not slot.quantity.endswith("_gradient") or slot.layer is None or slot.layer >= len(reply.layers or ()):
-            continue
-        if slot not in actual and slot not in broken:
-            shape = expected.form.wire_shape(slot) if expected.form else right.shape
-            found.append(_whole(slot.quantity, slot, "missing", f"an array of {_shape(shape)}", "nothing"))
+    found += _missing(expected, {*actual, *broken}, len(reply.layers or ()))
     suspects: dict[Slot, tuple[Mask, Array]] = {}
     count = _judge(expected, actual, broken, found, suspects, (rtol, atol))
     formula = None
@@ -146,6 +147,17 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
     }
     values = sum(got.size for got in actual.values())
     return Comparison(found, count, values, len(neurons), actual, sorted(set(notes)), formula)
+
+
+def _missing(expected: Expected, came: set[Slot], layers: int) -> list[Mismatch]:
+    """A finding for each gradient of the layers replied that did not come."""
+    found = []
+    for slot, right in expected.values.items():
+        asked = slot.quantity.endswith("_gradient") and slot.layer is not None and slot.layer < layers
+        if asked and slot not in came:
+            shape = expected.form.wire_shape(slot) if expected.form else right.shape
+            found.append(_whole(slot.quantity, slot, "missing", f"an array of {_shape(shape)}", "nothing"))
+    return found
 
 
 def _judge(

@@ -6,12 +6,13 @@ Only the folder asked for is looked at, so that a command in a stranger's file i
 from __future__ import annotations
 
 import difflib
-import tomllib
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from backprop_check.errors import ConfigurationError
+from backprop_check.strangers import read_toml
 
 _KEYS = ("command", "python", "setup")
 
@@ -73,8 +74,8 @@ def _tool(table: dict[str, Any], source: Path) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return read_toml(path)
+    except (OSError, ValueError) as error:
         msg = f"{path}: expected a TOML file: {error}"
         raise ConfigurationError(msg) from None
 
@@ -82,13 +83,13 @@ def _read(path: Path) -> dict[str, Any]:
 def _known(table: dict[str, Any], keys: tuple[str, ...], source: Path, prefix: str) -> None:
     for key in table:
         if key not in keys:
-            close = difflib.get_close_matches(key, keys, 1)
+            close = difflib.get_close_matches(key[:100], keys, 1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
-            msg = f"{source}: unknown key '{prefix}{key}': expected {', '.join(keys)}{hint}"
+            msg = f"{source}: unknown key '{f'{prefix}{key}'[:300]}': expected {', '.join(keys)}{hint}"
             raise ConfigurationError(msg)
 
 
 def _expect(holds: bool, source: Path, key: str, expected: str, got: object) -> None:  # noqa: FBT001
     if not holds:
-        msg = f"{source}: at {key}: expected {expected}, got {got!r}"
+        msg = f"{source}: at {key[:200]}: expected {expected}, got {reprlib.repr(got)}"
         raise ConfigurationError(msg)

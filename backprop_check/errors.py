@@ -38,7 +38,12 @@ class CaseError(BackpropCheckError):
     def __init__(self, path: str, expected: str, got: str, source: str | None = None) -> None:
         self.path, self.expected, self.got, self.source = path, expected, got, source
         where = f"{source}: " if source else ""
-        super().__init__(f"{where}at {path}: expected {expected}, got {got}")
+        super().__init__(f"{where}at {_short(path)}: expected {_short(expected)}, got {_short(got)}")
+
+
+def _short(text: str) -> str:
+    """A stranger's file can hold a text of any length in any place."""
+    return text if len(text) <= 1000 else f"{text[:1000]}…"  # noqa: PLR2004 - a screen's worth
 
 
 class HarnessError(BackpropCheckError):

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from backprop_check.cases.files import CaseFile, read_case_file
+from backprop_check.cases.files import LARGEST, CaseFile, read_case_file
 from backprop_check.errors import ConfigurationError
 from backprop_check.network import Case
+from backprop_check.strangers import read_within
 
 _FOLDER = Path(".backprop-check") / "failures"
 _COMMANDS = "commands.json"
@@ -67,8 +68,8 @@ def kept_failures(root: Path | None = None) -> list[Kept]:
     found = []
     for path in sorted(folder.glob("*.json")):
         file = read_case_file(path)
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            data: Any = msgspec.json.decode(path.read_bytes())
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
+            data: Any = msgspec.json.decode(read_within(path, LARGEST))
             code = data.get("kept", {}).get("code") if isinstance(data.get("kept"), dict) else None
             found.append(Kept(path, file, code if isinstance(code, str) else None, commands.get(file.case.id)))
     return found
@@ -87,7 +88,7 @@ def _state_file() -> Path:
 def _commands() -> dict[str, dict[str, str]]:
     try:
         return msgspec.json.decode(_state_file().read_bytes(), type=dict[str, dict[str, str]])
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError):
         return {}
 
 

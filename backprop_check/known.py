@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.run import FAILURES, Result
+from backprop_check.strangers import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,14 +39,14 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_known(path: Path) -> list[Entry]:
     """The entries of a file; raises ``ConfigurationError`` with the place, what was expected and what came."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-        entries = msgspec.convert(data, _File).known
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        entries = msgspec.convert(read_toml(path), _File).known
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         msg = f"{path}: expected a TOML file with [[known]] entries (id, outcome, bug, reason, issue): {error}"
         raise ConfigurationError(msg) from None
     for entry in entries:
         if entry.outcome not in FAILURES:
-            msg = f"{path}: the entry {entry.id!r} has the outcome {entry.outcome!r}: expected {', '.join(FAILURES)}"
+            got = f"the entry {entry.id[:200]!r} has the outcome {entry.outcome[:80]!r}"
+            msg = f"{path}: {got}: expected {', '.join(FAILURES)}"
             raise ConfigurationError(msg)
     return entries
 

@@ -29,3 +29,7 @@ NEEDS_OUTPUT = {
 #: α and Huber's threshold where a case does not give them, as PyTorch has them.
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 DEFAULT_THRESHOLD = 1.0
+
+#: The suites beyond chains of dense layers, in the order in which they are learnt: how layers are wired, then what kinds
+#: of layers there are.
+FAMILIES = ("graph", "convolution", "recurrent", "normalisation", "attention")

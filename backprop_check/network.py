@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 import struct
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,11 @@ from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
 from backprop_check.kinds.kind import fail, flat, nested, size, words
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
+
+if TYPE_CHECKING:
+    Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
+else:
+    Inputs = int | tuple[int, ...]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -35,7 +40,7 @@ class Network(_Strict, frozen=True, dict=True):
     before: see ``Kind``.
     """
 
-    inputs: int | tuple[int, ...]
+    inputs: Inputs
     layers: tuple[AnyLayer, ...]
 
     def names(self) -> list[str]:
@@ -68,6 +73,16 @@ class Network(_Strict, frozen=True, dict=True):
         wired = any(layer.from_ or layer.shares for layer in self.layers)
         return ["graph"] * wired + sorted({feature for layer in self.layers for feature in layer.features})
 
+    @functools.cached_property
+    def products(self) -> int:
+        """About how many products of a weight and an input one sample takes."""
+        total = 0
+        for index in range(len(self.layers)):
+            for shape in self.layers[self.owner(index)].parameter_shapes(self.input_shapes[index]).values():
+                total += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
+            total += self.widths[index]
+        return total
+
     @property
     def input_units(self) -> int:
         """How many numbers one sample has."""
@@ -78,6 +93,9 @@ class Network(_Strict, frozen=True, dict=True):
         """For every layer the numbers of the layers that it reads; −1 is the network's input."""
         names = ["input", *self.names()]
         found = []
+        if any(layer.from_ or layer.shares for layer in self.layers) and len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            fail("$.network.layers", "names that differ from each other and from input", repr(twice))
         for index, layer in enumerate(self.layers):
             for name in layer.from_:
                 if name not in names[: index + 1]:
@@ -131,7 +149,9 @@ class Network(_Strict, frozen=True, dict=True):
         owner = names.index(layer.shares)
         if self.layers[owner].kind != layer.kind:
             fail(f"$.network.layers[{index}].shares", f"a layer of the kind {layer.kind}", self.layers[owner].kind)
-        return owner
+        if self.layers[owner].arrays() != layer.arrays():
+            fail(f"$.network.layers[{index}].parameters", f"those of {layer.shares}, which it shares", "others")
+        return self._owner(owner) if self.layers[owner].shares else owner
 
     def owner(self, index: int) -> int:
         """The layer whose parameters layer ``index`` uses: itself, or the one that it shares them with."""
@@ -215,6 +235,12 @@ class Case(_Strict, frozen=True, dict=True):
         return features_of(self.optimizer, self.clip, self.regularization) + smoothing + self.network.features
 
     @property
+    def by_step(self) -> bool:
+        """Whether it is about training, so that each update is judged by what was reported before it."""
+        about_training = features_of(self.optimizer, self.clip, self.regularization)
+        return bool(about_training) or (self.optimizer is not None and self.optimizer.kind != "sgd")
+
+    @property
     def plain(self) -> bool:
         """Whether its updates, if it has any, are w⁺ = w − η ∂L/∂w with no more to remember from step to step."""
         return self.clip is None and (self.optimizer is None or self.optimizer.plain)
@@ -234,7 +260,7 @@ class Case(_Strict, frozen=True, dict=True):
         """Read a case; raises ``CaseError`` naming the place."""
         try:
             value = msgspec.json.decode(text)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise case_error(error, source) from None
         return cls.from_dict(value, source)
 

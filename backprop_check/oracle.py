@@ -187,17 +187,12 @@ def _wired(case: Case) -> Trace:
             torch.zeros_like(of) if g is None else g
             for g, of in zip(torch.autograd.grad(loss, wanted, allow_unused=True), wanted, strict=True)
         ]
-        found: dict[Slot, torch.Tensor] = {}
         of_parameters = gradients[: len(flat)]
+        found: dict[Slot, torch.Tensor] = {}
         if step == 0:
-            found[Slot("loss")] = loss
-            found[Slot("input_gradient")] = gradients[-1]
-            for index, (a_of, z_of) in enumerate(made):
-                found[Slot("a", index)] = a_of
-                if z_of is not None and "z" in network.layers[index].reported:
-                    found[Slot("z", index)] = z_of
-            for (index, _), gradient in zip(known, gradients[len(flat) : -1], strict=True):
-                found[Slot("delta", index)] = gradient
+            found = {Slot("loss"): loss, Slot("input_gradient"): gradients[-1], **_made(case, made)}
+            deltas = zip(known, gradients[len(flat) : -1], strict=True)
+            found |= {Slot("delta", index): gradient for (index, _), gradient in deltas}
             for (index, name, _), gradient in zip(flat, of_parameters, strict=True):
                 found[Slot(f"{quantity_of(name)}_gradient", index)] = gradient
         if case.optimizer is not None:
@@ -212,6 +207,16 @@ def _wired(case: Case) -> Trace:
         if case.optimizer is None:
             break
     return Trace(values)
+
+
+def _made(case: Case, made: list[tuple[torch.Tensor, torch.Tensor | None]]) -> dict[Slot, torch.Tensor]:
+    """What the layers gave, of what is reported of them."""
+    found = {}
+    for index, ((a, z), layer) in enumerate(zip(made, case.network.layers, strict=True)):
+        found[Slot("a", index)] = a
+        if z is not None and "z" in layer.reported:
+            found[Slot("z", index)] = z
+    return found
 
 
 def _combined(how: str | None, read: list[torch.Tensor]) -> torch.Tensor:

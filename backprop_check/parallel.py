@@ -21,16 +21,13 @@ from backprop_check.errors import BackpropCheckError, HarnessError, StartError
 from backprop_check.protocol import open_implementation, orderly_signals
 from backprop_check.protocol.signals import held
 from backprop_check.protocol.tree import end_marked
-from backprop_check.work import CHUNK, Shipped, Work, chunks, start_notes
+from backprop_check.work import CHUNK, Shipped, Work, left, start_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from backprop_check.protocol import Implementation
     from backprop_check.run import Judged
-
-#: Results wait at most so long in a worker for others to be sent with them, in seconds.
-_PATIENCE = 0.05
 
 #: A case at which so many workers died is not tried again.
 _DEATHS = 3
@@ -50,7 +47,7 @@ class Worker:
         self.process.start()
         theirs.close()
 
-    def give(self, positions: range) -> None:
+    def give(self, positions: Sequence[int]) -> None:
         """Hand out work; where the process died meanwhile, its pipe tells."""
         self.left = deque(positions)
         with contextlib.suppress(OSError):
@@ -67,11 +64,18 @@ class Worker:
 class Pool:
     """So many workers. ``judging`` gives the results from a position on, in order; closing that ends the workers.
 
-    Raises what a worker raised (``HarnessError``, ``StartError``), after the results of all cases before.
+    ``early`` is told of each result that came before it was its turn, so that it can be kept; those in ``done`` are
+    left out. Raises what a worker raised (``HarnessError``, ``StartError``), after the results of all cases before.
     """
 
-    def __init__(self, work: Work, jobs: int) -> None:
-        self._work, self._jobs = work, jobs
+    def __init__(
+        self,
+        work: Work,
+        jobs: int,
+        early: Callable[[int, Judged], None] | None = None,
+        done: Container[int] = (),
+    ) -> None:
+        self._work, self._jobs, self._early, self._done = work, jobs, early, done
         self._context = mp.get_context("spawn")
         self._workers: list[Worker] = []
         self._arrived: dict[int, Shipped | BackpropCheckError] = {}
@@ -86,7 +90,8 @@ class Pool:
     def judging(self, start: int) -> Iterator[Judged]:
         """The results from position ``start`` to the end."""
         self._next, end = start, len(self._work.plan)
-        waiting = deque(chunks(start, end))
+        waiting = deque(left(start, end, self._done))
+        self._pass_done()
         try:
             for _ in range(min(self._jobs, len(waiting))):
                 self._workers.append(Worker(self._context, self._work))
@@ -97,18 +102,23 @@ class Pool:
                     if isinstance(one, BackpropCheckError):
                         raise one
                     self._next += 1
+                    self._pass_done()
                     yield one.judged()
         finally:
             with held():
                 self._end()
 
-    def _hand_out(self, waiting: deque[range]) -> None:
+    def _pass_done(self) -> None:
+        while self._next in self._done:
+            self._next += 1
+
+    def _hand_out(self, waiting: deque[Sequence[int]]) -> None:
         furthest = self._next + _AHEAD * len(self._workers) * CHUNK
         for worker in self._workers:
-            if not worker.left and waiting and waiting[0].start <= furthest:
+            if not worker.left and waiting and waiting[0][0] <= furthest:
                 worker.give(waiting.popleft())
 
-    def _hear(self, waiting: deque[range]) -> None:
+    def _hear(self, waiting: deque[Sequence[int]]) -> None:
         for pipe in wait([worker.pipe for worker in self._workers]):
             worker = next(each for each in self._workers if each.pipe is pipe)
             try:
@@ -118,20 +128,21 @@ class Pool:
                 continue
             if kind == "marker":
                 worker.marker = value
-            elif kind == "some":
-                for one in value:
-                    self._arrived[one.position] = one
-                    worker.left.popleft()
+            elif kind == "one":
+                self._arrived[value.position] = value
+                worker.left.popleft()
+                if self._early is not None and value.position != self._next:
+                    self._early(value.position, value.judged())
             else:  # what it raised belongs to the first case that it has not answered
                 self._arrived[worker.left[0] if worker.left else self._next] = value
                 worker.left.clear()
                 self._workers.remove(worker)
                 worker.bury()
 
-    def _replace(self, worker: Worker, waiting: deque[range]) -> None:
+    def _replace(self, worker: Worker, waiting: deque[Sequence[int]]) -> None:
         worker.bury()
         if worker.left:
-            first, last = worker.left[0], worker.left[-1]
+            first = worker.left[0]
             self._died[first] = self._died.get(first, 0) + 1
             if self._died[first] >= _DEATHS:
                 case = self._work.plan.case(first).id
@@ -140,8 +151,9 @@ class Pool:
                     "enough? Fewer --jobs need less"
                 )
                 self._arrived[first] = HarnessError(msg)
+                self._workers.remove(worker)  # others may still have cases before this one
                 return
-            waiting.appendleft(range(first, last + 1))
+            waiting.appendleft(list(worker.left))
         self._workers[self._workers.index(worker)] = Worker(self._context, self._work)
 
     def _end(self) -> None:
@@ -165,7 +177,7 @@ def opened_for(work: Work) -> Implementation:
     from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
 
     try:
-        implementation = open_implementation(work.spec, harness_version=__version__, **work.options)
+        implementation = open_implementation(work.spec, harness_version=__version__, isolated=True, **work.options)
     except StartError as error:
         msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None
@@ -187,19 +199,10 @@ def _serve(pipe: Connection, work: Work) -> None:
             pipe.send(("failed", sendable(error)))
 
 
-def _judge(pipe: Connection, work: Work, implementation: Implementation, positions: range) -> None:
-    """One chunk; what is ready is sent at once where cases are slow, together where they are quick."""
-    ready: list[Shipped] = []
-    sent = time.monotonic()
-    try:
-        for position, judged in zip(positions, work.judge(implementation, positions), strict=True):
-            ready.append(Shipped.of(position, judged))
-            if time.monotonic() - sent > _PATIENCE:
-                pipe.send(("some", ready))
-                ready, sent = [], time.monotonic()
-    finally:
-        if ready:
-            pipe.send(("some", ready))
+def _judge(pipe: Connection, work: Work, implementation: Implementation, positions: Sequence[int]) -> None:
+    """One chunk; what is ready is sent at once, so that a kill costs no more than what is in flight."""
+    for position, judged in zip(positions, work.judge(implementation, positions), strict=True):
+        pipe.send(("one", Shipped.of(position, judged)))
 
 
 def sendable(error: BackpropCheckError) -> BackpropCheckError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import time
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from backprop_check import __version__
+from backprop_check.ahead import Ahead, beside
 from backprop_check.errors import ResultsError
 from backprop_check.run import FAILURES, Result
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from backprop_check.ahead import Early
     from backprop_check.diagnose.behaviour import Behaviour
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import ImplementationInfo
@@ -134,41 +136,58 @@ def with_names(result: Result, names: Mapping[str, list[str]]) -> Result:
     return msgspec.structs.replace(result, diagnosis=names[result.id]) if result.id in names else result
 
 
+#: So often the disk gets what was written, in seconds.
+_SYNCED = 1.0
+
+
 class ResultsFile:
     """Writes results as they come: after each one the file is whole JSON that says ``complete: false``.
 
     The closing part (the summary) is overwritten by the next result and written again behind it, in one write, so
     that a run that is killed leaves a file with all that was finished (``resume`` reads it even where the kill came
-    in the middle of that write). One case is one line. At least once a second the disk has it too.
+    in the middle of that write). One case is one line. Once a second a thread brings it to the disk.
+
+    What came before it was its turn stands in a file beside it (``ahead``).
 
     Raises ``ResultsError`` where the file cannot be written; what was finished before stays in it.
     """
 
     def __init__(self, path: Path, info: ImplementationInfo, settings: dict[str, Any], argv: list[str]) -> None:
         self.path, self.summary = path, Summary()
-        self._first, self._resumed, self._synced = True, False, time.monotonic()
+        self._first, self._resumed, self._count = True, False, 0
+        opening = msgspec.json.encode(head(info, settings, argv))[:-1] + BEGIN
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w+b", buffering=0)
-            self._put(0, msgspec.json.encode(head(info, settings, argv))[:-1] + BEGIN)
+            beside(path).unlink(missing_ok=True)
+            self._put(0, opening)
             self._start = self._end = self._file.tell()
             self._put(self._end, self._tail())
+            _sync_folder(path.parent)
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
+        self._ahead = Ahead(path, opening)
+        self._keep_on_disk()
 
     @classmethod
-    def again(cls, path: Path, start: int, end: int, summary: Summary) -> Self:
-        """Go on with a file whose results stand from ``start`` to ``end`` and are counted in ``summary``."""
+    def again(cls, path: Path, start: int, end: int, summary: Summary, waiting: Iterable[Early] = ()) -> Self:
+        """Go on with a file whose results stand from ``start`` to ``end`` and are counted in ``summary``.
+
+        ``waiting`` are those that came before it was their turn.
+        """
         self = cls.__new__(cls)
         self.path, self.summary = path, summary
-        self._first, self._resumed, self._synced = start == end, True, time.monotonic()
+        self._first, self._resumed = start == end, True
+        self._count = sum(summary.counts.values())
         self._start, self._end = start, end
         try:
             self._file = path.open("r+b", buffering=0)
+            self._ahead = Ahead(path, self._file.read(start), waiting)
             self._put(end, self._tail())
             self._file.truncate()
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
+        self._keep_on_disk()
         return self
 
     def add(self, result: Result, reported: Iterable[Slot] = ()) -> None:
@@ -180,13 +199,41 @@ class ResultsFile:
         try:
             self._put(self._end, line + self._tail())
             self._end += len(line)
-            if time.monotonic() - self._synced > 1.0:
+            self._first, self._unsynced = False, True
+            if self._ahead.placed(self._count):
                 os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
+                self._ahead.tidy()
         except OSError as error:
             self._undo(result)
             raise ResultsError(_cannot(self.path, error)) from error
-        self._first = False
+        self._count += 1
+
+    def early(self, position: int, result: Result, reported: Iterable[Slot] = ()) -> None:
+        """Keep a result whose turn has not come; ``add`` is to follow when it has."""
+        try:
+            self._ahead.keep(position, result, reported)
+        except OSError as error:
+            raise ResultsError(_cannot(self.path, error)) from error
+        self._unsynced = True
+
+    def _keep_on_disk(self) -> None:
+        self._unsynced, self._closing = True, threading.Event()
+        self._syncing = threading.Thread(target=self._sync, name=f"{self.path.name} to the disk", daemon=True)
+        self._syncing.start()
+
+    def _sync(self) -> None:
+        """Thread: what the system could not bring to the disk it says at the next write, or at the end."""
+        while not self._closing.wait(_SYNCED):
+            if self._unsynced:
+                self._unsynced = False
+                with contextlib.suppress(OSError, ValueError):
+                    os.fsync(self._file.fileno())
+                with contextlib.suppress(OSError):
+                    self._ahead.sync()
+
+    def _end_sync(self) -> None:
+        self._closing.set()
+        self._syncing.join()
 
     def _put(self, at: int, data: bytes) -> None:
         """Write all of it in one write, as long as the system can."""
@@ -210,11 +257,12 @@ class ResultsFile:
         The file is written anew beside the old one and takes its place at once, so that it is whole at every moment.
         """
         self.summary.complete = complete
+        self._end_sync()
         names = conclusion.names()
-        beside = self.path.with_name(f".{self.path.name}.new")  # one that a kill left is in nobody's way
+        anew = self.path.with_name(f".{self.path.name}.new")  # one that a kill left is in nobody's way
         try:
-            beside.unlink(missing_ok=True)
-            with beside.open("xb") as new:
+            anew.unlink(missing_ok=True)
+            with anew.open("xb") as new:
                 self._file.seek(0)
                 new.write(self._file.read(self._start))
                 left = self._end - self._start
@@ -227,11 +275,13 @@ class ResultsFile:
                 new.write(self._tail(conclusion))
                 new.flush()
                 os.fsync(new.fileno())
-            beside.replace(self.path)
+            anew.replace(self.path)
+            _sync_folder(self.path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                anew.unlink(missing_ok=True)
             raise ResultsError(_cannot(self.path, error)) from error
+        self._ahead.close(complete=complete)
 
     def __enter__(self) -> Self:
         return self
@@ -239,7 +289,23 @@ class ResultsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._end_sync()
+        with contextlib.suppress(OSError):
+            os.fsync(self._file.fileno())
+        self._ahead.close(complete=False)
         self._file.close()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a file's name to the disk; where the system does not do that for folders, it needs not."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _named(line: bytes, names: Mapping[str, list[str]], *, anew: bool) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.ahead import Early, read_ahead
 from backprop_check.compare import compare
 from backprop_check.errors import ResultsError
 from backprop_check.expected import expect
@@ -69,17 +70,19 @@ class Unfinished:
     count: int
     last: str
     complete: bool
+    ahead: dict[int, Early]
+    """Those that came before it was their turn, by position."""
 
     def results(self) -> Iterator[tuple[Result, tuple[Slot, ...]]]:
         """Each result, and the arrays that a right reply held (where they are kept)."""
         with self.path.open("rb") as file:
             file.seek(self.start)
-            for _ in range(self.count):
+            left = self.count
+            while left:
                 body = file.readline(_LONGEST).rstrip(b",\n")
-                slots: tuple[Slot, ...] = ()
-                if REPORTED in body:
-                    slots = tuple(Slot(*each) for each in msgspec.json.decode(body, type=_Reported).reported)
-                yield msgspec.json.decode(body, type=Result), slots
+                if body:
+                    yield _read_line(body)
+                    left -= 1
 
     def check(self, work: Work, head: Mapping[str, Any]) -> None:
         """Raise ``ResultsError`` with one sentence where this file is of another run."""
@@ -93,6 +96,9 @@ class Unfinished:
                 raise self._other(f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}")
         if self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id):
             raise self._other("its cases are others")
+        for position, each in self.ahead.items():
+            if position >= len(work.plan) or each.result.id != work.plan.case(position).id:
+                raise self._other("its cases are others")
 
     def _other(self, why: str) -> ResultsError:
         msg = f"{self.path} is of another run: {why}. Give another --json, or leave out --resume to begin anew"
@@ -110,7 +116,7 @@ def read_unfinished(path: Path) -> Unfinished:
                 head = msgspec.json.decode(line[: -len(BEGIN)] + b"}", type=dict[str, Any])
                 if not all(isinstance(head.get(key), dict) for key in ("harness", "implementation")):
                     raise ValueError  # noqa: TRY301
-            except (ValueError, RecursionError):
+            except (ValueError, msgspec.MsgspecError, RecursionError):
                 msg = f"{path} is no results file that a run can go on with: give another --json, or leave out --resume"
                 raise ResultsError(msg) from None
             start = end = file.tell()
@@ -121,22 +127,31 @@ def read_unfinished(path: Path) -> Unfinished:
                     complete = _says_complete(line)
                     break
                 try:
-                    last = msgspec.json.decode(body, type=Result).id if body else last
-                except (msgspec.MsgspecError, RecursionError):
+                    last = _read_line(body)[0].id if body else last
+                except (ValueError, msgspec.MsgspecError, RecursionError):
                     break
                 if body:
                     end = file.tell() - len(line) + len(body)
                     count += 1
-            return Unfinished(path, head, start, end, count, last, complete)
+            file.seek(0)
+            ahead = {} if complete else read_ahead(path, file.read(start), count)
+            return Unfinished(path, head, start, end, count, last, complete, ahead)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ResultsError(f"the results file {path} cannot be read: {why}") from None
 
 
+def _read_line(body: bytes) -> tuple[Result, tuple[Slot, ...]]:
+    slots: tuple[Slot, ...] = ()
+    if REPORTED in body:
+        slots = tuple(Slot(*each) for each in msgspec.json.decode(body, type=_Reported).reported)
+    return msgspec.json.decode(body, type=Result), slots
+
+
 def _says_complete(line: bytes) -> bool:
     try:
         return msgspec.json.decode(b"{" + line[2:], type=_Tail).summary.get("complete") is True
-    except (msgspec.MsgspecError, RecursionError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return False
 
 

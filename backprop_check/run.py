@@ -135,7 +135,7 @@ def compared(
 ) -> tuple[Expected, Comparison]:
     """The reply against what is expected; where a case is about training, each update by what was reported before it."""
     comparison = compare(expected, reply, settings.rtol, settings.atol)
-    if case.features or (case.optimizer is not None and case.optimizer.kind != "sgd"):
+    if case.by_step:
         by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
         return by_step, compare(by_step, reply, settings.rtol, settings.atol)
     return expected, comparison

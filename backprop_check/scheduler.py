@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections import deque
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,10 +25,10 @@ import msgspec
 from backprop_check import __version__
 from backprop_check.errors import BackpropCheckError, ConfigurationError, HarnessError, StartError
 from backprop_check.parallel import opened_for, sendable
-from backprop_check.work import Shipped, Work, chunks
+from backprop_check.work import Shipped, Work, left
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from backprop_check.protocol import Implementation
     from backprop_check.run import Judged
@@ -46,11 +47,20 @@ _lock = threading.Lock()
 class Scheduler:
     """A cluster that judges. ``judging`` gives the results from a position on, in order.
 
+    ``early`` is told of each result that came before it was its turn; those in ``done`` are left out.
     Raises ``ConfigurationError`` where Dask is not installed or no scheduler answers.
     """
 
-    def __init__(self, work: Work, address: str, workers: int = 0) -> None:
+    def __init__(
+        self,
+        work: Work,
+        address: str,
+        workers: int = 0,
+        early: Callable[[int, Judged], None] | None = None,
+        done: Container[int] = (),
+    ) -> None:
         self._work, self._address, self._workers = work, address, workers
+        self._early, self._done = early, done
         try:
             import distributed  # noqa: PLC0415 - an extra, and takes a second to import
         except ImportError:
@@ -101,20 +111,30 @@ class Scheduler:
 
     def judging(self, start: int) -> Iterator[Judged]:
         """The results from position ``start`` to the end."""
-        todo = chunks(start, len(self._work.plan))
+        todo = left(start, len(self._work.plan), self._done)
         with self._connected() as client:
             ahead = _AHEAD * max(1, sum(client.ncores().values()))
             under_way: deque[Any] = deque()
+            ended: SimpleQueue[Any] = SimpleQueue()
             try:
                 while True:
                     while len(under_way) < ahead and (positions := next(todo, None)) is not None:
-                        under_way.append(client.submit(judge_chunk, self._work, positions, pure=False, retries=2))
+                        future = client.submit(judge_chunk, self._work, positions, pure=False, retries=2)
+                        future.add_done_callback(ended.put)
+                        under_way.append(future)
                     if not under_way:
                         return
-                    yield from self._results(under_way[0])
-                    under_way.popleft()
+                    self._tell(ended.get(), list(under_way)[1:])
+                    while under_way and under_way[0].done():
+                        yield from self._results(under_way.popleft())
             finally:
                 client.cancel(list(under_way))
+
+    def _tell(self, future: Any, later: Sequence[Any]) -> None:
+        """Of a chunk that ended, tell of the results if their turn has not come."""
+        if self._early is not None and future.status == "finished" and future in later:
+            for one in future.result()[0]:
+                self._early(one.position, one.judged())
 
     def _results(self, future: Any) -> Iterator[Judged]:
         try:
@@ -145,7 +165,7 @@ def _version() -> str:
     return __version__
 
 
-def judge_chunk(work: Work, positions: range) -> tuple[list[Shipped], BackpropCheckError | None]:
+def judge_chunk(work: Work, positions: Sequence[int]) -> tuple[list[Shipped], BackpropCheckError | None]:
     """In a worker: one chunk, and what ended it before its end."""
     key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.options, enc_hook=str)])
     found: list[Shipped] = []

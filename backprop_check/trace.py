@@ -104,7 +104,8 @@ class Form:
             return (self._samples, *self._z[slot.layer])
         if slot.quantity == "a":
             return (self._samples, *self._a[slot.layer])
-        return self.parameters[slot.layer][parameter_of(slot.quantity)]
+        shape: tuple[int, ...] = self.parameters[slot.layer][parameter_of(slot.quantity)]
+        return shape
 
     def trace_shape(self, slot: Slot) -> tuple[int, ...]:
         """Its shape in a trace: all indexes but the first as one."""
@@ -133,7 +134,8 @@ class Expected:
 
 def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:
     """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
-    first, last = passes[0], passes[-1]
+    first: Any = passes[0]
+    last: Any = passes[-1]
     found: list[tuple[Slot, object]] = []
     for index, layer in enumerate(first.layers):
         found += [(Slot("z", index), layer.z)] if layer.z is not None else []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cache import Cache  # noqa: TC001 (a Struct's fields are looked up when it runs)
+from backprop_check.cache import Cache, Entry
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.cases.select import quarter
@@ -28,15 +28,16 @@ from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
 from backprop_check.names import LOSS_FEATURES
 from backprop_check.protocol.text import clean_text
+from backprop_check.quick import Right, right
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
 from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.protocol import HelloReply, Implementation, Supports
-    from backprop_check.trace import Expected
+    from backprop_check.protocol import Answer, HelloReply, Implementation, Supports
+    from backprop_check.trace import Slot
 
 #: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
 CHUNK = 16
@@ -164,61 +165,118 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     def judge(self, implementation: Implementation, positions: Sequence[int]) -> Iterator[Judged]:
         """The cases at these positions, in one exchange; the implementation stays running."""
+        return self.judge_all(implementation, [positions])
+
+    def judge_all(self, implementation: Implementation, pieces: Iterable[Sequence[int]]) -> Iterator[Judged]:
+        """The same for several chunks: still one exchange, so that the implementation never waits between them."""
         if self.cache is not None:
-            return self._judge_kept(implementation, positions, self.cache)
-        cases = (self.plan.case(position) for position in positions)
+            return self._judge_kept(implementation, pieces, self.cache)
+        cases = (self.plan.case(position) for positions in pieces for position in positions)
         return judge_whole(cases, implementation, self.settings, keep_running=True)
 
-    def _judge_kept(self, implementation: Implementation, positions: Sequence[int], cache: Cache) -> Iterator[Judged]:
+    def _judge_kept(
+        self, implementation: Implementation, pieces: Iterable[Sequence[int]], cache: Cache
+    ) -> Iterator[Judged]:
         """The same with what is kept of the witnesses. Whatever is not right is judged by the witnesses themselves."""
-        hello, profile = implementation.hello, self.settings.profile
-        labels = [self.plan.label(position) for position in positions]
-        kept = cache.load(labels)
-        known: list[tuple[Case, Expected | None]] = [] if kept is None else kept
-        waiting: deque[tuple[int, str | None]] = deque()
-        news = kept is None
+        hello = implementation.hello
+        waiting: deque[tuple[Entry, _Piece]] = deque()
 
         def requests() -> Iterator[tuple[str, bytes]]:
-            for number, position in enumerate(positions):
-                if kept is None:
-                    known.append((self.plan.case(position), None))
-                case = known[number][0]
-                lacking = not_supported(case, hello)
-                waiting.append((number, lacking))
-                if lacking is None:
-                    yield case.id, case.request(hello.dtype)
+            for positions in pieces:
+                piece = _Piece(self, cache, positions, hello)
+                for number in range(len(positions)):
+                    entry = piece.entry(number)
+                    waiting.append((entry, piece))
+                    if entry.lacking is None:
+                        yield entry.id, entry.request
 
         for answer in implementation.exchange(requests(), keep_running=True):
-            while waiting[0][1] is not None:
-                number, lacking = waiting.popleft()
-                yield not_applicable(known[number][0], lacking)
-            case, expected = known[waiting[0][0]]
-            number, _ = waiting.popleft()
-            if answer.kind != "reply" or answer.reply is None:
-                yield judge_answer(case, answer, hello.dtype, self.settings)
-                continue
-            rounded = case.rounded(hello.dtype)
-            if expected is None:
-                expected, news = witnesses(rounded, hello.dtype, profile), True
-                known[number] = (case, expected)
-            _, comparison = compared(rounded, expected, answer.reply, hello.dtype, self.settings)
-            if comparison.count:
-                yield judge_answer(case, answer, hello.dtype, self.settings)
-                continue
-            result = Result(
-                id=case.id,
-                seconds=round(answer.seconds, 6),
-                values_checked=comparison.values_checked,
-                neurons_checked=comparison.neurons_checked,
-                outcome="passed",
-                notes=[*answer.notes, *comparison.notes],
-            )
-            yield Judged(result, rounded, comparison.actual)
+            while waiting[0][0].lacking is not None:
+                entry, piece = waiting.popleft()
+                yield not_applicable(entry.read_case(), entry.lacking)
+                piece.done()
+            entry, piece = waiting.popleft()
+            yield self._judge_entry(entry, answer, hello.dtype, piece)
+            piece.done()
         while waiting:
-            number, lacking = waiting.popleft()
-            yield not_applicable(known[number][0], lacking)
-        if news:
-            cache.save(labels, known)
+            entry, piece = waiting.popleft()
+            yield not_applicable(entry.read_case(), entry.lacking)
+            piece.done()
+
+    def _judge_entry(self, entry: Entry, answer: Answer, dtype: str, piece: _Piece) -> Judged:
+        """One answer's outcome."""
+        if answer.kind != "reply" or answer.reply is None:
+            return judge_answer(entry.read_case(), answer, dtype, self.settings)
+        if not entry.slots:
+            entry.fill(witnesses(entry.read_case().rounded(dtype), dtype, self.settings.profile))
+            piece.news = True
+        found = None if entry.by_step else right(entry, answer.reply, self.settings.rtol, self.settings.atol)
+        if found is None:
+            case, expected = entry.read(dtype, self.settings.profile)
+            assert expected is not None
+            _, comparison = compared(case.rounded(dtype), expected, answer.reply, dtype, self.settings)
+            if comparison.count:
+                return judge_answer(case, answer, dtype, self.settings)
+            found = Right(tuple(comparison.actual), comparison.values_checked, comparison.neurons_checked)
+            notes = [*answer.notes, *comparison.notes]
+        else:
+            notes = [*answer.notes]
+        result = Result(
+            id=entry.id,
+            seconds=round(answer.seconds, 6),
+            values_checked=found.values,
+            neurons_checked=found.neurons,
+            outcome="passed",
+            notes=notes,
+        )
+        return Passed(result, entry, found.slots, dtype)
+
+
+class Passed(Judged):
+    """A right reply: its case is read when it is asked for, and of its arrays only is kept which they were."""
+
+    __slots__ = ("_dtype", "_entry")
+    _dtype: str
+    _entry: Entry
+
+    def __init__(self, result: Result, entry: Entry, slots: tuple[Slot, ...], dtype: str) -> None:
+        for name, value in (
+            ("result", result),
+            ("actual", dict.fromkeys(slots, _NOTHING)),
+            ("unstable", ""),
+            ("_entry", entry),
+            ("_dtype", dtype),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def case(self) -> Case:
+        """What was sent."""
+        return self._entry.read_case().rounded(self._dtype)
+
+
+class _Piece:
+    """A chunk with what is kept of it; saved when all its cases are judged, where something is new."""
+
+    def __init__(self, work: Work, cache: Cache, positions: Sequence[int], hello: HelloReply) -> None:
+        self._work, self._cache, self._positions, self._hello = work, cache, positions, hello
+        self._labels = [work.plan.label(position) for position in positions]
+        kept = cache.load(self._labels)
+        self.news, self._entries = kept is None, kept or []
+        self._left = len(positions)
+
+    def entry(self, number: int) -> Entry:
+        """A case of it, in their order."""
+        if number == len(self._entries):
+            case = self._work.plan.case(self._positions[number])
+            self._entries.append(Entry.of(case, self._hello.dtype, not_supported(case, self._hello)))
+        return self._entries[number]
+
+    def done(self) -> None:
+        """Count one as judged."""
+        self._left -= 1
+        if not self._left and self.news:
+            self._cache.save(self._labels, self._entries)
 
 
 def chunks(start: int, end: int) -> Iterator[range]:
@@ -227,6 +285,14 @@ def chunks(start: int, end: int) -> Iterator[range]:
         stop = min(end, (start // CHUNK + 1) * CHUNK)
         yield range(start, stop)
         start = stop
+
+
+def left(start: int, end: int, done: Container[int] = ()) -> Iterator[Sequence[int]]:
+    """The chunks without the positions that are done."""
+    for positions in chunks(start, end):
+        some = [position for position in positions if position not in done]
+        if some:
+            yield positions if len(some) == len(positions) else some
 
 
 class Shipped(msgspec.Struct, frozen=True, array_like=True):
@@ -328,11 +394,28 @@ class Order:
                 yield Judged(result, case)
 
 
-def alone(work: Work, implementation: Implementation) -> Callable[[int], Iterator[Judged]]:
+def alone(work: Work, implementation: Implementation, done: Container[int] = ()) -> Callable[[int], Iterator[Judged]]:
     """Judging in this process."""
 
     def judging(start: int) -> Iterator[Judged]:
-        for positions in chunks(start, len(work.plan)):
-            yield from work.judge(implementation, positions)
+        yield from work.judge_all(implementation, left(start, len(work.plan), done))
 
     return judging
+
+
+def with_done(
+    judging: Callable[[int], Iterator[Judged]], done: Mapping[int, Callable[[], Judged]], end: int
+) -> Callable[[int], Iterator[Judged]]:
+    """The same with those that are done in their places."""
+
+    def both(start: int) -> Iterator[Judged]:
+        source = judging(start)
+        try:
+            for position in range(start, end):
+                yield done[position]() if position in done else next(source)
+        finally:
+            close = getattr(source, "close", None)
+            if close is not None:
+                close()
+
+    return both if done else judging

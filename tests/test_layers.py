@@ -22,6 +22,7 @@ LAYERS = [
     ["names"],
     ["kinds"],
     ["training"],
+    ["strangers"],
     ["network"],
     ["reference"],
     ["numbers"],
@@ -34,9 +35,11 @@ LAYERS = [
     ["cases"],
     ["protocol"],
     ["compare"],
+    ["quick"],
     ["wire"],
     ["diagnose"],
     ["run"],
+    ["ahead"],
     ["work"],
     ["parallel"],
     ["scheduler"],
@@ -55,6 +58,7 @@ LAYERS = [
     ["pytest_items"],
     ["pytest_plugin"],
     ["cli"],
+    ["__main__"],
 ]
 
 #: What takes its time to import, and is no part of a start.

@@ -14,7 +14,11 @@ import msgspec
 
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
-from backprop_check.network import Case
+from backprop_check.network import Case, case_error
+from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
+
+#: No case file has more bytes, and no case asks for more: weights times samples times steps.
+LARGEST, MOST_WORK = 64 * 2**20, 10**9
 
 _BESIDE = Path(__file__).resolve().parent.parent / "_cases"  # in a wheel
 _HERE = Path(__file__).resolve().parents[2] / "cases"  # in a checkout
@@ -34,6 +38,18 @@ class CaseFile(msgspec.Struct, frozen=True):
     erratum: str | None = None
 
 
+class _Content(msgspec.Struct):
+    """What stands in a file; the case is checked by its own type, other fields are passed over."""
+
+    case: dict[str, Any]
+    name: str | None = None
+    expected: dict[str, Any] = {}
+    title: str = ""
+    source: str = ""
+    published: dict[str, Any] = {}
+    erratum: str | None = None
+
+
 def folder() -> Path:
     """Where the shipped cases are."""
     return _BESIDE if _BESIDE.is_dir() else _HERE
@@ -42,15 +58,25 @@ def folder() -> Path:
 def read_case_file(path: Path) -> CaseFile:
     """Read one file; raises ``CaseError`` with the file, the JSON path, what was expected and what came."""
     try:
-        data = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
-        raise CaseError("$", "a case file (JSON)", str(error) or type(error).__name__, str(path)) from None
-    if not isinstance(data.get("case"), dict):
-        raise CaseError("$.case", "an object with the protocol's case", repr(data.get("case")), str(path))
-    content = {key: value for key, value in data["case"].items() if key not in ("type", "id")}
-    case = Case.from_dict({**content, "name": data.get("name", path.stem)}, str(path))
-    rest = {key: data[key] for key in ("title", "source", "published", "erratum") if key in data}
-    return CaseFile(case, data.get("expected", {}), **rest)
+        data = msgspec.json.decode(read_within(path, LARGEST), type=_Content)
+    except TooMuchError as error:
+        raise CaseError("$", f"a case file of at most {LARGEST} bytes", str(error), str(path)) from None
+    except OSError as error:
+        raise CaseError("$", "a case file (JSON)", error.strerror or type(error).__name__, str(path)) from None
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise case_error(error, str(path)) from None
+    if deeper([data.case, data.expected, data.published], DEEPEST):
+        raise CaseError("$", f"lists and objects in at most {DEEPEST} levels", "more", str(path))
+    content = {key: value for key, value in data.case.items() if key not in ("type", "id")}
+    case = Case.from_dict({**content, "name": path.stem if data.name is None else data.name}, str(path))
+    check_work(case, str(path))
+    return CaseFile(case, data.expected, data.title, data.source, data.published, data.erratum)
+
+
+def check_work(case: Case, source: str) -> None:
+    """Raise ``CaseError`` where working a stranger's case out would take hours."""
+    if case.network.products * len(case.inputs) * case.steps > MOST_WORK:
+        raise CaseError("$.steps", f"at most {MOST_WORK} products of weights, samples and steps", "more", source)
 
 
 def suite_files(suite: str) -> list[CaseFile]:

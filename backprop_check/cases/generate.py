@@ -20,6 +20,7 @@ from backprop_check.numbers import Scalars
 from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.backward import begin, forward, run_pass
 from backprop_check.reference.stages import Stages
+from backprop_check.training import FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Within:
 
     def trains(self) -> bool:
         """Whether there is anything to train with beyond level 1's plain gradient descent."""
-        return any(kind != "sgd" or self.features for kind in self.optimizers)
+        return any(kind != "sgd" for kind in self.optimizers) or bool(set(self.features) & set(FEATURES))
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""

@@ -8,6 +8,7 @@ number sits on a kink, no maximum on a tie.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,16 +38,24 @@ LOOSE = 2.0**20 * 2.0**-53
 
 _ATTEMPTS = 300
 
+#: Families that are not about kinds of layers: the module whose ``candidate`` draws one case.
+MADE_BY = {"graph": "backprop_check.cases.graphs"}
+
 __all__ = ["FAMILIES", "WIRED_VERSION", "is_clear", "kinds_of", "label", "wired_case", "wired_cases"]
 
 
 def kinds_of(family: str, within: Within | None) -> list[type[Kind]]:
-    """The kinds of a family that an implementation supports (None: all)."""
+    """The kinds of a family that an implementation supports (None: all); in a graph there may be any."""
+    if family == "graph":
+        able = within is None or "graph" in within.features
+        return [kind for name, kind in KINDS.items() if able and (within is None or _sent(name, kind, within))]
     return [
-        kind
-        for name, kind in KINDS.items()
-        if kind.family == family and (within is None or (name in within.layers and _able(kind, within)))
+        kind for name, kind in KINDS.items() if kind.family == family and (within is None or _sent(name, kind, within))
     ]
+
+
+def _sent(name: str, kind: type[Kind], within: Within) -> bool:
+    return name in within.layers and _able(kind, within)
 
 
 def _able(kind: type[Kind], within: Within) -> bool:
@@ -63,7 +72,11 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
         try:
-            case = _candidate(draw, family, kind, index, round_number, within)
+            case = (
+                importlib.import_module(MADE_BY[family]).candidate(draw, index, within)
+                if family in MADE_BY
+                else _candidate(draw, family, kind, index, round_number, within)
+            )
         except CaseError:  # what was drawn does not fit together: draw again
             continue
         if is_clear(case):

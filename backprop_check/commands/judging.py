@@ -34,17 +34,22 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Plan, Work, alone, start_notes, supported
+from backprop_check.work import Order, Plan, Work, alone, start_notes, supported, with_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
+    from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
+    from backprop_check.trace import Slot
 
 #: So many failing cases without a cause are shown in full; the rest stand in the results file.
 SHOWN = 3
+
+#: How often an implementation is started again: when it is given up is decided for the run as a whole (``Order``).
+NO_BOUND = 10**9
 
 #: So many causes get their smallest network.
 _SHRUNK = 3
@@ -61,7 +66,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
         msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
         raise ConfigurationError(msg)
-    with orderly_signals(), opened(impl, options) as implementation, ExitStack() as stack:
+    with orderly_signals(), opened(impl, {**options, "max_restarts": NO_BOUND}) as implementation, ExitStack() as stack:
         introduce(console, implementation)
         work = prepared(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
         run = run_of(work, implementation, options)
@@ -135,7 +140,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
     if before.complete:
         msg = f"the run whose results {path} holds is complete; leave out --resume to run it again"
         raise ConfigurationError(msg)
-    return ResultsFile.again(path, before.start, before.end, summary_of(before)), before
+    return ResultsFile.again(path, before.start, before.end, summary_of(before), before.ahead.values()), before
 
 
 def torch_version() -> str:
@@ -156,18 +161,21 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
         return work
     from backprop_check.cache import Cache, user_folder  # noqa: PLC0415 - beside its one use
 
-    cache = Cache(user_folder(), implementation.hello.dtype, work.settings.profile)
+    hello = implementation.hello
+    supports = msgspec.to_builtins(hello.supports)
+    cache = Cache(user_folder(), hello.dtype, work.settings.profile, supports=supports)
     cache.tidy()
     return msgspec.structs.replace(work, cache=cache)
 
 
 def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
-    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
+    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
+    opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
     plan = Plan(suites=tuple(options["suite"]), count=options["count"], seed=options["seed"])
     return Work(
         spec=spec,
-        options={key: options[key] for key in keys},
+        options=opening,
         plan=plan,
         settings=Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"]),
     )
@@ -183,7 +191,13 @@ def judge_all(
 ) -> tuple[list[Result], list[Judged], bool]:
     """Every case: its result is counted, written and, where it fails, remembered."""
     order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
-    judging = judges(work, run.implementation, options)
+
+    def early(position: int, judged: Judged) -> None:
+        if file is not None:
+            file.early(position, hinted(judged.result) if run.hints_only else judged.result, _reported(run, judged))
+
+    done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
+    judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
     results: list[Result] = []
     failing: list[Judged] = []
     wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
@@ -212,9 +226,7 @@ def judge_all(
                 remember(judged, result)
                 progress.update(task, advance=1)
             for judged in order.run(judging):
-                reported = (
-                    tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
-                )
+                reported = _reported(run, judged)
                 run.take(judged)
                 result = hinted(judged.result) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
@@ -229,19 +241,41 @@ def judge_all(
     return results, failing, True
 
 
-def judges(work: Work, implementation: Implementation, options: dict[str, Any]) -> Callable[[int], Iterator[Judged]]:
-    """Who judges: this process, several, or a cluster."""
+def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
+    """The arrays that a right reply held, while they are of use."""
+    return tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
+
+
+def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
+    """A kept result whose turn comes later."""
+    from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+
+    def recall() -> Judged:
+        found = recalled(run, work, each.position, each.result, each.slots)
+        return Judged(each.result, work.plan.case(each.position)) if found is None else found
+
+    return recall
+
+
+def judges(
+    work: Work,
+    implementation: Implementation,
+    options: dict[str, Any],
+    early: Callable[[int, Judged], None],
+    done: Container[int],
+) -> Callable[[int], Iterator[Judged]]:
+    """Who judges: this process, several, or a cluster; all cases but those that are done."""
     if options["jobs"] == 1 and options["scheduler"] is None:
-        return alone(work, implementation)
+        return alone(work, implementation, done)
     if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
         list(implementation.exchange(iter(())))
     if options["scheduler"] is not None:
         from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
 
-        return Scheduler(work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0).judging
+        return Scheduler(work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done).judging
     from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
 
-    return Pool(work, options["jobs"]).judging
+    return Pool(work, options["jobs"], early, done).judging
 
 
 def _counts(run: Run) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backprop_check.names import FAMILIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,6 +28,14 @@ class Finite(click.FloatRange):
         return number
 
 
+class Megabytes(click.IntRange):
+    """A number of MiB on the command line, of bytes behind it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        return super().convert(value, param, ctx) * 2**20
+
+
 #: Up to a month.
 SECONDS = Finite(min=0, min_open=True, max=2.6e6)
 
@@ -35,6 +45,15 @@ _OPENING = (
         "--start-timeout", default=30.0, type=SECONDS, show_default=True, help="Seconds until the hello is due."
     ),
     click.option("--one-shot", is_flag=True, help="Start the port anew for every request."),
+    click.option(
+        "--memory",
+        "memory_limit",
+        default="4096",
+        metavar="MB",
+        show_default=True,
+        type=Megabytes(min=16, max=2**24),
+        help="Memory of the implementation with all its processes, in MiB.",
+    ),
     click.option("--strict-stdout", is_flag=True, help="A line on stdout that is no JSON is an error."),
     click.option(
         "--sandbox", is_flag=True, help="Without network and writable files (Linux, bubblewrap): for graders."
@@ -45,7 +64,7 @@ _SELECTION = (
     click.option(
         "--suite",
         multiple=True,
-        type=click.Choice(["published", "edge", "generated", "training"]),
+        type=click.Choice(["published", "edge", "generated", "training", *FAMILIES]),
         help="Only these cases (repeatable; default: all).",
     ),
     click.option(
@@ -54,7 +73,7 @@ _SELECTION = (
         default=200,
         show_default=True,
         type=click.IntRange(min=0),
-        help="Generated cases (a quarter as many of training).",
+        help="Generated cases (a quarter as many of training, and of each kind of layers).",
     ),
     click.option("--seed", default=0, show_default=True, help="Of the generated cases."),
 )
@@ -81,7 +100,7 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
     """
     from backprop_check.config import Configured, configured  # noqa: PLC0415 - beside its one use
 
-    keys = ("timeout", "start_timeout", "one_shot", "strict_stdout", "sandbox")
+    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
     return open_configured(configured(impl) or Configured(impl), **chosen)
 
@@ -108,4 +127,4 @@ def open_configured(entry: Configured, **options: Any) -> Implementation:
             tail = clean_text(done.stderr[-1000:])
             msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
             raise StartError(msg)
-    return open_implementation(entry.spec, harness_version=__version__, **options)
+    return open_implementation(entry.spec, harness_version=__version__, isolated=True, **options)

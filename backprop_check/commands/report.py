@@ -19,4 +19,7 @@ def command(results: tuple[Path, ...], html_path: Path, cases: tuple[str, ...]) 
     """
     from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2 and numpy, where they are needed
 
-    click.echo(f"report: {write_report(results, html_path, only=cases)}")
+    def say(sentence: str) -> None:
+        click.echo(sentence, err=True)
+
+    click.echo(f"report: {write_report(results, html_path, only=cases, say=say)}")

@@ -210,7 +210,7 @@ def probes(cases: Sequence[Case], count: int = 12) -> list[Case]:
         kind = (
             len(case.network.layers) > 1,
             min(len(case.inputs), 3),
-            case.network.input_units > 2,
+            case.network.input_units > 2,  # noqa: PLR2004
             bool(case.optimizer),
         )
         if kind not in by_kind or len(case.inputs) < len(by_kind[kind].inputs):

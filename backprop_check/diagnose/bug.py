@@ -58,7 +58,7 @@ class Swapped(Stages):
     @classmethod
     def concerns(cls, case: Case) -> bool:
         """Whether it can make a difference for ``case``: the kind of network, then ``matters``."""
-        kind = cls.networks or _networks(cls)
+        kind = cls.networks or _networks(cls)  # type: ignore[arg-type] # a class can be hashed
         return (kind == "any" or (kind == "chain") == case.network.is_chain) and cls.matters(case)
 
     @classmethod
@@ -85,6 +85,7 @@ class SwappedRules(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
+        """Whether there is such a layer."""
         return not cls.kinds or any(layer.kind in cls.kinds for layer in case.network.layers)
 
 

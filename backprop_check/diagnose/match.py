@@ -71,7 +71,8 @@ class Evidence:
         """How much work the case is."""
         network = self.case.network
         if not network.is_chain:
-            return len(self.case.inputs) * sum(4 * width for width in network.widths)
+            width: int = sum(network.widths)
+            return len(self.case.inputs) * 4 * width
         return len(self.case.inputs) * sum(
             layer.units * (len(layer.parameters.weights[0]) + 4) for layer in network.layers
         )
@@ -210,6 +211,11 @@ class Passing:
         """Keep one; a bounded number of them, of moderate size."""
         if len(self._kept) < WITNESSES and len(case.inputs) * case.network.input_units <= 256:  # noqa: PLR2004
             self._kept.append((case, frozenset(reported), dtype, profile))
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether a further one could be kept."""
+        return len(self._kept) < WITNESSES
 
     def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
         """Whether any of them would have failed with these stages."""

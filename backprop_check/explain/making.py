@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
-from backprop_check.cases.files import SUITES, CaseFile, read_case_file, suite_files
+from backprop_check.cases.files import LARGEST, SUITES, CaseFile, check_work, read_case_file, suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.network import NEEDS_OUTPUT, Case
+from backprop_check.strangers import read_within
 
 _GENERATED = re.compile(r"(?P<name>.+-s(?P<index>\d{4,}))(?:-(?P<hash>[0-9a-f]{8}))?")
 
@@ -75,14 +76,16 @@ def is_shipped(text: str) -> bool:
 
 def _from_file(path: Path) -> Found:
     try:
-        data = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError, RecursionError) as error:
+        data = msgspec.json.decode(read_within(path, LARGEST), type=dict[str, Any])
+    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise CaseError("$", "a case file (JSON)", str(error) or type(error).__name__, str(path)) from None
     if "case" in data:
         file = read_case_file(path)
         return Found(file.case, file.title, file.source, file.erratum)
     content = {key: value for key, value in data.items() if key not in ("type", "id", "schema")}
-    return Found(Case.from_dict(content, str(path)))
+    case = Case.from_dict(content, str(path))
+    check_work(case, str(path))
+    return Found(case)
 
 
 def _generated(text: str, parts: re.Match[str], seed: int) -> Case:

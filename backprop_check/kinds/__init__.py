@@ -9,8 +9,9 @@ import functools
 import importlib
 import operator
 import pkgutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from backprop_check import names
 from backprop_check.kinds.kind import Kind, Shape
 
 _NOT_KINDS = ("kind", "wiring")
@@ -31,18 +32,17 @@ KINDS: dict[str, type[Kind]] = {
     for kind in sorted(_leaves(Kind), key=lambda kind: str(kind.__struct_config__.tag))
 }
 
-#: The families of kinds beyond dense layers, in the order in which they are learnt. Each is a suite.
+#: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is about
+#: how layers are wired, the others about kinds of layers.
 FAMILIES = tuple(
-    name
-    for name in ("convolution", "recurrent", "normalisation", "attention")
-    if any(kind.family == name for kind in KINDS.values())
+    name for name in names.FAMILIES if name == "graph" or any(kind.family == name for kind in KINDS.values())
 )
 
 #: What a port may claim in ``supports.features`` of networks: layers wired freely, and what some kinds need.
 FEATURES = ("graph", *sorted({feature for kind in KINDS.values() for feature in kind.needs}))
 
 if TYPE_CHECKING:
-    AnyLayer = Any
+    from backprop_check.kinds.dense import Dense as AnyLayer  # what every layer has, and what most are
 else:
     AnyLayer = functools.reduce(operator.or_, KINDS.values())
 

@@ -3,7 +3,8 @@
 The callable gets a case of its own, decoded from the request's bytes, and what it returns is written as JSON
 and read like a port's reply: it can neither touch the harness's objects nor return something else than the
 protocol allows.  It runs in this process, so that its standard output is the harness's, and *no timeout
-can be enforced*: Python cannot safely stop a function.  Where that matters, run it as a port.
+can be enforced*: Python cannot safely stop a function.  That is for ``check`` and pytest's fixtures, which have the
+function itself; what is named on the command line runs in a process of its own (``isolated``).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "python:"
 _TRACEBACK_KEPT: Final = 20_000
+_OTHER_ID: Final = 'the reply has the id "{}": it must repeat that of its case, or have none'
 _HELLO_ATTRIBUTES: Final = ("dtype", "supports", "max_in_flight")
 
 Case = dict[str, Any]
@@ -123,6 +125,17 @@ class CallableImplementation:
         """Do nothing: there is nothing to end."""
 
     def _ask(self, name: str, data: bytes) -> Answer:
+        try:
+            line, seconds = self.reply(name, data)
+        except Unusable as error:
+            return _wrong(name, str(error), error.seconds)
+        return _answer(name, parse_line(line), seconds, len(line))
+
+    def reply(self, name: str, data: bytes) -> tuple[bytes, float]:
+        """Call the function with a request's case: what it returned as a line, and the seconds it took.
+
+        Raises ``Unusable`` where that can be no reply to this case.
+        """
         case = msgspec.json.decode(data)
         start = time.perf_counter()
         try:
@@ -134,13 +147,23 @@ class CallableImplementation:
         seconds = time.perf_counter() - start
         if not isinstance(returned, Mapping):
             kind = one_line(type(returned).__name__, 60)
-            return _wrong(name, f"the callable returned {_article(kind)} where a dict is expected", seconds)
+            raise Unusable(f"the callable returned {_article(kind)} where a dict is expected", seconds)
         try:
             line = encode({"id": name, **returned})
         except Exception as error:  # noqa: BLE001 (an object's own methods run here)
             why = "it is nested too deeply" if isinstance(error, RecursionError) else _text_of(error)
-            return _wrong(name, f"what the callable returned cannot be written as JSON: {why}", seconds)
-        return _answer(name, parse_line(line), seconds, len(line))
+            raise Unusable(f"what the callable returned cannot be written as JSON: {why}", seconds) from None
+        if (given := returned.get("id", name)) != name and isinstance(given, str):
+            raise Unusable(_OTHER_ID.format(one_line(given, 80)), seconds)
+        return line, seconds
+
+
+class Unusable(Exception):  # noqa: N818 (it is a verdict)
+    """What a callable returned can be no reply; the text says why, ``seconds`` how long it took."""
+
+    def __init__(self, text: str, seconds: float) -> None:
+        super().__init__(text)
+        self.seconds = seconds
 
 
 def _answer(name: str, parsed: Message | Noise | Malformed, seconds: float, size: int) -> Answer:
@@ -149,8 +172,7 @@ def _answer(name: str, parsed: Message | Noise | Malformed, seconds: float, size
         return _wrong(name, f"the reply is not what the protocol asks for: {problem}", seconds, size)
     reply = parsed.reply
     if reply.id != name:
-        text = f'the reply has the id "{one_line(reply.id, 80)}": it must repeat that of its case, or have none'
-        return _wrong(name, text, seconds, size)
+        return _wrong(name, _OTHER_ID.format(one_line(reply.id, 80)), seconds, size)
     kind: Kind = "reply" if reply.skip is None else "skip"
     message = clean_text(reply.skip or "")
     if reply.error is not None:

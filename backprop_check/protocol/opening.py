@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.callable import PREFIX, CallableImplementation, load_callable
+from backprop_check.protocol.isolated import IsolatedCallable, command_of
 from backprop_check.protocol.memory import MEMORY_LIMIT
 from backprop_check.protocol.sandbox import Limits, sandbox_environment, sandbox_prefix
 from backprop_check.protocol.session import SubprocessImplementation
@@ -57,10 +58,12 @@ def open_implementation(
     limits: Limits | None = None,
     hidden: Sequence[str | os.PathLike[str]] = (),
     harness_version: str = "0",
+    isolated: bool = False,
 ) -> Implementation:
     """Open ``python:module:callable``, or start the command line and say hello.
 
-    The options are those of ``SubprocessImplementation``; a callable heeds none of them.  With ``sandbox``
+    The options are those of ``SubprocessImplementation``.  A callable heeds them where it is ``isolated``, which
+    runs it in a process of its own; else it runs in this one, and heeds none.  With ``sandbox``
     a command runs without network, writable files and secrets, and within ``limits``; ``hidden`` are
     files and folders that it must not read (see ``sandbox_prefix``).
 
@@ -69,7 +72,7 @@ def open_implementation(
         StartError: the implementation could not be started, or its hello is missing or wrong.
 
     """
-    if spec.startswith(PREFIX):
+    if spec.startswith(PREFIX) and not isolated:
         if sandbox:
             message = (
                 f"{one_line(spec)} runs inside this process, where --sandbox cannot hold it: "
@@ -78,19 +81,22 @@ def open_implementation(
             raise ConfigurationError(message)
         function = load_callable(spec)
         return CallableImplementation(function, name=spec.removeprefix(PREFIX), command=spec)
-    argv, prefix = split_command(spec), []
+    callable_ = spec.startswith(PREFIX)
+    argv, prefix = command_of(spec) if callable_ else split_command(spec), []
     if sandbox:
+        if limits is None and memory_limit is not None and memory_limit > MEMORY_LIMIT:
+            limits = Limits(memory=memory_limit)
         prefix, env = sandbox_prefix(argv, cwd=cwd, limits=limits, hidden=hidden), sandbox_environment(env)
-    return SubprocessImplementation(
-        argv,
-        start_timeout=start_timeout,
-        timeout=timeout,
-        one_shot=one_shot,
-        strict_stdout=strict_stdout,
-        cwd=cwd,
-        env=env,
-        max_restarts=max_restarts,
-        memory_limit=memory_limit,
-        prefix=prefix,
-        harness_version=harness_version,
-    )
+    options: dict[str, Any] = {
+        "start_timeout": start_timeout,
+        "timeout": timeout,
+        "one_shot": one_shot,
+        "strict_stdout": strict_stdout,
+        "cwd": cwd,
+        "env": env,
+        "max_restarts": max_restarts,
+        "memory_limit": memory_limit,
+        "prefix": prefix,
+        "harness_version": harness_version,
+    }
+    return IsolatedCallable(spec, **options) if callable_ else SubprocessImplementation(argv, **options)

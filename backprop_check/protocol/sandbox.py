@@ -7,6 +7,7 @@ that look like secrets are not handed on.  What this does and does not promise s
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -29,6 +30,8 @@ _INSTEAD: Final = 'elsewhere put a container before the command, such as "docker
 _PROBE_TIMEOUT: Final = 20
 #: What is replaced by an empty folder in memory; /run holds the sockets of what would do work outside.
 _SCRATCH: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 (they are replaced, not used)
+_MOST_LINKS: Final = 40
+_BASE: Final = re.compile(r"^home\s*=\s*(.+?)\s*$", re.MULTILINE)
 #: What in a home folder holds keys to other places.
 _SECRETS: Final = (
     *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".mozilla", ".thunderbird"),
@@ -144,12 +147,32 @@ def _shown(argv: Sequence[str], folder: Path) -> list[Path]:
     if program is None or not Path(program).exists():
         message = f'the command "{one_line(argv[0])}" was not found: install it, put it on PATH, or give its full path'
         raise StartError(message)
-    # A program's library stands beside its bin.
-    homes = [path.parent for path in (Path(program), Path(program).resolve())]
-    shown = [folder, *(home.parent if home.name == "bin" else home for home in homes)]
-    shown += [path.parent for path in (folder / part for part in argv[1:]) if _is_file(path)]
+    shown = [folder, *homes_of(Path(program))]
+    for path in (folder / part for part in argv[1:]):
+        if _is_file(path):
+            shown += [path.parent, path.resolve().parent]
     whole = [Path("/"), *map(Path, _SCRATCH)]
     return [path for path in dict.fromkeys(shown) if path not in whole] or [folder]
+
+
+def homes_of(program: Path) -> list[Path]:
+    """Where a program and its library are, also where links lead to it; of a virtual environment its Python too."""
+    links = [program]
+    while links[-1].is_symlink() and len(links) < _MOST_LINKS:
+        links.append(links[-1].parent / links[-1].readlink())
+    homes = []
+    for path in (*links, program.resolve()):
+        # A program's library stands beside its bin.
+        home = path.parent.parent if path.parent.name == "bin" else path.parent
+        homes.append(home)
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found = _BASE.search((home / "pyvenv.cfg").read_text(encoding="utf-8"))
+            base = Path(found.group(1)) if found else None
+            if base is not None and base.is_absolute():
+                homes += [each.parent if each.name == "bin" else each for each in (base, base.resolve())]
+    if program.resolve() == Path(sys.executable).resolve():  # and what runs in this Python needs this package
+        homes += [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
+    return homes
 
 
 def _is_file(path: Path) -> bool:

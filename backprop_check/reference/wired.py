@@ -169,13 +169,13 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
 
 def loss(p: WiredPass, m: Any, stages: Stages) -> None:
     """The loss of the batch: the mean or the sum of its samples' losses."""
-    units = p.layers[-1].units
+    units, as_dense = p.layers[-1].units, _as_dense(p)
     terms, losses = m.grid(p.samples, units), m.line(p.samples)
     for s in m.each(p.samples):
         for k in m.each(units):
-            terms[s, k] = stages.loss_term(_as_dense(p), s, k)
-        losses[s] = stages.sample_loss(_as_dense(p), terms, s)
-    p.loss = m.seen("loss", None, p.step, stages.batch_loss(p, m.sum(losses[:])))
+            terms[s, k] = stages.loss_term(as_dense, s, k)
+        losses[s] = stages.sample_loss(as_dense, terms, s)
+    p.loss = m.seen("loss", None, p.step, stages.batch_loss(as_dense, m.sum(losses[:])))
 
 
 class _Last:
@@ -269,7 +269,7 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
             composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
         for i in m.each(z.units):
             total = m.total(p.targets[s, groups[i]]) if isinstance(rule, Softmax) else m.number(1.0)
-            fused = stages.in_batch(p, last.values[s, i] * total - p.targets[s, i])
+            fused = stages.in_batch(as_dense, last.values[s, i] * total - p.targets[s, i])
             z.error[s, i] = m.either(fused, lambda i=i, s=s: composed[s, i])
 
 

@@ -53,7 +53,7 @@ STRANGE = 'wide ä \n \u2028 \U0001f600 \\ "/'
 SKIPPED: dict[str, dict[str, Any]] = {
     "loss": {"loss": {"kind": "of our own"}},
     "activation": {"network": network(activation="mish")},
-    "layer": {"network": network(kind="conv2d")},
+    "layer": {"network": network(kind="capsule")},
     "from": {"network": network(**{"from": ["hidden1", "input"]})},
     "momentum": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "momentum": 0.9}},
     "nesterov": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "nesterov": True}},

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
+from venv import create
 
 import pytest
 from protocol_support import SCRIPT, command, nothing_left, requests
@@ -217,6 +218,49 @@ def test_a_port_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "own folder": True,
     }
     assert not (work / "x").exists()
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_python_under_tmp_inside(tmp_path: Path) -> None:
+    """Behind links, and as a virtual environment: where its library is, is shown too."""
+    venv, links, work = tmp_path / "venv", tmp_path / "links", tmp_path / "work"
+    links.mkdir()
+    work.mkdir()
+    create(venv, symlinks=True, with_pip=False)
+    (links / "again").symlink_to(venv / "bin" / "python")
+    (links / "python").symlink_to("again")
+    (links / "port.py").symlink_to(SCRIPT)
+    for python, script in ((venv / "bin" / "python", SCRIPT), (links / "python", links / "port.py")):
+        rest = command("fine")
+        argv = [str(python), str(script), *rest[rest.index(str(SCRIPT)) + 1 :]]
+        with open_implementation(shlex.join(argv), sandbox=True, cwd=work) as port:
+            assert [each.kind for each in port.exchange(requests(["c1"]))] == ["reply"]
+
+
+def test_where_a_program_and_its_library_are(tmp_path: Path) -> None:
+    """Each link on the way, and the base of a virtual environment."""
+    base, venv, links = tmp_path / "base", tmp_path / "venv", tmp_path / "links"
+    for folder in (base / "bin", venv / "bin", links):
+        folder.mkdir(parents=True)
+    (base / "bin" / "python").touch()
+    (venv / "bin" / "python").write_text("a copy")
+    (venv / "pyvenv.cfg").write_text(f"include-system-site-packages = false\nhome = {base / 'bin'}\nversion = 3.11\n")
+    (links / "python").symlink_to("../venv/bin/python")
+    homes = sandbox.homes_of(links / "python")
+    assert {links, venv, base} <= {each.resolve() for each in homes}
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own it can be held as well."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "writes.py").write_text("def backprop(case):\n    open('x', 'w')\n")
+    with open_implementation("python:writes:backprop", sandbox=True, isolated=True, timeout=30) as port:
+        (answer,) = port.exchange(requests(["c1"]))
+    assert answer.kind == "error"
+    assert "Read-only file system" in answer.message
 
 
 @linux

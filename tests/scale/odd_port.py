@@ -3,6 +3,7 @@
 ``sleep=S``: seconds a case.  ``bug=delta``: the hidden layers' bias gradients are twice what they should be.
 ``crash=N`` / ``error=N``: one case in N, by its id, ends the process / is answered with an error.  ``noise=1``: a
 line before the hello.  ``supports=relu``: only these activations.  ``pid=FILE``: its process id is appended there.
+``log=FILE``: the id of every case that was answered is appended there.  ``slow=ID``: this case waits for a file ``go``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ def answer(line: bytes) -> dict[str, Any]:
         return reply
     time.sleep(float(OPTIONS.get("sleep", "0")))
     name = request["id"]
+    while name == OPTIONS.get("slow") and not Path("go").exists():
+        time.sleep(0.05)
+    if "log" in OPTIONS:
+        with Path(OPTIONS["log"]).open("a", encoding="ascii") as file:
+            file.write(f"{name}\n")
     if hit("crash", name):
         os._exit(7)
     if hit("error", name):

@@ -55,7 +55,11 @@ def test_values_come_back_bit_by_bit() -> None:
     for number in (3, 5, 8):
         case = generated_case(number).rounded("float32")
         expected = witnesses(case, "float32")
-        again, found = Entry.of(case, expected).read("float32", "textbook")
+        entry = Entry.of(case, "float32")
+        entry.fill(expected)
+        assert entry.whole
+        assert entry.request == case.request("float32")
+        again, found = entry.read("float32", "textbook")
         assert (again, again.id) == (case, case.id)
         assert found is not None
         assert list(found.values) == list(expected.values)
@@ -96,11 +100,12 @@ def test_what_a_value_depends_on_is_in_the_name(tmp_path: Path, monkeypatch: pyt
         Cache(tmp_path, "float32", "textbook").path(labels),
         Cache(tmp_path, "float64", "strict").path(labels),
         Cache(tmp_path, "float64", "textbook").path(other),
+        Cache(tmp_path, "float64", "textbook", supports={"batch": False}).path(labels),
         Cache(tmp_path, "float64", "textbook").path(labels[:-1]),
     }
     monkeypatch.setattr(cache_module, "_surroundings", lambda: ["another version of torch"])
     paths.add(Cache(tmp_path, "float64", "textbook").path(labels))
-    assert len(paths) == 6
+    assert len(paths) == 7
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import resource
 import signal
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,6 +17,7 @@ from scale_support import alive, finish, odd, pids_in, start, until, without_tim
 
 from backprop_check.parallel import Pool
 from backprop_check.protocol import open_implementation
+from backprop_check.resume import read_unfinished
 from backprop_check.run import Settings
 from backprop_check.work import CHUNK, Order, Plan, Work, chunks
 
@@ -95,11 +100,68 @@ def test_all_processes_end_with_the_run(number: signal.Signals, tmp_path: Path) 
         assert "Traceback" not in out
 
 
+@pytest.mark.parametrize(
+    ("signals", "apart"),
+    [
+        ([signal.SIGINT, signal.SIGINT], 0.02),
+        ([signal.SIGINT, signal.SIGINT], 0.3),
+        ([signal.SIGTERM, signal.SIGINT, signal.SIGTERM], 0.1),
+        ([signal.SIGHUP, signal.SIGHUP], 0.05),
+    ],
+)
+def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: float, tmp_path: Path) -> None:
+    """An impatient user, a closed terminal: the children end, the file is whole, and nothing but words is printed.
+
+    Its port hangs: it would not end by itself.
+    """
+    pids, results = tmp_path / "pids", tmp_path / "results.json"
+    hanging = Plan(suites=("generated",)).case(24).id
+    port = odd(sleep=0.02, pid=pids, slow=hanging)
+    command = ["run", port, "--suite", "generated", "--cases", 5000, "--jobs", 2, "--timeout", 99, "--json", results]
+    with start(*command, cwd=tmp_path) as process:
+        until(lambda: results.exists() and results.read_bytes().count(b"\n") > 8)
+        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        for number in signals:
+            if process.poll() is None:
+                process.send_signal(number)
+            time.sleep(apart)
+        out, _ = process.communicate(timeout=60)
+    until(lambda: alive([*family, *pids_in(pids)]) == [])
+    assert process.returncode == 1
+    assert "Traceback" not in out
+    assert "Exception ignored" not in out
+    assert read_unfinished(results).count >= 6
+    assert json.loads(results.read_bytes())["summary"]["complete"] is False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of file sizes are set as on Linux")
+@pytest.mark.parametrize("room", [9_000, 30_000])
+def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
+    """Exit 2 and a sentence, the workers end, the file is whole; with room again the run goes on."""
+    results, pids = tmp_path / "results.json", tmp_path / "pids"
+    port = odd(pid=pids)
+    command = ["run", port, "--cases", 150, "--jobs", 2, "--json", results]
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    code, out = finish(
+        *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    )
+    assert code == 2, out
+    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "Traceback" not in out
+    until(lambda: alive(pids_in(pids)) == [])
+    assert json.loads(results.read_bytes())["summary"]["complete"] is False
+    code, out = finish(*command, "--resume", cwd=tmp_path)
+    assert code == 0, out
+    finish(*command[:-1], tmp_path / "whole.json", cwd=tmp_path)
+    assert without_times(results) == without_times(tmp_path / "whole.json")
+    assert sorted(os.listdir(tmp_path)) == ["pids", "results.json", "whole.json"]  # noqa: PTH208 - names are enough
+
+
 def test_a_case_that_ends_every_worker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three dead processes at one case the run ends with a sentence, and does not go on for ever."""
     from backprop_check.errors import HarnessError  # noqa: PLC0415 - here alone
 
-    (tmp_path / "deadly.py").write_text("import os\ndef backprop(case):\n    os._exit(1)\n")
+    (tmp_path / "deadly.py").write_text("import os\ndef backprop(case):\n    os.kill(os.getppid(), 9)\n")
     monkeypatch.chdir(tmp_path)
     plan = Plan(suites=("generated",), count=20)
     work = Work(spec="python:deadly:backprop", options={}, plan=plan, settings=Settings())

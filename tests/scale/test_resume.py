@@ -12,9 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
-from scale_support import FULL, finish, odd, start, without_times
+from scale_support import FULL, finish, odd, start, until, without_times
 
+from backprop_check.ahead import Ahead, Early, beside, read_ahead
+from backprop_check.report.html import write_report
 from backprop_check.resume import read_unfinished
+from backprop_check.run import Result
+from backprop_check.trace import Slot
+from backprop_check.work import Plan
 
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
@@ -86,10 +91,94 @@ def test_every_torn_file_is_read(tmp_path: Path) -> None:
         assert found.count >= data[whole.start : cut].count(b"\n") - 2
         assert found.end <= cut
         assert [each.id for each, _ in found.results()] == [each.id for each, _ in whole.results()][: found.count]
+    spaced = data[: whole.start] + b"\n,\n" + data[whole.start :].replace(b",\n", b",\n\n")
+    torn.write_bytes(spaced)
+    assert [each.id for each, _ in read_unfinished(torn).results()] == [each.id for each, _ in whole.results()]
     torn.write_bytes(data[: whole.start + (whole.end - whole.start) // 2] + b'half a line, and what was there: "}\n],{')
     code, out = finish("run", port, "--suite", "published", "--no-diagnosis", "--json", torn, "--resume", cwd=tmp_path)
     assert code == 1, out
     assert without_times(torn) == reference
+
+
+def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
+    """What is whole is shown, and it is said that the run was not finished, wherever the file was cut."""
+    results, torn, page = tmp_path / "results.json", tmp_path / "torn.json", tmp_path / "page.html"
+    finish("run", odd(error=5), "--suite", "published", "--no-diagnosis", "--json", results, cwd=tmp_path)
+    data, whole = results.read_bytes(), read_unfinished(results)
+    middle = whole.start + (whole.end - whole.start) // 2
+    for cut in (whole.start + 3, middle, len(data) - 5):
+        torn.write_bytes(data[:cut])
+        count = read_unfinished(torn).count
+        sentences: list[str] = []
+        write_report([torn], page, say=sentences.append)
+        (said,) = sentences
+        assert said.startswith(f"{torn} is unfinished: the run was ended after {count} result")
+        assert "The run was not finished." in page.read_text(encoding="utf-8") or not count
+    code, out = finish("report", torn, "--html", page, cwd=tmp_path)
+    assert (code, "is unfinished: the run was ended after" in " ".join(out.split())) == (0, True)
+    torn.write_bytes(data[: whole.start - 5])
+    code, out = finish("report", torn, "--html", page, cwd=tmp_path)
+    assert (code, "is not valid JSON" in " ".join(out.split())) == (2, True)
+
+
+@pytest.mark.parametrize("options", [[], ["--hints-only"]])
+@pytest.mark.parametrize("who", [["--jobs", 2], ["--scheduler", "local", "--jobs", 2]])
+def test_what_others_finished_is_not_lost(options: list[object], who: list[object], tmp_path: Path) -> None:
+    """While one process hangs at the first case the others go on: a kill costs what is in flight, nothing else."""
+    if "--scheduler" in who:
+        pytest.importorskip("distributed", reason="Dask is not installed")
+    results, log = tmp_path / "results.json", tmp_path / "log"
+    slow = Plan(suites=("generated",)).case(0).id
+    port = odd(slow=slow, log=log, bug="delta")
+    command = ["run", port, "--suite", "generated", "--cases", 64, "--timeout", 90, *options]
+    rest = ["--no-diagnosis", "--json", results]
+    with start(*command, *rest, *who, cwd=tmp_path) as process:
+        # Dask gives a worker that hangs a queue of its own.
+        least = 16 if "--scheduler" in who else 48
+        until(lambda: results.exists() and len(read_unfinished(results).ahead) >= least, 60.0)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    broken = read_unfinished(results)
+    assert broken.count == 0
+    kept = {each.result.id for each in broken.ahead.values()}
+    log.unlink()
+    (tmp_path / "go").touch()
+    code, out = finish(*command, *rest, "--resume", cwd=tmp_path)
+    assert code == 1, out
+    asked = set(log.read_text().split())
+    assert slow in asked
+    if not options:  # with hints only, what failed is asked again for its numbers
+        assert len(asked) <= 64 - least
+        assert kept.isdisjoint(asked)
+    assert not beside(results).exists()
+    finish(*command, "--no-diagnosis", "--json", tmp_path / "whole.json", cwd=tmp_path)
+    assert without_times(results) == without_times(tmp_path / "whole.json")
+
+
+def test_what_came_early_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
+    """Cut at every byte; of another results file; written anew where most of it has its place by now."""
+    results, head = tmp_path / "results.json", b'{"head": 1\n'
+    some = [Early(n, Result(id=f"c{n}", outcome="passed"), [("z", 0, None)]) for n in (7, 5, 9)]
+    ahead = Ahead(results, head)
+    for each in some:
+        ahead.keep(each.position, each.result, each.slots)
+    assert read_ahead(results, head, 0) == {each.position: each for each in some}
+    assert read_ahead(results, head, 6)[7].slots == (Slot("z", 0),)
+    assert set(read_ahead(results, head, 6)) == {7, 9}
+    assert read_ahead(results, b"other", 0) == {}
+    data = beside(results).read_bytes()
+    for cut in range(len(data)):
+        beside(results).write_bytes(data[:cut])
+        found = read_ahead(results, head, 0)
+        assert list(found) == [7, 5, 9][: max(0, data[:cut].count(b"\n") - 1)]
+    beside(results).write_bytes(data)
+    assert not ahead.placed(5)
+    ahead.tidy()
+    assert set(read_ahead(results, head, 0)) == {7, 9}
+    ahead.close(complete=False)
+    assert beside(results).exists()
+    ahead.close(complete=True)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - names are enough
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def _sum(case: Case) -> bool:
 
 
 class ScaledGradient(Swapped):
-    """The gradients of weights and biases times ``share(l)``, the δ right."""
+    """The gradients of weights and biases times ``portion``, the δ right."""
 
     gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
     mean: ClassVar[str] = "1"
@@ -74,7 +74,7 @@ class SumsAndMeans(Swapped):
 class SumNotMean(ScaledError):
     """The sum over the samples for their mean, from the output's δ on."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return float(p.samples) if p.reduction == "mean" else 1.0
 
     matters = staticmethod(_mean)
@@ -83,7 +83,7 @@ class SumNotMean(ScaledError):
 class MeanNotSum(ScaledError):
     """The mean over the samples for their sum, from the output's δ on."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return 1.0 if p.reduction == "mean" else 1.0 / p.samples
 
     matters = staticmethod(_sum)
@@ -92,7 +92,7 @@ class MeanNotSum(ScaledError):
 class DividedTwice(ScaledError):
     """The mean taken twice, from the output's δ on."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return 1.0 / p.samples if p.reduction == "mean" else 1.0
 
     matters = staticmethod(_mean)

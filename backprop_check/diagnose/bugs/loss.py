@@ -18,26 +18,26 @@ class ScaledError(Swapped):
 
     loss_too: ClassVar[bool] = False
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         """The factor."""
         raise NotImplementedError
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         super().delta(p, l, s)
-        share = self.share(p)
+        share = self.portion(p)
         if l.next is None and share != 1.0:
             for j in self.m.each(l.units):
                 l.delta[s, j] = self.m.number(share) * l.delta[s, j]
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        return self.m.number(self.share(p)) * right if self.loss_too and self.share(p) != 1.0 else right
+        return self.m.number(self.portion(p)) * right if self.loss_too and self.portion(p) != 1.0 else right
 
 
 class FactorTwo(ScaledError):
     """2e for e."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return 2.0 if p.loss_kind == "half_squared_error" else 1.0
 
     @classmethod
@@ -48,7 +48,7 @@ class FactorTwo(ScaledError):
 class FactorTwoMissing(ScaledError):
     """E for 2e."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return 0.5 if p.loss_kind in ("squared_error", "mean_squared_error") else 1.0
 
     @classmethod
@@ -59,7 +59,7 @@ class FactorTwoMissing(ScaledError):
 class MeanOverOutputsMissing(ScaledError):
     """The sum over the outputs for their mean."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else 1.0
 
     @classmethod
@@ -70,7 +70,7 @@ class MeanOverOutputsMissing(ScaledError):
 class MeanOverOutputsExtra(ScaledError):
     """The mean over the outputs for their sum."""
 
-    def share(self, p: Pass) -> float:
+    def portion(self, p: Pass) -> float:
         return 1.0 if LOSSES[p.loss_kind].mean_over_outputs else 1.0 / p.layers[-1].units
 
     @classmethod

@@ -123,18 +123,19 @@ def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None
     return z, _activate(layer, z)
 
 
-def backprop(case: dict[str, Any]) -> dict[str, Any]:
-    """A reply to a case of the protocol."""
+def one_step(case: dict[str, Any]) -> dict[str, Any]:
+    """A reply to a case of the protocol: one pass, and one update where that is asked for."""
     layers = case["network"]["layers"]
     x = torch.tensor(case["inputs"], dtype=DTYPE, requires_grad=True)
     targets = torch.tensor(case["targets"], dtype=DTYPE).flatten(1)
     outputs, modules, zs = {"input": x}, [], []
     last = x
-    for index, layer in enumerate(layers):
-        name = layer.get("name") or ("output" if index == len(layers) - 1 else f"hidden{index + 1}")
+    last_name = {len(layers) - 1: "output"}
+    names = [layer.get("name") or last_name.get(at, f"hidden{at + 1}") for at, layer in enumerate(layers)]
+    for name, layer in zip(names, layers, strict=True):
         read = _combine(layer, [outputs[each] for each in layer["from"]] if layer.get("from") else [last])
         if layer.get("shares"):
-            module = modules[[other.get("name") for other in layers].index(layer["shares"])]
+            module = modules[names.index(layer["shares"])]
         else:
             shape = [tuple(x.shape[1:]) for x in read] if isinstance(read, list) else tuple(read.shape[1:])
             module = MODULES[layer["kind"]](layer, shape).to(DTYPE)
@@ -173,6 +174,42 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
 def _slope(x: Tensor) -> Tensor:
     """∂L/∂x; 0 where the loss does not depend on it."""
     return torch.zeros_like(x) if x.grad is None else x.grad
+
+
+def backprop(case: dict[str, Any]) -> dict[str, Any]:
+    """A reply to a case of the protocol: each step goes on from the parameters of the one before."""
+    steps = case["steps"] if case.get("optimizer") else 1
+    passes: list[dict[str, Any]] = []
+    for step in range(steps):
+        network = case["network"]
+        if passes:
+            network = {**network, "layers": _updated(network["layers"], passes[-1]["layers"])}
+        passes.append(one_step({**case, "network": network, "optimizer": _of_step(case.get("optimizer"), step)}))
+    reply = passes[0]
+    if steps > 1:
+        made = [
+            {"loss": each["loss"], "layers": [{"updated": layer["updated"]} for layer in each["layers"]]}
+            for each in passes
+        ]
+        for layer, last in zip(reply["layers"], made[-1]["layers"], strict=True):
+            layer["updated"] = last["updated"]
+        reply["trajectory"] = made
+    return reply
+
+
+def _updated(layers: list[dict[str, Any]], replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The layers with the parameters after a step; what shares another's is given none of its own."""
+    return [
+        {**layer, "parameters": {**layer["parameters"], **each["updated"]}} if each.get("updated") else layer
+        for layer, each in zip(layers, replies, strict=True)
+    ]
+
+
+def _of_step(optimizer: dict[str, Any] | None, step: int) -> dict[str, Any] | None:
+    """The optimizer with the learning rate of a step, where there is a list of them."""
+    if optimizer is None or not isinstance(optimizer["learning_rate"], list):
+        return optimizer
+    return {**optimizer, "learning_rate": optimizer["learning_rate"][step]}
 
 
 backprop.dtype = "float32"  # type: ignore[attr-defined]

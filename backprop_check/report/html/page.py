@@ -22,7 +22,7 @@ from backprop_check.report.html.read import FAILING, ResultsData, checked, embed
 from backprop_check.report.html.shown import ROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from backprop_check.report.html.read import CaseResult
 
@@ -47,13 +47,25 @@ def render(results: Sequence[dict[str, Any]], *, only: Iterable[str] = ()) -> by
     return _page(read, frozenset(only))
 
 
-def write_report(paths_in: Sequence[Path | str], path_out: Path | str, *, only: Iterable[str] = ()) -> Path:
+def write_report(
+    paths_in: Sequence[Path | str],
+    path_out: Path | str,
+    *,
+    only: Iterable[str] = (),
+    say: Callable[[str], None] | None = None,
+) -> Path:
     """Read results files, write the page beside nothing else, whole or not at all; gives its path.
+
+    ``say`` is told, in a sentence, of each run that was not finished.
 
     Raises ``ResultsError`` where a file cannot be read or the page cannot be written.
     """
     out = Path(path_out)
     read = [checked(read_file(Path(path)), str(path)) for path in paths_in]
+    for path, one in zip(paths_in, read, strict=True):
+        if say is not None and one.summary.get("complete") is False:
+            results = f"{len(one.cases)} result{'s' if len(one.cases) != 1 else ''}"
+            say(f"{path} is unfinished: the run was ended after {results}; run --resume goes on with it")
     page = _page(read, frozenset(only))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

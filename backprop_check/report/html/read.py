@@ -15,16 +15,16 @@ import msgspec
 from backprop_check.errors import ResultsError
 from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
+from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 #: A file of more bytes is refused.
 LARGEST = 512 * 2**20
 
-#: So many cases a file may hold, and so many lists in lists.
-MOST_CASES, DEEPEST = 1_000_000, 60
+#: So many cases a file may hold.
+MOST_CASES = 1_000_000
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Number = float | str | None
@@ -162,20 +162,41 @@ FAILING = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run
 def read_file(path: Path) -> dict[str, Any]:
     """The parsed JSON of a results file; raises ``ResultsError``."""
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise ResultsError(f"{path} has {size} bytes, more than the {LARGEST} that a report reads")
-        value = msgspec.json.decode(path.read_bytes())
+        value = msgspec.json.decode(read_within(path, LARGEST))
+    except TooMuchError:
+        size = path.stat().st_size or "no end of"
+        raise ResultsError(f"{path} has {size} bytes, more than the {LARGEST} that a report reads") from None
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise ResultsError(f"the results file {path} cannot be read: {why}. Write one with run --json {path}") from None
     except RecursionError:
         raise ResultsError(f"{path} is nested too deeply to be a results file") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ResultsError(f"{path} is not valid JSON: {one_line(str(error), 200)}") from None
+        torn = _torn(path)
+        if torn is None:
+            raise ResultsError(f"{path} is not valid JSON: {one_line(str(error), 200)}") from None
+        value = torn
     if not isinstance(value, dict):
         raise ResultsError(f"{path} is not a results file: expected an object, got {type(value).__name__}")
     return value
+
+
+def _torn(path: Path) -> dict[str, Any] | None:
+    """What can be read of a file that a run which was killed left torn; None where it is no such file."""
+    from backprop_check.resume import read_unfinished, summary_of  # noqa: PLC0415 - numpy, where it is needed
+
+    try:
+        found = read_unfinished(path)
+    except ResultsError:
+        return None
+    results = [result for result, _ in found.results()]
+    results += [found.ahead[position].result for position in sorted(found.ahead)]
+    said = (
+        f"unfinished: the run was ended in the middle of writing it; the {len(results)} results that are whole "
+        "were read. run --resume with the same options goes on with it"
+    )
+    cases = msgspec.to_builtins(results)
+    return {**found.head, "cases": cases, "summary": summary_of(found).to_dict(), "notes": [said]}
 
 
 def checked(value: Any, source: str = "the results") -> ResultsData:
@@ -184,7 +205,7 @@ def checked(value: Any, source: str = "the results") -> ResultsData:
     if schema != 1 or isinstance(schema, bool):
         got = one_line(repr(schema), 40)
         raise ResultsError(f"{source}: at $.schema: expected 1 (the only one this version reads), got {got}")
-    if _deeper(value, DEEPEST):
+    if deeper(value, DEEPEST):
         raise ResultsError(f"{source}: nested deeper than {DEEPEST} levels, which no results file is")
     try:
         return msgspec.convert(value, ResultsData)
@@ -192,20 +213,6 @@ def checked(value: Any, source: str = "the results") -> ResultsData:
         found = case_error(error)
         place, wanted = one_line(found.path, 200), one_line(found.expected, 200)
         raise ResultsError(f"{source}: at {place}: expected {wanted}, got {one_line(found.got, 200)}") from None
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand deeper in each other than ``levels``; without recursion."""
-    now: list[Any] = [value]
-    for _ in range(levels):
-        inner: list[Any] = []
-        for item in now:
-            parts: Iterable[Any] = item.values() if isinstance(item, dict) else item
-            inner.extend(part for part in parts if isinstance(part, dict | list))
-        if not inner:
-            return False
-        now = inner
-    return True
 
 
 _GENERATED = re.compile(r"-s\d{4,}-[0-9a-f]{8}$")

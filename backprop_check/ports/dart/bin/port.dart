@@ -1,4 +1,4 @@
-/// The port: how backprop-check talks to the network in lib/network.dart.
+/// The port: how backprop-check talks to the networks in lib/network.dart and lib/graph.dart.
 ///
 /// A port is a loop: read a line from stdin, it is one request in JSON; answer with one line of JSON on stdout.
 /// There is no mathematics here. Keep this file, and put your own network behind `backprop`.
@@ -7,6 +7,8 @@ library;
 import 'dart:convert';
 import 'dart:io';
 
+import '../lib/graph.dart';
+import '../lib/layers.dart';
 import '../lib/network.dart';
 
 /// Answers until stdin ends.
@@ -24,7 +26,7 @@ Json answer(String line) {
   Json request = {};
   try {
     request = jsonDecode(line) as Json;
-    return request['type'] == 'hello' ? hello(request) : backprop(request);
+    return request['type'] == 'hello' ? hello(request) : graphBackprop(request);
   } catch (error, stackTrace) {
     // One case that fails must not end the others: say what happened, and go on.
     return {'id': request['id'], 'error': '$error', 'traceback': '$stackTrace'};
@@ -40,10 +42,11 @@ Json hello(Json request) => {
       'dtype': 'float64',
       'max_in_flight': 16,
       'supports': {
-        'layers': ['dense'],
+        'layers': layers.keys.toList(),
         'activations': activations.keys.toList(),
         'losses': losses.keys.toList(),
         'optimizers': ['sgd'],
+        'features': layerFeatures,
         'batch': true,
       },
       // Shows that no digit is lost on the way in and out.

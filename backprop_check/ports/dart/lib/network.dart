@@ -639,12 +639,12 @@ Json backprop(Json request) {
     trajectory.add({
       'loss': pass['loss'],
       'layers': [
-        for (final layer in network.layers) {'updated': parameters(layer)},
+        for (final layer in network.layers) {'updated': parametersOf(layer)},
       ],
     });
   }
   for (final (l, layer) in network.layers.indexed) {
-    first['layers'][l]['updated'] = parameters(layer);
+    first['layers'][l]['updated'] = parametersOf(layer);
   }
   if (steps > 1) reply['trajectory'] = trajectory;
   return reply;
@@ -678,7 +678,7 @@ Json onePass(Network network, List<Sample> samples, double divisor) {
 }
 
 /// A copy of the layer's weights and biases as they are now.
-Json parameters(Layer layer) => {
+Json parametersOf(Layer layer) => {
       'weights': [for (final neuron in layer.neurons) neuron.weights.toList()],
       'biases': [for (final neuron in layer.neurons) neuron.bias],
     };

@@ -1,0 +1,246 @@
+"""The suite ``graph``: dense layers wired freely, and now and then layers of another kind among them.
+
+A case is drawn in one of a few forms that people build: a skip connection, everything read by everything after it
+(concat), a gate (multiply), one output read by many, a layer used again and again (shares), single neurons wired freely
+as evolution would (NEAT), and a graph of all of these. Now and then layers of another kind stand in two branches that
+meet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.cases.generate import PAIRS, Draw, Within, target_of
+from backprop_check.cases.wired import dense, kinds_of
+from backprop_check.errors import CaseError
+from backprop_check.kinds import KINDS
+from backprop_check.kinds.kind import size
+from backprop_check.names import ACTIVATIONS
+from backprop_check.network import Case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backprop_check.kinds import Kind, Shape
+
+    Forms = tuple[tuple[str, Callable[["Wired"], None]], ...]
+
+_HIDDEN = tuple(name for name in ACTIVATIONS if name != "log_softmax")
+_COMBINE = ("add", "concat", "multiply")
+
+
+class Wired:
+    """A network in the making: its layers' JSON, and by name the shape of every output and whether it is read."""
+
+    def __init__(self, draw: Draw, inputs: Shape, activations: tuple[str, ...]) -> None:
+        self.draw, self.activations = draw, activations
+        self.layers: list[dict[str, Any]] = []
+        self.shapes: dict[str, Shape] = {"input": inputs}
+        self.unread = {"input"}
+        self.fan_in: dict[str, int] = {}
+        self.named = draw.whole(0, 1) == 0  # else they go by the names that they have anyway
+
+    @property
+    def last(self) -> str:
+        """The layer made last."""
+        return list(self.shapes)[-1]
+
+    def width(self, name: str) -> int:
+        """How many units an output has."""
+        return size(self.shapes[name])
+
+    def add(self, layer: dict[str, Any], read: list[str], combine: str | None, shape: Shape) -> str:
+        """Put a layer behind others; gives its name."""
+        name = f"{'abcdefghijklmnopqrstuvwxyz'[len(self.layers)]}" if self.named else f"hidden{len(self.layers) + 1}"
+        if self.named:
+            layer["name"] = name
+        if read != [self.last] or self.draw.whole(0, 3) == 0:
+            layer["from"] = read
+        if len(read) > 1:
+            layer["combine"] = combine
+        self.layers.append(layer)
+        self.shapes[name] = shape
+        self.unread.difference_update(read)
+        self.unread.add(name)
+        return name
+
+    def dense(self, read: list[str], units: int, combine: str | None = None, activation: str | None = None) -> str:
+        """A dense layer that reads some of the others."""
+        widths = [self.width(name) for name in read]
+        fan_in = sum(widths) if combine == "concat" else widths[0]
+        layer = dense(self.draw, fan_in, units, activation or self.draw.one_of(self.activations))
+        name = self.add(layer, read, combine if len(read) > 1 else None, (units,))
+        self.fan_in[name] = fan_in
+        return name
+
+    def shared(self, owner: str, read: list[str], combine: str | None = None) -> str:
+        """A dense layer with the parameters of an earlier one, and an activation of its own."""
+        first = self.layers[list(self.shapes).index(owner) - 1]
+        layer = {key: value for key, value in first.items() if key not in ("name", "from", "combine", "alpha")}
+        layer["activation"] = self.draw.one_of(self.activations)
+        return self.add(layer | {"shares": first.get("shares", owner)}, read, combine, self.shapes[owner])
+
+    def mixed(self, names: list[str]) -> list[str]:
+        """The same in another order."""
+        left, found = list(names), []
+        while left:
+            found.append(left.pop(self.draw.whole(0, len(left) - 1)))
+        return found
+
+    def finish(self, units: int, activation: str) -> None:
+        """The output: it reads what nobody has read so far."""
+        read = self.mixed(sorted(self.unread - {"input"})) or [self.last]
+        if self.draw.whole(0, 3) == 0 and "input" not in read:
+            read.insert(self.draw.whole(0, len(read)), "input")
+        same = len({self.shapes[name] for name in read}) == 1
+        combine = self.draw.one_of(_COMBINE) if same else "concat"
+        if len({self.shapes[name][1:] for name in read}) > 1:  # they do not fit together: each gets a layer
+            read, combine = [self.dense([name], 2) for name in read], "add"
+        shapes = [self.shapes[name] for name in read]
+        fan_in = sum(map(size, shapes)) if combine == "concat" else size(shapes[0])
+        layer = dense(self.draw, fan_in, units, activation)
+        layer |= {"from": read, "combine": combine} if len(read) > 1 else {} if read == [self.last] else {"from": read}
+        self.layers.append(layer)
+
+
+def _skip(net: Wired) -> None:
+    """x + F(x): the way around some layers."""
+    first = net.dense(["input"], net.draw.whole(2, 4))
+    inner = net.dense([first], net.draw.whole(2, 3)) if net.draw.whole(0, 1) else first
+    inner = net.dense([inner], net.width(first))
+    net.dense(net.mixed([inner, first]), net.draw.whole(2, 3), net.draw.one_of(("add", "add", "concat")))
+
+
+def _everything(net: Wired) -> None:
+    """Every layer reads all before it, one after the other."""
+    for _ in range(net.draw.whole(2, 3)):
+        net.dense(net.mixed(list(net.shapes)), net.draw.whole(1, 3), "concat")
+
+
+def _gate(net: Wired) -> None:
+    """One layer times another: σ(…) ⊙ tanh(…)."""
+    units = net.draw.whole(2, 3)
+    usual = [name for name in ("sigmoid", "tanh") if name in net.activations] or list(net.activations)
+    gate = net.dense(["input"], units, activation=usual[0])
+    value = net.dense(["input"], units, activation=usual[-1])
+    read = [gate, value]
+    if net.draw.whole(0, 2) == 0:
+        read.append(net.draw.one_of(read))  # a square in it, too
+    net.dense(net.mixed(read), net.draw.whole(2, 3), "multiply")
+
+
+def _fan_out(net: Wired) -> None:
+    """One output that is read three times."""
+    first = net.dense(["input"], net.draw.whole(2, 3))
+    units = net.draw.whole(2, 3)
+    branches = [net.dense([first], units), net.dense([first], units)]
+    read = [*branches, first] if units == net.width(first) and net.draw.whole(0, 1) else branches
+    net.dense(net.mixed(read), net.draw.whole(2, 3), net.draw.one_of(_COMBINE))
+
+
+def _tied(net: Wired) -> None:
+    """A layer's weights used again: after itself, and beside itself."""
+    units = net.width("input")
+    if net.draw.whole(0, 1):
+        units = net.width(net.dense(["input"], net.draw.whole(2, 3)))
+    owner = net.dense([net.last], units)
+    second = net.shared(owner, [owner])
+    if net.draw.whole(0, 1):
+        second = net.shared(net.draw.one_of((owner, second)), [second, owner], net.draw.one_of(("add", "multiply")))
+    net.dense(net.mixed([second, owner]), net.draw.whole(2, 3), net.draw.one_of(_COMBINE))
+
+
+def _neurons(net: Wired) -> None:
+    """Single neurons, each reading any earlier ones."""
+    for _ in range(net.draw.whole(3, 6)):
+        names = net.mixed(list(net.shapes))
+        read = names[: net.draw.whole(1, min(3, len(names)))]
+        single = all(net.width(name) == 1 for name in read)
+        net.dense(read, 1, net.draw.one_of(_COMBINE) if single else "concat")
+
+
+def _anything(net: Wired) -> None:
+    """All of it, at random; one layer may be read by none."""
+    owners: list[str] = []
+    for _ in range(net.draw.whole(3, 5)):
+        names = net.mixed(list(net.shapes))
+        read = names[: net.draw.one_of((1, 2, 2, 3))]
+        if net.draw.whole(0, 9) == 0:
+            read.append(read[0])
+        alike = len({net.width(name) for name in read}) == 1
+        combine = net.draw.one_of(_COMBINE) if alike else "concat"
+        fan_in = net.width(read[0]) if combine != "concat" else sum(map(net.width, read))
+        fits = [name for name in owners if net.fan_in[name] == fan_in]
+        if fits and net.draw.whole(0, 1):
+            net.shared(net.draw.one_of(fits), read, combine if len(read) > 1 else None)
+            continue
+        owners.append(net.dense(read, net.draw.whole(1, 3), combine))
+    if net.draw.whole(0, 5) == 0 and len(net.unread) > 1:
+        net.unread.discard(net.draw.one_of(sorted(net.unread)))
+
+
+_FORMS = (_skip, _everything, _gate, _fan_out, _tied, _neurons, _anything)
+
+
+def _branches(net: Wired, kind: type[Kind], samples: int) -> None:
+    """Two layers of another kind that read the input, or one that is used twice; what they give meets again."""
+    first = _of_kind(net, kind, "input", samples)
+    layer = net.layers[0]
+    if net.shapes[first] == net.shapes["input"] and layer.get("parameters") and net.draw.whole(0, 1):
+        again = {key: value for key, value in layer.items() if key not in ("name", "from")} | {"shares": first}
+        second = net.add(again, [first], None, net.shapes[first])
+    else:
+        second = _of_kind(net, kind, "input", samples)
+    read = net.mixed([first, second])
+    if net.shapes[first] == net.shapes[second]:
+        net.dense(read, 2, net.draw.one_of(("add", "multiply")))
+    elif net.shapes[first][1:] == net.shapes[second][1:]:
+        layer = dense(net.draw, net.width(first) + net.width(second), 2, net.draw.one_of(net.activations))
+        net.add(layer, read, "concat", (2,))
+
+
+def _of_kind(net: Wired, kind: type[Kind], read: str, samples: int) -> str:
+    drawn = kind.draw(net.draw, net.shapes[read], samples)
+    if drawn is None:
+        raise CaseError("$.network", f"an input that suits {kind.__name__}", str(net.shapes[read]))
+    made: Kind = msgspec.convert(drawn, KINDS[drawn["kind"]])
+    made.check("$", net.shapes[read])
+    return net.add(drawn, [read], None, made.output_shape(net.shapes[read]))
+
+
+def candidate(draw: Draw, index: int, within: Within | None) -> Case:
+    """One case; raises ``CaseError`` where what was drawn does not fit together."""
+    samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4, 7))
+    known = ACTIVATIONS if within is None else within.activations
+    activations = tuple(name for name in _HIDDEN if name in known) or ("identity",)
+    others = [kind for kind in kinds_of("graph", within) if kind.family]
+    pairs = [pair for pair in PAIRS if within is None or (pair[0] in known and pair[1] in within.losses)]
+    activation, loss = pairs[(index * 37) % len(pairs)]
+    form = _FORMS[index % len(_FORMS)]
+    kind = others[index // 7 % len(others)] if others and form is _skip and index // 7 % 2 else None
+    inputs: Shape = (draw.whole(2, 3),) if kind is None else kind.draw_inputs(draw)
+    net = Wired(draw, inputs, activations)
+    if kind is None:
+        form(net)
+    else:
+        _branches(net, kind, samples)
+    net.finish(draw.whole(2, 3), activation)
+    units = net.layers[-1]["units"]
+    number = index // len(_FORMS)
+    updates = (within is None or within.updates) and number % 2 == index % 2
+    what = form.__name__[1:] if kind is None else str(kind.__struct_config__.tag).replace("_", "-")
+    given = KINDS["dense"] if kind is None else kind
+    body: dict[str, Any] = {
+        "name": f"graph-{what}-s{index:04d}",
+        "network": {"inputs": inputs[0] if kind is None else list(inputs), "layers": net.layers},
+        "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
+        "reduction": ("mean", "sum")[index // 3 % 2],
+        "inputs": [given.draw_sample(draw, inputs) for _ in range(samples)],
+        "targets": [target_of(draw, activation, loss, units) for _ in range(samples)],
+    }
+    if updates:
+        rate = draw.one_of((0.05, 0.1)) / (samples if body["reduction"] == "sum" else 1)
+        body |= {"optimizer": {"kind": "sgd", "learning_rate": round(rate, 4)}, "steps": draw.one_of((1, 1, 2))}
+    return Case.from_dict(body)

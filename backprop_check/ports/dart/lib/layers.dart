@@ -1,0 +1,41 @@
+/// Every kind of layer that this port has. A family of kinds is one file, and has a line in each part of this one.
+library;
+
+import 'any_layer.dart';
+
+// attention.dart
+
+// convolution.dart
+
+import 'dense.dart';
+import 'network.dart';
+
+// normalisation.dart
+
+// recurrent.dart
+
+/// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
+final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
+  'dense': DenseLayer.new,
+
+  // convolution
+
+  // recurrent
+
+  // normalisation
+
+  // attention
+};
+
+/// What the port can say of itself under `features`: layers wired freely, and what some kinds of layers can do.
+const layerFeatures = [
+  'graph',
+
+  // convolution
+
+  // recurrent
+
+  // normalisation
+
+  // attention
+];

@@ -6,20 +6,29 @@ import difflib
 import functools
 from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bugs import backward, batch, convolution, forward, loss, numerics, optimizer, softmax
+from backprop_check.diagnose.bugs import (
+    attention,
+    backward,
+    batch,
+    convolution,
+    forward,
+    loss,
+    numerics,
+    optimizer,
+    softmax,
+    transformer,
+)
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backprop_check.diagnose.bug import Bug, Variant
 
+_ALL = (numerics, backward, forward, loss, batch, optimizer, softmax, convolution, attention, transformer)
+
 #: In the order of their codes.
 BUGS: tuple[Bug, ...] = tuple(
     sorted(
-        (
-            bug
-            for family in (numerics, backward, forward, loss, batch, optimizer, softmax, convolution)
-            for bug in family.BUGS
-        ),
+        (bug for family in _ALL for bug in family.BUGS),
         key=lambda bug: bug.code,
     )
 )

@@ -365,7 +365,7 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
 
 def _order(code: str | None) -> tuple[int, str]:
     """What to fix first: the form, then forward, loss, backward, batch, update."""
-    families = ["BP0", "BP2", "BP6", "BP1", "BP3", "BP4", "BP5"]
+    families = ["BP0", "BP2", "BP6", "BP1", "BP7", "BP8", "BP9", "BP3", "BP4", "BP5"]
     return (families.index(code[:3]) if code else len(families), code or "")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
@@ -346,32 +347,45 @@ class Wirings(NamedTuple):
     context: Wiring
 
 
+def side_by_side(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
+    """The unit of head h's feature e of token t, where a token's ``width`` features are h after h."""
+    del tokens
+    h, t, e = at
+    return t * width + h * (width // form.heads) + e
+
+
+Layout = Callable[[Heads, int, int, tuple[int, int, int]], int]
+
+
 @functools.lru_cache(maxsize=64)
-def heads_of(form: Heads) -> Wirings:
-    """The wiring of all heads: unit (h, i, j) of the scores, unit (i, h·d + e) of queries, keys, values, contexts."""
+def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_side) -> Wirings:
+    """The wiring of all heads: unit (h, i, j) of the scores; where queries, keys and values lie, and contexts."""
     heads, queries, keys, width, out, causal = form
     d, e = width // heads, out // heads
     triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
     scores = Wiring(
         queries * width,
         keys * width,
-        [range(i * width + h * d, i * width + (h + 1) * d) for h, i, _ in triples],
-        [range(j * width + h * d, j * width + (h + 1) * d) for h, _, j in triples],
+        [[split(form, width, queries, (h, i, f)) for f in range(d)] for h, i, _ in triples],
+        [[split(form, width, keys, (h, j, f)) for f in range(d)] for h, _, j in triples],
     )
     visible = [at for at, (_, i, j) in enumerate(triples) if j <= i or not causal]
     rows: dict[tuple[int, int], list[int]] = {}
     for place, at in enumerate(visible):
         rows.setdefault(triples[at][:2], []).append(place)
+    units = {
+        merge(form, out, queries, (h, i, f)): (h, i, f) for h in range(heads) for i in range(queries) for f in range(e)
+    }
+    contexts = [units[at] for at in range(queries * out)]
     context = Wiring(
         keys * out,
         len(visible),
-        [[triples[visible[p]][2] * out + h * e + f for p in rows[h, i]]
-         for i in range(queries) for h in range(heads) for f in range(e)],
-        [rows[h, i] for i in range(queries) for h in range(heads) for _ in range(e)],
-    )  # fmt: skip
-    units = queries * width
+        [[split(form, out, keys, (h, triples[visible[p]][2], f)) for p in rows[h, i]] for h, i, f in contexts],
+        [rows[h, i] for h, i, _ in contexts],
+    )
+    count = queries * width
     return Wirings(
-        Wiring(units, 1, [[i] for i in range(units)], [[0]] * units),
+        Wiring(count, 1, [[i] for i in range(count)], [[0]] * count),
         scores,
         visible,
         Index(rows[triples[at][:2]] for at in visible),

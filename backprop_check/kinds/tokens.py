@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.kinds.dense import check_activation
@@ -138,12 +138,24 @@ class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_en
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """Numbers that depend on the position alone are added."""
         del parameters
-        angles = [p / self.base ** (2 * (e // 2) / inputs[1]) for p in range(inputs[0]) for e in range(inputs[1])]
-        waves = [math.cos(angle) if i % inputs[1] % 2 else math.sin(angle) for i, angle in enumerate(angles)]
+        return self.worked(c, x, inputs, wave)
+
+    def worked(self, c: Any, x: Any, inputs: Shape, wave: Wave) -> Any:
+        """The equations, with what ``wave(p, e, d, base)`` gives for feature e of d, and the angle that it is of."""
+        waves = [wave(p, e, inputs[1], self.base) for p in range(inputs[0]) for e in range(inputs[1])]
         # An implementation works sine and cosine out in its own arithmetic: off by what the angle is, and by its own.
-        added = c.constant(waves, [_OF_ANGLE * angle + 4.0 * (angle > 0) for angle in angles])
+        added = c.constant([a for a, _ in waves], [_OF_ANGLE * angle + 4.0 * (angle > 0) for _, angle in waves])
         a = c.weighted_sum([(x, None, picking(x.units, range(x.units)))], [(added, range(x.units))], role="positioned")
         return c.output(a)
+
+
+Wave = Callable[[int, int, int, float], tuple[float, float]]
+
+
+def wave(p: int, e: int, width: int, base: float) -> tuple[float, float]:
+    """Sine for even features, cosine for odd ones, of p / base^(2i/d); e = 2i or 2i + 1."""
+    angle = p / base ** (2 * (e // 2) / width)
+    return (math.cos if e % 2 else math.sin)(angle), angle
 
 
 class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positions"):

@@ -132,17 +132,19 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
 
         for number, part in ((1, attention), (2, feedforward)):
             if self.norm_first:
-                x = parts.around(c, number, x, part(norm(number, x)))
+                read = norm(number, x)
+                x = parts.around(c, number, x, read, part(read))
             else:
-                x = norm(number, parts.around(c, number, x, part(x)))
+                x = norm(number, parts.around(c, number, x, x, part(x)))
         return c.output(x)
 
 
 class BlockParts(Parts):
     """Those of a block: attention's, and the paths around."""
 
-    def around(self, c: Any, number: int, x: Any, part: Any) -> Any:
-        """What part 1 (attention) or 2 (linear layers) gives, added to x that it read."""
+    def around(self, c: Any, number: int, x: Any, read: Any, part: Any) -> Any:
+        """What part 1 (attention) or 2 (linear layers) gives, added to x; ``read`` is what it read: x or its norm."""
+        del read
         return c.add([x, part], role=f"residual{number}")
 
 

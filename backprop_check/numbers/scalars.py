@@ -172,8 +172,8 @@ class Scalars:
         return self.zero if total is None else total
 
     def only(self, xs: Sequence[Any], keep: Sequence[Any]) -> list[Any]:
-        """Those of a vector that ``keep`` has a 1 for."""
-        return [x for x, kept in zip(xs, keep, strict=True) if kept > 0]
+        """Those of a vector that ``keep`` has a 1 for; where none is left, what is no number."""
+        return [x for x, kept in zip(xs, keep, strict=True) if kept > 0] or [self.number(math.nan)]
 
     def total(self, xs: Sequence[Any]) -> Any:
         """Σ xᵢ."""

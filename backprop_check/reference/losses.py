@@ -72,17 +72,22 @@ LOSSES: dict[str, Loss] = {
 
 
 
-def targets_of(case: Case, m: Any) -> Any:
-    """What the loss compares with: the case's targets, or t (1 − ε) + ε/K of K classes where labels are smoothed."""
+def smoothed(m: Any, t: Any, epsilon: Any, classes: int) -> Any:
+    """A label of K classes, smoothed: t (1 − ε) + ε/K."""
+    return t * (1 - epsilon) + epsilon / m.number(float(classes))
+
+
+def targets_of(case: Case, m: Any, formula: Callable[[Any, Any, int], Any]) -> Any:
+    """What the loss compares with: the case's targets, smoothed by ``formula(t, ε, K)`` where that is asked for."""
     given, smoothing = m.given_grid(case.targets), case.loss.label_smoothing
     if smoothing is None:
         return given
     epsilon, units = m.setting(smoothing), case.network.widths[-1]
-    smoothed = m.grid(len(case.targets), units)
+    targets = m.grid(len(case.targets), units)
     for s in m.each(len(case.targets)):
         for k in m.each(units):
-            smoothed[s, k] = given[s, k] * (1 - epsilon) + epsilon / m.number(float(case.network.classes or units))
-    return smoothed
+            targets[s, k] = formula(given[s, k], epsilon, case.network.classes or units)
+    return targets
 
 
 #: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.

@@ -93,7 +93,7 @@ def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
-        targets=targets_of(case, m),
+        targets=targets_of(case, m, stages.smoothed),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
@@ -157,7 +157,7 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
             continue
         width, start = sum(table.units for table in tables), 0
         for table in tables:
-            if table.reported is not None:  # the circuit has shown it already
+            if quantity == "z" and table.reported is not None:  # the circuit has shown it already
                 start += table.units
                 continue
             table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)

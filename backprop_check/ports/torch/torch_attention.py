@@ -78,6 +78,9 @@ MODULES = {
     "transformer_block": _block,
 }
 
+#: Those that have an activation inside, and report only what comes out.
+NO_Z = ("transformer_block",)
+
 #: Those that read several layers one by one.
 APART = ("scaled_dot_product_attention", "multihead_attention")
 

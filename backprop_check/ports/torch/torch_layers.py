@@ -161,7 +161,7 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
         if z is not None:
             one["delta"] = _slope(z).tolist()
-            if "activation" in layer and z is not a:
+            if "activation" in layer and layer["kind"] not in torch_attention.NO_Z:
                 one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]

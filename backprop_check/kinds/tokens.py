@@ -268,9 +268,9 @@ def sequence_end(draw: Any, inputs: Shape, losses: Sequence[str], features: Sequ
     suitable = [loss for loss in named if loss in losses]
     if len(inputs) != SEQUENCE or not suitable:
         return None
-    loss, classes, tokens = draw.one_of(suitable), draw.whole(2, 3), inputs[0]
+    loss, classes, tokens = draw.one_of((*suitable[:1], *suitable)), draw.whole(2, 3), inputs[0]
     smoothing = {}
-    if loss == "cross_entropy" and "label_smoothing" in features and draw.whole(0, 1):
+    if loss == "cross_entropy" and "label_smoothing" in features and draw.whole(0, 3):
         smoothing = {"label_smoothing": draw.one_of((0.1, 0.2, 0.3))}
 
     def target() -> Any:

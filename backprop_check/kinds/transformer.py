@@ -10,7 +10,7 @@ import msgspec
 
 from backprop_check.kinds.attention import Heads, Mask, Parts, check_mask, draw_masks
 from backprop_check.kinds.kind import Shape, drawn, fail
-from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, of_every_token
+from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, linear, of_every_token
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -105,6 +105,12 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
             **eps,
             "parameters": parameters,
         }
+
+    @classmethod
+    def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
+        """Behind a layer whose gradients show what flows back out of the block."""
+        block = cls.draw(draw, inputs, samples)
+        return None if block is None else [linear(draw, inputs[1], inputs[1], "tanh"), block]
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """The right parts."""

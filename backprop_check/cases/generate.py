@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.names import LATER_LOSSES
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference.activations import ELEMENTWISE
@@ -104,9 +105,10 @@ class Within:
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""
-        if replace(self, optimizers=EVERYTHING.optimizers, features=(), layers=("dense",)) == EVERYTHING:
+        losses = tuple(loss for loss in self.losses if loss not in LATER_LOSSES)
+        if replace(self, losses=losses, optimizers=EVERYTHING.optimizers, features=(), layers=("dense",)) == EVERYTHING:
             return ""
-        names = (",".join(sorted(each)) for each in (self.activations, self.losses))
+        names = (",".join(sorted(each)) for each in (self.activations, losses))
         return f":{':'.join(names)}:{int(self.batch)}{int(self.updates)}"
 
     def pairs(self) -> list[tuple[str, str]]:

@@ -357,6 +357,16 @@ class NegativeLogLikelihood(Loss):
         return -t
 
 
+class KLDivergence(Loss):
+    """t (ln t - a): how far the forecast is from t, where the output is a logarithm (the activation log_softmax)."""
+
+    def term(self, a: float, t: float) -> float:
+        return t * (math.log(t) - a) if t > 0.0 else 0.0
+
+    def derivative(self, a: float, t: float) -> float:
+        return -t
+
+
 class Hinge(Loss):
     """max(0, 1 - t a), where t is -1 or 1: nothing to pay on the right side, from a margin of 1 on."""
 
@@ -438,6 +448,7 @@ LOSSES: dict[str, type[Loss]] = {
     "cross_entropy": CrossEntropy,
     "negative_log_likelihood": NegativeLogLikelihood,
     "hinge": Hinge,
+    "kl_divergence": KLDivergence,
 }
 
 IN_ONE_STEP: dict[tuple[str, str], OneStep] = {

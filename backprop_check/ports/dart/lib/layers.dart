@@ -2,8 +2,7 @@
 library;
 
 import 'any_layer.dart';
-
-// attention.dart
+import 'attention.dart';
 
 // convolution.dart
 
@@ -25,7 +24,17 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   // normalisation
 
   // attention
+  'linear': LinearLayer.new,
+  'narrow': NarrowLayer.new,
+  'positional_encoding': PositionalEncodingLayer.new,
+  'learned_positions': LearnedPositionsLayer.new,
+  'scaled_dot_product_attention': ScaledDotProductAttentionLayer.new,
+  'multihead_attention': MultiheadAttentionLayer.new,
+  'transformer_block': TransformerBlockLayer.new,
 };
+
+/// Those that take several outputs one by one.
+const apart = ['scaled_dot_product_attention', 'multihead_attention'];
 
 /// What the port can say of itself under `features`: layers wired freely, and what some kinds of layers can do.
 const layerFeatures = [
@@ -38,4 +47,5 @@ const layerFeatures = [
   // normalisation
 
   // attention
+  'label_smoothing',
 ];

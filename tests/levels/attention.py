@@ -1,4 +1,4 @@
-"""Attention and what belongs to it in numpy: every backward pass written by hand, with mistakes that can be switched on.
+"""Attention and what belongs to it in numpy: backward passes written by hand, with mistakes that can be switched on.
 
 It shares nothing with the package. ``implementation(mistake, dtype)`` gives a function for ``check``.
 """
@@ -31,7 +31,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
     return e / e.sum(axis, keepdims=True)
 
 
-def activate(name: str, z: Array, alpha: float | None) -> Array:
+def activate(name: str, z: Array, alpha: float | None) -> Array:  # noqa: PLR0912 - one branch a function
     """a = φ(z)."""
     match name:
         case "identity":
@@ -59,16 +59,14 @@ def activate(name: str, z: Array, alpha: float | None) -> Array:
         case "softmax":
             return softmax(z)
         case _:
-            return z - z.max(-1, keepdims=True) - np.log(
-                np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True)
-            )
+            return z - z.max(-1, keepdims=True) - np.log(np.exp(z - z.max(-1, keepdims=True)).sum(-1, keepdims=True))
 
 
 def _phi(z: Array) -> Array:
     return ((1 + _ERF(z / math.sqrt(2))) / 2).astype(z.dtype)
 
 
-def slope(name: str, z: Array, a: Array, g: Array, alpha: float | None) -> Array:
+def slope(name: str, z: Array, a: Array, g: Array, alpha: float | None) -> Array:  # noqa: PLR0912
     """∂L/∂z from g = ∂L/∂a."""
     match name:
         case "identity":
@@ -207,8 +205,10 @@ def merge(x: Array, how: str) -> Array:
     n, heads, tokens, d = x.shape
     if how == "view":
         return x.reshape(n, tokens, heads * d)
-    return x.transpose(0, 2, 3, 1).reshape(n, tokens, -1) if how == "turns" else x.transpose(0, 2, 1, 3).reshape(
-        n, tokens, heads * d
+    return (
+        x.transpose(0, 2, 3, 1).reshape(n, tokens, -1)
+        if how == "turns"
+        else x.transpose(0, 2, 1, 3).reshape(n, tokens, heads * d)
     )
 
 
@@ -300,7 +300,7 @@ def together(q: Array, k: Array, v: Array, count: int) -> list[Array]:
     """The gradients of the layers that are read: one for all three, two, or three."""
     if count == 1:
         return [q + k + v]
-    return [q, k + v] if count == 2 else [q, k, v]  # noqa: PLR2004
+    return [q, k + v] if count == 2 else [q, k, v]
 
 
 class Function(Layer):
@@ -341,9 +341,8 @@ class Heads(Layer):
             if together is None
             else [together[i * width : (i + 1) * width] for i in range(3)]
         )
-        if together is None and [parts[i].shape for i in self.thirds()] == [each.shape for each in parts]:
-            parts = [parts[i] for i in self.thirds()]
-        elif together is not None:
+        self.fits = [parts[i].shape for i in self.thirds()] == [each.shape for each in parts]
+        if self.fits:
             parts = [parts[i] for i in self.thirds()]
         bias = self.p.get(f"{self.prefix}in_proj_bias")
         biases = [None if bias is None else bias[i * width : (i + 1) * width] for i in self.thirds()]
@@ -353,9 +352,7 @@ class Heads(Layer):
         self.xs = [xs[0], xs[min(1, len(xs) - 1)], xs[-1]]
         self.count, width = len(xs), xs[0].shape[-1]
         self.made = self.projections(width)
-        q, k, v = (
-            x @ w.T if b is None else x @ w.T + b for x, (w, b) in zip(self.xs, self.made, strict=True)
-        )
+        q, k, v = (x @ w.T if b is None else x @ w.T + b for x, (w, b) in zip(self.xs, self.made, strict=True))
         self.core = Core(self.spec, self.spec[self.heads_name], self.spec.get(self.mask_name), self.wrong)
         self.context = self.core.forward(q, k, v)
         return self.affine(self.context, f"{self.prefix}out_proj.weight", f"{self.prefix}out_proj.bias")
@@ -365,8 +362,7 @@ class Heads(Layer):
         into = self.core.backward(g)
         weights, biases, back = [None] * 3, [None] * 3, []
         same = f"{self.prefix}in_proj_weight" in self.p
-        fits = same or self.made[0][0] is not self.p.get("q_proj_weight") or self.wrong.name == ""
-        thirds = self.thirds() if same or fits else [0, 1, 2]
+        thirds = self.thirds() if self.fits else [0, 1, 2]
         for number, (x, d, (w, _)) in enumerate(zip(self.xs, into, self.made, strict=True)):
             rows = d.reshape(-1, d.shape[-1])
             weights[thirds[number]] = rows.T @ x.reshape(-1, x.shape[-1])
@@ -525,10 +521,28 @@ def smoothed(t: Array, epsilon: float, classes: int, wrong: Mistakes) -> Array:
 
 
 def backprop(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) -> Json:
-    """A reply to a case."""
-    specs, x = case["network"]["layers"], np.array(case["inputs"], real)
-    names = [spec.get("name") or ("output" if i == len(specs) - 1 else f"hidden{i + 1}") for i, spec in enumerate(specs)]
-    outputs, errors = {"input": x}, {"input": np.zeros_like(x)}
+    """A reply to a case: one pass after the other, each from the parameters that the last one left."""
+    reply = last = one_pass(case, wrong, real, reported)
+    for _ in range(1, case.get("steps", 1)):
+        layers = [
+            {**spec, "parameters": {**spec.get("parameters", {}), **done["updated"]}}
+            for spec, done in zip(case["network"]["layers"], last["layers"], strict=True)
+        ]
+        case = {**case, "network": {**case["network"], "layers": layers}}
+        last = one_pass(case, wrong, real, ())
+    for own, done in zip(reply["layers"], last["layers"], strict=True):
+        if "updated" in done:
+            own["updated"] = done["updated"]
+    return reply
+
+
+def forward(case: Json, x: Array, wrong: Mistakes, real: Any) -> tuple[dict[str, Array], list[Any]]:
+    """All outputs by name, and (name, what it reads, layer) for every layer."""
+    specs = case["network"]["layers"]
+    names = [
+        spec.get("name") or ("output" if i == len(specs) - 1 else f"hidden{i + 1}") for i, spec in enumerate(specs)
+    ]
+    outputs = {"input": x}
     layers: list[Any] = []
     before = "input"
     for name, spec in zip(names, specs, strict=True):
@@ -538,21 +552,27 @@ def backprop(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) 
             xs = [combine(spec["combine"], xs, wrong)]
         layer = KINDS[spec["kind"]](spec, real, wrong)
         outputs[name] = layer.forward(xs)
-        errors[name] = np.zeros_like(outputs[name])
         layers.append((name, read, layer))
         before = name
+    return outputs, layers
+
+
+def one_pass(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) -> Json:
+    """Forward, backward, and the parameters after one step."""
+    outputs, layers = forward(case, np.array(case["inputs"], real), wrong, real)
+    errors = {name: np.zeros_like(each) for name, each in outputs.items()}
+    before = layers[-1][0]
     a = outputs[before]
     t = np.array(case["targets"], real)
     if "label_smoothing" in case["loss"]:
         t = smoothed(t, real(case["loss"]["label_smoothing"]), t.shape[-1], wrong)
     each, slopes = loss_of(case["loss"], a.reshape(len(a), -1), t.reshape(len(t), -1))
     share = 1 / len(a) if case["reduction"] == "mean" else 1.0
-    if wrong("tokens-mean") and a.ndim == 3:  # noqa: PLR2004
+    if wrong("tokens-mean") and a.ndim == 3:
         share = share / a.shape[1]
     errors[before] += slopes.reshape(a.shape) * real(share)
-    for _, read, layer in reversed(layers):
-        g = errors[_]
-        back = layer.backward(g)
+    for name, read, layer in reversed(layers):
+        back = layer.backward(errors[name])
         if len(read) > 1 and layer.spec["kind"] not in APART:
             back = combined_back(layer.spec["combine"], [outputs[each_read] for each_read in read], back[0], wrong)
         for source, into in zip(read, back, strict=True):

@@ -350,13 +350,11 @@ class QueryKeySwapped(OfAttention):
         return {**parameters, **{f"{letter}_proj_weight": each for letter, each in zip("qkv", taken, strict=True)}}
 
     def _of_function(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        shapes = apart(inputs)
-        taken = [shapes[number] for number in self.order]
-        fits = taken[0] == shapes[0] and taken[1] == shapes[1] and taken[2] == shapes[2]
-        if not fits:
+        query, key, value = apart(inputs)
+        if self.order != (1, 0, 2) or query != key:  # there are no thirds of rows here
             return super().equations(c, layer, x, parameters, inputs)
-        tables = three(x)
-        return layer.worked(c, [tables[number] for number in self.order], parameters, tuple(taken), BlockParts())
+        q, k, v = three(x)
+        return layer.worked(c, [k, q, v], parameters, (key, query, value), BlockParts())
 
 
 def _by_head(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:

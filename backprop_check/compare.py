@@ -91,10 +91,17 @@ def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator
                 yield Slot(quantity, index), getattr(layer, quantity)
             yield from _named(names[index], layer.gradients, "{}_gradient", index, None)
             yield from _named(names[index], layer.updated, "updated_{}", index, None)
+            yield from _buffers(layer.buffers, index, None)
     for step, one in enumerate(reply.trajectory or ()):
         yield Slot("loss", None, step), one.loss
         for index, layer in enumerate((one.layers or ())[:layers]):
             yield from _named(names[index], layer.updated, "updated_{}", index, step)
+            yield from _buffers(layer.buffers, index, step)
+
+
+def _buffers(arrays: Mapping[str, Any] | None, layer: int, step: int | None) -> Iterator[tuple[Slot, Any]]:
+    """What a layer says of its buffers."""
+    return ((Slot(f"{name}_buffer", layer, step), raw) for name, raw in (arrays or {}).items())
 
 
 def _named(
@@ -125,6 +132,8 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
         elif slot not in expected.values:
             if slot.quantity == "z" and expected.form is not None:
                 notes.append("z was given for a layer that has none; it was not judged")
+            elif slot.quantity.endswith("_buffer"):
+                notes.append("buffers were given that the case does not move; they were not judged")
             elif slot.quantity.startswith("updated") and not asked:
                 notes.append("updated parameters were given though the case asks for none; they were not judged")
             else:

@@ -78,7 +78,7 @@ class Run:
         if len(self._answered) < _REMEMBERED:
             self._answered.append(judged.case)
         if judged.result.outcome == "passed":
-            if self.diagnostician.passing.wants_more:  # to read a case takes its time
+            if self.diagnostician.passing.wants_more(judged.about):  # to read a case takes its time
                 self.diagnostician.passed(judged.case, judged.actual)
         elif judged.result.outcome == "mismatched":
             result = judged.result

@@ -30,6 +30,6 @@ NEEDS_OUTPUT = {
 DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 DEFAULT_THRESHOLD = 1.0
 
-#: The suites beyond chains of dense layers, in the order in which they are learnt: how layers are wired, then what kinds
-#: of layers there are.
+#: The suites beyond chains of dense layers, in the order in which they are learnt: how layers are wired, then what
+#: kinds of layers there are.
 FAMILIES = ("graph", "convolution", "recurrent", "normalisation", "attention")

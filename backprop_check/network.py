@@ -133,6 +133,12 @@ class Network(_Strict, frozen=True, dict=True):
             path = f"$.network.layers[{index}]"
             shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
             inputs: Any = tuple(shapes) if layer.apart else _combined(path, layer.combine, shapes)
+            if layer.indices and self.sources[index] != [-1]:
+                fail(
+                    f"{path}.from",
+                    "the network's input (no other layer gives indices)",
+                    ", ".join(layer.from_) or "none",
+                )
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -204,7 +210,9 @@ class Case(_Strict, frozen=True, dict=True):
     @functools.cached_property
     def id(self) -> str:
         """Slug and content hash, ASCII: ``mazur-2x2x2-1c2d3e4f``."""
-        content = msgspec.structs.replace(self, name="case")
+        optimizer = None if self.optimizer is None else self.optimizer.whole()
+        penalty = None if self.regularization is None else self.regularization.whole()
+        content = msgspec.structs.replace(self, name="case", optimizer=optimizer, regularization=penalty)
         digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:8]
         return f"{self.name}-{digest}"
 
@@ -235,10 +243,18 @@ class Case(_Strict, frozen=True, dict=True):
         return features_of(self.optimizer, self.clip, self.regularization) + smoothing + self.network.features
 
     @property
-    def by_step(self) -> bool:
-        """Whether it is about training, so that each update is judged by what was reported before it."""
+    def trains(self) -> bool:
+        """Whether it is about training: another optimizer than plain gradient descent, or anything beside it.
+
+        Then each update is judged by what was reported before it.
+        """
         about_training = features_of(self.optimizer, self.clip, self.regularization)
         return bool(about_training) or (self.optimizer is not None and self.optimizer.kind != "sgd")
+
+    @property
+    def about(self) -> str:
+        """``training``, ``layers`` (beyond a chain of dense ones), or ``dense``."""
+        return "training" if self.trains else "dense" if self.network.is_chain else "layers"
 
     @property
     def plain(self) -> bool:
@@ -390,6 +406,8 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     if network.is_chain:
         return value
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    if rows is _nested_row and any(layer.indices for layer in network.layers):
+        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}
 

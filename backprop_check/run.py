@@ -76,6 +76,11 @@ class Judged:
     unstable: str = ""
     """The right but unstable formula that gives all that differs, if one does."""
 
+    @property
+    def about(self) -> str:
+        """What the case is about: ``Case.about``."""
+        return self.case.about
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to judge: the profile of the bounds, and what the user widens them by."""
@@ -133,9 +138,9 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 def compared(
     case: Case, expected: Expected, reply: Reply, dtype: str, settings: Settings
 ) -> tuple[Expected, Comparison]:
-    """The reply against what is expected; where a case is about training, each update by what was reported before it."""
+    """The reply against what is expected; where a case is about training, each update by what came before it."""
     comparison = compare(expected, reply, settings.rtol, settings.atol)
-    if case.by_step:
+    if case.trains:
         by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
         return by_step, compare(by_step, reply, settings.rtol, settings.atol)
     return expected, comparison

@@ -101,7 +101,8 @@ class Within:
 
     def trains(self) -> bool:
         """Whether there is anything to train with beyond level 1's plain gradient descent."""
-        return any(kind != "sgd" for kind in self.optimizers) or bool(set(self.features) & set(FEATURES))
+        able = any(kind != "sgd" for kind in self.optimizers) or bool(set(self.features) & set(FEATURES))
+        return able and bool(self.pairs()) and bool(self.optimizers)
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""

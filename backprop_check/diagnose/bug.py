@@ -40,7 +40,19 @@ _GIVES = {
     "updated_weight": {"updated_weight"},
     "updated_bias": {"updated_bias"},
     "updated": {"updated_weight", "updated_bias"},
-}
+    "penalty": {"loss"},
+    "l2_value": {"loss"},
+    "counts_biases": {"loss", "bias_gradient", "updated_bias"},
+    "l2_slope": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    "penalized_bias": {"bias_gradient", "updated_bias"},
+    **{
+        stage: {"updated_weight", "updated_bias"}
+        for stage in (
+            "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
+            "correction_of_mean", "correction_of_square",
+        )
+    },
+}  # fmt: skip
 EVERY_QUANTITY = frozenset().union(*_GIVES.values())
 
 
@@ -83,6 +95,9 @@ class SwappedRules(Swapped):
 
     networks = "wired"
     kinds: ClassVar[tuple[str, ...]] = ()
+
+    #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
+    common: ClassVar[bool] = True
 
     @classmethod
     def matters(cls, case: Case) -> bool:

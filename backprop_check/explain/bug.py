@@ -10,6 +10,7 @@ import numpy as np
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
+from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.errors import ConfigurationError
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.explanation import explain_case
@@ -94,11 +95,11 @@ def _pair_lines(case: Case, right: Step, wrong: Step, digits: int) -> Iterator[s
 
 @functools.cache
 def _cases() -> tuple[Case, ...]:
-    """Mazur's network first, then the other published ones, then generated ones."""
-    published = [file.case for file in suite_files("published")]
+    """Mazur's network first, then the other published ones and those of training, then generated ones."""
+    published = [file.case for suite in ("published", "training") for file in suite_files(suite)]
     small = [case for case in published if len(case.network.layers[0].parameters.weights) <= _SMALL]
     first = sorted(small, key=lambda case: not case.name.startswith("mazur"))
-    return (*first, *(generated_case(index) for index in range(_TRIED)))
+    return (*first, *training_cases(4 * len(RECIPES)), *(generated_case(index) for index in range(_TRIED)))
 
 
 @functools.cache
@@ -125,4 +126,4 @@ def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | No
 
 
 def _key(step: Step) -> tuple[object, ...]:
-    return step.round, step.stage, step.symbol
+    return step.round, step.stage, step.symbol, step.layer, step.neuron, step.weight

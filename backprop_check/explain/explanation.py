@@ -11,6 +11,7 @@ from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.names import Names
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader, read_passes
+from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
+    from backprop_check.training import Optimizer
 
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000
@@ -106,9 +108,34 @@ def describe(case: Case) -> str:
     parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = f"; learning rate η = {number_text(case.optimizer.learning_rate, 6)}" if case.optimizer else ""
+    rate = f"; {said}" if (said := training_words(case)) else ""
     inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
     return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+
+
+def training_words(case: Case) -> str:
+    """How a case trains: ``learning rate η = 0.5``, and what is more than plain gradient descent; may be empty."""
+    said = [] if case.optimizer is None else [_optimizer_words(case.optimizer)]
+    if case.clip is not None:
+        said.append(f"gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}")
+    if case.regularization is not None:
+        r = case.regularization
+        parts = [f"{name} = {number_text(x, 6)}" for name, x in (("l1", r.l1), ("l2", r.l2)) if x]
+        said.append(f"a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}")
+    return "; ".join(said)
+
+
+def _optimizer_words(optimizer: Optimizer) -> str:
+    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
+    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
+    if optimizer.plain:
+        return said
+    parts = [OPTIMIZERS[optimizer.kind], said]
+    for name, value in optimizer.settings.items():
+        letters = SETTINGS.get(name, name)
+        pairs = zip(letters, value, strict=True) if isinstance(value, tuple) else [(letters, value)]
+        parts += [str(letter) if one is True else f"{letter} = {number_text(one, 6)}" for letter, one in pairs if one]
+    return ", ".join(parts)
 
 
 def find_neuron(case: Case, text: str) -> tuple[int, int]:

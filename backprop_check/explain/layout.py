@@ -29,6 +29,7 @@ PHASES = {
     "weight gradient": "Gradients",
     "bias gradient": "Gradients",
     "input gradient": "Gradients",
+    "memory": "Update, once every gradient is known",
     "update": "Update, once every gradient is known",
 }
 

@@ -32,7 +32,8 @@ class Found(msgspec.Struct, frozen=True):
         """The same with so many updates; raises ``ConfigurationError`` where nothing is updated."""
         if self.case.optimizer is None:
             raise ConfigurationError(f"{self.case.name} has no optimizer, so nothing is updated: leave --steps away")
-        return msgspec.structs.replace(self, case=msgspec.structs.replace(self.case, steps=steps))
+        optimizer = self.case.optimizer.over(steps)
+        return msgspec.structs.replace(self, case=msgspec.structs.replace(self.case, steps=steps, optimizer=optimizer))
 
     def rounded(self, dtype: str) -> Found:
         """The same with its numbers rounded to ``dtype``."""

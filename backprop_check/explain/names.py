@@ -64,6 +64,10 @@ class Names:
         self._single[id(x)] = name
         self._keep.append(x)
 
+    def name_memory(self, table: Any, name: str) -> None:
+        """Name every cell of a table that an optimizer remembers: one parameter's formula reads one cell of it."""
+        self._put(table, lambda *_at: name)
+
     def with_rate(self, rate: float | None) -> None:
         """Call the constant of this value η, from now on (None: none)."""
         self._constants = {} if rate is None else {rate: "η"}

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.explain.names import Names, below
 from backprop_check.explain.steps import Factor, Step, Term
-from backprop_check.explain.wording import COLLAPSE, LOGARITHM, SIGMOID, SOFTMAX, WORDS
+from backprop_check.explain.wording import (
+    COLLAPSE,
+    LOGARITHM,
+    REMEMBERED,
+    SETTINGS,
+    SIGMOID,
+    SOFTMAX,
+    UPDATES,
+    WORDS,
+)
 from backprop_check.explain.writing import Writer
 from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
 from backprop_check.protocol.text import one_line
@@ -38,7 +47,7 @@ class PassReader:
         """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such."""
         self.losses: list[Recorded] = []
         self.loss_terms: list[Recorded] = []
-        total = _sum_below(self.p.loss, self.write)
+        total = _sum_below(self._without_penalty(self.p.loss), self.write)
         if total and all(x.operation == "cell" for x in total):
             self.losses = total
             terms = _sum_below(total[self.sample], self.write)
@@ -46,6 +55,10 @@ class PassReader:
                 self.loss_terms = terms
         if self.losses and self.losses[0].place and self.loss_terms and self.loss_terms[0].place:
             self.names.name_losses(self.losses[0].place[0], self.loss_terms[0].place[0], batch=len(self.losses) > 1)
+
+    def _without_penalty(self, x: Recorded) -> Recorded:
+        """The loss of the data, where the case adds a penalty to it."""
+        return self.write.made_by(x).operands[0] if self.case.regularization is not None else x
 
     # Forward ------------------------------------------------------------------------------------
 
@@ -147,16 +160,55 @@ class PassReader:
             return
         grid, line = self.p.updated[layer]
         l = self.p.layers[layer]
-        self.names.with_rate(self.case.optimizer.learning_rate)
+        plain = self.p.training is None
+        if plain:
+            self.names.with_rate(self.p.learning_rate)
+        words = None if plain else UPDATES[self.case.optimizer.kind]
+        notes = [] if plain else self._name_training(layer)
         for i in weights:
+            yield from self._memory(layer, j, "weight", (j, i), i)
             symbol = f"{self.names.of(l.weights[j, i])}⁺"
             yield self._step(
-                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i]
-            )
+                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i],
+                words=words, notes=notes,
+            )  # fmt: skip
         if bias:
+            yield from self._memory(layer, j, "bias", j, None)
             symbol = f"{self.names.of(l.biases[j])}⁺"
-            yield self._step("update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j])
+            yield self._step(
+                "update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j], words=words, notes=notes
+            )
         self.names.with_rate(None)
+
+    def _name_training(self, layer: int) -> list[str]:
+        """Give names to what the update knows beside the gradients; what is to be said of clipping."""
+        training = self.p.training
+        assert training is not None
+        self.names.name_one(training.rate, "η")
+        for name, value in training.settings.items():
+            named = SETTINGS.get(name, name)
+            pairs = zip(value, named, strict=True) if isinstance(value, tuple) else [(value, named)]
+            for one, letter in pairs:
+                self.names.name_one(one, str(letter))
+        for memory, mark in ((training.before, ""), (training.after, "⁺")):
+            for (index, _, name), table in memory.tables.items():
+                if index == layer:
+                    self.names.name_memory(table, REMEMBERED[name][0] + mark)
+        if training.scale is None:
+            return []
+        self.names.name_one(training.scale, "c")
+        norm, scale = self.write.number(training.norm.value), self.write.number(training.scale.value)
+        return [f"All gradients together have the norm {norm}: each is multiplied by c = {scale}."]
+
+    def _memory(self, layer: int, j: int, kind: str, at: Any, weight: int | None) -> Iterator[Step]:
+        """What the optimizer remembers of one parameter, after this step."""
+        if self.p.training is None:
+            return
+        for (index, of, name), table in self.p.training.after.tables.items():
+            if (index, of) == (layer, kind):
+                letter, *words = REMEMBERED[name]
+                symbol = f"{letter}⁺"
+                yield self._step("memory", table[at], layer, j, symbol=symbol, words=tuple(words), weight=weight)
 
     # Parts --------------------------------------------------------------------------------------
 
@@ -172,9 +224,10 @@ class PassReader:
         notes: list[str] | None = None,
         at: list[int] | None = None,
         quantity: str = "",
+        words: tuple[str, ...] | None = None,
         **more: Any,
     ) -> Step:
-        formula, sentence = WORDS[stage]
+        formula, sentence = words or WORDS[stage]
         if quantity and at is None:
             at = [self.sample, neuron or 0]
             more["sample"] = self.sample

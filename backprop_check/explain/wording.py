@@ -33,6 +33,39 @@ WORDS = {
     "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
 }
 
+#: What an optimizer remembers of each parameter from step to step: its letter, its formula, and what it is.
+REMEMBERED = {
+    "velocity": ("u", "u⁺ = μ u + (1 − τ) g", "The velocity, to which every gradient adds; the first is the gradient."),
+    "mean": ("m", "m⁺ = β m + (1 − β) g", "The running average of the gradient."),
+    "square": ("v", "v⁺ = β v + (1 − β) g²", "The running average of the gradient's square."),
+    "largest": ("v̄", "v̄⁺ = max(v̄, v⁺)", "The largest such average so far."),
+    "sum": ("s", "s⁺ = s + g²", "The sum of the squares of all gradients so far."),
+}
+
+#: An optimizer's update: its formula, and its sentence.
+UPDATES = {
+    "sgd": ("w⁺ = w − η · u⁺", "A step of SGD, taken once every gradient is known."),
+    "rmsprop": ("w⁺ = w − η · g/(√v⁺ + ε)", "A step of RMSprop: the gradient is divided by its usual size."),
+    "adagrad": ("w⁺ = w − η · g/(√s⁺ + ε)", "A step of Adagrad: the more a parameter has moved, the less it moves."),
+    "adam": (
+        "w⁺ = w − η · m̂/(√v̂ + ε)",
+        "A step of Adam: averages that began at 0 are divided by 1 − βᵗ, their share after t steps.",
+    ),
+    "adamw": (
+        "w⁺ = w (1 − η λ) − η · m̂/(√v̂ + ε)",
+        "A step of AdamW: the parameter shrinks by itself, and the gradient knows nothing of it.",
+    ),
+}
+
+#: An optimizer's settings, as formulas call them.
+SETTINGS = {
+    "momentum": "μ", "dampening": "τ", "weight_decay": "λ", "alpha": "α", "eps": "ε", "lr_decay": "κ",
+    "initial_accumulator_value": "s₀", "betas": ("β₁", "β₂"),
+}  # fmt: skip
+
+#: The optimizers' names for people.
+OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
+
 SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
 LOGARITHM = "Computed from z, the logarithm never meets a 0."
 COLLAPSE = (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from backprop_check import names
 from backprop_check.kinds.kind import Kind, Shape
 
-_NOT_KINDS = ("kind", "wiring")
+_NOT_KINDS = ("kind", "unroll", "wiring")
 
 for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
     if _module not in _NOT_KINDS:
@@ -32,14 +32,14 @@ KINDS: dict[str, type[Kind]] = {
     for kind in sorted(_leaves(Kind), key=lambda kind: str(kind.__struct_config__.tag))
 }
 
-#: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is about
-#: how layers are wired, the others about kinds of layers.
+#: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is
+#: about how layers are wired, the others are about kinds of layers.
 FAMILIES = tuple(
     name for name in names.FAMILIES if name == "graph" or any(kind.family == name for kind in KINDS.values())
 )
 
 #: What a port may claim in ``supports.features`` of networks: layers wired freely, and what some kinds need.
-FEATURES = ("graph", *sorted({feature for kind in KINDS.values() for feature in kind.needs}))
+FEATURES = ("graph", *sorted({each for kind in KINDS.values() for each in (*kind.needs, *kind.options)}))
 
 if TYPE_CHECKING:
     from backprop_check.kinds.dense import Dense as AnyLayer  # what every layer has, and what most are

@@ -55,8 +55,14 @@ class Kind(
     #: The suite that it belongs to: ``convolution``, ``recurrent``, … Empty for dense layers.
     family: ClassVar[str] = ""
 
+    #: Whether what it reads are indices, written as whole numbers: it can read nothing but the network's input.
+    indices: ClassVar[bool] = False
+
     #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
     needs: ClassVar[tuple[str, ...]] = ()
+
+    #: What of it only some of those layers need (``features`` tells of each); others are drawn where it is not had.
+    options: ClassVar[tuple[str, ...]] = ()
 
     #: What it reports: ``z`` too, where that is not its output.
     reported: ClassVar[tuple[str, ...]] = ("a",)
@@ -111,6 +117,15 @@ class Kind(
         """Over how many units a softmax at its end goes: a label's smoothing is spread over them; None: over none."""
         del inputs
         return None
+
+    def buffer_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """The names and shapes of what a pass changes beside the parameters: the ``buffers`` of a reply."""
+        del inputs
+        return {}
+
+    def buffer_rows(self) -> dict[str, Sequence[float]]:
+        """The buffers that its case gives, by name: what the first pass begins with."""
+        return getattr(self, "buffers", None) or {}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """The layer on the circuit ``c``: gives ``c.output(a, z)``."""

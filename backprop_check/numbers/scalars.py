@@ -192,6 +192,10 @@ class Scalars:
         first = max(range(len(xs)), key=lambda i: xs[i])
         return [self.number(1.0 if i == first else 0.0) for i in range(len(xs))]
 
+    def exact(self, x: Any) -> Any:
+        """x as it is."""
+        return x
+
     def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
         """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs)."""
         return Grid([[grid[source(r, c)] for c in range(columns)] for r in range(rows)])

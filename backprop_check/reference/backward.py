@@ -15,6 +15,7 @@ from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
+    from backprop_check.reference.optimizers import Training
     from backprop_check.training import Clip, Optimizer, Regularization
 
 Parameters = list[tuple[Any, Any]]
@@ -68,6 +69,7 @@ class Pass:
     optimizer: Optimizer | None = None  # None where w⁺ = w − η ∂L/∂w and nothing else
     clip: Clip | None = None
     regularization: Regularization | None = None
+    training: Training | None = None  # what the update knew beside the gradients, where it is more than a plain step
 
 
 def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
@@ -214,6 +216,7 @@ def gradients(p: Pass, l: LayerPass, m: Any, stages: Stages) -> None:
 def update(p: Pass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> Parameters:
     """Every parameter after the step, computed when all gradients are known."""
     stages.before_update(p)
+    p.training = stages.training()
     result = []
     for l in p.layers:
         weights, biases = m.grid(l.units, l.inputs), m.line(l.units)

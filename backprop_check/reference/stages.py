@@ -165,11 +165,10 @@ class Stages(Optimizers):
         """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, or what the case's optimizer makes of it, after every delta has been computed."""
         if self.optimizer is None:
             return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
-        of = Remembered(self, l, "weight", (j, i))
-        return self.trained(l.weights[j, i], l.weight_gradient[j, i], of, learning_rate)
+        return self.trained(l.weights[j, i], l.weight_gradient[j, i], Remembered(self, l, "weight", (j, i)))
 
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
         """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ, or what the case's optimizer makes of it."""
         if self.optimizer is None:
             return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
-        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j), learning_rate)
+        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j))

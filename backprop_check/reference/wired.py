@@ -37,6 +37,7 @@ class LayerTables:
     a: Any = None
     delta: Any = None
     gradients: Named = field(default_factory=dict)
+    buffers: Named = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -66,13 +67,14 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
         {} if layer.shares else {name: m.given_row(_flat(value)) for name, value in layer.arrays().items()}
         for layer in network.layers
     ]
+    buffers = [{name: m.given_row(value) for name, value in layer.buffer_rows().items()} for layer in network.layers]
     using, passes = stages(m), []
     for step in range(case.steps):
-        p = wired_pass(case, parameters, m, using, step)
+        p = wired_pass(case, parameters, buffers, m, using, step)
         passes.append(p)
         if p.updated is None:
             break
-        parameters = p.updated
+        parameters, buffers = p.updated, [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
     return passes
 
 
@@ -83,11 +85,13 @@ def _flat(value: Any) -> list[float]:
     return list(value)
 
 
-def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step: int) -> WiredPass:
+def wired_pass(
+    case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int
+) -> WiredPass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
     p = WiredPass(
         case=case,
-        circuit=Circuit(case, m, stages),
+        circuit=Circuit(case, m, stages, step),
         loss_kind=case.loss.kind,
         threshold=DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold,
         reduction=case.reduction,
@@ -97,15 +101,15 @@ def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
-    forward(p, parameters, m, stages)
+    forward(p, parameters, buffers, m, stages)
     loss(p, m, stages)
     backward(p, m, stages)
     if p.learning_rate is not None:
-        p.updated = update(p, p.learning_rate, m, stages, last=step == case.steps - 1)
+        p.updated = update(p, p.learning_rate, m, stages, last=step_is_last(p))
     return p
 
 
-def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> None:
+def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
     """Layer by layer: each reads the outputs of earlier ones."""
     network, c = p.case.network, p.circuit
     owned: list[dict[str, Table]] = []
@@ -115,7 +119,10 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
         else:
             owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
         c.layer, c.spec, c.inputs = index, layer, network.input_shapes[index]
-        c.step = p.step
+        c.buffers = {
+            name: Table(_count(row), row, parameter=True, fixed=True, across=True)
+            for name, row in buffers[index].items()
+        }
         outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
         x: Any = outputs if layer.apart else outputs[0]
         if len(outputs) > 1 and not layer.apart:
@@ -130,7 +137,15 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
             parameters={} if layer.shares else owned[index],
         )
         _report(l, layer.reported, p, m)
+        for name, table in output.buffers.items():
+            last = p.learning_rate is None or step_is_last(p)
+            l.buffers[name] = m.seen_row(f"{name}_buffer", index, p.step, table.values, (table.units,), last=last)
         p.layers.append(l)
+
+
+def step_is_last(p: WiredPass) -> bool:
+    """Whether no pass follows."""
+    return p.step == p.case.steps - 1
 
 
 def _count(row: Any) -> int:
@@ -157,10 +172,8 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
             continue
         width, start = sum(table.units for table in tables), 0
         for table in tables:
-            if quantity == "z" and table.reported is not None:  # the circuit has shown it already
-                start += table.units
-                continue
-            table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
+            if table.reported is None or quantity != "z":  # else the layer has shown it already
+                table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
             if quantity == "z":
                 table.reported = Reported(l.index, "z", start, width)
             start += table.units

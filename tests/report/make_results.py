@@ -18,10 +18,12 @@ import numpy as np
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
+from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.expected import expect
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation, open_implementation
 from backprop_check.run import Settings, judge
+from backprop_check.training import FEATURES, OPTIMIZERS
 from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
@@ -145,6 +147,20 @@ def odd_results() -> dict[str, Any]:
         return reply
 
     return judged(odd, generated_cases(36), name="odd")
+
+
+def training_results() -> dict[str, Any]:
+    """Every optimizer, where the first bias moves a hundredth too far in each step; all else is right."""
+
+    def astray(request: dict[str, Any]) -> dict[str, Any]:
+        reply = {"id": request["id"], **as_reply(expect(case_of(request)).values, len(request["network"]["layers"]))}
+        for step in (reply, *reply.get("trajectory", ())):
+            if "updated" in step["layers"][0]:
+                step["layers"][0]["updated"]["biases"][0] += 0.01
+        return reply
+
+    astray.hello = {"supports": {"optimizers": list(OPTIMIZERS), "features": list(FEATURES)}}  # type: ignore[attr-defined]
+    return judged(astray, training_cases(2 * len(RECIPES)), name="astray")
 
 
 def deep_results() -> dict[str, Any]:

@@ -10,6 +10,7 @@ import make_results
 import msgspec
 import pytest
 
+from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.network import Case
 from backprop_check.report.html import render
 from backprop_check.report.html.read import checked
@@ -287,6 +288,23 @@ def test_copying(look: Look) -> None:
     assert "\n" not in copied
     assert msgspec.json.decode(copied) == msgspec.json.decode(case.request())
     assert '"learning_rate": 0.5' in copied
+
+
+def test_training(look: Look) -> None:
+    """The request that is copied is the one that was sent, for every optimizer; the panel tells how the case trains."""
+    cases = {case.id: case for case in training_cases(2 * len(RECIPES))}
+    page = look("training")
+    read = "navigator.clipboard.readText()"
+    for name in list(cases)[::7]:
+        page.page.goto(f"{page.url}#case={name}")
+        page.page.wait_for_function(f"document.getElementById('case-title').textContent.startsWith('{name[:12]}')")
+        page.page.get_by_role("button", name="Copy the request").click()
+        page.page.wait_for_timeout(100)
+        copied = msgspec.json.decode(page.page.evaluate(read))
+        assert copied == msgspec.json.decode(cases[name].request())
+    words = page.page.locator("details[data-section=update]").first.inner_text()
+    assert "learning rate η = " in words
+    assert "each judged by the gradients and parameters" in words
 
 
 def test_the_glossary(look: Look) -> None:

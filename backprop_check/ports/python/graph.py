@@ -62,6 +62,8 @@ class Dense:
     ``delta``         dL/dz (dL/da where it has no z), set by ``backward``
     ``forward``       from the inputs of all samples to the outputs
     ``backward``      from dL/d(outputs) to dL/d(inputs)
+
+    A kind may also have ``buffers``: lists by name that ``forward`` changes, such as running statistics.
     """
 
     def __init__(self, spec: dict[str, Any], shape: Shape) -> None:
@@ -325,7 +327,10 @@ def graph_reply(case: dict[str, Any]) -> dict[str, Any]:
         if step > 0:
             loss = one_pass(graph, case, inputs, targets, divisor)["loss"]
         graph.update(rate_of(case, step))
-        trajectory.append({"loss": loss, "layers": [{"updated": updated(node)} for node in graph.nodes]})
+        layers = [{"updated": updated(node), **buffers(node)} for node in graph.nodes]
+        trajectory.append({"loss": loss, "layers": layers})
+    for node, record in zip(graph.nodes, reply["layers"]):
+        record.update(buffers(node))
     if steps:
         for node, record in zip(graph.nodes, reply["layers"]):
             record["updated"] = updated(node)
@@ -363,6 +368,12 @@ def updated(node: Node) -> dict[str, Any]:
     if node.owner is not None:
         return {}
     return {name: nested(node.layer.parameters[name], shape) for name, shape in node.layer.shapes.items()}
+
+
+def buffers(node: Node) -> dict[str, Any]:
+    """Give what a layer has kept beside its parameters, as it is after the last pass; nothing where it has none."""
+    kept = getattr(node.layer, "buffers", {})
+    return {"buffers": {name: list(numbers) for name, numbers in kept.items()}} if kept else {}
 
 
 def build_graph(case: dict[str, Any]) -> Graph:

@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.compare import compare
+from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import BackpropCheckError
 from backprop_check.expected import expect, textbook_pass
+from backprop_check.explain.explanation import training_words
 from backprop_check.network import Case
+from backprop_check.protocol.messages import Message
+from backprop_check.protocol.parsing import parse_line
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.kinds import KINDS, flat
 from backprop_check.report.html.packing import packed, plain
 from backprop_check.report.html.replies import number_of, read_reply
 from backprop_check.report.html.shown import ROOM, Shown, choose
-from backprop_check.trace import AXES, Array, Slot
+from backprop_check.trace import AXES, Array, Expected, Slot
 
 if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult, Finding, Harness
@@ -73,6 +78,16 @@ def _case(value: dict[str, Any], dtype: str) -> Case:
     return case
 
 
+def _by_step(case: Case, expected: Expected, result: CaseResult, dtype: str, profile: str) -> Expected:
+    """What is expected of each update, where the run judged it by what the implementation reported before it."""
+    if not case.trains or not result.actual:
+        return expected
+    parsed = parse_line(msgspec.json.encode({**result.actual, "id": ""}))
+    if not isinstance(parsed, Message):
+        return expected
+    return step_by_step(case, expected, compare(expected, parsed.reply).actual, dtype, profile)
+
+
 def work(case: Case) -> int:
     """About how many multiplications one step takes."""
     parameters = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in case.network.layers)
@@ -82,8 +97,8 @@ def work(case: Case) -> int:
 def _worked_out(
     case: Case, result: CaseResult, dtype: str, harness: Harness, room: int
 ) -> tuple[dict[str, Any], set[int]]:
-    expected = expect(case, dtype, harness.profile)
-    plain = work(case) * case.steps <= _PLAIN_WORK
+    expected = _by_step(case, expect(case, dtype, harness.profile), result, dtype, harness.profile)
+    plain = work(case) * case.steps <= _PLAIN_WORK and not case.trains
     values = dict((textbook_pass(case) if plain else expected).values)
     values = {slot: np.array(value, dtype=np.float64) for slot, value in values.items() if slot.step is None}
     actual = read_reply(result.actual or {}, values)
@@ -182,10 +197,26 @@ def _body(
         "badSamples": [int(s in set(_wrong_samples(case, wrong))) for s in shown.samples],
     }  # fmt: skip
     if case.optimizer:
-        body["lr"] = case.optimizer.learning_rate
+        body["lr"] = case.optimizer.rate(0)
+    if case.trains:
+        body["training"] = _training(case)
     if not shown.whole:
         body["shown"] = {"inputs": shown.inputs, "layers": shown.layers, "samples": shown.samples}
     return body
+
+
+def _training(case: Case) -> dict[str, str]:
+    """What the page says of a case's training, and its fields as JSON: as the case has them, and as they are sent."""
+    fields = ("optimizer", "steps", "clip", "regularization")
+    own, sent = case.to_dict(), msgspec.json.decode(case.request())
+    texts = [
+        ", ".join(f"{_json(name)}: {_json(body[name])}" for name in fields if name in body) for body in (own, sent)
+    ]
+    return {"words": training_words(case), "own": texts[0], "sent": texts[1]}
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]] | None:

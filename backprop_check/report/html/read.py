@@ -16,6 +16,7 @@ from backprop_check.errors import ResultsError
 from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
 from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
+from backprop_check.training import OPTIMIZERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -224,7 +225,9 @@ def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
         return one_line(case.suite, 40)
     if case.id in shipped:
         return shipped[case.id]
-    return "generated" if _GENERATED.search(case.id) else "other"
+    if not _GENERATED.search(case.id):
+        return "other"
+    return "training" if case.id.startswith(OPTIMIZERS) else "generated"
 
 
 def embedded(value: Any) -> str:

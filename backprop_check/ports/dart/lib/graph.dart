@@ -252,14 +252,13 @@ Json graphReply(Json request) {
     trajectory.add({
       'loss': loss,
       'layers': [
-        for (final node in graph.nodes) {'updated': updated(node)},
+        for (final node in graph.nodes) {'updated': updated(node), ...buffers(node)},
       ],
     });
   }
-  if (steps > 0) {
-    for (final (l, node) in graph.nodes.indexed) {
-      first['layers'][l]['updated'] = updated(node);
-    }
+  for (final (l, node) in graph.nodes.indexed) {
+    if (steps > 0) first['layers'][l]['updated'] = updated(node);
+    (first['layers'][l] as Json).addAll(buffers(node));
   }
   if (steps > 1) reply['trajectory'] = trajectory;
   return reply;
@@ -272,7 +271,7 @@ Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, dou
   final dLossDx = graph.backward(targets, divisor);
   return {
     'loss': loss,
-    'layers': [
+    'layers': <Json>[
       for (final node in graph.nodes)
         {
           'a': [for (final row in node.a) nested(row, node.layer.outputShape)],
@@ -291,6 +290,12 @@ Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, dou
 
 /// A copy of a layer's own parameters as they are now.
 Json updated(Node node) => node.owner != null ? {} : arrays(node.layer, node.layer.parameters);
+
+/// What a layer has kept beside its parameters, as it is after the last pass; nothing where it has none.
+Json buffers(Node node) => {
+      if (node.layer.buffers.isNotEmpty)
+        'buffers': {for (final MapEntry(:key, :value) in node.layer.buffers.entries) key: value.toList()},
+    };
 
 /// A layer's parameters, or their gradients, as nested lists.
 Json arrays(AnyLayer layer, Map<String, Numbers> numbers) => {

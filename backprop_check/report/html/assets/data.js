@@ -122,7 +122,8 @@ class Net {
     fields.push(`"network": {"inputs": ${d.inputs}, "layers": [${layers.join(', ')}]}`, `"loss": {${loss.join(', ')}}`,
       `"reduction": ${JSON.stringify(d.reduction)}`, `"inputs": [${rows(d.X, d.inputs)}]`,
       `"targets": [${rows(d.T, this.width(this.depth - 1))}]`);
-    if (d.lr !== undefined) fields.push(`"optimizer": {"kind": "sgd", "learning_rate": ${real(d.lr)}}`, `"steps": ${d.steps}`);
+    if (d.training) fields.push(id === undefined ? d.training.own : d.training.sent);
+    else if (d.lr !== undefined) fields.push(`"optimizer": {"kind": "sgd", "learning_rate": ${real(d.lr)}}`, `"steps": ${d.steps}`);
     return `{${fields.join(', ')}}`;
   }
   actual() {

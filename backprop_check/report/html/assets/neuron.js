@@ -18,7 +18,7 @@ function neuronMaths(net, l, p, s) {
     section('forward', 'Forward: from its inputs to its activation', true, () => [kind.forward(net, l, s, p), activation(net, l, s, p, layer, act)]),
     section('backward', 'Backward: where its δ comes from', true, () => backward(net, l, s, p, layer, act, kind)),
     section('gradients', 'Gradients: what its weights learn', true, () => gradients(net, l, p)),
-    net.d.lr !== undefined ? section('update', 'Update: one step down the slope', true, () => update(net, l, p)) : null,
+    net.d.lr !== undefined ? section('update', net.d.training ? 'Update' : 'Update: one step down the slope', true, () => update(net, l, p)) : null,
     sideBySide(net, l, p, s),
   ];
 }
@@ -193,8 +193,9 @@ function update(net, l, p) {
   const eta = net.d.lr, i = range(net.list(l - 1).length).find((k) => 'riu'.includes(net.value('updated_weight', l, p, k)?.state)) ?? 0;
   const w = net.weight(l, p, i), g = net.value('weight_gradient', l, p, i), u = net.value('updated_weight', l, p, i);
   const plus = m('msubsup', m('mi', 'w'), m('mrow', m('mi', 'j'), m('mi', 'i')), m('mo', '+'));
-  const out = [formula(plus, m('mo', '='), mathSub('w', 'ji'), m('mo', '−'), m('mi', 'η'), m('mo', '·'), partial(mathSub('w', 'ji')))];
-  if (net.d.steps === 1) out.push(h('p', `The weight from ${net.brief(l - 1, i)}, with the `, term('rate', 'learning rate'), ` η = ${eta}:`), formula(m('mo', '='), number(w), m('mo', '−'), number(eta), m('mo', '·'), number(g.e), m('mo', '='), result(u.e)));
+  const out = net.d.training ? [h('p', `${net.d.training.words}. ${count(net.d.steps, 'update')}, each judged by the gradients and parameters that the implementation itself reported before it; explain works them out number by number.`)] : [formula(plus, m('mo', '='), mathSub('w', 'ji'), m('mo', '−'), m('mi', 'η'), m('mo', '·'), partial(mathSub('w', 'ji')))];
+  if (net.d.training) out.push(h('p', `The updated weight from ${net.brief(l - 1, i)}:`), formula(plus, m('mo', '='), result(u.e)));
+  else if (net.d.steps === 1) out.push(h('p', `The weight from ${net.brief(l - 1, i)}, with the `, term('rate', 'learning rate'), ` η = ${eta}:`), formula(m('mo', '='), number(w), m('mo', '−'), number(eta), m('mo', '·'), number(g.e), m('mo', '='), result(u.e)));
   else out.push(h('p', `This case takes ${net.d.steps} such steps, each with the gradients of its own pass, with the `, term('rate', 'learning rate'), ` η = ${eta}; the updated values are those after the last.`));
   out.push(u.g === null ? h('p.hint', 'The implementation did not report its updated weights.') : h(`p.result.s-${name(u.state)}`, mark(u.state), ` It replied ${both(u.e, u.g)[1]}.`));
   return out;

@@ -13,6 +13,7 @@ from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import HarnessError
 from backprop_check.expected import disagreement, expect
+from backprop_check.names import LOSSES
 from backprop_check.places import in_words, what_it_is, with_indexes
 from backprop_check.protocol.text import clean_text
 from backprop_check.unstable import unstable_sentence
@@ -96,7 +97,7 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
     wanted: list[tuple[str, list[str] | None, set[str]]] = [
         ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
         ("the activation", can.activations, {layer.activation for layer in layers if hasattr(layer, "activation")}),
-        ("the loss", can.losses, {case.loss.kind}),
+        ("the loss", list(LOSSES) if can.losses is None else can.losses, {case.loss.kind}),
         (
             "the optimizer",
             ["sgd"] if can.optimizers is None else can.optimizers,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.kinds.kind import quantity_of, size
 from backprop_check.names import DEFAULT_THRESHOLD
 from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def wired_pass(
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
-        targets=m.given_grid(case.targets),
+        targets=targets_of(case, m, stages.smoothed),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
@@ -122,8 +123,8 @@ def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
             for name, row in buffers[index].items()
         }
         outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
-        x = outputs[0]
-        if len(outputs) > 1:
+        x: Any = outputs if layer.apart else outputs[0]
+        if len(outputs) > 1 and not layer.apart:
             combine = {"add": c.add, "multiply": _product_of(c), "concat": c.join}[layer.combine or "add"]
             x = combine(outputs, role="combined")
         output = stages.equations(c, layer, x, owned[index], network.input_shapes[index])

@@ -99,6 +99,14 @@ def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[
                     slots=slots, by_step=places.by_step(index, quantity),
                 )
             )  # fmt: skip
+        for name, shape in places.form.buffers[index].items():
+            given = np.array(layer.buffer_rows()[name], dtype=float).ravel()
+            found.append(
+                Sheet(
+                    node=index + 1, title=name, shape=shape, names=[], parameter=True, wire=name, given=given,
+                    slots=[slot for slot in [Slot(f"{name}_buffer", index)] if slot in values],
+                )
+            )  # fmt: skip
         if layer.shares:
             continue
         wires = {trace: wire for wire, trace in places.form.names[index].items()}

@@ -36,6 +36,9 @@ _SMALL = 8
 #: So many generated cases of every family of layers are tried.
 _TRIED_OF_FAMILY = 60
 
+#: No shipped case with so many units is tried.
+_WIDE = 200
+
 
 def bug_page(name: str, digits: int = 6) -> str | None:
     """The page of a bug of the catalogue; None where ``name`` is no bug.
@@ -109,7 +112,10 @@ def _cases() -> tuple[Case, ...]:
 
 def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
     """The cases that may show a bug: of the families of the layers that it is about, where it is about such."""
-    if getattr(stages, "networks", "") != "wired":
+    networks = getattr(stages, "networks", "")
+    if networks == "any":  # of a loss, say, that only some layers' cases have
+        return (*_cases(), *_wired_cases(("attention",)))
+    if networks != "wired":
         return _cases()
     kinds = getattr(stages, "kinds", ())
     families = {KINDS[kind].family for kind in kinds} & set(FAMILIES)
@@ -118,8 +124,9 @@ def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
 
 @functools.cache
 def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
-    """Generated cases of families of layers, the smallest first."""
+    """Generated cases of families of layers, and those that ship (which have ties and kinks), the smallest first."""
     found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
+    found += [file.case for family in families for file in suite_files(family) if sum(file.case.network.widths) < _WIDE]
     return tuple(sorted(found, key=lambda case: sum(case.network.widths) * len(case.inputs)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import random
 import re
@@ -68,6 +69,7 @@ def find_case(text: str, seed: int = 0) -> Found:
     )
 
 
+@functools.cache
 def _shipped() -> dict[str, CaseFile]:
     return {file.case.name: file for suite in SUITES if suite != "generated" for file in suite_files(suite)}
 

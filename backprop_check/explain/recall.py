@@ -7,6 +7,7 @@ recorded is what is told, and a network for pictures is explained as quickly as 
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.numbers import UNIT_ROUNDOFF
@@ -108,7 +109,9 @@ def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass
 
     passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
     for p in passes:
-        _recall(p, stages(Recording()))
+        telling = copy.copy(p.circuit.stages)  # with what it knows of this case, if it is a named bug's
+        telling.m = Recording()
+        _recall(p, telling)
     return passes
 
 

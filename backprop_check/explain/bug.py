@@ -118,7 +118,7 @@ def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
 
 @functools.cache
 def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
-    """Generated cases of families of layers, the smallest first; then their files, which alone have ties and the like."""
+    """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
     found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
     files = [file.case for family in families for file in suite_files(family)]
     return tuple(

@@ -341,6 +341,12 @@ def test_planted_bugs_are_named_by_gradients_alone(bug: str) -> None:
     assert named == {bug.split(maxsplit=1)[0]}
 
 
+@pytest.mark.parametrize("bugs", ["BP903 and BP907", "BP909 and BP906", "BP904 running and BP905"])
+def test_two_bugs_are_both_named(bugs: str) -> None:
+    """In layers of two kinds, or in one layer."""
+    assert causes(bugs)[1] == {bug[:5] for bug in bugs.split(" and ")}
+
+
 @pytest.mark.parametrize("bug", OUTSIDE)
 def test_outside_the_catalogue_not_named(bug: str) -> None:
     """An honest "no name fits"."""

@@ -178,7 +178,8 @@ def _wired(case: Case) -> Trace:
         for index, layer in enumerate(network.layers):
             read = [x if source < 0 else made[source][0] for source in network.sources[index]]
             own = {**parameters[network.owner(index)], **buffers[index]}
-            made.append(LAYERS[layer.kind](layer, _combined(layer.combine, read), own, case))
+            together: Any = read if layer.apart else _combined(layer.combine, read)
+            made.append(LAYERS[layer.kind](layer, together, own, case))
         a, z = made[-1]
         rows = a.flatten(1)
         loss_z = z if z is not None and z is not a and a.dim() == 2 else None  # noqa: PLR2004 - one softmax a sample

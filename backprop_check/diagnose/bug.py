@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GIVES = {
     "weighted_sum": {"z"},
     "activate": {"a"},
+    "smoothed": {"loss", "delta"},
     "loss_term": {"loss"},
     "sample_loss": {"loss"},
     "batch_loss": {"loss"},

@@ -155,7 +155,7 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
     body: dict[str, Any] = {
         "name": f"small-{'x'.join(map(str, widths))}",
         "network": {"inputs": widths[0], "layers": layers},
-        "loss": {"kind": case.loss.kind, **({} if case.loss.threshold is None else {"threshold": case.loss.threshold})},
+        "loss": msgspec.to_builtins(case.loss),
         "reduction": case.reduction,
         "inputs": [[number(x[i % len(x)]) for i in range(widths[0])] for x in case.inputs[:samples]],
         "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],

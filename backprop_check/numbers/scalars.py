@@ -123,7 +123,7 @@ class Scalars:
         """An empty row that all samples share."""
         return Row([[self.zero] * count])
 
-    def given_row(self, values: Iterable[float]) -> Row:
+    def given_row(self, values: Iterable[float], _roundings: Any = None) -> Row:
         """The case's own numbers, the same for all samples."""
         return Row([[self.number(x) for x in values]])
 
@@ -170,6 +170,10 @@ class Scalars:
         for x in plus:
             total = x if total is None else total + x
         return self.zero if total is None else total
+
+    def only(self, xs: Sequence[Any], keep: Sequence[Any]) -> list[Any]:
+        """Those of a vector that ``keep`` has a 1 for; where none is left, what is no number."""
+        return [x for x, kept in zip(xs, keep, strict=True) if kept > 0] or [self.number(math.nan)]
 
     def total(self, xs: Sequence[Any]) -> Any:
         """Σ xᵢ."""

@@ -106,9 +106,10 @@ class WiredLanes(Lanes):
         """The case's own numbers: exact."""
         return WiredGrid(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
 
-    def given_row(self, values: Any) -> WiredGrid:
-        """The case's own numbers, the same for all samples: exact."""
-        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), 0.0, self.u)
+    def given_row(self, values: Any, roundings: Any = None) -> WiredGrid:
+        """The case's own numbers, the same for all samples: exact, or computed with so much of u to be off."""
+        error = 0.0 if roundings is None else self.u * np.asarray(roundings, dtype=float).reshape(1, -1)
+        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), error, self.u)
 
     def joined(self, grids: Sequence[WiredGrid]) -> WiredGrid:
         """Tables side by side."""
@@ -173,6 +174,12 @@ class WiredLanes(Lanes):
         if (multiplied or count > 1) and np.max(copied) > 1:
             error = error + self._gamma(count + 2) * size
         return Lane(np.asarray(value), error, self.u)
+
+    def only(self, xs: Vector, keep: Vector) -> Vector:
+        """Those of a vector that ``keep`` has a 1 for."""
+        mask = keep.value > 0 if xs.mask is None else (keep.value > 0) & xs.mask
+        error = xs.error if is_exact(xs.error) else np.where(mask, xs.error, 0.0)
+        return Vector(np.where(mask, xs.value, 0.0), error, self.u, mask)
 
     def total(self, xs: Vector) -> Lane:
         """Σ xᵢ."""

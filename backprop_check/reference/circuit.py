@@ -169,19 +169,29 @@ class Function(Rule):
 
 
 class Softmax(Rule):
-    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to."""
+    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to.
 
-    def __init__(self, out: Table, x: Table, groups: Index, *, logarithm: bool = False) -> None:
+    ``keep`` has for every sample a 1 for each unit that takes part and a 0 for the others, whose share is 0.
+    """
+
+    def __init__(
+        self, out: Table, x: Table, groups: Index, *, logarithm: bool = False, keep: Table | None = None
+    ) -> None:
         super().__init__(out)
-        self.x, self.groups, self.logarithm = x, groups, logarithm
+        self.x, self.groups, self.logarithm, self.keep = x, groups, logarithm, keep
         self.reads(x, "x")
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
         """The exponential's share in the sum of its group."""
         group = self.x.values[s, self.groups[o]]
+        if self.keep is not None:
+            group = m.only(group, self.keep.values[s, self.groups[o]])
         top = m.top(group)
         total = m.total(m.vector(lambda x, top: m.exp(x - top), group, top))
         shifted = self.x.values[s, o] - top
+        if self.keep is not None:
+            kept = self.keep.values[s, o]
+            return m.where_positive(kept, m.exp(m.where_positive(kept, shifted, 0.0)) / total, 0.0)
         return shifted - m.log(total) if self.logarithm else m.exp(shifted) / total
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
@@ -278,10 +288,12 @@ class Circuit:
         out = self._table(x.units, role, [x])
         return self._made(out, Function(out, x, name, alpha))
 
-    def softmax(self, x: Table, groups: Index, *, logarithm: bool = False, role: str = "") -> Table:
-        """Softmax of every unit within ``groups[o]``, to which it belongs."""
+    def softmax(
+        self, x: Table, groups: Index, *, logarithm: bool = False, keep: Table | None = None, role: str = ""
+    ) -> Table:
+        """Softmax of every unit within ``groups[o]``, to which it belongs; of those that ``keep`` has a 1 for."""
         out = self._table(x.units, role)
-        return self._made(out, Softmax(out, x, groups, logarithm=logarithm))
+        return self._made(out, Softmax(out, x, groups, logarithm=logarithm, keep=keep))
 
     def largest(self, x: Table, reads: Sequence[Sequence[int]], role: str = "") -> Table:
         """The largest of the units that each unit reads."""
@@ -337,9 +349,9 @@ class Circuit:
         z.reported = Reported(self.layer, "z", start, width)
         return z
 
-    def constant(self, numbers: Sequence[float]) -> Table:
-        """Numbers of a formula, the same for every sample."""
-        return Table(len(numbers), self.m.given_row(numbers), parameter=True, fixed=True)
+    def constant(self, numbers: Sequence[float], roundings: Sequence[float] | None = None) -> Table:
+        """Numbers of a formula, the same for every sample; ``roundings``: how far off a right one may be, in u."""
+        return Table(len(numbers), self.m.given_row(numbers, roundings), parameter=True, fixed=True)
 
     def activate(self, name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
         """a = φ(z); a softmax is taken over ``groups``, or all units."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_attention
 import torch_convolution
 import torch_normalisation
 from torch import Tensor, nn
@@ -24,7 +25,12 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
 
 
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, **torch_convolution.MODULES, **torch_normalisation.MODULES}
+MODULES = {
+    "dense": _dense,
+    **torch_convolution.MODULES,
+    **torch_normalisation.MODULES,
+    **torch_attention.MODULES,
+}
 
 #: Those of the recurrent family are made in a file of their own; they do not show their pre-activations.
 RECURRENT = ("rnn", "gru", "lstm")
@@ -82,21 +88,33 @@ def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
             return -torch.xlogy(t, a).sum(1)
         case "negative_log_likelihood":
             return -(t * a).sum(1)
+        case "kl_divergence":
+            return nn.functional.kl_div(a, t, reduction="none").sum(1)
         case _:
             return torch.relu(1 - t * a).sum(1)
 
 
-def _losses(case: dict[str, Any], z: Tensor, a: Tensor, t: Tensor) -> Tensor:
+def _smoothed(kind: dict[str, Any], t: Tensor, a: Tensor) -> Tensor:
+    """Targets t (1 − ε) + ε/K of K classes, where a cross-entropy's labels are smoothed."""
+    epsilon = kind.get("label_smoothing", 0.0)
+    return t * (1 - epsilon) + epsilon / a.shape[-1] if epsilon else t
+
+
+def _losses(case: dict[str, Any], z: Tensor | None, a: Tensor, t: Tensor) -> Tensor:
     """The loss of each sample; where it undoes the output's activation it is taken of z, so that nothing overflows."""
     pair = case["network"]["layers"][-1].get("activation"), case["loss"]["kind"]
-    if pair == ("sigmoid", "binary_cross_entropy"):
+    t = _smoothed(case["loss"], t, a)
+    if z is not None and pair == ("sigmoid", "binary_cross_entropy"):
         return nn.functional.binary_cross_entropy_with_logits(z.flatten(1), t, reduction="none").sum(1)
-    if pair == ("softmax", "cross_entropy"):
-        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)  # noqa: PLR2004 - an image
+    if z is not None and pair == ("softmax", "cross_entropy"):
+        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)
     return _sample_losses(case["loss"], a.flatten(1), t)
 
 
-def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
+def _combine(layer: dict[str, Any], read: list[Tensor]) -> Any:
+    """What a layer reads: one tensor, or a list of them where it takes several one by one."""
+    if layer["kind"] in torch_attention.APART:
+        return read
     if len(read) == 1:
         return read[0]
     if layer["combine"] == "concat":
@@ -107,10 +125,12 @@ def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     return together
 
 
-def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor | None, Tensor]:
+def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None, Tensor]:
     """A layer's pre-activation (None where it is not shown) and output."""
     if layer["kind"] in RECURRENT:
         return None, run_recurrent(module, layer, x)
+    if layer["kind"] in torch_attention.RUN:
+        return torch_attention.RUN[layer["kind"]](module, layer, x)
     z = module(x.flatten(1) if layer["kind"] == "dense" else x)
     return z, _activate(layer, z)
 
@@ -129,7 +149,8 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         if layer.get("shares"):
             module = modules[names.index(layer["shares"])]
         else:
-            module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
+            shape = [tuple(x.shape[1:]) for x in read] if isinstance(read, list) else tuple(read.shape[1:])
+            module = MODULES[layer["kind"]](layer, shape).to(DTYPE)
             given = {**(layer.get("parameters") or {}), **layer.get("buffers", {})}
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
@@ -147,12 +168,12 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         own = (
             {}
             if layer.get("shares")
-            else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
+            else {key: module.get_parameter(_NAMES.get(key, key)) for key in layer.get("parameters") or {}}
         )
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
         if z is not None:
             one["delta"] = _slope(z).tolist()
-            if "activation" in layer:
+            if "activation" in layer and layer["kind"] not in torch_attention.NO_Z:
                 one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
@@ -212,8 +233,21 @@ backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
+    "losses": [
+        "half_squared_error",
+        "squared_error",
+        "mean_squared_error",
+        "mean_absolute_error",
+        "huber",
+        "binary_cross_entropy",
+        "cross_entropy",
+        "negative_log_likelihood",
+        "kl_divergence",
+        "hinge",
+    ],
     "features": [
         "graph",
+        "label_smoothing",
         *("bidirectional", "stacked", "initial_states", "lengths", "truncation", "peepholes", "reset_before"),
     ],
 }

@@ -15,6 +15,7 @@
 library;
 
 import 'any_layer.dart';
+import 'attention.dart' show smoothed;
 import 'layers.dart';
 import 'network.dart';
 
@@ -88,6 +89,12 @@ class Concat extends Combine {
     }
     return shares;
   }
+}
+
+/// For a layer that takes several outputs one by one: it is told the shape of each, and finds them side by side.
+class Apart extends Concat {
+  @override
+  List<int> shape(List<List<int>> shapes) => [for (final shape in shapes) ...shape];
 }
 
 final Map<String, Combine> combinations = {'add': Add(), 'multiply': Multiply(), 'concat': Concat()};
@@ -209,6 +216,8 @@ class Graph {
 
 /// Works out one case of backprop-check: by network.dart where that can do it, else as a graph.
 Json graphBackprop(Json request) {
+  final epsilon = optional(request['loss']['label_smoothing']);
+  if (epsilon != null) request = {...request, 'targets': smoothed(request['targets'] as List, epsilon)};
   if (isPlain(request)) return backprop(request);
   try {
     return graphReply(request);
@@ -306,7 +315,9 @@ Graph buildGraph(Json request) {
   for (final (number, spec) in specs.indexed) {
     final from = spec['from'] as List?;
     final reads = from == null ? [number - 1] : [for (final name in from) names.indexOf(name as String) - 1];
-    final combine = reads.length == 1
+    final combine = apart.contains(spec['kind'])
+        ? Apart()
+        : reads.length == 1
         ? Combine()
         : combinations[known(spec['combine'] ?? 'none', combinations.keys, 'combination')]!;
     final shape = combine.shape([

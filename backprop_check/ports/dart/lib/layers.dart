@@ -2,8 +2,7 @@
 library;
 
 import 'any_layer.dart';
-
-// attention.dart
+import 'attention.dart';
 
 import 'convolution.dart';
 
@@ -48,7 +47,17 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'embedding': Embedding.new,
 
   // attention
+  'linear': LinearLayer.new,
+  'narrow': NarrowLayer.new,
+  'positional_encoding': PositionalEncodingLayer.new,
+  'learned_positions': LearnedPositionsLayer.new,
+  'scaled_dot_product_attention': ScaledDotProductAttentionLayer.new,
+  'multihead_attention': MultiheadAttentionLayer.new,
+  'transformer_block': TransformerBlockLayer.new,
 };
+
+/// Those that take several outputs one by one.
+const apart = ['scaled_dot_product_attention', 'multihead_attention'];
 
 /// What the port can say of itself under `features`: layers wired freely, and what some kinds of layers can do.
 const layerFeatures = [
@@ -62,4 +71,5 @@ const layerFeatures = [
   // normalisation
 
   // attention
+  'label_smoothing',
 ];

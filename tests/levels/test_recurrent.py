@@ -51,7 +51,7 @@ QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "or
 
 
 @functools.cache
-def cases(count: int = 30) -> tuple[Case, ...]:
+def cases(count: int = 24) -> tuple[Case, ...]:
     return tuple(wired_cases("recurrent", count, within=WITHIN))
 
 
@@ -263,7 +263,7 @@ def test_the_ports_pass(language: str) -> None:
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
     with open_implementation(command, cwd=PORTS / language) as port:
         assert set(FEATURES) <= set(port.hello.supports.features or [])
-        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 60, seed=8)]
+        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 45, seed=8)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]
     assert [(each.id, each.outcome, each.message) for each in results if each.outcome != "passed"] == []
     assert len(results) == len(chosen)
@@ -272,7 +272,7 @@ def test_the_ports_pass(language: str) -> None:
 # Wrong ones --------------------------------------------------------------------------------------
 
 
-def found(mistake: str, count: int = 30, *, full: bool = True) -> list[tuple[str | None, str, str]]:
+def found(mistake: str, count: int = 24, *, full: bool = True) -> list[tuple[str | None, str, str]]:
     results = judged(backprop(mistake, full=full), cases(count))
     assert any(each.outcome == "mismatched" for each in results.cases), "no case shows it"
     return named(results)
@@ -291,11 +291,11 @@ def test_a_mistake_has_its_name(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_has_its_name(mistake: str, *, full: bool) -> None:
     """With all that can be reported, and with loss and gradients alone."""
-    ((code, scope, _),) = found(mistake, 80, full=full)
+    ((code, scope, _),) = found(mistake, 48, full=full)
     assert (code, scope) == (MISTAKES[mistake], "")
 
 
-@pytest.mark.parametrize("mistake", UNNAMED[:2])
+@pytest.mark.parametrize("mistake", [UNNAMED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in UNNAMED[1:])])
 def test_what_has_no_name_is_given_none(mistake: str) -> None:
     """It is caught, and no name fits."""
     assert [code for code, _, _ in found(mistake, 18)] == [None]
@@ -307,7 +307,7 @@ def test_the_order_that_fits_is_said() -> None:
 
 
 def test_blame_finds_the_step() -> None:
-    """The first step goes wrong where 1 is added to f; z of later steps is right, given the states of the steps before."""
+    """Where the cell's gradient is dropped the δ is wrong of its own, in all steps but the last."""
     case = next(file.case for file in FILES if file.case.name == "lstm-no-biases")
     (result,) = judged(backprop("cell-dropped"), [case]).cases
     roots = {(one.quantity, one.layer) for one in result.mismatches if one.origin == "root"}

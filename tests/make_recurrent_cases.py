@@ -41,7 +41,7 @@ def layer(
     """A recurrent layer whose parameters are such numbers, with those parameters that it ``has`` beside its weights."""
     spec = {"kind": kind, "hidden_size": hidden, **more}
     given = spec.pop("parameters", {})
-    named: Json = {**spec, "parameters": dict.fromkeys(has)}
+    named: Json = spec | {"parameters": dict.fromkeys(has)}
     shapes = msgspec.convert(named, KINDS[kind]).parameter_shapes((1, features))
     made = {name: numbers(shape, start + 29 * at, scale) for at, (name, shape) in enumerate(shapes.items())}
     return {**spec, "parameters": {**made, **given}}

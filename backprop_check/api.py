@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import msgspec
 
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.select import refuse_unknown
 from backprop_check.compare import Mismatch
+from backprop_check.config import Configured, configured, open_configured
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
-from backprop_check.protocol import CallableImplementation, Implementation, open_implementation
+from backprop_check.protocol import CallableImplementation, Implementation
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
-from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import supported
+from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
+from backprop_check.work import Plan, Work, alone, kept_for, supported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -188,13 +189,18 @@ def check(
     atol: float = 0.0,
     dtype: Literal["float64", "float32"] | None = None,
     keep_values: bool = False,
+    cache: bool = True,
 ) -> Results:
     """Judge ``implementation``: a callable from the protocol's case (a dict) to its reply, or an IMPL text.
 
+    An IMPL text is a name of the configuration in this folder, a command line, or ``python:module:callable``, which
+    here runs in this process.
+
     ``cases`` is how many generated cases, or the cases themselves. ``dtype`` is the callable's arithmetic (default:
     what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
-    ``to_dataframe("values")``. Raises ``ConfigurationError`` and ``StartError`` as the command line does; a failing
-    case raises nothing (``Results.raise_for_mismatch``).
+    ``to_dataframe("values")``. With ``cache`` what the witnesses said of the shipped and generated cases is kept for
+    the next time, as the command line keeps it. Raises ``ConfigurationError`` and ``StartError`` as the command line
+    does; a failing case raises nothing (``Results.raise_for_mismatch``).
     """
     if profile not in ("textbook", "strict"):
         msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
@@ -206,20 +212,28 @@ def check(
         msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
         raise ConfigurationError(msg)
     suites = (suites,) if isinstance(suites, str) else suites
+    refuse_unknown(suites)
     opened: Implementation
     if isinstance(implementation, str):
-        opened = open_implementation(implementation)
+        opened = open_configured(configured(implementation) or Configured(implementation), isolated=False)
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
     within = supported(opened.hello.supports)
-    chosen: Iterable[Case] = select_cases(suites, operator.index(cases), seed, within) if _is_count(cases) else cases  # type: ignore[assignment]
     judged: list[Judged] = []
     results: list[Result] = []
     with opened:
         settings = Settings(profile=profile, rtol=rtol, atol=atol)
         run = Run(opened, settings)
-        for each in run.judge(chosen):
+        if _is_count(cases):
+            plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
+            kept = kept_for(opened.hello, settings) if cache and not keep_values else None
+            work = Work(spec="", options={}, plan=plan, settings=settings, cache=kept)
+            judging = alone(work, opened)(0)
+        else:
+            judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]
+        for each in judging:
+            run.take(each)
             results.append(each.result)
             if keep_values:
                 judged.append(each)

@@ -67,7 +67,7 @@ class Entry(msgspec.Struct, array_like=True):
 
     ``lacking`` is what the implementation does not claim to support of it; then there is nothing more. ``slots`` is
     packed once more: many cases have the same. ``wire`` and ``names`` are the shapes and the layers' parameters as
-    they are sent, where that is not as they are kept; ``by_step`` is ``Case.by_step``.
+    they are sent, where that is not as they are kept; ``by_step`` is ``Case.trains``.
     """
 
     id: str
@@ -86,7 +86,7 @@ class Entry(msgspec.Struct, array_like=True):
     def of(cls, case: Case, dtype: str = "float64", lacking: str | None = None) -> Entry:
         """A case of which nothing is worked out yet."""
         request = b"" if lacking else case.request(dtype)
-        return cls(case.id, msgspec.json.encode(case), lacking, request, by_step=case.by_step)
+        return cls(case.id, msgspec.json.encode(case), lacking, request, by_step=case.trains)
 
     def fill(self, expected: Expected) -> None:
         """Keep what was worked out."""

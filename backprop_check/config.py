@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backprop_check.errors import ConfigurationError
+from backprop_check.errors import ConfigurationError, StartError
 from backprop_check.strangers import read_toml
+
+if TYPE_CHECKING:
+    from backprop_check.protocol import Implementation
 
 _KEYS = ("command", "python", "setup")
 
@@ -64,6 +68,30 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
         spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
         result[name] = Configured(spec, entry.get("setup", ""))
     return result
+
+
+def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:
+    """Run the setup of a configured implementation, then open it; ``isolated`` says where a callable runs.
+
+    Raises ``ConfigurationError`` and ``StartError``.
+    """
+    from backprop_check import __version__  # noqa: PLC0415 - beside its one use
+    from backprop_check.protocol import open_implementation, split_command  # noqa: PLC0415
+    from backprop_check.protocol.text import clean_text  # noqa: PLC0415
+
+    if entry.setup:
+        try:
+            done = subprocess.run(  # noqa: S603 - the user's own configuration, no shell
+                split_command(entry.setup), capture_output=True, text=True, check=False, errors="replace"
+            )
+        except OSError as error:
+            msg = f"the setup ({clean_text(entry.setup)}) could not be started: {error.strerror}"
+            raise StartError(msg) from None
+        if done.returncode:
+            tail = clean_text(done.stderr[-1000:])
+            msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
+            raise StartError(msg)
+    return open_implementation(entry.spec, harness_version=__version__, isolated=isolated, **options)
 
 
 def _tool(table: dict[str, Any], source: Path) -> Any:

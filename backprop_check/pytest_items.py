@@ -16,17 +16,20 @@ import msgspec
 import pytest
 from _pytest._code.code import TerminalRepr
 
+from backprop_check.cases.generate import EVERYTHING
 from backprop_check.cases.select import select_cases
-from backprop_check.config import Configured, implementations
+from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
 from backprop_check.network import Case
+from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
-from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
+from backprop_check.run import FAILURES, Judged, Result, Settings
+from backprop_check.work import judge_one, kept_for, supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +61,7 @@ class Collecting:
         self.config = config
         self.entries: dict[str, list[Entry]] = {}
         self.opened: dict[str, Implementation] = {}
+        self.supported: dict[str, Supports] = {}
         given = config.getoption("--backprop-impl")
         try:
             for command in (spec for spec in given if not spec.startswith(PREFIX)):
@@ -84,22 +88,60 @@ class Collecting:
         if ours:
             self.config.args[:] = [each for each in self.config.args if each not in self.chosen]
 
-    def cases(self) -> Iterable[Case]:
-        """The cases that the options select, or the kept failures."""
+    def cases(self, name: str) -> Iterable[Case]:
+        """The cases that the options select for an implementation, or the kept failures.
+
+        The generated ones keep to what it supports, so where there are any it is started to say hello.
+        """
         option = self.config.getoption
         if option("--backprop-replay"):
             return [each.file.case for each in self.kept]
-        return select_cases(option("--backprop-suite"), option("--backprop-cases"), option("--backprop-seed"))
+        suites, count = option("--backprop-suite"), option("--backprop-cases")
+        within = supported(self.supports(name)) if count and (not suites or "generated" in suites) else EVERYTHING
+        return select_cases(suites, count, option("--backprop-seed"), within)
+
+    def supports(self, name: str) -> Supports:
+        """What an implementation says it supports; all, where it cannot be started (its items will say so).
+
+        Under xdist the process that starts the workers asks, so that all of them collect the same.
+        """
+        if name not in self.supported:
+            told = getattr(self.config, "workerinput", {}).get(_PROPERTY, {})
+            try:
+                given = msgspec.json.decode(told[name], type=Supports) if name in told else None
+                self.supported[name] = given or self.open(name).hello.supports
+            except BackpropCheckError:
+                self.supported[name] = Supports()
+        return self.supported[name]
+
+    def open(self, name: str) -> Implementation:
+        """An implementation, started on first use and ended with the session."""
+        if name not in self.opened:
+            self.opened[name] = open_configured(self.wanted[name], timeout=self.config.getoption("--backprop-timeout"))
+        return self.opened[name]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Of xdist: tell a worker what is supported. Here nothing is judged, so nothing stays started."""
+        try:
+            for name in self.wanted:
+                self.cases(name)
+        except BackpropCheckError:
+            return  # the workers say so
+        node.workerinput[_PROPERTY] = {
+            name: msgspec.json.encode(supports).decode() for name, supports in self.supported.items()
+        }
+        self.pytest_sessionfinish()
 
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """The cases come after the tests, and are chosen by ``-k``, ``--lf`` and node ids like them."""
-        try:
-            cases = list(self.cases())
-        except BackpropCheckError as error:
-            raise pytest.UsageError(str(error)) from None
-        for name, entry in self.wanted.items():
+        for name in self.wanted:
+            try:
+                cases = list(self.cases(name))
+            except BackpropCheckError as error:
+                raise pytest.UsageError(str(error)) from None
             collector = ImplementationCollector.from_parent(
-                session, name=_slug(name), nodeid=_slug(name), spec=entry, cases=cases, owner=self
+                session, name=_slug(name), nodeid=_slug(name), wanted=name, cases=cases, owner=self
             )
             found = list(collector.collect())
             items += [each for each in found if not self.chosen or self.chosen & {each.nodeid, collector.nodeid}]
@@ -146,24 +188,19 @@ def _slug(name: str) -> str:
 class ImplementationCollector(pytest.Collector):
     """All cases of one implementation; it is opened once, by the first item that runs."""
 
-    def __init__(self, *, spec: Configured, cases: list[Case], owner: Collecting, **rest: Any) -> None:
+    def __init__(self, *, wanted: str, cases: list[Case], owner: Collecting, **rest: Any) -> None:
         """``owner`` opens it and ends it."""
         super().__init__(**rest)
-        self.spec, self.cases, self.owner = spec, cases, owner
+        self.wanted, self.cases, self.owner = wanted, cases, owner
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item a case; the ids are made without starting the implementation."""
+        """One item a case."""
         for case in self.cases:
             yield CaseItem.from_parent(self, name=case.id, nodeid=f"{self.name}::{case.id}", case=case)
 
     def opened(self) -> Implementation:
         """The implementation, started on first use and ended with the session."""
-        if self.name not in self.owner.opened:
-            from backprop_check.commands.options import open_configured  # noqa: PLC0415 - a process is started
-
-            timeout = self.config.getoption("--backprop-timeout")
-            self.owner.opened[self.name] = open_configured(self.spec, timeout=timeout)
-        return self.owner.opened[self.name]
+        return self.owner.open(self.wanted)
 
 
 class CaseItem(pytest.Item):
@@ -181,7 +218,7 @@ class CaseItem(pytest.Item):
         assert isinstance(parent, ImplementationCollector)
         implementation = parent.opened()
         settings = Settings(profile=self.config.getoption("--backprop-profile"))
-        (judged,) = judge_whole([self.case], implementation, settings, keep_running=True)
+        judged = judge_one(self.case, implementation, settings, kept_for(implementation.hello, settings))
         self.user_properties.append((_PROPERTY, _packed(parent.name, judged, implementation.describe())))
         if judged.result.outcome in ("skipped", "not_applicable"):
             pytest.skip(judged.result.message)

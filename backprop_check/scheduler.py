@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections import deque
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 #: So many chunks are under way for each worker.
 _AHEAD = 3
 
+#: So often it is looked whether to stop, in seconds.
+_LOOK = 0.5
+
 #: An implementation that nobody asked anything for so many seconds is ended: its run may be over.
 _IDLE = 30.0
 
@@ -44,10 +47,45 @@ _waiting: dict[bytes, list[tuple[float, Implementation]]] = {}
 _lock = threading.Lock()
 
 
+@contextlib.contextmanager
+def local_cluster(workers: int = 0) -> Iterator[str]:
+    """Start a cluster here; gives its address. Raises ``ConfigurationError`` where Dask is not installed."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens is told by us
+    with _deaf_children():
+        cluster = _dask().LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+    with cluster:
+        yield cluster.scheduler_address
+
+
+def workers_at(address: str) -> int:
+    """How many tasks a cluster does at once; 1 where none answers, which whoever uses it will say."""
+    try:
+        with _dask().Client(address, timeout=20, set_as_default=False) as client:
+            return max(1, sum(map(int, client.ncores().values())))
+    except (OSError, TimeoutError, ValueError):
+        return 1
+
+
+def _dask() -> Any:
+    try:
+        import distributed  # noqa: PLC0415 - an extra, and takes a second to import
+    except ImportError:
+        msg = "--scheduler needs Dask, which is not installed: pip install 'backprop-check[dask]'"
+        raise ConfigurationError(msg) from None
+    return distributed
+
+
 class Scheduler:
     """A cluster that judges. ``judging`` gives the results from a position on, in order.
 
-    ``early`` is told of each result that came before it was its turn; those in ``done`` are left out.
+    ``early`` is told of each result that came before it was its turn; those in ``done`` are left out;
+    ``stop`` interrupts one that runs in another thread than the main one, which no signal reaches.
     Raises ``ConfigurationError`` where Dask is not installed or no scheduler answers.
     """
 
@@ -58,18 +96,14 @@ class Scheduler:
         workers: int = 0,
         early: Callable[[int, Judged], None] | None = None,
         done: Container[int] = (),
+        stop: threading.Event | None = None,
     ) -> None:
         self._work, self._address, self._workers = work, address, workers
-        self._early, self._done = early, done
-        try:
-            import distributed  # noqa: PLC0415 - an extra, and takes a second to import
-        except ImportError:
-            msg = "--scheduler needs Dask, which is not installed: pip install 'backprop-check[dask]'"
-            raise ConfigurationError(msg) from None
+        self._early, self._done, self._stop = early, done, stop
         if address != "local" and "://" not in address:
             msg = f"--scheduler is local or an address such as tcp://host:8786, not {address!r}"
             raise ConfigurationError(msg)
-        self._dask: Any = distributed
+        self._dask: Any = _dask()
         self.client: Any = None
         """The connection to the cluster, while there is one."""
 
@@ -79,15 +113,7 @@ class Scheduler:
         with contextlib.ExitStack() as stack:
             where: Any = self._address
             if where == "local":
-                with _deaf_children():
-                    cluster = self._dask.LocalCluster(
-                        n_workers=self._workers or os.cpu_count() or 1,
-                        threads_per_worker=1,
-                        processes=True,
-                        dashboard_address=None,
-                        silence_logs=logging.CRITICAL,
-                    )
-                where = stack.enter_context(cluster)
+                where = stack.enter_context(local_cluster(self._workers))
             try:
                 self.client = stack.enter_context(self._dask.Client(where, timeout=20, set_as_default=False))
                 versions = self.client.run(_version)
@@ -124,11 +150,19 @@ class Scheduler:
                         under_way.append(future)
                     if not under_way:
                         return
-                    self._tell(ended.get(), list(under_way)[1:])
+                    self._tell(self._next(ended), list(under_way)[1:])
                     while under_way and under_way[0].done():
                         yield from self._results(under_way.popleft())
             finally:
                 client.cancel(list(under_way))
+
+    def _next(self, ended: SimpleQueue[Any]) -> Any:
+        while True:
+            try:
+                return ended.get(timeout=_LOOK)
+            except Empty:
+                if self._stop is not None and self._stop.is_set():
+                    raise KeyboardInterrupt from None
 
     def _tell(self, future: Any, later: Sequence[Any]) -> None:
         """Of a chunk that ended, tell of the results if their turn has not come."""

@@ -70,10 +70,20 @@ class Optimizer(_Strict, frozen=True, dict=True):
             return self.learning_rate[min(step, len(self.learning_rate) - 1)]
         return self.learning_rate
 
+    def over(self, steps: int) -> Optimizer:
+        """The same for another number of steps: a schedule is cut, or goes on with its last rate."""
+        if not isinstance(self.learning_rate, tuple):
+            return self
+        return msgspec.structs.replace(self, learning_rate=tuple(self.rate(step) for step in range(steps)))
+
     @functools.cached_property
     def plain(self) -> bool:
         """Whether this is gradient descent and nothing else: w⁺ = w − η ∂L/∂w."""
         return self.kind == "sgd" and not any(self.settings.values())
+
+    def whole(self) -> Optimizer:
+        """The same with all defaults written out (none for plain gradient descent): alike where they mean alike."""
+        return Optimizer(self.kind, self.learning_rate, **({} if self.plain else self.settings))
 
     def request(self) -> dict[str, Any]:
         """As it is sent: every field of the kind, but nothing beside the rate for plain gradient descent."""
@@ -99,6 +109,10 @@ class Regularization(_Strict, frozen=True):
     l1: float = 0.0
     l2: float = 0.0
     biases: bool = False
+
+    def whole(self) -> Regularization:
+        """The same, alike where two mean alike: what is 0 is not written."""
+        return Regularization(**{name: value for name, value in self.request().items() if value})
 
     def request(self) -> dict[str, Any]:
         """As it is sent, nothing implied."""
@@ -137,23 +151,27 @@ def _check_optimizer(optimizer: Optimizer, steps: int) -> None:
     own = SETTINGS[optimizer.kind]
     for name in optimizer.__struct_fields__[2:]:
         value = getattr(optimizer, name)
-        if value is None:
-            continue
-        if name not in own:
+        if value is not None and name not in own:
             _fail(f"$.optimizer.{name}", f"one of {', '.join(own)} (for {optimizer.kind})", name)
-        if name in ("alpha", "betas"):
-            for each in value if isinstance(value, tuple) else (value,):
-                if not 0 <= each < 1:
-                    _fail(f"$.optimizer.{name}", "at least 0 and less than 1", each)
-        elif not isinstance(value, bool) and name != "dampening":
-            _not_negative(f"$.optimizer.{name}", value)
+        for each in value if isinstance(value, tuple) else (value,):
+            _check_setting(f"$.optimizer.{name}", name, each)
     settings = optimizer.settings
-    if not math.isfinite(settings.get("dampening", 0.0)):
-        _fail("$.optimizer.dampening", "a finite number", settings["dampening"])
     if settings.get("nesterov") and (not settings["momentum"] or settings["dampening"]):
         _fail("$.optimizer.nesterov", "a momentum and no dampening", settings)
     if settings.get("dampening") and not settings["momentum"]:
         _fail("$.optimizer.dampening", "a momentum", 0)
+
+
+def _check_setting(path: str, name: str, value: float | None) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if name in ("alpha", "betas"):
+        if not 0 <= value < 1:
+            _fail(path, "at least 0 and less than 1", value)
+    elif name != "dampening":
+        _not_negative(path, value)
+    elif not math.isfinite(value):
+        _fail(path, "a finite number", value)
 
 
 def _not_negative(path: str, value: float) -> None:

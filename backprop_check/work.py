@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cache import Cache, Entry
+from backprop_check.cache import Cache, Entry, user_folder
 from backprop_check.cases.files import SUITES, suite_files
 from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.cases.select import quarter
@@ -26,6 +26,7 @@ from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
+from backprop_check.names import LOSS_FEATURES
 from backprop_check.protocol.text import clean_text
 from backprop_check.quick import Right, right
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
@@ -56,7 +57,7 @@ def supported(supports: Supports) -> Within:
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
-        features=_known((*FEATURES, *LAYER_FEATURES), supports.features or ()),
+        features=_known((*FEATURES, *LAYER_FEATURES, *LOSS_FEATURES), supports.features or ()),
         layers=_known(tuple(KINDS), supports.layers or ("dense",)),
     )
 
@@ -148,9 +149,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [suite for suite in SUITES if not self.suites or suite in self.suites]
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """Cases that are given as they are, in the place of a plan."""
+
+    cases: tuple[Case, ...]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def case(self, position: int) -> Case:
+        """The case at a position."""
+        return self.cases[position]
+
+    def label(self, position: int) -> str:
+        """What a case is: its id tells its content."""
+        return self.cases[position].id
+
+
 @functools.cache
 def _files(suite: str) -> list[Case]:
     return [file.case for file in suite_files(suite)]
+
+
+def kept_for(hello: HelloReply, settings: Settings) -> Cache:
+    """The user's cache of what the witnesses said, for an implementation that said this of itself."""
+    supports = msgspec.to_builtins(hello.supports)
+    return Cache(user_folder(), hello.dtype, settings.profile, supports=supports)
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -249,9 +273,19 @@ class Passed(Judged):
             object.__setattr__(self, name, value)
 
     @property
+    def about(self) -> str:
+        """What the case is about, without reading it."""
+        return "training" if self._entry.by_step else "layers" if self._entry.names else "dense"
+
+    @property
     def case(self) -> Case:
         """What was sent."""
         return self._entry.read_case().rounded(self._dtype)
+
+    @property
+    def kept(self) -> tuple[str, bytes, str]:
+        """The case without reading it: its id, its JSON, and the dtype to round it to."""
+        return self._entry.id, self._entry.case, self._dtype
 
 
 class _Piece:
@@ -276,6 +310,14 @@ class _Piece:
         self._left -= 1
         if not self._left and self.news:
             self._cache.save(self._labels, self._entries)
+
+
+def judge_one(case: Case, implementation: Implementation, settings: Settings, cache: Cache | None = None) -> Judged:
+    """One case, with what is kept of it; the implementation stays running."""
+    plan: Any = Listed((case,))
+    work = Work(spec="", options={}, plan=plan, settings=settings, cache=cache)
+    (judged,) = work.judge(implementation, [0])
+    return judged
 
 
 def chunks(start: int, end: int) -> Iterator[range]:
@@ -306,6 +348,8 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
     @classmethod
     def of(cls, position: int, judged: Judged) -> Shipped:
         """What to send."""
+        if isinstance(judged, Passed):
+            return cls(position, judged.result, judged.kept, tuple(judged.actual or ()), "")
         actual: Any = judged.actual
         if actual is not None and judged.result.outcome == "passed":
             actual = tuple(actual)
@@ -314,6 +358,9 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
     def judged(self) -> Judged:
         """What was sent."""
         slots: Any = self.actual
+        if isinstance(self.case, tuple):
+            name, case, dtype = self.case
+            return Passed(self.result, Entry(name, case), slots, dtype)
         actual = dict.fromkeys(slots, _NOTHING) if isinstance(slots, tuple) else slots
         return Judged(self.result, self.case, actual, self.unstable)
 

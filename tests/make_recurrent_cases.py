@@ -39,10 +39,10 @@ def layer(
     kind: str, hidden: int, features: int, has: tuple[str, ...] = BOTH, start: int = 1, scale: float = 1.0, **more: Any
 ) -> Json:
     """A recurrent layer whose parameters are such numbers, with those parameters that it ``has`` beside its weights."""
-    spec = {"kind": kind, "hidden_size": hidden, **more}
+    spec: Json = {"kind": kind, "hidden_size": hidden, **more}
     given = spec.pop("parameters", {})
-    named: Json = spec | {"parameters": dict.fromkeys(has)}
-    shapes = msgspec.convert(named, KINDS[kind]).parameter_shapes((1, features))
+    nothing: Json = dict.fromkeys(has)
+    shapes = msgspec.convert({**spec, "parameters": nothing}, KINDS[kind]).parameter_shapes((1, features))
     made = {name: numbers(shape, start + 29 * at, scale) for at, (name, shape) in enumerate(shapes.items())}
     return {**spec, "parameters": {**made, **given}}
 

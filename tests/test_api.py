@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import command_line
 import numpy as np
 import pytest
 import small_port
@@ -12,7 +14,7 @@ from backprop_check import check
 from backprop_check.api import VALUES, Mismatched
 from backprop_check.cases.generate import generated_cases
 from backprop_check.compare import Mismatch
-from backprop_check.errors import BackpropCheckError, ConfigurationError
+from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.expected import expect
 
 if TYPE_CHECKING:
@@ -176,3 +178,28 @@ def test_what_the_caller_does_wrong_is_raised() -> None:
         check(small_port.right, suites=["nonsense"])
     with pytest.raises(BackpropCheckError, match="no-such-program"):
         check("no-such-program-anywhere")
+
+
+def test_a_configured_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked up in the folder's configuration, as the command line does; another word is a command."""
+    monkeypatch.chdir(tmp_path)
+    command = json.dumps(command_line.small_port("right"))
+    (tmp_path / "backprop-check.toml").write_text(f"[implementations.mine]\ncommand = {command}\n")
+    assert check("mine", cases=2, **GENERATED).summary.counts["passed"] == 2
+    with pytest.raises(StartError, match='the command "yours" was not found'):
+        check("yours", cases=2, **GENERATED)
+
+
+def test_what_the_witnesses_said_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time they are not asked, and the results are the same; with cache=False they are."""
+    monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(tmp_path))
+    first = check(small_port.right, cases=20, **GENERATED)
+    assert list(tmp_path.glob("*.chunk"))
+    monkeypatch.setattr("backprop_check.work.witnesses", None)
+    again = check(small_port.right, cases=20, **GENERATED)
+    assert [each.id for each in again.cases] == [each.id for each in first.cases]
+    assert again.summary.to_dict() == first.summary.to_dict()
+    monkeypatch.undo()
+    monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(tmp_path / "other"))
+    check(small_port.right, cases=2, cache=False, **GENERATED)
+    assert not (tmp_path / "other").exists()

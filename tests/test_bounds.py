@@ -36,6 +36,7 @@ FUNCTIONS: dict[str, tuple[Any, Any, Any]] = {
     "log1p": (mpmath.log1p, np.log1p, abs),
     "expm1": (mpmath.expm1, np.expm1, lambda x: -abs(x)),
     "tanh": (mpmath.tanh, np.tanh, lambda x: x),
+    "sqrt": (mpmath.sqrt, np.sqrt, lambda x: abs(x) + 0.01),
     "erf": (mpmath.erf, lambda x: x.dtype.type(math.erf(float(x))), lambda x: x / 4),
 }
 
@@ -75,6 +76,19 @@ def test_arithmetic(dtype: str, x: float, y: float, share: float, other: float) 
         (a / b, left / right, mpmath.mpf(x) / y),
     ):
         assert abs(mpmath.mpf(float(got)) - exact) <= rule.error[0] * 1.01
+
+
+@each_dtype
+@given(x=st.floats(0, 1e-3), e=st.floats(0, 1e-3), share=st.floats(-1, 1))
+def test_root_near_zero(dtype: str, x: float, e: float, share: float) -> None:
+    """√ of a number that may be as near to 0 as its error: within the bound, which is finite; √0 is exactly 0."""
+    u, real = U[dtype], TYPES[dtype]
+    near = max(x + share * e, 0.0)
+    result = Lanes(u).sqrt(lane(x, np.array([e + u * (x + e)]), u))
+    assert abs(float(np.sqrt(real(near))) - math.sqrt(x)) <= result.error[0] * 1.01 + 1e-22
+    assert np.isfinite(result.error).all()
+    exact = Lanes(u).sqrt(Lane(np.zeros(1), np.zeros(1), u))
+    assert (exact.value[0], exact.error[0]) == (0.0, 0.0)
 
 
 def test_a_mean_may_be_taken_by_reciprocals() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import backprop_check.report.html  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
+ODD = Path(__file__).parent / "scale" / "odd_port.py"
 GENERATED = ("--backprop-check", "--backprop-suite=generated", "-p", "no:cacheprovider")
 
 
@@ -49,7 +52,7 @@ def results(folder: Path, name: str = "r.json") -> Any:
 
 
 def test_collected_ids(pytester: pytest.Pytester) -> None:
-    """``name::case-id``, ASCII, no brackets; one item a case and implementation, and nothing is started for it."""
+    """``name::case-id``, ASCII, no brackets; one item a case and implementation, also of one that cannot be started."""
     configure(pytester, one="right")
     with (pytester.path / "pyproject.toml").open("a") as file:
         file.write('[tool.backprop-check.implementations.two]\ncommand = "no-such-program"\n')
@@ -58,6 +61,53 @@ def test_collected_ids(pytester: pytest.Pytester) -> None:
     assert len(set(found)) == 8
     for name in found:
         assert re.fullmatch(r"(one|two)::mlp-[a-z0-9.-]+", name), name
+
+
+def _odd(pytester: pytest.Pytester, **options: object) -> Path:
+    """Configure the odd port, which appends its process id to a file."""
+    pids = pytester.path / "pids"
+    command = [sys.executable, str(ODD), f"pid={pids}", *(f"{key}={value}" for key, value in options.items())]
+    table = f"[implementations.odd]\ncommand = {json.dumps(shlex.join(command))}\n"
+    (pytester.path / "backprop-check.toml").write_text(table)
+    return pids
+
+
+def test_generated_cases_keep_to_what_is_supported(pytester: pytest.Pytester) -> None:
+    """As with run and check: all are judged. One process does for collecting and running."""
+    pids = _odd(pytester, supports="tanh")
+    found = run(pytester, "-v", cases=8)
+    found.assert_outcomes(passed=8)
+    assert len(pids.read_text().split()) == 1
+    assert len([line for line in found.outlines if "odd::mlp-" in line and "-tanh-" in line]) == 8
+
+
+def test_xdist_workers_collect_the_same(pytester: pytest.Pytester) -> None:
+    """The ids are those of one process; who starts the workers asks what is supported, once."""
+    pids = _odd(pytester, supports="tanh,relu")
+    alone = collected(run(pytester, "--collect-only", "-q", cases=6))
+    pids.unlink()
+    found = pytester.runpytest_subprocess(*GENERATED, "--backprop-cases=6", "-n", "2", "-v")
+    found.assert_outcomes(passed=6)
+    ran = {line.split()[-1] for line in found.outlines if "PASSED" in line}
+    assert ran == set(alone)
+    assert 2 <= len(pids.read_text().split()) <= 3
+
+
+def test_what_the_witnesses_said_is_kept(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run does not ask them."""
+    monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(pytester.path / "cache"))
+    configure(pytester, mine="right")
+    run(pytester).assert_outcomes(passed=4)
+    assert len(list((pytester.path / "cache").glob("*.chunk"))) == 4
+    monkeypatch.setattr("backprop_check.work.witnesses", None)
+    run(pytester).assert_outcomes(passed=4)
+
+
+def test_published_cases_start_nothing_to_be_collected(pytester: pytest.Pytester) -> None:
+    """Which they are does not depend on what is supported."""
+    pids = _odd(pytester)
+    pytester.runpytest_inprocess("--backprop-check", "--backprop-suite=published", "--collect-only", "-q")
+    assert not pids.exists()
 
 
 def test_without_the_switch_nothing_changes(pytester: pytest.Pytester) -> None:

@@ -30,10 +30,7 @@ def select_cases(
 
     Raises ``ConfigurationError`` for a suite that there is not.
     """
-    for suite in suites:
-        if suite not in SUITES:
-            msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
-            raise ConfigurationError(msg)
+    refuse_unknown(suites)
     for suite in SUITES:
         if suites and suite not in suites:
             continue
@@ -51,3 +48,11 @@ def select_cases(
                 yield from wired_cases(suite, quarter(count), seed, within=asked)
         else:
             yield from (file.case for file in suite_files(suite))
+
+
+def refuse_unknown(suites: Sequence[str]) -> None:
+    """Raise ``ConfigurationError`` for a suite that there is not."""
+    for suite in suites:
+        if suite not in SUITES:
+            msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
+            raise ConfigurationError(msg)

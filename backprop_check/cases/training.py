@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from backprop_check.cases.generate import CLEAR, EVERYTHING, LARGEST, PAIRS, Draw, Within, pass_is_clear, target_of
+from backprop_check.names import LATER_LOSSES
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference.backward import run_pass
@@ -96,8 +98,15 @@ def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = A
 
 def label(within: Within) -> str:
     """What makes an implementation's cases different from another's; empty where everything is supported."""
-    if within == ALL_TRAINING:
-        return ""
+    within = replace(
+        within,
+        losses=tuple(loss for loss in within.losses if loss not in LATER_LOSSES),
+        features=tuple(feature for feature in within.features if feature in FEATURES),
+    )
+    return "" if _words(within) == _words(ALL_TRAINING) else _words(within)
+
+
+def _words(within: Within) -> str:
     known = (within.activations, within.losses, within.optimizers, within.features)
     return ":".join(",".join(sorted(each)) for each in known) + f":{int(within.batch)}"
 
@@ -122,17 +131,21 @@ def _extras(at: int, round_number: int, within: Within) -> _Extras:
 def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: Within) -> Case:
     pairs = [pair for pair in PAIRS if pair[0] in within.activations and pair[1] in within.losses]
     activation, loss = draw.one_of(pairs)
-    hidden = [name for name in within.activations if name in EVERYTHING.activations and name != "log_softmax"]
-    widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3))]
+    hidden = [name for name in EVERYTHING.activations if name in within.activations and name != "log_softmax"]
+    widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3) if hidden else 2)]
     if activation in ("softmax", "log_softmax"):
         widths[-1] = max(2, widths[-1])
+    if hidden == ["softmax"]:  # one neuron's softmax is always 1: its gradients are 0 but for rounding
+        widths = [max(2, width) for width in widths]
     layers = []
     for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
+        possible = [name for name in hidden if name != "softmax" or units > 1]
+        kind = activation if position == len(widths) - 2 else draw.one_of(possible)
         layers.append(
             {
                 "kind": "dense",
                 "units": units,
-                "activation": activation if position == len(widths) - 2 else draw.one_of(hidden),
+                "activation": kind,
                 "parameters": {
                     "weights": [[draw.number(1.2) for _ in range(fan_in)] for _ in range(units)],
                     "biases": [draw.number(0.6) for _ in range(units)],
@@ -216,7 +229,6 @@ def is_clear(case: Case) -> bool:
 
 def _step_is_clear(case: Case, p: Pass) -> bool:
     optimizer = case.optimizer
-    assert optimizer is not None
     gradients = list(_gradients(p))
     sizes = [abs(g) for g in gradients]
     if max(sizes) > LARGEST:
@@ -237,7 +249,7 @@ def _step_is_clear(case: Case, p: Pass) -> bool:
             return False
         if case.clip.kind == "norm":
             scale, limit = min(1.0, limit / norm) if norm else 1.0, math.inf
-    if optimizer.kind == "sgd":
+    if optimizer is None or optimizer.kind == "sgd":
         return True
     decay = optimizer.settings["weight_decay"] if optimizer.kind != "adamw" else 0.0
     parameters = [w for l in p.layers for w in (*itertools.chain.from_iterable(l.weights.rows), *l.biases)]

@@ -34,9 +34,13 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Plan, Work, alone, start_notes, supported, with_done
+from backprop_check.work import Order, Plan, Work, alone, kept_for, start_notes, supported, with_done
+
+#: What an exercise is about: chains of dense layers.
+EXERCISE = ("published", "edge", "generated")
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Container, Iterator
 
     from backprop_check.ahead import Early
@@ -159,11 +163,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
     work = msgspec.structs.replace(work, plan=fitted.only(options["only"]))
     if options["no_cache"]:
         return work
-    from backprop_check.cache import Cache, user_folder  # noqa: PLC0415 - beside its one use
-
-    hello = implementation.hello
-    supports = msgspec.to_builtins(hello.supports)
-    cache = Cache(user_folder(), hello.dtype, work.settings.profile, supports=supports)
+    cache = kept_for(implementation.hello, work.settings)
     cache.tidy()
     return msgspec.structs.replace(work, cache=cache)
 
@@ -172,7 +172,8 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
-    plan = Plan(suites=tuple(options["suite"]), count=options["count"], seed=options["seed"])
+    suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
+    plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(
         spec=spec,
         options=opening,
@@ -210,7 +211,8 @@ def judge_all(
         if judged is not None and result.outcome in FAILURES and len(failing) < 400:  # noqa: PLR2004 - to be read
             failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
 
-    with _progress(console) as progress:
+    stop: threading.Event | None = options.get("stop")
+    with _progress(console, alone=stop is None) as progress:
         task = progress.add_task("cases", total=len(work.plan))
         try:
             for position, (result, slots) in enumerate(before.results() if before else ()):
@@ -228,11 +230,13 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
-                result = hinted(judged.result) if run.hints_only else judged.result
+                result = hinted(judged.result, judged.case) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
                     file.add(result, reported)
                 remember(judged, result)
+                if stop is not None and stop.is_set():
+                    raise KeyboardInterrupt  # noqa: TRY301 - as if it had come here
                 if options["fail_fast"] and result.outcome in FAILURES:
                     return results, failing, False
         except KeyboardInterrupt as error:
@@ -272,7 +276,9 @@ def judges(
     if options["scheduler"] is not None:
         from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
 
-        return Scheduler(work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done).judging
+        return Scheduler(
+            work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
+        ).judging
     from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
 
     return Pool(work, options["jobs"], early, done).judging
@@ -424,6 +430,6 @@ def introduce(console: Console, implementation: Implementation) -> None:
         console.print(Text(f"FAIL  {problem}", style="bold red"))
 
 
-def _progress(console: Console) -> Progress:
+def _progress(console: Console, *, alone: bool) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=not (alone and console.is_terminal))

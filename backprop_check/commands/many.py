@@ -1,4 +1,4 @@
-"""``run --all`` and ``run --submissions``: many implementations, one after the other, and a table of them."""
+"""``run --all`` and ``run --submissions``: many implementations, and a table of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 import shlex
 import sys
 import tempfile
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
-from backprop_check.commands.options import open_configured
-from backprop_check.config import Configured, implementations
+from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol import one_line, orderly_signals, split_command
 from backprop_check.report.html.read import checked, read_file
@@ -27,9 +28,12 @@ from backprop_check.results import Conclusion
 from backprop_check.run import FAILURES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from backprop_check.work import Plan
+
+#: So many submissions are judged at once on a cluster, at most.
+_AT_ONCE = 16
 
 #: What makes no sense for many, with what to do instead.
 _ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
@@ -85,9 +89,12 @@ def run_many(options: dict[str, Any]) -> int:
         if folder is None and options["html_path"] is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         names = _file_names(target.name for target in targets)
+        places = [folder / name if folder is not None else None for name in names]
+        judged = stack.enter_context(
+            contextlib.closing(_rows(console, list(zip(targets, places, strict=True)), options))
+        )
         with contextlib.suppress(KeyboardInterrupt):
-            for target, name in zip(targets, names, strict=True):
-                row = _one(console, target, folder / name if folder is not None else None, options)
+            for row in judged:
                 rows.append(row)
                 console.print(_line(row))
             whole = len(rows) == len(targets)
@@ -101,6 +108,33 @@ def run_many(options: dict[str, Any]) -> int:
             write_report(paths, options["html_path"])
             console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
     return 1 if not whole or any(row.bad for row in rows) else 0
+
+
+def _rows(
+    console: Console, todo: list[tuple[Target, Path | None]], options: dict[str, Any]
+) -> Generator[Row, None, None]:
+    """The row of each, in their order: one after the other here, several at once on a cluster."""
+    if options["scheduler"] is None:
+        for target, path in todo:
+            yield _one(console, target, path, options)
+        return
+    from backprop_check.scheduler import local_cluster, workers_at  # noqa: PLC0415 - an extra
+
+    with ExitStack() as stack:
+        address, stop = options["scheduler"], threading.Event()
+        if address == "local":  # one for all of them
+            address = stack.enter_context(local_cluster(options["jobs"] if options["jobs"] > 1 else 0))
+        options = {**options, "scheduler": address, "stop": stop}
+        at_once = max(2, min(workers_at(address), _AT_ONCE, len(todo))) if len(todo) > 1 else 1
+        pool = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="submission"))
+        under_way = [pool.submit(_one, console, target, path, options) for target, path in todo]
+        try:
+            for future in under_way:
+                yield future.result()
+        finally:
+            stop.set()
+            for future in under_way:
+                future.cancel()
 
 
 def _targets(options: dict[str, Any]) -> list[Target]:
@@ -237,7 +271,8 @@ def _line(row: Row) -> Text:
 
 
 def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> None:
-    suites = options["suite"] or ("published", "edge", "generated")
+    trained = ("training",) if any(row.judged["training"] for row in rows) else ()
+    suites = options["suite"] or ("published", "edge", "generated", *trained)
     table = Table(box=None, padding=(0, 2), pad_edge=False)
     for heading in ("", *suites, "first cause"):
         table.add_column(heading, justify="right" if heading in suites else "left", overflow="fold")

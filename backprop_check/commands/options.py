@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,6 @@ from backprop_check.names import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.config import Configured
     from backprop_check.protocol import Implementation
 
 
@@ -98,33 +96,8 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
     A configured ``setup`` is run first. Raises ``ConfigurationError`` and ``StartError``.
     """
-    from backprop_check.config import Configured, configured  # noqa: PLC0415 - beside its one use
+    from backprop_check.config import Configured, configured, open_configured  # noqa: PLC0415 - beside its one use
 
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
     return open_configured(configured(impl) or Configured(impl), **chosen)
-
-
-def open_configured(entry: Configured, **options: Any) -> Implementation:
-    """Run the setup of a configured implementation, then open it.
-
-    Raises ``ConfigurationError`` and ``StartError``.
-    """
-    from backprop_check import __version__  # noqa: PLC0415 - beside its one use
-    from backprop_check.errors import StartError  # noqa: PLC0415
-    from backprop_check.protocol import open_implementation, split_command  # noqa: PLC0415
-    from backprop_check.protocol.text import clean_text  # noqa: PLC0415
-
-    if entry.setup:
-        try:
-            done = subprocess.run(  # noqa: S603 - the user's own configuration, no shell
-                split_command(entry.setup), capture_output=True, text=True, check=False, errors="replace"
-            )
-        except OSError as error:
-            msg = f"the setup ({clean_text(entry.setup)}) could not be started: {error.strerror}"
-            raise StartError(msg) from None
-        if done.returncode:
-            tail = clean_text(done.stderr[-1000:])
-            msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
-            raise StartError(msg)
-    return open_implementation(entry.spec, harness_version=__version__, isolated=True, **options)

@@ -168,7 +168,8 @@ def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
 
 def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
     """BP015: the gradients of a summed batch are the sum of its samples' gradients."""
-    whole = msgspec.structs.replace(case, reduction="sum", optimizer=None, steps=1)
+    # Without a penalty, which a batch has once and each of its samples too.
+    whole = msgspec.structs.replace(case, reduction="sum", optimizer=None, steps=1, clip=None, regularization=None)
     singles = [
         msgspec.structs.replace(whole, inputs=(x,), targets=(t,))
         for x, t in zip(whole.inputs[:8], whole.targets[:8], strict=True)

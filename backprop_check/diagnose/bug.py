@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GIVES = {
     "weighted_sum": {"z"},
     "activate": {"a"},
+    "smoothed": {"loss", "delta"},
     "loss_term": {"loss"},
     "sample_loss": {"loss"},
     "batch_loss": {"loss"},
@@ -39,7 +40,19 @@ _GIVES = {
     "updated_weight": {"updated_weight"},
     "updated_bias": {"updated_bias"},
     "updated": {"updated_weight", "updated_bias"},
-}
+    "penalty": {"loss"},
+    "l2_value": {"loss"},
+    "counts_biases": {"loss", "bias_gradient", "updated_bias"},
+    "l2_slope": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    "penalized_bias": {"bias_gradient", "updated_bias"},
+    **{
+        stage: {"updated_weight", "updated_bias"}
+        for stage in (
+            "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
+            "correction_of_mean", "correction_of_square",
+        )
+    },
+}  # fmt: skip
 EVERY_QUANTITY = frozenset().union(*_GIVES.values())
 
 

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING
 
-from backprop_check.diagnose.bugs import (
-    backward,
-    batch,
-    convolution,
-    forward,
-    loss,
-    numerics,
-    optimizer,
-    recurrent,
-    softmax,
-)
+from backprop_check.diagnose import bugs
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from backprop_check.diagnose.bug import Bug, Variant
 
+
+def _collected() -> tuple[Bug, ...]:
+    """The bugs of every module in ``bugs``, found by being there.
+
+    A module has ``BUGS``, and may have ``VARIANTS``: by code, further ways to make a mistake that has its page already.
+    """
+    modules = [
+        importlib.import_module(f"{bugs.__name__}.{module.name}") for module in pkgutil.iter_modules(bugs.__path__)
+    ]
+    found: list[Bug] = [bug for module in modules for bug in getattr(module, "BUGS", ())]
+    for module in modules:
+        for code, more in getattr(module, "VARIANTS", {}).items():
+            at = next(number for number, bug in enumerate(found) if bug.code == code)
+            found[at] = dataclasses.replace(found[at], variants=(*found[at].variants, *more))
+    return tuple(sorted(found, key=lambda bug: bug.code))
+
+
 #: In the order of their codes.
-BUGS: tuple[Bug, ...] = tuple(
-    sorted(
-        (
-            bug
-            for family in (numerics, backward, forward, loss, batch, optimizer, softmax, convolution, recurrent)
-            for bug in family.BUGS
-        ),
-        key=lambda bug: bug.code,
-    )
-)
+BUGS: tuple[Bug, ...] = _collected()
 
 FAMILIES = {
     "BP0": "numbers and the protocol",

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.cases.generate import generated_case
+from backprop_check.cases.training import training_case
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.catalogue import find_bug
@@ -18,7 +19,7 @@ from backprop_check.diagnose.restrict import Place
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from backprop_check.compare import Mismatch
     from backprop_check.network import Case
@@ -260,7 +261,7 @@ class Diagnostician:
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
         rounds = 0
-        for case in (generated_case(index, seed=777) for index in range(_LOOKED_AT if ask else 0)):
+        for case in _cases_to_tell_apart(training=any(each.case.trains for each in self.failures)) if ask else ():
             if rounds == _ROUNDS or len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
                 break
             others = [match for match in names if match.codes != names[0].codes]
@@ -279,6 +280,13 @@ class Diagnostician:
             and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile)
             for other in others[:3]
         )
+
+
+def _cases_to_tell_apart(*, training: bool) -> Iterator[Case]:
+    """Cases of another seed than a run's; of training first, where that is what failed."""
+    if training:
+        yield from (training_case(index, seed=777) for index in range(_LOOKED_AT))
+    yield from (generated_case(index, seed=777) for index in range(_LOOKED_AT))
 
 
 def _has_wrong_values(failure: Failure) -> bool:
@@ -364,8 +372,8 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
 
 
 def _order(code: str | None) -> tuple[int, str]:
-    """What to fix first: the form, then forward, loss, backward, batch, update; then layers that are not dense."""
-    families = ["BP0", "BP2", "BP6", "BP1", "BP3", "BP4", "BP5", "BP7", "BP8", "BP9"]
+    """What to fix first: the form, then forward, loss, backward, batch, update."""
+    families = ["BP0", "BP2", "BP6", "BP7", "BP8", "BP9", "BP1", "BP3", "BP4", "BP5"]
     return (families.index(code[:3]) if code else len(families), code or "")
 
 

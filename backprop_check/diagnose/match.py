@@ -206,18 +206,20 @@ class Passing:
     def __init__(self) -> None:
         self._kept: list[tuple[Case, frozenset[Slot], str, str]] = []
         self._right: dict[int, Local] = {}
+        self._count: dict[str, int] = {}
 
     def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
         """Keep one; a bounded number of them, of moderate size."""
-        if len(self._kept) < WITNESSES and len(case.inputs) * case.network.input_units <= 256:  # noqa: PLR2004
+        small = len(case.inputs) * case.network.input_units <= 256  # noqa: PLR2004
+        if small and self.wants_more(case.about):
+            self._count[case.about] = self._count.get(case.about, 0) + 1
             self._kept.append((case, frozenset(reported), dtype, profile))
 
-    @property
-    def wants_more(self) -> bool:
-        """Whether a further one could be kept."""
-        return len(self._kept) < WITNESSES
+    def wants_more(self, about: str) -> bool:
+        """Whether a further one could be kept. What comes late in a run has room of its own."""
+        return self._count.get(about, 0) < WITNESSES
 
-    def refute(self, stages: type[Swapped], upto: int = WITNESSES) -> bool:
+    def refute(self, stages: type[Swapped], upto: int | None = None) -> bool:
         """Whether any of them would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):
             if not stages.concerns(case):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from backprop_check.cases.generate import is_clear_of_kinks
+from backprop_check.cases.training import is_clear
 from backprop_check.errors import CaseError
 from backprop_check.network import NEEDS_OUTPUT, Case
 
@@ -71,21 +72,23 @@ def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> C
     return best[0]
 
 
-def _of_one_sample(case: Case, sample: int) -> Case:
-    """The same network for one sample of the batch."""
+def _of_one_sample(case: Case, sample: int) -> Case | None:
+    """The same network for one sample of the batch; None where it needs several (batch normalisation)."""
     layers = tuple(layer.of_samples([sample]) for layer in case.network.layers)
     network = msgspec.structs.replace(case.network, layers=layers)
-    return msgspec.structs.replace(
-        case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
-    )
+    try:
+        return msgspec.structs.replace(
+            case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
+        )
+    except CaseError:
+        return None
 
 
 def _weight(case: Case) -> tuple[int, int, int, int]:
     """Smaller is simpler: neurons, then samples, then everything written out."""
-    layers = case.network.layers
     return (
-        sum(layer.units for layer in layers),
-        case.network.inputs + len(case.inputs),
+        sum(case.network.widths),
+        case.network.input_units + len(case.inputs),
         case.steps,
         len(case.request()),
     )
@@ -152,18 +155,20 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
     body: dict[str, Any] = {
         "name": f"small-{'x'.join(map(str, widths))}",
         "network": {"inputs": widths[0], "layers": layers},
-        "loss": {"kind": case.loss.kind, **({} if case.loss.threshold is None else {"threshold": case.loss.threshold})},
+        "loss": msgspec.to_builtins(case.loss),
         "reduction": case.reduction,
         "inputs": [[number(x[i % len(x)]) for i in range(widths[0])] for x in case.inputs[:samples]],
         "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],
     }
     if case.optimizer is not None:
-        body |= {"optimizer": {"kind": "sgd", "learning_rate": case.optimizer.learning_rate}, "steps": steps}
+        body |= {"optimizer": msgspec.to_builtins(case.optimizer.over(steps)), "steps": steps}
+    body |= {name: msgspec.to_builtins(part) for name in ("clip", "regularization") if (part := getattr(case, name))}
     try:
         made_case = Case.from_dict(body)
     except CaseError:
         return None
-    return made_case if is_clear_of_kinks(made_case) else None
+    clear = is_clear if made_case.trains else is_clear_of_kinks
+    return made_case if clear(made_case) else None
 
 
 def _target(case: Case, target: tuple[float, ...], width: int) -> list[float]:

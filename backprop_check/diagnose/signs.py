@@ -68,10 +68,12 @@ def of_values(evidence: Evidence) -> tuple[str, str] | None:
         infinite = bool(np.isinf(array[bad]).any())
         code = "BP005" if infinite else "BP004"
         where = slot.quantity.replace("_", " ")
+        if slot.quantity.startswith("updated") and not slot.step and _is_adam(evidence.case):
+            return "BP515", "the first update is no number, though every gradient is"
         if slot.quantity == "a" and slot.layer is not None:
             kind = evidence.case.network.layers[slot.layer].activation
-            z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values[Slot("z", slot.layer)])
-            if kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
+            z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values.get(Slot("z", slot.layer)))
+            if z is not None and kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
                 return "BP005", f"the exponential in {kind} overflows for a z of {float(np.nanmax(abs(z))):.4g}"
         return code, f"first in the {where}"
     return None
@@ -149,8 +151,15 @@ def _is_single(x: float) -> bool:
     return float(nearest) == x or float(np.format_float_positional(nearest, unique=True)) == x
 
 
+def _is_adam(case: Case) -> bool:
+    """Whether the updates are Adam's, whose correction divides by 0 where t is 0."""
+    return case.optimizer is not None and case.optimizer.kind in ("adam", "adamw")
+
+
 def of_error(message: str, case: Case) -> str | None:
     """BP208 or BP005, where the error that an implementation reports is an overflow of an exponential."""
+    if re.search(r"zero ?division|(division|divide) by zero", message, re.IGNORECASE) and _is_adam(case):
+        return "BP515"
     if not re.search(r"overflow|math range error", message, re.IGNORECASE):
         return None
     if re.search(r"stack", message, re.IGNORECASE):

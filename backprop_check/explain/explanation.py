@@ -11,7 +11,9 @@ from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.names import Names
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader, read_passes
+from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
+from backprop_check.places import Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
+    from backprop_check.training import Optimizer
 
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000
@@ -33,7 +36,11 @@ _SHOWN = 12
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked."""
+    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
+
+    Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
+    are sequences, ``reads`` what each layer reads (−1 is the input).
+    """
 
     case: str
     title: str
@@ -49,19 +56,24 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     left_out: str = ""
     judged: Judged | None = None
     beside: list[Beside | None] = []
+    shapes: list[list[int]] = []
+    by_step: list[bool] = []
+    reads: list[list[int]] = []
 
 
 def explain_case(
     found: Found,
     *,
     neuron: str | None = None,
-    weight: int | None = None,
+    weight: int | str | None = None,
     sample: int = 0,
     digits: int = 6,
     everything: bool = False,
     stages: type[Stages] = Stages,
 ) -> Explanation:
-    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron).
+    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron), ``conv1:2,1,0``.
+
+    ``weight`` is the input that it comes from, or (beyond the dense chain) its indexes: ``2,0,1,1``, ``bias:2``.
 
     ``everything`` leaves no neuron, weight or term out, however many. Raises ``ConfigurationError`` for a neuron,
     weight or sample that is not there.
@@ -71,8 +83,11 @@ def explain_case(
         raise ConfigurationError(f"{case.steps} updates are too many to explain: at most {MOST_STEPS} (--steps)")
     if not 0 <= sample < len(case.inputs):
         raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
+    if not case.network.is_chain:
+        return _explain_wired(found, neuron, weight, sample, digits, everything=everything, stages=stages)
     place = None if neuron is None else find_neuron(case, neuron)
     if weight is not None:
+        weight = _whole(weight)
         widest = max(_fan_in(case, l) for l in range(len(case.network.layers)) if place is None or l == place[0])
         if not 0 <= weight < widest:
             raise ConfigurationError(f"there is no weight {weight}: they count from 0 to {widest - 1} here")
@@ -100,15 +115,103 @@ def explain_case(
     )
 
 
+def _explain_wired(
+    found: Found,
+    unit: str | None,
+    weight: int | str | None,
+    sample: int,
+    digits: int,
+    *,
+    everything: bool,
+    stages: type[Stages],
+) -> Explanation:
+    """The same for layers of any kind."""
+    from backprop_check.explain.recall import recalled_passes  # noqa: PLC0415 - where it is needed
+    from backprop_check.explain.tables import WiredNames  # noqa: PLC0415
+    from backprop_check.explain.wired import ToldWired, WiredReader  # noqa: PLC0415
+
+    case, network = found.case, found.case.network
+    told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
+    limit = None if told.everything or (everything and unit is not None) else TERMS_SHOWN
+    steps = [
+        step
+        for index, p in enumerate(recalled_passes(case, stages))
+        for step in told.round(
+            WiredReader(case, p, Writer(WiredNames(case, p), digits, limit), round_=index, sample=sample)
+        )
+    ]
+    return Explanation(
+        case=case.id,
+        title=one_line(found.title),
+        source=one_line(found.source),
+        erratum=found.erratum,
+        network=describe(case),
+        layers=[one_line(name, 60) for name in network.names()],
+        widths=[network.input_units, *network.widths],
+        inputs=list(case.inputs[sample]),
+        sample=sample,
+        samples=len(case.inputs),
+        steps=steps,
+        left_out=told.left_out(),
+        shapes=[list(shape) for shape in (network.input_shape, *network.output_shapes)],
+        by_step=[Places(case).by_step(layer) for layer in (None, *range(len(network.layers)))],
+        reads=[list(sources) for sources in network.sources],
+    )
+
+
+def _whole(weight: int | str) -> int:
+    """The number of an input; raises ``ConfigurationError`` for what is none."""
+    if isinstance(weight, str) and not (weight.isascii() and weight.isdigit()):
+        raise ConfigurationError(f"--weight {weight}: expected the number of the input that it comes from")
+    return int(weight)
+
+
+def _described(case: Case) -> tuple[str, str]:
+    """Inputs and layers in words."""
+    network, layers = case.network, case.network.layers
+    if network.is_chain:
+        count = network.input_units
+        parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
+        return f"{count} input{'s' * (count > 1)}", f"layers of {', '.join(parts)}"
+    parts = []
+    for layer, shape, name in zip(layers, network.output_shapes, network.names(), strict=True):
+        activation = "" if layer.activation == "identity" else f", {layer.activation.replace('_', ' ')}"
+        parts.append(f"{one_line(name, 60)} ({layer.kind}, {' x '.join(map(str, shape))}{activation})")
+    return f"inputs {' x '.join(map(str, network.input_shape))}", f"the layers {', '.join(parts)}"
+
+
 def describe(case: Case) -> str:
     """The case in a sentence."""
-    layers = case.network.layers
-    parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = f"; learning rate η = {number_text(case.optimizer.learning_rate, 6)}" if case.optimizer else ""
-    inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
-    return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+    rate = f"; {said}" if (said := training_words(case)) else ""
+    inputs, layers = _described(case)
+    return f"{inputs}, then {layers}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+
+
+def training_words(case: Case) -> str:
+    """How a case trains: ``learning rate η = 0.5``, and what is more than plain gradient descent; may be empty."""
+    said = [] if case.optimizer is None else [_optimizer_words(case.optimizer)]
+    if case.clip is not None:
+        said.append(f"gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}")
+    if case.regularization is not None:
+        r = case.regularization
+        parts = [f"{name} = {number_text(x, 6)}" for name, x in (("l1", r.l1), ("l2", r.l2)) if x]
+        said.append(f"a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}")
+    return "; ".join(said)
+
+
+def _optimizer_words(optimizer: Optimizer) -> str:
+    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
+    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
+    if optimizer.plain:
+        return said
+    parts = [OPTIMIZERS[optimizer.kind], said]
+    for name, value in optimizer.settings.items():
+        letters = SETTINGS.get(name, name)
+        pairs = zip(letters, value, strict=True) if isinstance(value, tuple) else [(letters, value)]
+        parts += [str(letter) if one is True else f"{letter} = {number_text(one, 6)}" for letter, one in pairs if one]
+    return ", ".join(parts)
 
 
 def find_neuron(case: Case, text: str) -> tuple[int, int]:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.explain.names import Names, below
 from backprop_check.explain.steps import Factor, Step, Term
-from backprop_check.explain.wording import COLLAPSE, LOGARITHM, SIGMOID, SOFTMAX, WORDS
+from backprop_check.explain.wording import (
+    COLLAPSE,
+    LOGARITHM,
+    REMEMBERED,
+    SETTINGS,
+    SIGMOID,
+    SOFTMAX,
+    UPDATES,
+    WORDS,
+)
 from backprop_check.explain.writing import Writer
 from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
 from backprop_check.protocol.text import one_line
@@ -30,7 +39,8 @@ class PassReader:
 
     def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
-        self.names, self.layer_names = writer.names, [one_line(name, 60) for name in case.network.names()]
+        self.names: Any = writer.names
+        self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
         self._find_losses()
 
@@ -38,7 +48,7 @@ class PassReader:
         """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such."""
         self.losses: list[Recorded] = []
         self.loss_terms: list[Recorded] = []
-        total = _sum_below(self.p.loss, self.write)
+        total = _sum_below(self._without_penalty(self.p.loss), self.write)
         if total and all(x.operation == "cell" for x in total):
             self.losses = total
             terms = _sum_below(total[self.sample], self.write)
@@ -46,6 +56,10 @@ class PassReader:
                 self.loss_terms = terms
         if self.losses and self.losses[0].place and self.loss_terms and self.loss_terms[0].place:
             self.names.name_losses(self.losses[0].place[0], self.loss_terms[0].place[0], batch=len(self.losses) > 1)
+
+    def _without_penalty(self, x: Recorded) -> Recorded:
+        """The loss of the data, where the case adds a penalty to it."""
+        return self.write.made_by(x).operands[0] if self.case.regularization is not None else x
 
     # Forward ------------------------------------------------------------------------------------
 
@@ -147,16 +161,55 @@ class PassReader:
             return
         grid, line = self.p.updated[layer]
         l = self.p.layers[layer]
-        self.names.with_rate(self.case.optimizer.learning_rate)
+        plain = self.p.training is None
+        if plain:
+            self.names.with_rate(self.p.learning_rate)
+        words = None if plain else UPDATES[self.case.optimizer.kind]
+        notes = [] if plain else self._name_training(layer)
         for i in weights:
+            yield from self._memory(layer, j, "weight", (j, i), i)
             symbol = f"{self.names.of(l.weights[j, i])}⁺"
             yield self._step(
-                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i]
-            )
+                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i],
+                words=words, notes=notes,
+            )  # fmt: skip
         if bias:
+            yield from self._memory(layer, j, "bias", j, None)
             symbol = f"{self.names.of(l.biases[j])}⁺"
-            yield self._step("update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j])
+            yield self._step(
+                "update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j], words=words, notes=notes
+            )
         self.names.with_rate(None)
+
+    def _name_training(self, layer: int) -> list[str]:
+        """Give names to what the update knows beside the gradients; what is to be said of clipping."""
+        training = self.p.training
+        assert training is not None
+        self.names.name_one(training.rate, "η")
+        for name, value in training.settings.items():
+            named = SETTINGS.get(name, name)
+            pairs = zip(value, named, strict=True) if isinstance(value, tuple) else [(value, named)]
+            for one, letter in pairs:
+                self.names.name_one(one, str(letter))
+        for memory, mark in ((training.before, ""), (training.after, "⁺")):
+            for (index, _, name), table in memory.tables.items():
+                if index == layer:
+                    self.names.name_memory(table, REMEMBERED[name][0] + mark)
+        if training.scale is None:
+            return []
+        self.names.name_one(training.scale, "c")
+        norm, scale = self.write.number(training.norm.value), self.write.number(training.scale.value)
+        return [f"All gradients together have the norm {norm}: each is multiplied by c = {scale}."]
+
+    def _memory(self, layer: int, j: int, kind: str, at: Any, weight: int | None) -> Iterator[Step]:
+        """What the optimizer remembers of one parameter, after this step."""
+        if self.p.training is None:
+            return
+        for (index, of, name), table in self.p.training.after.tables.items():
+            if (index, of) == (layer, kind):
+                letter, *words = REMEMBERED[name]
+                symbol = f"{letter}⁺"
+                yield self._step("memory", table[at], layer, j, symbol=symbol, words=tuple(words), weight=weight)
 
     # Parts --------------------------------------------------------------------------------------
 
@@ -172,16 +225,17 @@ class PassReader:
         notes: list[str] | None = None,
         at: list[int] | None = None,
         quantity: str = "",
+        words: tuple[str, ...] | None = None,
         **more: Any,
     ) -> Step:
-        formula, sentence = WORDS[stage]
+        formula, sentence = words or WORDS[stage]
         if quantity and at is None:
             at = [self.sample, neuron or 0]
             more["sample"] = self.sample
         self.names.samples = len(self.case.inputs) > 1 and more.get("sample", ...) is ... and bool(quantity)
         conditions = [f"Here {condition}." for condition in self.write.conditions(x)]
         step = Step(
-            stage=stage.removeprefix("layer "),
+            stage=stage.removeprefix("layer ").removesuffix(" of any"),
             sentence=sentence.format(what),
             formula=formula,
             symbol=symbol or self.names.of(x) or "",
@@ -225,7 +279,7 @@ class PassReader:
     def _slope_of(self, l: LayerPass, j: int) -> Recorded | None:
         """The factor beside ∂L/∂a in the delta (or in the long way to it)."""
         error = l.error[self.sample, j]
-        for x in _ways(l.delta[self.sample, j]):
+        for x in ways(l.delta[self.sample, j]):
             if x.operation == TIMES:
                 for one, other in (x.operands, x.operands[::-1]):
                     if one.place is None or error.place is None:
@@ -258,10 +312,10 @@ class PassReader:
 
     def _long_way(self, x: Recorded, why: str) -> list[str]:
         """The other formula, where the reference knows two for the same number and took the stabler."""
-        ways = _ways(x)
-        if len(ways) == 1:
+        found = ways(x)
+        if len(found) == 1:
             return []
-        other = ways[1]
+        other = found[1]
         texts = self.write.symbolic(other), self.write.numbers(other), self.write.number(other.value)
         return [f"The long way: {' = '.join(dict.fromkeys(texts))}. {why}"]
 
@@ -270,13 +324,13 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _ways(x: Recorded) -> list[Recorded]:
+def ways(x: Recorded) -> list[Recorded]:
     """What made a number, as one operation; two where there are two formulas for it."""
     while x.operation == "cell":
         x = x.operands[0]
     if x.operation != "either":
         return [x]
-    return [way for operand in x.operands for way in _ways(operand)]
+    return [way for operand in x.operands for way in ways(operand)]
 
 
 def _sum_below(x: Recorded, write: Writer) -> list[Recorded]:

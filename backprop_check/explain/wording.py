@@ -30,8 +30,63 @@ WORDS = {
     ),
     "bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "A bias moves z by itself: its gradient is delta."),
     "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
+    "weighted sum of any": ("z = Σ w·x + b", "Everything that it reads times its weight, added up, plus the bias."),
+    "sum": ("y = Σ x", "Everything that it reads, added up."),
+    "function": ("y = f(x)", "A function of one number ({})."),
+    "softmax": ("pⱼ = e^(zⱼ) / Σₖ e^(zₖ)", "The {} looks at all numbers of its group at once."),
+    "largest": ("y = max x", "The largest of what it reads."),
+    "error of any": (
+        "∂L/∂x = Σ ∂L/∂y · ∂y/∂x, over every y that reads x",
+        "It acts on the loss through everything that reads it: gradients that meet are added.",
+    ),
+    "weight gradient of any": (
+        "∂L/∂w = Σ δ · x, over every sum that w is part of, and every sample",
+        "A weight moves each sum that it is part of by what it multiplies there.",
+    ),
+    "bias gradient of any": (
+        "∂L/∂b = Σ δ, over every sum that b is part of, and every sample",
+        "A bias moves each sum that it is part of by itself.",
+    ),
+    "gradient": (
+        "∂L/∂w = Σ ∂L/∂y · x, over every sum y that w is part of, and every sample",
+        "It moves each sum that it is part of by what it multiplies there ({}).",
+    ),
+    "input gradient of any": ("∂L/∂x = Σ ∂L/∂y · ∂y/∂x", "How much the loss changes when this input changes."),
     "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
 }
+
+#: What an optimizer remembers of each parameter from step to step: its letter, its formula, and what it is.
+REMEMBERED = {
+    "velocity": ("u", "u⁺ = μ u + (1 − τ) g", "The velocity, to which every gradient adds; the first is the gradient."),
+    "mean": ("m", "m⁺ = β m + (1 − β) g", "The running average of the gradient."),
+    "square": ("v", "v⁺ = β v + (1 − β) g²", "The running average of the gradient's square."),
+    "largest": ("v̄", "v̄⁺ = max(v̄, v⁺)", "The largest such average so far."),
+    "sum": ("s", "s⁺ = s + g²", "The sum of the squares of all gradients so far."),
+}
+
+#: An optimizer's update: its formula, and its sentence.
+UPDATES = {
+    "sgd": ("w⁺ = w − η · u⁺", "A step of SGD, taken once every gradient is known."),
+    "rmsprop": ("w⁺ = w − η · g/(√v⁺ + ε)", "A step of RMSprop: the gradient is divided by its usual size."),
+    "adagrad": ("w⁺ = w − η · g/(√s⁺ + ε)", "A step of Adagrad: the more a parameter has moved, the less it moves."),
+    "adam": (
+        "w⁺ = w − η · m̂/(√v̂ + ε)",
+        "A step of Adam: averages that began at 0 are divided by 1 − βᵗ, their share after t steps.",
+    ),
+    "adamw": (
+        "w⁺ = w (1 − η λ) − η · m̂/(√v̂ + ε)",
+        "A step of AdamW: the parameter shrinks by itself, and the gradient knows nothing of it.",
+    ),
+}
+
+#: An optimizer's settings, as formulas call them.
+SETTINGS = {
+    "momentum": "μ", "dampening": "τ", "weight_decay": "λ", "alpha": "α", "eps": "ε", "lr_decay": "κ",
+    "initial_accumulator_value": "s₀", "betas": ("β₁", "β₂"),
+}  # fmt: skip
+
+#: The optimizers' names for people.
+OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
 
 SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
 LOGARITHM = "Computed from z, the logarithm never meets a 0."

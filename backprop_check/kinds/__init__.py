@@ -32,8 +32,8 @@ KINDS: dict[str, type[Kind]] = {
     for kind in sorted(_leaves(Kind), key=lambda kind: str(kind.__struct_config__.tag))
 }
 
-#: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is about
-#: how layers are wired, the others about kinds of layers.
+#: The families beyond chains of dense layers, in the order in which they are learnt. Each is a suite: ``graph`` is
+#: about how layers are wired, the others are about kinds of layers.
 FAMILIES = tuple(
     name for name in names.FAMILIES if name == "graph" or any(kind.family == name for kind in KINDS.values())
 )

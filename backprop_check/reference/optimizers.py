@@ -8,7 +8,7 @@ A penalty in the loss (``penalty``) is part of the loss and of the reported grad
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,17 @@ class Memory:
 
     time: int = 0
     tables: dict[tuple[int, str, str], Any] = field(default_factory=dict)
+
+
+class Training(NamedTuple):
+    """What an update knows beside the gradients: for who tells of it."""
+
+    before: Memory
+    after: Memory
+    settings: dict[str, Any]
+    rate: Any
+    norm: Any
+    scale: Any
 
 
 class Remembered:
@@ -59,6 +70,8 @@ class Optimizers:
         self.before, self.memory = Memory(), Memory()
         self.optimizer: Optimizer | None = None  # None for plain gradient descent
         self.settings: dict[str, Any] = {}
+        self.rate: Any = None
+        self.norm: Any = None
         self.scale: Any = None
         self.limit: Any = None
 
@@ -74,12 +87,20 @@ class Optimizers:
                 name: tuple(map(self.m.setting, value)) if isinstance(value, tuple) else self.m.setting(float(value))
                 for name, value in p.optimizer.settings.items()
             }
+        self.rate = self.m.setting(0.0 if p.learning_rate is None else p.learning_rate)
         self.before, self.memory = self.memory, Memory(self.memory.time + 1)
-        self.scale = self.limit = None
+        self.norm = self.scale = self.limit = None
         if p.clip is not None and p.clip.kind == "norm":
-            self.scale = self.clip_scale(self.gradient_norm(p), p.clip.limit)
+            self.norm = self.gradient_norm(p)
+            self.scale = self.clip_scale(self.norm, p.clip.limit)
         elif p.clip is not None:
             self.limit = self.m.number(p.clip.limit)
+
+    def training(self) -> Training | None:
+        """What this update knows; None for a plain step down the slope."""
+        if self.optimizer is None:
+            return None
+        return Training(self.before, self.memory, self.settings, self.rate, self.norm, self.scale)
 
     @property
     def time(self) -> int:
@@ -120,13 +141,24 @@ class Optimizers:
         """l1 Σ|w| + ½ l2 Σ w², over weights, and biases where the case says so."""
         m, r = self.m, p.regularization
         assert r is not None
-        total = None
+        total = m.number(0.0)
         for l in p.layers:
-            for share, term in ((r.l1, abs), (0.5 * r.l2, lambda w: w * w)):
-                for part in self.table_sums(l, term, l.weights, l.biases if r.biases else None) if share else ():
-                    one = m.number(share) * part
-                    total = one if total is None else total + one
-        return m.number(0.0) if total is None else total
+            biases = l.biases if self.counts_biases(p) else None
+            if r.l1:
+                for part in self.table_sums(l, abs, l.weights, biases):
+                    total = total + m.number(r.l1) * part
+            if r.l2:
+                for part in self.table_sums(l, lambda w: w * w, l.weights, biases):
+                    total = total + self.l2_value(r.l2, part)
+        return total
+
+    def counts_biases(self, p: Pass) -> bool:
+        """Whether biases have a penalty too."""
+        return p.regularization is not None and p.regularization.biases
+
+    def l2_value(self, l2: float, total: Any) -> Any:
+        """½ l2 Σ w²."""
+        return self.m.number(0.5 * l2) * total
 
     def penalized(self, p: Pass, gradient: Any, w: Any) -> Any:
         """∂L/∂w with the penalty's part: l1 sign(w) + l2 w, where sign(0) = 0."""
@@ -151,17 +183,15 @@ class Optimizers:
 
     def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
         """∂L/∂bⱼ of the loss with its penalty, which most leave without."""
-        assert p.regularization is not None
-        return self.penalized(p, gradient, l.biases[j]) if p.regularization.biases else gradient
+        return self.penalized(p, gradient, l.biases[j]) if self.counts_biases(p) else gradient
 
     # One parameter's update ----------------------------------------------------------------------
 
-    def trained(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
+    def trained(self, w: Any, g: Any, of: Remembered) -> Any:
         """w⁺ by the case's optimizer, from the gradient as the loss gives it."""
         assert self.optimizer is not None
-        g = self.clipped(g)
         step: Any = getattr(self, self.optimizer.kind)
-        return step(w, g, of, rate)
+        return step(w, self.clipped(g), of, self.rate)
 
     def clipped(self, g: Any) -> Any:
         """g held between −c and c, or shortened with all others to the norm c."""
@@ -247,14 +277,28 @@ class Optimizers:
         beta1, beta2 = self.settings["betas"]
         mean, square = self.average("mean", beta1, g, of), self.average("square", beta2, g * g, of)
         if self.has("amsgrad"):
-            largest = of["largest"] if "largest" in of else square
-            square = of.keep("largest", self.m.where_positive(square - largest, square, largest))
+            square = of.keep("largest", self.larger(square, of["largest"]) if "largest" in of else square)
         return self.updated(w, self.adam_direction(mean, square, beta1, beta2), rate)
+
+    def larger(self, x: Any, y: Any) -> Any:
+        """The larger of two."""
+        return self.m.where_positive(x - y, x, y)
 
     def adam_direction(self, mean: Any, square: Any, beta1: Any, beta2: Any) -> Any:
         """m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ) and √v̂ = √v/√(1 − β₂ᵗ)."""
-        root = self.m.sqrt(square) / self.m.sqrt(self.correction(beta2)) + self.settings["eps"]
-        return (mean / self.correction(beta1)) / root
+        return (mean / self.correction_of_mean(beta1)) / self.adam_root(square, beta2)
+
+    def adam_root(self, square: Any, beta2: Any) -> Any:
+        """√v̂ + ε."""
+        return self.m.sqrt(square) / self.m.sqrt(self.correction_of_square(beta2)) + self.settings["eps"]
+
+    def correction_of_mean(self, beta: Any) -> Any:
+        """What m is divided by."""
+        return self.correction(beta)
+
+    def correction_of_square(self, beta: Any) -> Any:
+        """What v is divided by."""
+        return self.correction(beta)
 
     def correction(self, beta: Any) -> Any:
         """1 − βᵗ: how much of a running average that began at 0 is there after t updates."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
-from backprop_check.reference.losses import LOSSES, MATCHED
+from backprop_check.reference.losses import LOSSES, MATCHED, smoothed
 from backprop_check.reference.optimizers import Optimizers, Remembered
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Stages(Optimizers):
         function = ELEMENTWISE[l.activation]
         for j in self.m.each(l.units):
             l.a[s, j] = function.value(self.m, l.z[s, j], l.alpha)
+
+    def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
+        """t (1 − ε) + ε/K: a label, where labels are smoothed."""
+        return smoothed(self.m, t, epsilon, classes)
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
         """What output k adds to ℓ(a, t): a logarithm of a sigmoid or softmax is taken of z, not of a."""
@@ -161,11 +165,10 @@ class Stages(Optimizers):
         """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, or what the case's optimizer makes of it, after every delta has been computed."""
         if self.optimizer is None:
             return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
-        of = Remembered(self, l, "weight", (j, i))
-        return self.trained(l.weights[j, i], l.weight_gradient[j, i], of, learning_rate)
+        return self.trained(l.weights[j, i], l.weight_gradient[j, i], Remembered(self, l, "weight", (j, i)))
 
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
         """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ, or what the case's optimizer makes of it."""
         if self.optimizer is None:
             return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
-        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j), learning_rate)
+        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j))

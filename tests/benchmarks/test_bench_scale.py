@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sizes import FULL
-from test_bench_exchange import BUNDLED, bare
+from test_bench_exchange import BUNDLED, bare, busy
 
 from backprop_check.cache import Cache
 from backprop_check.parallel import Pool
 from backprop_check.protocol import open_implementation
+from backprop_check.results import ResultsFile
 from backprop_check.run import Settings
 from backprop_check.scheduler import Scheduler
 from backprop_check.work import Plan, Work, alone
@@ -77,7 +78,10 @@ def test_two_dask_workers_on_a_slow_port() -> None:
 
 
 def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
-    """A second run takes at most half of the processor time; the time over the bare exchange is quoted."""
+    """A second run takes at most half of the processor time, and 1.2 times the time of the bare exchange.
+
+    The first of that is so on any machine; the second where port and harness have a core each.
+    """
     plan = Plan(suites=("generated",), count=COUNT)
     lines = [(case.id, case.request()) for case in map(plan.case, range(COUNT))]
     cache = Cache(tmp_path, "float64", "textbook")
@@ -86,7 +90,10 @@ def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
 
         def spent(kept: int) -> tuple[float, float]:
             wall, used = time.perf_counter(), time.process_time()
-            assert {each.result.outcome for each in alone(works[kept], implementation)(0)} == {"passed"}
+            with ResultsFile(tmp_path / "results.json", implementation.describe(), {}, []) as file:
+                for each in alone(works[kept], implementation)(0):
+                    assert each.result.outcome == "passed"
+                    file.add(each.result)
             return time.perf_counter() - wall, time.process_time() - used
 
         spent(1)  # fills the cache
@@ -97,3 +104,4 @@ def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
     text = f"a warm run over the bare exchange: {ratio:.2f} times"
     print(f"{text}; processor time {kept:.2f} ms a case, without a cache {without:.2f} ms")  # noqa: T201
     assert kept <= without / 2
+    assert ratio <= 1.2 * busy() or not FULL

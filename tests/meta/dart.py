@@ -109,8 +109,10 @@ DART: list[Planted] = [
         "only the first layer is updated",
         (
             network(
-                "  void update(double learningRate) {\n    for (final layer in layers) {",
-                "  void update(double learningRate) {\n    for (final layer in layers.take(1)) {",
+                "    for (final layer in layers) {\n      for (final neuron in layer.neurons) {\n"
+                "        neuron.update(",
+                "    for (final layer in layers.take(1)) {\n      for (final neuron in layer.neurons) {\n"
+                "        neuron.update(",
             ),
         ),
         at("later", "updated_weight", "updated_bias"),

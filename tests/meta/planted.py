@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bugs_backward import BACKWARD, BIAS_GRADIENT, HIDDEN, START, WEIGHT_GRADIENT
 from bugs_forward import FORWARD_BUGS, SOFTMAX_BUGS, START_OF_Z
+from bugs_optimizers import OPTIMIZER_BUGS
 from bugs_protocol import PROTOCOL_BUGS, REPEATED_BUGS
 from bugs_training import BATCH_BUGS, LOSS_BUGS, UPDATE_BUGS
 from planting import Planted, at, bent, by_id, deep, hidden, pair, updates, widths
@@ -16,6 +17,7 @@ ALONE: list[Planted] = [
     *LOSS_BUGS,
     *BATCH_BUGS,
     *UPDATE_BUGS,
+    *OPTIMIZER_BUGS,
     *SOFTMAX_BUGS,
 ]
 

@@ -10,6 +10,7 @@ import make_results
 import msgspec
 import pytest
 
+from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.network import Case
 from backprop_check.report.html import render
 from backprop_check.report.html.read import checked
@@ -289,6 +290,23 @@ def test_copying(look: Look) -> None:
     assert '"learning_rate": 0.5' in copied
 
 
+def test_training(look: Look) -> None:
+    """The request that is copied is the one that was sent, for every optimizer; the panel tells how the case trains."""
+    cases = {case.id: case for case in training_cases(2 * len(RECIPES))}
+    page = look("training")
+    read = "navigator.clipboard.readText()"
+    for name in list(cases)[::7]:
+        page.page.goto(f"{page.url}#case={name}")
+        page.page.wait_for_function(f"document.getElementById('case-title').textContent.startsWith('{name[:12]}')")
+        page.page.get_by_role("button", name="Copy the request").click()
+        page.page.wait_for_timeout(100)
+        copied = msgspec.json.decode(page.page.evaluate(read))
+        assert copied == msgspec.json.decode(cases[name].request())
+    words = page.page.locator("details[data-section=update]").first.inner_text()
+    assert "learning rate η = " in words
+    assert "each judged by the gradients and parameters" in words
+
+
 def test_the_glossary(look: Look) -> None:
     """A word's meaning shows when it is pointed at, and when it is focused; Escape hides it."""
     page = look("mazur")
@@ -442,7 +460,7 @@ def test_print_and_phone(look: Look) -> None:
     wide = """[...document.querySelectorAll('main *, header *')].filter(x =>
         x.getBoundingClientRect().right > 391 && !x.closest(
         '.scroll, .canvas, .rows, .formula, .command, pre, .hide, svg')).map(x => x.outerHTML.slice(0, 120))"""
-    for name in ("mazur", "several", "hostile", "digits", "hints"):
+    for name in ("mazur", "several", "hostile", "digits", "hints", "convolution"):
         phone = look(name, width=390, height=844)
         assert phone.page.evaluate(wide) == [], name
         assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390, name
@@ -459,7 +477,7 @@ def test_without_script_there_is_a_summary(browser: Any, reports: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["mazur", "several", "hints", "digits", "batch", "odd"])
+@pytest.mark.parametrize("name", ["mazur", "several", "hints", "digits", "batch", "odd", "convolution"])
 def test_axe_finds_nothing(look: Look, axe: str, name: str, scheme: str) -> None:
     """No violation of accessibility, in any view, in light and in dark."""
     page = look(name, scheme=scheme)

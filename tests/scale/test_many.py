@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from scale_support import ODD, finish
+from scale_support import ODD, alive, finish, pids_in, start, until, without_times
 
 from backprop_check.commands.many import submissions
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol import split_command
+from backprop_check.resume import read_unfinished
 
 COMMAND = f'"{sys.executable}" "{{}}/port.py"'
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
@@ -54,6 +57,40 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
     again, out = finish(*command, "--resume", cwd=tmp_path)
     assert again == 1, out
     assert [line for line in out.splitlines() if line.startswith("berta")] == [rows["berta"]]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_several_at_once_on_a_cluster(tmp_path: Path) -> None:
+    """The table, the files and the exit code are those of one after the other; two slow ones are judged together."""
+    _handed_in(tmp_path / "in", anna="sleep=0.05", berta="bug=delta sleep=0.05", carl="crash=1")
+    (tmp_path / "in" / "dora").mkdir()
+    command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 12, "--suite", "generated"]
+    code, out = finish(*command, "--json", "one", cwd=tmp_path)
+    again, told = finish(*command, "--json", "two", "--scheduler", "local", "--jobs", 2, cwd=tmp_path)
+    assert (again, code) == (1, 1), told
+    assert [line.split() for line in told.splitlines()] == [line.split() for line in out.splitlines()]
+    for name in ("anna", "berta", "carl"):
+        first, other = (without_times(tmp_path / folder / f"{name}.json") for folder in ("one", "two"))
+        assert first == other
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
+def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
+    """All end, each keeps what was finished."""
+    pids = tmp_path / "pids"
+    _handed_in(tmp_path / "in", anna=f"sleep=0.1 pid={pids}", berta=f"sleep=0.1 pid={pids}", carl=f"pid={pids}")
+    command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 900, "--suite", "generated"]
+    with start(*command, "--json", "two", "--scheduler", "local", "--jobs", 2, cwd=tmp_path) as process:
+        until(lambda: (tmp_path / "two" / "anna.json").exists() and len(pids_in(pids)) > 2, 60)
+        until(lambda: read_unfinished(tmp_path / "two" / "anna.json").count > 2, 60)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, out
+    assert "Traceback" not in out
+    assert "were not judged" in out
+    until(lambda: alive(pids_in(pids)) == [])
 
 
 def test_all_that_is_configured(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ import pytest
 from scale_support import FULL, finish, odd, start, until, without_times
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
+from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.html import write_report
+from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.resume import read_unfinished
 from backprop_check.run import Result
 from backprop_check.trace import Slot
@@ -119,6 +121,56 @@ def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
     torn.write_bytes(data[: whole.start - 5])
     code, out = finish("report", torn, "--html", page, cwd=tmp_path)
     assert (code, "is not valid JSON" in " ".join(out.split())) == (2, True)
+
+
+def test_what_a_loss_of_power_leaves_is_recognised(tmp_path: Path) -> None:
+    """Cut at every byte of its tail, behind which a disk may hold nothing, zeros, or an older closing part.
+
+    What is read is the whole results and no others, and it never says that it is complete.
+    """
+    results, torn = tmp_path / "results.json", tmp_path / "torn.json"
+    info = ImplementationInfo("mine", "Python", "1", "python3 port.py", "float64")
+    older = b""
+    with ResultsFile(results, info, {"seed": 0}, []) as file:
+        for number in range(6):
+            file.add(Result(id=f"c{number}", outcome="passed", notes=["}\n],{"]), [Slot("z", 0)])
+            if number == 3:
+                older = results.read_bytes()
+    data, whole = results.read_bytes(), read_unfinished(results)
+    ids = [each.id for each, _ in whole.results()]
+    assert ids == [f"c{number}" for number in range(6)]
+    assert older.count(b"c3") == 1
+    for cut in range(whole.end - 300, len(data)):
+        lost = len(data) - cut
+        for rest in (b"", bytes(lost), older[cut:] if cut < len(older) else b"", b"\xff" * min(lost, 64)):
+            torn.write_bytes(data[:cut] + rest)
+            found = read_unfinished(torn)
+            assert not found.complete
+            assert [each.id for each, _ in found.results()] == ids[: found.count]
+            assert found.count >= data[whole.start : cut].count(b"}\n],{") - 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="which file a descriptor is of is asked as on Linux")
+def test_results_are_on_the_disk_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no further result comes; one that came early too, and the end at once, its name with it."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))  # noqa: PTH115, PTH119
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    info = ImplementationInfo("mine", "Python", "1", "python3 port.py", "float64")
+    with ResultsFile(tmp_path / "results.json", info, {}, []) as file:
+        file.add(Result(id="c0", outcome="passed"))
+        file.early(7, Result(id="c7", outcome="passed"), ())
+        synced.clear()
+        until(lambda: {"results.json", ".results.json.ahead"} <= set(synced), 3.0)
+        time.sleep(1.2)
+        assert len(synced) == 2  # nothing new, nothing to do
+        file.finish(Conclusion())
+        assert synced[2:] == [".results.json.new", tmp_path.name]
 
 
 @pytest.mark.parametrize("options", [[], ["--hints-only"]])

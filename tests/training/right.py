@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -50,9 +51,7 @@ class Papers:
             self.state["v"] = [d.copy() for d in directions]
         else:
             mu = self.option("momentum")
-            self.state["v"] = [
-                (1 - dampening) * d + v * mu for v, d in zip(self.state["v"], directions, strict=True)
-            ]
+            self.state["v"] = [(1 - dampening) * d + v * mu for v, d in zip(self.state["v"], directions, strict=True)]
         return self.state["v"]
 
     def sgd(self, gradients: Arrays, rate: Any) -> Arrays:
@@ -107,12 +106,12 @@ class Torch:
 
     def __init__(self, optimizer: dict[str, Any], real: Callable[[float], Any]) -> None:
         del real
-        self.o, self.made, self.parameters = optimizer, None, []
+        self.o = optimizer
+        self.made: Any = None
+        self.parameters: Arrays = []
 
     def step(self, parameters: Arrays, gradients: Arrays, rate: float) -> Arrays:
         """Parameters after the update."""
-        import torch
-
         if self.made is None:
             names = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
             given = {key: value for key, value in self.o.items() if key not in ("kind", "learning_rate")}
@@ -131,8 +130,6 @@ def clipped(gradients: Arrays, clip: dict[str, Any] | None, real: Callable[[floa
         return gradients
     limit = real(clip["limit"])
     if by_torch:
-        import torch
-
         held = [torch.zeros(g.shape, dtype=torch.tensor(g).dtype) for g in gradients]
         for parameter, gradient in zip(held, gradients, strict=True):
             parameter.grad = torch.tensor(gradient)

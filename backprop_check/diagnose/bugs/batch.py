@@ -148,7 +148,7 @@ class GradientsKept(Swapped):
 
 
 def _one_sample(case: Case, s: int) -> Case:
-    return msgspec.structs.replace(case, inputs=(case.inputs[s],), targets=(case.targets[s],), steps=1)
+    return msgspec.structs.replace(case, inputs=(case.inputs[s],), targets=(case.targets[s],))
 
 
 def _sample_by_sample(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from backprop_check.errors import ResultsError
+from backprop_check.kinds import FAMILIES
 from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
 from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
+from backprop_check.training import OPTIMIZERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,7 @@ class Finding(Place, frozen=True):
     """One mismatch; the numbers are absent with ``--hints-only``."""
 
     index: Annotated[list[Count], msgspec.Meta(max_length=8)] | None = None
+    at: Annotated[list[Count], msgspec.Meta(max_length=8)] = []
     step: Count | None = None
     expected: Number = None
     actual: Number = None
@@ -224,7 +227,10 @@ def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
         return one_line(case.suite, 40)
     if case.id in shipped:
         return shipped[case.id]
-    return "generated" if _GENERATED.search(case.id) else "other"
+    if not _GENERATED.search(case.id):
+        return "other"
+    family = next((family for family in FAMILIES if case.id.startswith(f"{family}-")), None)
+    return family or ("training" if case.id.startswith(OPTIMIZERS) else "generated")
 
 
 def embedded(value: Any) -> str:

@@ -10,6 +10,7 @@ import 'dart:io';
 import '../lib/graph.dart';
 import '../lib/layers.dart';
 import '../lib/network.dart';
+import '../lib/optimizers.dart';
 
 /// Answers until stdin ends.
 Future<void> main() async {
@@ -45,8 +46,8 @@ Json hello(Json request) => {
         'layers': layers.keys.toList(),
         'activations': activations.keys.toList(),
         'losses': losses.keys.toList(),
-        'optimizers': ['sgd'],
-        'features': layerFeatures,
+        'optimizers': optimizers.keys.toList(),
+        'features': [...features, ...layerFeatures],
         'batch': true,
       },
       // Shows that no digit is lost on the way in and out.

@@ -11,12 +11,14 @@
 ///
 /// The names are the field's: `z` is a neuron's weighted sum plus its bias, `a` its activation, `t` a target, and
 /// `delta` is dL/dz, the slope of the loss L with regard to z. There are no arrays, only lists of numbers, and
-/// nothing is imported but Dart's own libraries.
+/// nothing is imported but Dart's own libraries. Optimizers beyond the plain step down the slope, clipping and penalties
+/// are in optimizers.dart.
 library;
 
 import 'dart:math';
 
 import 'mathematics.dart';
+import 'optimizers.dart';
 
 typedef Numbers = List<double>;
 typedef Sample = ({Numbers inputs, Numbers targets});
@@ -359,6 +361,15 @@ class NegativeLogLikelihood extends Loss {
   double derivative(double a, double t) => -t;
 }
 
+/// t (ln t - a): how far the forecast is from t, where the output a is a logarithm (the activation log_softmax).
+class KLDivergence extends Loss {
+  @override
+  double term(double a, double t) => t > 0.0 ? t * (log(t) - a) : 0.0;
+
+  @override
+  double derivative(double a, double t) => -t;
+}
+
 /// max(0, 1 - t a), where t is -1 or 1: nothing to pay on the right side, from a margin of 1 on.
 class Hinge extends Loss {
   @override
@@ -425,6 +436,7 @@ final Map<String, Loss Function(double? threshold)> losses = {
   'cross_entropy': (_) => CrossEntropy(),
   'negative_log_likelihood': (_) => NegativeLogLikelihood(),
   'hinge': (_) => Hinge(),
+  'kl_divergence': (_) => KLDivergence(),
 };
 
 /// The pairs that have a step of their own, by the names of activation and loss.
@@ -545,6 +557,10 @@ class Network {
   final Loss loss;
   final OneStep? oneStep;
 
+  Penalty? penalty;
+  Optimizer? optimizer; // null: plain steps down the slope
+  Clip? clip;
+
   Layer get output => layers.last;
 
   /// The output of the network for one sample.
@@ -594,11 +610,48 @@ class Network {
 
   /// Takes one step down the slope, once all gradients are there.
   void update(double learningRate) {
+    final optimizer = this.optimizer;
+    if (optimizer != null) return train(optimizer, learningRate);
     for (final layer in layers) {
       for (final neuron in layer.neurons) {
         neuron.update(learningRate);
       }
     }
+  }
+
+  /// Takes the step of an optimizer that is more than that.
+  void train(Optimizer optimizer, double learningRate) {
+    final clip = this.clip;
+    clip?.measure([
+      for (final layer in layers)
+        for (final neuron in layer.neurons) ...[...neuron.weightGradients, neuron.biasGradient],
+    ]);
+    double seen(double gradient) => clip?.clipped(gradient) ?? gradient;
+
+    optimizer.beginStep();
+    for (final (l, layer) in layers.indexed) {
+      for (final (j, neuron) in layer.neurons.indexed) {
+        for (final (i, weight) in neuron.weights.indexed) {
+          neuron.weights[i] = optimizer.updated((l, j, i), weight, seen(neuron.weightGradients[i]), learningRate);
+        }
+        neuron.bias = optimizer.updated((l, j, -1), neuron.bias, seen(neuron.biasGradient), learningRate);
+      }
+    }
+  }
+
+  /// Adds a penalty's part to the gradients, and gives its part of the loss.
+  double penalize(Penalty penalty) {
+    var total = 0.0;
+    for (final neuron in layers.expand((layer) => layer.neurons)) {
+      for (final (i, weight) in neuron.weights.indexed) {
+        total += penalty.value(weight);
+        neuron.weightGradients[i] += penalty.slope(weight);
+      }
+      if (!penalty.biases) continue;
+      total += penalty.value(neuron.bias);
+      neuron.biasGradient += penalty.slope(neuron.bias);
+    }
+    return total;
   }
 }
 
@@ -627,15 +680,15 @@ Json backprop(Json request) {
   }
 
   // Whatever the number of steps: loss, gradients, z, a and delta are those of the first pass.
-  final first = onePass(network, batch.samples, batch.divisor);
+  final first = penalizedPass(network, batch.samples, batch.divisor);
   final reply = {'id': request['id'], ...first};
   final steps = optimizer.steps;
   if (steps == null) return reply;
 
   final trajectory = <Json>[];
   for (var step = 0; step < steps; step++) {
-    final pass = step == 0 ? first : onePass(network, batch.samples, batch.divisor);
-    network.update(optimizer.learningRate);
+    final pass = step == 0 ? first : penalizedPass(network, batch.samples, batch.divisor);
+    network.update(step == 0 ? optimizer.learningRate : rateOf(request, step));
     trajectory.add({
       'loss': pass['loss'],
       'layers': [
@@ -677,6 +730,20 @@ Json onePass(Network network, List<Sample> samples, double divisor) {
   return {'loss': loss / divisor, 'layers': layers, 'input_gradients': inputGradients};
 }
 
+/// The same, with the penalty for large parameters that the loss may have.
+Json penalizedPass(Network network, List<Sample> samples, double divisor) {
+  final result = onePass(network, samples, divisor);
+  final penalty = network.penalty;
+  if (penalty == null) return result;
+  result['loss'] += network.penalize(penalty);
+  for (final (l, layer) in network.layers.indexed) {
+    final gradients = result['layers'][l]['gradients'];
+    gradients['weights'] = [for (final neuron in layer.neurons) neuron.weightGradients.toList()];
+    gradients['biases'] = [for (final neuron in layer.neurons) neuron.biasGradient];
+  }
+  return result;
+}
+
 /// A copy of the layer's weights and biases as they are now.
 Json parametersOf(Layer layer) => {
       'weights': [for (final neuron in layer.neurons) neuron.weights.toList()],
@@ -688,11 +755,15 @@ Network buildNetwork(Json request) {
   final layers = request['network']['layers'] as List;
   final loss = request['loss'] as Json;
   final kind = known(loss['kind'], losses.keys, 'loss');
-  return Network(
+  final network = Network(
     [for (final layer in layers) buildLayer(layer)],
     losses[kind]!(optional(loss['threshold'])),
     inOneStep[(layers.last['activation'], kind)],
   );
+  if (request['regularization'] != null) network.penalty = Penalty(request['regularization']);
+  if (request['clip'] != null) network.clip = Clip(request['clip']);
+  network.optimizer = buildOptimizer(request);
+  return network;
 }
 
 /// One layer with the parameters that the case gives it.
@@ -710,15 +781,26 @@ Layer buildLayer(Json layer) {
   );
 }
 
-/// The number of steps (null: no update is asked for) and the learning rate.
+/// The number of steps (null: no update is asked for) and the learning rate of the first.
 ({int? steps, double learningRate}) readOptimizer(Json request) {
-  final optimizer = request['optimizer'] as Json?;
-  if (optimizer == null) return (steps: null, learningRate: 0.0);
-  known(optimizer['kind'], ['sgd'], 'optimizer');
-  for (final option in ['momentum', 'nesterov', 'weight_decay']) {
-    if (![null, false, 0].contains(optimizer[option])) throw NotThereYet('sgd with $option is not there yet');
-  }
-  return (steps: request['steps'] ?? 1, learningRate: readNumber(optimizer['learning_rate']));
+  if (request['optimizer'] == null) return (steps: null, learningRate: 0.0);
+  return (steps: request['steps'] ?? 1, learningRate: rateOf(request, 0));
+}
+
+/// The learning rate of a step: there is one for all, or a list with one for each.
+double rateOf(Json request, int step) {
+  final rate = request['optimizer']['learning_rate'];
+  return readNumber(rate is List ? rate[step] : rate);
+}
+
+/// What makes the updates; null where they are plain steps down the slope, or where there are none.
+Optimizer? buildOptimizer(Json request) {
+  final settings = request['optimizer'] as Json?;
+  if (settings == null) return null;
+  final kind = known(settings['kind'], optimizers.keys, 'optimizer');
+  final options = ['momentum', 'dampening', 'nesterov', 'weight_decay'];
+  final isPlain = options.every((option) => [null, false, 0].contains(settings[option]));
+  return kind == 'sgd' && isPlain && request['clip'] == null ? null : optimizers[kind]!(settings);
 }
 
 /// The samples, and what to divide by to get from the sum of their losses to the batch's loss.

@@ -18,7 +18,7 @@ function neuronMaths(net, l, p, s) {
     section('forward', 'Forward: from its inputs to its activation', true, () => [kind.forward(net, l, s, p), activation(net, l, s, p, layer, act)]),
     section('backward', 'Backward: where its δ comes from', true, () => backward(net, l, s, p, layer, act, kind)),
     section('gradients', 'Gradients: what its weights learn', true, () => gradients(net, l, p)),
-    net.d.lr !== undefined ? section('update', 'Update: one step down the slope', true, () => update(net, l, p)) : null,
+    net.d.lr !== undefined ? section('update', net.d.training ? 'Update' : 'Update: one step down the slope', true, () => update(net, l, p)) : null,
     sideBySide(net, l, p, s),
   ];
 }
@@ -75,7 +75,7 @@ function numberCells(v) {
   ];
 }
 
-function valueTable(net, rows, s) {
+function valueTable(net, rows, s, whole = false) {
   const LIMIT = 14, body = h('tbody');
   const line = (row) => h(`tr.s-${name(row.v.state)}`, {'data-q': row.q}, h('td.sign-cell', sign(row.v.state)), h('th', {scope: 'row'}, row.label, row.v.unstable ? [' ', term('unstable', 'unstable')] : null, row.v.recovered && row.v.g !== null ? h('span.under', 'follows from its gradients') : null), numberCells(row.v));
   const draw = (all) => {
@@ -85,7 +85,7 @@ function valueTable(net, rows, s) {
     if (kept.length < rows.length) add(body, h('tr.rest', h('td', {colspan: 6}, button(`… ${rows.length - kept.length} more`, () => draw(true), {class: 'link'}))));
   };
   draw(false);
-  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', net.samples > 1 || net.d.samples > 1 ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
+  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', !whole && (net.samples > 1 || net.d.samples > 1) ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
     h('thead', h('tr', h('th', {scope: 'col'}, h('span.hide', 'verdict')), h('th', {scope: 'col'}, 'quantity'), ['expected', 'got', 'error', 'allowed'].map((key) => h('th.n', {scope: 'col'}, term(key, key))))), body));
 }
 
@@ -99,7 +99,7 @@ function sideBySide(net, l, p, s) {
     const rows = neuronRows(net, l, p, s).slice(0, 24);
     const cell = (row, other) => {
       if (OUT[CASES.out[row]].key === 'passed') return h('td.n', mark('.'));
-      if (!(other instanceof Net)) return h('td.n.muted', OUT[CASES.out[row]].words);
+      if (!isNet(other)) return h('td.n.muted', OUT[CASES.out[row]].words);
       const place = {l, p: other.at(l, net.neuron(l, p)), s: other.shown.samples.indexOf(net.shown.samples[s])};
       return (q, i) => {
         const k = i === undefined ? 0 : other.at(l - 1, net.neuron(l - 1, i));
@@ -193,8 +193,9 @@ function update(net, l, p) {
   const eta = net.d.lr, i = range(net.list(l - 1).length).find((k) => 'riu'.includes(net.value('updated_weight', l, p, k)?.state)) ?? 0;
   const w = net.weight(l, p, i), g = net.value('weight_gradient', l, p, i), u = net.value('updated_weight', l, p, i);
   const plus = m('msubsup', m('mi', 'w'), m('mrow', m('mi', 'j'), m('mi', 'i')), m('mo', '+'));
-  const out = [formula(plus, m('mo', '='), mathSub('w', 'ji'), m('mo', '−'), m('mi', 'η'), m('mo', '·'), partial(mathSub('w', 'ji')))];
-  if (net.d.steps === 1) out.push(h('p', `The weight from ${net.brief(l - 1, i)}, with the `, term('rate', 'learning rate'), ` η = ${eta}:`), formula(m('mo', '='), number(w), m('mo', '−'), number(eta), m('mo', '·'), number(g.e), m('mo', '='), result(u.e)));
+  const out = net.d.training ? [h('p', `${net.d.training.words}. ${count(net.d.steps, 'update')}, each judged by the gradients and parameters that the implementation itself reported before it; explain works them out number by number.`)] : [formula(plus, m('mo', '='), mathSub('w', 'ji'), m('mo', '−'), m('mi', 'η'), m('mo', '·'), partial(mathSub('w', 'ji')))];
+  if (net.d.training) out.push(h('p', `The updated weight from ${net.brief(l - 1, i)}:`), formula(plus, m('mo', '='), result(u.e)));
+  else if (net.d.steps === 1) out.push(h('p', `The weight from ${net.brief(l - 1, i)}, with the `, term('rate', 'learning rate'), ` η = ${eta}:`), formula(m('mo', '='), number(w), m('mo', '−'), number(eta), m('mo', '·'), number(g.e), m('mo', '='), result(u.e)));
   else out.push(h('p', `This case takes ${net.d.steps} such steps, each with the gradients of its own pass, with the `, term('rate', 'learning rate'), ` η = ${eta}; the updated values are those after the last.`));
   out.push(u.g === null ? h('p.hint', 'The implementation did not report its updated weights.') : h(`p.result.s-${name(u.state)}`, mark(u.state), ` It replied ${both(u.e, u.g)[1]}.`));
   return out;

@@ -1,0 +1,334 @@
+"""Bugs of networks that branch: outputs read by many, sums, products, concatenations, shared weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Bug, Variant, variant, variants
+from backprop_check.diagnose.bugs.wired import OfGraph, read_by
+from backprop_check.kinds.wiring import Index
+from backprop_check.reference.circuit import Given, WeightedSum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from backprop_check.network import Case
+    from backprop_check.reference.circuit import Rule, Table
+
+
+def _combines(case: Case, how: str) -> bool:
+    return any(len(layer.from_) > 1 and layer.combine == how for layer in case.network.layers)
+
+
+def _adds(case: Case) -> bool:
+    return _combines(case, "add")
+
+
+def _joins(case: Case) -> bool:
+    return _combines(case, "concat")
+
+
+def _multiplies(case: Case) -> bool:
+    return _combines(case, "multiply")
+
+
+def _shares(case: Case) -> bool:
+    return any(layer.shares for layer in case.network.layers)
+
+
+def _fans_out(case: Case) -> bool:
+    """Whether any output, or the input, is read twice."""
+    read = [source for sources in case.network.sources for source in sources]
+    return len(set(read)) < len(read)
+
+
+def is_combined(rule: Rule, how: str) -> bool:
+    """Whether a rule makes several outputs one, in that way."""
+    return rule.out.role == "combined" and rule.spec is not None and rule.spec.combine == how
+
+
+class Edges:
+    """Who reads a layer's output (or the input): the layer, and which of the outputs that it reads this is."""
+
+    def __init__(self, table: Table) -> None:
+        own = -1 if table.made_by is None else table.made_by.layer
+        self.inside = own
+        self.edges = sorted({self.edge(rule, role) for rule, role in table.readers if self.leaves(rule)})
+
+    def leaves(self, rule: Rule) -> bool:
+        """Whether the rule is of another layer."""
+        return not isinstance(rule, Given) and rule.layer != self.inside
+
+    @staticmethod
+    def edge(rule: Rule, role: tuple[str, int]) -> tuple[int, int]:
+        """The layer, and the place in its ``from``."""
+        return rule.layer, _place(rule, role) if rule.out.role == "combined" else 0
+
+
+def _place(rule: Rule, role: tuple[str, int]) -> int:
+    """Which of the outputs that are combined a rule reads in that role. A product of many is made two by two."""
+    what, number = role
+    assert isinstance(rule, WeightedSum)
+    if rule.sources[0].weights is None:
+        return number
+    first = rule.sources[0].x
+    depth = 0
+    while first.role == "combined" and first.made_by is not None and first.made_by.layer == rule.layer:
+        assert isinstance(first.made_by, WeightedSum)
+        first, depth = first.made_by.sources[0].x, depth + 1
+    return depth + 1 if what == "weights" else 0
+
+
+class ReadersOverwrite(OfGraph):
+    """Of all layers that read an output, only one's part is left: the one that wrote last, or first."""
+
+    latest: ClassVar[bool] = False
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        if isinstance(rule, Given):
+            return right
+        edges = Edges(table := read_by(rule, role))
+        if table.parameter or not edges.leaves(rule) or len(edges.edges) < 2:  # noqa: PLR2004 - nothing to overwrite
+            return right
+        # Backwards the layers come from the last to the first, and each goes through what it reads in order.
+        layer = (max if self.latest else min)(at for at, _ in edges.edges)
+        kept = layer, max(place for at, place in edges.edges if at == layer)
+        return right if edges.edge(rule, role) == kept else self.nothing(right)
+
+    matters = staticmethod(_fans_out)
+
+
+class ReadersCountedAgain(OfGraph):
+    """What comes back to an output is propagated once for each layer that reads it."""
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        if isinstance(rule, Given):
+            return right
+        edges = Edges(table := read_by(rule, role))
+        if table.parameter or table.made_by is None or not edges.leaves(rule):
+            return right
+        return right if len(edges.edges) < 2 else self.times(float(len(edges.edges)), right)  # noqa: PLR2004
+
+    matters = staticmethod(_fans_out)
+
+
+class PathMissing(OfGraph):
+    """Of outputs that are added, only one gets its gradient: ``kept`` is first, last (in ``from``), skip or block.
+
+    ``forward``: the others are left out of the sum as well.
+    """
+
+    kept: ClassVar[str] = "block"
+    forward: ClassVar[bool] = False
+    backward: ClassVar[bool] = True
+
+    def __kept(self, rule: WeightedSum) -> int:
+        last = len(rule.sources) - 1
+        layers = [-1 if source.x.made_by is None else source.x.made_by.layer for source in rule.sources]
+        places = {"first": 0, "last": last, "block": layers.index(max(layers)), "skip": layers.index(min(layers))}
+        return places[self.kept]
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if not (self.forward and is_combined(rule, "add")):
+            return super().value(rule, s, o)
+        return rule.sources[self.__kept(rule)].x.values[s, o]
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        if not (self.backward and is_combined(rule, "add")) or role[1] == self.__kept(rule):
+            return right
+        return self.nothing(right)
+
+    matters = staticmethod(_adds)
+
+
+class SharedOverwritten(OfGraph):
+    """Of all layers that use the same parameters, only one's gradient is left."""
+
+    latest: ClassVar[bool] = False
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        if table is None or not table.parameter or table.fixed:
+            return right
+        layers = [reader.layer for reader, _ in table.readers]
+        return right if rule.layer == (max if self.latest else min)(layers) else self.nothing(right)
+
+    matters = staticmethod(_shares)
+
+
+class SharedAveraged(OfGraph):
+    """The mean over all that use the same parameters, where it is their sum."""
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        if table is None or not table.parameter or table.fixed:
+            return right
+        users = len({reader.layer for reader, _ in table.readers})
+        return right if users == 1 else self.times(1.0 / users, right)
+
+    matters = staticmethod(_shares)
+
+
+class SplitWrongly(OfGraph):
+    """A concatenation's gradient is cut in wrong places: ``how`` tells where each part's begins.
+
+    ``forward``: the parts stand in that order forwards too (``backward`` False: forwards only).
+    """
+
+    how: ClassVar[str] = "reversed"
+    forward: ClassVar[bool] = False
+    backward: ClassVar[bool] = True
+
+    def __starts(self, rule: Any) -> list[int]:
+        """Where each part begins."""
+        widths = [source.x.units for source in rule.sources]
+        if self.how == "start":
+            return [0] * len(widths)
+        order: Iterable[int] = range(len(widths) - 1, -1, -1)
+        if self.how == "layers":
+            layers = [-1 if source.x.made_by is None else source.x.made_by.layer for source in rule.sources]
+            order = sorted(range(len(widths)), key=lambda number: layers[number])
+        starts, start = [0] * len(widths), 0
+        for number in order:
+            starts[number], start = start, start + widths[number]
+        return starts
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if not (self.forward and is_combined(rule, "concat")):
+            return super().value(rule, s, o)
+        starts = self.__starts(rule)
+        terms = [
+            (
+                source.x.values[
+                    s,
+                    Index([[at - start] if 0 <= at - start < source.x.units else [] for at in range(rule.out.units)])[
+                        o
+                    ],
+                ],
+                None,
+            )
+            for source, start in zip(rule.sources, starts, strict=True)
+        ]
+        return self.m.dots(terms, [])
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not (self.backward and is_combined(rule, "concat")):
+            return super().share(rule, role, s, i)
+        start, units = self.__starts(rule)[role[1]], rule.sources[role[1]].x.units
+        return rule.out.error[s, Index([[start + at] for at in range(units)])[i]], None
+
+    matters = staticmethod(_joins)
+
+
+class WrongFactor(OfGraph):
+    """The slope of x·y·… with regard to x: x itself (``own``), or 1."""
+
+    own: ClassVar[bool] = True
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not is_combined(rule, "multiply"):
+            return super().share(rule, role, s, i)
+        table = read_by(rule, role)
+        partial = table.role == "combined" and table.made_by is not None and table.made_by.layer == rule.layer
+        g = self.m.one(rule.out.error[s, i])
+        return g, self.m.one(table.values[s, i]) if self.own and not partial else None
+
+    matters = staticmethod(_multiplies)
+
+
+#: By code: further variants of bugs that have their pages.
+VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "BP108": variants(
+        variant(ReadersOverwrite, "the first of the layers that read an output"),
+        variant(ReadersOverwrite, "the last of the layers that read an output", latest=True),
+    ),
+    "BP117": variants(variant(ReadersCountedAgain, "once for each layer that reads an output")),
+}
+
+BUGS = (
+    Bug(
+        "BP125",
+        "shared-gradient-overwritten",
+        "Layers that share their weights each bring a part of the gradient, and these are not added up.",
+        right="∂L/∂w = Σ over all uses of w",
+        wrong="∂L/∂w = the part of one use",
+        stays_right="the forward pass and the deltas; weights that are used once",
+        fix="add to the gradient (+=) wherever the weights are used; set it to 0 before the pass, not inside of it",
+        example="for layer in reversed(layers): grad[layer.weights] = layer.gradient()   # BP125\n"
+        "for layer in reversed(layers): grad[layer.weights] += layer.gradient()  # right\n",
+        confused_with=("BP108", "BP802"),
+        variants=variants(
+            variant(SharedOverwritten, "only the first of the layers that use them counts"),
+            variant(SharedOverwritten, "only the last of the layers that use them counts", latest=True),
+            variant(SharedAveraged, "the mean over the layers that use them"),
+        ),
+    ),
+    Bug(
+        "BP126",
+        "concat-split-wrong",
+        "The outputs that stand one after the other are taken in another order, or cut in other places, than they were"
+        " put together.",
+        right="∂L/∂x of each part: its own places of ∂L/∂(x, y, …), in the order of the parts",
+        wrong="∂L/∂x of a part: another part's places",
+        stays_right="the forward pass where only the way back is wrong; all layers after the concatenation",
+        fix="go through the parts in one order, forwards and backwards, and move the start by each part's length",
+        example="start = 0\nfor part in reversed(parts):    # BP126\nfor part in parts:              # right\n"
+        "    part.grad += grad[start : start + len(part)]\n    start += len(part)\n",
+        confused_with=("BP108",),
+        variants=variants(
+            variant(SplitWrongly, "in the reverse order, backwards only"),
+            variant(SplitWrongly, "every part from the first place on", how="start"),
+            variant(SplitWrongly, "in the order of the layers, backwards only", how="layers"),
+            variant(SplitWrongly, "in the order of the layers, forwards and backwards", how="layers", forward=True),
+            variant(SplitWrongly, "in the reverse order, forwards and backwards", forward=True),
+            variant(
+                SplitWrongly,
+                "in the order of the layers, forwards only",
+                how="layers",
+                forward=True,
+                backward=False,
+                usual=False,
+            ),
+            variant(SplitWrongly, "in the reverse order, forwards only", forward=True, backward=False, usual=False),
+        ),
+    ),
+    Bug(
+        "BP127",
+        "product-factor-wrong",
+        "The gradient of a product is multiplied by the wrong factor: each factor's slope is the product of the others.",
+        right="∂L/∂x = ∂L/∂(x·y) · y",
+        wrong="∂L/∂x = ∂L/∂(x·y) · x",
+        stays_right="the forward pass; all layers after the product",
+        fix="keep both factors of the forward pass: x's gradient is multiplied by y, y's by x",
+        example="x.grad += grad * x  # BP127\nx.grad += grad * y  # right\n",
+        confused_with=("BP102",),
+        variants=variants(
+            variant(WrongFactor, "its own value"),
+            variant(WrongFactor, "no factor, as if it were a sum", own=False),
+        ),
+    ),
+    Bug(
+        "BP913",
+        "residual-path-missing",
+        "Of the paths that meet in a sum, one gets no gradient: that of a skip connection, or that around it.",
+        right="y = x + F(x): ∂L/∂x = ∂L/∂y + what comes back through F",
+        wrong="∂L/∂x = what comes back through F (or ∂L/∂y alone)",
+        stays_right="the forward pass; all layers after the sum",
+        fix="a sum passes its whole gradient on to each of its terms",
+        example="x.grad = F.backward(grad)          # BP913\nx.grad = grad + F.backward(grad)   # right\n",
+        confused_with=("BP108",),
+        variants=variants(
+            variant(PathMissing, "only the latest of the layers that are added gets it", kept="block"),
+            variant(PathMissing, "only the earliest of the layers that are added gets it", kept="skip"),
+            variant(PathMissing, "only the first of the layers that are added gets it", kept="first"),
+            variant(PathMissing, "only the last of the layers that are added gets it", kept="last"),
+            variant(PathMissing, "the others are not added forwards either", kept="block", forward=True),
+            variant(PathMissing, "the others are not added forwards", kept="block", forward=True, backward=False),
+        ),
+    ),
+)

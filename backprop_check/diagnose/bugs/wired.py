@@ -1,0 +1,321 @@
+"""Bugs of dense networks where layers are not a plain chain: the same mistakes, in the rules of a circuit.
+
+They are further variants of bugs that have their pages already (``VARIANTS``, by code), so that what is wrong in the dense
+layers of a convolutional network, or of a graph, has the name that it has elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, composed_too, variant, variants
+from backprop_check.kinds.wiring import Index
+from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
+from backprop_check.reference.losses import LOSSES
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference.circuit import Rule, Table
+
+
+def _several_samples(case: Case) -> bool:
+    return len(case.inputs) > 1
+
+
+def _mean(case: Case) -> bool:
+    return _several_samples(case) and case.reduction == "mean"
+
+
+def _sum(case: Case) -> bool:
+    return _several_samples(case) and case.reduction == "sum"
+
+
+def _deep(case: Case) -> bool:
+    return len(case.network.layers) > 1
+
+
+def is_activation(rule: Rule) -> bool:
+    """Whether a rule is a layer's activation (and no function inside of it, such as a gate's)."""
+    return rule.out.role == "a" and isinstance(rule, Function | Softmax)
+
+
+def is_output(rule: Rule) -> bool:
+    """Whether what the rule makes is the network's output: the loss reads it. On the way back only."""
+    return any(isinstance(reader, Given) for reader, _ in rule.out.readers)
+
+
+def read_by(rule: Rule, role: tuple[str, int]) -> Table:
+    """The table that a rule reads in a role."""
+    what, number = role
+    if not isinstance(rule, WeightedSum):
+        found: Table = rule.x  # type: ignore[attr-defined]
+        return found
+    if what == "bias":
+        return rule.biases[number][0]
+    source = rule.sources[number]
+    if what == "x":
+        return source.x
+    assert source.weights is not None
+    return source.weights
+
+
+class OfGraph(SwappedRules):
+    """Something wrong in the rules; it knows the network while a layer is worked out."""
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        self.layers = len(c.case.network.layers)
+        return super().equations(c, layer, x, parameters, inputs)
+
+    def nothing(self, share: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The same share, with slopes of 0."""
+        return share[0], self.m.vector(lambda x: 0.0 * x, share[0])
+
+    def times(self, factor: float, share: tuple[Any, Any]) -> tuple[Any, Any]:
+        """The same share, times a number."""
+        g, slopes = share
+        return self.m.vector(lambda x: self.m.number(factor) * x, g), slopes
+
+
+class SlopeMissing(OfGraph):
+    """∂L/∂z = ∂L/∂a, at the output or before it."""
+
+    output: ClassVar[bool] = True
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if is_activation(rule) and is_output(rule) is self.output:
+            return self.m.one(rule.out.error[s, i]), None
+        return super().share(rule, role, s, i)
+
+
+class OtherSlope(OfGraph):
+    """φ′ of something else than z: of a (``value``), a formula in a fed z (``fed_z``), or φ itself (``function``)."""
+
+    how: ClassVar[str] = "value"
+    identity_too: ClassVar[bool] = False
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        if not self.identity_too:
+            return super().equations(c, layer, x, parameters, inputs)
+        right = c.activate
+
+        def activate(name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
+            """An identity as a function like the others: usually it is none."""
+            made: Table = c.function(name, z, role="a") if name == "identity" else right(name, z, alpha, groups)
+            return made
+
+        c.activate = activate
+        try:
+            return super().equations(c, layer, x, parameters, inputs)
+        finally:
+            c.activate = right
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not (is_activation(rule) and isinstance(rule, Function)):
+            return super().share(rule, role, s, i)
+        m, z, a = self.m, rule.x.values[s, i], rule.out.values[s, i]
+        if self.how == "value":
+            slope = rule.function.derivative(m, a, rule.function.value(m, a, rule.alpha), rule.alpha)
+        elif self.how == "fed_z":
+            slope = rule.function.derivative(m, z, z, rule.alpha)
+        else:
+            slope = a
+        return m.one(rule.out.error[s, i]), m.one(slope)
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return cls.how != "fed_z" or bool(activations_of(case) & {"sigmoid", "tanh"})
+
+
+class LastNeuronOnly(OfGraph):
+    """Σ over the neurons that read a unit: only the last one's part is left."""
+
+    kinds = ("dense",)
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if role[0] != "x" or not _is_dense(rule):
+            return super().share(rule, role, s, i)
+        source = rule.sources[role[1]]
+        readers, used = source.wiring.by_input
+        last, through = (Index([row[-1:] for row in index.rows]) for index in (readers, used))
+        return rule.out.error[s, last[i]], source.weights.values[s, through[i]]
+
+
+def _is_dense(rule: Any) -> bool:
+    """Whether a rule is a dense layer's weighted sum."""
+    return (
+        isinstance(rule, WeightedSum)
+        and rule.spec is not None
+        and rule.spec.kind == "dense"
+        and rule.out.role != "combined"
+        and rule.sources[0].weights is not None
+        and rule.sources[0].weights.parameter
+    )
+
+
+class BiasGradientMissing(OfGraph):
+    """∂L/∂b = 0."""
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        return self.nothing(right) if role[0] == "bias" else right
+
+
+class HiddenErrorDoubled(OfGraph):
+    """What comes back to a hidden layer is counted twice."""
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        inside = table is None or table.made_by is None or table.made_by.layer == rule.layer
+        return right if inside else self.times(2.0, right)
+
+    matters = staticmethod(_deep)
+
+
+class ErrorSignFlipped(OfGraph):
+    """t − a for a − t, from the output's δ on."""
+
+    def batch_loss(self, p: Any, total: Any) -> Any:
+        return super().in_batch(p, total)
+
+    def in_batch(self, p: Any, x: Any) -> Any:
+        return -super().in_batch(p, x)
+
+
+class ErrorSignFlippedAndAdded(ErrorSignFlipped):
+    """The same, and the update added."""
+
+    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
+        return parameter + self.m.number(learning_rate) * gradient
+
+
+class OfGradients(OfGraph):
+    """The gradients of parameters times a number, the δ right."""
+
+    def portion(self) -> float:
+        """Times what."""
+        return -1.0
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        if isinstance(rule, Given):
+            return right
+        table = read_by(rule, role)
+        portion = self.portion() if table.parameter and not table.fixed else 1.0
+        return right if portion == 1.0 else self.times(portion, right)
+
+
+class ScaledGradients(OfGradients):
+    """Times N, or divided by it, where the batch's mean or sum is asked for."""
+
+    mean: ClassVar[str] = "1"
+    sum: ClassVar[str] = "1"
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        n = float(len(c.case.inputs))
+        self.factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}[self.mean if c.case.reduction == "mean" else self.sum]
+        return super().equations(c, layer, x, parameters, inputs)
+
+    def portion(self) -> float:
+        return self.factor
+
+
+class OtherReduction(OfGraph):
+    """The sum over the samples for their mean, or the other way round, from the output's δ on."""
+
+    loss_too: ClassVar[bool] = False
+
+    def batch_loss(self, p: Any, total: Any) -> Any:
+        return self.in_batch(p, total) if self.loss_too else super().in_batch(p, total)
+
+    def in_batch(self, p: Any, x: Any) -> Any:
+        return x if p.reduction == "mean" else x / self.m.number(float(p.samples))
+
+
+class BiasMissingForward(OfGraph):
+    """z = Σ w x."""
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if not (isinstance(rule, WeightedSum) and rule.biases and rule.sources[0].weights is not None):
+            return super().value(rule, s, o)
+        terms = [
+            (
+                source.x.values[s, source.wiring.reads[o]],
+                None if source.weights is None else source.weights.values[s, source.wiring.uses[o]],
+            )
+            for source in rule.sources
+        ]
+        return self.m.dots(terms, [])
+
+
+class ActivationMissing(OfGraph):
+    """a = z, at the output or before it; ``slope_too``: φ′ = 1 there, else φ′ as it should be."""
+
+    output: ClassVar[bool] = True
+    slope_too: ClassVar[bool] = True
+    loss_of_a: ClassVar[bool] = False
+
+    def __here(self, rule: Rule) -> bool:
+        return is_activation(rule) and (rule.layer == self.layers - 1) is self.output
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        return rule.x.values[s, o] if self.__here(rule) else super().value(rule, s, o)
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if self.slope_too and self.__here(rule):
+            return self.m.one(rule.out.error[s, i]), None
+        return super().share(rule, role, s, i)
+
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
+        if not self.loss_of_a:
+            return super().loss_term(p, s, k)
+        return LOSSES[p.loss_kind].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
+
+
+#: By code: further variants of bugs that have their pages.
+VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "BP101": composed_too(variants(variant(SlopeMissing, output=True))),
+    "BP102": variants(variant(SlopeMissing, output=False)),
+    "BP103": composed_too(variants(variant(OtherSlope, how="value"))),
+    "BP104": composed_too(variants(variant(OtherSlope, how="fed_z"))),
+    "BP105": composed_too(
+        variants(
+            variant(OtherSlope, how="function", identity_too=True),
+            variant(OtherSlope, "but in linear layers", how="function"),
+        )
+    ),
+    "BP108": variants(variant(LastNeuronOnly, "the last neuron that reads it")),
+    "BP114": variants(BiasGradientMissing),
+    "BP117": variants(variant(HiddenErrorDoubled, "the error of every hidden layer doubled")),
+    "BP118": variants(
+        variant(ErrorSignFlipped, "from the output's delta on"),
+        variant(OfGradients, "the gradients only"),
+        variant(ErrorSignFlippedAndAdded, "and the update is added"),
+    ),
+    "BP201": variants(BiasMissingForward),
+    "BP203": variants(
+        variant(ActivationMissing, "forwards and backwards"),
+        variant(ActivationMissing, "forwards only", slope_too=False),
+        variant(ActivationMissing, "forwards and backwards", loss_of_a=True, usual=False),
+        variant(ActivationMissing, "forwards only", slope_too=False, loss_of_a=True, usual=False),
+        variant(ActivationMissing, "forwards and backwards", loss_of_a=True, fused=False, usual=False),
+    ),
+    "BP204": variants(
+        variant(ActivationMissing, "forwards and backwards", output=False),
+        variant(ActivationMissing, "forwards only", output=False, slope_too=False),
+    ),
+    "BP401": variants(
+        variant(OtherReduction, "from the output's delta on", matters=staticmethod(_mean)),
+        variant(
+            OtherReduction, "from the output's delta on, and in the loss", loss_too=True, matters=staticmethod(_mean)
+        ),
+        variant(ScaledGradients, "in the gradients only", mean="N", matters=staticmethod(_mean)),
+    ),
+    "BP402": variants(
+        variant(OtherReduction, "from the output's delta on", matters=staticmethod(_sum)),
+        variant(
+            OtherReduction, "from the output's delta on, and in the loss", loss_too=True, matters=staticmethod(_sum)
+        ),
+        variant(ScaledGradients, "in the gradients only", sum="1/N", matters=staticmethod(_sum)),
+    ),
+}

@@ -41,10 +41,11 @@ def layer(
     """A recurrent layer whose parameters are such numbers, with those parameters that it ``has`` beside its weights."""
     spec: Json = {"kind": kind, "hidden_size": hidden, **more}
     given = spec.pop("parameters", {})
-    nothing: Json = dict.fromkeys(has)
-    shapes = msgspec.convert({**spec, "parameters": nothing}, KINDS[kind]).parameter_shapes((1, features))
+    unset: Json = dict.fromkeys(has)
+    made_of: Any = msgspec.convert(spec | {"parameters": unset}, KINDS[kind])
+    shapes = made_of.parameter_shapes((1, features))
     made = {name: numbers(shape, start + 29 * at, scale) for at, (name, shape) in enumerate(shapes.items())}
-    return {**spec, "parameters": {**made, **given}}
+    return spec | {"parameters": made | given}
 
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any, **more: Any) -> tuple[Json, Case]:

@@ -44,7 +44,8 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """A finding about one neuron (or, where an array as a whole is at fault, about one array).
 
     ``problem`` is ``wrong``, ``missing``, ``extra``, ``shape``, ``not_a_number`` (text, null, a boolean),
-    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this.
+    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this. ``neuron`` and
+    ``index`` count through; ``at`` has the indexes as on the wire (channel, row, column) where there are several.
     """
 
     quantity: str
@@ -60,6 +61,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = "wrong"
     origin: str = "unknown"
     unstable: bool = False
+    at: list[int] = []
 
 
 class Comparison(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ def conv(kind: str, weight: Any, bias: Any = None, **fields: Any) -> Json:
     """A convolution; the output channels and the kernel's size are the weight's."""
     shape = np.shape(weight)
     channels = shape[1] * fields.get("groups", 1) if "transpose" in kind else shape[0]
-    parameters = {"weight": weight} | ({} if bias is None else {"bias": bias})
+    parameters: Json = {"weight": weight, **({} if bias is None else {"bias": bias})}
     return layer(kind, out_channels=channels, kernel_size=list(shape[2:]), **fields, parameters=parameters)
 
 
@@ -55,7 +55,7 @@ def dense(units: int, inputs: int, activation: str = "identity", start: int = 5)
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any = None, **more: Any) -> tuple[Json, Case]:
     """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
-    about = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
+    about: Json = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
     loss = more.pop("loss", "half_squared_error")
     whole = {
         "name": name,
@@ -163,7 +163,7 @@ def behind(first: Json, shape: tuple[int, ...], samples: int = 1, *more: Json) -
     """A layer behind another one, so that what flows back into its input shows; and inputs of that shape."""
     channels = shape[0]
     ones = (1,) * len(shape[1:])
-    kind = "conv2d" if len(shape) == 3 else "conv1d"  # noqa: PLR2004
+    kind = "conv2d" if len(shape) == 3 else "conv1d"
     before = conv(kind, array(channels, channels, *ones, start=7), array(channels, start=19), activation="tanh")
     return [before, first, *more], array(samples, *shape, start=3)
 
@@ -235,6 +235,10 @@ def maxima() -> Iterator[tuple[Json, Case]]:
     relu = conv("conv2d", array(1, 1, 2, 2), [-3.0], activation="relu")
     yield case("tie-of-dead-relus", "a tie of zeros behind dead ReLUs: nothing flows back", [relu, pool, dense(1, 1)],
                array(1, 1, 3, 3))  # fmt: skip
+    zero = conv("conv2d", np.zeros((2, 1, 2, 2)).tolist(), [0.0, 0.25])
+    layers = [zero, layer("max_pool2d", kernel_size=[2, 2], stride=[1, 1]), dense(2, 8)]
+    title = "a kernel of zeros: all that it gives is tied, and its gradient shows which of them got δ"
+    yield case("tie-of-a-zero-kernel", title, layers, array(2, 1, 4, 4))
     below = [[[[-3.0, -1.5, -2.0], [-1.0, -2.5, -4.0], [-5.0, -3.5, -0.5]]]]
     layers = [layer("flatten"), dense(2, 16)]
     yield case("maximum-padded-below-zero", "all inputs below 0: what is padded is not 0 but never the largest",
@@ -253,8 +257,10 @@ def averages() -> Iterator[tuple[Json, Case]]:
          {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1]}, (1, 4, 4)),
         ("average-padding-left-out", "an average whose padding does not count", "avg_pool2d",
          {"kernel_size": [3, 3], "stride": [2, 2], "padding": [1, 1], "count_include_pad": False}, (1, 4, 4)),
-        ("average-ceil", "an average whose last windows hang over the end: what hangs over never counts", "avg_pool2d",
+        ("average-ceil", "an average whose last windows hang over the end, which never counts", "avg_pool2d",
          {"kernel_size": [3, 2], "stride": [2, 2], "padding": [1, 0], "ceil_mode": True}, (2, 5, 3)),
+        ("average-larger-than-the-input", "with ceil_mode a window may be larger than the input", "avg_pool2d",
+         {"kernel_size": [3, 3], "stride": [2, 2], "ceil_mode": True}, (1, 2, 3)),
         ("average-divisor", "an average with a divisor of its own", "avg_pool2d",
          {"kernel_size": [2, 2], "stride": [1, 1], "divisor_override": 3}, (1, 3, 3)),
         ("average-overlapping", "averages that overlap along a sequence", "avg_pool1d",

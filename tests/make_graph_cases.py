@@ -51,7 +51,7 @@ def case(
     name: str, title: str, layers: list[Json], inputs: list[list[float]], targets: list[list[float]], **more: Any
 ) -> tuple[Json, Case]:
     """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
-    about = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
+    about: Json = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
     whole = {
         "name": name,
         "network": {"inputs": len(inputs[0]), "layers": layers},

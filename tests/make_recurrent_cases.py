@@ -173,11 +173,12 @@ def kinds() -> Iterator[tuple[Json, Case]]:
         yield case(f"{kind}-initial-states", f"{kind}: both directions begin at states that are parameters",
                    [layer(kind, 2, 2, given, bidirectional=True)], sequence(3, 2, samples=3),
                    numbers((3, 3, 4), 5), reduction="sum", optimizer=sgd(0.05))  # fmt: skip
-        yield case(f"{kind}-ends-of-both-directions", f"{kind}: the last state of each direction: step 0's of the reverse",
+        yield case(f"{kind}-ends-of-both-directions", f"{kind}: the last state of each direction",
                    [layer(kind, 2, 2, bidirectional=True, num_layers=2, return_sequences=False)], sequence(4, 2),
                    numbers((1, 4), 5))  # fmt: skip
     yield case("gru-reset-before", "a GRU with the reset before the product, from a given state",
-               [layer("gru", 2, 2, (*BOTH, "h0"), reset_after=False)], sequence(3, 2), numbers((1, 3, 2), 5))  # fmt: skip
+               [layer("gru", 2, 2, (*BOTH, "h0"), reset_after=False)], sequence(3, 2),
+               numbers((1, 3, 2), 5))  # fmt: skip
     yield case("lstm-peepholes", "peepholes in two layers, from given states",
                [layer("lstm", 2, 2, (*BOTH, "h0", "c0", "peephole"), num_layers=2)], sequence(3, 2, samples=2),
                numbers((2, 3, 2), 5))  # fmt: skip
@@ -228,7 +229,8 @@ def saturation() -> Iterator[tuple[Json, Case]]:
 def lengths_and_cuts() -> Iterator[tuple[Json, Case]]:
     many, targets = sequence(4, 2, samples=3), numbers((3, 4, 2), 5)
     both = numbers((3, 4, 4), 5)
-    yield case("lengths-all-full", "lengths, and every sample has all the steps", [layer("gru", 2, 2, lengths=[4, 4, 4])],
+    yield case("lengths-all-full", "lengths, and every sample has all the steps",
+               [layer("gru", 2, 2, lengths=[4, 4, 4])],
                many, targets)  # fmt: skip
     yield case(
         "lengths-of-one", "every sample has one step only", [layer("lstm", 2, 2, lengths=[1, 1, 1])], many, targets
@@ -244,7 +246,8 @@ def lengths_and_cuts() -> Iterator[tuple[Json, Case]]:
                [targets[0]])  # fmt: skip
     for k in (1, 2, 3, 4, 9):
         yield case(f"truncate-{k}", f"five steps in chunks of {k}",
-                   [layer("lstm", 2, 2, (*BOTH, "h0", "c0"), truncate=k)], sequence(5, 2), numbers((1, 5, 2), 5))  # fmt: skip
+                   [layer("lstm", 2, 2, (*BOTH, "h0", "c0"), truncate=k)], sequence(5, 2),
+                   numbers((1, 5, 2), 5))  # fmt: skip
     yield case("truncate-both-directions", "chunks are counted from step 0 in both directions",
                [layer("gru", 2, 2, (*BOTH, "h0"), truncate=2, bidirectional=True, num_layers=2)], sequence(5, 2),
                numbers((1, 5, 4), 5))  # fmt: skip

@@ -122,7 +122,7 @@ def _everything(net: Wired) -> None:
 def _gate(net: Wired) -> None:
     """One layer times another: σ(…) ⊙ tanh(…)."""
     units = net.draw.whole(2, 3)
-    usual = [name for name in ("sigmoid", "tanh") if name in net.activations] or list(net.activations)
+    usual = tuple(name for name in ("sigmoid", "tanh") if name in net.activations) or net.activations
     gate = net.dense(["input"], units, activation=usual[0])
     value = net.dense(["input"], units, activation=usual[-1])
     read = [gate, value]

@@ -296,7 +296,7 @@ def _candidates(rule: Largest) -> Any:
 
 
 def _flat(m: WiredLanes, rule: Largest, largest: Any, clear: float) -> Any:
-    """Where a tie decides nothing: all that are (nearly) largest are where their activation is flat, as of dead ReLUs."""
+    """Where a tie decides nothing: all that are nearly largest are where their activation is flat, as of dead ReLUs."""
     made = rule.x.made_by
     if not isinstance(made, Function):
         return np.zeros(largest.shape, dtype=bool)

@@ -184,9 +184,10 @@ class Conv2d(Straight, frozen=True, tag="conv2d", kw_only=True):
 
 
 class Transposed(Convolving, frozen=True, kw_only=True):
-    """Every input adds its kernel to the output: out[c, y·stride + k·dilation − padding] += w[i, c, k] · in[i, y]; + b[c].
+    """Every input adds its kernel to the output: out[c, y·stride + k·dilation − padding] += w[i, c, k] · in[i, y].
 
-    PyTorch's ``ConvTranspose1d`` and ``ConvTranspose2d``: ``weight`` is [in_channels, out_channels / groups, *kernel].
+    Then the bias is added. PyTorch's ``ConvTranspose1d`` and ``ConvTranspose2d``: ``weight`` is
+    [in_channels, out_channels / groups, *kernel].
     """
 
     output_padding: Sizes = ()

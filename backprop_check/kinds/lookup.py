@@ -154,24 +154,31 @@ class Embedding(Kind, frozen=True, tag="embedding"):
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """One row of the weights: the one whose factor is 1, where all others' are 0."""
-        weight, count, rows, width = parameters["weight"], size(inputs), self.num_embeddings, self.embedding_dim
+        del x
+        samples, weight, count, width = c.case.inputs, parameters["weight"], size(inputs), self.embedding_dim
+        rows = self.rows(samples)
         reads, uses = [], []
         for t, j in itertools.product(range(count), range(width)):
-            reads.append(range(t * rows, (t + 1) * rows))
-            uses.append(range(j, rows * width, width))
-        wiring = Wiring(count * rows, rows * width, reads, uses)
-        chosen = self.chosen(c.case.inputs)
-        del x
-        if self.padding_idx is None:
+            reads.append(range(t * len(rows), (t + 1) * len(rows)))
+            uses.append([row * width + j for row in rows])
+        wiring = Wiring(count * len(rows), self.num_embeddings * width, reads, uses)
+        chosen = self.chosen(samples)
+        if self.padding_idx not in rows:
             return c.output(c.weighted_sum([(c.given(chosen), weight, wiring)], role="looked_up"))
-        padding = [[float(v % rows == self.padding_idx) * one for v, one in enumerate(row)] for row in chosen]
+        at = rows.index(self.padding_idx)
+        padding = [[float(v % len(rows) == at) * one for v, one in enumerate(row)] for row in chosen]
         moving = [[one - other for one, other in zip(*pair, strict=True)] for pair in zip(chosen, padding, strict=True)]
         sources = [(c.given(moving), weight, wiring), (c.given(padding), c.unmoved(weight), wiring)]
         return c.output(c.weighted_sum(sources, role="looked_up"))
 
+    def rows(self, samples: Sequence[Sequence[float]]) -> list[int]:
+        """The rows that a batch looks up, however long the table is."""
+        return sorted({int(x) for sample in samples for x in sample})
+
     def chosen(self, samples: Sequence[Sequence[float]]) -> list[list[float]]:
-        """For every sample, index by index, a 1 for the row that is looked up and a 0 for every other."""
-        return [[float(v == int(x)) for x in sample for v in range(self.num_embeddings)] for sample in samples]
+        """For every sample, index by index, a 1 for the row that is looked up and a 0 for every other of ``rows``."""
+        rows = self.rows(samples)
+        return [[float(row == int(x)) for x in sample for row in rows] for sample in samples]
 
 
 __all__ = ["Dropout", "Embedding"]

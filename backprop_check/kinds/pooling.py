@@ -77,7 +77,8 @@ class MaxPooling(Pooling, frozen=True, kw_only=True):
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit, or a window would lie in the padding altogether."""
         super().check(path, inputs)
-        if not all(pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads.rows):
+        holes = max(self.dilation) > 1 and max(self.padding) > 0
+        if holes and not all(pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads.rows):
             fail(f"{path}.dilation", "windows that each have some of the input", list(self.dilation))
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
@@ -240,6 +241,9 @@ def _channels(inputs: Shape) -> list[range]:
 class Flatten(Whole, frozen=True, tag="flatten", kw_only=True):
     """The same numbers in a row: channel by channel, in each row by row."""
 
+    def check(self, path: str, inputs: Shape) -> None:
+        """Whatever there is can be put in a row."""
+
     def output_shape(self, inputs: Shape) -> Shape:
         """As many as there are."""
         return (size(inputs),)
@@ -324,10 +328,9 @@ def _between(n: int, factor: int, aligned: bool) -> list[tuple[list[int], float]
     """For every output position along an axis the two inputs that it lies between, and where it lies."""
     count, found = n * factor, []
     for o in range(count):
+        at = max((o + 0.5) / factor - 0.5, 0.0)
         if aligned:
             at = o * (n - 1) / (count - 1) if count > 1 else 0.0
-        else:
-            at = max((o + 0.5) / factor - 0.5, 0.0)
         first = min(int(at), n - 1)
         found.append(([first, min(first + 1, n - 1)], at))
     return found
@@ -354,7 +357,8 @@ def _weights(c: Any, axes: list[list[float]], lengths: Sizes) -> tuple[Any, list
     if len(tables) == 1:
         return tables[0], [[2 * o, 2 * o + 1] for o in range(len(axes[0]))]
     rows, columns = tables
-    pairs, uses = [], []
+    pairs: list[tuple[int, int]] = []
+    uses: list[list[int]] = []
     for y, x in itertools.product(range(len(axes[0])), range(len(axes[1]))):
         start = len(pairs)
         pairs += [(2 * y + i, 2 * x + k) for i in range(2) for k in range(2)]

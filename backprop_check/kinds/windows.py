@@ -1,7 +1,7 @@
 """Windows: what each output position of a convolution or a pooling reads, along any number of axes.
 
-Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that lies
-beside the input (in the padding) nothing is read. In several axes the windows are the products of those along each.
+Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that
+lies beside the input (in the padding) nothing is read. In several axes a window is the product of those along each.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _grid(window: Window, lengths: Sizes, sizes: Sizes) -> tuple[Any, Any]:
     return np.where(inside, position, 0), inside
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
     """Which inputs each output position of each channel reads, through which weight of [channels, depth, *kernel]."""
     import numpy as np  # noqa: PLC0415
@@ -94,7 +94,7 @@ def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes:
     return Wiring(size(inputs), channels * depth * places, *(Index.of_array(array, mask) for array in flat))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
     """The wiring of a convolution from the output to the input, read from its other end.
 
@@ -105,7 +105,7 @@ def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes:
     return Wiring(size(inputs), back.weights, reads, uses)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=32)
 def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
     """Which inputs each output position reads, each channel by itself; the "weight" of a window is its position's."""
     import numpy as np  # noqa: PLC0415

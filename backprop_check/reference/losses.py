@@ -71,7 +71,6 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-
 def smoothed(m: Any, t: Any, epsilon: Any, classes: int) -> Any:
     """A label of K classes, smoothed: t (1 − ε) + ε/K."""
     return t * (1 - epsilon) + epsilon / m.number(float(classes))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of, size
-from backprop_check.kinds.wiring import Index
 from backprop_check.names import DEFAULT_THRESHOLD
 from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
 from backprop_check.reference.losses import targets_of
@@ -182,13 +181,13 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
 
 def loss(p: WiredPass, m: Any, stages: Stages) -> None:
     """The loss of the batch: the mean or the sum of its samples' losses."""
-    units, as_dense = p.layers[-1].units, _as_dense(p)
+    units, dense = p.layers[-1].units, as_dense(p)
     terms, losses = m.grid(p.samples, units), m.line(p.samples)
     for s in m.each(p.samples):
         for k in m.each(units):
-            terms[s, k] = stages.loss_term(as_dense, s, k)
-        losses[s] = stages.sample_loss(as_dense, terms, s)
-    p.loss = m.seen("loss", None, p.step, stages.batch_loss(as_dense, m.sum(losses[:])))
+            terms[s, k] = stages.loss_term(dense, s, k)
+        losses[s] = stages.sample_loss(dense, terms, s)
+    p.loss = m.seen("loss", None, p.step, stages.batch_loss(dense, m.sum(losses[:])))
 
 
 class _Last:
@@ -211,7 +210,8 @@ class _AsDense:
         self.loss_kind, self.threshold = p.loss_kind, p.threshold
 
 
-def _as_dense(p: WiredPass) -> Any:
+def as_dense(p: WiredPass) -> Any:
+    """The pass as the stages of the loss know one."""
     return _AsDense(p)
 
 
@@ -219,7 +219,7 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
     """From the loss to every gradient, the last table first."""
     tables = list(p.circuit.tables)
     last = p.layers[-1].output.a
-    matched = _matched(p, last)
+    matched = matched_rule(p, last)
     if matched is None:
         _seed(p, last, m, stages)
     for table in reversed(tables):
@@ -249,14 +249,14 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
 def _seed(p: WiredPass, last: Table, m: Any, stages: Stages) -> None:
     """What flows into the output: the loss's derivative."""
     given = Table(last.units, m.grid(p.samples, last.units))
-    as_dense = _as_dense(p)
+    dense = as_dense(p)
     for s in m.each(p.samples):
         for k in m.each(last.units):
-            given.values[s, k] = stages.output_error(as_dense, s, k)
+            given.values[s, k] = stages.output_error(dense, s, k)
     last.readers.append((Given(given), ("loss", 0)))
 
 
-def _matched(p: WiredPass, last: Table) -> Any:
+def matched_rule(p: WiredPass, last: Table) -> Any:
     """The rule of an output that its loss undoes: sigmoid or softmax with its cross-entropy."""
     rule = last.made_by
     if len(last.readers) or not p.circuit.stages.fused:
@@ -273,17 +273,22 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
     z: Table = rule.x
     last.error, composed = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
     z.error = m.grid(p.samples, z.units)
-    as_dense = _as_dense(p)
-    groups = rule.groups if isinstance(rule, Softmax) else Index([[i] for i in range(z.units)])
+    dense = as_dense(p)
     for s in m.each(p.samples):
         for k in m.each(last.units):
-            last.error[s, k] = stages.output_error(as_dense, s, k)
+            last.error[s, k] = stages.output_error(dense, s, k)
         for i in m.each(z.units):
             composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
         for i in m.each(z.units):
-            total = m.total(p.targets[s, groups[i]]) if isinstance(rule, Softmax) else m.number(1.0)
-            fused = stages.in_batch(as_dense, last.values[s, i] * total - p.targets[s, i])
-            z.error[s, i] = m.either(fused, lambda i=i, s=s: composed[s, i])
+            z.error[s, i] = m.either(undone(p, rule, m, stages, s, i), lambda i=i, s=s: composed[s, i])
+
+
+def undone(p: Any, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
+    """∂L/∂z where the loss undoes its activation: p Σt − t."""
+    total = m.number(1.0)
+    if isinstance(rule, Softmax):
+        total = m.total(p.targets[s, rule.groups[i]])
+    return stages.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i])
 
 
 def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:

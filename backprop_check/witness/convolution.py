@@ -11,17 +11,17 @@ from backprop_check.witness.activation import activate
 if TYPE_CHECKING:
     import torch
 
-Made = "tuple[torch.Tensor, torch.Tensor]"
+    Made = tuple[torch.Tensor, torch.Tensor]
 
 
 def _convolution(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], _case: Any) -> Made:
-    function = {"conv1d": F.conv1d, "conv2d": F.conv2d}[layer.kind]
+    function: Any = {"conv1d": F.conv1d, "conv2d": F.conv2d}[layer.kind]
     z = function(x, p["weight"], p.get("bias"), layer.stride, layer.padding, layer.dilation, layer.groups)
     return activate(layer, z, dim=1), z
 
 
 def _transposed(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], _case: Any) -> Made:
-    function = {"conv_transpose1d": F.conv_transpose1d, "conv_transpose2d": F.conv_transpose2d}[layer.kind]
+    function: Any = {"conv_transpose1d": F.conv_transpose1d, "conv_transpose2d": F.conv_transpose2d}[layer.kind]
     z = function(
         x, p["weight"], p.get("bias"), layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
     )
@@ -29,7 +29,7 @@ def _transposed(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor], _case: 
 
 
 def _max_pool(layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
-    function = {"max_pool1d": F.max_pool1d, "max_pool2d": F.max_pool2d}[layer.kind]
+    function: Any = {"max_pool1d": F.max_pool1d, "max_pool2d": F.max_pool2d}[layer.kind]
     a = function(x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
     return a, a
 
@@ -54,7 +54,7 @@ def _avg_pool2d(layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
 
 def _global(layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
     flat = x.flatten(2)
-    pool = {"global_avg_pool": F.adaptive_avg_pool1d, "global_max_pool": F.adaptive_max_pool1d}[layer.kind]
+    pool: Any = {"global_avg_pool": F.adaptive_avg_pool1d, "global_max_pool": F.adaptive_max_pool1d}[layer.kind]
     a = pool(flat, 1).reshape(*x.shape[:2], *(1 for _ in x.shape[2:]))
     return a, a
 
@@ -65,7 +65,7 @@ def _flatten(_layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
 
 
 def _upsample(layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
-    how = {} if layer.mode == "nearest" else {"align_corners": layer.align_corners}
+    how: dict[str, Any] = {} if layer.mode == "nearest" else {"align_corners": layer.align_corners}
     a = F.interpolate(x, scale_factor=tuple(map(float, layer.scale_factor)), mode=layer.mode, **how)
     return a, a
 

@@ -1,7 +1,7 @@
 """Convolution and pooling in numpy, written apart from the package, with mistakes that can be switched on.
 
-It knows nothing of circuits and wirings: forward it cuts windows out of the padded input, backward it adds to windows of
-a padded gradient, the way people write it. ``plain`` is right; ``plain(mistake)`` makes one mistake.
+It knows nothing of circuits and wirings: forward it cuts windows out of the padded input, backward it adds to windows
+of a padded gradient, the way people write it. ``plain`` is right; ``plain(mistake)`` makes one mistake.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 Array = Any
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Any] = {
     "identity": (lambda z: z, lambda _z, a: np.ones_like(a)),
     "tanh": (np.tanh, lambda _z, a: 1 - a * a),
     "relu": (lambda z: np.maximum(z, 0), lambda z, _a: (z > 0).astype(z.dtype)),
@@ -35,7 +35,9 @@ class Layer:
 
     def __init__(self, spec: dict[str, Any], mistake: str, dtype: type) -> None:
         self.spec, self.mistake, self.dtype = spec, mistake, dtype
-        self.parameters = {name: np.array(value, dtype) for name, value in spec.get("parameters", {}).items()}
+        self.parameters: dict[str, Array] = {
+            name: np.array(value, dtype) for name, value in spec.get("parameters", {}).items()
+        }
         self.gradients: dict[str, Array] = {}
         self.z: Array = None
 
@@ -108,7 +110,7 @@ class Convolution(Layer):
             (n - d * (k - 1) - 1) // s + 1
             for n, k, s, d in zip(self.x.shape[2:], self.windows.kernel, self.stride, self.dilation, strict=True)
         ]
-        z = np.zeros((len(x), len(w), *sizes), self.dtype)
+        z: Array = np.zeros((len(x), len(w), *sizes), self.dtype)
         out = len(w) // self.groups
         for g, o in itertools.product(range(self.groups), itertools.product(*map(range, sizes))):
             window = self.group(self.x, x.shape[1], g)[(slice(None), slice(None), *self.windows.at(o))]
@@ -129,7 +131,8 @@ class Convolution(Layer):
         if mistake == "transposed on the way back" and len(w) // self.groups == w.shape[1]:
             back = np.concatenate([part.swapaxes(0, 1) for part in np.split(w, self.groups)])
         windows = Windows(self.windows.kernel, [1] * axes, self.dilation) if "stride" in mistake else self.windows
-        dx, dw = np.zeros_like(self.x), np.zeros_like(w)
+        dx: Array = np.zeros_like(self.x)
+        dw: Array = np.zeros_like(w)
         out, depth = len(w) // self.groups, w.shape[1]
         x = self.x
         if mistake == "unpadded input":
@@ -177,7 +180,7 @@ class Transposed(Convolution):
             for n, k, s, d, e in zip(x.shape[2:], self.windows.kernel, self.stride, self.dilation, extra, strict=True)
         ]
         self.out = self.spec["out_channels"] // self.groups
-        whole = np.zeros((len(x), self.spec["out_channels"], *sizes), self.dtype)
+        whole: Array = np.zeros((len(x), self.spec["out_channels"], *sizes), self.dtype)
         for i in range(len(w)):
             for o in itertools.product(*map(range, x.shape[2:])):
                 into = whole[(slice(None), self.channels(i), *self.windows.at(o))]
@@ -198,7 +201,8 @@ class Transposed(Convolution):
     def backward(self, g: Array) -> Array:
         self.delta = self.back(g)
         delta, w = padded(self.delta, self.padding, self.padding), self.parameters["weight"]
-        dx, dw = np.zeros_like(self.x), np.zeros_like(w)
+        dx: Array = np.zeros_like(self.x)
+        dw: Array = np.zeros_like(w)
         for i in range(len(w)):
             for o in itertools.product(*map(range, self.x.shape[2:])):
                 window = delta[(slice(None), self.channels(i), *self.windows.at(o))]
@@ -235,7 +239,7 @@ class Pool(Layer):
             rest = [extra - p for extra, p in zip(after, padding, strict=True)]
             grown = padded(np.ones_like(x), padding, padding, 1.0)
             self.ones = padded(grown, [0] * axes, rest)
-        a = np.zeros((*x.shape[:2], *sizes), self.dtype)
+        a: Array = np.zeros((*x.shape[:2], *sizes), self.dtype)
         for o in itertools.product(*map(range, sizes)):
             window = self.cut(self.x, o)
             a[(..., *o)] = window.max(-1) if maximum else window.sum(-1) / self.divisor(o, "forward")
@@ -254,7 +258,8 @@ class Pool(Layer):
 
     def backward(self, g: Array) -> Array:
         self.delta = g
-        dx, mistake = np.zeros(self.x.shape, self.dtype), self.mistake
+        dx: Array = np.zeros(self.x.shape, self.dtype)
+        mistake = self.mistake
         for o in itertools.product(*map(range, self.sizes)):
             window, into = self.cut(self.x, o), dx[(..., *self.windows.at(o))]
             d = g[(..., *o)][..., None]
@@ -302,7 +307,7 @@ class Whole(Layer):
 
     def matrix(self, n: int, factor: int) -> Array:
         """Along one axis: output o is the sum over i of matrix[o, i] · input i."""
-        matrix = np.zeros((n * factor, n), self.dtype)
+        matrix: Array = np.zeros((n * factor, n), self.dtype)
         for o in range(n * factor):
             if self.spec.get("mode", "nearest") == "nearest":
                 matrix[o, o // factor] = 1
@@ -345,7 +350,8 @@ def run(case: dict[str, Any], mistake: str = "", dtype: type = np.float64, *, fu
     """A reply to a case."""
     specs = case["network"]["layers"]
     layers = [KINDS[spec["kind"]](spec, mistake, dtype) for spec in specs]
-    x, t = np.array(case["inputs"], dtype), np.array(case["targets"], dtype)
+    x: Array = np.array(case["inputs"], dtype)
+    t: Array = np.array(case["targets"], dtype)
     outputs = []
     for layer in layers:
         x = layer.forward(x)

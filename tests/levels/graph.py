@@ -14,9 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    Array = Any  # numpy's, of either type
     Json = dict[str, Any]
 
 
@@ -54,8 +52,8 @@ FUNCTIONS: dict[str, tuple[Callable[[Array, float], Array], Callable[[Array, Arr
     "softsign": (lambda z, _: z / (1 + abs(z)), lambda z, _a, _: 1 / (1 + abs(z)) ** 2),
     "silu": (lambda z, _: z * _sigmoid(z), lambda z, _a, _: _sigmoid(z) * (1 + z * (1 - _sigmoid(z)))),
     "gelu": (
-        lambda z, _: 0.5 * z * _erfc(-z / np.sqrt(2)),
-        lambda z, _a, _: 0.5 * _erfc(-z / np.sqrt(2)) + z * _density(z),
+        lambda z, _: (0.5 * z * _erfc(-z / np.sqrt(2))).astype(z.dtype),
+        lambda z, _a, _: (0.5 * _erfc(-z / np.sqrt(2)) + z * _density(z)).astype(z.dtype),
     ),
     "hard_tanh": (lambda z, _: np.clip(z, -1, 1), lambda z, _a, _: (abs(z) < 1) * 1.0),
 }
@@ -113,7 +111,9 @@ class Net:
         layers = case["network"]["layers"]
         self.names = names_of(layers)
         self.nodes: dict[str, Node] = {}
-        self.inputs = np.array(case["inputs"], dtype=float)
+        dtype = next(iter(weights.values())).dtype
+        self.inputs = np.array(case["inputs"], dtype=dtype)
+        self.targets = np.array(case["targets"], dtype=dtype)
         self.input_error = np.zeros_like(self.inputs)
         before = "input"
         for name, layer in zip(self.names, layers, strict=True):
@@ -131,7 +131,8 @@ class Net:
 
     def key(self, name: str) -> str:
         """Whose parameters a layer uses."""
-        return self.nodes[name].layer.get("shares") or name
+        owner = self.nodes[name].layer.get("shares")
+        return self.key(owner) if owner else name
 
     # Forward ------------------------------------------------------------------------------------
 
@@ -170,7 +171,7 @@ class Net:
 
     def loss(self) -> tuple[float, Array]:
         output = self.nodes[self.names[-1]]
-        t = np.array(self.case["targets"], dtype=float)
+        t = self.targets
         losses, slopes = _loss(self.case["loss"], output.a, t)
         mean = self.case["reduction"] == "mean"
         total = losses.mean() if mean else losses.sum()
@@ -304,12 +305,12 @@ def names_of(layers: list[Json]) -> list[str]:
     return [layer.get("name") or ("output" if at == last else f"hidden{at + 1}") for at, layer in enumerate(layers)]
 
 
-def backprop(case: Json, mistake: str = "") -> Json:
-    """The reply to a case, with one mistake or none."""
+def backprop(case: Json, mistake: str = "", dtype: type = float) -> Json:
+    """The reply to a case, with one mistake or none; ``dtype`` is what it computes in."""
     layers = case["network"]["layers"]
     owners = [(name, layer) for name, layer in zip(names_of(layers), layers, strict=True) if not layer.get("shares")]
-    weights = {name: np.array(layer["parameters"]["weights"], dtype=float) for name, layer in owners}
-    biases = {name: np.array(layer["parameters"]["biases"], dtype=float) for name, layer in owners}
+    weights: dict[str, Array] = {name: np.array(layer["parameters"]["weights"], dtype=dtype) for name, layer in owners}
+    biases: dict[str, Array] = {name: np.array(layer["parameters"]["biases"], dtype=dtype) for name, layer in owners}
     reply: Json = {}
     steps: list[Json] = []
     for step in range(case["steps"] if case.get("optimizer") else 1):
@@ -322,8 +323,8 @@ def backprop(case: Json, mistake: str = "") -> Json:
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             rate = rate[step] if isinstance(rate, list) else rate
-            weights = {name: w - rate * net.weight_gradients[name] for name, w in weights.items()}
-            biases = {name: b - rate * net.bias_gradients[name] for name, b in biases.items()}
+            weights = {name: (w - rate * net.weight_gradients[name]).astype(dtype) for name, w in weights.items()}
+            biases = {name: (b - rate * net.bias_gradients[name]).astype(dtype) for name, b in biases.items()}
             updated = [_arrays(name, weights, biases) for name in net.names]
             steps.append({"loss": loss, "layers": [{"updated": each} for each in updated]})
     for layer, each in zip(reply["layers"], steps[-1]["layers"] if steps else [], strict=False):

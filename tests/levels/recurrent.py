@@ -23,7 +23,8 @@ FEATURES = ["bidirectional", "stacked", "initial_states", "lengths", "truncation
 
 
 def sigmoid(z: Array) -> Array:
-    return 1 / (1 + np.exp(-z))
+    value: Array = np.exp(np.minimum(z, 0)) / (1 + np.exp(-abs(z)))
+    return value
 
 
 class Direction:
@@ -155,70 +156,76 @@ class Direction:
 
     def step_back(self, d: States, t: int, *, first: bool, last: bool) -> tuple[States, Array]:
         """∂L of the states before the step and of its input, from that of the states after it."""
-        x, before, after, kept = self.x[:, t], self.before[t], self.after[t], self.kept[t]
-        h = before["h"]
-        h_read = after["h"] if self.mistake == "state-after" else h
-        dz: dict[str, Array] = {}
-        back: States = {}
-        counts = {"last-step": last, "first-step": first}.get(self.mistake, True)
-        if self.kind == "rnn":
-            relu = self.spec.get("nonlinearity") == "relu"
-            dz["h"] = d["h"] * ((after["h"] > 0) if relu else 1 - after["h"] ** 2)
-            back["h"] = np.zeros_like(h)
-        elif self.kind == "gru":
-            swapped = self.mistake == "update-swapped"
-            keep = 1 - kept["z"] if swapped else kept["z"]
-            dkeep = d["h"] * (h - kept["n"])
-            dz["z"] = (-dkeep if swapped else dkeep) * kept["z"] * (1 - kept["z"])
-            dz["n"] = d["h"] * (1 - keep) * (1 - kept["n"] ** 2)
-            back["h"] = d["h"] * keep
-            u = self.lines("weight_hh", "n")
-            if self.resets_after():
-                dr, dproduct = dz["n"] * kept["product"], dz["n"] * kept["r"]
-                self.add("weight_hh", "n", counts * (dproduct.T @ h_read))
-                inside = dz["n"] if self.mistake == "reset-bias-outside" else dproduct
-                self.add("bias_hh", "n", counts * inside.sum(0))
-                back["h"] = back["h"] + (0 if self.mistake == "cut-product" else dproduct @ u)
-            else:
-                dreset = dz["n"] @ u
-                if self.mistake == "cut-product":
-                    dreset = 0 * dreset
-                dr = dreset * h
-                self.add("weight_hh", "n", counts * (dz["n"].T @ (kept["r"] * h)))
-                self.add("bias_hh", "n", counts * dz["n"].sum(0))
-                back["h"] = back["h"] + dreset * kept["r"]
-            dz["r"] = dr * kept["r"] * (1 - kept["r"])
-        else:
-            p, c = self.of("peephole"), before["c"]
-            slope = {"tanh-missing": 1.0, "tanh-of-cell": 1 - after["c"] ** 2}.get(self.mistake, 1 - kept["tanh"] ** 2)
-            dz["o"] = d["h"] * kept["tanh"] * kept["o"] * (1 - kept["o"])
-            dcell = d["c"] + d["h"] * kept["o"] * slope + (0 if p is None else dz["o"] * p[2])
-            dz["i"] = dcell * kept["g"] * kept["i"] * (1 - kept["i"])
-            c_read = after["c"] if self.mistake == "cell-after" else c
-            dz["f"] = dcell * c_read * kept["f"] * (1 - kept["f"])
-            dz["g"] = dcell * kept["i"] * (1 - kept["g"] ** 2)
-            back = {"h": np.zeros_like(h), "c": dcell * kept["f"]}
-            if p is not None:
-                back["c"] = back["c"] + dz["i"] * p[0] + dz["f"] * p[1]
-                for number, (gate, cell) in enumerate((("i", c), ("f", c), ("o", after["c"]))):
-                    self.layer.gradients[f"peephole{self.suffix}"][number] += counts * (dz[gate] * cell).sum(0)
+        self.counts = {"last-step": last, "first-step": first}.get(self.mistake, True)
+        x, h = self.x[:, t], self.before[t]["h"]
+        h_read = self.after[t]["h"] if self.mistake == "state-after" else h
+        dz, back = {"rnn": self.rnn_back, "gru": self.gru_back, "lstm": self.lstm_back}[self.kind](d, t, h_read)
         dx = np.zeros_like(x)
         for gate in self.gates:
             self.delta[:, t, self.block(gate)] = dz[gate]
             of_bias = dz["f"] if self.mistake == "bias-forget" and self.kind == "lstm" else dz[gate]
-            self.add("weight_ih", gate, counts * (dz[gate].T @ x))
-            self.add("bias_ih", gate, counts * of_bias.sum(0))
+            self.add("weight_ih", gate, dz[gate].T @ x)
+            self.add("bias_ih", gate, of_bias.sum(0))
             dx += dz[gate] @ self.lines("weight_ih", gate)
             if gate != "n":
-                self.add("weight_hh", gate, counts * (dz[gate].T @ h_read))
-                self.add("bias_hh", gate, counts * of_bias.sum(0))
+                self.add("weight_hh", gate, dz[gate].T @ h_read)
+                self.add("bias_hh", gate, of_bias.sum(0))
                 if self.mistake != "cut-product":
                     back["h"] = back["h"] + dz[gate] @ self.lines("weight_hh", gate)
         return back, dx
 
+    def rnn_back(self, d: States, t: int, _h_read: Array) -> tuple[States, States]:
+        h = self.after[t]["h"]
+        slope = (h > 0) if self.spec.get("nonlinearity") == "relu" else 1 - h**2
+        return {"h": d["h"] * slope}, {"h": np.zeros_like(h)}
+
+    def gru_back(self, d: States, t: int, h_read: Array) -> tuple[States, States]:
+        h, kept = self.before[t]["h"], self.kept[t]
+        swapped = self.mistake == "update-swapped"
+        keep = 1 - kept["z"] if swapped else kept["z"]
+        dkeep = d["h"] * (h - kept["n"])
+        dn = d["h"] * (1 - keep) * (1 - kept["n"] ** 2)
+        back = d["h"] * keep
+        u = self.lines("weight_hh", "n")
+        if self.resets_after():
+            dr, dproduct = dn * kept["product"], dn * kept["r"]
+            self.add("weight_hh", "n", dproduct.T @ h_read)
+            self.add("bias_hh", "n", (dn if self.mistake == "reset-bias-outside" else dproduct).sum(0))
+            back = back + (0 if self.mistake == "cut-product" else dproduct @ u)
+        else:
+            dreset = dn @ u * (self.mistake != "cut-product")
+            dr = dreset * h
+            self.add("weight_hh", "n", dn.T @ (kept["r"] * h))
+            self.add("bias_hh", "n", dn.sum(0))
+            back = back + dreset * kept["r"]
+        dz = {"n": dn, "r": dr * kept["r"] * (1 - kept["r"])}
+        dz["z"] = (-dkeep if swapped else dkeep) * kept["z"] * (1 - kept["z"])
+        return dz, {"h": back}
+
+    def lstm_back(self, d: States, t: int, _h_read: Array) -> tuple[States, States]:
+        before, after, kept, p = self.before[t], self.after[t], self.kept[t], self.of("peephole")
+        c, one = before["c"], np.ones_like(d["h"])
+        slope = {"tanh-missing": one, "tanh-of-cell": 1 - after["c"] ** 2}.get(self.mistake, 1 - kept["tanh"] ** 2)
+        do = d["h"] * kept["tanh"] * kept["o"] * (1 - kept["o"])
+        dcell = d["c"] + d["h"] * kept["o"] * slope + (0 if p is None else do * p[2])
+        c_read = after["c"] if self.mistake == "cell-after" else c
+        dz = {
+            "i": dcell * kept["g"] * kept["i"] * (1 - kept["i"]),
+            "f": dcell * c_read * kept["f"] * (1 - kept["f"]),
+            "g": dcell * kept["i"] * (1 - kept["g"] ** 2),
+            "o": do,
+        }
+        back = {"h": np.zeros_like(c), "c": dcell * kept["f"]}
+        if p is not None:
+            back["c"] = back["c"] + dz["i"] * p[0] + dz["f"] * p[1]
+            for number, (gate, cell) in enumerate((("i", c), ("f", c), ("o", after["c"]))):
+                share = (dz[gate] * cell).sum(0)
+                self.layer.gradients[f"peephole{self.suffix}"][number] += share * self.counts
+        return dz, back
+
     def add(self, name: str, gate: str, share: Array) -> None:
         if f"{name}{self.suffix}" in self.layer.gradients:
-            self.layer.gradients[f"{name}{self.suffix}"][self.block(gate)] += share
+            self.layer.gradients[f"{name}{self.suffix}"][self.block(gate)] += share * self.counts
 
 
 class Recurrent:
@@ -227,7 +234,6 @@ class Recurrent:
     def __init__(self, spec: dict[str, Any], mistake: str, dtype: Any) -> None:
         self.spec, self.mistake = spec, mistake
         self.parameters = {name: np.array(value, dtype) for name, value in spec["parameters"].items()}
-        self.gradients = {name: np.zeros_like(value) for name, value in self.parameters.items()}
         self.directions = 1 + spec.get("bidirectional", False)
         self.runs = [Direction(self, run) for run in range(spec.get("num_layers", 1) * self.directions)]
 
@@ -251,6 +257,7 @@ class Recurrent:
         return self.a
 
     def backward(self, errors: Array) -> Array:
+        self.gradients = {name: np.zeros_like(value) for name, value in self.parameters.items()}
         steps, hidden = self.z.shape[1], self.spec["hidden_size"]
         sequences = self.spec.get("return_sequences", True)
         flowing = (
@@ -262,7 +269,8 @@ class Recurrent:
         for first in reversed(range(0, len(self.runs), self.directions)):
             of_layer = self.runs[first : first + self.directions]
             parts = [slice(n * hidden, (n + 1) * hidden) for n in range(self.directions)]
-            flowing = sum(run.backward(flowing[:, :, at], last[:, at]) for run, at in zip(of_layer, parts, strict=True))
+            shares = [run.backward(flowing[:, :, at], last[:, at]) for run, at in zip(of_layer, parts, strict=True)]
+            flowing = shares[0] if len(shares) == 1 else shares[0] + shares[1]
             last = np.zeros((len(flowing), hidden * self.directions), self.dtype)
         self.delta = np.concatenate([run.delta for run in self.runs], 2)
         return flowing
@@ -289,47 +297,97 @@ class Dense:
     def backward(self, errors: Array) -> Array:
         self.delta = errors * self.slope(self.a)
         self.gradients = {"weights": self.delta.T @ self.x, "biases": self.delta.sum(0)}
-        return (self.delta @ self.parameters["weights"]).reshape(self.shape)
+        dx: Array = (self.delta @ self.parameters["weights"]).reshape(self.shape)
+        return dx
+
+
+def one_pass(layers: list[Any], case: dict[str, Any], dtype: Any) -> tuple[float, Array]:
+    """The loss, and ∂L/∂x of the inputs."""
+    x = np.array(case["inputs"], dtype)
+    for layer in layers:
+        x = layer.forward(x)
+    e = (x - np.array(case["targets"], dtype)).reshape(len(x), -1)
+    kind, samples = case["loss"]["kind"], len(x) if case["reduction"] == "mean" else 1
+    scale = {"half_squared_error": 0.5, "squared_error": 1.0, "mean_squared_error": 1 / e.shape[1]}[kind]
+    errors = ((e + e) * dtype(scale) / dtype(samples)).reshape(x.shape)
+    for layer in reversed(layers):
+        errors = layer.backward(errors)
+    return ((e * e).sum() * dtype(scale) / dtype(samples)).item(), errors
 
 
 def backprop(mistake: str = "", dtype: Any = np.float64, *, full: bool = True) -> Callable[..., dict[str, Any]]:
     """An implementation; without ``full`` it reports loss and gradients only."""
 
     def implementation(case: dict[str, Any]) -> dict[str, Any]:
-        made = {"dense": Dense}
-        layers = [made.get(spec["kind"], Recurrent)(spec, mistake, dtype) for spec in case["network"]["layers"]]
-        x = np.array(case["inputs"], dtype)
-        for layer in layers:
-            x = layer.forward(x)
-        targets = np.array(case["targets"], dtype)
-        e = (x - targets).reshape(len(x), -1)
-        kind, samples = case["loss"]["kind"], len(x) if case["reduction"] == "mean" else 1
-        scale = {"half_squared_error": 0.5, "squared_error": 1.0, "mean_squared_error": 1 / e.shape[1]}[kind]
-        loss = (e * e).sum() * dtype(scale) / dtype(samples)
-        errors = ((e + e) * dtype(scale) / dtype(samples)).reshape(x.shape)
-        for layer in reversed(layers):
-            errors = layer.backward(errors)
-        reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
+        specs = case["network"]["layers"]
+        layers: list[Any] = [(Dense if spec["kind"] == "dense" else Recurrent)(spec, mistake, dtype) for spec in specs]
+        loss, errors = one_pass(layers, case, dtype)
+        reply: dict[str, Any] = {"id": case["id"], "loss": loss, "layers": []}
         for layer in layers:
             one: dict[str, Any] = {"gradients": {name: each.tolist() for name, each in layer.gradients.items()}}
             if full:
                 one |= {"z": layer.z.tolist(), "a": layer.a.tolist(), "delta": layer.delta.tolist()}
-            if case.get("optimizer"):
-                rate = dtype(case["optimizer"]["learning_rate"])
-                one["updated"] = {
-                    name: (each - rate * layer.gradients[name]).tolist() for name, each in layer.parameters.items()
-                }
             reply["layers"].append(one)
         if full:
             reply["input_gradients"] = errors.tolist()
+        trajectory: list[dict[str, Any]] = []
+        for step in range(case.get("steps", 1) if case.get("optimizer") else 0):
+            loss = one_pass(layers, case, dtype)[0] if step else loss
+            rates = case["optimizer"]["learning_rate"]
+            updated = [train(layer, dtype(rates[step] if isinstance(rates, list) else rates)) for layer in layers]
+            trajectory.append({"loss": loss, "layers": [{"updated": each} for each in updated]})
+        if trajectory:
+            for one, each in zip(reply["layers"], updated, strict=True):
+                one["updated"] = each
+            reply |= {"trajectory": trajectory} if len(trajectory) > 1 else {}
         return reply
 
     implementation.dtype = np.dtype(dtype).name  # type: ignore[attr-defined]
-    implementation.supports = {  # type: ignore[attr-defined]
-        "layers": ["dense", *GATES],
-        "activations": list(ACTIVATIONS),
-        "losses": ["half_squared_error", "squared_error", "mean_squared_error"],
-        "optimizers": ["sgd"],
-        "features": FEATURES,
-    }
+    implementation.supports = SUPPORTS  # type: ignore[attr-defined]
     return implementation
+
+
+def train(layer: Any, rate: Any) -> dict[str, Any]:
+    """The parameters after a step down the slope."""
+    for name in layer.parameters:
+        layer.parameters[name] = layer.parameters[name] - rate * layer.gradients[name]
+    return {name: each.tolist() for name, each in layer.parameters.items()}
+
+
+SUPPORTS = {
+    "layers": ["dense", *GATES],
+    "activations": list(ACTIVATIONS),
+    "losses": ["half_squared_error", "squared_error", "mean_squared_error"],
+    "optimizers": ["sgd"],
+    "features": FEATURES,
+}
+
+#: Every switch with the code of the bug that it is.
+MISTAKES = {
+    "cut": "BP801",
+    "cut-all": "BP801",
+    "cut-product": "BP801",
+    "cut-h": "BP801",
+    "last-step": "BP802",
+    "first-step": "BP802",
+    "state-after": "BP803",
+    "cell-after": "BP803",
+    "cell-dropped": "BP804",
+    "tanh-missing": "BP805",
+    "tanh-of-cell": "BP805",
+    "order-ifog": "BP806",
+    "order-igfo": "BP806",
+    "order-fiog": "BP806",
+    "order-zrn": "BP806",
+    "bias-forget": "BP807",
+    "reset-flipped": "BP808",
+    "reset-bias-outside": "BP808",
+    "truncate-more": "BP809",
+    "truncate-less": "BP809",
+    "truncate-early": "BP809",
+    "truncate-late": "BP809",
+    "truncate-ignored": "BP809",
+}
+
+#: Mistakes that the catalogue does not have: z and 1 − z exchanged, 1 added to the forget gate, padding gone through.
+UNNAMED = ("update-swapped", "forget-bias", "lengths-ignored")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ HERE = Path(__file__).parent
 PORTS = HERE.parents[1] / "backprop_check" / "ports"
 for folder in (HERE, HERE.parent, PORTS / "torch"):
     sys.path.insert(0, str(folder))
+# ruff: noqa: E402 - after the folders
 from convolution import AVERAGE, CONVOLUTIONS, MAXIMUM, TRANSPOSED, WHOLE, plain
 from make_convolution_cases import cases as made_cases
 
@@ -136,7 +138,8 @@ def test_any_two_hundred_cases_have_all_options() -> None:
     behind = 0
     for case in wired_cases("convolution", 200, start=400):
         behind += case.network.layers[0].kind != case.network.layers[-1].kind and len(case.network.layers) > 2
-        for layer in case.network.layers:
+        layers: tuple[Any, ...] = case.network.layers
+        for layer in layers:
             if layer.kind not in OURS:
                 continue
             for name in layer.__struct_fields__:
@@ -169,18 +172,21 @@ def test_another_hand_s_implementation_passes(dtype: type) -> None:
     assert results.summary.counts["passed"] > 80
 
 
+def _torch() -> tuple[Any, Any]:
+    """PyTorch, and its modules as an implementation: imported where they are needed."""
+    return importlib.import_module("torch"), importlib.import_module("torch_layers")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_torch_s_own_modules_pass(dtype: str) -> None:
     """``torch.nn`` as an implementation under test."""
-    import torch  # noqa: PLC0415
-    import torch_layers  # noqa: PLC0415
-
+    torch, torch_layers = _torch()
     before, torch_layers.DTYPE = torch_layers.DTYPE, getattr(torch, dtype)
-    torch_layers.backprop.dtype = dtype  # type: ignore[attr-defined]
+    torch_layers.backprop.dtype = dtype
     try:
         results = check(torch_layers.backprop, suites=["convolution"], cases=240, seed=3)
     finally:
-        torch_layers.DTYPE, torch_layers.backprop.dtype = before, "float32"  # type: ignore[attr-defined]
+        torch_layers.DTYPE, torch_layers.backprop.dtype = before, "float32"
     results.raise_for_mismatch()
     assert results.summary.counts["passed"] == len(FILES) + 60
 

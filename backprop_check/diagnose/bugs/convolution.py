@@ -25,10 +25,15 @@ _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
 CONVOLUTIONS = _STRAIGHT + _TRANSPOSED
 
 
+def layers_of(case: Case) -> tuple[Any, ...]:
+    """A case's layers, whose fields differ."""
+    return case.network.layers
+
+
 class OfConvolution(SwappedRules):
     """Something wrong in a convolution."""
 
-    kinds = CONVOLUTIONS
+    kinds: ClassVar[tuple[str, ...]] = CONVOLUTIONS
 
     def is_mine(self, rule: Any) -> bool:
         """Whether a rule is a convolution's weighted sum."""
@@ -116,7 +121,7 @@ class Flipped(OtherLinks):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in cls.kinds and max(layer.kernel_size) > 1 for layer in case.network.layers)
+        return any(layer.kind in cls.kinds and max(layer.kernel_size) > 1 for layer in layers_of(case))
 
 
 # BP703: of several windows only one counts --------------------------------------------------------
@@ -153,7 +158,7 @@ def _last(wiring: Wiring, area: int, order: str, into: str) -> Wiring:
 class OverlapOverwritten(OtherLinks):
     """dx[window] = w · δ where += is meant."""
 
-    kinds = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
     order: ClassVar[str] = "channel"
 
     def links(self, rule: Any) -> Wiring:
@@ -163,7 +168,7 @@ class OverlapOverwritten(OtherLinks):
 class OutputOverwritten(OtherLinks):
     """out[window] = w · x where += is meant: a transposed convolution adds up in its output."""
 
-    kinds = _TRANSPOSED
+    kinds: ClassVar[tuple[str, ...]] = _TRANSPOSED
     where = ("z",)
     order: ClassVar[str] = "channel"
 
@@ -192,13 +197,13 @@ class StrideIgnored(OtherLinks):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in cls.kinds and max(layer.stride) > 1 for layer in case.network.layers)
+        return any(layer.kind in cls.kinds and max(layer.stride) > 1 for layer in layers_of(case))
 
 
 class PaddingNotCropped(OtherLinks):
     """∂L/∂x of the padded input, taken from its corner and not from where the input begins."""
 
-    kinds = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
     times: ClassVar[int] = 0
 
     def links(self, rule: Any) -> Wiring:
@@ -206,7 +211,7 @@ class PaddingNotCropped(OtherLinks):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in cls.kinds and max(layer.padding) > 0 for layer in case.network.layers)
+        return any(layer.kind in cls.kinds and max(layer.padding) > 0 for layer in layers_of(case))
 
 
 # BP706: the bias ----------------------------------------------------------------------------------
@@ -260,7 +265,7 @@ class ChannelsTransposed(OtherLinks):
     def matters(cls, case: Case) -> bool:
         return any(
             layer.kind in cls.kinds and inputs[0] == layer.out_channels > layer.groups
-            for layer, inputs in zip(case.network.layers, case.network.input_shapes, strict=True)
+            for layer, inputs in zip(layers_of(case), case.network.input_shapes, strict=True)
         )
 
 
@@ -278,7 +283,7 @@ def _one_channel(wiring: Wiring, depth: int, area: int, channel: int) -> Wiring:
 class KernelOfOneChannel(OtherLinks):
     """w[c, 0] for every input channel."""
 
-    kinds = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
     where = ("z",)
 
     def links(self, rule: Any) -> Wiring:
@@ -299,7 +304,7 @@ def _of_one_input(wiring: Wiring, depth: int, area: int, kernel: int) -> Wiring:
 class InputOfOneChannel(OtherLinks):
     """∂L/∂w[c, i] from input channel 0, for every i."""
 
-    kinds = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
     where = ("weights",)
 
     def links(self, rule: Any) -> Wiring:

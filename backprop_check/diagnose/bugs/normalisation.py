@@ -235,10 +235,11 @@ class DuplicatesLost(OfNormalisation):
     def _counted(self, spec: Any) -> list[list[float]]:
         """What was looked up, and counts: 1; everything else 0."""
         rows: list[list[float]] = spec.chosen(self._samples)
+        indices = spec.rows(self._samples)
         places = [(s, at) for s, row in enumerate(rows) for at, one in enumerate(row) if one]
         seen: set[tuple[int, int]] = set()
         for s, at in places if self.first else reversed(places):
-            index = at % spec.num_embeddings
+            index = indices[at % len(indices)]
             key = (s if self.each_sample else -1, index)
             if key in seen or index == spec.padding_idx:
                 rows[s][at] = 0.0

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
+from backprop_check.diagnose.bugs.convolution import layers_of
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import divisors
 from backprop_check.kinds.wiring import Index, Wiring
@@ -22,7 +23,7 @@ _AVERAGE = ("avg_pool1d", "avg_pool2d", "global_avg_pool")
 class OfPooling(SwappedRules):
     """Something wrong in a pooling layer: ``kinds`` says in which."""
 
-    kinds = _MAXIMUM
+    kinds: ClassVar[tuple[str, ...]] = _MAXIMUM
 
     def is_mine(self, rule: Any) -> bool:
         """Whether a rule is such a layer's maximum or average."""
@@ -127,7 +128,7 @@ class LastWinnerCounts(OfPooling):
 class LastWindowCounts(OfPooling):
     """dx[window] = δ times the slopes of the whole window: only the last window that an input is in counts."""
 
-    kinds = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
+    kinds: ClassVar[tuple[str, ...]] = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_mine(rule):
@@ -148,7 +149,7 @@ def _overlaps(case: Case, kinds: tuple[str, ...]) -> bool:
         layer.kind in kinds
         and hasattr(layer, "window")
         and any(reach > s for reach, s in zip(layer.window.reach(), layer.window.stride, strict=True))
-        for layer in case.network.layers
+        for layer in layers_of(case)
     )
 
 
@@ -158,7 +159,7 @@ def _overlaps(case: Case, kinds: tuple[str, ...]) -> bool:
 class OtherDivisor(OfPooling):
     """Every window's sum is divided by another number, ``where``: forward (``z``), backward (``x``)."""
 
-    kinds = _AVERAGE
+    kinds: ClassVar[tuple[str, ...]] = _AVERAGE
     where: ClassVar[tuple[str, ...]] = ("z", "x")
 
     def divisors(self, rule: Any) -> list[float]:
@@ -185,7 +186,7 @@ class OtherDivisor(OfPooling):
 class EdgeDivisor(OtherDivisor):
     """Another idea of what counts at the edge: ``inside``, ``padded`` or the ``whole`` window."""
 
-    kinds = ("avg_pool1d", "avg_pool2d")
+    kinds: ClassVar[tuple[str, ...]] = ("avg_pool1d", "avg_pool2d")
     counts: ClassVar[str] = "whole"
 
     def divisors(self, rule: Any) -> list[float]:
@@ -200,7 +201,7 @@ class EdgeDivisor(OtherDivisor):
         return any(
             layer.kind in cls.kinds
             and (max(layer.padding) > 0 or layer.ceil_mode or getattr(layer, "divisor_override", None) is not None)
-            for layer in case.network.layers
+            for layer in layers_of(case)
         )
 
 

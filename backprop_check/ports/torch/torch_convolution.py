@@ -43,8 +43,8 @@ def _pool(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
 
 def _global(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     if layer["kind"] == "global_avg_pool":
-        return nn.AdaptiveAvgPool1d(1) if len(shape) == 2 else nn.AdaptiveAvgPool2d(1)  # noqa: PLR2004
-    return nn.AdaptiveMaxPool1d(1) if len(shape) == 2 else nn.AdaptiveMaxPool2d(1)  # noqa: PLR2004
+        return nn.AdaptiveAvgPool1d(1) if len(shape) == 2 else nn.AdaptiveAvgPool2d(1)
+    return nn.AdaptiveMaxPool1d(1) if len(shape) == 2 else nn.AdaptiveMaxPool2d(1)
 
 
 def _flatten(_layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:

@@ -107,7 +107,7 @@ def _losses(case: dict[str, Any], z: Tensor | None, a: Tensor, t: Tensor) -> Ten
     if z is not None and pair == ("sigmoid", "binary_cross_entropy"):
         return nn.functional.binary_cross_entropy_with_logits(z.flatten(1), t, reduction="none").sum(1)
     if z is not None and pair == ("softmax", "cross_entropy"):
-        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)  # noqa: PLR2004 - an image
+        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)
     return _sample_losses(case["loss"], a.flatten(1), t)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult
 
 #: The scripts, in the order in which they stand in the page.
-SCRIPTS = ("dom.js", "data.js", "kinds.js", "diagram.js", "neuron.js", "cases.js", "overview.js", "app.js")
+SCRIPTS = ("dom.js", "data.js", "kinds.js", "diagram.js", "neuron.js", "wired.js", "cases.js", "overview.js", "app.js")
 
 #: So many bytes of cases are embedded with all their numbers; then less of each, then none.
 FULL, MOST = 5_000_000, 6_200_000

@@ -81,8 +81,7 @@ class Window {
 
   int countAlong(int axis, int size, bool ceil) {
     final room = size + 2 * padding[axis] - reach(axis);
-    if (room < 0) return 0;
-    final count = (ceil ? room + stride[axis] - 1 : room) ~/ stride[axis] + 1;
+    final count = ((ceil ? room + stride[axis] - 1 : room) / stride[axis]).floor() + 1;
     // The last window would begin behind the input.
     return ceil && (count - 1) * stride[axis] >= size + padding[axis] ? count - 1 : count;
   }

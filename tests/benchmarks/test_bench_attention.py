@@ -55,13 +55,13 @@ def test_no_false_alarm(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
                 share = float(np.max(abs(got - expected.values[slot]) / expected.allowed[slot]))
                 worst[name] = max(worst[name], share)
     with capsys.disabled():
-        print(f"\n{dtype}: {COUNT} cases, largest share of a bound: {worst}")
+        print(f"\n{dtype}: {COUNT} cases, largest share of a bound: {worst}")  # noqa: T201
     assert wrong == []
 
 
 def block(*, norm_first: bool) -> Case:
     """A block of width 32, of 4 heads and 64 hidden units, over 16 tokens, and a softmax at every token; batch 4."""
-    draw = random.Random(7)
+    draw = random.Random(7)  # noqa: S311 - not for secrets
 
     def array(shape: tuple[int, ...], deviation: float, mean: float = 0.0) -> Any:
         return nested([round(draw.gauss(mean, deviation), 4) for _ in range(size(shape))], shape)
@@ -101,8 +101,7 @@ def test_a_block_is_judged_in_two_seconds(norm_first: bool, capsys: pytest.Captu
         comparison = compare(witnesses(case), decoded)
         seconds.append(time.perf_counter() - start)
     with capsys.disabled():
-        print(
-            f"\na block of width 32, norms {'first' if norm_first else 'last'}: {[round(each, 2) for each in seconds]} s"
-        )
+        where = "first" if norm_first else "last"
+        print(f"\na block of width 32, norms {where}: {[round(each, 2) for each in seconds]} s")  # noqa: T201
     assert comparison.count == 0
     assert min(seconds) < 2.0

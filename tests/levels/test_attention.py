@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import msgspec
 import numpy as np
 import pytest
@@ -28,6 +31,7 @@ from backprop_check.expected import expect, textbook_pass
 from backprop_check.names import LATER_LOSSES, LOSSES
 from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
+from backprop_check.protocol import json_schema
 from backprop_check.protocol.messages import HelloReply, Reply
 from backprop_check.run import not_supported
 
@@ -277,3 +281,34 @@ def test_a_new_loss_changes_nothing_for_who_does_not_know_it() -> None:
     sent: dict[str, Case] = {file.case.name: file.case for file in FILES}
     assert not_supported(sent["kl-zeros"], silent) == "the loss kl_divergence"
     assert not_supported(sent["smoothed"], silent) == "the feature label_smoothing"
+
+
+def test_requests_are_valid() -> None:
+    """Against the JSON Schema, and what is not a number of heads is not."""
+    validator = jsonschema.Draft202012Validator(json_schema())
+    for case in (*CASES[::7], *(file.case for file in FILES)):
+        validator.validate(msgspec.json.decode(case.request()))
+    request = msgspec.json.decode(next(file.case for file in FILES if file.case.name == "no-biases").request())
+    request["network"]["layers"][0]["num_heads"] = 0
+    assert not validator.is_valid(request)
+
+
+PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
+
+
+def passes(command: str) -> None:
+    """All files and some generated cases are right."""
+    results = check(command, suites=["attention"], cases=160)
+    assert results.summary.counts["passed"] == results.summary.cases == len(FILES) + 40
+
+
+def test_the_port_in_python() -> None:
+    passes(f'"{sys.executable}" "{PORTS / "python" / "port.py"}"')
+
+
+def test_the_port_in_dart() -> None:
+    dart = os.environ.get("BACKPROP_CHECK_DART") or shutil.which("dart")
+    if dart is None:
+        assert not os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"), "dart is not installed"
+        pytest.skip("dart is not installed")
+    passes(f'"{dart}" "{PORTS / "dart" / "bin" / "port.dart"}"')

@@ -36,9 +36,6 @@ _SMALL = 8
 #: So many generated cases of every family of layers are tried.
 _TRIED_OF_FAMILY = 60
 
-#: No shipped case with so many units is tried.
-_WIDE = 200
-
 
 def bug_page(name: str, digits: int = 6) -> str | None:
     """The page of a bug of the catalogue; None where ``name`` is no bug.
@@ -124,10 +121,12 @@ def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
 
 @functools.cache
 def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
-    """Generated cases of families of layers, and those that ship (which have ties and kinks), the smallest first."""
+    """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
     found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
-    found += [file.case for family in families for file in suite_files(family) if sum(file.case.network.widths) < _WIDE]
-    return tuple(sorted(found, key=lambda case: sum(case.network.widths) * len(case.inputs)))
+    files = [file.case for family in families for file in suite_files(family)]
+    return tuple(
+        case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))
+    )
 
 
 _RIGHT: dict[str, Mapping[Slot, Array]] = {}

@@ -139,15 +139,21 @@ def _right(case: Case) -> Mapping[Slot, Array]:
     return _RIGHT[case.id]
 
 
+def _for_case(stages: type[Stages], case: Case) -> type[Stages]:
+    """A bug's stages for this case, where they depend on it."""
+    made = getattr(stages, "for_case", None)
+    return stages if made is None else made(case)
+
+
 def _shows(case: Case, stages: type[Stages]) -> bool:
     """Whether the bug makes a difference here: the pass on floats tells it sooner than the record."""
-    wrong = textbook_pass(case, stages=stages).values
+    wrong = textbook_pass(case, stages=_for_case(stages, case)).values
     return any(not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12) for slot, value in _right(case).items())
 
 
 def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | None:
     """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
-    found, everything = Found(case), not case.network.is_chain
+    found, everything, stages = Found(case), not case.network.is_chain, _for_case(stages, case)
     for sample in range(len(case.inputs)):
         right = {_key(step): step for step in explain_case(found, sample=sample, everything=everything).steps}
         for step in explain_case(found, sample=sample, stages=stages, everything=everything).steps:

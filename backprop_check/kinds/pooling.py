@@ -291,8 +291,8 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
             positions = [unit for (unit,) in _spread(inputs, [[[at] for at in axis] for axis in axes])]
             return c.output(c.pick(x, positions, role="a"))
         along = [_between(n, f, self.align_corners) for n, f in zip(inputs[1:], self.scale_factor, strict=True)]
-        reads = _spread(inputs, [[nexts for nexts, _ in axis] for axis in along])
-        weights, uses = _weights(c, [[at for _, at in axis] for axis in along], inputs[1:])
+        reads = _spread(inputs, [[[read for read, _ in links] for links in axis] for axis in along])
+        weights, uses = _weights(c, [[[terms for _, terms in links] for links in axis] for axis in along])
         wiring = Wiring(size(inputs), weights.units, reads, uses * inputs[0])
         return c.output(c.weighted_sum([(x, weights, wiring)], role="a"))
 
@@ -324,44 +324,63 @@ def _spread(inputs: Shape, axes: Sequence[Sequence[Sequence[int]]]) -> list[list
     return found
 
 
-def _between(n: int, factor: int, aligned: bool) -> list[tuple[list[int], float]]:  # noqa: FBT001
-    """For every output position along an axis the two inputs that it lies between, and where it lies."""
+#: A position that is as near as this to an input lies on it, or on either side of it: rounding decides.
+_ON = 1e-6
+
+Link = tuple[int, list[float]]
+
+
+def _between(n: int, factor: int, aligned: bool) -> list[list[Link]]:  # noqa: FBT001
+    """For every output position along an axis the inputs that it lies between, each with its weight as a sum.
+
+    At position first + λ they are 1 − λ and λ. Where λ is nearly 0 it may come out on the other side of its input, so
+    that its other neighbour has a weight of about 0 as well.
+    """
     count, found = n * factor, []
     for o in range(count):
-        at = max((o + 0.5) / factor - 0.5, 0.0)
+        at = [(o + 0.5) / factor, -0.5]
         if aligned:
-            at = o * (n - 1) / (count - 1) if count > 1 else 0.0
-        first = min(int(at), n - 1)
-        found.append(([first, min(first + 1, n - 1)], at))
+            at = [o * (n - 1) / (count - 1) if count > 1 else 0.0]
+        here = sum(at)
+        on = round(here)
+        if here < -_ON:  # before the first input: cut off
+            found.append([(0, [1.0])])
+        elif abs(here - on) < _ON:
+            beside = [(each, [*at, float(-on)]) for each in (on - 1, on + 1) if 0 <= each < n]
+            found.append([(on, [1.0, float(on), *(-x for x in at)]), *beside])
+        else:
+            first = min(int(here), n - 1)
+            found.append(
+                [(first, [1.0, float(first), *(-x for x in at)]), (min(first + 1, n - 1), [*at, float(-first)])]
+            )
     return found
 
 
-def _weights(c: Any, axes: list[list[float]], lengths: Sizes) -> tuple[Any, list[list[int]]]:
-    """The weights of the next inputs of every output position, and which they are.
+def _weights(c: Any, axes: list[list[list[list[float]]]]) -> tuple[Any, list[list[int]]]:
+    """The weights of all links of one channel, and which of them every output position has.
 
-    They are worked out on the circuit, so that what rounds in an implementation's weights is in the bounds: next to a
-    position λ between two inputs they are 1 − λ and λ, in two axes the products of those.
+    They are worked out on the circuit, so that what rounds in an implementation's weights is in the bounds. In two axes
+    they are the products of those along each.
     """
-    tables = []
-    for positions, n in zip(axes, lengths, strict=True):
-        firsts = [float(min(int(at), n - 1)) for at in positions]
-        # 1 − λ = (first + 1) − at, λ = at − first
-        constants = c.constant([*positions, *(-at for at in positions), *firsts, *(-x for x in firsts), 1.0])
-        count = len(positions)
-        reads = []
-        for o in range(count):
-            reads += [[2 * count + o, 4 * count, count + o], [o, 3 * count + o]]
-        tables.append(
-            c.weighted_sum([(constants, None, Wiring(4 * count + 1, 1, reads, [[0] * len(r) for r in reads]))])
-        )
+    tables: list[Any] = []
+    own: list[list[range]] = []
+    for axis in axes:
+        sums = [terms for links in axis for terms in links]
+        constants = c.constant([x for terms in sums for x in terms])
+        starts = [0, *itertools.accumulate(map(len, sums))]
+        reads = [range(start, stop) for start, stop in itertools.pairwise(starts)]
+        wiring = Wiring(constants.units, 1, reads, [[0] * len(terms) for terms in sums])
+        tables.append(c.weighted_sum([(constants, None, wiring)]))
+        ends = [0, *itertools.accumulate(map(len, axis))]
+        own.append([range(start, stop) for start, stop in itertools.pairwise(ends)])
     if len(tables) == 1:
-        return tables[0], [[2 * o, 2 * o + 1] for o in range(len(axes[0]))]
-    rows, columns = tables
+        return tables[0], [list(each) for each in own[0]]
     pairs: list[tuple[int, int]] = []
     uses: list[list[int]] = []
-    for y, x in itertools.product(range(len(axes[0])), range(len(axes[1]))):
+    for along_rows, along_columns in itertools.product(*own):
         start = len(pairs)
-        pairs += [(2 * y + i, 2 * x + k) for i in range(2) for k in range(2)]
-        uses.append(list(range(start, start + 4)))
+        pairs += itertools.product(along_rows, along_columns)
+        uses.append(list(range(start, len(pairs))))
+    rows, columns = tables
     wiring = Wiring(rows.units, columns.units, [[i] for i, _ in pairs], [[k] for _, k in pairs])
     return c.weighted_sum([(rows, columns, wiring)]), uses

@@ -191,6 +191,32 @@ def test_torch_s_own_modules_pass(dtype: str) -> None:
     assert results.summary.counts["passed"] == len(FILES) + 60
 
 
+def test_a_position_that_rounding_moves_past_an_input() -> None:
+    """(1 + ½)/3 − ½ is 0, or 1.5e-8 in float32: the next input has a weight there, or none; both are right."""
+    layers = [
+        {"kind": "flatten", "name": "row"},
+        {"kind": "upsample", "scale_factor": [3], "mode": "linear", "from": ["input"]},
+    ]
+    case = Case.from_dict(
+        {
+            "network": {"inputs": [1, 3], "layers": layers},
+            "loss": {"kind": "half_squared_error"},
+            "reduction": "mean",
+            "inputs": [[[-0.001, 1.0, 0.5]]],
+            "targets": [[[0.0] * 9]],
+        }
+    ).rounded("float32")
+    import torch  # noqa: PLC0415
+
+    expected = expect(case, "float32")
+    x = torch.tensor([[[-0.001, 1.0, 0.5]]])
+    got = torch.nn.functional.interpolate(x, scale_factor=3.0, mode="linear", align_corners=False).numpy()[0, 0]
+    slot = next(slot for slot in expected.values if slot.quantity == "a" and slot.layer == 1)
+    assert abs(got[1] + 0.001) > 1e-9
+    assert (abs(got - expected.values[slot][0]) <= expected.allowed[slot][0]).all()
+    assert expected.allowed[slot].max() < 5e-6
+
+
 def test_bounds_hold_against_40_digits() -> None:
     """For every kind, the reference's values and bounds enclose the truth, and torch's."""
     for index in range(0, 72, 2):

@@ -63,7 +63,7 @@ class Reported:
 
 
 class Rule:
-    """How one table, ``out``, is made of others: its ``case`` and ``layer``, that one's fields (``spec``), its input's shape."""
+    """How one table, ``out``, is made of others: its ``case`` and ``layer``, that one's ``spec`` and its input's shape."""
 
     layer: int
     spec: Any

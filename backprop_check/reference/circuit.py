@@ -63,7 +63,7 @@ class Reported:
 
 
 class Rule:
-    """How one table, ``out``, is made of others: its ``case`` and ``layer``, that one's ``spec`` and its input's shape."""
+    """How one table, ``out``, is made of others: in which ``case`` and ``layer``, with its ``spec`` and input shape."""
 
     layer: int
     spec: Any

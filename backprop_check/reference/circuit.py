@@ -63,15 +63,16 @@ class Reported:
 
 
 class Rule:
-    """How one table, ``out``, is made of others: for which ``layer``, its fields (``spec``), its input's shape."""
+    """How one table, ``out``, is made of others: in which ``case`` and ``layer``, with its ``spec`` and input shape."""
 
     layer: int
     spec: Any
+    case: Any
     inputs: tuple[int, ...]
 
     def __init__(self, out: Table) -> None:
         self.out = out
-        self.layer, self.spec, self.inputs = -1, None, ()
+        self.layer, self.spec, self.inputs, self.case = -1, None, (), None
 
     def reads(self, table: Table, role: str, number: int = 0) -> None:
         """Note that this rule reads ``table``, so that the way back is known."""
@@ -381,7 +382,7 @@ class Circuit:
     def _made(self, out: Table, rule: Rule) -> Table:
         """Work the table out, unit by unit, and keep it for the way back."""
         m, out.made_by = self.m, rule
-        rule.layer, rule.spec, rule.inputs = self.layer, self.spec, self.inputs
+        rule.layer, rule.spec, rule.inputs, rule.case = self.layer, self.spec, self.inputs, self.case
         for s in (ALL,) if out.across else m.each(self.samples):
             for o in m.each(out.units):
                 out.values[s, o] = self.stages.value(rule, s, o)

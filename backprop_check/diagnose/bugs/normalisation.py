@@ -232,21 +232,17 @@ class DuplicatesLost(OfNormalisation):
     first_counts: ClassVar[bool] = False
     by_sample: ClassVar[bool] = False
 
-    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        self._samples = c.case.inputs
-        return super().equations(c, layer, x, parameters, inputs)
-
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         error, slope = super().share(rule, role, s, i)
         if not (_is_at(rule, "looked_up", _EMBEDDING) and role == ("weights", 0)):
             return error, slope
         _, inputs = rule.sources[0].wiring.by_weight
-        return error, self.m.given_grid(self._counted(rule.spec))[s, inputs[i]]
+        return error, self.m.given_grid(self._counted(rule.spec, rule.case.inputs))[s, inputs[i]]
 
-    def _counted(self, spec: Any) -> list[list[float]]:
+    def _counted(self, spec: Any, samples: Any) -> list[list[float]]:
         """What was looked up, and counts: 1; everything else 0."""
-        rows: list[list[float]] = spec.chosen(self._samples)
-        indices = spec.rows(self._samples)
+        rows: list[list[float]] = spec.chosen(samples)
+        indices = spec.rows(samples)
         places = [(s, at) for s, row in enumerate(rows) for at, one in enumerate(row) if one]
         seen: set[tuple[int, int]] = set()
         for s, at in places if self.first_counts else reversed(places):

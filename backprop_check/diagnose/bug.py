@@ -95,6 +95,9 @@ class SwappedRules(Swapped):
     networks = "wired"
     kinds: ClassVar[tuple[str, ...]] = ()
 
+    #: Of a class that says so itself: it is no mistake, and what is built on it may be had at once.
+    common: ClassVar[bool] = True
+
     @classmethod
     def matters(cls, case: Case) -> bool:
         """Whether there is such a layer."""

@@ -313,7 +313,7 @@ def test_blame_finds_the_place() -> None:
         assert {one.origin for one in each.mismatches} <= {"root", "inherited"}
 
 
-class AtOnce(str):
+class AtOnce(str):  # noqa: SLOT000 - it holds more than a text
     """Several mistakes: the text of each is equal to it."""
 
     all: tuple[str, ...]

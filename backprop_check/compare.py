@@ -44,7 +44,8 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """A finding about one neuron (or, where an array as a whole is at fault, about one array).
 
     ``problem`` is ``wrong``, ``missing``, ``extra``, ``shape``, ``not_a_number`` (text, null, a boolean),
-    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this.
+    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this. ``neuron`` and
+    ``index`` count through; ``at`` has the indexes as on the wire (channel, row, column) where there are several.
     """
 
     quantity: str
@@ -60,6 +61,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = "wrong"
     origin: str = "unknown"
     unstable: bool = False
+    at: list[int] = []
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -91,10 +93,17 @@ def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator
                 yield Slot(quantity, index), getattr(layer, quantity)
             yield from _named(names[index], layer.gradients, "{}_gradient", index, None)
             yield from _named(names[index], layer.updated, "updated_{}", index, None)
+            yield from _buffers(layer.buffers, index, None)
     for step, one in enumerate(reply.trajectory or ()):
         yield Slot("loss", None, step), one.loss
         for index, layer in enumerate((one.layers or ())[:layers]):
             yield from _named(names[index], layer.updated, "updated_{}", index, step)
+            yield from _buffers(layer.buffers, index, step)
+
+
+def _buffers(arrays: Mapping[str, Any] | None, layer: int, step: int | None) -> Iterator[tuple[Slot, Any]]:
+    """What a layer says of its buffers."""
+    return ((Slot(f"{name}_buffer", layer, step), raw) for name, raw in (arrays or {}).items())
 
 
 def _named(
@@ -125,6 +134,8 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
         elif slot not in expected.values:
             if slot.quantity == "z" and expected.form is not None:
                 notes.append("z was given for a layer that has none; it was not judged")
+            elif slot.quantity.endswith("_buffer"):
+                notes.append("buffers were given that the case does not move; they were not judged")
             elif slot.quantity.startswith("updated") and not asked:
                 notes.append("updated parameters were given though the case asks for none; they were not judged")
             else:

@@ -46,7 +46,7 @@ def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages
                 error = np.broadcast_to(error, value.shape).reshape(shape)
                 value = value.reshape(shape)
             bound = error * own + floor
-            if case.steps > 1:  # the bounds of many steps may come to say nothing
+            if case.steps > 1 or form is not None:  # bounds of many steps, or of deep blocks, may come to say nothing
                 bound = np.where(np.isnan(bound) & np.isfinite(value), np.inf, bound)
             values[slot], allowed[slot] = value, bound if np.ndim(bound) else np.full(value.shape, bound)
     if form is not None:

@@ -18,6 +18,7 @@ from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.match import Evidence
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.expected import expect
+from backprop_check.places import in_words, what_it_is
 from backprop_check.results import Conclusion, Summary
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
 
@@ -193,8 +194,11 @@ def _of_behaviour(seen: behaviour.Behaviour, causes: Sequence[Cause]) -> Cause:
     )
 
 
-def hinted(result: Result) -> Result:
-    """A result without any expected value: for graders, whose students are to find it themselves."""
+def hinted(result: Result, case: Case | None = None) -> Result:
+    """A result without any expected value: for graders, whose students are to find it themselves.
+
+    With its ``case`` the place is told by the layer's name, and by all indexes of a unit.
+    """
     hidden = [
         msgspec.structs.replace(each, expected=None, error=None, allowed=None, actual=None)
         for each in result.mismatches
@@ -203,6 +207,8 @@ def hinted(result: Result) -> Result:
     if result.outcome == "mismatched":
         first = result.mismatches[0]
         message = f"the {first.quantity.replace('_', ' ')} is wrong: {_place(first)}"
+        if case is not None and not case.network.is_chain:
+            message = f"the {what_it_is(case, first)} is wrong: {in_words(case, first)}"
     return msgspec.structs.replace(result, mismatches=hidden, message=message, case=None, actual=None)
 
 

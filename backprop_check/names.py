@@ -11,11 +11,19 @@ LOSSES = (
     "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "hinge",
 )  # fmt: skip
 
+#: Losses that came after level 1: an implementation that says nothing of its losses is not asked for them.
+LATER_LOSSES = ("kl_divergence",)
+ALL_LOSSES = (*LOSSES, *LATER_LOSSES)
+
+#: What a port may claim in ``supports.features`` of losses: a field that it must know.
+LOSS_FEATURES = ("label_smoothing",)
+
 #: The output activations a loss needs; every other loss takes any.
 NEEDS_OUTPUT = {
     "binary_cross_entropy": ("sigmoid", "softmax"),
     "cross_entropy": ("softmax",),
     "negative_log_likelihood": ("log_softmax",),
+    "kl_divergence": ("log_softmax",),
 }
 
 #: α and Huber's threshold where a case does not give them, as PyTorch has them.

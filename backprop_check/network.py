@@ -20,7 +20,7 @@ from backprop_check.kinds import AnyLayer, Shape
 from backprop_check.kinds.dense import Dense as Layer
 from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
 from backprop_check.kinds.kind import fail, flat, nested, size, words
-from backprop_check.names import ACTIVATIONS, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
+from backprop_check.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
 
 if TYPE_CHECKING:
@@ -115,6 +115,12 @@ class Network(_Strict, frozen=True, dict=True):
         return self._shapes[1]
 
     @functools.cached_property
+    def classes(self) -> int | None:
+        """Over how many units a softmax of the output goes, where it has one."""
+        found: int | None = self.layers[-1].classes(self.input_shapes[-1])
+        return found
+
+    @functools.cached_property
     def widths(self) -> list[int]:
         """How many units every layer has."""
         return [size(shape) for shape in self.output_shapes]
@@ -126,7 +132,13 @@ class Network(_Strict, frozen=True, dict=True):
         for index, layer in enumerate(self.layers):
             path = f"$.network.layers[{index}]"
             shapes = [self.input_shape if source < 0 else made[source] for source in self.sources[index]]
-            inputs = _combined(path, layer.combine, shapes)
+            inputs: Any = tuple(shapes) if layer.apart else _combined(path, layer.combine, shapes)
+            if layer.indices and self.sources[index] != [-1]:
+                fail(
+                    f"{path}.from",
+                    "the network's input (no other layer gives indices)",
+                    ", ".join(layer.from_) or "none",
+                )
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -168,10 +180,11 @@ def _combined(path: str, combine: str | None, shapes: list[Shape]) -> Shape:
 
 
 class LossKind(_Strict, frozen=True):
-    """Which loss, with Huber's threshold."""
+    """Which loss, with Huber's threshold, and how far cross-entropy's labels are smoothed."""
 
     kind: str
     threshold: float | None = None
+    label_smoothing: float | None = None
 
 
 class Case(_Strict, frozen=True, dict=True):
@@ -226,7 +239,8 @@ class Case(_Strict, frozen=True, dict=True):
     @functools.cached_property
     def features(self) -> list[str]:
         """What of ``supports.features`` an implementation needs for it."""
-        return features_of(self.optimizer, self.clip, self.regularization) + self.network.features
+        smoothing = ["label_smoothing"] * (self.loss.label_smoothing is not None)
+        return features_of(self.optimizer, self.clip, self.regularization) + smoothing + self.network.features
 
     @property
     def trains(self) -> bool:
@@ -323,10 +337,8 @@ def _check(case: Case) -> None:
     if not network.layers:
         fail("$.network.layers", "at least one layer", "none")
     width = network.widths[-1]
-    if case.loss.kind not in LOSSES:
-        fail("$.loss.kind", f"one of {', '.join(LOSSES)}", repr(case.loss.kind))
-    if case.loss.threshold is not None and not 0 < case.loss.threshold < math.inf:
-        fail("$.loss.threshold", "a positive number", case.loss.threshold)
+    if case.loss.kind not in ALL_LOSSES:
+        fail("$.loss.kind", f"one of {', '.join(ALL_LOSSES)}", repr(case.loss.kind))
     last = getattr(network.layers[-1], "activation", "identity")
     if last not in NEEDS_OUTPUT.get(case.loss.kind, (last,)):
         fail(
@@ -334,6 +346,7 @@ def _check(case: Case) -> None:
             f"{' or '.join(NEEDS_OUTPUT[case.loss.kind])} (for the loss {case.loss.kind})",
             repr(last),
         )
+    _check_loss(case)
     if case.steps < 1:
         fail("$.steps", "at least 1 step", case.steps)
     if not case.inputs:
@@ -348,6 +361,25 @@ def _check(case: Case) -> None:
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
     if not network.is_chain and not (case.plain and case.regularization is None):
         fail("$.optimizer", "plain sgd where layers are not all dense, one after the other", case.features)
+
+
+def _check_loss(case: Case) -> None:
+    """The loss's own fields, and what of its targets it takes a logarithm of."""
+    threshold, smoothing, network = case.loss.threshold, case.loss.label_smoothing, case.network
+    if threshold is not None and not 0 < threshold < math.inf:
+        fail("$.loss.threshold", "a positive number", threshold)
+    if case.loss.kind == "kl_divergence":
+        for s, t in enumerate(case.targets):
+            if min(t, default=0.0) < 0:
+                fail(f"$.targets[{s}]", "shares of at least 0 (for the loss kl_divergence)", min(t))
+    if smoothing is None:
+        return
+    if case.loss.kind != "cross_entropy":
+        fail("$.loss.label_smoothing", "the loss cross_entropy, whose labels are smoothed", repr(case.loss.kind))
+    if not 0 <= smoothing <= 1:
+        fail("$.loss.label_smoothing", "a share from 0 to 1", smoothing)
+    if network.classes is None:
+        fail("$.network.layers[-1].kind", "dense or linear (where labels are smoothed)", network.layers[-1].kind)
 
 
 class _JustNetwork(msgspec.Struct):
@@ -374,6 +406,8 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     if network.is_chain:
         return value
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
+    if rows is _nested_row and any(layer.indices for layer in network.layers):
+        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}
 
@@ -388,6 +422,7 @@ def _nested_row(_path: str, row: Any, shape: Shape) -> Any:
 
 __all__ = [
     "ACTIVATIONS",
+    "ALL_LOSSES",
     "DEFAULT_ALPHA",
     "DEFAULT_THRESHOLD",
     "LOSSES",

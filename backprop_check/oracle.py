@@ -162,6 +162,10 @@ def _wired(case: Case) -> Trace:
         {} if layer.shares else {name: torch.tensor(each, dtype=torch.float64) for name, each in layer.arrays().items()}
         for layer in network.layers
     ]
+    buffers = [
+        {name: torch.tensor(each, dtype=torch.float64) for name, each in layer.buffer_rows().items()}
+        for layer in network.layers
+    ]
     targets = _given(case.targets)
     inputs = _given(case.inputs).reshape(len(case.inputs), *network.input_shape)
     values: dict[Slot, Array] = {}
@@ -173,9 +177,9 @@ def _wired(case: Case) -> Trace:
         made: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         for index, layer in enumerate(network.layers):
             read = [x if source < 0 else made[source][0] for source in network.sources[index]]
-            made.append(
-                LAYERS[layer.kind](layer, _combined(layer.combine, read), parameters[network.owner(index)], case)
-            )
+            own = {**parameters[network.owner(index)], **buffers[index]}
+            together: Any = read if layer.apart else _combined(layer.combine, read)
+            made.append(LAYERS[layer.kind](layer, together, own, case))
         a, z = made[-1]
         rows = a.flatten(1)
         loss_z = z if z is not None and z is not a and a.dim() == 2 else None  # noqa: PLR2004 - one softmax a sample
@@ -196,6 +200,7 @@ def _wired(case: Case) -> Trace:
             found |= {Slot("delta", index): gradient for (index, _), gradient in deltas}
             for (index, name, _), gradient in zip(flat, of_parameters, strict=True):
                 found[Slot(f"{quantity_of(name)}_gradient", index)] = gradient
+        found |= _moved(case, form, buffers, step)
         if case.optimizer is not None:
             found[Slot("loss", None, step)] = loss
             for (index, name, each), gradient in zip(flat, of_parameters, strict=True):
@@ -218,6 +223,17 @@ def _made(case: Case, made: list[tuple[torch.Tensor, torch.Tensor | None]]) -> d
         if z is not None and "z" in layer.reported:
             found[Slot("z", index)] = z
     return found
+
+
+def _moved(case: Case, form: Form, buffers: list[dict[str, torch.Tensor]], step: int) -> dict[Slot, torch.Tensor]:
+    """The buffers as they are after the pass of a step."""
+    steps = [None] if case.optimizer is None else [step, None] if step == case.steps - 1 else [step]
+    return {
+        Slot(f"{name}_buffer", index, at): buffers[index][name].clone()
+        for index, shapes in enumerate(form.buffers)
+        for name in shapes
+        for at in steps
+    }
 
 
 def _combined(how: str | None, read: list[torch.Tensor]) -> torch.Tensor:

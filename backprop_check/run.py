@@ -13,6 +13,8 @@ from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import HarnessError
 from backprop_check.expected import disagreement, expect
+from backprop_check.names import LOSSES
+from backprop_check.places import in_words, what_it_is, with_indexes
 from backprop_check.protocol.text import clean_text
 from backprop_check.unstable import unstable_sentence
 from backprop_check.wire import as_reply
@@ -95,7 +97,7 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
     wanted: list[tuple[str, list[str] | None, set[str]]] = [
         ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
         ("the activation", can.activations, {layer.activation for layer in layers if hasattr(layer, "activation")}),
-        ("the loss", can.losses, {case.loss.kind}),
+        ("the loss", list(LOSSES) if can.losses is None else can.losses, {case.loss.kind}),
         (
             "the optimizer",
             ["sgd"] if can.optimizers is None else can.optimizers,
@@ -214,8 +216,10 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     if not comparison.count:
         return Judged(Result(**common, **counted, outcome="passed", notes=notes), rounded, comparison.actual)
     mismatches = blame(rounded, expected, comparison.actual, comparison.mismatches, dtype, settings.profile)
+    mismatches = with_indexes(rounded, mismatches)
     first = mismatches[0]
     place = {"layer": first.layer, "neuron": first.neuron, "quantity": first.quantity, "sample": first.sample}
+    at = {"at": first.at} if first.at else {}
     unstable = (comparison.formula or "") if all(each.unstable for each in comparison.mismatches) else ""
     whole: dict[str, Any] = {}
     if 24 * comparison.values_checked <= _WHOLE:
@@ -231,7 +235,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         **whole,
         outcome="mismatched",
         message=sentence(case, comparison, first) if not unstable else unstable_sentence(unstable),
-        first_wrong=place,
+        first_wrong={**place, **at},
         mismatches=mismatches,
         mismatch_count=comparison.count,
         notes=notes,
@@ -239,40 +243,12 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     return Judged(result, rounded, comparison.actual, unstable)
 
 
-def where(case: Case, mismatch: Mismatch) -> str:
-    """``neuron 2 of hidden1, sample 0``: a place in words."""
-    parts = []
-    if mismatch.layer is not None:
-        name = clean_text(case.network.names()[mismatch.layer], 60)
-        parts.append(f"neuron {mismatch.neuron} of {name}" if mismatch.neuron is not None else f"layer {name}")
-    if mismatch.index:
-        parts.append(f"from input {mismatch.index[0]}")
-    if mismatch.sample is not None:
-        parts.append(f"sample {mismatch.sample}")
-    if mismatch.step is not None:
-        parts.append(f"update {mismatch.step}")
-    return ", ".join(parts) or "the whole network"
-
-
-def place(case: Case, mismatch: Mismatch) -> str:
-    """``hidden1:2, input 0, sample 1``: the same, short, as ``explain --neuron`` takes it."""
-    parts = []
-    if mismatch.layer is not None:
-        name = clean_text(case.network.names()[mismatch.layer], 30)
-        parts.append(name if mismatch.neuron is None else f"{name}:{mismatch.neuron}")
-    parts += [f"input {i}" for i in mismatch.index]
-    for what, number in (("sample", mismatch.sample), ("update", mismatch.step)):
-        if number is not None:
-            parts.append(f"{what} {number}")
-    return ", ".join(parts) or "network"
-
-
 def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
     """What is wrong first, in a sentence."""
-    what = first.quantity.replace("_", " ")
+    what = what_it_is(case, first)
     count = comparison.count
     more = f"; {count - 1} more {'value differs' if count == 2 else 'values differ'}" if count > 1 else ""  # noqa: PLR2004
-    at, numbers = where(case, first), f"expected {first.expected}, got {first.actual}"
+    at, numbers = in_words(case, first), f"expected {first.expected}, got {first.actual}"
     match first.problem:
         case "missing":
             return f"the {what} of {at} is missing: expected {first.expected}{more}"

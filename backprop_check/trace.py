@@ -93,6 +93,10 @@ class Form:
             {} if layer.shares else {name: quantity_of(name) for name in layer.parameter_shapes(shape)}
             for layer, shape in zip(network.layers, network.input_shapes, strict=True)
         ]
+        #: For every layer the shapes of the buffers that a pass changes, by name.
+        self.buffers = [
+            layer.buffer_shapes(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)
+        ]
 
     def wire_shape(self, slot: Slot) -> tuple[int, ...]:
         """The shape of a slot's array on the wire."""
@@ -104,6 +108,9 @@ class Form:
             return (self._samples, *self._z[slot.layer])
         if slot.quantity == "a":
             return (self._samples, *self._a[slot.layer])
+        if slot.quantity.endswith("_buffer"):
+            found: tuple[int, ...] = self.buffers[slot.layer][slot.quantity.removesuffix("_buffer")]
+            return found
         shape: tuple[int, ...] = self.parameters[slot.layer][parameter_of(slot.quantity)]
         return shape
 
@@ -146,14 +153,25 @@ def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:
         found.append((Slot("delta", index), layer.delta))
         found += [(Slot(f"{name}_gradient", index), each) for name, each in layer.gradients.items()]
     found.append((Slot("input_gradient"), first.input_gradient))
+    found += _buffers(last, None)
     for step, one in enumerate(passes):
         if one.updated is None:
             continue
         found.append((Slot("loss", None, step), one.loss))
         found += _updated(one.updated, step)
+        found += _buffers(one, step)
     if last.updated is not None:
         found += _updated(last.updated, None)
     return found
+
+
+def _buffers(one: Any, step: int | None) -> list[tuple[Slot, object]]:
+    """The slots of the buffers that a pass changed."""
+    return [
+        (Slot(f"{name}_buffer", index, step), value)
+        for index, layer in enumerate(one.layers)
+        for name, value in getattr(layer, "buffers", {}).items()
+    ]
 
 
 def _updated(updated: Sequence[Any], step: int | None) -> list[tuple[Slot, object]]:

@@ -54,6 +54,8 @@ def _put(layer: dict[str, Any], quantity: str, value: Any, names: Mapping[str, s
         layer.setdefault("gradients", {})[names[parameter_of(quantity)]] = value
     elif quantity.startswith("updated_"):
         layer.setdefault("updated", {})[names[parameter_of(quantity)]] = value
+    elif quantity.endswith("_buffer"):
+        layer.setdefault("buffers", {})[quantity.removesuffix("_buffer")] = value
     else:
         layer[quantity] = value
 

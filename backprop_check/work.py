@@ -26,6 +26,7 @@ from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
+from backprop_check.names import LOSS_FEATURES
 from backprop_check.protocol.text import clean_text
 from backprop_check.quick import Right, right
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
@@ -56,7 +57,7 @@ def supported(supports: Supports) -> Within:
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
-        features=_known((*FEATURES, *LAYER_FEATURES), supports.features or ()),
+        features=_known((*FEATURES, *LAYER_FEATURES, *LOSS_FEATURES), supports.features or ()),
         layers=_known(tuple(KINDS), supports.layers or ("dense",)),
     )
 

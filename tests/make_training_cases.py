@@ -1,7 +1,7 @@
 """Writes cases/training: worked examples and edge cases of optimizers, clipping and penalties.
 
-``python tests/make_training_cases.py`` writes the files anew; ``tests/training/test_files.py`` checks that they are
-these. A worked example holds the digits that its source prints, or that were worked out by hand.
+``python tests/make_training_cases.py`` writes the files anew; ``test_training_files.py`` checks that they
+are these. A worked example holds the digits that its source prints, or that were worked out by hand.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def worked_examples() -> Iterator[tuple[Case, Json]]:
             "erratum": None,
         },
     )
-    adam = {"kind": "adam", "learning_rate": 0.1, "betas": [0.5, 0.75], "eps": 0.0}
+    adam = {"kind": "adam", "learning_rate": 0.1, "betas": [0.5, 0.75]}
     yield (
         case("hand-adam", "", *NEURON, optimizer=adam, steps=2)[1],
         {

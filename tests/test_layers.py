@@ -35,6 +35,7 @@ LAYERS = [
     ["cases"],
     ["protocol"],
     ["compare"],
+    ["places"],
     ["quick"],
     ["wire"],
     ["diagnose"],

@@ -254,8 +254,8 @@ def test_numbers_and_links() -> None:
     covered = SECTIONS["What is covered"].text
     assert f"{len(ACTIVATIONS)} activations, {len(LOSSES)} losses" in covered
     chapters = list((ROOT / "backprop_check" / "guide").glob("[0-9]*.md"))
-    assert len(chapters) == 13
-    assert "thirteen short chapters" in README
+    assert len(chapters) == 14
+    assert "fourteen short chapters" in README
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if "://" not in link]
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.names import LATER_LOSSES
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference.activations import ELEMENTWISE
@@ -46,7 +47,7 @@ PAIRS: list[tuple[str, str]] = [
     for loss in _ANY_LOSS
     for activation in ACTIVATIONS
     if not (loss == "hinge" and activation in ("softmax", "log_softmax"))
-] + [(activation, loss) for loss, needed in NEEDS_OUTPUT.items() for activation in needed]
+] + [(activation, loss) for loss, needed in NEEDS_OUTPUT.items() if loss in LOSSES for activation in needed]
 
 _HIDDEN = [name for name in ACTIVATIONS if name != "log_softmax"]
 
@@ -105,9 +106,10 @@ class Within:
 
     def label(self) -> str:
         """What makes its cases of level 1 different from another's; empty where everything is supported."""
-        if replace(self, optimizers=EVERYTHING.optimizers, features=(), layers=("dense",)) == EVERYTHING:
+        losses = tuple(loss for loss in self.losses if loss not in LATER_LOSSES)
+        if replace(self, losses=losses, optimizers=EVERYTHING.optimizers, features=(), layers=("dense",)) == EVERYTHING:
             return ""
-        names = (",".join(sorted(each)) for each in (self.activations, self.losses))
+        names = (",".join(sorted(each)) for each in (self.activations, losses))
         return f":{':'.join(names)}:{int(self.batch)}{int(self.updates)}"
 
     def pairs(self) -> list[tuple[str, str]]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from backprop_check.cases.generate import CLEAR, EVERYTHING, LARGEST, PAIRS, Draw, Within, pass_is_clear, target_of
+from backprop_check.names import LATER_LOSSES
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference.backward import run_pass
@@ -96,6 +98,11 @@ def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = A
 
 def label(within: Within) -> str:
     """What makes an implementation's cases different from another's; empty where everything is supported."""
+    within = replace(
+        within,
+        losses=tuple(loss for loss in within.losses if loss not in LATER_LOSSES),
+        features=tuple(feature for feature in within.features if feature in FEATURES),
+    )
     return "" if _words(within) == _words(ALL_TRAINING) else _words(within)
 
 

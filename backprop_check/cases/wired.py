@@ -17,9 +17,11 @@ import numpy as np
 from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Within, target_of
 from backprop_check.errors import CaseError
 from backprop_check.kinds import FAMILIES, KINDS
-from backprop_check.kinds.kind import nested, size
-from backprop_check.network import Case
-from backprop_check.numbers.wired import WiredLanes
+from backprop_check.kinds.kind import Ending, nested, size
+from backprop_check.names import ALL_LOSSES, LOSS_FEATURES
+from backprop_check.network import Case, Network
+from backprop_check.numbers.wired import WiredGrid, WiredLanes
+from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.circuit import Function, Largest
 from backprop_check.reference.wired import run_wired
 
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 #: Raised whenever the same (family, seed, i) would give another case.
 WIRED_VERSION = 1
+
+#: No error bound is larger, in double precision: of what is worse conditioned single precision could say nothing.
+LOOSE = 2.0**20 * 2.0**-53
 
 _ATTEMPTS = 300
 
@@ -67,13 +72,17 @@ def wired_case(family: str, index: int, seed: int = 0, within: Within | None = N
     case = None
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
+        alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
         try:
             case = (
                 importlib.import_module(MADE_BY[family]).candidate(draw, index, within)
                 if family in MADE_BY
-                else _candidate(draw, family, kind, index, round_number, within)
+                else _candidate(draw, family, kind, index, 0 if alone else round_number, within)
             )
         except CaseError:  # what was drawn does not fit together: draw again
+            continue
+        if within is not None and not set(case.network.features) <= set(within.features):
+            case = None
             continue
         if is_clear(case):
             return case
@@ -103,19 +112,67 @@ def label(family: str, within: Within | None) -> str:
 def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_number: int, within: Within | None) -> Case:
     """A network with a layer of ``kind``: behind another one of its family where that can be, before a dense one."""
     samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4))
-    shape: Shape = kind.draw_inputs(draw)
-    inputs, layers = shape, []
+    first = draw.one_of(kinds_of(family, within)) if round_number % 3 == 1 else kind
+    inputs: Shape = first.draw_inputs(draw)
+    layers = _layers(draw, family, (first, kind), inputs, samples, round_number, within)
+    end = _end(draw, kind, _made_of(inputs, layers), index, round_number, within)
+    layers += end.layers
+    updates = (within is None or within.updates) and round_number % 2
+    return Case.from_dict(
+        {
+            "name": f"{family}-{str(kind.__struct_config__.tag).replace('_', '-')}-s{index:04d}",
+            "network": {"inputs": list(inputs), "layers": layers},
+            "loss": end.loss,
+            "reduction": ("mean", "sum")[index // 3 % 2],
+            "targets": [end.target() for _ in range(samples)],
+            "inputs": [first.draw_sample(draw, inputs) for _ in range(samples)],
+            **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
+        }
+    )
+
+
+def _layers(
+    draw: Draw,
+    family: str,
+    kinds: tuple[type[Kind], type[Kind]],
+    inputs: Shape,
+    samples: int,
+    round_number: int,
+    within: Within | None,
+) -> list[dict[str, Any]]:
+    """A layer of the second kind, perhaps behind one of the first kind, or behind what it needs to read."""
+    first, kind = kinds
+    shape, layers = inputs, []
     if round_number % 3 == 1:
-        first = draw.one_of(kinds_of(family, within))
-        drawn = first.draw(draw, shape, samples) if first.draw_inputs is kind.draw_inputs else None
+        layers.append(_drawn(first, draw, shape, samples))
+        shape = _output(layers[-1], shape)
+    elif round_number % 3:  # so that what flows back into its input shows
+        drawn = _first(draw, kinds_of(family, within), kind, shape, samples)
         if drawn is not None:
             layers.append(drawn)
             shape = _output(drawn, shape)
-    layers.append(_drawn(kind, draw, shape, samples))
-    shape = _output(layers[-1], shape)
+    wired = round_number % 2 == 0 and (within is None or "graph" in within.features)
+    several = kind.draw_wired(draw, shape, samples) if wired else None  # it may read several things
+    if several is not None and _knows(within, several):
+        layers += several
+    else:
+        layers.append(_drawn(kind, draw, shape, samples))
+    for layer in layers:
+        _keep_within(draw, layer, within)
+    return layers
+
+
+def _end(draw: Draw, kind: type[Kind], shape: Shape, index: int, round_number: int, within: Within | None) -> Ending:
+    """What comes last: a dense layer; or nothing more; or an end that its family alone has."""
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
     pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
     activation, loss = pairs[(index * 37) % len(pairs)]
+    if round_number % 4 == 2:  # noqa: PLR2004 - now and then
+        able = (ALL_LOSSES, LOSS_FEATURES) if within is None else (within.losses, within.features)
+        end = kind.draw_end(draw, shape, *able)
+        if end is not None and _knows(within, end.layers):
+            return end
+    layers = []
     if round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
         loss = draw.one_of([name for name in ("half_squared_error", "squared_error", "mean_squared_error")
                             if within is None or name in within.losses] or [loss])  # fmt: skip
@@ -124,20 +181,23 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
         units = draw.whole(2, 3)
         layers.append(dense(draw, size(shape), units, activation))
         shape = (units,)
-    updates = (within is None or within.updates) and round_number % 2
-    reduction = ("mean", "sum")[index // 3 % 2]
-    targets = [nested(target_of(draw, activation, loss, size(shape)), shape) for _ in range(samples)]
-    return Case.from_dict(
-        {
-            "name": f"{family}-{str(kind.__struct_config__.tag).replace('_', '-')}-s{index:04d}",
-            "network": {"inputs": list(inputs), "layers": layers},
-            "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
-            "reduction": reduction,
-            "inputs": [kind.draw_sample(draw, inputs) for _ in range(samples)],
-            "targets": targets,
-            **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
-        }
-    )
+    whole = {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})}
+    return Ending(layers, whole, lambda: nested(target_of(draw, activation, loss, size(shape)), shape))
+
+
+def _first(draw: Draw, kinds: list[type[Kind]], kind: type[Kind], shape: Shape, samples: int) -> dict[str, Any] | None:
+    """A layer to stand before one of ``kind``: of a kind that draws its inputs alike; None where there is none."""
+    alike = [each for each in kinds if _inputs_of(each) is _inputs_of(kind)]
+    start = draw.whole(0, len(alike) - 1)
+    for each in alike[start:] + alike[:start]:
+        drawn = each.draw(draw, shape, samples)
+        if drawn is not None:
+            return drawn
+    return None
+
+
+def _inputs_of(kind: type[Kind]) -> Any:
+    return getattr(kind.draw_inputs, "__func__", None)
 
 
 def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str, Any]:
@@ -147,11 +207,35 @@ def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str
     return drawn
 
 
+def _keep_within(draw: Draw, layer: dict[str, Any], within: Within | None) -> None:
+    """Put an activation that is supported in the place of one that is not."""
+    if within is None or layer.get("activation", "identity") in within.activations:
+        return
+    known = [name for name in ELEMENTWISE if name in within.activations]
+    if not known:
+        raise CaseError("$.network", f"an activation for {layer['kind']}", "none that is supported")
+    layer["activation"] = draw.one_of(known)
+
+
 def _output(layer: dict[str, Any], shape: Shape) -> Shape:
     """The shape of a drawn layer's output; raises ``CaseError`` where it does not fit."""
     made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
     made.check("$", shape)
     return made.output_shape(shape)
+
+
+def _knows(within: Within | None, layers: list[dict[str, Any]]) -> bool:
+    """Whether an implementation supports the kinds and activations of some layers."""
+    return within is None or (
+        {layer["kind"] for layer in layers} <= set(within.layers)
+        and {layer.get("activation", "identity") for layer in layers} <= {*within.activations, "identity"}
+    )
+
+
+def _made_of(inputs: Shape, layers: list[dict[str, Any]]) -> Shape:
+    """The shape of what the last of some layers gives."""
+    network = msgspec.convert({"inputs": list(inputs), "layers": layers}, Network)
+    return network.output_shapes[-1]
 
 
 def dense(draw: Draw, fan_in: int, units: int, activation: str) -> dict[str, Any]:
@@ -180,14 +264,19 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
         rule, values = table.made_by, table.values.value
         if not np.isfinite(values).all() or abs(values).max(initial=0.0) > LARGEST:
             return False
+        if max(np.max(table.values.error, initial=0.0), np.max(table.error.error, initial=0.0)) > LOOSE:
+            return False
         if isinstance(rule, Function):
             x = rule.x.values.value
-            if any((abs(x - kink) < clear).any() for kink in rule.function.kinks):
+            flows = table.error.value != 0  # where nothing flows back the slope does not matter
+            if any(((abs(x - kink) < clear) & flows).any() for kink in rule.function.kinks):
                 return False
         if isinstance(rule, Largest):
             ordered = np.sort(_candidates(rule), axis=-1)
-            if ordered.shape[-1] > 1 and (ordered[..., -1] - ordered[..., -2] < clear).any():
-                return False
+            if ordered.shape[-1] > 1:
+                tied = ordered[..., -1] - ordered[..., -2] < clear
+                if (tied & ~_flat(p.circuit.m, rule, ordered[..., -1], clear)).any():
+                    return False
     a, t = p.layers[-1].output.a.values.value, np.array(case.targets)
     kind = case.loss.kind
     if kind == "mean_absolute_error":
@@ -204,3 +293,13 @@ def _pass_is_clear(case: Case, p: WiredPass, clear: float) -> bool:
 def _candidates(rule: Largest) -> Any:
     read: Any = rule.x.values[..., rule.wiring.reads]
     return read.value if read.mask is None else np.where(read.mask, read.value, -np.inf)
+
+
+def _flat(m: WiredLanes, rule: Largest, largest: Any, clear: float) -> Any:
+    """Where a tie decides nothing: all that are nearly largest are where their activation is flat, as of dead ReLUs."""
+    made = rule.x.made_by
+    if not isinstance(made, Function):
+        return np.zeros(largest.shape, dtype=bool)
+    slope = WiredGrid(np.broadcast_to(made.slope(m, 0, 0).value, rule.x.values.value.shape), 0.0, 0.0)
+    near = _candidates(rule) > largest[..., None] - clear
+    return ~(near & (slope[..., rule.wiring.reads].value != 0)).any(axis=-1)

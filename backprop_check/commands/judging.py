@@ -230,7 +230,7 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
-                result = hinted(judged.result) if run.hints_only else judged.result
+                result = hinted(judged.result, judged.case) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
                     file.add(result, reported)

@@ -164,6 +164,8 @@ def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
             assert layer is not None
             users = [at for at in layers if network.owner(at) == layer]
             return {Slot("delta", at) for at in users}.union(*(outputs(at) | own(at) for at in users))
+        case name if name.endswith("_buffer") and not step and case.steps == 1:
+            return outputs(layer or 0)
         case name if name.startswith("updated_") and not step and case.steps == 1:
             return {Slot(f"{parameter_of(name)}_gradient", layer)}
         case _:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _GIVES = {
     "weighted_sum": {"z"},
     "activate": {"a"},
+    "smoothed": {"loss", "delta"},
     "loss_term": {"loss"},
     "sample_loss": {"loss"},
     "batch_loss": {"loss"},
@@ -95,7 +96,7 @@ class SwappedRules(Swapped):
     networks = "wired"
     kinds: ClassVar[tuple[str, ...]] = ()
 
-    #: Of a class that says so itself: it is no mistake, and what is built on it may be had at once.
+    #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
     common: ClassVar[bool] = True
 
     @classmethod

@@ -15,7 +15,8 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
-from backprop_check.numbers.wired import WiredGrid, WiredLanes
+from backprop_check.numbers.lane import is_exact
+from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
 from backprop_check.reference import Stages, run_pass, run_wired
 from backprop_check.trace import Array, Expected, Mask, Slot
 
@@ -73,7 +74,7 @@ class _Keeping:
         slots = [Slot(quantity, layer)] if _is_of_first_pass(quantity) and step == 0 else []
         if quantity == "loss" and self._learns:
             slots.append(Slot("loss", None, step))
-        if quantity.startswith("updated"):
+        if quantity.startswith("updated") or quantity.endswith("_buffer"):
             slots += [Slot(quantity, layer, step), *([Slot(quantity, layer)] if last else [])]
         return slots
 
@@ -110,6 +111,15 @@ class GivenWired(_Keeping, WiredLanes):
             for slot in self._slots(quantity, layer, step, last=last):
                 self.found[slot] = np.reshape(value.value, ()), value.error
         return value
+
+    def winners(self, xs: Vector) -> Vector:
+        """Of numbers that were reported as equal the first, surely: an implementation compares what it has."""
+        won = super().winners(xs)
+        if is_exact(won.error):
+            return won
+        top = (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)).max(axis=-1)[..., None]
+        rival = (won.error > 0) & (xs.value != top)
+        return Vector(won.value, np.where(rival.any(axis=-1)[..., None], won.error, 0.0), self.u, won.mask)
 
     def seen_part(self, quantity: str, layer: int | None, step: int, value: Any, start: int, width: int) -> Any:
         """Keep the columns from ``start`` on; give what was reported there."""

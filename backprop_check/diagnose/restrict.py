@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.diagnose.bug import Swapped, swapped_quantities
+from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -278,7 +278,14 @@ def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:
-    return {each for each in stages.__mro__[: stages.__mro__.index(Swapped)] if not vars(each).get("common")}
+    """Its classes, but for those that say what several mistakes in rules are about, and swap nothing themselves."""
+    own = stages.__mro__[: stages.__mro__.index(Swapped)]
+    swapping = {"value", "share", "equations"}
+    return {
+        each
+        for each in own
+        if not vars(each).get("common", False) and (not issubclass(each, SwappedRules) or swapping & vars(each).keys())
+    }
 
 
 def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:

@@ -72,21 +72,23 @@ def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> C
     return best[0]
 
 
-def _of_one_sample(case: Case, sample: int) -> Case:
-    """The same network for one sample of the batch."""
+def _of_one_sample(case: Case, sample: int) -> Case | None:
+    """The same network for one sample of the batch; None where it needs several (batch normalisation)."""
     layers = tuple(layer.of_samples([sample]) for layer in case.network.layers)
     network = msgspec.structs.replace(case.network, layers=layers)
-    return msgspec.structs.replace(
-        case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
-    )
+    try:
+        return msgspec.structs.replace(
+            case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
+        )
+    except CaseError:
+        return None
 
 
 def _weight(case: Case) -> tuple[int, int, int, int]:
     """Smaller is simpler: neurons, then samples, then everything written out."""
-    layers = case.network.layers
     return (
-        sum(layer.units for layer in layers),
-        case.network.inputs + len(case.inputs),
+        sum(case.network.widths),
+        case.network.input_units + len(case.inputs),
         case.steps,
         len(case.request()),
     )
@@ -153,7 +155,7 @@ def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: in
     body: dict[str, Any] = {
         "name": f"small-{'x'.join(map(str, widths))}",
         "network": {"inputs": widths[0], "layers": layers},
-        "loss": {"kind": case.loss.kind, **({} if case.loss.threshold is None else {"threshold": case.loss.threshold})},
+        "loss": msgspec.to_builtins(case.loss),
         "reduction": case.reduction,
         "inputs": [[number(x[i % len(x)]) for i in range(widths[0])] for x in case.inputs[:samples]],
         "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],

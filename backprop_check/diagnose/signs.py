@@ -72,8 +72,8 @@ def of_values(evidence: Evidence) -> tuple[str, str] | None:
             return "BP515", "the first update is no number, though every gradient is"
         if slot.quantity == "a" and slot.layer is not None:
             kind = evidence.case.network.layers[slot.layer].activation
-            z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values[Slot("z", slot.layer)])
-            if kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
+            z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values.get(Slot("z", slot.layer)))
+            if z is not None and kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
                 return "BP005", f"the exponential in {kind} overflows for a z of {float(np.nanmax(abs(z))):.4g}"
         return code, f"first in the {where}"
     return None

@@ -11,11 +11,13 @@ import numpy as np
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import RECIPES, training_cases
+from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.errors import ConfigurationError
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import Found, is_shipped
+from backprop_check.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _TRIED = 150
 
 _SMALL = 8
+
+#: So many generated cases of every family of layers are tried.
+_TRIED_OF_FAMILY = 60
 
 
 def bug_page(name: str, digits: int = 6) -> str | None:
@@ -75,7 +80,7 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
 def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
     """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
     for variant in bug.variants:
-        for case in _cases():
+        for case in _cases_for(variant.stages):
             if not (variant.stages.matters(case) and _shows(case, variant.stages)):
                 continue
             pair = first_difference(case, variant.stages)
@@ -102,23 +107,47 @@ def _cases() -> tuple[Case, ...]:
     return (*first, *training_cases(4 * len(RECIPES)), *(generated_case(index) for index in range(_TRIED)))
 
 
+def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
+    """The cases that may show a bug: of the families of the layers that it is about, where it is about such."""
+    if getattr(stages, "networks", "") != "wired":
+        return _cases()
+    kinds = getattr(stages, "kinds", ())
+    families = {KINDS[kind].family for kind in kinds} & set(FAMILIES)
+    return _wired_cases(tuple(family for family in FAMILIES if family in families or not families))
+
+
 @functools.cache
-def _right(case_id: str) -> Mapping[Slot, Array]:
-    return textbook_pass(next(case for case in _cases() if case.id == case_id)).values
+def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
+    """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
+    found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
+    files = [file.case for family in families for file in suite_files(family)]
+    return tuple(
+        case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))
+    )
+
+
+_RIGHT: dict[str, Mapping[Slot, Array]] = {}
+
+
+def _right(case: Case) -> Mapping[Slot, Array]:
+    """What is right for one of the cases, worked out once."""
+    if case.id not in _RIGHT:
+        _RIGHT[case.id] = textbook_pass(case).values
+    return _RIGHT[case.id]
 
 
 def _shows(case: Case, stages: type[Stages]) -> bool:
     """Whether the bug makes a difference here: the pass on floats tells it sooner than the record."""
     wrong = textbook_pass(case, stages=stages).values
-    return any(not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12) for slot, value in _right(case.id).items())
+    return any(not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12) for slot, value in _right(case).items())
 
 
 def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | None:
     """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
-    found = Found(case)
+    found, everything = Found(case), not case.network.is_chain
     for sample in range(len(case.inputs)):
-        right = {_key(step): step for step in explain_case(found, sample=sample).steps}
-        for step in explain_case(found, sample=sample, stages=stages).steps:
+        right = {_key(step): step for step in explain_case(found, sample=sample, everything=everything).steps}
+        for step in explain_case(found, sample=sample, stages=stages, everything=everything).steps:
             other = right.get(_key(step))
             if other is not None and not math.isclose(step.value, other.value, rel_tol=1e-9, abs_tol=1e-12):
                 return other, step

@@ -13,6 +13,7 @@ from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explan
 from backprop_check.explain.story import PassReader, read_passes
 from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
+from backprop_check.places import Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
@@ -35,7 +36,11 @@ _SHOWN = 12
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked."""
+    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
+
+    Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
+    are sequences, ``reads`` what each layer reads (−1 is the input).
+    """
 
     case: str
     title: str
@@ -51,19 +56,24 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     left_out: str = ""
     judged: Judged | None = None
     beside: list[Beside | None] = []
+    shapes: list[list[int]] = []
+    by_step: list[bool] = []
+    reads: list[list[int]] = []
 
 
 def explain_case(
     found: Found,
     *,
     neuron: str | None = None,
-    weight: int | None = None,
+    weight: int | str | None = None,
     sample: int = 0,
     digits: int = 6,
     everything: bool = False,
     stages: type[Stages] = Stages,
 ) -> Explanation:
-    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron).
+    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron), ``conv1:2,1,0``.
+
+    ``weight`` is the input that it comes from, or (beyond the dense chain) its indexes: ``2,0,1,1``, ``bias:2``.
 
     ``everything`` leaves no neuron, weight or term out, however many. Raises ``ConfigurationError`` for a neuron,
     weight or sample that is not there.
@@ -73,8 +83,11 @@ def explain_case(
         raise ConfigurationError(f"{case.steps} updates are too many to explain: at most {MOST_STEPS} (--steps)")
     if not 0 <= sample < len(case.inputs):
         raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
+    if not case.network.is_chain:
+        return _explain_wired(found, neuron, weight, sample, digits, everything=everything, stages=stages)
     place = None if neuron is None else find_neuron(case, neuron)
     if weight is not None:
+        weight = _whole(weight)
         widest = max(_fan_in(case, l) for l in range(len(case.network.layers)) if place is None or l == place[0])
         if not 0 <= weight < widest:
             raise ConfigurationError(f"there is no weight {weight}: they count from 0 to {widest - 1} here")
@@ -102,15 +115,78 @@ def explain_case(
     )
 
 
+def _explain_wired(
+    found: Found,
+    unit: str | None,
+    weight: int | str | None,
+    sample: int,
+    digits: int,
+    *,
+    everything: bool,
+    stages: type[Stages],
+) -> Explanation:
+    """The same for layers of any kind."""
+    from backprop_check.explain.recall import recalled_passes  # noqa: PLC0415 - where it is needed
+    from backprop_check.explain.tables import WiredNames  # noqa: PLC0415
+    from backprop_check.explain.wired import ToldWired, WiredReader  # noqa: PLC0415
+
+    case, network = found.case, found.case.network
+    told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
+    limit = None if told.everything or (everything and unit is not None) else TERMS_SHOWN
+    steps = [
+        step
+        for index, p in enumerate(recalled_passes(case, stages))
+        for step in told.round(
+            WiredReader(case, p, Writer(WiredNames(case, p), digits, limit), round_=index, sample=sample)
+        )
+    ]
+    return Explanation(
+        case=case.id,
+        title=one_line(found.title),
+        source=one_line(found.source),
+        erratum=found.erratum,
+        network=describe(case),
+        layers=[one_line(name, 60) for name in network.names()],
+        widths=[network.input_units, *network.widths],
+        inputs=list(case.inputs[sample]),
+        sample=sample,
+        samples=len(case.inputs),
+        steps=steps,
+        left_out=told.left_out(),
+        shapes=[list(shape) for shape in (network.input_shape, *network.output_shapes)],
+        by_step=[Places(case).by_step(layer) for layer in (None, *range(len(network.layers)))],
+        reads=[list(sources) for sources in network.sources],
+    )
+
+
+def _whole(weight: int | str) -> int:
+    """The number of an input; raises ``ConfigurationError`` for what is none."""
+    if isinstance(weight, str) and not (weight.isascii() and weight.isdigit()):
+        raise ConfigurationError(f"--weight {weight}: expected the number of the input that it comes from")
+    return int(weight)
+
+
+def _described(case: Case) -> tuple[str, str]:
+    """Inputs and layers in words."""
+    network, layers = case.network, case.network.layers
+    if network.is_chain:
+        count = network.input_units
+        parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
+        return f"{count} input{'s' * (count > 1)}", f"layers of {', '.join(parts)}"
+    parts = []
+    for layer, shape, name in zip(layers, network.output_shapes, network.names(), strict=True):
+        activation = "" if layer.activation == "identity" else f", {layer.activation.replace('_', ' ')}"
+        parts.append(f"{one_line(name, 60)} ({layer.kind}, {' x '.join(map(str, shape))}{activation})")
+    return f"inputs {' x '.join(map(str, network.input_shape))}", f"the layers {', '.join(parts)}"
+
+
 def describe(case: Case) -> str:
     """The case in a sentence."""
-    layers = case.network.layers
-    parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
     rate = f"; {said}" if (said := training_words(case)) else ""
-    inputs = f"{case.network.inputs} input{'s' * (case.network.inputs > 1)}"
-    return f"{inputs}, then layers of {', '.join(parts)}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+    inputs, layers = _described(case)
+    return f"{inputs}, then {layers}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
 
 
 def training_words(case: Case) -> str:

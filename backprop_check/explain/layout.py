@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 PHASES = {
     "weighted sum": "Forward",
     "activation": "Forward",
+    "sum": "Forward",
+    "function": "Forward",
+    "softmax": "Forward",
+    "largest": "Forward",
     "loss term": "The loss",
     "sample loss": "The loss",
     "loss": "The loss",
     "output error": "Backward",
     "hidden error": "Backward",
+    "error": "Backward",
     "slope": "Backward",
     "delta": "Backward",
     "weight gradient": "Gradients",
     "bias gradient": "Gradients",
+    "gradient": "Gradients",
     "input gradient": "Gradients",
     "memory": "Update, once every gradient is known",
     "update": "Update, once every gradient is known",
@@ -49,7 +55,9 @@ def heading(step: Step, *, rounds: bool) -> str:
 
 
 def where(step: Step) -> str:
-    """``neuron 0, weight from input 1``."""
+    """``neuron 0, weight from input 1``; ``channel 2, row 1, column 0``."""
+    if step.place:
+        return step.place
     parts = []
     if step.neuron is not None:
         parts.append(f"output {step.neuron}" if step.stage == "loss term" else f"neuron {step.neuron}")
@@ -155,7 +163,10 @@ def introduction(explanation: Explanation) -> list[str]:
     layers = ", ".join(f"⁽{_above(n)}⁾ {name}" for n, name in enumerate(explanation.layers, 1))
     names = f"Layers: {layers}. " if len(explanation.layers) > 1 else ""
     letters = "x inputs, z weighted sums, a activations, t targets, δ = ∂L/∂z"
-    lines = [f"{explanation.network}.", f"{names}Neurons count from 0; wⱼᵢ goes from i into j; {letters}."]
+    counting = "Neurons count from 0; wⱼᵢ goes from i into j"
+    if explanation.shapes:
+        counting = "Indexes stand as in the arrays of the protocol, and count from 0: a[channel, row, column]"
+    lines = [f"{explanation.network}.", f"{names}{counting}; {letters}."]
     if explanation.title:
         lines.insert(0, f"{explanation.case}: {explanation.source}")
     if explanation.samples > 1:

@@ -13,6 +13,8 @@ import msgspec
 
 from backprop_check.cases.files import LARGEST, SUITES, CaseFile, check_work, read_case_file, suite_files
 from backprop_check.cases.generate import generated_case
+from backprop_check.cases.training import training_case
+from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.network import NEEDS_OUTPUT, Case
 from backprop_check.strangers import read_within
@@ -90,9 +92,13 @@ def _from_file(path: Path) -> Found:
 
 
 def _generated(text: str, parts: re.Match[str], seed: int) -> Case:
-    case = generated_case(int(parts["index"]), seed)
+    index = int(parts["index"])
+    family = next((family for family in FAMILIES if text.startswith(f"{family}-")), None)
+    case = generated_case(index, seed) if family is None else wired_case(family, index, seed)
+    if family is None and case.name != parts["name"]:  # those of training are named for their optimizer
+        other = training_case(index, seed)
+        case = other if other.name == parts["name"] else case
     if case.name != parts["name"] or (parts["hash"] and case.id != text):
-        index = int(parts["index"])
         raise ConfigurationError(
             f"with seed {seed}, generated case {index} is {case.id}, not {text}: give the --seed it came from"
         )

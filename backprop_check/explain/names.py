@@ -24,45 +24,27 @@ def below(*indexes: int) -> str:
     return ("" if all(index < 10 for index in indexes) else ",").join(texts)  # noqa: PLR2004 - one digit
 
 
-class Names:
-    """Which cell is called what in one pass; ``samples`` and ``rate`` are what the current formula needs."""
+class Cells:
+    """Which number is called what; ``samples`` and the rate are what the current formula needs."""
 
-    def __init__(self, p: Pass) -> None:
-        self._layers = len(p.layers)
+    def __init__(self) -> None:
         self._names: dict[int, Callable[..., str]] = {}
         self._keep: list[Any] = []
         self._weights: set[int] = set()
         self._constants: dict[float, str] = {}
         self._single: dict[int, str] = {}
         self.samples = False
-        self._table(p.layers[0].previous, "x")
-        self._table(p.targets, "t")
-        for index, l in enumerate(p.layers):
-            above = self.above(index)
-            self._table(l.z, f"z{above}")
-            self._table(l.a, f"a{above}")
-            self._table(l.error, f"∂L/∂a{above}")
-            self._table(l.delta, f"δ{above}")
-            self._put(l.weights, lambda j, i, above=above: f"w{above}{below(j, i)}")
-            self._put(l.biases, lambda j, above=above: f"b{above}{below(j)}")
-            self._put(l.weight_gradient, lambda j, i, above=above: f"∂L/∂w{above}{below(j, i)}")
-            self._put(l.bias_gradient, lambda j, above=above: f"∂L/∂b{above}{below(j)}")
-            self._weights.add(id(l.weights))
 
-    def above(self, layer: int) -> str:
-        """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
-        return f"⁽{str(layer + 1).translate(_ABOVE)}⁾" if self._layers > 1 else ""
+    def name_one(self, x: Recorded, name: str) -> None:
+        """Name a number that stands in no table, such as a slope."""
+        self._single[id(x)] = name
+        self._keep.append(x)
 
     def name_losses(self, losses: Any, terms: Any, *, batch: bool) -> None:
         """Name what the loss is made of: ℓₖ for an output's term, ℓ⟨s⟩ for a sample's loss."""
         self._put(terms, lambda _s, k: f"ℓ{below(k)}")
         if batch:
             self._put(losses, lambda s: f"ℓ⟨{s}⟩")
-
-    def name_one(self, x: Recorded, name: str) -> None:
-        """Name a number that stands in no table, such as a slope."""
-        self._single[id(x)] = name
-        self._keep.append(x)
 
     def name_memory(self, table: Any, name: str) -> None:
         """Name every cell of a table that an optimizer remembers: one parameter's formula reads one cell of it."""
@@ -84,12 +66,42 @@ class Names:
         """Whether it is a weight: these come first in a product."""
         return x.place is not None and id(x.place[0]) in self._weights
 
+    def _put(self, table: Any, name: Callable[..., str]) -> None:
+        self._names[id(table)] = name
+        self._keep.append(table)  # so that no other object gets its id
+
+
+def above(layer: int, layers: int) -> str:
+    """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
+    return f"⁽{str(layer + 1).translate(_ABOVE)}⁾" if layers > 1 else ""
+
+
+class Names(Cells):
+    """Which cell is called what in one pass of dense layers."""
+
+    def __init__(self, p: Pass) -> None:
+        super().__init__()
+        self._layers = len(p.layers)
+        self._table(p.layers[0].previous, "x")
+        self._table(p.targets, "t")
+        for index, l in enumerate(p.layers):
+            mark = self.above(index)
+            self._table(l.z, f"z{mark}")
+            self._table(l.a, f"a{mark}")
+            self._table(l.error, f"∂L/∂a{mark}")
+            self._table(l.delta, f"δ{mark}")
+            self._put(l.weights, lambda j, i, mark=mark: f"w{mark}{below(j, i)}")
+            self._put(l.biases, lambda j, mark=mark: f"b{mark}{below(j)}")
+            self._put(l.weight_gradient, lambda j, i, mark=mark: f"∂L/∂w{mark}{below(j, i)}")
+            self._put(l.bias_gradient, lambda j, mark=mark: f"∂L/∂b{mark}{below(j)}")
+            self._weights.add(id(l.weights))
+
+    def above(self, layer: int) -> str:
+        """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
+        return above(layer, self._layers)
+
     def _table(self, table: Any, letter: str) -> None:
         """Name the cells of a table ``[sample, neuron]``."""
         if id(table) in self._names:
             return  # a layer's inputs are the activations of the layer before, and have their name
         self._put(table, lambda s, j: f"{letter}{below(j)}" + (f"⟨{s}⟩" if self.samples else ""))
-
-    def _put(self, table: Any, name: Callable[..., str]) -> None:
-        self._names[id(table)] = name
-        self._keep.append(table)  # so that no other object gets its id

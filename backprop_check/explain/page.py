@@ -22,6 +22,7 @@ from backprop_check.explain.layout import (
     term_lines,
     where,
 )
+from backprop_check.explain.wired_picture import is_wide, lit, wired_picture
 from backprop_check.explain.writing import number_text
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def as_html(explanation: Explanation, digits: int = 6) -> str:
 <h1>{title}</h1>
 {intro}
 </header>
-<main>
+<main{' class="broad"' if explanation.shapes and is_wide(explanation) else ""}>
 <section class="picture">
-{picture(explanation)}
+{wired_picture(explanation) if explanation.shapes else picture(explanation)}
 <nav hidden aria-label="Steps">
 <button id="back" type="button">← back</button>
 <button id="on" type="button">on →</button>
@@ -90,6 +91,7 @@ def _articles(explanation: Explanation, digits: int) -> Iterator[str]:
     rounds = any(step.round for step in explanation.steps)
     batch = explanation.samples > 1
     pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
+    mark = lit if explanation.shapes else _lit
     for step, beside in pairs:
         place = where(step)
         number = f" <small>{step.equation}</small>" if step.equation else ""
@@ -98,7 +100,7 @@ def _articles(explanation: Explanation, digits: int) -> Iterator[str]:
         formulas += chain_lines(step, digits, batch=batch)
         notes = "".join(f'<p class="general">{escape(note)}</p>' for note in step.notes)
         yield (
-            f'<article data-lit="{_lit(step)}"><h2>{escape(title)}{number}</h2><p>{escape(step.sentence)}</p>'
+            f'<article data-lit="{mark(step)}"><h2>{escape(title)}{number}</h2><p>{escape(step.sentence)}</p>'
             f'<p class="general">{escape(step.formula)}</p><pre>{escape(chr(10).join(formulas))}</pre>'
             f"{notes}{_beside(beside, digits)}</article>"
         )

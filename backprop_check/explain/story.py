@@ -39,7 +39,8 @@ class PassReader:
 
     def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
-        self.names, self.layer_names = writer.names, [one_line(name, 60) for name in case.network.names()]
+        self.names: Any = writer.names
+        self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
         self._find_losses()
 
@@ -234,7 +235,7 @@ class PassReader:
         self.names.samples = len(self.case.inputs) > 1 and more.get("sample", ...) is ... and bool(quantity)
         conditions = [f"Here {condition}." for condition in self.write.conditions(x)]
         step = Step(
-            stage=stage.removeprefix("layer "),
+            stage=stage.removeprefix("layer ").removesuffix(" of any"),
             sentence=sentence.format(what),
             formula=formula,
             symbol=symbol or self.names.of(x) or "",
@@ -278,7 +279,7 @@ class PassReader:
     def _slope_of(self, l: LayerPass, j: int) -> Recorded | None:
         """The factor beside ∂L/∂a in the delta (or in the long way to it)."""
         error = l.error[self.sample, j]
-        for x in _ways(l.delta[self.sample, j]):
+        for x in ways(l.delta[self.sample, j]):
             if x.operation == TIMES:
                 for one, other in (x.operands, x.operands[::-1]):
                     if one.place is None or error.place is None:
@@ -311,10 +312,10 @@ class PassReader:
 
     def _long_way(self, x: Recorded, why: str) -> list[str]:
         """The other formula, where the reference knows two for the same number and took the stabler."""
-        ways = _ways(x)
-        if len(ways) == 1:
+        found = ways(x)
+        if len(found) == 1:
             return []
-        other = ways[1]
+        other = found[1]
         texts = self.write.symbolic(other), self.write.numbers(other), self.write.number(other.value)
         return [f"The long way: {' = '.join(dict.fromkeys(texts))}. {why}"]
 
@@ -323,13 +324,13 @@ def _plain(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _ways(x: Recorded) -> list[Recorded]:
+def ways(x: Recorded) -> list[Recorded]:
     """What made a number, as one operation; two where there are two formulas for it."""
     while x.operation == "cell":
         x = x.operands[0]
     if x.operation != "either":
         return [x]
-    return [way for operand in x.operands for way in _ways(operand)]
+    return [way for operand in x.operands for way in ways(operand)]
 
 
 def _sum_below(x: Recorded, write: Writer) -> list[Recorded]:

@@ -30,6 +30,28 @@ WORDS = {
     ),
     "bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "A bias moves z by itself: its gradient is delta."),
     "update": ("w⁺ = w − η · ∂L/∂w", "A step against the gradient, taken once every gradient is known."),
+    "weighted sum of any": ("z = Σ w·x + b", "Everything that it reads times its weight, added up, plus the bias."),
+    "sum": ("y = Σ x", "Everything that it reads, added up."),
+    "function": ("y = f(x)", "A function of one number ({})."),
+    "softmax": ("pⱼ = e^(zⱼ) / Σₖ e^(zₖ)", "The {} looks at all numbers of its group at once."),
+    "largest": ("y = max x", "The largest of what it reads."),
+    "error of any": (
+        "∂L/∂x = Σ ∂L/∂y · ∂y/∂x, over every y that reads x",
+        "It acts on the loss through everything that reads it: gradients that meet are added.",
+    ),
+    "weight gradient of any": (
+        "∂L/∂w = Σ δ · x, over every sum that w is part of, and every sample",
+        "A weight moves each sum that it is part of by what it multiplies there.",
+    ),
+    "bias gradient of any": (
+        "∂L/∂b = Σ δ, over every sum that b is part of, and every sample",
+        "A bias moves each sum that it is part of by itself.",
+    ),
+    "gradient": (
+        "∂L/∂w = Σ ∂L/∂y · x, over every sum y that w is part of, and every sample",
+        "It moves each sum that it is part of by what it multiplies there ({}).",
+    ),
+    "input gradient of any": ("∂L/∂x = Σ ∂L/∂y · ∂y/∂x", "How much the loss changes when this input changes."),
     "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES
 
 if TYPE_CHECKING:
-    from backprop_check.explain.names import Names
+    from backprop_check.explain.names import Cells
     from backprop_check.numbers.recording import Recorded
 
 #: How tightly a text holds together: what is looser than its place asks for gets parentheses.
@@ -43,7 +43,7 @@ def number_text(x: float, digits: int) -> str:
 class Writer:
     """Writes recorded numbers; ``limit`` is the most terms of a sum that are written (None: all)."""
 
-    def __init__(self, names: Names, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
+    def __init__(self, names: Cells, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
         self.names, self.digits, self.limit = names, digits, limit
 
     def number(self, x: float) -> str:
@@ -165,7 +165,7 @@ class Writer:
         return x.operation == "constant" and x.value == 0 and self.names.of(x) is None
 
     def _is_one(self, x: Recorded) -> bool:
-        return x.operation == "constant" and x.value == 1.0 and self.names.of(x) is None
+        return x.operation in ("constant", "given") and x.value == 1.0 and self.names.of(x) is None
 
     def _negative(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
         if x.operation == "neg":

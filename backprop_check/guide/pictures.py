@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backprop_check.guide import convolving
 from backprop_check.guide.worked import CASES, passes, words
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def pictures() -> dict[str, str]:
         "fan-out.svg": network("fan", deltas=True),
         "network.svg": network("net", deltas=True),
         "slope.svg": slope(),
+        "convolution.svg": convolving.picture(),
     }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.guide import convolving
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference import Stages, run_pass
@@ -134,4 +135,5 @@ def words() -> dict[str, Callable[..., float]]:
         "early": early,
         "early_loss": early_loss,
         "abs": abs,
+        **convolving.words(),
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from backprop_check import names
 from backprop_check.kinds.kind import Kind, Shape
 
-_NOT_KINDS = ("kind", "wiring")
+_NOT_KINDS = ("kind", "unroll", "wiring")
 
 for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
     if _module not in _NOT_KINDS:
@@ -39,7 +39,7 @@ FAMILIES = tuple(
 )
 
 #: What a port may claim in ``supports.features`` of networks: layers wired freely, and what some kinds need.
-FEATURES = ("graph", *sorted({feature for kind in KINDS.values() for feature in kind.needs}))
+FEATURES = ("graph", *sorted({each for kind in KINDS.values() for each in (*kind.needs, *kind.options)}))
 
 if TYPE_CHECKING:
     from backprop_check.kinds.dense import Dense as AnyLayer  # what every layer has, and what most are

@@ -2,157 +2,254 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.kinds.dense import check_activation
-from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat
-from backprop_check.kinds.wiring import Index, Wiring
+from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size
+from backprop_check.kinds.windows import (
+    Sizes,
+    Window,
+    across_channels,
+    check_sizes,
+    convolving,
+    transposed,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from backprop_check.kinds.wiring import Wiring
+
+One = tuple[int]
 Pair = tuple[int, int]
 
+_AXES = {1: "channels and positions", 2: "channels, rows and columns"}
 
-class Conv2d(Kind, frozen=True, tag="conv2d"):
-    """out[c, y, x] = Σ w[c, i, ky, kx] · in[i, y·stride + ky·dilation − padding, …] + b[c], then the activation.
+#: The activations that generated layers have.
+_ACTIVATIONS = ("identity", "tanh", "relu", "sigmoid", "leaky_relu", "softplus", "elu")
 
-    PyTorch's ``Conv2d``: ``weight`` is [out_channels, in_channels / groups, rows, columns], ``bias`` [out_channels] or
-    absent. It is a cross-correlation: the kernel is not flipped.
-    """
+
+def image(draw: Any) -> Shape:
+    """The shape of a small image."""
+    return draw.one_of((1, 2, 2, 3, 4)), draw.whole(3, 6), draw.whole(3, 6)
+
+
+def row(draw: Any) -> Shape:
+    """The shape of a short sequence."""
+    return draw.one_of((1, 2, 2, 3, 4)), draw.whole(5, 9)
+
+
+class Spatial(Kind, frozen=True, kw_only=True):
+    """A layer of the family that reads channels along one or two axes (``axes``)."""
+
+    family: ClassVar[str] = "convolution"
+    axes: ClassVar[int] = 2
+
+    def check_axes(self, path: str, inputs: Shape) -> None:
+        """An input of channels, and one or two axes."""
+        if len(inputs) != self.axes + 1:
+            fail(path, f"an input of {_AXES[self.axes]}", list(inputs))
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """An image of a few channels, or a sequence."""
+        return image(draw) if cls.axes == 2 else row(draw)  # noqa: PLR2004
+
+
+class Convolving(Spatial, frozen=True, kw_only=True):
+    """What convolutions have in common, transposed or not."""
 
     out_channels: int
-    kernel_size: Pair
+    kernel_size: Sizes
     parameters: dict[str, Any]
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    stride: Sizes = ()
+    padding: Sizes = ()
+    dilation: Sizes = ()
     groups: int = 1
     activation: str = "identity"
     alpha: float | None = None
 
-    family: ClassVar[str] = "convolution"
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+
+    @property
+    def window(self) -> Window:
+        """Its kernel and how that moves."""
+        return Window(self.kernel_size, self.stride, self.padding, self.dilation)
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if len(inputs) != 3:  # noqa: PLR2004 - channels, rows, columns
-            fail(path, "an input of channels, rows and columns", inputs)
+        self.check_axes(path, inputs)
         check_activation(path, self.activation, self.alpha)
-        for name in ("kernel_size", "stride", "dilation"):
-            if min(getattr(self, name)) < 1:
-                fail(f"{path}.{name}", "at least 1", list(getattr(self, name)))
-        if min(self.padding) < 0:
-            fail(f"{path}.padding", "at least 0", list(self.padding))
+        self.window.check(path, self.axes)
+        if self.out_channels < 1:
+            fail(f"{path}.out_channels", "at least 1", self.out_channels)
         if self.groups < 1 or inputs[0] % self.groups or self.out_channels % self.groups:
             fail(f"{path}.groups", f"a divisor of {inputs[0]} and {self.out_channels} channels", self.groups)
-        if min(self.output_shape(inputs)) < 1:
-            fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))
+        self.check_fit(path, inputs)
         shapes = self.parameter_shapes(inputs)
         if set(self.parameters) != set(shapes):
-            fail(f"{path}.parameters", f"weight, and bias or none ({', '.join(shapes)})", ", ".join(self.parameters))
+            fail(f"{path}.parameters", "weight, and bias or none", ", ".join(self.parameters) or "nothing")
         for name, shape in shapes.items():
             flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
 
-    def output_shape(self, inputs: Shape) -> Shape:
-        """Channels, rows, columns: ⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1."""
-        sizes = (
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, p, d, k, s in zip(
-                inputs[1:], self.padding, self.dilation, self.kernel_size, self.stride, strict=True
-            )
-        )
-        return (self.out_channels, *sizes)
+    def check_fit(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where there is no output."""
+        if min(self.output_shape(inputs)) < 1:
+            fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))
+
+    def weight_shape(self, inputs: Shape) -> Shape:
+        """The kernel's shape."""
+        return (self.out_channels, inputs[0] // self.groups, *self.kernel_size)
+
+    def wiring(self, inputs: Shape) -> Wiring:
+        """Which inputs each output position reads, through which weight."""
+        return convolving(inputs, self.out_channels, self.groups, self.window, self.output_shape(inputs)[1:])
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
         """``weight`` and, where there is one, ``bias``."""
-        weight = {"weight": (self.out_channels, inputs[0] // self.groups, *self.kernel_size)}
-        return weight | ({"bias": (self.out_channels,)} if "bias" in self.parameters else {})
+        bias = {"bias": (self.out_channels,)} if "bias" in self.parameters else {}
+        return {"weight": self.weight_shape(inputs)} | bias
 
-    @classmethod
-    def draw_inputs(cls, draw: Any) -> Shape:
-        """An image of one to three channels."""
-        return image(draw)
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """z = Σ w·x + b over the window, a = φ(z)."""
+        shape = self.output_shape(inputs)
+        by_channel = [channel for channel in range(shape[0]) for _ in range(size(shape[1:]))]
+        biases = [(parameters["bias"], by_channel)] if "bias" in parameters else []
+        z = c.weighted_sum([(x, parameters["weight"], self.wiring(inputs))], biases=biases, role="z")
+        groups = across_channels(shape) if "softmax" in self.activation else None
+        return c.output(c.activate(self.activation, z, self.alpha, groups), z)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
         """Windows of all forms: stride, padding, dilation, groups, with and without a bias."""
         del samples
-        if len(inputs) != 3:  # noqa: PLR2004
+        if len(inputs) != cls.axes + 1:
             return None
-        kernel = (draw.whole(1, 3), draw.whole(1, 3))
-        groups = inputs[0] if draw.whole(1, 3) == 1 else 1
+        own = range(cls.axes)
+        groups = draw.one_of([g for g in range(1, inputs[0] + 1) if inputs[0] % g == 0])
         channels = groups * draw.whole(1, 2)
-        shape = (channels, inputs[0] // groups, *kernel)
-        weight = drawn(draw, shape, 1.6 / (shape[1] * kernel[0] * kernel[1]) ** 0.5)
-        bias = {"bias": drawn(draw, (channels,), 0.5)} if draw.whole(1, 4) > 1 else {}
-        return {
-            "kind": "conv2d",
+        kernel = [draw.whole(1, 3) for _ in own]
+        layer = {
+            "kind": str(cls.__struct_config__.tag),
             "out_channels": channels,
             "kernel_size": kernel,
-            "stride": (draw.whole(1, 2), draw.whole(1, 2)),
-            "padding": (draw.whole(0, 1), draw.whole(0, 1)),
-            "dilation": (draw.one_of((1, 1, 1, 2)), draw.one_of((1, 1, 1, 2))),
+            "stride": [draw.whole(1, 2) for _ in own],
+            "padding": [draw.whole(0, 1) for _ in own],
+            "dilation": [draw.one_of((1, 1, 2)) for _ in own],
             "groups": groups,
-            "activation": draw.one_of(("identity", "tanh", "relu", "sigmoid", "leaky_relu", "softplus")),
-            "parameters": {"weight": weight, **bias},
+            "activation": draw.one_of(_ACTIVATIONS),
         }
+        shape = cls.draw_weight(draw, layer, inputs)
+        weight = drawn(draw, shape, 1.6 / (inputs[0] // groups * size(shape[2:])) ** 0.5)
+        bias = {"bias": drawn(draw, (channels,), 0.5)} if draw.whole(1, 3) > 1 else {}
+        return {**layer, "parameters": {"weight": weight, **bias}}
 
-    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """z = Σ w·x + b over the window, a = φ(z)."""
-        channels, rows, columns = self.output_shape(inputs)
-        wiring = windows(
-            inputs, self.out_channels, self.kernel_size, self.stride, self.padding, self.dilation, self.groups
+    @classmethod
+    def draw_weight(cls, draw: Any, layer: dict[str, Any], inputs: Shape) -> Shape:
+        """The shape of a drawn layer's kernel; it may add to the layer."""
+        del draw
+        return (layer["out_channels"], inputs[0] // layer["groups"], *layer["kernel_size"])
+
+
+class Straight(Convolving, frozen=True, kw_only=True):
+    """out[c, o] = Σ w[c, i, k] · in[i, o·stride + k·dilation − padding] + b[c], then the activation.
+
+    PyTorch's ``Conv1d`` and ``Conv2d``: ``weight`` is [out_channels, in_channels / groups, *kernel], ``bias``
+    [out_channels] or absent. It is a cross-correlation: the kernel is not flipped.
+    """
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """Channels, then ⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1 along each axis."""
+        return (self.out_channels, *self.window.outputs(inputs[1:]))
+
+
+class Conv1d(Straight, frozen=True, tag="conv1d", kw_only=True):
+    """Along one axis: the input is [channel, position]."""
+
+    kernel_size: One
+    stride: One = (1,)
+    padding: One = (0,)
+    dilation: One = (1,)
+
+    axes: ClassVar[int] = 1
+
+
+class Conv2d(Straight, frozen=True, tag="conv2d", kw_only=True):
+    """Along two: the input is [channel, row, column]."""
+
+    kernel_size: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+
+
+class Transposed(Convolving, frozen=True, kw_only=True):
+    """Every input adds its kernel to the output: out[c, y·stride + k·dilation − padding] += w[i, c, k] · in[i, y].
+
+    Then the bias is added. PyTorch's ``ConvTranspose1d`` and ``ConvTranspose2d``: ``weight`` is
+    [in_channels, out_channels / groups, *kernel].
+    """
+
+    output_padding: Sizes = ()
+
+    def check_fit(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where there is no output, or ``output_padding`` is what PyTorch does not take."""
+        check_sizes(f"{path}.output_padding", self.output_padding, self.axes, 0)
+        for extra, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
+            if extra >= max(s, d):
+                fail(f"{path}.output_padding", "less than the stride or the dilation", list(self.output_padding))
+        if min(self.output_shape(inputs)) < 1:
+            fail(f"{path}.padding", "a padding that leaves some output", list(self.padding))
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """Channels, then (n − 1)·stride − 2·padding + dilation·(k − 1) + output_padding + 1 along each axis."""
+        sizes = (
+            (n - 1) * s - 2 * p + reach + extra
+            for n, s, p, reach, extra in zip(
+                inputs[1:], self.stride, self.padding, self.window.reach(), self.output_padding, strict=True
+            )
         )
-        by_channel = [channel for channel in range(channels) for _ in range(rows * columns)]
-        biases = [(parameters["bias"], by_channel)] if "bias" in parameters else []
-        z = c.weighted_sum([(x, parameters["weight"], wiring)], biases=biases, role="z")
-        groups = across_channels(self.output_shape(inputs)) if "softmax" in self.activation else None
-        return c.output(c.activate(self.activation, z, self.alpha, groups), z)
+        return (self.out_channels, *sizes)
+
+    def weight_shape(self, inputs: Shape) -> Shape:
+        """The kernel's shape: the input's channels first."""
+        return (inputs[0], self.out_channels // self.groups, *self.kernel_size)
+
+    def wiring(self, inputs: Shape) -> Wiring:
+        """Which inputs each output position reads, through which weight."""
+        return transposed(inputs, self.out_channels, self.groups, self.window, self.output_shape(inputs)[1:])
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """Smaller than for others: it grows."""
+        sizes = [draw.whole(2, 4) for _ in range(cls.axes)]
+        return (draw.one_of((1, 2, 2, 3, 4)), *sizes)
+
+    @classmethod
+    def draw_weight(cls, draw: Any, layer: dict[str, Any], inputs: Shape) -> Shape:
+        """The input's channels first; an ``output_padding`` where there can be one."""
+        room = zip(layer["stride"], layer["dilation"], strict=True)
+        layer["output_padding"] = [draw.whole(0, max(s, d) - 1) for s, d in room]
+        return (inputs[0], layer["out_channels"] // layer["groups"], *layer["kernel_size"])
 
 
-def image(draw: Any) -> Shape:
-    """The shape of a small image."""
-    return draw.whole(1, 3), draw.whole(3, 6), draw.whole(3, 6)
+class ConvTranspose1d(Transposed, frozen=True, tag="conv_transpose1d", kw_only=True):
+    """Along one axis."""
+
+    kernel_size: One
+    stride: One = (1,)
+    padding: One = (0,)
+    dilation: One = (1,)
+    output_padding: One = (0,)
+
+    axes: ClassVar[int] = 1
 
 
-@functools.lru_cache(maxsize=64)
-def windows(
-    inputs: Shape, channels: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Wiring:
-    """Which inputs each output position reads, through which weight of the kernel."""
-    depth = inputs[0] // groups
-    sizes = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, p, d, k, s in zip(inputs[1:], padding, dilation, kernel, stride, strict=True)
-    ]
-    reads, uses = [], []
-    for channel in range(channels):
-        first = channel // (channels // groups) * depth
-        for y, x in itertools.product(*map(range, sizes)):
-            pairs = [
-                (((first + i) * inputs[1] + row) * inputs[2] + column,
-                 ((channel * depth + i) * kernel[0] + ky) * kernel[1] + kx)
-                for i in range(depth)
-                for ky, row in _inside(y, kernel[0], stride[0], padding[0], dilation[0], inputs[1])
-                for kx, column in _inside(x, kernel[1], stride[1], padding[1], dilation[1], inputs[2])
-            ]  # fmt: skip
-            reads.append([read for read, _ in pairs])
-            uses.append([use for _, use in pairs])
-    return Wiring(inputs[0] * inputs[1] * inputs[2], channels * depth * kernel[0] * kernel[1], reads, uses)
+class ConvTranspose2d(Transposed, frozen=True, tag="conv_transpose2d", kw_only=True):
+    """Along two."""
 
-
-def _inside(at: int, kernel: int, stride: int, padding: int, dilation: int, length: int) -> Iterator[tuple[int, int]]:
-    """The places of a kernel that lie on the input, each with the input's position: what is padded is 0."""
-    for k in range(kernel):
-        position = at * stride + k * dilation - padding
-        if 0 <= position < length:
-            yield k, position
-
-
-def across_channels(shape: Shape) -> Index:
-    """For every unit those at the same position in all channels."""
-    size = shape[1] * shape[2]
-    return Index([[channel * size + at for channel in range(shape[0])] for _ in range(shape[0]) for at in range(size)])
+    kernel_size: Pair
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    output_padding: Pair = (0, 0)

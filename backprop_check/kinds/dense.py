@@ -57,6 +57,11 @@ class Dense(Kind, frozen=True, tag="dense"):
         """weights[neuron][input], biases[neuron]."""
         return {"weights": (self.units, size(inputs)), "biases": (self.units,)}
 
+    def classes(self, inputs: Shape) -> int | None:
+        """A softmax goes over all neurons."""
+        del inputs
+        return self.units
+
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ; aⱼ = φ(zⱼ)."""
         wiring = every(self.units, size(inputs))

@@ -11,7 +11,7 @@ A new kind is one file in this package: a subclass of ``Kind`` for each ``kind``
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
+from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec reads the fields' types
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgspec
@@ -55,11 +55,21 @@ class Kind(
     #: The suite that it belongs to: ``convolution``, ``recurrent``, … Empty for dense layers.
     family: ClassVar[str] = ""
 
+    #: Whether what it reads are indices, written as whole numbers: it can read nothing but the network's input.
+    indices: ClassVar[bool] = False
+
     #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
     needs: ClassVar[tuple[str, ...]] = ()
 
+    #: What of it only some of those layers need (``features`` tells of each); others are drawn where it is not had.
+    options: ClassVar[tuple[str, ...]] = ()
+
     #: What it reports: ``z`` too, where that is not its output.
     reported: ClassVar[tuple[str, ...]] = ("a",)
+
+    #: Whether it is given the layers that it reads one by one: ``inputs`` is then a tuple of their shapes, ``x`` a list
+    #: of their tables (attention reads queries here and keys there). All others read one, or several ``combine``-d.
+    apart: ClassVar[bool] = False
 
     #: What the indexes of its units are called.
     places: ClassVar[Mapping[int, tuple[str, ...]]] = PLACES
@@ -103,6 +113,20 @@ class Kind(
         del inputs
         return {}
 
+    def classes(self, inputs: Shape) -> int | None:
+        """Over how many units a softmax at its end goes: a label's smoothing is spread over them; None: over none."""
+        del inputs
+        return None
+
+    def buffer_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """The names and shapes of what a pass changes beside the parameters: the ``buffers`` of a reply."""
+        del inputs
+        return {}
+
+    def buffer_rows(self) -> dict[str, Sequence[float]]:
+        """The buffers that its case gives, by name: what the first pass begins with."""
+        return getattr(self, "buffers", None) or {}
+
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """The layer on the circuit ``c``: gives ``c.output(a, z)``."""
         raise NotImplementedError
@@ -122,6 +146,18 @@ class Kind(
         """A layer of this kind as JSON, of few digits, that reads such an input; None where that cannot be."""
         raise NotImplementedError
 
+    @classmethod
+    def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
+        """Layers of which the last is of this kind and reads several others; None for a kind that reads one."""
+        del draw, inputs, samples
+        return None
+
+    @classmethod
+    def draw_end(cls, draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
+        """An end of the network that only this family has, and its loss; None for the ends that all have."""
+        del draw, inputs, losses, features
+        return None
+
     def of_samples(self, samples: Sequence[int]) -> Kind:
         """The same layer for some samples of a batch: it differs where it has something for every sample."""
         del samples
@@ -133,6 +169,14 @@ class Kind(
         if parameters is None:
             return {}
         return dict(parameters) if isinstance(parameters, dict) else msgspec.structs.asdict(parameters)
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """The last layers of a generated network, its loss, and what gives one sample's targets."""
+
+    layers: list[dict[str, Any]]
+    loss: dict[str, Any]
+    target: Callable[[], Any]
 
 
 def fail(path: str, expected: str, got: object) -> NoReturn:

@@ -16,14 +16,45 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """For every unit a list of positions. A reading that takes all units at once is given the whole of it."""
+    """For every unit a list of positions. A reading that takes all units at once is given the whole of it.
+
+    It is made of ``rows`` or of arrays (``of_array``); whichever it was not made of follows when it is asked for.
+    """
 
     def __init__(self, rows: Iterable[Iterable[int]]) -> None:
         self.rows = tuple(tuple(row) for row in rows)
-        self.arrays: Any = None  # a reading's own form of it, made once
+
+    @classmethod
+    def of_array(cls, positions: Any, mask: Any = None) -> Index:
+        """Positions as one array [unit, term]; where ``mask`` is False there is none (None: all are)."""
+        index = cls.__new__(cls)
+        index.arrays = positions, mask
+        return index
+
+    @cached_property
+    def rows(self) -> tuple[tuple[int, ...], ...]:
+        """The positions as lists."""
+        positions, mask = self.arrays
+        if mask is None:
+            return tuple(map(tuple, positions.tolist()))
+        return tuple(tuple(row[real].tolist()) for row, real in zip(positions, mask, strict=True))
+
+    @cached_property
+    def arrays(self) -> tuple[Any, Any]:
+        """The positions as one array, and where they are real: shorter rows are filled up (None: all are)."""
+        import numpy as np  # noqa: PLC0415 - heavy, and not every reading needs it
+
+        lengths = [len(row) for row in self.rows]
+        longest = max(lengths, default=0)
+        if min(lengths, default=0) == longest:
+            return np.array(self.rows, dtype=np.intp).reshape(len(self.rows), longest), None
+        array = np.zeros((len(lengths), longest), dtype=np.intp)
+        mask = np.arange(longest)[None, :] < np.array(lengths)[:, None]
+        array[mask] = [i for row in self.rows for i in row]
+        return array, mask
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.__dict__["rows"]) if "rows" in self.__dict__ else len(self.arrays[0])
 
     def __getitem__(self, o: Any) -> Any:
         return self.rows[o] if isinstance(o, int) else self
@@ -36,10 +67,15 @@ class Wiring:
     """
 
     def __init__(
-        self, inputs: int, weights: int, reads: Sequence[Sequence[int]], uses: Sequence[Sequence[int]]
+        self,
+        inputs: int,
+        weights: int,
+        reads: Index | Sequence[Sequence[int]],
+        uses: Index | Sequence[Sequence[int]],
     ) -> None:
         self.inputs, self.weights = inputs, weights
-        self.reads, self.uses = Index(reads), Index(uses)
+        self.reads = reads if isinstance(reads, Index) else Index(reads)
+        self.uses = uses if isinstance(uses, Index) else Index(uses)
 
     @cached_property
     def by_input(self) -> tuple[Index, Index]:
@@ -52,8 +88,14 @@ class Wiring:
         return _turned(self.weights, self.uses, self.reads)
 
 
+#: From so many places on arrays are faster than lists.
+_MANY = 400
+
+
 def _turned(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
     """By the positions in ``by``: the rows where each stands, and what stands ``beside`` it."""
+    if "rows" not in by.__dict__ or sum(map(len, by.rows)) > _MANY:
+        return _turned_arrays(count, by, beside)
     rows: list[list[int]] = [[] for _ in range(count)]
     others: list[list[int]] = [[] for _ in range(count)]
     for o, (positions, companions) in enumerate(zip(by.rows, beside.rows, strict=True)):
@@ -61,6 +103,26 @@ def _turned(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
             rows[position].append(o)
             others[position].append(companion)
     return Index(rows), Index(others)
+
+
+def _turned_arrays(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
+    """The same for many: sorted by position, which keeps the order of the rows."""
+    import numpy as np  # noqa: PLC0415
+
+    positions, mask = by.arrays
+    units = np.broadcast_to(np.arange(len(positions))[:, None], positions.shape)
+    real = slice(None) if mask is None else mask
+    found, of, companions = (each[real].reshape(-1) for each in (positions, units, beside.arrays[0]))
+    order = np.argsort(found, kind="stable")
+    counts = np.bincount(found, minlength=count)
+    filled = np.arange(counts.max(initial=0))[None, :] < counts[:, None]
+    whole = bool(filled.all())
+    turned = []
+    for each in (of, companions):
+        array = np.zeros(filled.shape, dtype=np.intp)
+        array[filled] = each[order]
+        turned.append(Index.of_array(array, None if whole else filled))
+    return turned[0], turned[1]
 
 
 def every(units: int, inputs: int) -> Wiring:

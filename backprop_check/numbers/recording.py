@@ -212,7 +212,7 @@ class Recording(Scalars):
         """An empty row, whose cells remember their place."""
         return RecordedRow([[self.zero] * count])
 
-    def given_row(self, values: Iterable[float]) -> RecordedRow:  # type: ignore[override]
+    def given_row(self, values: Iterable[float], _roundings: Any = None) -> RecordedRow:  # type: ignore[override]
         """The case's own numbers, the same for all samples."""
         row = RecordedRow([])
         row.rows = [[Recorded(float(x), "given", (), (row, 0, i)) for i, x in enumerate(values)]]

@@ -123,7 +123,7 @@ class Scalars:
         """An empty row that all samples share."""
         return Row([[self.zero] * count])
 
-    def given_row(self, values: Iterable[float]) -> Row:
+    def given_row(self, values: Iterable[float], _roundings: Any = None) -> Row:
         """The case's own numbers, the same for all samples."""
         return Row([[self.number(x) for x in values]])
 
@@ -171,6 +171,10 @@ class Scalars:
             total = x if total is None else total + x
         return self.zero if total is None else total
 
+    def only(self, xs: Sequence[Any], keep: Sequence[Any]) -> list[Any]:
+        """Those of a vector that ``keep`` has a 1 for; where none is left, what is no number."""
+        return [x for x, kept in zip(xs, keep, strict=True) if kept > 0] or [self.number(math.nan)]
+
     def total(self, xs: Sequence[Any]) -> Any:
         """Σ xᵢ."""
         return self.sum(xs)
@@ -187,6 +191,10 @@ class Scalars:
         """1 for the first that is largest, 0 for the others."""
         first = max(range(len(xs)), key=lambda i: xs[i])
         return [self.number(1.0 if i == first else 0.0) for i in range(len(xs))]
+
+    def exact(self, x: Any) -> Any:
+        """x as it is."""
+        return x
 
     def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
         """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs)."""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from backprop_check.numbers.lane import Array
 
 
+#: A unit roundoff below this is a float64's, 2⁻⁵³.
+_HALF_OF_FLOAT64 = 2.0**-52
+
+
 class Vector(Lane):
     """For every unit the vector of what it reads; ``mask`` is False where one was filled up (None: nowhere)."""
 
@@ -30,22 +34,6 @@ class Vector(Lane):
     def __init__(self, value: Any, error: Any, u: float, mask: Any = None) -> None:
         super().__init__(value, error, u)
         self.mask = mask
-
-
-def _arrays(index: Index) -> tuple[Array, Any]:
-    """The positions as one array, and where they are real."""
-    if index.arrays is None:
-        lengths = [len(row) for row in index.rows]
-        longest = max(lengths, default=0)
-        if min(lengths, default=0) == longest:
-            index.arrays = np.array(index.rows, dtype=np.intp).reshape(len(index.rows), longest), None
-        else:
-            array = np.zeros((len(lengths), longest), dtype=np.intp)
-            mask = np.arange(longest)[None, :] < np.array(lengths)[:, None]
-            array[mask] = [i for row in index.rows for i in row]
-            index.arrays = array, mask
-    found: tuple[Array, Any] = index.arrays
-    return found
 
 
 class WiredGrid:
@@ -59,7 +47,7 @@ class WiredGrid:
     def __getitem__(self, at: tuple[Any, Any]) -> Lane:
         s, i = at
         if isinstance(i, Index):
-            positions, mask = _arrays(i)
+            positions, mask = i.arrays
             return self._gathered(positions, mask, together=isinstance(s, slice))
         if isinstance(i, Places):
             if i.arrays is None:
@@ -88,7 +76,7 @@ class WiredGrid:
         value, error = parts(lane)
         shape = self.value.shape
         if isinstance(at[1], Index):
-            positions, mask = _arrays(at[1])
+            positions, mask = at[1].arrays
             real = positions if mask is None else positions[mask]
             values, errors = self.value.copy(), np.zeros(shape)
             if not isinstance(self.error, float):
@@ -122,9 +110,10 @@ class WiredLanes(Lanes):
         """The case's own numbers: exact."""
         return WiredGrid(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
 
-    def given_row(self, values: Any) -> WiredGrid:
-        """The case's own numbers, the same for all samples: exact."""
-        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), 0.0, self.u)
+    def given_row(self, values: Any, roundings: Any = None) -> WiredGrid:
+        """The case's own numbers, the same for all samples: exact, or computed with so much of u to be off."""
+        error = 0.0 if roundings is None else self.u * np.asarray(roundings, dtype=float).reshape(1, -1)
+        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), error, self.u)
 
     def joined(self, grids: Sequence[WiredGrid]) -> WiredGrid:
         """Tables side by side."""
@@ -155,6 +144,7 @@ class WiredLanes(Lanes):
         error: Any = 0.0
         count = len(plus)
         multiplied = False
+        copied: Any = len(plus) * 2  # how many products are not 0, as long as each is an exact number times 0 or 1
         for xs, ys in terms:
             length = xs.value.shape[-1]
             if not length:
@@ -165,10 +155,15 @@ class WiredLanes(Lanes):
                 value = value + x.sum(axis=-1)
                 size = size + abs(x).sum(axis=-1)
                 error = error if is_exact(e) else error + e.sum(axis=-1)
+                copied = 2
                 continue
             multiplied = True
             y, f = ys.value, ys.error
             value = value + (x * y).sum(axis=-1)
+            if is_exact(e) and is_exact(f) and ((x == 0) | (x == 1)).all() and self._holds(y):
+                copied = copied + ((x != 0) & (y != 0)).sum(axis=-1)
+            else:
+                copied = 2
             sizes = abs(x)
             size = size + (sizes * abs(y)).sum(axis=-1)
             if not is_exact(e):
@@ -180,9 +175,19 @@ class WiredLanes(Lanes):
             value = value + x.value
             size = size + abs(x.value)
             error = error if is_exact(x.error) else error + x.error
-        if multiplied or count > 1:
+        if (multiplied or count > 1) and np.max(copied) > 1:
             error = error + self._gamma(count + 2) * size
         return Lane(np.asarray(value), error, self.u)
+
+    def _holds(self, y: Array) -> bool:
+        """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
+        return self.u < _HALF_OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
+
+    def only(self, xs: Vector, keep: Vector) -> Vector:
+        """Those of a vector that ``keep`` has a 1 for."""
+        mask = keep.value > 0 if xs.mask is None else (keep.value > 0) & xs.mask
+        error = xs.error if is_exact(xs.error) else np.where(mask, xs.error, 0.0)
+        return Vector(np.where(mask, xs.value, 0.0), error, self.u, mask)
 
     def total(self, xs: Vector) -> Lane:
         """Σ xᵢ."""
@@ -226,6 +231,10 @@ class WiredLanes(Lanes):
         near = values + errors >= (values - errors).max(axis=-1)[..., None]
         unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors > 0)
         return Vector(won, unsure.astype(float), self.u, xs.mask)
+
+    def exact(self, x: Lane) -> Lane:
+        """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
+        return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
 
     def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
         """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""

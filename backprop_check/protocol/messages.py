@@ -73,6 +73,7 @@ class LayerReply(msgspec.Struct):
     a: Array = None
     delta: Array = None
     updated: dict[str, msgspec.Raw] | None = None
+    buffers: dict[str, msgspec.Raw] | None = None
 
 
 class StepReply(msgspec.Struct):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
+from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
 
 def one_pass(case: Case, parameters: Parameters, m: Any, stages: Stages, step: int = 0) -> Pass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
-    p = begin(case, parameters, m, step)
+    p = begin(case, parameters, m, step, stages)
     stages.prepare(p)
     forward(p, m, stages)
     loss(p, m, stages)
@@ -101,7 +102,7 @@ def one_pass(case: Case, parameters: Parameters, m: Any, stages: Stages, step: i
     return p
 
 
-def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
+def begin(case: Case, parameters: Parameters, m: Any, step: int = 0, stages: Stages | None = None) -> Pass:
     """A pass with its inputs and parameters, and nothing computed."""
     p = Pass(
         loss_kind=case.loss.kind,
@@ -109,7 +110,7 @@ def begin(case: Case, parameters: Parameters, m: Any, step: int = 0) -> Pass:
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=m.given_grid(case.inputs),
-        targets=m.given_grid(case.targets),
+        targets=targets_of(case, m, (stages or Stages(m)).smoothed),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
         optimizer=None if case.plain else case.optimizer,

@@ -21,7 +21,7 @@ from backprop_check.kinds.wiring import Index, Places, Wiring, picking
 from backprop_check.reference.activations import ELEMENTWISE, Elementwise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backprop_check.reference.stages import Stages
 
@@ -31,14 +31,23 @@ ALL = slice(None)
 class Table:
     """One number a unit and sample: its ``values``, and when the pass has come back to it their ``error`` ∂L/∂x.
 
-    A parameter is a table too, with one row that all samples share. ``readers`` are the rules that read it, each with
-    the role in which it does. Nothing flows back into a ``fixed`` one.
+    A parameter is a table too, with one row that all samples share; so is what is summed ``across`` the samples of a
+    batch, such as its mean. ``readers`` are the rules that read it, each with the role in which it does. Nothing flows
+    back into a ``fixed`` one.
     """
 
     def __init__(
-        self, units: int, values: Any, *, parameter: bool = False, fixed: bool = False, role: str = ""
+        self,
+        units: int,
+        values: Any,
+        *,
+        parameter: bool = False,
+        fixed: bool = False,
+        role: str = "",
+        across: bool = False,
     ) -> None:
         self.units, self.values, self.parameter, self.fixed = units, values, parameter, fixed
+        self.across = across
         self.error: Any = None
         self.readers: list[tuple[Rule, tuple[str, int]]] = []
         self.made_by: Rule | None = None
@@ -88,11 +97,20 @@ class Source:
 
 
 class WeightedSum(Rule):
-    """outₒ = Σ w·x + b, over everything that o reads; the weights may be parameters or be computed themselves."""
+    """outₒ = Σ w·x + b, over everything that o reads; the weights may be parameters or be computed themselves.
 
-    def __init__(self, out: Table, sources: Sequence[Source], biases: Sequence[tuple[Table, Places]]) -> None:
+    ``other(s, o)`` is a second right way to the same number, where people use two: the bound admits both.
+    """
+
+    def __init__(
+        self,
+        out: Table,
+        sources: Sequence[Source],
+        biases: Sequence[tuple[Table, Places]],
+        other: Callable[[Any, Any], Any] | None = None,
+    ) -> None:
         super().__init__(out)
-        self.sources, self.biases = sources, biases
+        self.sources, self.biases, self.other = sources, biases, other
         for number, source in enumerate(sources):
             self.reads(source.x, "x", number)
             if source.weights is not None:
@@ -109,7 +127,8 @@ class WeightedSum(Rule):
             )
             for source in self.sources
         ]
-        return m.dots(terms, [bias.values[s, of[o]] for bias, of in self.biases])
+        total = m.dots(terms, [bias.values[s, of[o]] for bias, of in self.biases])
+        return total if self.other is None else m.either(total, lambda: self.other(s, o))
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         """∂out/∂x = w, ∂out/∂w = x, ∂out/∂b = 1."""
@@ -150,19 +169,29 @@ class Function(Rule):
 
 
 class Softmax(Rule):
-    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to."""
+    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to.
 
-    def __init__(self, out: Table, x: Table, groups: Index, *, logarithm: bool = False) -> None:
+    ``keep`` has for every sample a 1 for each unit that takes part and a 0 for the others, whose share is 0.
+    """
+
+    def __init__(
+        self, out: Table, x: Table, groups: Index, *, logarithm: bool = False, keep: Table | None = None
+    ) -> None:
         super().__init__(out)
-        self.x, self.groups, self.logarithm = x, groups, logarithm
+        self.x, self.groups, self.logarithm, self.keep = x, groups, logarithm, keep
         self.reads(x, "x")
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
         """The exponential's share in the sum of its group."""
         group = self.x.values[s, self.groups[o]]
+        if self.keep is not None:
+            group = m.only(group, self.keep.values[s, self.groups[o]])
         top = m.top(group)
         total = m.total(m.vector(lambda x, top: m.exp(x - top), group, top))
         shifted = self.x.values[s, o] - top
+        if self.keep is not None:
+            kept = self.keep.values[s, o]
+            return m.where_positive(kept, m.exp(m.where_positive(kept, shifted, 0.0)) / total, 0.0)
         return shifted - m.log(total) if self.logarithm else m.exp(shifted) / total
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
@@ -206,43 +235,65 @@ class Given(Rule):
 
 
 class Output:
-    """What a layer gives: its output ``a``, and the tables of its pre-activations ``z``, if it has any."""
+    """What a layer gives: its output ``a``, the tables of its pre-activations ``z``, if it has any.
 
-    def __init__(self, a: Table, z: Sequence[Table]) -> None:
-        self.a, self.z = a, z
+    ``buffers`` are those that the pass changed, by name: what the next pass begins with.
+    """
+
+    def __init__(self, a: Table, z: Sequence[Table], buffers: Mapping[str, Table]) -> None:
+        self.a, self.z, self.buffers = a, z, buffers
 
 
 class Circuit:
     """Builds tables, each worked out as it is made, and remembers the order for the way back."""
 
-    def __init__(self, case: Any, m: Any, stages: Stages) -> None:
-        self.case, self.m, self.stages = case, m, stages
+    def __init__(self, case: Any, m: Any, stages: Stages, step: int = 0) -> None:
+        self.case, self.m, self.stages, self.step = case, m, stages, step
         self.samples = len(case.inputs)
         self.tables: list[Table] = []
         self.layer: int = -1
         self.spec: Any = None
         self.inputs: tuple[int, ...] = ()
+        self.buffers: dict[str, Table] = {}
 
     def weighted_sum(
         self,
         sources: Sequence[tuple[Table, Table | None, Wiring]],
         biases: Sequence[tuple[Table, Iterable[int]]] = (),
         role: str = "",
+        other: Callable[[Any, Any], Any] | None = None,
     ) -> Table:
         """outₒ = Σ w·x + b: a source is (table, weights or None, wiring), a bias (parameter, its place by unit)."""
-        out = self._table(len(sources[0][2].reads), role)
-        rule = WeightedSum(out, [Source(*each) for each in sources], [(b, Places(of)) for b, of in biases])
+        read = [table for x, weights, _ in sources for table in (x, weights) if table is not None]
+        out = self._table(len(sources[0][2].reads), role, [*read, *(bias for bias, _ in biases)])
+        rule = WeightedSum(out, [Source(*each) for each in sources], [(b, Places(of)) for b, of in biases], other)
         return self._made(out, rule)
+
+    def across(
+        self,
+        source: tuple[Table, Table | None, Wiring],
+        role: str = "",
+        other: Callable[[Any, Any], Any] | None = None,
+    ) -> Table:
+        """The same sum of one source, taken over all samples of the batch: one row that all samples share.
+
+        What is made of such rows only is one row too (the mean of a batch, its standard deviation).
+        """
+        units = len(source[2].reads)
+        out = Table(units, self.m.row(units), parameter=True, across=True, role=role)
+        return self._made(out, WeightedSum(out, [Source(*source)], [], other))
 
     def function(self, name: str, x: Table, alpha: float = 0.0, role: str = "") -> Table:
         """outₒ = φ(xₒ); ``name`` is one of ``FUNCTIONS``."""
-        out = self._table(x.units, role)
+        out = self._table(x.units, role, [x])
         return self._made(out, Function(out, x, name, alpha))
 
-    def softmax(self, x: Table, groups: Index, *, logarithm: bool = False, role: str = "") -> Table:
-        """Softmax of every unit within ``groups[o]``, to which it belongs."""
+    def softmax(
+        self, x: Table, groups: Index, *, logarithm: bool = False, keep: Table | None = None, role: str = ""
+    ) -> Table:
+        """Softmax of every unit within ``groups[o]``, to which it belongs; of those that ``keep`` has a 1 for."""
         out = self._table(x.units, role)
-        return self._made(out, Softmax(out, x, groups, logarithm=logarithm))
+        return self._made(out, Softmax(out, x, groups, logarithm=logarithm, keep=keep))
 
     def largest(self, x: Table, reads: Sequence[Sequence[int]], role: str = "") -> Table:
         """The largest of the units that each unit reads."""
@@ -285,9 +336,22 @@ class Circuit:
         """Numbers of the case, ``[sample][unit]``: nothing flows back into them."""
         return Table(len(rows[0]), self.m.given_grid(rows), fixed=True)
 
-    def constant(self, numbers: Sequence[float]) -> Table:
-        """Numbers of a formula, the same for every sample."""
-        return Table(len(numbers), self.m.given_row(numbers), parameter=True, fixed=True)
+    def cut(self, x: Table) -> Table:
+        """The same numbers, but nothing flows back through them."""
+        return Table(x.units, x.values, fixed=True, role="cut")
+
+    def show(self, z: Table, start: int, width: int) -> Table:
+        """Report ``z`` at once, from column ``start`` of ``width`` on: what follows goes on with what was reported.
+
+        It is for layers that have many: ``c.output`` is given them in the order of their columns.
+        """
+        z.values = self.m.seen_part("z", self.layer, self.step, z.values, start, width)
+        z.reported = Reported(self.layer, "z", start, width)
+        return z
+
+    def constant(self, numbers: Sequence[float], roundings: Sequence[float] | None = None) -> Table:
+        """Numbers of a formula, the same for every sample; ``roundings``: how far off a right one may be, in u."""
+        return Table(len(numbers), self.m.given_row(numbers, roundings), parameter=True, fixed=True)
 
     def activate(self, name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
         """a = φ(z); a softmax is taken over ``groups``, or all units."""
@@ -298,18 +362,27 @@ class Circuit:
             return self.softmax(z, groups, logarithm=name == "log_softmax", role="a")
         return self.function(name, z, alpha_of(name, alpha), role="a")
 
-    def output(self, a: Table, z: Table | Sequence[Table] | None = None) -> Output:
-        """What the layer gives. Without ``z`` its output is its own pre-activation."""
-        return Output(a, [a] if z is None else [z] if isinstance(z, Table) else list(z))
+    def unmoved(self, x: Table) -> Table:
+        """The numbers of a table; nothing flows back into it."""
+        return Table(x.units, x.values, parameter=x.parameter, fixed=True, across=x.across)
 
-    def _table(self, units: int, role: str) -> Table:
-        return Table(units, self.m.grid(self.samples, units), role=role)
+    def output(
+        self, a: Table, z: Table | Sequence[Table] | None = None, buffers: Mapping[str, Table] | None = None
+    ) -> Output:
+        """What the layer gives. Without ``z`` its output is its own pre-activation."""
+        return Output(a, [a] if z is None else [z] if isinstance(z, Table) else list(z), buffers or {})
+
+    def _table(self, units: int, role: str, read: Sequence[Table] = ()) -> Table:
+        """An empty table: one row where all that is read is, and some of it goes across the samples."""
+        across = any(table.across for table in read) and all(table.parameter for table in read)
+        values = self.m.row(units) if across else self.m.grid(self.samples, units)
+        return Table(units, values, parameter=across, across=across, role=role)
 
     def _made(self, out: Table, rule: Rule) -> Table:
         """Work the table out, unit by unit, and keep it for the way back."""
         m, out.made_by = self.m, rule
         rule.layer, rule.spec, rule.inputs = self.layer, self.spec, self.inputs
-        for s in m.each(self.samples):
+        for s in (ALL,) if out.across else m.each(self.samples):
             for o in m.each(out.units):
                 out.values[s, o] = self.stages.value(rule, s, o)
         self.tables.append(out)
@@ -345,8 +418,20 @@ def _reciprocal_root_derivative(m: Any, x: Any, a: Any, eps: float) -> Any:
     return -(a / (x + m.number(eps))) / 2
 
 
+def _over(m: Any, x: Any, divisor: float) -> Any:
+    """x/n: a sum made a mean."""
+    return x / m.number(divisor)
+
+
+def _over_derivative(m: Any, x: Any, a: Any, divisor: float) -> Any:
+    """1/n."""
+    del x, a
+    return 1 / m.number(divisor)
+
+
 #: The functions of one number: activations, and what layers need beside them.
 FUNCTIONS: dict[str, Elementwise] = {
     **ELEMENTWISE,
-    "reciprocal_root": Elementwise(_reciprocal_root, _reciprocal_root_derivative),
+    "over": Elementwise(_over, _over_derivative),
+    "reciprocal_root": Elementwise(_reciprocal_root, _reciprocal_root_derivative, kinks=(0.0,)),
 }

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.network import Case
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -61,11 +63,31 @@ LOSSES: dict[str, Loss] = {
     "binary_cross_entropy": Loss(_binary_cross_entropy, _binary_cross_entropy_derivative),
     "cross_entropy": Loss(lambda m, a, t, _: -m.log_or_zero(t, a), lambda _m, a, t, _: -t / a),
     "negative_log_likelihood": Loss(lambda _m, a, t, _: -(t * a), lambda _m, _a, t, _: -t),
+    "kl_divergence": Loss(lambda m, a, t, _: m.log_or_zero(t, t) - t * a, lambda _m, _a, t, _: -t),
     "hinge": Loss(
         lambda m, a, t, _: m.where_positive(1 - t * a, 1 - t * a, 0.0),
         lambda m, a, t, _: m.where_positive(1 - t * a, -t, 0.0 * t),
     ),
 }
+
+
+def smoothed(m: Any, t: Any, epsilon: Any, classes: int) -> Any:
+    """A label of K classes, smoothed: t (1 − ε) + ε/K."""
+    return t * (1 - epsilon) + epsilon / m.number(float(classes))
+
+
+def targets_of(case: Case, m: Any, formula: Callable[[Any, Any, int], Any]) -> Any:
+    """What the loss compares with: the case's targets, smoothed by ``formula(t, ε, K)`` where that is asked for."""
+    given, smoothing = m.given_grid(case.targets), case.loss.label_smoothing
+    if smoothing is None:
+        return given
+    epsilon, units = m.setting(smoothing), case.network.widths[-1]
+    targets = m.grid(len(case.targets), units)
+    for s in m.each(len(case.targets)):
+        for k in m.each(units):
+            targets[s, k] = formula(given[s, k], epsilon, case.network.classes or units)
+    return targets
+
 
 #: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.
 MATCHED = {("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy")}

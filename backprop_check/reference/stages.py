@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
-from backprop_check.reference.losses import LOSSES, MATCHED
+from backprop_check.reference.losses import LOSSES, MATCHED, smoothed
 from backprop_check.reference.optimizers import Optimizers, Remembered
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Stages(Optimizers):
         function = ELEMENTWISE[l.activation]
         for j in self.m.each(l.units):
             l.a[s, j] = function.value(self.m, l.z[s, j], l.alpha)
+
+    def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
+        """t (1 − ε) + ε/K: a label, where labels are smoothed."""
+        return smoothed(self.m, t, epsilon, classes)
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
         """What output k adds to ℓ(a, t): a logarithm of a sigmoid or softmax is taken of z, not of a."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of, size
-from backprop_check.kinds.wiring import Index
 from backprop_check.names import DEFAULT_THRESHOLD
 from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class LayerTables:
     a: Any = None
     delta: Any = None
     gradients: Named = field(default_factory=dict)
+    buffers: Named = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -65,13 +66,14 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
         {} if layer.shares else {name: m.given_row(_flat(value)) for name, value in layer.arrays().items()}
         for layer in network.layers
     ]
+    buffers = [{name: m.given_row(value) for name, value in layer.buffer_rows().items()} for layer in network.layers]
     using, passes = stages(m), []
     for step in range(case.steps):
-        p = wired_pass(case, parameters, m, using, step)
+        p = wired_pass(case, parameters, buffers, m, using, step)
         passes.append(p)
         if p.updated is None:
             break
-        parameters = p.updated
+        parameters, buffers = p.updated, [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
     return passes
 
 
@@ -82,29 +84,31 @@ def _flat(value: Any) -> list[float]:
     return list(value)
 
 
-def wired_pass(case: Case, parameters: list[Named], m: Any, stages: Stages, step: int) -> WiredPass:
+def wired_pass(
+    case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int
+) -> WiredPass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
     p = WiredPass(
         case=case,
-        circuit=Circuit(case, m, stages),
+        circuit=Circuit(case, m, stages, step),
         loss_kind=case.loss.kind,
         threshold=DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold,
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
-        targets=m.given_grid(case.targets),
+        targets=targets_of(case, m, stages.smoothed),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
     )
-    forward(p, parameters, m, stages)
+    forward(p, parameters, buffers, m, stages)
     loss(p, m, stages)
     backward(p, m, stages)
     if p.learning_rate is not None:
-        p.updated = update(p, p.learning_rate, m, stages, last=step == case.steps - 1)
+        p.updated = update(p, p.learning_rate, m, stages, last=step_is_last(p))
     return p
 
 
-def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> None:
+def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
     """Layer by layer: each reads the outputs of earlier ones."""
     network, c = p.case.network, p.circuit
     owned: list[dict[str, Table]] = []
@@ -114,9 +118,13 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
         else:
             owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
         c.layer, c.spec, c.inputs = index, layer, network.input_shapes[index]
+        c.buffers = {
+            name: Table(_count(row), row, parameter=True, fixed=True, across=True)
+            for name, row in buffers[index].items()
+        }
         outputs = [p.inputs if source < 0 else p.layers[source].output.a for source in network.sources[index]]
-        x = outputs[0]
-        if len(outputs) > 1:
+        x: Any = outputs if layer.apart else outputs[0]
+        if len(outputs) > 1 and not layer.apart:
             combine = {"add": c.add, "multiply": _product_of(c), "concat": c.join}[layer.combine or "add"]
             x = combine(outputs, role="combined")
         output = stages.equations(c, layer, x, owned[index], network.input_shapes[index])
@@ -128,7 +136,15 @@ def forward(p: WiredPass, parameters: list[Named], m: Any, stages: Stages) -> No
             parameters={} if layer.shares else owned[index],
         )
         _report(l, layer.reported, p, m)
+        for name, table in output.buffers.items():
+            last = p.learning_rate is None or step_is_last(p)
+            l.buffers[name] = m.seen_row(f"{name}_buffer", index, p.step, table.values, (table.units,), last=last)
         p.layers.append(l)
+
+
+def step_is_last(p: WiredPass) -> bool:
+    """Whether no pass follows."""
+    return p.step == p.case.steps - 1
 
 
 def _count(row: Any) -> int:
@@ -155,7 +171,8 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
             continue
         width, start = sum(table.units for table in tables), 0
         for table in tables:
-            table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
+            if table.reported is None or quantity != "z":  # else the layer has shown it already
+                table.values = m.seen_part(quantity, l.index, p.step, table.values, start, width)
             if quantity == "z":
                 table.reported = Reported(l.index, "z", start, width)
             start += table.units
@@ -164,13 +181,13 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
 
 def loss(p: WiredPass, m: Any, stages: Stages) -> None:
     """The loss of the batch: the mean or the sum of its samples' losses."""
-    units, as_dense = p.layers[-1].units, _as_dense(p)
+    units, dense = p.layers[-1].units, as_dense(p)
     terms, losses = m.grid(p.samples, units), m.line(p.samples)
     for s in m.each(p.samples):
         for k in m.each(units):
-            terms[s, k] = stages.loss_term(as_dense, s, k)
-        losses[s] = stages.sample_loss(as_dense, terms, s)
-    p.loss = m.seen("loss", None, p.step, stages.batch_loss(as_dense, m.sum(losses[:])))
+            terms[s, k] = stages.loss_term(dense, s, k)
+        losses[s] = stages.sample_loss(dense, terms, s)
+    p.loss = m.seen("loss", None, p.step, stages.batch_loss(dense, m.sum(losses[:])))
 
 
 class _Last:
@@ -193,7 +210,8 @@ class _AsDense:
         self.loss_kind, self.threshold = p.loss_kind, p.threshold
 
 
-def _as_dense(p: WiredPass) -> Any:
+def as_dense(p: WiredPass) -> Any:
+    """The pass as the stages of the loss know one."""
     return _AsDense(p)
 
 
@@ -201,7 +219,7 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
     """From the loss to every gradient, the last table first."""
     tables = list(p.circuit.tables)
     last = p.layers[-1].output.a
-    matched = _matched(p, last)
+    matched = matched_rule(p, last)
     if matched is None:
         _seed(p, last, m, stages)
     for table in reversed(tables):
@@ -231,14 +249,14 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
 def _seed(p: WiredPass, last: Table, m: Any, stages: Stages) -> None:
     """What flows into the output: the loss's derivative."""
     given = Table(last.units, m.grid(p.samples, last.units))
-    as_dense = _as_dense(p)
+    dense = as_dense(p)
     for s in m.each(p.samples):
         for k in m.each(last.units):
-            given.values[s, k] = stages.output_error(as_dense, s, k)
+            given.values[s, k] = stages.output_error(dense, s, k)
     last.readers.append((Given(given), ("loss", 0)))
 
 
-def _matched(p: WiredPass, last: Table) -> Any:
+def matched_rule(p: WiredPass, last: Table) -> Any:
     """The rule of an output that its loss undoes: sigmoid or softmax with its cross-entropy."""
     rule = last.made_by
     if len(last.readers) or not p.circuit.stages.fused:
@@ -255,17 +273,22 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
     z: Table = rule.x
     last.error, composed = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
     z.error = m.grid(p.samples, z.units)
-    as_dense = _as_dense(p)
-    groups = rule.groups if isinstance(rule, Softmax) else Index([[i] for i in range(z.units)])
+    dense = as_dense(p)
     for s in m.each(p.samples):
         for k in m.each(last.units):
-            last.error[s, k] = stages.output_error(as_dense, s, k)
+            last.error[s, k] = stages.output_error(dense, s, k)
         for i in m.each(z.units):
             composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
         for i in m.each(z.units):
-            total = m.total(p.targets[s, groups[i]]) if isinstance(rule, Softmax) else m.number(1.0)
-            fused = stages.in_batch(as_dense, last.values[s, i] * total - p.targets[s, i])
-            z.error[s, i] = m.either(fused, lambda i=i, s=s: composed[s, i])
+            z.error[s, i] = m.either(undone(p, rule, m, stages, s, i), lambda i=i, s=s: composed[s, i])
+
+
+def undone(p: Any, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
+    """∂L/∂z where the loss undoes its activation: p Σt − t."""
+    total = m.number(1.0)
+    if isinstance(rule, Softmax):
+        total = m.total(p.targets[s, rule.groups[i]])
+    return stages.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i])
 
 
 def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:

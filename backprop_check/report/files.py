@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "case", "outcome", "layer", "neuron", "quantity", "index", "sample", "step",
-    "expected", "actual", "error", "allowed", "problem", "origin", "diagnosis", "message",
+    "expected", "actual", "error", "allowed", "problem", "origin", "diagnosis", "message", "at",
 )  # fmt: skip
 
 #: What a spreadsheet takes for the beginning of a formula (some after a carriage return).
@@ -33,6 +33,8 @@ _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_csv(path: Path, results: Sequence[Result]) -> None:
     """A row a mismatch; a case without any (or with an outcome of its own) has one row.
 
+    ``neuron`` and ``index`` count through; ``at`` has all indexes, as on the wire, where there are several.
+
     Raises ``ResultsError`` where the file cannot be written.
     """
     with _open(path) as file:
@@ -41,12 +43,13 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
         for result in results:
             common = [" ".join(result.diagnosis), _cell(result.message)]
             if not result.mismatches:
-                writer.writerow([result.id, result.outcome, *[""] * 12, *common])
+                writer.writerow([result.id, result.outcome, *[""] * 12, *common, ""])
             for one in result.mismatches:
                 index = " ".join(map(str, one.index))
                 place = [one.layer, one.neuron, one.quantity, index, one.sample, one.step]
                 numbers = [one.expected, one.actual, one.error, one.allowed, one.problem, one.origin]
-                writer.writerow([result.id, result.outcome, *map(_cell, (*place, *numbers)), *common])
+                row = [*map(_cell, (*place, *numbers)), *common, " ".join(map(str, one.at))]
+                writer.writerow([result.id, result.outcome, *row])
 
 
 def _cell(value: Any) -> Any:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.network import Case
+from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
-from backprop_check.run import place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def print_values(console: Console, case: Case, result: Result) -> None:
         numbers = []
         if not hinted:
             numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
-        cells = [_said(one), one.quantity.replace("_", " "), place(case, one), *numbers]
+        cells = [_said(one), one.quantity.replace("_", " "), in_short(case, one), *numbers]
         style = "bold" if one.origin == "root" else ""
         table.add_row(*(Text(clean_text(cell, 60)) for cell in cells), style=style)
     console.print(table)

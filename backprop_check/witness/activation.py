@@ -33,6 +33,7 @@ def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
 def losses(case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
     """The loss of each sample, of rows of outputs; ``z`` is what a softmax or sigmoid at the end was taken of."""
     last = getattr(case.network.layers[-1], "activation", "identity")
+    smoothing = case.loss.label_smoothing or 0.0
     match case.loss.kind:
         case "half_squared_error":
             return 0.5 * F.mse_loss(a, t, reduction="none").sum(-1)
@@ -50,10 +51,12 @@ def losses(case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor)
         case "binary_cross_entropy":
             return -(torch.xlogy(t, a) + torch.xlogy(1 - t, 1 - a)).sum(-1)
         case "cross_entropy" if z is not None:
-            return F.cross_entropy(z, t, reduction="none")
+            return F.cross_entropy(z, t, reduction="none", label_smoothing=smoothing)
         case "cross_entropy":
-            return -torch.xlogy(t, a).sum(-1)
+            return -torch.xlogy(t.lerp(torch.full_like(t, 1.0 / (case.network.classes or 1)), smoothing), a).sum(-1)
         case "negative_log_likelihood":
             return -(t * a).sum(-1)
+        case "kl_divergence":
+            return F.kl_div(a, t, reduction="none").sum(-1)
         case _:
             return F.relu(1 - t * a).sum(-1)

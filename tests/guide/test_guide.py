@@ -105,7 +105,7 @@ def test_chapters_by_number_and_by_name() -> None:
         assert (f"guide {number + 1}" in output) == (number < len(CHAPTERS))
     assert guide("softmax") == guide("8")
     assert "did you mean one-neuron" in guide("one-neurone", code=2)
-    assert "chapters 1 to 13" in guide("99", code=2)
+    assert "chapters 1 to 14" in guide("99", code=2)
 
 
 def test_the_page_is_whole_and_needs_nothing(tmp_path: Path) -> None:

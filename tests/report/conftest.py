@@ -82,6 +82,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         "deep": lambda: [make_results.deep_results()],
         "hints": lambda: [make_results.hidden_results()],
         "digits": lambda: [make_results.digits_results()],
+        "convolution": lambda: [make_results.convolution_results()],
         "many": lambda: [make_results.many_results()],
         "batch": lambda: [make_results.judged(make_results.without_slope, make_results.mazur_cases(24), name="batch")],
         "several": lambda: [

@@ -19,7 +19,9 @@ import numpy as np
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cases.training import RECIPES, training_cases
+from backprop_check.cases.wired import wired_cases
 from backprop_check.expected import expect
+from backprop_check.kinds import KINDS
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation, open_implementation
 from backprop_check.run import Settings, judge
@@ -95,7 +97,9 @@ def mazur_results(count: int = 0) -> dict[str, Any]:
 def right_reply(request: dict[str, Any]) -> dict[str, Any]:
     """What a right implementation answers."""
     case = case_of(request)
-    return {"id": request["id"], **as_reply(expect(case).values, len(case.network.layers), trajectory=False)}
+    right = expect(case)
+    reply = as_reply(right.values, len(case.network.layers), trajectory=False, form=right.form)
+    return {"id": request["id"], **reply}
 
 
 def case_of(request: dict[str, Any]) -> Case:
@@ -118,6 +122,66 @@ def without_slope(request: dict[str, Any]) -> dict[str, Any]:
     if len(reply["layers"]) > 1:
         reply["layers"][0]["delta"] = [[x * 4.0 for x in row] for row in reply["layers"][0]["delta"]]
     return reply
+
+
+def half_kernel(request: dict[str, Any]) -> dict[str, Any]:
+    """δ of the first layer that is no dense one is half of what it should be; what follows from it is wrong too."""
+    reply, layers = right_reply(request), request["network"]["layers"]
+    number = next(n for n, layer in enumerate(layers) if layer["kind"] != "dense")
+    layer = reply["layers"][number]
+    layer["delta"] = (np.array(layer["delta"]) / 2).tolist()
+    if "gradients" in layer:
+        layer["gradients"] = {name: (np.array(array) / 2).tolist() for name, array in layer["gradients"].items()}
+    if number == 0:
+        reply["input_gradients"] = (np.array(reply["input_gradients"]) / 2).tolist()
+    return reply
+
+
+half_kernel.supports = {  # type: ignore[attr-defined]
+    "layers": ["dense", *(name for name, kind in KINDS.items() if kind.family == "convolution")],
+    "features": ["graph"],
+}
+
+
+def convolution_results(count: int = 12) -> dict[str, Any]:
+    """Convolutions whose δ is half of what it should be; one of them with a skip connection."""
+    return judged(half_kernel, [skipping(), *wired_cases("convolution", count)], name="convolution")
+
+
+def skipping() -> Case:
+    """An image through two convolutions, around which the first's output is led and added."""
+    r = random.Random(7)  # noqa: S311
+
+    def numbers(*shape: int) -> Any:
+        return [numbers(*shape[1:]) if len(shape) > 1 else round(r.uniform(-1, 1), 2) for _ in range(shape[0])]
+
+    def convolution(name: str, channels: int, depth: int, **fields: Any) -> dict[str, Any]:
+        parameters = {"weight": numbers(channels, depth, 3, 3), "bias": numbers(channels)}
+        common = {"kind": "conv2d", "name": name, "out_channels": channels, "kernel_size": [3, 3]}
+        return {**common, "padding": [1, 1], "activation": "tanh", "parameters": parameters, **fields}
+
+    return Case.from_dict(
+        {
+            "name": "skipping",
+            "network": {
+                "inputs": [1, 5, 4],
+                "layers": [
+                    convolution("conv1", 2, 1),
+                    convolution("conv2", 2, 2),
+                    convolution("conv3", 3, 2, **{"from": ["conv1", "conv2"], "combine": "add"}),
+                    {
+                        "kind": "dense", "name": "output", "units": 2, "activation": "softmax",
+                        "parameters": {"weights": numbers(2, 60), "biases": numbers(2)},
+                    },
+                ],
+            },
+            "loss": {"kind": "cross_entropy"},
+            "reduction": "mean",
+            "inputs": [numbers(1, 5, 4), numbers(1, 5, 4)],
+            "targets": [[1.0, 0.0], [0.0, 1.0]],
+            "optimizer": {"kind": "sgd", "learning_rate": 0.1},
+        }
+    )  # fmt: skip
 
 
 def odd_results() -> dict[str, Any]:

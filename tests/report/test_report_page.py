@@ -460,7 +460,7 @@ def test_print_and_phone(look: Look) -> None:
     wide = """[...document.querySelectorAll('main *, header *')].filter(x =>
         x.getBoundingClientRect().right > 391 && !x.closest(
         '.scroll, .canvas, .rows, .formula, .command, pre, .hide, svg')).map(x => x.outerHTML.slice(0, 120))"""
-    for name in ("mazur", "several", "hostile", "digits", "hints"):
+    for name in ("mazur", "several", "hostile", "digits", "hints", "convolution"):
         phone = look(name, width=390, height=844)
         assert phone.page.evaluate(wide) == [], name
         assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390, name
@@ -477,7 +477,7 @@ def test_without_script_there_is_a_summary(browser: Any, reports: Any) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["mazur", "several", "hints", "digits", "batch", "odd"])
+@pytest.mark.parametrize("name", ["mazur", "several", "hints", "digits", "batch", "odd", "convolution"])
 def test_axe_finds_nothing(look: Look, axe: str, name: str, scheme: str) -> None:
     """No violation of accessibility, in any view, in light and in dark."""
     page = look(name, scheme=scheme)

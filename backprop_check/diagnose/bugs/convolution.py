@@ -1,51 +1,356 @@
-"""BP7xx: convolution and pooling."""
+"""BP701 to BP708: convolution.
+
+Most of these are a right sum over the wrong links: the kernel read from its other end, the stride or the padding
+forgotten, all but one of the windows lost. So a swap says which links its author followed (``links``, a wiring), and in
+which of the three sums: forward (``z``), into the input's gradient (``x``), into the weight's (``weights``).
+"""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
 from backprop_check.kinds.kind import size
-from backprop_check.kinds.wiring import Wiring
+from backprop_check.kinds.windows import convolving, transposed
+from backprop_check.kinds.wiring import Index, Wiring
 
 if TYPE_CHECKING:
-    from backprop_check.reference.circuit import Rule
+    from collections.abc import Callable, Iterable
 
-_CONVOLUTIONS = ("conv2d",)
+    from backprop_check.network import Case
+
+_STRAIGHT = ("conv1d", "conv2d")
+_TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
+CONVOLUTIONS = _STRAIGHT + _TRANSPOSED
+
+
+def layers_of(case: Case) -> tuple[Any, ...]:
+    """A case's layers, whose fields differ."""
+    return case.network.layers
 
 
 class OfConvolution(SwappedRules):
     """Something wrong in a convolution."""
 
-    kinds = _CONVOLUTIONS
+    kinds: ClassVar[tuple[str, ...]] = CONVOLUTIONS
 
-    @staticmethod
-    def is_sum(rule: Rule) -> bool:
+    def is_mine(self, rule: Any) -> bool:
         """Whether a rule is a convolution's weighted sum."""
-        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in _CONVOLUTIONS
+        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds
 
 
-@functools.lru_cache(maxsize=64)
-def _flipped(wiring: Wiring, area: int) -> Wiring:
-    """The same windows with every channel of the kernel read from its end."""
-    uses = [[use - use % area + area - 1 - use % area for use in row] for row in wiring.uses.rows]
-    return Wiring(wiring.inputs, wiring.weights, wiring.reads.rows, uses)
+class OtherLinks(OfConvolution):
+    """Sums over the wrong links, ``where`` they are swapped: ``z``, ``x``, ``weights``."""
 
+    where: ClassVar[tuple[str, ...]] = ("x",)
 
-class FlippedForward(OfConvolution):
-    """z = Σ w[−k] x: a true convolution, where cross-correlation is meant."""
+    def links(self, rule: Any) -> Wiring:
+        """The wiring that the author followed."""
+        raise NotImplementedError
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if not self.is_sum(rule):
+        if "z" not in self.where or not self.is_mine(rule):
             return super().value(rule, s, o)
-        (source,) = rule.sources
-        wiring = _flipped(source.wiring, size(rule.spec.kernel_size))
+        (source,), wiring = rule.sources, self.links(rule)
         terms = [(source.x.values[s, wiring.reads[o]], source.weights.values[s, wiring.uses[o]])]
         return self.m.dots(terms, [bias.values[s, of[o]] for bias, of in rule.biases])
 
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if role[0] not in self.where or not self.is_mine(rule):
+            return super().share(rule, role, s, i)
+        (source,), wiring = rule.sources, self.links(rule)
+        if role[0] == "x":
+            readers, used = wiring.by_input
+            return rule.out.error[s, readers[i]], source.weights.values[s, used[i]]
+        units, inputs = wiring.by_weight
+        return rule.out.error[s, units[i]], source.x.values[s, inputs[i]]
+
+
+def _wiring(rule: Any) -> Wiring:
+    wiring: Wiring = rule.sources[0].wiring
+    return wiring
+
+
+def _used(wiring: Wiring, other: Callable[[int], int]) -> Wiring:
+    """The same links, each through another weight."""
+    uses = [[other(use) for use in row] for row in wiring.uses.rows]
+    return Wiring(wiring.inputs, wiring.weights, wiring.reads.rows, uses)
+
+
+def _kept(wiring: Wiring, links: Iterable[tuple[int, int, int]]) -> Wiring:
+    """Only some of the links, each (unit, input, weight)."""
+    reads: list[list[int]] = [[] for _ in range(len(wiring.reads))]
+    uses: list[list[int]] = [[] for _ in range(len(wiring.reads))]
+    for o, read, use in links:
+        reads[o].append(read)
+        uses[o].append(use)
+    return Wiring(wiring.inputs, wiring.weights, reads, uses)
+
+
+# BP701, BP702: the kernel from its other end ------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _flipped(wiring: Wiring, kernel: tuple[int, ...], axes: tuple[int, ...]) -> Wiring:
+    """Every channel of the kernel read from its end along some axes."""
+
+    def other(use: int) -> int:
+        place, channel = use % size(kernel), use // size(kernel)
+        indexes = []
+        for length in reversed(kernel):
+            place, index = divmod(place, length)
+            indexes.append(index)
+        indexes.reverse()
+        at = channel
+        for axis, length in enumerate(kernel):
+            at = at * length + (length - 1 - indexes[axis] if axis in axes else indexes[axis])
+        return at
+
+    return _used(wiring, other)
+
+
+class Flipped(OtherLinks):
+    """w[K − 1 − k] where w[k] is meant."""
+
+    along: ClassVar[tuple[int, ...]] = (0, 1)
+
+    def links(self, rule: Any) -> Wiring:
+        kernel = rule.spec.kernel_size
+        return _flipped(_wiring(rule), kernel, tuple(axis for axis in self.along if axis < len(kernel)))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(layer.kind in cls.kinds and max(layer.kernel_size) > 1 for layer in layers_of(case))
+
+
+# BP703: of several windows only one counts --------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _last(wiring: Wiring, area: int, order: str, into: str) -> Wiring:
+    """Of the links into every input (or from every output: ``into`` is ``x`` or ``z``) those that are written last.
+
+    ``order``: ``channel`` loops over channels, then over positions; ``position`` the other way round; ``window`` sums up
+    the channels of a position before it is written; ``whole`` sums up the positions of a channel.
+    """
+    rows: dict[int, list[tuple[int, int, int]]] = {}
+    for o, (reads, uses) in enumerate(zip(wiring.reads.rows, wiring.uses.rows, strict=True)):
+        for read, use in zip(reads, uses, strict=True):
+            rows.setdefault(read if into == "x" else o, []).append((o, read, use))
+    kept = []
+    for links in rows.values():
+
+        def key(link: tuple[int, int, int]) -> tuple[int, ...]:
+            channel, position = divmod(link[0] if into == "x" else link[1], area)
+            return {
+                "channel": (channel, position),
+                "position": (position, channel),
+                "window": (position,),
+                "whole": (channel,),
+            }[order]
+
+        last = max(map(key, links))
+        kept += [link for link in links if key(link) == last]
+    return _kept(wiring, kept)
+
+
+class OverlapOverwritten(OtherLinks):
+    """dx[window] = w · δ where += is meant."""
+
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    order: ClassVar[str] = "channel"
+
+    def links(self, rule: Any) -> Wiring:
+        return _last(_wiring(rule), size(rule.spec.output_shape(rule.inputs)[1:]), self.order, "x")
+
+
+class OutputOverwritten(OtherLinks):
+    """out[window] = w · x where += is meant: a transposed convolution adds up in its output."""
+
+    kinds: ClassVar[tuple[str, ...]] = _TRANSPOSED
+    where = ("z",)
+    order: ClassVar[str] = "channel"
+
+    def links(self, rule: Any) -> Wiring:
+        return _last(_wiring(rule), size(rule.inputs[1:]), self.order, "z")
+
+
+# BP704, BP705: stride and padding forgotten on the way back ---------------------------------------
+
+
+def _moved(rule: Any, **other: tuple[int, ...]) -> Wiring:
+    """The wiring of another window that gives as many outputs."""
+    spec, inputs = rule.spec, rule.inputs
+    sizes = spec.output_shape(inputs)[1:]
+    build = convolving if spec.kind in _STRAIGHT else transposed
+    return build(inputs, spec.out_channels, spec.groups, spec.window._replace(**other), sizes)
+
+
+class StrideIgnored(OtherLinks):
+    """Window o begins at o and not at o·stride."""
+
+    where = ("x", "weights")
+
+    def links(self, rule: Any) -> Wiring:
+        return _moved(rule, stride=(1,) * len(rule.spec.stride))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(layer.kind in cls.kinds and max(layer.stride) > 1 for layer in layers_of(case))
+
+
+class PaddingNotCropped(OtherLinks):
+    """∂L/∂x of the padded input, taken from its corner and not from where the input begins."""
+
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    times: ClassVar[int] = 0
+
+    def links(self, rule: Any) -> Wiring:
+        return _moved(rule, padding=tuple(self.times * p for p in rule.spec.padding))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(layer.kind in cls.kinds and max(layer.padding) > 0 for layer in layers_of(case))
+
+
+# BP706: the bias ----------------------------------------------------------------------------------
+
+
+class BiasOfOnePosition(OfConvolution):
+    """∂L/∂b = δ of one position."""
+
+    at: ClassVar[int] = -1
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if role[0] != "bias" or not self.is_mine(rule):
+            return super().share(rule, role, s, i)
+        bias, of = rule.biases[role[1]]
+        units = of.by_place(bias.units).rows
+        return rule.out.error[s, _ones(tuple(row[self.at] for row in units))[i]], None
+
+
+@functools.lru_cache(maxsize=256)
+def _ones(positions: tuple[int, ...]) -> Index:
+    return Index([[position] for position in positions])
+
+
+# BP707: channels ----------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def _swapped_channels(wiring: Wiring, depth: int, area: int) -> Wiring:
+    """w[i, c] for w[c, i], within each group; the groups are square."""
+
+    def other(use: int) -> int:
+        channels, place = divmod(use, area)
+        c, i = divmod(channels, depth)
+        group, own = divmod(c, depth)
+        return ((group * depth + i) * depth + own) * area + place
+
+    return _used(wiring, other)
+
+
+class ChannelsTransposed(OtherLinks):
+    """w[i, c] where w[c, i] is meant: no error is raised where a layer has as many channels as it reads."""
+
+    def links(self, rule: Any) -> Wiring:
+        spec, inputs = rule.spec, rule.inputs
+        depth = inputs[0] // spec.groups
+        if depth != spec.out_channels // spec.groups:
+            return _wiring(rule)
+        return _swapped_channels(_wiring(rule), depth, size(spec.kernel_size))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(
+            layer.kind in cls.kinds and inputs[0] == layer.out_channels > layer.groups
+            for layer, inputs in zip(layers_of(case), case.network.input_shapes, strict=True)
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _one_channel(wiring: Wiring, depth: int, area: int, channel: int) -> Wiring:
+    """All input channels through the kernel of one."""
+
+    def other(use: int) -> int:
+        channels, place = divmod(use, area)
+        return (channels - channels % depth + channel) * area + place
+
+    return _used(wiring, other)
+
+
+class KernelOfOneChannel(OtherLinks):
+    """w[c, 0] for every input channel."""
+
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    where = ("z",)
+
+    def links(self, rule: Any) -> Wiring:
+        depth = rule.inputs[0] // rule.spec.groups
+        return _one_channel(_wiring(rule), depth, size(rule.spec.kernel_size), 0)
+
+
+@functools.lru_cache(maxsize=256)
+def _of_one_input(wiring: Wiring, depth: int, area: int, kernel: int) -> Wiring:
+    """Every weight multiplies the input of its group's first channel."""
+    reads = [
+        [read - use // kernel % depth * area for read, use in zip(reads, uses, strict=True)]
+        for reads, uses in zip(wiring.reads.rows, wiring.uses.rows, strict=True)
+    ]
+    return Wiring(wiring.inputs, wiring.weights, reads, wiring.uses.rows)
+
+
+class InputOfOneChannel(OtherLinks):
+    """∂L/∂w[c, i] from input channel 0, for every i."""
+
+    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    where = ("weights",)
+
+    def links(self, rule: Any) -> Wiring:
+        spec, inputs = rule.spec, rule.inputs
+        return _of_one_input(_wiring(rule), inputs[0] // spec.groups, size(inputs[1:]), size(spec.kernel_size))
+
+
+# BP708: a mean where a sum is meant ---------------------------------------------------------------
+
+
+class DividedByArea(OfConvolution):
+    """∂L/∂w (and ∂L/∂b) divided by the number of positions."""
+
+    roles: ClassVar[tuple[str, ...]] = ("weights", "bias")
+    by_kernel: ClassVar[bool] = False
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        errors, slopes = super().share(rule, role, s, i)
+        if role[0] not in self.roles or not self.is_mine(rule):
+            return errors, slopes
+        shape = rule.spec.kernel_size if self.by_kernel else rule.spec.output_shape(rule.inputs)[1:]
+        area = self.m.number(float(size(shape)))
+        return self.m.vector(lambda error: error / area, errors), slopes
+
+
+_WHERE = {"x": "in the input's gradient", "weights": "in the weight's gradient", "both": "in both gradients"}
 
 BUGS = (
+    Bug(
+        code="BP701",
+        name="conv-kernel-not-flipped",
+        sentence="On the way back the kernel meets δ in the wrong order: the input's gradient needs it the other way"
+        " round than the forward pass.",
+        right="∂L/∂x[i, y] = Σ w[c, i, k] · δ[c, y − k]",
+        wrong="∂L/∂x[i, y] = Σ w[c, i, K − 1 − k] · δ[c, y − k]",
+        stays_right="the forward pass, the gradients of weight and bias; with a kernel that is the same from both ends, all",
+        fix="correlate δ (padded all around) with the kernel flipped along every axis, or add w[k]·δ[o] to dx[o·stride + k]",
+        example="dx = correlate(pad(delta), w)              # BP701\n"
+        "dx = correlate(pad(delta), w[::-1, ::-1])  # right\n",
+        confused_with=("BP702", "BP707"),
+        variants=variants(
+            variant(Flipped, where=("x",)),
+            variant(Flipped, "along the rows only", where=("x",), along=(0,), usual=False),
+            variant(Flipped, "along the columns only", where=("x",), along=(1,), usual=False),
+        ),
+    ),
     Bug(
         code="BP702",
         name="conv-kernel-flipped-forward",
@@ -54,7 +359,130 @@ BUGS = (
         right="z[c, y, x] = Σ w[c, i, ky, kx] · in[i, y + ky, x + kx] + b[c]",
         wrong="z[c, y, x] = Σ w[c, i, K − 1 − ky, K − 1 − kx] · in[i, y + ky, x + kx] + b[c]",
         stays_right="with a kernel that is the same from both ends, everything; the bias's gradient follows δ",
-        fix="Read the kernel in the order of the window: w[ky][kx] meets in[y + ky][x + kx].",
-        variants=variants(FlippedForward),
+        fix="read the kernel in the order of the window: w[ky][kx] meets in[y + ky][x + kx]",
+        example='z = scipy.signal.convolve2d(x, w, "valid")   # BP702\n'
+        'z = scipy.signal.correlate2d(x, w, "valid")  # right\n',
+        confused_with=("BP701",),
+        variants=variants(
+            variant(Flipped, "forward only", where=("z",)),
+            variant(Flipped, "forward and backward alike", where=("z", "x", "weights")),
+            variant(Flipped, "forward and in the input's gradient", where=("z", "x"), usual=False),
+            variant(Flipped, "in the weight's gradient", where=("weights",), usual=False),
+        ),
+    ),
+    Bug(
+        code="BP703",
+        name="conv-overlap-overwritten",
+        sentence="Where windows overlap, an input belongs to several; = was written for +=, and only the last one counts.",
+        right="∂L/∂x[i, y] = Σ over all c and o with o·stride + k = y of w[c, i, k] · δ[c, o]",
+        wrong="∂L/∂x[i, y] = w[c, i, k] · δ[c, o] of the last of them",
+        stays_right="the forward pass, the gradients of weight and bias; windows that touch no other, with one channel",
+        fix="begin with zeros and add: dx[window] += w * delta",
+        example="dx[:, y:y + K, x:x + K] = w[c] * delta[c, y, x]   # BP703\n"
+        "dx[:, y:y + K, x:x + K] += w[c] * delta[c, y, x]  # right\n",
+        confused_with=("BP108", "BP710"),
+        variants=variants(
+            variant(OverlapOverwritten, "channel by channel", order="channel"),
+            variant(OverlapOverwritten, "position by position", order="position"),
+            variant(OverlapOverwritten, "the channels of a position are added", order="window"),
+            variant(OverlapOverwritten, "only the last channel is left", order="whole"),
+            variant(OutputOverwritten, "in a transposed convolution's output", order="channel"),
+            variant(OutputOverwritten, "in a transposed convolution's output, position by position", order="position"),
+            variant(OutputOverwritten, "in a transposed convolution's output, channels added", order="window"),
+            variant(OutputOverwritten, "of a transposed convolution only the last channel is left", order="whole"),
+        ),
+    ),
+    Bug(
+        code="BP704",
+        name="conv-stride-ignored-backward",
+        sentence="The backward pass moves the window by 1 where the forward pass moved it by the stride.",
+        right="output o met input o·stride + k·dilation − padding",
+        wrong="output o met input o + k·dilation − padding",
+        stays_right="the forward pass, the bias's gradient; with stride 1, everything",
+        fix="use o·stride in both sums, or put stride − 1 zeros between the elements of δ first",
+        example="dw[k] += delta[o] * x[o + k]           # BP704\ndw[k] += delta[o] * x[o * stride + k]  # right\n",
+        confused_with=("BP705",),
+        seen="huggingface/candle#2337",
+        variants=variants(
+            *(
+                variant(StrideIgnored, _WHERE[name], where=("x", "weights") if name == "both" else (name,))
+                for name in ("both", "x", "weights")
+            )
+        ),
+    ),
+    Bug(
+        code="BP705",
+        name="conv-padding-not-cropped",
+        sentence="The input's gradient is that of the padded input, not cropped to where the input lies: it is shifted.",
+        right="∂L/∂x[y] = ∂L/∂padded[y + padding]",
+        wrong="∂L/∂x[y] = ∂L/∂padded[y]",
+        stays_right="the forward pass, the gradients of weight and bias; without padding, everything",
+        fix="cut the padding off again at both ends: dx = dpadded[p:p + n]",
+        example="dx = dpadded[:, :n, :n]              # BP705\ndx = dpadded[:, p:p + n, p:p + n]    # right\n",
+        confused_with=("BP704",),
+        variants=variants(
+            variant(PaddingNotCropped, "from the corner"),
+            variant(PaddingNotCropped, "up to the far corner", times=2),
+            variant(PaddingNotCropped, "the weight's gradient from the input without padding", where=("weights",)),
+            variant(PaddingNotCropped, "in both gradients", where=("x", "weights"), usual=False),
+        ),
+    ),
+    Bug(
+        code="BP706",
+        name="conv-bias-one-position",
+        sentence="The bias's gradient is δ of one position; the bias is part of every position of its channel.",
+        right="∂L/∂b[c] = Σₛ Σ over all positions of δ[s, c, y, x]",
+        wrong="∂L/∂b[c] = Σₛ δ[s, c] of one position",
+        stays_right="the forward pass, every delta, the weight's gradient",
+        fix="sum δ over the batch and over all positions: db = delta.sum(axis=(0, 2, 3))",
+        example="db[c] = delta[c, y, x]   # BP706\ndb[c] += delta[c, y, x]  # right\n",
+        confused_with=("BP114", "BP708"),
+        variants=variants(
+            variant(BiasOfOnePosition, "the last position", at=-1),
+            variant(BiasOfOnePosition, "the first position", at=0),
+        ),
+    ),
+    Bug(
+        code="BP707",
+        name="conv-channels-mixed",
+        sentence="Input and output channels of the kernel are taken for each other, or one channel for all.",
+        right="w[c, i]: from input channel i into output channel c",
+        wrong="w[i, c], or w[c, 0] for every i",
+        stays_right="with one channel in and out, everything",
+        fix="keep PyTorch's order [out, in, rows, columns] (transposed: [in, out, …]), and sum over every input channel",
+        example="dx[i] += correlate(delta[c], flip(w[i][c]))  # BP707\n"
+        "dx[i] += correlate(delta[c], flip(w[c][i]))  # right\n",
+        confused_with=("BP701", "BP109"),
+        seen="NervanaSystems/neon#111",
+        variants=variants(
+            variant(ChannelsTransposed, "w[i, c] in the input's gradient", where=("x",)),
+            variant(ChannelsTransposed, "w[i, c] forward", where=("z",)),
+            variant(ChannelsTransposed, "w[i, c] forward and backward alike", where=("z", "x", "weights")),
+            variant(ChannelsTransposed, "the weight's gradient with its channels swapped", where=("weights",)),
+            variant(KernelOfOneChannel, "the first input channel's kernel for all of them", where=("z",)),
+            variant(
+                KernelOfOneChannel, "the first input channel's kernel for all, in the input's gradient", where=("x",)
+            ),
+            variant(InputOfOneChannel, "the weight's gradient from the first input channel"),
+        ),
+    ),
+    Bug(
+        code="BP708",
+        name="conv-gradient-divided-by-area",
+        sentence="The gradient of a shared weight is averaged over the positions where it was used; it is their sum.",
+        right="∂L/∂w[k] = Σₛ Σₒ δ[s, o] · x[s, o + k]",
+        wrong="∂L/∂w[k] = (1/positions) Σₛ Σₒ δ[s, o] · x[s, o + k]",
+        stays_right="the forward pass and every delta",
+        fix="sum over the positions; only the loss decides whether the samples are averaged",
+        example="db[c] = delta[c].mean()  # BP708\ndb[c] = delta[c].sum()   # right\n",
+        confused_with=("BP403", "BP706"),
+        seen="cTensor#3",
+        variants=variants(
+            variant(DividedByArea, "weight and bias"),
+            variant(DividedByArea, "the weight", roles=("weights",)),
+            variant(DividedByArea, "the bias", roles=("bias",)),
+            variant(DividedByArea, "the weight, by the kernel's area", roles=("weights",), by_kernel=True),
+            variant(DividedByArea, "weight and bias, by the kernel's area", by_kernel=True, usual=False),
+        ),
     ),
 )

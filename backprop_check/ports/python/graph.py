@@ -62,6 +62,8 @@ class Dense:
     ``delta``         dL/dz (dL/da where it has no z), set by ``backward``
     ``forward``       from the inputs of all samples to the outputs
     ``backward``      from dL/d(outputs) to dL/d(inputs)
+
+    A kind may also have ``buffers``: lists by name that ``forward`` changes, such as running statistics.
     """
 
     def __init__(self, spec: dict[str, Any], shape: Shape) -> None:
@@ -109,7 +111,7 @@ class Dense:
 LAYERS: dict[str, Any] = {"dense": Dense}
 
 #: What a port can say of itself under ``features``: layers wired freely, and what some kinds of layers can do.
-FEATURES = ["graph"]
+FEATURES = ["graph", "label_smoothing"]
 
 for _file in ("convolution", "recurrent", "normalisation", "attention"):
     if Path(__file__).with_name(_file + ".py").is_file():
@@ -178,6 +180,13 @@ class Concat(Combine):
             shares.append(dloss[start : start + len(part)])
             start += len(part)
         return shares
+
+
+class Apart(Concat):
+    """For a layer that takes several outputs one by one: it is told the shape of each, and finds them side by side."""
+
+    def shape(self, shapes: list[Shape]) -> Shape:
+        return [length for shape in shapes for length in shape]
 
 
 COMBINE: dict[str, type[Combine]] = {"add": Add, "multiply": Multiply, "concat": Concat}
@@ -277,12 +286,21 @@ class Graph:
 
 def backprop(case: dict[str, Any]) -> dict[str, Any]:
     """Work out one case of backprop-check: by network.py where that can do it, else as a graph."""
+    if case["loss"].get("label_smoothing") is not None:
+        case = {**case, "targets": smoothed(case["targets"], float(case["loss"]["label_smoothing"]))}
     if is_plain(case):
         return network.backprop(case)
     try:
         return graph_reply(case)
     except NotThereYet as reason:
         return {"id": case.get("id"), "skip": str(reason)}
+
+
+def smoothed(targets: Any, epsilon: float) -> Any:
+    """Give every class a little of the label: t (1 - epsilon) + epsilon / K, K the number of classes."""
+    if isinstance(targets[0], list):
+        return [smoothed(each, epsilon) for each in targets]
+    return [t * (1.0 - epsilon) + epsilon / len(targets) for t in targets]
 
 
 def is_plain(case: dict[str, Any]) -> bool:
@@ -309,7 +327,10 @@ def graph_reply(case: dict[str, Any]) -> dict[str, Any]:
         if step > 0:
             loss = one_pass(graph, case, inputs, targets, divisor)["loss"]
         graph.update(rate_of(case, step))
-        trajectory.append({"loss": loss, "layers": [{"updated": updated(node)} for node in graph.nodes]})
+        layers = [{"updated": updated(node), **buffers(node)} for node in graph.nodes]
+        trajectory.append({"loss": loss, "layers": layers})
+    for node, record in zip(graph.nodes, reply["layers"]):
+        record.update(buffers(node))
     if steps:
         for node, record in zip(graph.nodes, reply["layers"]):
             record["updated"] = updated(node)
@@ -349,6 +370,12 @@ def updated(node: Node) -> dict[str, Any]:
     return {name: nested(node.layer.parameters[name], shape) for name, shape in node.layer.shapes.items()}
 
 
+def buffers(node: Node) -> dict[str, Any]:
+    """Give what a layer has kept beside its parameters, as it is after the last pass; nothing where it has none."""
+    kept = getattr(node.layer, "buffers", {})
+    return {"buffers": {name: list(numbers) for name, numbers in kept.items()}} if kept else {}
+
+
 def build_graph(case: dict[str, Any]) -> Graph:
     """Build the network that the case describes."""
     specs = case["network"]["layers"]
@@ -360,7 +387,9 @@ def build_graph(case: dict[str, Any]) -> Graph:
     for number, spec in enumerate(specs):
         reads = [names.index(name) - 1 for name in spec["from"]] if spec.get("from") else [number - 1]
         combine = Combine()
-        if len(reads) > 1:
+        if getattr(LAYERS.get(spec["kind"]), "apart", False):
+            combine = Apart()
+        elif len(reads) > 1:
             combine = COMBINE[known(spec.get("combine"), list(COMBINE), "combination")]()
         shape = combine.shape([nodes[read].layer.output_shape if read >= 0 else input_shape(case) for read in reads])
         layer = LAYERS[known(spec["kind"], list(LAYERS), "layer")](spec, shape)

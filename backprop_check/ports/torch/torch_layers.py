@@ -11,7 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch_attention
+import torch_convolution
+import torch_normalisation
 from torch import Tensor, nn
+from torch_recurrent import recurrent, run_recurrent
 
 DTYPE = torch.float32
 
@@ -20,21 +24,17 @@ def _dense(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
     return nn.Linear(torch.Size(shape).numel(), layer["units"])
 
 
-def _conv2d(layer: dict[str, Any], shape: tuple[int, ...]) -> nn.Module:
-    return nn.Conv2d(
-        shape[0],
-        layer["out_channels"],
-        layer["kernel_size"],
-        stride=layer.get("stride", 1),
-        padding=layer.get("padding", 0),
-        dilation=layer.get("dilation", 1),
-        groups=layer.get("groups", 1),
-        bias="bias" in layer["parameters"],
-    )
-
-
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
-MODULES = {"dense": _dense, "conv2d": _conv2d}
+MODULES = {
+    "dense": _dense,
+    **torch_convolution.MODULES,
+    **torch_normalisation.MODULES,
+    **torch_attention.MODULES,
+}
+
+#: Those of the recurrent family are made in a file of their own; they do not show their pre-activations.
+RECURRENT = ("rnn", "gru", "lstm")
+MODULES |= dict.fromkeys(RECURRENT, recurrent)
 
 #: A dense layer's parameters are called otherwise in the protocol than in PyTorch.
 _NAMES = {"weights": "weight", "biases": "bias"}
@@ -52,9 +52,9 @@ _ACTIVATIONS = {
 
 
 def _activate(layer: dict[str, Any], z: Tensor) -> Tensor:
-    """a = φ(z); a softmax goes over the channels, or over the last index."""
+    """a = φ(z); a softmax goes over a convolution's channels, else over the last index."""
     name = layer.get("activation", "identity")
-    dim = 1 if z.dim() == 4 else -1
+    dim = 1 if layer["kind"].startswith("conv") else -1
     if name == "softmax":
         return torch.softmax(z, dim)
     if name == "log_softmax":
@@ -88,21 +88,33 @@ def _sample_losses(kind: dict[str, Any], a: Tensor, t: Tensor) -> Tensor:
             return -torch.xlogy(t, a).sum(1)
         case "negative_log_likelihood":
             return -(t * a).sum(1)
+        case "kl_divergence":
+            return nn.functional.kl_div(a, t, reduction="none").sum(1)
         case _:
             return torch.relu(1 - t * a).sum(1)
 
 
-def _losses(case: dict[str, Any], z: Tensor, a: Tensor, t: Tensor) -> Tensor:
+def _smoothed(kind: dict[str, Any], t: Tensor, a: Tensor) -> Tensor:
+    """Targets t (1 − ε) + ε/K of K classes, where a cross-entropy's labels are smoothed."""
+    epsilon = kind.get("label_smoothing", 0.0)
+    return t * (1 - epsilon) + epsilon / a.shape[-1] if epsilon else t
+
+
+def _losses(case: dict[str, Any], z: Tensor | None, a: Tensor, t: Tensor) -> Tensor:
     """The loss of each sample; where it undoes the output's activation it is taken of z, so that nothing overflows."""
     pair = case["network"]["layers"][-1].get("activation"), case["loss"]["kind"]
-    if pair == ("sigmoid", "binary_cross_entropy"):
+    t = _smoothed(case["loss"], t, a)
+    if z is not None and pair == ("sigmoid", "binary_cross_entropy"):
         return nn.functional.binary_cross_entropy_with_logits(z.flatten(1), t, reduction="none").sum(1)
-    if pair == ("softmax", "cross_entropy"):
-        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)  # noqa: PLR2004 - an image
+    if z is not None and pair == ("softmax", "cross_entropy"):
+        return -(t * torch.log_softmax(z, 1 if z.dim() == 4 else -1).flatten(1)).sum(1)
     return _sample_losses(case["loss"], a.flatten(1), t)
 
 
-def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
+def _combine(layer: dict[str, Any], read: list[Tensor]) -> Any:
+    """What a layer reads: one tensor, or a list of them where it takes several one by one."""
+    if layer["kind"] in torch_attention.APART:
+        return read
     if len(read) == 1:
         return read[0]
     if layer["combine"] == "concat":
@@ -113,8 +125,12 @@ def _combine(layer: dict[str, Any], read: list[Tensor]) -> Tensor:
     return together
 
 
-def run(module: nn.Module, layer: dict[str, Any], x: Tensor) -> tuple[Tensor, Tensor]:
-    """A layer's pre-activation and output."""
+def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None, Tensor]:
+    """A layer's pre-activation (None where it is not shown) and output."""
+    if layer["kind"] in RECURRENT:
+        return None, run_recurrent(module, layer, x)
+    if layer["kind"] in torch_attention.RUN:
+        return torch_attention.RUN[layer["kind"]](module, layer, x)
     z = module(x.flatten(1) if layer["kind"] == "dense" else x)
     return z, _activate(layer, z)
 
@@ -133,12 +149,14 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         if layer.get("shares"):
             module = modules[names.index(layer["shares"])]
         else:
-            module = MODULES[layer["kind"]](layer, tuple(read.shape[1:])).to(DTYPE)
-            given = layer.get("parameters") or {}
+            shape = [tuple(x.shape[1:]) for x in read] if isinstance(read, list) else tuple(read.shape[1:])
+            module = MODULES[layer["kind"]](layer, shape).to(DTYPE)
+            given = {**(layer.get("parameters") or {}), **layer.get("buffers", {})}
             state = {_NAMES.get(key, key): torch.tensor(value, dtype=DTYPE) for key, value in given.items()}
             module.load_state_dict(state, strict=False)
         z, last = run(module, layer, read)
-        z.retain_grad()
+        if z is not None:
+            z.retain_grad()
         outputs[name] = last
         modules.append(module)
         zs.append((z, last))
@@ -150,15 +168,18 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         own = (
             {}
             if layer.get("shares")
-            else {key: getattr(module, _NAMES.get(key, key)) for key in layer.get("parameters") or {}}
+            else {key: module.get_parameter(_NAMES.get(key, key)) for key in layer.get("parameters") or {}}
         )
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
-        one["delta"] = _slope(z).tolist()
-        if "activation" in layer:
-            one["z"] = z.tolist()
+        if z is not None:
+            one["delta"] = _slope(z).tolist()
+            if "activation" in layer and layer["kind"] not in torch_attention.NO_Z:
+                one["z"] = z.tolist()
         if case.get("optimizer"):
             rate = case["optimizer"]["learning_rate"]
             one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
+        if layer.get("training") and "buffers" in layer:
+            one["buffers"] = {key: module.get_buffer(key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
     reply["input_gradients"] = _slope(x).tolist()
     return reply
@@ -180,20 +201,23 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         passes.append(one_step({**case, "network": network, "optimizer": _of_step(case.get("optimizer"), step)}))
     reply = passes[0]
     if steps > 1:
-        made = [
-            {"loss": each["loss"], "layers": [{"updated": layer["updated"]} for layer in each["layers"]]}
-            for each in passes
-        ]
+        made = [{"loss": each["loss"], "layers": [_changed(layer) for layer in each["layers"]]} for each in passes]
         for layer, last in zip(reply["layers"], made[-1]["layers"], strict=True):
-            layer["updated"] = last["updated"]
+            layer.update(last)
         reply["trajectory"] = made
     return reply
 
 
+def _changed(layer: dict[str, Any]) -> dict[str, Any]:
+    """What a step changed: parameters, and buffers where there are any."""
+    return {key: layer[key] for key in ("updated", "buffers") if key in layer}
+
+
 def _updated(layers: list[dict[str, Any]], replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The layers with the parameters after a step; what shares another's is given none of its own."""
+    """The layers with the parameters and buffers after a step; what shares another's is given none of its own."""
+    named = (("parameters", "updated"), ("buffers", "buffers"))
     return [
-        {**layer, "parameters": {**layer["parameters"], **each["updated"]}} if each.get("updated") else layer
+        {**layer, **{name: {**layer[name], **each[after]} for name, after in named if each.get(after)}}
         for layer, each in zip(layers, replies, strict=True)
     ]
 
@@ -209,5 +233,21 @@ backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
     "optimizers": ["sgd"],
-    "features": ["graph"],
+    "losses": [
+        "half_squared_error",
+        "squared_error",
+        "mean_squared_error",
+        "mean_absolute_error",
+        "huber",
+        "binary_cross_entropy",
+        "cross_entropy",
+        "negative_log_likelihood",
+        "kl_divergence",
+        "hinge",
+    ],
+    "features": [
+        "graph",
+        "label_smoothing",
+        *("bidirectional", "stacked", "initial_states", "lengths", "truncation", "peepholes", "reset_before"),
+    ],
 }

@@ -18,7 +18,9 @@ from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import BackpropCheckError
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import training_words
+from backprop_check.kinds.kind import size
 from backprop_check.network import Case
+from backprop_check.places import Places
 from backprop_check.protocol.messages import Message
 from backprop_check.protocol.parsing import parse_line
 from backprop_check.protocol.text import clean_text, one_line
@@ -26,7 +28,8 @@ from backprop_check.report.html.kinds import KINDS, flat
 from backprop_check.report.html.packing import packed, plain
 from backprop_check.report.html.replies import number_of, read_reply
 from backprop_check.report.html.shown import ROOM, Shown, choose
-from backprop_check.trace import AXES, Array, Expected, Slot
+from backprop_check.report.html.wired import wired_body
+from backprop_check.trace import AXES, Array, Expected, Form, Slot, place_of
 
 if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult, Finding, Harness
@@ -49,6 +52,7 @@ def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -
     names: list[str] = []
     body: dict[str, Any] = {}
     placed: set[int] = set()
+    places: Places | None = None
     if result.case is None:
         if findings:
             body["why"] = "The results file does not hold this case's network, so only the places are known."
@@ -56,10 +60,11 @@ def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -
         try:
             case = _case(result.case, dtype)
             names = [one_line(name, 60) for name in case.network.names()]
+            places = None if case.network.is_chain else Places(case)
             body, placed = _worked_out(case, result, dtype, harness, room)
         except BackpropCheckError as error:
             body["why"] = f"The case in the results file cannot be worked out again: {one_line(str(error), 300)}."
-    others = [_other(one, names) for number, one in enumerate(findings) if number not in placed]
+    others = [_other(one, names, places) for number, one in enumerate(findings) if number not in placed]
     count = max(result.mismatch_count or 0, len(findings))
     return {
         **body,
@@ -90,7 +95,14 @@ def _by_step(case: Case, expected: Expected, result: CaseResult, dtype: str, pro
 
 def work(case: Case) -> int:
     """About how many multiplications one step takes."""
-    parameters = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in case.network.layers)
+    network = case.network
+    if not network.is_chain:
+        sums = 0
+        for layer, shape, width in zip(network.layers, network.input_shapes, network.widths, strict=True):
+            fans = [size(each[1:]) for each in layer.parameter_shapes(shape).values()]
+            sums += width * (1 + sum(fans))
+        return 3 * sums * len(case.inputs) + 20_000
+    parameters = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in network.layers)
     return 3 * parameters * len(case.inputs) + 20_000
 
 
@@ -98,10 +110,11 @@ def _worked_out(
     case: Case, result: CaseResult, dtype: str, harness: Harness, room: int
 ) -> tuple[dict[str, Any], set[int]]:
     expected = _by_step(case, expect(case, dtype, harness.profile), result, dtype, harness.profile)
-    plain = work(case) * case.steps <= _PLAIN_WORK and not case.trains
+    plain = work(case) * case.steps <= _PLAIN_WORK and case.network.is_chain and not case.trains
     values = dict((textbook_pass(case) if plain else expected).values)
     values = {slot: np.array(value, dtype=np.float64) for slot, value in values.items() if slot.step is None}
-    actual = read_reply(result.actual or {}, values)
+    form = None if case.network.is_chain else Form(case)
+    actual = read_reply(result.actual or {}, values, form)
     allowed, wrong, origin = {}, {}, {}
     findings = result.mismatches or []
     listed = sum(one.problem != "recovered" for one in findings) >= (result.mismatch_count or 0)
@@ -113,7 +126,7 @@ def _worked_out(
         wrong[slot] = np.zeros(right.shape, dtype=bool)
         if slot in actual and not listed:
             with np.errstate(invalid="ignore", over="ignore"):
-                wrong[slot] = ~(abs(actual[slot] - right) <= bound)
+                wrong[slot] = np.array(~(abs(actual[slot] - right) <= bound))
         origin[slot] = np.full(right.shape, "u")
     placed: set[int] = set()
     recovered: dict[Slot, Array] = {}
@@ -137,6 +150,10 @@ def _worked_out(
             placed.add(number)
     told = actual.keys() | recovered.keys()
     wrong = {slot: mask if slot in told else np.zeros_like(mask) for slot, mask in wrong.items()}
+    if form is not None:
+        told_values = {**recovered, **actual}
+        body = wired_body(case, result.id, values, allowed, told_values, wrong, origin, findings, room)
+        return body, placed
     status, order = _states(case, actual, wrong, origin, findings)
     shown = choose(case, order, _wrong_samples(case, wrong), room)
     return _body(case, shown, values, allowed, {**recovered, **actual}, wrong, origin, status, order, recovered), placed
@@ -224,11 +241,8 @@ def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]]
     slot = Slot(one.quantity, one.layer, one.step)
     if slot not in values:
         return None
-    index = one.index or []
-    parts = {"sample": one.sample, "neuron": one.neuron, "index": index[0] if index else None}
-    place = [parts[axis] for axis in AXES[slot.quantity]]
-    shape = values[slot].shape
-    if any(i is None or i >= n for i, n in zip(place, shape, strict=True)):
+    place, shape = place_of(one), values[slot].shape
+    if len(place) != len(shape) or any(i is None or i >= n for i, n in zip(place, shape, strict=True)):
         return None
     return slot, tuple(i for i in place if i is not None)
 
@@ -277,18 +291,37 @@ def _picked(slot: Slot, shown: Shown) -> Any:
     return np.ix_(*lists) if lists else ()
 
 
-def _other(one: Finding, names: list[str]) -> dict[str, Any]:
+def _other(one: Finding, names: list[str], places: Places | None = None) -> dict[str, Any]:
     """A finding in words: one that has no place in the network, or of a case without its network."""
+    at = None if places is None else _by_index(one, places)
+    if at is not None:
+        return _numbers_of(one, at)
     name = names[one.layer] if one.layer is not None and one.layer < len(names) else f"layer {one.layer}"
     parts = [one_line(one.quantity.replace("_", " "), 60)]
-    if one.layer is not None:
+    if one.at:  # of a layer beyond the dense chain: all indexes
+        parts.append(f"[{', '.join(map(str, one.at))}]" + (f" of {name}" if one.layer is not None else ""))
+    elif one.layer is not None:
         parts.append(f"neuron {one.neuron} of {name}" if one.neuron is not None else name)
-    parts += [f"from input {i}" for i in (one.index or [])[:1]]
+    parts += [f"from input {i}" for i in (one.index or [])[:1] if not one.at]
     if one.sample is not None:
         parts.append(f"sample {one.sample}")
     if one.step is not None:
         parts.append(f"update {one.step}")
-    found: dict[str, Any] = {"at": ", ".join(parts), "o": _ORIGINS.get(one.origin, "u")}
+    return _numbers_of(one, ", ".join(parts))
+
+
+def _by_index(one: Finding, places: Places) -> str | None:
+    """The place by all its indexes, where it is one of this network."""
+    found = msgspec.structs.replace(one, index=list(one.index or []))
+    try:
+        what, where = places.what(found), places.where(found)
+    except (LookupError, ValueError, TypeError):
+        return None  # a file of a stranger: such a place is not there
+    return one_line(f"{what}, {where}" if where else what, 300)
+
+
+def _numbers_of(one: Finding, at: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"at": at, "o": _ORIGINS.get(one.origin, "u")}
     if one.layer is not None and one.neuron is not None:
         found["n"] = [one.layer, one.neuron]
     for key in ("expected", "actual", "error", "allowed"):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from backprop_check.errors import ResultsError
+from backprop_check.kinds import FAMILIES
 from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
 from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
@@ -49,6 +50,7 @@ class Finding(Place, frozen=True):
     """One mismatch; the numbers are absent with ``--hints-only``."""
 
     index: Annotated[list[Count], msgspec.Meta(max_length=8)] | None = None
+    at: Annotated[list[Count], msgspec.Meta(max_length=8)] = []
     step: Count | None = None
     expected: Number = None
     actual: Number = None
@@ -227,7 +229,8 @@ def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
         return shipped[case.id]
     if not _GENERATED.search(case.id):
         return "other"
-    return "training" if case.id.startswith(OPTIMIZERS) else "generated"
+    family = next((family for family in FAMILIES if case.id.startswith(f"{family}-")), None)
+    return family or ("training" if case.id.startswith(OPTIMIZERS) else "generated")
 
 
 def embedded(value: Any) -> str:

@@ -8,25 +8,30 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.compare import PARAMETERS
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
-    from backprop_check.trace import Array
+    from backprop_check.trace import Array, Form
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def read_reply(actual: dict[str, Any], values: dict[Slot, Array]) -> dict[Slot, Array]:
-    """The arrays of a reply that have the shape they should; others are absent."""
+def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form | None = None) -> dict[Slot, Array]:
+    """The arrays of a reply that have the shape they should; others are absent.
+
+    ``form`` is how they look there, where that is not as in ``values``.
+    """
     found: dict[Slot, Array] = {}
     layers = actual.get("layers")
     layers = layers if isinstance(layers, list) else []
 
     def take(slot: Slot, raw: Any) -> None:
         if slot in values and raw is not None:
-            array = _array(raw, values[slot].shape)
+            shape = values[slot].shape
+            array = _array(raw, shape if form is None else form.wire_shape(slot))
             if array is not None:
-                found[slot] = array
+                found[slot] = array.reshape(shape)
 
     take(Slot("loss"), actual.get("loss"))
     take(Slot("input_gradient"), actual.get("input_gradients"))
@@ -35,15 +40,27 @@ def read_reply(actual: dict[str, Any], values: dict[Slot, Array]) -> dict[Slot, 
             continue
         for quantity in ("z", "a", "delta"):
             take(Slot(quantity, index), layer.get(quantity))
+        for name in () if form is None or index >= len(form.buffers) else form.buffers[index]:
+            arrays = layer.get("buffers")
+            if isinstance(arrays, dict):
+                take(Slot(f"{name}_buffer", index), arrays.get(name))
         for group, pattern in (("gradients", "{}_gradient"), ("updated", "updated_{}")):
             arrays = layer.get(group)
             if isinstance(arrays, dict):
-                take(Slot(pattern.format("weight"), index), arrays.get("weights"))
-                take(Slot(pattern.format("bias"), index), arrays.get("biases"))
+                names = PARAMETERS if form is None else form.names[index] if index < len(form.names) else {}
+                for wire, name in names.items():
+                    take(Slot(pattern.format(name), index), arrays.get(wire))
     return found
 
 
-_TYPES: list[Any] = [float | str, list[float | str], list[list[float | str]]]
+_TYPES: list[Any] = [
+    float | str,
+    list[float | str],
+    list[list[float | str]],
+    list[list[list[float | str]]],
+    list[list[list[list[float | str]]]],
+    list[list[list[list[list[float | str]]]]],
+]
 
 
 def _array(raw: Any, shape: tuple[int, ...]) -> Array | None:

@@ -23,6 +23,9 @@ abstract class AnyLayer {
   /// dL/d(parameter), summed over the batch; set by [backward].
   Map<String, Numbers> gradients = {};
 
+  /// What [forward] changes beside the parameters, such as running statistics. Most kinds have none.
+  Map<String, Numbers> buffers = {};
+
   /// The pre-activations, set by [forward]; null where it has none.
   Rows? z;
 

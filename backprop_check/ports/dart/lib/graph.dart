@@ -15,6 +15,7 @@
 library;
 
 import 'any_layer.dart';
+import 'attention.dart' show smoothed;
 import 'layers.dart';
 import 'network.dart';
 
@@ -88,6 +89,12 @@ class Concat extends Combine {
     }
     return shares;
   }
+}
+
+/// For a layer that takes several outputs one by one: it is told the shape of each, and finds them side by side.
+class Apart extends Concat {
+  @override
+  List<int> shape(List<List<int>> shapes) => [for (final shape in shapes) ...shape];
 }
 
 final Map<String, Combine> combinations = {'add': Add(), 'multiply': Multiply(), 'concat': Concat()};
@@ -209,6 +216,8 @@ class Graph {
 
 /// Works out one case of backprop-check: by network.dart where that can do it, else as a graph.
 Json graphBackprop(Json request) {
+  final epsilon = optional(request['loss']['label_smoothing']);
+  if (epsilon != null) request = {...request, 'targets': smoothed(request['targets'] as List, epsilon)};
   if (isPlain(request)) return backprop(request);
   try {
     return graphReply(request);
@@ -243,14 +252,13 @@ Json graphReply(Json request) {
     trajectory.add({
       'loss': loss,
       'layers': [
-        for (final node in graph.nodes) {'updated': updated(node)},
+        for (final node in graph.nodes) {'updated': updated(node), ...buffers(node)},
       ],
     });
   }
-  if (steps > 0) {
-    for (final (l, node) in graph.nodes.indexed) {
-      first['layers'][l]['updated'] = updated(node);
-    }
+  for (final (l, node) in graph.nodes.indexed) {
+    if (steps > 0) first['layers'][l]['updated'] = updated(node);
+    (first['layers'][l] as Json).addAll(buffers(node));
   }
   if (steps > 1) reply['trajectory'] = trajectory;
   return reply;
@@ -263,7 +271,7 @@ Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, dou
   final dLossDx = graph.backward(targets, divisor);
   return {
     'loss': loss,
-    'layers': [
+    'layers': <Json>[
       for (final node in graph.nodes)
         {
           'a': [for (final row in node.a) nested(row, node.layer.outputShape)],
@@ -283,6 +291,12 @@ Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, dou
 /// A copy of a layer's own parameters as they are now.
 Json updated(Node node) => node.owner != null ? {} : arrays(node.layer, node.layer.parameters);
 
+/// What a layer has kept beside its parameters, as it is after the last pass; nothing where it has none.
+Json buffers(Node node) => {
+      if (node.layer.buffers.isNotEmpty)
+        'buffers': {for (final MapEntry(:key, :value) in node.layer.buffers.entries) key: value.toList()},
+    };
+
 /// A layer's parameters, or their gradients, as nested lists.
 Json arrays(AnyLayer layer, Map<String, Numbers> numbers) => {
       for (final MapEntry(key: name, value: shape) in layer.shapes.entries) name: nested(numbers[name]!, shape),
@@ -301,7 +315,9 @@ Graph buildGraph(Json request) {
   for (final (number, spec) in specs.indexed) {
     final from = spec['from'] as List?;
     final reads = from == null ? [number - 1] : [for (final name in from) names.indexOf(name as String) - 1];
-    final combine = reads.length == 1
+    final combine = apart.contains(spec['kind'])
+        ? Apart()
+        : reads.length == 1
         ? Combine()
         : combinations[known(spec['combine'] ?? 'none', combinations.keys, 'combination')]!;
     final shape = combine.shape([

@@ -2,30 +2,62 @@
 library;
 
 import 'any_layer.dart';
+import 'attention.dart';
 
-// attention.dart
-
-// convolution.dart
+import 'convolution.dart';
 
 import 'dense.dart';
 import 'network.dart';
 
-// normalisation.dart
+import 'normalisation.dart';
 
 // recurrent.dart
+import 'recurrent.dart';
 
 /// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
 final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'dense': DenseLayer.new,
 
   // convolution
+  'conv1d': Convolution.new,
+  'conv2d': Convolution.new,
+  'conv_transpose1d': TransposedConvolution.new,
+  'conv_transpose2d': TransposedConvolution.new,
+  'max_pool1d': MaxPooling.new,
+  'max_pool2d': MaxPooling.new,
+  'avg_pool1d': AveragePooling.new,
+  'avg_pool2d': AveragePooling.new,
+  'global_avg_pool': AveragePooling.new,
+  'global_max_pool': MaxPooling.new,
+  'flatten': Flatten.new,
+  'upsample': Upsample.new,
 
   // recurrent
+  'rnn': RecurrentLayer.new,
+  'gru': RecurrentLayer.new,
+  'lstm': RecurrentLayer.new,
 
   // normalisation
+  'batch_norm': BatchNorm.new,
+  'layer_norm': LayerNorm.new,
+  'group_norm': GroupNorm.new,
+  'instance_norm': InstanceNorm.new,
+  'rms_norm': RmsNorm.new,
+  'dropout': Dropout.new,
+  'embedding': Embedding.new,
 
   // attention
+  'linear': LinearLayer.new,
+  'narrow': NarrowLayer.new,
+  'positional_encoding': PositionalEncodingLayer.new,
+  'learned_positions': LearnedPositionsLayer.new,
+  'scaled_dot_product_attention': ScaledDotProductAttentionLayer.new,
+  'multihead_attention': MultiheadAttentionLayer.new,
+  'transformer_block': TransformerBlockLayer.new,
 };
+
+/// Those that take several outputs one by one.
+const apart = ['scaled_dot_product_attention', 'multihead_attention'];
 
 /// What the port can say of itself under `features`: layers wired freely, and what some kinds of layers can do.
 const layerFeatures = [
@@ -34,8 +66,10 @@ const layerFeatures = [
   // convolution
 
   // recurrent
+  'bidirectional', 'stacked', 'initial_states', 'lengths', 'truncation', 'peepholes', 'reset_before',
 
   // normalisation
 
   // attention
+  'label_smoothing',
 ];

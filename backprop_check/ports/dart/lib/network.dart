@@ -361,6 +361,15 @@ class NegativeLogLikelihood extends Loss {
   double derivative(double a, double t) => -t;
 }
 
+/// t (ln t - a): how far the forecast is from t, where the output a is a logarithm (the activation log_softmax).
+class KLDivergence extends Loss {
+  @override
+  double term(double a, double t) => t > 0.0 ? t * (log(t) - a) : 0.0;
+
+  @override
+  double derivative(double a, double t) => -t;
+}
+
 /// max(0, 1 - t a), where t is -1 or 1: nothing to pay on the right side, from a margin of 1 on.
 class Hinge extends Loss {
   @override
@@ -427,6 +436,7 @@ final Map<String, Loss Function(double? threshold)> losses = {
   'cross_entropy': (_) => CrossEntropy(),
   'negative_log_likelihood': (_) => NegativeLogLikelihood(),
   'hinge': (_) => Hinge(),
+  'kl_divergence': (_) => KLDivergence(),
 };
 
 /// The pairs that have a step of their own, by the names of activation and loss.

@@ -14,15 +14,13 @@ function openCase(row, want = {}) {
     if (link) { if (here) link.setAttribute('aria-current', 'true'); else link.removeAttribute('aria-current'); }
     if (here && before !== row) { const box = each.closest('.rows'), top = each.offsetTop; if (top < box.scrollTop + 40 || top > box.scrollTop + box.clientHeight - 60) box.scrollTop = Math.max(0, top - box.clientHeight / 2); }
   }
-  if (net instanceof Net) {
-    const wrong = net.wrongOrder[0] || [net.depth - 1, 0];
-    [view.l, view.p] = want.neuron && net.at(...want.neuron) >= 0 ? [want.neuron[0], net.at(...want.neuron)] : wrong;
+  if (isNet(net)) {
+    [view.l, view.p] = (want.neuron && net.find(want.neuron)) || net.wrongOrder[0] || [net.depth - 1, 0];
     const bad = net.d.badSamples.indexOf(1), sample = net.shown.samples.indexOf(want.sample ?? CASES.first[row][2] ?? -1);
     view.s = sample >= 0 ? sample : Math.max(0, bad);
-    view.show = 'delta';
-    for (const q of ['z', 'a', 'delta']) { const v = net.value(q, view.l, view.s, view.p); if ('riu'.includes(v.state)) { view.show = q; break; } }
+    view.show = ['z', 'a', 'delta'].find((q) => q === net.wrongIn(view.l, view.p, view.s)) || 'delta';
   }
-  fill(stage, caseHead(row), net instanceof Net ? network(net) : net ? withoutNetwork(net) : passed(row));
+  fill(stage, caseHead(row), isNet(net) ? network(net) : net ? withoutNetwork(net) : passed(row));
   drawPanel();
   if (view.diagram) view.diagram.reveal();
   document.title = `${CASES.id[row]} · ${INDEX.title} · backprop-check`;
@@ -35,35 +33,31 @@ function caseHead(row) {
     h('div.case-head', h('h2', {id: 'case-title', tabindex: '-1'}, CASES.id[row]), h('div.chips', h(`span.mark.big.s-${name(state)}`, h('span', {'aria-hidden': 'true'}, STATES[state].sign), ' ', out.words),
       several ? h('span.chip', one.label) : null, h('span.chip', INDEX.suites[CASES.suite[row]]), CASES.cause[row].map((n) => one.causes[n] ? h('span.chip.code', one.causes[n].code || 'no name fits', one.causes[n].title ? ` ${one.causes[n].title}` : '') : null))),
     CASES.msg[row] ? h('p.message', CASES.msg[row]) : null,
-    net instanceof Net ? h('p.facts', about(net)) : null,
+    isNet(net) ? h('p.facts', net.about()) : null,
     twins.length ? h('p.twins', 'The same case: ', twins.map((other, n) => [n ? ', ' : '', h('a', {href: href(other)}, INDEX.impls[CASES.impl[other]].label), ' ', h(`span.mark.s-${name(outcomeState(other))}`, h('span', {'aria-hidden': 'true'}, STATES[outcomeState(other)].sign), ' ', OUT[CASES.out[other]].words)])) : null,
     fails(row) ? h('div.tools', command ? h('div.command', h('code', {id: 'command', tabindex: '0', role: 'group', 'aria-label': 'command to reproduce'}, command), button('Copy', (event) => copy(command, event.target), {class: 'quiet', 'aria-label': 'Copy the command that reproduces this case'})) : null,
-      net instanceof Net && !net.cut ? [button('Copy the request', (event) => copy(net.caseJson(CASES.id[row]), event.target), {class: 'quiet', title: 'one line of JSON, to pipe into the port'}), button('Download the case', () => { save(net.caseJson(), `${CASES.id[row].replace(/[^A-Za-z0-9._-]/g, '_')}.json`); say('The case was saved.'); }, {class: 'quiet', id: 'download-case'})] : null) : null,
+      isNet(net) && !net.cut ? [button('Copy the request', (event) => copy(net.caseJson(CASES.id[row]), event.target), {class: 'quiet', title: 'one line of JSON, to pipe into the port'}), button('Download the case', () => { save(net.caseJson(), `${CASES.id[row].replace(/[^A-Za-z0-9._-]/g, '_')}.json`); say('The case was saved.'); }, {class: 'quiet', id: 'download-case'})] : null) : null,
   ];
-}
-function about(net) {
-  const d = net.d, loss = INDEX.formulas.losses[d.loss.kind];
-  return [`${[d.inputs, ...d.layers.map((layer) => layer.units)].join(' → ')} · ${loss.name}, ${d.reduction} of ${count(d.samples, 'sample')}`, d.loss.threshold !== undefined ? ` · threshold ${d.loss.threshold}` : '', d.lr !== undefined ? ` · gradient descent, η = ${d.lr}, ${count(d.steps, 'step')}` : '', net.d.count ? ` · ${count(net.d.count, 'value')} wrong` : ''];
 }
 function network(net) {
   const select = (l, p, focus) => { choose(l, p); if (focus) view.diagram.focus(); };
-  view.diagram = new Diagram(net, view, select);
-  const radios = h('fieldset.show', h('legend', 'In the circles'), [['z', 'z'], ['a', 'a'], ['delta', 'δ']].map(([key, text]) => h('label', h('input', {type: 'radio', name: 'show', value: key, checked: view.show === key, onchange: () => { view.show = key; view.diagram.draw(); }}), h('span', text))));
+  view.diagram = net.diagram(view, select);
+  const radios = h('fieldset.show', h('legend', net instanceof Wired ? 'In the grids' : 'In the circles'), [['z', 'z'], ['a', 'a'], ['delta', 'δ']].map(([key, text]) => h('label', h('input', {type: 'radio', name: 'show', value: key, checked: view.show === key, onchange: () => { view.show = key; view.diagram.draw(); }}), h('span', text))));
   const samples = net.d.samples > 1 ? h('div.samples', {role: 'group', 'aria-label': 'sample'}, h('span', {'aria-hidden': 'true'}, 'Sample'), net.shown.samples.map((sample, s) => button([String(sample), net.d.badSamples[s] ? h('span.dot', {'aria-hidden': 'true'}, '✕') : null], () => pickSample(s), {'data-s': s, 'aria-pressed': String(view.s === s), 'aria-label': `sample ${sample}${net.d.badSamples[s] ? ', has wrong values' : ''}`}))) : null;
   return [
-    net.cut ? h('p.note', `A large case: this page holds ${net.list(-1).length} of its ${net.d.inputs} inputs, ${net.d.layers.map((layer, l) => `${net.list(l).length} of ${layer.units} neurons of ${net.names[l]}`).join(', ')}, and ${net.samples} of ${net.d.samples} samples, the wrong ones first. The sums below count all of them.`) : null,
+    net.notice() ? h('p.note', net.notice()) : null,
     elsewhere(net),
-    h('div.split', h('div.left', h('div.diagram-head', h('h3', 'The network'), radios), samples, view.diagram.node,
-      h('p.step', net.wrongOrder.length > 1 && button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), net.wrongOrder.length > 0 && button('next wrong neuron →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h('div.maths', {id: 'maths'}), notes(net),
+    h(net instanceof Wired ? 'div.stack' : 'div.split', h('div.left', h('div.diagram-head', h('h3', 'The network'), radios), samples, view.diagram.node,
+      h('p.step', net.wrongOrder.length > 1 && button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), net.wrongOrder.length > 0 && button('next wrong →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h(net instanceof Wired ? 'div.maths.long' : 'div.maths', {id: 'maths'}), notes(net),
   ];
 }
 function drawPanel() {
   const net = view.net, box = byId('panel');
-  if (!box || !(net instanceof Net)) return;
-  fill(box, neuronPanel(net, view.l, view.p, view.s));
-  fill(byId('maths'), neuronMaths(net, view.l, view.p, view.s));
-  const n = net.wrongOrder.findIndex(([l, p]) => l === view.l && p === view.p), all = net.d.bad.slice(1).reduce((a, b) => a + b, 0);
-  byId('position').textContent = all ? `${n >= 0 ? `${n + 1} of ` : ''}${count(all, 'wrong neuron')}${all > net.wrongOrder.length ? `, ${net.wrongOrder.length} of them here` : ''}` : 'no neuron is wrong';
+  if (!box || !isNet(net)) return;
+  fill(box, net.panel(view.l, view.p, view.s));
+  fill(byId('maths'), net.maths(view.l, view.p, view.s));
+  const n = net.wrongOrder.findIndex(([l, p]) => l === view.l && p === view.p), all = net.wrongCount, what = net instanceof Wired ? 'wrong number' : 'wrong neuron';
+  byId('position').textContent = all ? `${n >= 0 ? `${n + 1} of ` : ''}${count(all, what)}${all > net.wrongOrder.length ? `, ${net.wrongOrder.length} of them here` : ''}` : `no ${what.slice(6)} is wrong`;
 }
 function choose(l, p) {
   Object.assign(view, {l, p});
@@ -80,7 +74,7 @@ function pickSample(s) {
 }
 function nextWrong(step) {
   const net = view.net;
-  if (!(net instanceof Net) || !net.wrongOrder.length) return;
+  if (!isNet(net) || !net.wrongOrder.length) return;
   const n = net.wrongOrder.findIndex(([l, p]) => l === view.l && p === view.p), many = net.wrongOrder.length;
   const [l, p] = net.wrongOrder[n < 0 ? 0 : (n + step + many) % many];
   choose(l, p);
@@ -88,16 +82,15 @@ function nextWrong(step) {
 }
 function elsewhere(net) { // findings that no circle can show: whole arrays, updates, the loss, the inputs
   const rows = net.d.others.slice();
-  if (net instanceof Net) {
+  if (isNet(net)) {
     const found = (v, at) => { if ('riu'.includes(v.state)) rows.unshift({at, o: v.state, expected: v.e, actual: v.g, error: v.error, allowed: v.allowed}); };
-    const slot = net.slot('input_gradient');
-    if (slot.states.some((state) => 'riu'.includes(state))) net.shown.samples.forEach((sample, s) => net.list(-1).forEach((input, i) => { if (rows.length < 40) found(net.value('input_gradient', null, s, i), `input gradient, input ${input}, sample ${sample}`); }));
-    found(net.value('loss', null), 'loss');
+    for (const [v, at] of net.findings()) if (rows.length < 40) found(v, at);
+    found(net.loss(), 'loss');
   }
   if (!rows.length && !net.d.unlisted) return null;
   const numbers = rows.some((one) => one.expected !== undefined || one.actual !== undefined);
   const text = (one, key) => typeof one[key] === 'number' ? digits(one[key], key === 'expected' || key === 'actual' ? 10 : 3) : one[key] ?? '';
-  return h('div.others', rows.length ? h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'further findings'}, h('table.values', h('caption', net instanceof Net ? 'Wrong, and not one neuron’s:' : 'What is wrong:'),
+  return h('div.others', rows.length ? h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'further findings'}, h('table.values', h('caption', isNet(net) ? 'Wrong, and not one neuron’s:' : 'What is wrong:'),
     h('thead', h('tr', h('th', {scope: 'col'}, 'where'), numbers ? ['expected', 'got', 'error', 'allowed'].map((key) => h('th', {scope: 'col'}, term(key, key))) : null, h('th', {scope: 'col'}, 'verdict'))),
     h('tbody', rows.map((one) => h(`tr.s-${name(one.o)}`, h('th', {scope: 'row'}, one.at), numbers ? ['expected', 'actual', 'error', 'allowed'].map((key) => h('td', text(one, key))) : null, h('td', mark(one.o), one.problem ? ` ${one.problem}` : '', one.unstable ? [' ', term('unstable', 'unstable')] : '')))))) : null,
   net.d.unlisted ? h('p.hint', `${count(net.d.unlisted, 'finding')} more in the results file.`) : null);
@@ -113,7 +106,7 @@ function passed(row) {
 function address() {
   const net = view.net;
   let hash = href(view.row);
-  if (net instanceof Net) hash += `&neuron=${view.l}:${net.neuron(view.l, view.p)}${net.d.samples > 1 ? `&sample=${net.shown.samples[view.s]}` : ''}`;
+  if (isNet(net)) hash += `&neuron=${encodeURIComponent(net.address(view.l, view.p)).replace(/%3A/g, ':').replace(/%2C/g, ',')}${net.d.samples > 1 ? `&sample=${net.shown.samples[view.s]}` : ''}`;
   history.replaceState(null, '', hash);
 }
 function fromAddress() {
@@ -122,13 +115,7 @@ function fromAddress() {
   const rows = byCase.get(id) || [], impl = want.get('impl');
   const row = impl === null ? rows.find(fails) ?? rows[0] : rows.find((one) => CASES.impl[one] === Number(impl));
   if (row === undefined) { say('There is no such case in this report.'); return false; }
-  const at = want.get('neuron'), net = detailOf(row);
-  let neuron = null;
-  if (at && net instanceof Net) {
-    const cut = at.lastIndexOf(':'), layer = at.slice(0, cut), named = net.names.indexOf(layer);
-    neuron = [named >= 0 ? named : Number(layer), Number(at.slice(cut + 1))];
-  }
-  openCase(row, {neuron, sample: want.get('sample') === null ? undefined : Number(want.get('sample'))});
+  openCase(row, {neuron: want.get('neuron'), sample: want.get('sample') === null ? undefined : Number(want.get('sample'))});
   return true;
 }
 function step(by) {
@@ -185,7 +172,7 @@ function keys(event) {
   const target = event.target, typing = target.closest && target.closest('input:not([type=radio]), textarea, select');
   if (event.key === 'Escape') { hideTip(); if (typing) target.blur(); return; }
   if (typing) return;
-  const sample = (by) => { const net = view.net; if (net instanceof Net && view.s + by >= 0 && view.s + by < net.samples) pickSample(view.s + by); };
+  const sample = (by) => { const net = view.net; if (isNet(net) && view.s + by >= 0 && view.s + by < net.samples) pickSample(view.s + by); };
   const run = {j: () => step(1), k: () => step(-1), n: () => nextWrong(1), p: () => nextWrong(-1), '/': () => byId('search').focus(), '?': help, t: nextTheme, '[': () => sample(-1), ']': () => sample(1)}[event.key];
   if (!run) return;
   event.preventDefault();

@@ -47,7 +47,7 @@ function caseRow(row) {
   return h(`tr.s-${name(state)}${current ? '.current' : ''}`, {'data-row': row, onclick: (event) => { if (!event.target.closest('a,button') && String(getSelection()) === '') location.hash = href(row); }},
     h('th', {scope: 'row'}, h('a', {href: href(row), 'aria-current': current ? 'true' : null}, CASES.id[row]),
       h('span.under', h(`span.mark.s-${name(state)}`, h('span', {'aria-hidden': 'true'}, STATES[state].sign), ' ', out.words), several ? ` · ${INDEX.impls[CASES.impl[row]].label}` : '', INDEX.suites.length > 1 ? ` · ${INDEX.suites[CASES.suite[row]]}` : '')),
-    named ? h('td', causes.map((one) => h('span.code', one))) : null, h('td.n', CASES.count[row] ? CASES.count[row].toLocaleString('en') : ''));
+    anyNamed ? h('td', causes.map((one) => h('span.code', one))) : null, h('td.n', CASES.count[row] ? CASES.count[row].toLocaleString('en') : ''));
 }
 function setFilter(change) {
   Object.assign(filter, change);
@@ -58,7 +58,7 @@ function setFilter(change) {
 const clearFilters = () => setFilter({text: '', outcome: 'all', cause: '', suite: '', impl: '', sort: 'failed', down: true});
 function sortBy(key) { setFilter({down: filter.sort === key ? !filter.down : true, sort: key}); }
 
-const named = CASES.cause.some((list) => list.length);
+const anyNamed = CASES.cause.some((list) => list.length);
 function casesPanel() {
   const choice = (key, label, options) => h('label.choice', h('span', label), h('select', {id: 'f-' + key, onchange: (event) => setFilter({[key]: event.target.value, ...(key === 'sort' ? {down: true} : {})})},
     options.map(([value, text]) => h('option', {value}, text))));
@@ -74,7 +74,7 @@ function casesPanel() {
       INDEX.suites.length > 1 ? choice('suite', 'Suite', [['', 'any'], ...INDEX.suites.map((s, n) => [String(n), s])]) : null,
       several ? choice('impl', 'Who', [['', 'all'], ...INDEX.impls.map((one, n) => [String(n), one.label])]) : null),
     h('p.hint', {id: 'listed', role: 'status'}),
-    h('div.rows', {tabindex: '0', role: 'group', 'aria-label': 'list of cases'}, h('table', h('thead', h('tr', head('id', 'case'), named ? h('th', {scope: 'col'}, 'cause') : null, head('count', 'wrong', '.n'))), h('tbody', {id: 'rows'}))),
+    h('div.rows', {tabindex: '0', role: 'group', 'aria-label': 'list of cases'}, h('table', h('thead', h('tr', head('id', 'case'), anyNamed ? h('th', {scope: 'col'}, 'cause') : null, head('count', 'wrong', '.n'))), h('tbody', {id: 'rows'}))),
     button('', () => { limit += PAGE; listCases(true); }, {id: 'more', class: 'wide', hidden: true}));
 }
 function setFilterText(text) { filter.text = text; listCases(); }

@@ -16,9 +16,36 @@ function detailOf(row) {
   if (!opened.has(row)) {
     if (opened.size > 40) opened.delete(opened.keys().next().value);
     const detail = JSON.parse(byId('d' + CASES.det[row]).textContent);
-    opened.set(row, detail.layers ? new Net(detail, row) : new Bare(detail));
+    opened.set(row, detail.wired ? new Wired(detail, row) : detail.layers ? new Net(detail, row) : new Bare(detail));
   }
   return opened.get(row);
+}
+
+const isNet = (net) => net instanceof Net || net instanceof Wired; // a case that can be drawn
+// One array of a case, as numbers: e expected, g got, states a letter each.
+function unpacked(net, key) {
+  if (!net.slots.has(key)) {
+    const raw = net.d.slots[key];
+    if (!raw) return null;
+    const e = raw.e.map(Number);
+    let g = null;
+    if (raw.g === 0) g = e;
+    else if (raw.g) g = raw.g.map((x, i) => x === null ? null : typeof x === 'number' ? ulps(e[i], x) : Number(x));
+    const states = e.map((_, i) => g && g[i] !== null ? '.' : '?'), unstable = new Set();
+    (raw.x || []).forEach((i, n) => {
+      states[i] = raw.o[n].toLowerCase();
+      if (raw.o[n] !== states[i]) unstable.add(i);
+    });
+    net.slots.set(key, {e, g, m: raw.m, states, unstable, recovered: !!raw.rec});
+  }
+  return net.slots.get(key);
+}
+function valueOf(slot, i) {
+  const g = slot.g ? slot.g[i] : null;
+  return {
+    e: slot.e[i], g, allowed: Number(slot.m.length === 1 ? slot.m[0] : slot.m[i]), state: slot.states[i],
+    error: g === null ? null : Math.abs(g - slot.e[i]), unstable: slot.unstable.has(i), recovered: slot.recovered,
+  };
 }
 
 class Bare { // a failing case whose network the results do not hold
@@ -60,36 +87,16 @@ class Net {
   label(l, p) { return l < 0 ? `input ${this.neuron(l, p)}` : `neuron ${this.neuron(l, p)} of ${this.names[l]}`; }
   brief(l, p) { return `${capped(this.layerName(l), 20)}:${this.neuron(l, p)}`; }
   state(l, p) { return this.d.status[l + 1][p]; }
-  wrongIn(l) { return this.d.bad[l + 1]; }
+  wrongOf(l) { return this.d.bad[l + 1]; }
 
-  slot(key) {
-    if (!this.slots.has(key)) {
-      const raw = this.d.slots[key];
-      if (!raw) return null;
-      const e = raw.e.map(Number);
-      let g = null;
-      if (raw.g === 0) g = e;
-      else if (raw.g) g = raw.g.map((x, i) => x === null ? null : typeof x === 'number' ? ulps(e[i], x) : Number(x));
-      const states = e.map((_, i) => g && g[i] !== null ? '.' : '?'), unstable = new Set();
-      (raw.x || []).forEach((i, n) => {
-        states[i] = raw.o[n].toLowerCase();
-        if (raw.o[n] !== states[i]) unstable.add(i);
-      });
-      this.slots.set(key, {e, g, m: raw.m, states, unstable, recovered: !!raw.rec});
-    }
-    return this.slots.get(key);
-  }
+  slot(key) { return unpacked(this, key); }
   value(quantity, l, ...place) {
     const slot = this.slot(l === null ? quantity : `${quantity}.${l}`);
     if (!slot) return null;
     const width = quantity === 'input_gradient' ? this.list(-1).length
       : quantity.endsWith('weight') || quantity === 'weight_gradient' ? this.list(l - 1).length : l === null ? 1 : this.list(l).length;
     const i = place.length === 2 ? place[0] * width + place[1] : place[0] || 0;
-    const g = slot.g ? slot.g[i] : null;
-    return {
-      e: slot.e[i], g, allowed: Number(slot.m.length === 1 ? slot.m[0] : slot.m[i]), state: slot.states[i],
-      error: g === null ? null : Math.abs(g - slot.e[i]), unstable: slot.unstable.has(i), recovered: slot.recovered,
-    };
+    return valueOf(slot, i);
   }
   weight(l, p, i) { return this.d.layers[l].W[p * this.list(l - 1).length + i]; }
   bias(l, p) { return this.d.layers[l].B[p]; }
@@ -101,6 +108,29 @@ class Net {
   read(l, s, i) {
     if (l === 0) { const x = this.input(s, i); return {e: x, g: x, state: '.'}; }
     return this.value('a', l - 1, s, i);
+  }
+
+  get wrongCount() { return this.d.bad.slice(1).reduce((a, b) => a + b, 0); }
+  address(l, p) { return `${l}:${this.neuron(l, p)}`; }
+  find(text) { // layer:neuron, as a name or a number
+    const cut = text.lastIndexOf(':'), layer = text.slice(0, cut), named = this.names.indexOf(layer), l = named >= 0 ? named : Number(layer);
+    const p = this.at(l, Number(text.slice(cut + 1)));
+    return p >= 0 ? [l, p] : null;
+  }
+  wrongIn(l, p, s) { return ['z', 'a', 'delta'].find((q) => 'riu'.includes(this.value(q, l, s, p).state)); }
+  loss() { return this.value('loss', null); }
+  notice() { return this.cut ? `A large case: this page holds ${this.list(-1).length} of its ${this.d.inputs} inputs, ${this.d.layers.map((layer, l) => `${this.list(l).length} of ${layer.units} neurons of ${this.names[l]}`).join(', ')}, and ${this.samples} of ${this.d.samples} samples, the wrong ones first. The sums below count all of them.` : ''; }
+  findings() { // those that no circle can show
+    const slot = this.slot('input_gradient');
+    if (!slot.states.some((state) => 'riu'.includes(state))) return [];
+    return this.shown.samples.flatMap((sample, s) => this.list(-1).map((input, i) => [this.value('input_gradient', null, s, i), `input gradient, input ${input}, sample ${sample}`]));
+  }
+  diagram(state, select) { return new Diagram(this, state, select); }
+  panel(l, p, s) { return neuronPanel(this, l, p, s); }
+  maths(l, p, s) { return neuronMaths(this, l, p, s); }
+  about() {
+    const d = this.d, loss = INDEX.formulas.losses[d.loss.kind];
+    return [`${[d.inputs, ...d.layers.map((layer) => layer.units)].join(' → ')} · ${loss.name}, ${d.reduction} of ${count(d.samples, 'sample')}`, d.loss.threshold !== undefined ? ` · threshold ${d.loss.threshold}` : '', d.lr !== undefined ? ` · gradient descent, η = ${d.lr}, ${count(d.steps, 'step')}` : '', d.count ? ` · ${count(d.count, 'value')} wrong` : ''];
   }
 
   // As the results file and the protocol have it --------------------------------------------------

@@ -117,7 +117,7 @@ class Diagram {
   }
   rest(l, n, can) {
     const {net} = this, [x, y] = this.places.get(`${l}:rest`);
-    const wrong = net.wrongIn(l) - this.drawn(l).filter((p) => 'riu'.includes(net.state(l, p))).length;
+    const wrong = net.wrongOf(l) - this.drawn(l).filter((p) => 'riu'.includes(net.state(l, p))).length;
     const node = svg('g', {class: 'more', transform: `translate(${x},${y})`}, svg('text', {y: 0}, `… ${n.toLocaleString('en')} more`),
       svg('text', {class: 'sub', y: 17}, wrong > 0 ? `${wrong} of them wrong` : can ? 'unfold' : ''));
     if (can) {

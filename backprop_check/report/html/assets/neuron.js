@@ -75,7 +75,7 @@ function numberCells(v) {
   ];
 }
 
-function valueTable(net, rows, s) {
+function valueTable(net, rows, s, whole = false) {
   const LIMIT = 14, body = h('tbody');
   const line = (row) => h(`tr.s-${name(row.v.state)}`, {'data-q': row.q}, h('td.sign-cell', sign(row.v.state)), h('th', {scope: 'row'}, row.label, row.v.unstable ? [' ', term('unstable', 'unstable')] : null, row.v.recovered && row.v.g !== null ? h('span.under', 'follows from its gradients') : null), numberCells(row.v));
   const draw = (all) => {
@@ -85,7 +85,7 @@ function valueTable(net, rows, s) {
     if (kept.length < rows.length) add(body, h('tr.rest', h('td', {colspan: 6}, button(`… ${rows.length - kept.length} more`, () => draw(true), {class: 'link'}))));
   };
   draw(false);
-  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', net.samples > 1 || net.d.samples > 1 ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
+  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', !whole && (net.samples > 1 || net.d.samples > 1) ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
     h('thead', h('tr', h('th', {scope: 'col'}, h('span.hide', 'verdict')), h('th', {scope: 'col'}, 'quantity'), ['expected', 'got', 'error', 'allowed'].map((key) => h('th.n', {scope: 'col'}, term(key, key))))), body));
 }
 
@@ -99,7 +99,7 @@ function sideBySide(net, l, p, s) {
     const rows = neuronRows(net, l, p, s).slice(0, 24);
     const cell = (row, other) => {
       if (OUT[CASES.out[row]].key === 'passed') return h('td.n', mark('.'));
-      if (!(other instanceof Net)) return h('td.n.muted', OUT[CASES.out[row]].words);
+      if (!isNet(other)) return h('td.n.muted', OUT[CASES.out[row]].words);
       const place = {l, p: other.at(l, net.neuron(l, p)), s: other.shown.samples.indexOf(net.shown.samples[s])};
       return (q, i) => {
         const k = i === undefined ? 0 : other.at(l - 1, net.neuron(l - 1, i));

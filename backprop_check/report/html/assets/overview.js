@@ -42,7 +42,7 @@ function causes(one, n) {
       cause.fix ? h('p.fix', h('b', 'The fix: '), cause.fix) : null,
       cause.smallest ? h('p.hint', 'The smallest network that shows it: ', h('code', `backprop-check replay ${cause.smallest.replace(/[^A-Za-z0-9._-]/g, '_')}`)) : null,
       cause.equivalent.length ? h('p.hint', 'No case here tells it from ', cause.equivalent.join(', '), '.') : null,
-      h('p.actions', first !== undefined ? h('a.button', {href: href(first)}, detailOf(first) instanceof Net ? 'Look at it in the network' : 'Look at the first case') : null, cause.cases ? button(`Explains ${count(cause.cases, 'case')}`, show, {class: 'quiet'}) : null));
+      h('p.actions', first !== undefined ? h('a.button', {href: href(first)}, isNet(detailOf(first)) ? 'Look at it in the network' : 'Look at the first case') : null, cause.cases ? button(`Explains ${count(cause.cases, 'case')}`, show, {class: 'quiet'}) : null));
   })));
 }
 function matrix() {
@@ -81,7 +81,7 @@ function caseRecord(row) {
   const causes = INDEX.impls[CASES.impl[row]].causes;
   if (CASES.cause[row].length) out.diagnosis = CASES.cause[row].map((n) => causes[n] && causes[n].bug).filter(Boolean);
   if (CASES.first[row].length) out.first_wrong = {layer: CASES.first[row][0], neuron: CASES.first[row][1], sample: CASES.first[row][2] ?? null};
-  if (net instanceof Net) {
+  if (isNet(net)) {
     out.mismatch_count = net.d.count;
     out.mismatches = net.mismatches();
     const request = net.caseJson();

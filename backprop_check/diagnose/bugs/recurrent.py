@@ -1,0 +1,455 @@
+"""BP8xx: recurrence."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
+from backprop_check.kinds.unroll import Way, unroll
+from backprop_check.kinds.wiring import Index
+from backprop_check.reference.circuit import Function, WeightedSum
+
+if TYPE_CHECKING:
+    from backprop_check.kinds.unroll import Direction, States
+    from backprop_check.network import Case
+    from backprop_check.reference.circuit import Rule, Table
+
+_RECURRENT = ("rnn", "gru", "lstm")
+
+
+class OfRecurrent(SwappedRules, Way):
+    """Something wrong in a recurrent layer: another ``Way`` to unroll it, or another share backward.
+
+    ``at`` tells of the sums that read parameters, and of a step's other tables, in which direction and step they are;
+    ``state_before`` and ``state_after`` have the states before and after these.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = _RECURRENT
+    common = True
+
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self.at: dict[Table, tuple[Direction, int]] = {}
+        self.state_before: dict[Table, States] = {}
+        self.state_after: dict[Table, States] = {}
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        if layer.kind not in self.kinds:
+            return super().equations(c, layer, x, parameters, inputs)
+        return unroll(c, layer, x, parameters, inputs, self)
+
+    def done(self, d: Direction, t: int, before: States, made: States, after: States) -> None:
+        for table in (*d.sums[t].values(), *made.values(), *after.values()):
+            self.at[table], self.state_before[table], self.state_after[table] = (d, t), before, after
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        found = self.at.get(rule.out)
+        swapped = self.swapped(rule, role, s, i, *found) if found and isinstance(rule, WeightedSum) else None
+        return super().share(rule, role, s, i) if swapped is None else swapped
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:  # noqa: ARG002
+        """The wrong share of a sum in step t, or None where it is right."""
+        return None
+
+
+def nothing(rule: Rule, units: int, s: Any, i: Any) -> tuple[Any, Any]:
+    """A share that is not there."""
+    return rule.out.error[s, Index([()] * units)[i]], None
+
+
+def is_recurrent(rule: WeightedSum, role: tuple[str, int], d: Direction) -> bool:
+    """Whether this is the sum over the state before, through W_hh."""
+    what, number = role
+    return what != "bias" and rule.sources[number].weights is d.of("weight_hh")
+
+
+# BP801, BP804 ---------------------------------------------------------------------------------------
+
+
+class Cut(OfRecurrent):
+    """δ of step t knows nothing of step t + 1: what is handed on is a constant for the backward pass."""
+
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+    first_too = False
+
+    def handed_on(self, d: Direction, first: int, states: States) -> States:
+        states = super().handed_on(d, first, states)
+        return states | d.cut(first, {name: state for name, state in states.items() if name in self.states})
+
+    def begin(self, d: Direction) -> States:
+        states = super().begin(d)
+        if not self.first_too:
+            return states
+        return {name: d.c.cut(state) if name in self.states else state for name, state in states.items()}
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return super().matters(case) and (
+            any(shape[0] > 1 for layer, shape in _layers(case) if layer.kind in cls.kinds)
+            or (cls.first_too and any("h0" in layer.parameters for layer, _ in _layers(case)))
+        )
+
+
+class CutProduct(OfRecurrent):
+    """Nothing goes back through W_hh."""
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        if role[0] == "x" and is_recurrent(rule, role, d):
+            return nothing(rule, rule.sources[role[1]].x.units, s, i)
+        return super().swapped(rule, role, s, i, d, t)
+
+
+class CutCell(OfRecurrent):
+    """Nothing goes back through f·c; peepholes and what comes through h are there."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        if rule.out.role == "cell" and role == ("x", 0):
+            return nothing(rule, rule.sources[0].x.units, s, i)
+        return super().swapped(rule, role, s, i, d, t)
+
+
+def _layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
+    """The recurrent layers with the shapes of their inputs."""
+    pairs = zip(case.network.layers, case.network.input_shapes, strict=True)
+    return [(layer, shape) for layer, shape in pairs if layer.kind in _RECURRENT]
+
+
+# BP802 ----------------------------------------------------------------------------------------------
+
+
+class OneStepOnly(OfRecurrent):
+    """A parameter's gradient is that of one step, not the sum over all."""
+
+    of: ClassVar[tuple[str, ...]] = ("weights", "bias")
+    last = True
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        what, number = role
+        kept = d.steps - 1 if self.last != d.backwards else 0
+        if what in self.of and t != kept:
+            table = rule.biases[number][0] if what == "bias" else rule.sources[number].weights
+            if table is not None and table.parameter:
+                return nothing(rule, table.units, s, i)
+        return super().swapped(rule, role, s, i, d, t)
+
+
+# BP803 ----------------------------------------------------------------------------------------------
+
+
+class WrongState(OfRecurrent):
+    """The gradient of W_hh takes the state of another step than the one before."""
+
+    which: ClassVar[tuple[str, ...]] = ("h",)
+    earlier = False
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        what, number = role
+        source = None if what == "bias" else rule.sources[number]
+        before, after = self.state_before[rule.out], self.state_after[rule.out]
+        state = None
+        if source is not None and what == "weights":
+            if "h" in self.which and is_recurrent(rule, role, d) and source.x is before["h"]:
+                state = self.state_before.get(before["h"], before)["h"] if self.earlier else after["h"]
+            elif "c" in self.which and rule.out.role == "cell" and number == 0:
+                state = after["c"]
+        if state is None or source is None:
+            return super().swapped(rule, role, s, i, d, t)
+        units, inputs = source.wiring.by_weight
+        return rule.out.error[s, units[i]], state.values[s, inputs[i]]
+
+
+class WrongCell(WrongState):
+    """The forget gate's δ takes the cell after the step."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+    which: ClassVar[tuple[str, ...]] = ("c",)
+
+
+# BP805 ----------------------------------------------------------------------------------------------
+
+
+class WithoutTanh(OfRecurrent):
+    """The derivative of a tanh is left out, or taken of the wrong number."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+    roles: ClassVar[tuple[str, ...]] = ("cell_tanh",)
+    of_cell = False
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not (isinstance(rule, Function) and rule.out.role in self.roles and rule.spec.kind == "lstm"):
+            return super().share(rule, role, s, i)
+        m, error = self.m, rule.out.error[s, i]
+        if not self.of_cell:
+            return m.one(error), None
+        x = rule.x.values[s, i]
+        return m.one(error), m.one(m.number(1.0) - x * x)
+
+
+# BP806 ----------------------------------------------------------------------------------------------
+
+
+class Permuted(OfRecurrent):
+    """The parameters' blocks of rows are taken for the gates in another order."""
+
+    order: ClassVar[str] = "ifgo"
+
+    def block(self, layer: Any, gate: str) -> int:
+        return self.order.index(gate) if layer.kind in self.kinds else super().block(layer, gate)
+
+
+#: Orders that libraries have: CS231n and ONNX (o before f), TensorFlow 1, Theano and Gomez, cuDNN's and Keras's GRU.
+_USUAL = ("ifog", "iofg", "igfo", "gifo", "figo", "fiog", "zrn")
+
+
+def _permuted(kind: str, gates: str) -> list[Variant]:
+    orders = ["".join(order) for order in itertools.permutations(gates)]
+    return [
+        variant(Permuted, f"in the order {', '.join(order)}", usual=order in _USUAL, kinds=(kind,), order=order)
+        for order in orders
+        if order != gates
+    ]
+
+
+# BP807 ----------------------------------------------------------------------------------------------
+
+
+class BiasOfOneGate(OfRecurrent):
+    """The gradients of all gates' biases are one gate's δ."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+    gate: ClassVar[str] = "f"
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        what, number = role
+        if what != "bias" or rule.spec.kind not in self.kinds:
+            return super().swapped(rule, role, s, i, d, t)
+        bias, places = rule.biases[number]
+        return d.sums[t][self.gate].error[s, places.by_place(bias.units)[i]], None
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(
+            layer.kind in cls.kinds and any(name.startswith("bias") for name in layer.parameters)
+            for layer, _ in _layers(case)
+        )
+
+
+# BP808 ----------------------------------------------------------------------------------------------
+
+
+class OtherReset(OfRecurrent):
+    """The reset stands before the product where it should be after it, or the other way round."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("gru",)
+    bias_outside = False
+
+    def new_state(self, d: Direction, t: int, x: Any, h: Any, r: Any) -> Any:
+        c, after = d.c, d.layer.reset_after
+        if self.bias_outside:
+            if not after:
+                return super().new_state(d, t, x, h, r)
+            product = d.sums[t]["product"] = c.weighted_sum([d.from_state(h, "n")], role="product")
+            return d.gate("n", t, [d.from_input(x, "n"), (product, r, d.own)], d.biases("n"))
+        if after:
+            reset = c.multiply(h, r, role="reset")
+            return d.gate("n", t, [d.from_input(x, "n"), d.from_state(reset, "n")], d.biases("n"))
+        product = d.sums[t]["product"] = c.weighted_sum(
+            [d.from_state(h, "n")], biases=d.biases("n")[1:], role="product"
+        )
+        return d.gate("n", t, [d.from_input(x, "n"), (product, r, d.own)], d.biases("n")[:1])
+
+
+# BP809 ----------------------------------------------------------------------------------------------
+
+
+class OtherTruncation(OfRecurrent):
+    """Gradients are cut at other steps than they should be."""
+
+    every = 0
+    shift = 0
+    never = False
+
+    def cuts(self, layer: Any, first: int) -> bool:
+        if self.never:
+            return False
+        return (first + self.shift) % max(1, layer.truncate + self.every) == 0 and first + self.shift > 0
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(layer.truncate for layer, _ in _layers(case))
+
+
+_CUT = """dh_next = 0
+for t in reversed(range(steps)):
+    dh = dout[t]               # wrong: what step t + 1 sends back is missing
+    dh = dout[t] + dh_next     # right
+    dz = dh * (1 - h[t] ** 2)
+    dW_hh += dz @ h[t - 1].T
+    dh_next = W_hh.T @ dz"""
+
+BUGS = (
+    Bug(
+        code="BP801",
+        name="recurrent-gradient-cut",
+        sentence="Step t takes its gradient from its own output only: what step t + 1 sends back is left out.",
+        right="∂L/∂hₜ = ∂L/∂hₜ (output) + W_hhᵀ δₜ₊₁ (and what else step t + 1 made of hₜ)",
+        wrong="∂L/∂hₜ = ∂L/∂hₜ (output)",
+        stays_right="the whole forward pass, the δ of the last step, and everything in sequences of one step",
+        fix="Go through the steps from the last to the first, and add to each state's gradient what the step after it"
+        " sends back.",
+        example=_CUT,
+        confused_with=("BP804", "BP809"),
+        variants=variants(
+            variant(Cut, ""),
+            variant(CutProduct, "nothing goes back through W_hh, to h₀ neither"),
+            variant(Cut, "through h; the cell's gradient is there", kinds=("lstm",), states=("h",)),
+            variant(Cut, "to h₀ neither", usual=False, first_too=True),
+            variant(Cut, "through h, to h₀ neither", usual=False, kinds=("lstm",), states=("h",), first_too=True),
+        ),
+    ),
+    Bug(
+        code="BP802",
+        name="recurrent-last-step-only",
+        sentence="The gradient of a parameter that all steps share is that of one step: it is overwritten, not summed.",
+        right="∂L/∂W = Σₜ δₜ xₜᵀ",
+        wrong="∂L/∂W = δₜ xₜᵀ of one step",
+        stays_right="the forward pass and every δ; all gradients in sequences of one step",
+        fix="Begin with zeros before the loop over the steps, and add each step's share: dW += …",
+        example="for t in reversed(range(steps)):\n"
+        "    dW_ih = dz[t] @ x[t].T      # wrong: only the step that came last in the loop remains\n"
+        "    dW_ih += dz[t] @ x[t].T     # right",
+        confused_with=("BP801", "BP803"),
+        variants=variants(
+            variant(OneStepOnly, "the first step's (the last one in the loop backward)", last=False),
+            variant(OneStepOnly, "the last step's"),
+            variant(OneStepOnly, "the first step's, in the weights", last=False, of=("weights",)),
+            variant(OneStepOnly, "the last step's, in the weights", of=("weights",)),
+            variant(OneStepOnly, "the first step's, in the biases", usual=False, last=False, of=("bias",)),
+            variant(OneStepOnly, "the last step's, in the biases", usual=False, of=("bias",)),
+        ),
+    ),
+    Bug(
+        code="BP803",
+        name="recurrent-previous-state-off-by-one",
+        sentence="The gradient of the recurrent weights takes the state after the step, where the step had read the one"
+        " before it.",
+        right="∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ (and δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′ in an LSTM)",
+        wrong="∂L/∂W_hh = Σₜ δₜ hₜᵀ",
+        stays_right="the forward pass, every δ, the gradients of W_ih and of the biases",
+        fix="Keep every state with its step, h₀ too, and multiply δₜ by the state that step t read: hₜ₋₁.",
+        example="dW_hh += dz[t] @ h[t].T        # wrong: that is what step t made\n"
+        "dW_hh += dz[t] @ h[t - 1].T    # right; before the first step it is h0",
+        confused_with=("BP802",),
+        variants=variants(
+            variant(WrongState, "hₜ"),
+            variant(WrongState, "hₜ₋₂", earlier=True),
+            variant(WrongCell, "cₜ for cₜ₋₁ in δ of the forget gate"),
+            variant(WrongState, "hₜ, and cₜ in δ of the forget gate", which=("h", "c"), kinds=("lstm",)),
+        ),
+    ),
+    Bug(
+        code="BP804",
+        name="lstm-cell-gradient-dropped",
+        sentence="What flows back from cell to cell is left out: the cell's gradient comes through its own output only.",
+        right="∂L/∂cₜ = ∂L/∂hₜ · o · (1 − tanh²(cₜ)) + ∂L/∂cₜ₊₁ · fₜ₊₁",
+        wrong="∂L/∂cₜ = ∂L/∂hₜ · o · (1 − tanh²(cₜ))",
+        stays_right="the forward pass, the δ of the last step, and sequences of one step",
+        fix="Hand ∂L/∂c on from step to step beside ∂L/∂h: dc = dh · o · (1 − tanh²(c)) + dc_next, and"
+        " dc_next = dc · f.",
+        example="dc = dh * o[t] * (1 - np.tanh(c[t]) ** 2)              # wrong\n"
+        "dc = dh * o[t] * (1 - np.tanh(c[t]) ** 2) + dc_next    # right\n"
+        "dc_next = dc * f[t]",
+        confused_with=("BP801", "BP805"),
+        seen="deeplearning4j#8838",
+        variants=variants(
+            variant(Cut, "", kinds=("lstm",), states=("c",)),
+            variant(CutCell, "through f·c, to c₀ neither"),
+            variant(Cut, "to c₀ neither", usual=False, kinds=("lstm",), states=("c",), first_too=True),
+        ),
+    ),
+    Bug(
+        code="BP805",
+        name="lstm-tanh-derivative-missing",
+        sentence="The output is o · tanh(c), and on the way back the derivative of that tanh is left out.",
+        right="∂L/∂cₜ = ∂L/∂hₜ · oₜ · (1 − tanh²(cₜ))",
+        wrong="∂L/∂cₜ = ∂L/∂hₜ · oₜ",
+        stays_right="the forward pass, and the δ of the output gate in the last step",
+        fix="Keep tanh(cₜ) of the forward pass, and multiply by 1 − tanh²(cₜ).",
+        example="dc = dh * o[t]                                 # wrong\n"
+        "dc = dh * o[t] * (1 - np.tanh(c[t]) ** 2)      # right",
+        confused_with=("BP804",),
+        variants=variants(
+            variant(WithoutTanh, ""),
+            variant(WithoutTanh, "1 − c² in the place of 1 − tanh²(c)", of_cell=True),
+            variant(WithoutTanh, "that of g, the new content", roles=("g",)),
+            variant(WithoutTanh, "both tanh's", roles=("g", "cell_tanh")),
+        ),
+    ),
+    Bug(
+        code="BP806",
+        name="lstm-gates-permuted",
+        sentence="The blocks of rows are taken for the gates in another order than they are in.",
+        right="the rows of W_ih, W_hh and the biases are, block by block, those of i, f, g, o (a GRU: r, z, n)",
+        wrong="another order of the gates",
+        stays_right="z, the weighted sums themselves, in the first step",
+        fix="PyTorch's order is i, f, g, o, a GRU's r, z, n. CS231n has i, f, o, g; TensorFlow 1 i, g, f, o; Keras's GRU z,"
+        " r, n: reorder the rows when parameters come from elsewhere.",
+        example="i, f, o, g = np.split(z, 4)    # wrong: CS231n's order\ni, f, g, o = np.split(z, 4)    # right",
+        variants=variants(*_permuted("lstm", "ifgo"), *_permuted("gru", "rzn")),
+    ),
+    Bug(
+        code="BP807",
+        name="lstm-bias-from-forget-gate",
+        sentence="The biases of all gates get the gradient of the forget gate's: one line, copied.",
+        right="∂L/∂b_i = Σₜ δ_i, ∂L/∂b_f = Σₜ δ_f, ∂L/∂b_g = Σₜ δ_g, ∂L/∂b_o = Σₜ δ_o",
+        wrong="∂L/∂b_i = ∂L/∂b_f = ∂L/∂b_g = ∂L/∂b_o = Σₜ δ_f",
+        stays_right="the forward pass, every δ, the gradients of all weights, and of the forget gate's bias",
+        fix="Give every gate's bias the sum of its own δ.",
+        example="db_i += dz_f    # wrong\ndb_i += dz_i    # right",
+        seen="learn_dl#63",
+        variants=variants(
+            *(
+                variant(BiasOfOneGate, "" if gate == "f" else f"of gate {gate}", usual=gate == "f", gate=gate)
+                for gate in "figo"
+            ),
+        ),
+    ),
+    Bug(
+        code="BP808",
+        name="gru-reset-placement",
+        sentence="The reset gate stands on the other side of the product with W_hn than it should.",
+        right="reset_after: z_n = W_in x + b_in + r·(W_hn h + b_hn); else z_n = W_in x + b_in + W_hn (r·h) + b_hn",
+        wrong="the one in the place of the other",
+        stays_right="the gates r and z in the first step; everything where the state before is 0 and there is no b_hn",
+        fix="PyTorch and cuDNN reset after the product, bias included; the paper, and Keras with reset_after=False, before.",
+        example="n = np.tanh(W_in @ x + b_in + W_hn @ (r * h) + b_hn)    # reset before\n"
+        "n = np.tanh(W_in @ x + b_in + r * (W_hn @ h + b_hn))    # reset after: PyTorch",
+        variants=variants(
+            variant(OtherReset, ""),
+            variant(OtherReset, "after the product, but not of its bias", bias_outside=True),
+        ),
+    ),
+    Bug(
+        code="BP809",
+        name="truncation-off-by-one",
+        sentence="Gradients are cut at other steps than truncated backpropagation asks for.",
+        right="nothing flows back between the steps m·k − 1 and m·k, for m = 1, 2, …",
+        wrong="nothing flows back between the steps m·(k + 1) − 1 and m·(k + 1)",
+        stays_right="the forward pass; everything where no truncation is asked for",
+        fix="With truncate = k every chunk has k steps: the state is detached before step k, 2k, …, counted from 0.",
+        example="if t % (k + 1) == 0: h = h.detach()    # wrong: chunks of k + 1 steps\n"
+        "if t % k == 0: h = h.detach()          # right",
+        confused_with=("BP801",),
+        seen="MyGrad#4",
+        variants=variants(
+            variant(OtherTruncation, "chunks of one step more", every=1),
+            variant(OtherTruncation, "chunks of one step less", every=-1),
+            variant(OtherTruncation, "cut one step too early", shift=1),
+            variant(OtherTruncation, "cut one step too late", shift=-1),
+            variant(OtherTruncation, "never cut", never=True),
+        ),
+    ),
+)

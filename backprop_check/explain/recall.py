@@ -1,0 +1,213 @@
+"""A pass through any network, told cell by cell: its numbers are known, how one was made is asked for afterwards.
+
+The pass is worked out once for all units at the same time, as when an implementation is judged. Then every table's
+numbers are put into cells that look up their formula, by the same rules of the reference, when somebody asks: what is
+recorded is what is told, and a network for pictures is explained as quickly as a small one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.numbers import UNIT_ROUNDOFF
+from backprop_check.numbers.recording import Recorded, Recording, recorded
+from backprop_check.reference import Stages, run_wired
+from backprop_check.reference.circuit import ALL, Given, Table
+from backprop_check.reference.wired import as_dense, matched_rule, undone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.reference.wired import WiredPass
+
+
+class Recalled(Recorded):
+    """A number of a table; its operand, the operation that made it, is worked out when it is looked at."""
+
+    __slots__ = ("_made", "_operands")
+
+    def __init__(self, value: float, place: tuple[Any, ...], made: Callable[[], Any] | None) -> None:
+        self.value, self.place, self.taken = value, place, 0
+        self._made = made
+        self._operands: tuple[Recorded, ...] | None = None
+
+    @property
+    def operation(self) -> str:  # type: ignore[override]
+        """``cell``, or ``given`` where it is the case's own number."""
+        return "given" if self._made is None else "cell"
+
+    @property
+    def operands(self) -> tuple[Recorded, ...]:  # type: ignore[override]
+        """What made it."""
+        if self._operands is None:
+            self._operands = () if self._made is None else (recorded(self._made()),)
+        return self._operands
+
+
+class Cells:
+    """A table of known numbers ``[sample, unit]``; ``shared``: of one row that all samples have."""
+
+    def __init__(
+        self,
+        values: Sequence[Sequence[float]],
+        made: Callable[[Any, int], Any] | None = None,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self.rows = self.values = values
+        self.made, self.shared = made, shared
+        self.samples, self.units = len(values), len(values[0]) if values else 0
+        self._cells: dict[tuple[int, int], Recalled] = {}
+        self.lanes: Any = None
+
+    def cell(self, s: int, i: int) -> Recalled:
+        """One number; always the same object."""
+        if (s, i) not in self._cells:
+            made = None if self.made is None else (lambda: self.made(ALL if self.shared else s, i))  # type: ignore[misc]
+            self._cells[s, i] = Recalled(self.values[s][i], (self, s, i), made)
+        return self._cells[s, i]
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        s, i = at
+        s = 0 if self.shared else s
+        samples = range(self.samples)[s] if isinstance(s, slice) else [s]
+        one = not isinstance(i, slice | tuple | list)
+        units = range(self.units)[i] if isinstance(i, slice) else [int(i)] if one else [int(each) for each in i]
+        found = [self.cell(each, unit) for each in samples for unit in units]
+        return found[0] if one and not isinstance(s, slice) else found
+
+    def __setitem__(self, at: tuple[Any, Any], value: Any) -> None:
+        """Nothing: the numbers are known already."""
+
+
+class Joined:
+    """Tables side by side, as a layer reports its z."""
+
+    def __init__(self, parts: Sequence[Cells]) -> None:
+        self.parts, self.rows = parts, parts[0].rows
+
+    def __getitem__(self, at: tuple[Any, Any]) -> Any:
+        s, i = at
+        if not isinstance(i, int):
+            return [self[s, each] for each in (range(sum(part.units for part in self.parts))[i])]
+        for part in self.parts:
+            if i < part.units:
+                return part[s, i]
+            i -= part.units
+        raise IndexError
+
+
+def _joined(parts: Sequence[Cells]) -> Cells | Joined:
+    return parts[0] if len(parts) == 1 else Joined(parts)
+
+
+def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
+    """The passes of a case, one a training step, with cells in the place of numbers."""
+    from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
+
+    passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+    for p in passes:
+        _recall(p, stages(Recording()))
+    return passes
+
+
+def _numbers(grid: Any) -> list[list[float]]:
+    found: list[list[float]] = grid.value.tolist()
+    return found
+
+
+def _recall(p: WiredPass, stages: Stages) -> None:
+    """Put cells in the place of a pass's tables."""
+    m = stages.m
+    last = p.layers[-1].output.a
+    matched = matched_rule(p, last)
+    dense_rules = [rule for rule, _ in last.readers if isinstance(rule, Given)]
+    p.targets = Cells(_numbers(p.targets))
+    parameters = [table for l in p.layers for table in l.parameters.values()]
+    known: dict[int, Cells] = {}
+    for table in (*p.circuit.tables, p.inputs, *parameters):
+        _recall_values(table, stages, known)
+    for table in p.circuit.tables:
+        for other in _read_by(table.made_by):
+            _recall_values(other, stages, known)
+        _recall_rule(table.made_by)
+    for table in (p.inputs, *parameters, *p.circuit.tables):
+        if table.error is not None:
+            table.error = Cells(_numbers(table.error), _error_of(table, stages), shared=table.parameter)
+    for l in p.layers:
+        l.a = l.output.a.values
+        l.z = None if l.z is None else _joined([table.values for table in l.output.z])
+        l.delta = _joined([table.error for table in l.output.z])
+    dense = as_dense(p)
+    for rule in dense_rules:
+        rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
+    if matched is not None:
+        last.error.made = lambda s, k: stages.output_error(dense, s, k)
+        matched.x.error.made = lambda s, i: m.either(
+            undone(p, matched, m, stages, s, i), lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
+        )
+    _recall_loss(p, stages, dense)
+    if p.updated is not None and p.learning_rate is not None:
+        _recall_update(p, stages, p.learning_rate)
+
+
+def _recall_values(table: Table, stages: Stages, known: dict[int, Cells]) -> None:
+    """Cells for a table; tables that have their numbers in common have their cells in common."""
+    grid = table.values
+    if isinstance(grid, Cells):
+        return
+    if id(grid) not in known:
+        rule = table.made_by
+        made = None if rule is None else (lambda s, o: stages.value(rule, s, o))
+        known[id(grid)] = Cells(_numbers(grid), made, shared=table.parameter)
+        known[id(grid)].lanes = grid  # so that no other grid gets its id
+    table.values = known[id(grid)]
+
+
+def _read_by(rule: Any) -> Iterator[Table]:
+    """The tables that a rule reads."""
+    for source in getattr(rule, "sources", ()):
+        yield source.x
+        if source.weights is not None:
+            yield source.weights
+    for bias, _ in getattr(rule, "biases", ()):
+        yield bias
+    yield from (value for value in vars(rule).values() if isinstance(value, Table) and value is not rule.out)
+
+
+def _recall_rule(rule: Any) -> None:
+    """What a rule has beside tables."""
+    if getattr(rule, "other", None) is not None:
+        rule.other = None  # a second way to the same number, on the numbers of before
+    winners = getattr(rule, "winners", None)
+    if winners is not None:
+        rule.winners = Cells(_numbers(winners))
+
+
+def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
+    def made(s: Any, i: int) -> Any:
+        return stages.m.dots([stages.share(rule, role, s, i) for rule, role in table.readers], [])
+
+    return made
+
+
+def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
+    """The loss is made of few numbers: it is recorded as it is worked out."""
+    m, units = stages.m, p.layers[-1].units
+    terms, losses = m.grid(p.samples, units), m.line(p.samples)
+    for s in range(p.samples):
+        for k in range(units):
+            terms[s, k] = stages.loss_term(dense, s, k)
+        losses[s] = stages.sample_loss(dense, terms, s)
+    p.loss = stages.batch_loss(dense, m.sum(losses[:]))
+
+
+def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
+    def made(table: Table) -> Callable[[int, int], Any]:
+        return lambda _, i: stages.updated(table.values[0, i], table.error[0, i], rate)
+
+    p.updated = [
+        {name: Cells(_numbers(row), made(l.parameters[name]), shared=True) for name, row in named.items()}
+        for l, named in zip(p.layers, p.updated or [], strict=True)
+    ]

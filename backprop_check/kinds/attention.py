@@ -1,0 +1,439 @@
+"""Attention: every query takes a mean of the values, weighted by how well their keys agree with it.
+
+    scores[h, i, j] = (qᵢ · kⱼ) · scale of head h, attention = softmax of the scores over j, context = Σⱼ attention vⱼ
+
+The scores are what is reported as z, ``[head][query][key]``: all of them, as they are before any mask. What a mask
+hides takes no part in the softmax, and its score has the gradient 0.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import msgspec
+
+from backprop_check.kinds.kind import Shape, drawn, fail
+from backprop_check.kinds.tokens import (
+    SEQUENCE,
+    OfTokens,
+    check_parameters,
+    check_tokens,
+    linear,
+    of_every_token,
+    token_by_token,
+)
+from backprop_check.kinds.wiring import Index, Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Mask = tuple[tuple[bool, ...], ...]
+
+#: What is projected, in the order of PyTorch's rows.
+ROLES = ("query", "key", "value")
+
+#: What 1/√d may be off, computed in whatever way, in u.
+_OF_SCALE = 4.0
+
+
+class Heads(NamedTuple):
+    """The form of an attention: so many heads, queries and keys; ``width`` of queries and keys, ``out`` of values."""
+
+    heads: int
+    queries: int
+    keys: int
+    width: int
+    out: int
+    causal: bool = False
+
+
+def apart(inputs: Any) -> tuple[Shape, Shape, Shape]:
+    """The shapes of queries, keys and values: one for all, one for the queries, or each its own."""
+    shapes = (inputs,) if isinstance(inputs[0], int) else tuple(inputs)
+    return shapes[0], shapes[min(1, len(shapes) - 1)], shapes[-1]
+
+
+def three(x: Any) -> tuple[Any, Any, Any]:
+    """The tables of queries, keys and values."""
+    return x[0], x[min(1, len(x) - 1)], x[-1]
+
+
+def check_three(path: str, inputs: Any) -> tuple[Shape, Shape, Shape]:
+    """The shapes; raises ``CaseError`` where they are no queries, keys and values."""
+    if not isinstance(inputs[0], int) and len(inputs) > 3:  # noqa: PLR2004 - query, key, value
+        fail(f"{path}.from", "one layer, or query and key_value, or query, key and value", f"{len(inputs)} layers")
+    shapes = apart(inputs)
+    for shape in shapes:
+        check_tokens(path, shape)
+    if shapes[1][0] != shapes[2][0]:
+        fail(f"{path}.from", "as many keys as values", f"{shapes[1][0]} and {shapes[2][0]}")
+    return shapes
+
+
+def check_mask(path: str, mask: Mask | None, heads: Heads, samples: int) -> None:
+    """Raise ``CaseError`` where a mask has not a flag for every sample and key, or leaves a query without any key."""
+    if mask is None:
+        return
+    if len(mask) != samples:
+        fail(path, f"{samples} rows, one a sample", len(mask))
+    for s, row in enumerate(mask):
+        if len(row) != heads.keys:
+            fail(f"{path}[{s}]", f"{heads.keys} flags, one a key (true: ignored)", len(row))
+        for query in range(heads.queries):
+            if all(row[: query + 1] if heads.causal else row):
+                fail(f"{path}[{s}]", f"a key that is left for query {query}", "none")
+
+
+class Attention(OfTokens, frozen=True, kw_only=True):
+    """What both kinds of attention have."""
+
+    is_causal: bool = False
+    key_padding_mask: Mask | None = None
+
+    reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    apart: ClassVar[bool] = True
+
+    def form(self, inputs: Any) -> Heads:
+        """Heads, queries, keys and widths."""
+        raise NotImplementedError
+
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
+        """The equations, of these parts."""
+        raise NotImplementedError
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any) -> Any:
+        """The right parts."""
+        return self.worked(c, x, parameters, inputs, Parts())
+
+    def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
+        """Raise ``CaseError`` where the padding mask does not suit the batch."""
+        check_mask(f"{path}.key_padding_mask", self.key_padding_mask, self.form(inputs), len(samples))
+
+    def of_samples(self, samples: Sequence[int]) -> Attention:
+        """The same with the masks of some samples."""
+        if self.key_padding_mask is None:
+            return self
+        kept = tuple(self.key_padding_mask[s] for s in samples)
+        return msgspec.structs.replace(self, key_padding_mask=kept)
+
+
+class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scaled_dot_product_attention"):
+    """a[i] = Σⱼ softmaxⱼ(qᵢ · kⱼ · scale) vⱼ, without parameters: PyTorch's function of that name.
+
+    It reads ``from`` one layer (queries, keys and values are the same), two (queries; keys and values) or three.
+    ``scale`` is 1/√width where it is not given. ``is_causal``: query i sees the keys 0 … i. ``key_padding_mask``
+    [sample][key]: true where a key is ignored.
+    """
+
+    scale: float | None = None
+
+    def check(self, path: str, inputs: Any) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        query, key, _ = check_three(path, inputs)
+        if query[1] != key[1]:
+            fail(f"{path}.from", "queries and keys of one width", f"{query[1]} and {key[1]}")
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            fail(f"{path}.scale", "a positive number", self.scale)
+
+    def form(self, inputs: Any) -> Heads:
+        """One head."""
+        query, key, value = apart(inputs)
+        return Heads(1, query[0], key[0], query[1], value[1], self.is_causal)
+
+    def output_shape(self, inputs: Any) -> Shape:
+        """For every query as many features as a value has."""
+        query, _, value = apart(inputs)
+        return (query[0], value[1])
+
+    def z_shape(self, inputs: Any) -> Shape:
+        """The scores, [query][key]."""
+        query, key, _ = apart(inputs)
+        return (query[0], key[0])
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """With and without masks and a scale of its own."""
+        if len(inputs) != SEQUENCE:
+            return None
+        scale = draw.one_of(({}, {}, {"scale": 0.5}, {"scale": 0.8}))
+        return {"kind": "scaled_dot_product_attention", **draw_masks(draw, inputs[0], samples), **scale}
+
+    @classmethod
+    def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
+        """Queries and keys of one width; values, where they stand alone, of another."""
+        if len(inputs) != SEQUENCE or inputs[0] < 3:  # noqa: PLR2004 - a query and two keys
+            return None
+        layers, names, keys = draw_sources(draw, inputs, (inputs[1], inputs[1], draw.whole(2, 3)))
+        own = cls.draw(draw, (keys, inputs[1]), samples) or {}
+        return [*layers, {**own, "from": names}]
+
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
+        """Scores, softmax, and the mean of the values."""
+        del parameters
+        form, given = self.form(inputs), None if self.scale is None else (self.scale, 0.0)
+        context, scores = parts.attend(c, *three(x), form, given, self.key_padding_mask, shown=True)
+        return c.output(context, scores)
+
+
+class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_attention"):
+    """PyTorch's ``MultiheadAttention`` (batch first, no dropout), its parameters named as there.
+
+    Queries, keys and values are linear in what is read: rows 0 … E − 1 of ``in_proj_weight`` [3E, E] make the queries,
+    the next E the keys, the last E the values (``q_proj_weight``, ``k_proj_weight`` and ``v_proj_weight`` where keys or
+    values are not E wide), ``in_proj_bias`` [3E] likewise. Head h has the features h·E/H … (h + 1)·E/H − 1 of each;
+    scale is 1/√(E/H). The heads' contexts side by side go through ``out_proj.weight`` [E, E] and ``out_proj.bias``.
+    Biases may both be absent. It reads and masks as ``scaled_dot_product_attention`` does.
+    """
+
+    num_heads: int
+    parameters: dict[str, Any]
+
+    def check(self, path: str, inputs: Any) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        query, _, _ = check_three(path, inputs)
+        if self.num_heads < 1 or query[1] % self.num_heads:
+            fail(f"{path}.num_heads", f"a divisor of {query[1]} features", self.num_heads)
+        check_parameters(path, self.parameters, self.parameter_shapes(inputs))
+
+    def form(self, inputs: Any) -> Heads:
+        """Of E features each."""
+        query, key, _ = apart(inputs)
+        return Heads(self.num_heads, query[0], key[0], query[1], query[1], self.is_causal)
+
+    def output_shape(self, inputs: Any) -> Shape:
+        """That of the queries."""
+        return apart(inputs)[0]
+
+    def z_shape(self, inputs: Any) -> Shape:
+        """The scores, [head][query][key]."""
+        query, key, _ = apart(inputs)
+        return (self.num_heads, query[0], key[0])
+
+    def parameter_shapes(self, inputs: Any) -> dict[str, Shape]:
+        """Those of PyTorch's ``state_dict``."""
+        query, key, value = apart(inputs)
+        width = query[1]
+        if width == key[1] == value[1]:
+            shapes: dict[str, Shape] = {"in_proj_weight": (3 * width, width)}
+        else:
+            shapes = {
+                f"{name}_proj_weight": (width, each[1]) for name, each in zip("qkv", (query, key, value), strict=True)
+            }
+        biases = "in_proj_bias" in self.parameters or "out_proj.bias" in self.parameters
+        shapes |= {"in_proj_bias": (3 * width,)} if biases else {}
+        shapes["out_proj.weight"] = (width, width)
+        return shapes | ({"out_proj.bias": (width,)} if biases else {})
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Of one or more heads, with and without biases and masks."""
+        if len(inputs) != SEQUENCE:
+            return None
+        return {**draw_heads(draw, inputs[1], (inputs[1],) * 3), **draw_masks(draw, inputs[0], samples)}
+
+    @classmethod
+    def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
+        """Keys and values of the queries' width, or of others."""
+        if len(inputs) != SEQUENCE or inputs[0] < 3:  # noqa: PLR2004 - a query and two keys
+            return None
+        other = draw.one_of((inputs[1], inputs[1], inputs[1] + 1))
+        widths = (inputs[1], other, draw.one_of((other, 2)))
+        layers, names, keys = draw_sources(draw, inputs, widths)
+        if len(names) < 3:  # noqa: PLR2004 - values are the keys
+            widths = (inputs[1], widths[len(names) - 1], widths[len(names) - 1])
+        return [*layers, {**draw_heads(draw, inputs[1], widths), **draw_masks(draw, keys, samples), "from": names}]
+
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
+        """Projections, attention of every head, the output's projection."""
+        shapes, form = apart(inputs), self.form(inputs)
+        a, scores = parts.multihead(c, three(x), parameters, shapes, form, self.key_padding_mask, shown=True)
+        return c.output(a, scores)
+
+
+class Parts:
+    """The formulas of attention, one a method. A named bug replaces one of them."""
+
+    def multihead(
+        self,
+        c: Any,
+        x: tuple[Any, Any, Any],
+        parameters: Mapping[str, Any],
+        shapes: tuple[Shape, Shape, Shape],
+        form: Heads,
+        mask: Mask | None,
+        *,
+        shown: bool = False,
+    ) -> tuple[Any, Any]:
+        """The output and the scores. ``parameters`` are named as in ``multihead_attention``."""
+        query, key, value = (self.projected(c, n, x[n], parameters, shapes[n], form) for n in range(3))
+        context, scores = self.attend(c, query, key, value, form, None, mask, shown=shown)
+        weight, bias, shape = parameters["out_proj.weight"], parameters.get("out_proj.bias"), (form.queries, form.width)
+        return of_every_token(c, context, weight, bias, shape, form.width, "projection"), scores
+
+    def projected(self, c: Any, number: int, x: Any, parameters: Mapping[str, Any], shape: Shape, form: Heads) -> Any:
+        """Queries (0), keys (1) or values (2) of every token: their rows of the weights and of the biases."""
+        width, role = form.width, ROLES[number]
+        rows = self.rows(number) * width
+        if "in_proj_weight" in parameters:
+            weight, first = parameters["in_proj_weight"], rows
+        else:
+            weight, first = parameters[f"{role[0]}_proj_weight"], 0
+        wiring = token_by_token(shape[0], shape[1], width, first, weight.units // shape[1])
+        places = [rows + o for _ in range(shape[0]) for o in range(width)]
+        biases = [(parameters["in_proj_bias"], places)] if "in_proj_bias" in parameters else []
+        return c.weighted_sum([(x, weight, wiring)], biases, role=role)
+
+    def rows(self, number: int) -> int:
+        """Which third of the rows is that of the queries (0), keys (1), values (2)."""
+        return number
+
+    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
+        """What scores are multiplied with, and how far it may be off in u: 1/√(a head's width), or what is given."""
+        if given is not None:
+            return given
+        scale = 1.0 / math.sqrt(form.width // form.heads)
+        return scale, 0.0 if math.frexp(scale)[0] == 0.5 else _OF_SCALE * scale  # noqa: PLR2004 - a power of two
+
+    def attend(
+        self,
+        c: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        form: Heads,
+        scale: tuple[float, float] | None,
+        mask: Mask | None,
+        *,
+        shown: bool = False,
+    ) -> tuple[Any, Any]:
+        """The heads' contexts side by side, and the scores."""
+        wirings = self.wirings(form)
+        number, off = self.scale(form, scale)
+        factor = c.constant([number], [off] if off else None)
+        scaled = c.weighted_sum([(query, factor, wirings.scaled)], role="scaled")
+        scores = c.weighted_sum([(scaled, key, wirings.scores)], role="scores")
+        if shown:
+            c.show(scores, 0, scores.units)
+        weights = self.weights(c, scores, wirings, form, mask)
+        return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
+
+    def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
+        """The softmax of every query's scores, of those that no mask hides."""
+        seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
+        return c.softmax(seen, wirings.groups, keep=kept(c, mask, wirings, form), role="attention")
+
+    def wirings(self, form: Heads) -> Wirings:
+        """What reads what."""
+        return heads_of(form)
+
+
+def kept(c: Any, mask: Mask | None, wirings: Wirings, form: Heads) -> Any:
+    """A 1 for every visible score whose key is not ignored, for every sample; None where none is."""
+    if mask is None:
+        return None
+    return c.given([[0.0 if row[at % form.keys] else 1.0 for at in wirings.visible] for row in mask])
+
+
+class Wirings(NamedTuple):
+    """What reads what in an attention; ``visible`` are the scores that take part, by their place among all."""
+
+    scaled: Wiring
+    scores: Wiring
+    visible: list[int]
+    groups: Index
+    context: Wiring
+
+
+def side_by_side(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
+    """The unit of head h's feature e of token t, where a token's ``width`` features are h after h."""
+    del tokens
+    h, t, e = at
+    return t * width + h * (width // form.heads) + e
+
+
+Layout = Callable[[Heads, int, int, tuple[int, int, int]], int]
+
+
+@functools.lru_cache(maxsize=64)
+def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_side) -> Wirings:
+    """The wiring of all heads: unit (h, i, j) of the scores; where queries, keys and values lie, and contexts."""
+    heads, queries, keys, width, out, causal = form
+    d, e = width // heads, out // heads
+    triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
+    scores = Wiring(
+        queries * width,
+        keys * width,
+        [[split(form, width, queries, (h, i, f)) for f in range(d)] for h, i, _ in triples],
+        [[split(form, width, keys, (h, j, f)) for f in range(d)] for h, _, j in triples],
+    )
+    visible = [at for at, (_, i, j) in enumerate(triples) if j <= i or not causal]
+    rows: dict[tuple[int, int], list[int]] = {}
+    for place, at in enumerate(visible):
+        rows.setdefault(triples[at][:2], []).append(place)
+    units = {
+        merge(form, out, queries, (h, i, f)): (h, i, f) for h in range(heads) for i in range(queries) for f in range(e)
+    }
+    contexts = [units[at] for at in range(queries * out)]
+    context = Wiring(
+        keys * out,
+        len(visible),
+        [[split(form, out, keys, (h, triples[visible[p]][2], f)) for p in rows[h, i]] for h, i, f in contexts],
+        [rows[h, i] for h, i, _ in contexts],
+    )
+    count = queries * width
+    return Wirings(
+        Wiring(count, 1, [[i] for i in range(count)], [[0]] * count),
+        scores,
+        visible,
+        Index(rows[triples[at][:2]] for at in visible),
+        context,
+    )
+
+
+def draw_masks(draw: Any, keys: int, samples: int) -> dict[str, Any]:
+    """Causal or not, with a padding mask or not. The first key is never ignored, so that every query sees one."""
+    found: dict[str, Any] = {"is_causal": True} if draw.whole(0, 2) == 0 else {}
+    if draw.whole(0, 2) == 0 and keys > 1:
+        found["key_padding_mask"] = [[False, *(draw.whole(0, 2) == 0 for _ in range(keys - 1))] for _ in range(samples)]
+    return found
+
+
+def draw_heads(draw: Any, width: int, widths: tuple[int, int, int]) -> dict[str, Any]:
+    """A multi-head attention without its masks, for queries, keys and values of these widths."""
+    bound = 1.6 / width**0.5
+    parameters: dict[str, Any] = {}
+    if set(widths) == {width}:
+        parameters["in_proj_weight"] = drawn(draw, (3 * width, width), bound)
+    else:
+        for name, each in zip("qkv", widths, strict=True):
+            parameters[f"{name}_proj_weight"] = drawn(draw, (width, each), 1.6 / each**0.5)
+    biases = draw.whole(1, 4) > 1
+    if biases:
+        parameters["in_proj_bias"] = drawn(draw, (3 * width,), 0.5)
+    parameters["out_proj.weight"] = drawn(draw, (width, width), bound)
+    if biases:
+        parameters["out_proj.bias"] = drawn(draw, (width,), 0.5)
+    heads = draw.one_of([each for each in range(1, width + 1) if width % each == 0])
+    return {"kind": "multihead_attention", "num_heads": heads, "parameters": parameters}
+
+
+def draw_sources(draw: Any, inputs: Shape, widths: tuple[int, int, int]) -> tuple[list[dict[str, Any]], list[str], int]:
+    """Layers that attention reads: queries, keys (and values) from parts of one sequence; their names; so many keys."""
+    number, queries = draw.whole(2, 3), draw.whole(1, inputs[0] - 2)
+    keys = inputs[0] - queries
+    layers = [
+        {**linear(draw, inputs[1], inputs[1], "tanh"), "name": "tokens"},
+        {"kind": "narrow", "name": "asking", "start": 0, "length": queries, "from": ["tokens"]},
+        {"kind": "narrow", "name": "memory", "start": queries, "length": keys, "from": ["tokens"]},
+    ]
+    names = ["asking"]
+    for name, width in zip(("keys", "values")[: number - 1], widths[1:], strict=False):
+        if width == inputs[1] and draw.whole(0, 1):
+            names.append("memory")
+            continue
+        layers.append({**linear(draw, inputs[1], width, "identity"), "name": name, "from": ["memory"]})
+        names.append(name)
+    return layers, names, keys

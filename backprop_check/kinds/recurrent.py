@@ -1,0 +1,285 @@
+"""Recurrence: a layer that reads a sequence step by step, and at every step its own state of the step before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat
+from backprop_check.kinds.unroll import RIGHT, Direction, States, unroll
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What of ``supports.features`` layers of these kinds may need.
+BIDIRECTIONAL, STACKED, INITIAL = "bidirectional", "stacked", "initial_states"
+LENGTHS, TRUNCATION, PEEPHOLES, RESET_BEFORE = "lengths", "truncation", "peepholes", "reset_before"
+
+
+class Recurrent(Kind, frozen=True):
+    """What all recurrent layers have in common. Their input is (steps, features), a sample at a time.
+
+    The parameters are PyTorch's: ``weight_ih_l0`` [gates · hidden, features], ``weight_hh_l0`` [gates · hidden,
+    hidden], ``bias_ih_l0`` and ``bias_hh_l0`` [gates · hidden] (both, ``bias_ih`` alone, or none), ``…_l1`` for the
+    second of ``num_layers``, ``…_reverse`` for the direction that reads from the end. ``h0`` (and ``c0``) [num_layers ·
+    directions, hidden] is the state before the first step, the same for all samples; without it the state begins at 0.
+
+    ``return_sequences``: the output is every step's state, (steps, directions · hidden); else the last one of each
+    direction, which for the reverse one is that of step 0. ``truncate``: gradients do not flow between the steps
+    m·k − 1 and m·k. ``lengths``: how many steps each sample has; beyond them its state stays, and z and output are 0.
+    """
+
+    hidden_size: int
+    parameters: dict[str, Any]
+    num_layers: int = 1
+    bidirectional: bool = False
+    return_sequences: bool = True
+    truncate: int | None = None
+    lengths: tuple[int, ...] | None = None
+
+    family: ClassVar[str] = "recurrent"
+    reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    options: ClassVar[tuple[str, ...]] = (BIDIRECTIONAL, STACKED, INITIAL, LENGTHS, TRUNCATION)
+    places: ClassVar[Mapping[int, tuple[str, ...]]] = {1: ("unit",), 2: ("step", "unit")}
+
+    #: The gates in the order of the parameters' rows.
+    gates: ClassVar[tuple[str, ...]]
+
+    #: The states that one step hands to the next.
+    states: ClassVar[tuple[str, ...]] = ("h",)
+
+    @property
+    def directions(self) -> int:
+        """1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What is beyond one layer that reads whole sequences forward."""
+        has = (self.bidirectional, self.num_layers > 1, "h0" in self.parameters, self.lengths, self.truncate)
+        return tuple(name for name, used in zip(Recurrent.options, has, strict=True) if used)
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        if len(inputs) != 2:  # noqa: PLR2004 - steps, features
+            fail(path, "an input of steps and features", inputs)
+        for name in ("hidden_size", "num_layers"):
+            if getattr(self, name) < 1:
+                fail(f"{path}.{name}", "at least 1", getattr(self, name))
+        if self.truncate is not None and self.truncate < 1:
+            fail(f"{path}.truncate", "at least 1 step", self.truncate)
+        for s, length in enumerate(self.lengths or ()):
+            if not 1 <= length <= inputs[0]:
+                fail(f"{path}.lengths[{s}]", f"1 to {inputs[0]} steps", length)
+        shapes = self.parameter_shapes(inputs)
+        if set(self.parameters) != set(shapes):
+            fail(f"{path}.parameters", ", ".join(shapes), ", ".join(self.parameters))
+        for name, shape in shapes.items():
+            flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
+
+    def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
+        """Raise ``CaseError`` where there is not one length for each sample."""
+        del inputs
+        if self.lengths is not None and len(self.lengths) != len(samples):
+            fail(f"{path}.lengths", f"{len(samples)} lengths, one a sample", len(self.lengths))
+
+    def of_samples(self, samples: Sequence[int]) -> Recurrent:
+        """The lengths of these samples only."""
+        if self.lengths is None:
+            return self
+        return msgspec.structs.replace(self, lengths=tuple(self.lengths[s] for s in samples))
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """(steps, directions · hidden), or the last state."""
+        width = self.directions * self.hidden_size
+        return (inputs[0], width) if self.return_sequences else (width,)
+
+    def z_shape(self, inputs: Shape) -> Shape:
+        """(steps, num_layers · directions · gates · hidden): for every step all gates, the lowest layer's first."""
+        return inputs[0], self.num_layers * self.directions * len(self.gates) * self.hidden_size
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """PyTorch's names and shapes."""
+        rows, hidden = len(self.gates) * self.hidden_size, self.hidden_size
+        has = {name.split("_l")[0] for name in self.parameters}
+        shapes: dict[str, Shape] = {}
+        for suffix, depth, _ in self.runs():
+            features = inputs[1] if depth == 0 else self.directions * hidden
+            shapes |= {f"weight_ih{suffix}": (rows, features), f"weight_hh{suffix}": (rows, hidden)}
+            if has & {"bias_ih", "bias_hh"}:
+                shapes[f"bias_ih{suffix}"] = (rows,)
+            if "bias_hh" in has:
+                shapes[f"bias_hh{suffix}"] = (rows,)
+            shapes |= self.more_shapes(suffix, has)
+        if has & {f"{state}0" for state in self.states}:
+            shapes |= {f"{state}0": (self.num_layers * self.directions, hidden) for state in self.states}
+        return shapes
+
+    def more_shapes(self, suffix: str, has: set[str]) -> dict[str, Shape]:
+        """Parameters of this kind only; ``has`` are the names that the layer has, without their suffixes."""
+        del suffix, has
+        return {}
+
+    def runs(self) -> list[tuple[str, int, bool]]:
+        """Every direction of every layer: its parameters' suffix, how deep it is, whether it reads from the end."""
+        return [
+            (f"_l{depth}{'_reverse' * backwards}", depth, backwards)
+            for depth in range(self.num_layers)
+            for backwards in (False, True)[: self.directions]
+        ]
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """The layer unrolled: the same parameters at every step."""
+        return unroll(c, self, x, parameters, inputs, RIGHT)
+
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
+        """The states after step ``t``, from its input and the states ``before``."""
+        raise NotImplementedError
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """A few steps of a few features."""
+        return draw.whole(1, 4), draw.whole(1, 3)
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Sequences to one and to many, one layer or two, one direction or both, with and without the rest."""
+        if len(inputs) != 2:  # noqa: PLR2004
+            return None
+        layer: dict[str, Any] = {"kind": str(cls.__struct_config__.tag), "hidden_size": draw.whole(1, 3)}
+        depth, both = draw.one_of(((1, False), (1, False), (1, False), (1, True), (2, False), (2, True)))
+        layer |= {"num_layers": depth, "bidirectional": both, "return_sequences": draw.whole(1, 2) == 1}
+        if draw.whole(1, 4) == 1 and inputs[0] > 1:
+            layer["truncate"] = draw.whole(1, inputs[0] - 1)
+        if draw.whole(1, 4) == 1:
+            layer["lengths"] = [draw.whole(1, inputs[0]) for _ in range(samples)]
+        layer |= cls.draw_more(draw)
+        names = {*draw.one_of((("bias_ih", "bias_hh"), ("bias_ih", "bias_hh"), ("bias_ih",), ()))}
+        names |= {f"{state}0" for state in cls.states if draw.whole(1, 3) == 1 or state != "h"}
+        names |= cls.draw_names(draw)
+        if "h0" not in names:
+            names.discard("c0")
+        shape_of = msgspec.convert({**layer, "parameters": dict.fromkeys(names)}, cls).parameter_shapes(inputs)
+        layer["parameters"] = {
+            name: drawn(draw, shape, 1.4 / shape[-1] ** 0.5 if name.startswith("weight") else 0.7)
+            for name, shape in shape_of.items()
+        }
+        return layer
+
+    @classmethod
+    def draw_more(cls, draw: Any) -> dict[str, Any]:
+        """Fields of this kind only."""
+        del draw
+        return {}
+
+    @classmethod
+    def draw_names(cls, draw: Any) -> set[str]:
+        """Which parameters of this kind only it has."""
+        del draw
+        return set()
+
+
+class Rnn(Recurrent, frozen=True, tag="rnn"):
+    """PyTorch's ``RNN``: hₜ = φ(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh), φ = tanh or ReLU (``nonlinearity``)."""
+
+    nonlinearity: str = "tanh"
+
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        if self.nonlinearity not in ("tanh", "relu"):
+            fail(f"{path}.nonlinearity", "tanh or relu", repr(self.nonlinearity))
+        super().check(path, inputs)
+
+    @classmethod
+    def draw_more(cls, draw: Any) -> dict[str, Any]:
+        """Either function."""
+        return {"nonlinearity": draw.one_of(("tanh", "relu"))}
+
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
+        """hₜ = φ(zₜ)."""
+        z = d.gate("h", t, [d.from_input(x, "h"), d.from_state(before["h"], "h")], d.biases("h"))
+        return {"h": d.c.function(self.nonlinearity, z, role="h")}
+
+
+class Gru(Recurrent, frozen=True, tag="gru"):
+    """PyTorch's ``GRU``, gates r, z, n: hₜ = (1 − z)·n + z·hₜ₋₁, r and z sigmoids, n = tanh(z_n).
+
+    ``reset_after`` (PyTorch, and Keras by default): z_n = W_in x + b_in + r·(W_hn h + b_hn); else the reset comes
+    before the product, as in the paper: z_n = W_in x + b_in + W_hn (r·h) + b_hn.
+    """
+
+    reset_after: bool = True
+
+    gates: ClassVar[tuple[str, ...]] = ("r", "z", "n")
+    options: ClassVar[tuple[str, ...]] = (*Recurrent.options, RESET_BEFORE)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The reset before the product is not what PyTorch does."""
+        return (*super().features, *(() if self.reset_after else (RESET_BEFORE,)))
+
+    @classmethod
+    def draw_more(cls, draw: Any) -> dict[str, Any]:
+        """Either placement."""
+        return {"reset_after": draw.whole(1, 3) > 1}
+
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
+        """hₜ = (1 − z)·n + z·hₜ₋₁."""
+        c, h = d.c, before["h"]
+        r, z = (
+            c.function("sigmoid", d.gate(g, t, [d.from_input(x, g), d.from_state(h, g)], d.biases(g)), role=g)
+            for g in "rz"
+        )
+        n = c.function("tanh", d.way.new_state(d, t, x, h, r), role="n")
+        rest = c.weighted_sum([(z, c.constant([-1.0]), d.each)], biases=[(c.constant([1.0]), [0] * z.units)])
+        return {"h": c.weighted_sum([(n, rest, d.own), (h, z, d.own)], role="h")}
+
+
+class Lstm(Recurrent, frozen=True, tag="lstm"):
+    """PyTorch's ``LSTM``, gates i, f, g, o: cₜ = f·cₜ₋₁ + i·g, hₜ = o·tanh(cₜ); i, f, o sigmoids, g a tanh.
+
+    With peepholes, ``peephole_l0`` [3, hidden] (…), the gates see the cell: p₀·cₜ₋₁ is added to z_i, p₁·cₜ₋₁ to z_f and
+    p₂·cₜ to z_o, unit by unit.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+    options: ClassVar[tuple[str, ...]] = (*Recurrent.options, PEEPHOLES)
+
+    @property
+    def peepholes(self) -> bool:
+        """Whether the gates see the cell."""
+        return any(name.startswith("peephole") for name in self.parameters)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Peepholes are not in PyTorch's."""
+        return (*super().features, *((PEEPHOLES,) if self.peepholes else ()))
+
+    def more_shapes(self, suffix: str, has: set[str]) -> dict[str, Shape]:
+        """``peephole``."""
+        return {f"peephole{suffix}": (3, self.hidden_size)} if "peephole" in has else {}
+
+    @classmethod
+    def draw_names(cls, draw: Any) -> set[str]:
+        """Now and then peepholes."""
+        return {"peephole"} if draw.whole(1, 3) == 1 else set()
+
+    def step(self, d: Direction, t: int, x: Any, before: States) -> States:
+        """cₜ = f·cₜ₋₁ + i·g, hₜ = o·tanh(cₜ)."""
+        c = d.c
+
+        def gate(g: str, cell: Any) -> Any:
+            sources = [d.from_input(x, g), d.from_state(before["h"], g)]
+            if self.peepholes and g != "g":
+                sources.append(d.through_peephole(cell, g))
+            return c.function("tanh" if g == "g" else "sigmoid", d.gate(g, t, sources, d.biases(g)), role=g)
+
+        i, f, g = (gate(name, before["c"]) for name in "ifg")
+        cell = c.weighted_sum([(before["c"], f, d.own), (g, i, d.own)], role="cell")
+        o = gate("o", cell)
+        return {"h": c.multiply(c.function("tanh", cell, role="cell_tanh"), o, role="h"), "c": cell}

@@ -1,0 +1,287 @@
+"""Sequences of tokens: what is done to every token alike, positions, and a part of a sequence.
+
+A sample is ``[token][feature]``. What reads tokens here does not flatten them, as a dense layer does.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.kinds.dense import check_activation
+from backprop_check.kinds.kind import Ending, Kind, Shape, drawn, fail, flat, nested, size
+from backprop_check.kinds.wiring import Index, Wiring, picking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What the indexes of a sequence's units are called; of attention's scores there are three.
+TOKENS: dict[int, tuple[str, ...]] = {1: ("feature",), 2: ("token", "feature"), 3: ("head", "query", "key")}
+
+#: How many indexes a sample has that is a sequence of tokens.
+SEQUENCE = 2
+
+_ACTIVATIONS = ("identity", "tanh", "relu", "sigmoid", "gelu", "silu", "softmax")
+
+#: So many roundings e^(−ln b · 2i/d) may have cost, b^(2i/d) and the quotient the same: times the angle, in u.
+_OF_ANGLE = 64.0
+
+
+class OfTokens(Kind, frozen=True):
+    """What reads a sequence of tokens."""
+
+    family: ClassVar[str] = "attention"
+    places: ClassVar[Mapping[int, tuple[str, ...]]] = TOKENS
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """A few tokens of a few features."""
+        return draw.whole(2, 5), draw.one_of((2, 3, 4, 4, 6))
+
+    @classmethod
+    def draw_end(cls, draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
+        """A class for every token: a softmax a token, and a loss that is the sum over the tokens."""
+        return sequence_end(draw, inputs, losses, features)
+
+
+def check_parameters(path: str, parameters: Mapping[str, Any], shapes: Mapping[str, Shape]) -> None:
+    """Raise ``CaseError`` where a parameter is missing, is one too many, or has not its shape."""
+    if set(parameters) != set(shapes):
+        fail(f"{path}.parameters", ", ".join(shapes), ", ".join(parameters) or "none")
+    for name, shape in shapes.items():
+        flat(f"{path}.parameters.{name}", parameters[name], shape, name)
+
+
+def check_tokens(path: str, inputs: Any) -> None:
+    """Raise ``CaseError`` where the input is no sequence of tokens."""
+    if len(inputs) != SEQUENCE:
+        fail(path, "an input of tokens and features", inputs)
+
+
+class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
+    """z[t, o] = Σᵢ w[o, i] x[t, i] + b[o], a = φ(z): the same neurons read every token.
+
+    PyTorch's ``Linear``: ``weight`` is [out_features, in_features], ``bias`` [out_features] or absent. The last index
+    of a sample is what is read; a softmax goes over it, token by token.
+    """
+
+    out_features: int
+    parameters: dict[str, Any]
+    activation: str = "identity"
+    alpha: float | None = None
+
+    reported: ClassVar[tuple[str, ...]] = ("z", "a")
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        if self.out_features < 1:
+            fail(f"{path}.out_features", "at least 1", self.out_features)
+        check_activation(path, self.activation, self.alpha)
+        check_parameters(path, self.parameters, self.parameter_shapes(inputs))
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The input's, with another last index."""
+        return (*inputs[:-1], self.out_features)
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """``weight`` and, where there is one, ``bias``."""
+        bias = {"bias": (self.out_features,)} if "bias" in self.parameters else {}
+        return {"weight": (self.out_features, inputs[-1]), **bias}
+
+    def classes(self, inputs: Shape) -> int | None:
+        """A softmax goes over a token's features."""
+        del inputs
+        return self.out_features
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """With and without a bias, of any activation."""
+        del samples
+        return linear(draw, inputs[-1], draw.whole(2, 4), draw.one_of(_ACTIVATIONS), bias=draw.whole(1, 4) > 1)
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """z = W x + b and a = φ(z), token by token."""
+        z = of_every_token(c, x, parameters["weight"], parameters.get("bias"), inputs, self.out_features, "z")
+        c.show(z, 0, z.units)
+        groups = None
+        if "softmax" in self.activation:
+            groups = by_token(size(inputs[:-1]), self.out_features)
+        return c.output(c.activate(self.activation, z, self.alpha, groups), z)
+
+
+class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_encoding"):
+    """a[p, 2i] = x[p, 2i] + sin(p / base^(2i/d)), a[p, 2i + 1] = x[p, 2i + 1] + cos(p / base^(2i/d)).
+
+    Position p counts from 0, d is how many features a token has (Vaswani et al. 2017).
+    """
+
+    base: float = 10000.0
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        check_tokens(path, inputs)
+        if not 1 < self.base < math.inf:
+            fail(f"{path}.base", "a number of more than 1", self.base)
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """The usual base, or a smaller one."""
+        del samples
+        base = draw.one_of(({}, {"base": 100.0}))
+        return {"kind": "positional_encoding", **base} if len(inputs) == SEQUENCE else None
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """Numbers that depend on the position alone are added."""
+        del parameters
+        return self.worked(c, x, inputs, wave)
+
+    def worked(self, c: Any, x: Any, inputs: Shape, wave: Wave) -> Any:
+        """The equations, with what ``wave(p, e, d, base)`` gives for feature e of d, and the angle that it is of."""
+        waves = [wave(p, e, inputs[1], self.base) for p in range(inputs[0]) for e in range(inputs[1])]
+        # An implementation works sine and cosine out in its own arithmetic: off by what the angle is, and by its own.
+        added = c.constant([a for a, _ in waves], [_OF_ANGLE * angle + 4.0 * (angle > 0) for _, angle in waves])
+        a = c.weighted_sum([(x, None, picking(x.units, range(x.units)))], [(added, range(x.units))], role="positioned")
+        return c.output(a)
+
+
+Wave = Callable[[int, int, int, float], tuple[float, float]]
+
+
+def wave(p: int, e: int, width: int, base: float) -> tuple[float, float]:
+    """Sine for even features, cosine for odd ones, of p / base^(2i/d); e = 2i or 2i + 1."""
+    angle = p / base ** (2 * (e // 2) / width)
+    return (math.cos if e % 2 else math.sin)(angle), angle
+
+
+class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positions"):
+    """a[p, e] = x[p, e] + weight[p, e]: PyTorch's ``Embedding`` of the positions 0, 1, …, added.
+
+    ``weight`` is [num_embeddings, features]; the rows of positions that there are not have gradient 0.
+    """
+
+    num_embeddings: int
+    parameters: dict[str, Any]
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        check_tokens(path, inputs)
+        if self.num_embeddings < inputs[0]:
+            fail(f"{path}.num_embeddings", f"at least {inputs[0]} positions", self.num_embeddings)
+        check_parameters(path, self.parameters, self.parameter_shapes(inputs))
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """A row for every position."""
+        return {"weight": (self.num_embeddings, inputs[1])}
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Sometimes with a row that no token needs."""
+        del samples
+        if len(inputs) != SEQUENCE:
+            return None
+        count = inputs[0] + draw.whole(0, 1)
+        weight = drawn(draw, (count, inputs[1]), 0.8)
+        return {"kind": "learned_positions", "num_embeddings": count, "parameters": {"weight": weight}}
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """The position's row is added."""
+        del inputs
+        places = range(x.units)
+        return c.output(
+            c.weighted_sum([(x, None, picking(x.units, places))], [(parameters["weight"], places)], role="positioned")
+        )
+
+
+class Narrow(OfTokens, frozen=True, kw_only=True, tag="narrow"):
+    """The ``length`` tokens from ``start`` on: PyTorch's ``narrow`` along a sample's first index."""
+
+    start: int
+    length: int
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        if not 0 <= self.start < inputs[0]:
+            fail(f"{path}.start", f"from 0 to {inputs[0] - 1}", self.start)
+        if not 1 <= self.length <= inputs[0] - self.start:
+            fail(f"{path}.length", f"from 1 to {inputs[0] - self.start}", self.length)
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """So many tokens."""
+        return (self.length, *inputs[1:])
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Any part."""
+        del samples
+        start = draw.whole(0, inputs[0] - 1)
+        return {"kind": "narrow", "start": start, "length": draw.whole(1, inputs[0] - start)}
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """Nothing is computed."""
+        del parameters
+        step = size(inputs[1:])
+        return c.output(c.pick(x, range(self.start * step, (self.start + self.length) * step), role="part"))
+
+
+def of_every_token(c: Any, x: Any, weight: Any, bias: Any, inputs: Shape, features: int, role: str) -> Any:
+    """W x + b of every token."""
+    tokens = size(inputs[:-1])
+    wiring = token_by_token(tokens, inputs[-1], features, 0, features)
+    biases = [] if bias is None else [(bias, [o for _ in range(tokens) for o in range(features)])]
+    return c.weighted_sum([(x, weight, wiring)], biases=biases, role=role)
+
+
+@functools.lru_cache(maxsize=64)
+def token_by_token(tokens: int, width: int, features: int, first: int, rows: int) -> Wiring:
+    """Unit (t, o) reads all of token t, through row ``first`` + o of so many rows of weights."""
+    reads = [range(t * width, (t + 1) * width) for t in range(tokens) for _ in range(features)]
+    uses = [range((first + o) * width, (first + o + 1) * width) for _ in range(tokens) for o in range(features)]
+    return Wiring(tokens * width, rows * width, reads, uses)
+
+
+@functools.lru_cache(maxsize=64)
+def by_token(tokens: int, features: int) -> Index:
+    """For every unit those of its token."""
+    return Index(range(t * features, (t + 1) * features) for t in range(tokens) for _ in range(features))
+
+
+def linear(draw: Any, fan_in: int, features: int, activation: str, *, bias: bool = True) -> dict[str, Any]:
+    """A linear layer of few digits."""
+    parameters = {"weight": drawn(draw, (features, fan_in), 1.6 / fan_in**0.5)}
+    if bias:
+        parameters["bias"] = drawn(draw, (features,), 0.5)
+    return {"kind": "linear", "out_features": features, "activation": activation, "parameters": parameters}
+
+
+def sequence_end(draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
+    """A softmax (or its logarithm) at every token, its loss summed over the tokens; None where no loss suits."""
+    named = {"cross_entropy": "softmax", "negative_log_likelihood": "log_softmax", "kl_divergence": "log_softmax"}
+    suitable = [loss for loss in named if loss in losses]
+    if len(inputs) != SEQUENCE or not suitable:
+        return None
+    loss, classes, tokens = draw.one_of((*suitable[:1], *suitable)), draw.whole(2, 3), inputs[0]
+    smoothing = {}
+    if loss == "cross_entropy" and "label_smoothing" in features and draw.whole(0, 3):
+        smoothing = {"label_smoothing": draw.one_of((0.1, 0.2, 0.3))}
+
+    def target() -> Any:
+        rows = []
+        for _ in range(tokens):
+            shares = [draw.whole(1, 12) for _ in range(classes)]
+            if draw.whole(0, 2):
+                shares = [0] * classes
+                shares[draw.whole(0, classes - 1)] = 1
+            rows += [share / sum(shares) for share in shares]
+        return nested(rows, (tokens, classes))
+
+    return Ending([linear(draw, inputs[1], classes, named[loss])], {"kind": loss, **smoothing}, target)

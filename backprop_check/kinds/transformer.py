@@ -1,0 +1,203 @@
+"""The transformer's block: attention and two linear layers, each with a path around it and a layer norm."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.kinds.attention import Heads, Mask, Parts, check_mask, draw_masks
+from backprop_check.kinds.kind import Shape, drawn, fail
+from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, linear, of_every_token
+from backprop_check.kinds.wiring import Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_ATTENTION = "self_attn."
+
+
+class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_block"):
+    """PyTorch's ``TransformerEncoderLayer`` (batch first, no dropout), its parameters named as there.
+
+    With A the multi-head attention, F(x) = linear2(φ(linear1(x))) and N₁, N₂ the layer norms over a token's features:
+    y = N₁(x + A(x)), a = N₂(y + F(y)); or, with ``norm_first``, y = x + A(N₁(x)), a = y + F(N₂(y)). ``activation`` is
+    φ: relu or gelu. All biases (those of the norms too) may be absent. ``src_key_padding_mask`` [sample][token]: true
+    where a token is ignored as a key.
+    """
+
+    nhead: int
+    dim_feedforward: int
+    parameters: dict[str, Any]
+    activation: str = "relu"
+    norm_first: bool = False
+    layer_norm_eps: float = 1e-5
+    is_causal: bool = False
+    src_key_padding_mask: Mask | None = None
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where something does not fit."""
+        check_tokens(path, inputs)
+        if self.nhead < 1 or inputs[1] % self.nhead:
+            fail(f"{path}.nhead", f"a divisor of {inputs[1]} features", self.nhead)
+        if self.dim_feedforward < 1:
+            fail(f"{path}.dim_feedforward", "at least 1", self.dim_feedforward)
+        if self.activation not in ("relu", "gelu"):
+            fail(f"{path}.activation", "relu or gelu", repr(self.activation))
+        if not 0 < self.layer_norm_eps < math.inf:
+            fail(f"{path}.layer_norm_eps", "a positive number", self.layer_norm_eps)
+        check_parameters(path, self.parameters, self.parameter_shapes(inputs))
+
+    def form(self, inputs: Shape) -> Heads:
+        """That of its attention."""
+        return Heads(self.nhead, inputs[0], inputs[0], inputs[1], inputs[1], self.is_causal)
+
+    def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
+        """Raise ``CaseError`` where the padding mask does not suit the batch."""
+        check_mask(f"{path}.src_key_padding_mask", self.src_key_padding_mask, self.form(inputs), len(samples))
+
+    def of_samples(self, samples: Sequence[int]) -> TransformerBlock:
+        """The same with the masks of some samples."""
+        if self.src_key_padding_mask is None:
+            return self
+        kept = tuple(self.src_key_padding_mask[s] for s in samples)
+        return msgspec.structs.replace(self, src_key_padding_mask=kept)
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """Those of PyTorch's ``state_dict``."""
+        shapes = all_shapes(inputs[1], self.dim_feedforward)
+        if any(name.endswith("bias") for name in self.parameters):
+            return shapes
+        return {name: shape for name, shape in shapes.items() if not name.endswith("bias")}
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """Norms first and last, with and without biases and masks."""
+        if len(inputs) != SEQUENCE or inputs[1] < 3:  # noqa: PLR2004 - a norm of two gives nothing but signs
+            return None
+        masks, hidden = draw_masks(draw, inputs[0], samples), draw.whole(2, 5)
+        if "key_padding_mask" in masks:
+            masks["src_key_padding_mask"] = masks.pop("key_padding_mask")
+        biased = draw.whole(1, 4) > 1
+        parameters = {}
+        for name, shape in all_shapes(inputs[1], hidden).items():
+            if name.endswith("bias"):
+                if biased:
+                    parameters[name] = drawn(draw, shape, 0.5)
+            elif name.startswith("norm"):
+                parameters[name] = [round(1.0 + draw.number(0.4), 3) for _ in range(shape[0])]
+            else:
+                parameters[name] = drawn(draw, shape, 1.0 / shape[1] ** 0.5)
+        eps = draw.one_of(({}, {"layer_norm_eps": 0.01}))
+        return {
+            "kind": "transformer_block",
+            "nhead": draw.one_of([each for each in range(1, inputs[1] + 1) if inputs[1] % each == 0]),
+            "dim_feedforward": hidden,
+            "activation": draw.one_of(("relu", "gelu")),
+            "norm_first": bool(draw.whole(0, 1)),
+            **masks,
+            **eps,
+            "parameters": parameters,
+        }
+
+    @classmethod
+    def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
+        """Behind a layer whose gradients show what flows back out of the block."""
+        block = cls.draw(draw, inputs, samples)
+        return None if block is None else [linear(draw, inputs[1], inputs[1], "tanh"), block]
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """The right parts."""
+        return self.worked(c, x, parameters, inputs, BlockParts())
+
+    def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape, parts: BlockParts) -> Any:
+        """Attention and the two linear layers, each added to what it read."""
+        own = {name.removeprefix(_ATTENTION): p for name, p in parameters.items() if name.startswith(_ATTENTION)}
+        form, mask = self.form(inputs), self.src_key_padding_mask
+
+        def attention(x: Any) -> Any:
+            return parts.multihead(c, (x, x, x), own, (inputs, inputs, inputs), form, mask)[0]
+
+        def feedforward(x: Any) -> Any:
+            hidden, (tokens, width) = self.dim_feedforward, inputs
+            weight, bias = parameters["linear1.weight"], parameters.get("linear1.bias")
+            z = of_every_token(c, x, weight, bias, inputs, hidden, "linear1")
+            h = c.function(self.activation, z, role="hidden")
+            weight, bias = parameters["linear2.weight"], parameters.get("linear2.bias")
+            return of_every_token(c, h, weight, bias, (tokens, hidden), width, "linear2")
+
+        def norm(number: int, x: Any) -> Any:
+            scale, shift = parameters[f"norm{number}.weight"], parameters.get(f"norm{number}.bias")
+            return normalized(c, x, inputs, scale, shift, self.layer_norm_eps)
+
+        for number, part in ((1, attention), (2, feedforward)):
+            if self.norm_first:
+                read = norm(number, x)
+                x = parts.around(c, number, x, read, part(read))
+            else:
+                x = norm(number, parts.around(c, number, x, x, part(x)))
+        return c.output(x)
+
+
+class BlockParts(Parts):
+    """Those of a block: attention's, and the paths around."""
+
+    def around(self, c: Any, number: int, x: Any, read: Any, part: Any) -> Any:
+        """What part 1 (attention) or 2 (linear layers) gives, added to x; ``read`` is what it read: x or its norm."""
+        del read
+        return c.add([x, part], role=f"residual{number}")
+
+
+def all_shapes(width: int, hidden: int) -> dict[str, Shape]:
+    """The parameters of a block of so many features."""
+    return {
+        "self_attn.in_proj_weight": (3 * width, width),
+        "self_attn.in_proj_bias": (3 * width,),
+        "self_attn.out_proj.weight": (width, width),
+        "self_attn.out_proj.bias": (width,),
+        "linear1.weight": (hidden, width),
+        "linear1.bias": (hidden,),
+        "linear2.weight": (width, hidden),
+        "linear2.bias": (width,),
+        "norm1.weight": (width,),
+        "norm1.bias": (width,),
+        "norm2.weight": (width,),
+        "norm2.bias": (width,),
+    }
+
+
+def normalized(c: Any, x: Any, shape: Shape, scale: Any, shift: Any, eps: float) -> Any:
+    """Layer norm of every token: (x − mean) / √(variance + ε) · scale + shift, the variance with 1/n."""
+    tokens, width = shape
+    wirings = norm_of(tokens, width)
+    share = c.constant([1.0 / width])
+    mean = c.weighted_sum([(x, share, wirings["mean"])], role="mean")
+    off = c.weighted_sum([(x, None, wirings["each"]), (mean, c.constant([-1.0]), wirings["token"])], role="deviation")
+    squares = c.multiply(off, off, role="squares")
+    variance = c.weighted_sum([(squares, share, wirings["mean"])], role="variance")
+    root = c.function("reciprocal_root", variance, eps, role="root")
+    normal = c.weighted_sum([(off, root, wirings["scaled"])], role="normal")
+    biases = [] if shift is None else [(shift, [e for _ in range(tokens) for e in range(width)])]
+    return c.weighted_sum([(normal, scale, wirings["learned"])], biases=biases, role="norm")
+
+
+@functools.lru_cache(maxsize=64)
+def norm_of(tokens: int, width: int) -> dict[str, Wiring]:
+    """The wirings of a layer norm: unit (t, e), and one mean, variance and root a token."""
+    units, each = tokens * width, [[i] for i in range(tokens * width)]
+    by_token = [[i // width] for i in range(units)]
+    return {
+        "mean": Wiring(
+            units, 1, [range(t * width, (t + 1) * width) for t in range(tokens)], [[0] * width for _ in range(tokens)]
+        ),
+        "each": Wiring(units, 1, each, [[0]] * units),
+        "token": Wiring(tokens, 1, by_token, [[0]] * units),
+        "scaled": Wiring(units, tokens, each, by_token),
+        "learned": Wiring(units, width, each, [[i % width] for i in range(units)]),
+    }

@@ -1,0 +1,141 @@
+"""Windows: what each output position of a convolution or a pooling reads, along any number of axes.
+
+Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that
+lies beside the input (in the padding) nothing is read. In several axes a window is the product of those along each.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from backprop_check.kinds.kind import Shape, fail, size
+from backprop_check.kinds.wiring import Index, Wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Sizes = tuple[int, ...]
+
+
+class Window(NamedTuple):
+    """The kernel's size and how it moves, a number an axis."""
+
+    kernel: Sizes
+    stride: Sizes
+    padding: Sizes
+    dilation: Sizes
+
+    def reach(self) -> list[int]:
+        """How many input positions a window spans along each axis: dilation·(kernel − 1) + 1."""
+        return [d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
+
+    def outputs(self, lengths: Sequence[int], *, ceil: bool = False) -> Sizes:
+        """⌊(n + 2·padding − reach)/stride⌋ + 1 positions along each axis; ⌈…⌉ with ``ceil``.
+
+        As in PyTorch, a last window that would begin in the padding behind the input is left out.
+        """
+        found = []
+        for n, reach, s, p in zip(lengths, self.reach(), self.stride, self.padding, strict=True):
+            count = (n + 2 * p - reach + (s - 1 if ceil else 0)) // s + 1
+            found.append(count - 1 if ceil and (count - 1) * s >= n + p else count)
+        return tuple(found)
+
+    def check(self, path: str, axes: int) -> None:
+        """Raise ``CaseError`` where a number is missing or too small."""
+        for name, each in (("kernel_size", self.kernel), ("stride", self.stride), ("dilation", self.dilation)):
+            check_sizes(f"{path}.{name}", each, axes, 1)
+        check_sizes(f"{path}.padding", self.padding, axes, 0)
+
+
+def check_sizes(path: str, sizes: Sizes, axes: int, least: int) -> None:
+    """So many whole numbers, none less than ``least``."""
+    if len(sizes) != axes:
+        fail(path, f"{axes} whole number{'s' * (axes > 1)}, one an axis", list(sizes))
+    if min(sizes) < least:
+        fail(path, f"at least {least}", list(sizes))
+
+
+def _grid(window: Window, lengths: Sizes, sizes: Sizes) -> tuple[Any, Any]:
+    """For every output position and place of the kernel the input position (of one channel), and whether there is one.
+
+    Both are arrays [outputs, places]; what lies beside the input has position 0.
+    """
+    import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
+
+    position, inside = np.zeros((1, 1), dtype=np.intp), np.ones((1, 1), dtype=bool)
+    for axis, n in enumerate(lengths):
+        o, k = np.arange(sizes[axis])[:, None], np.arange(window.kernel[axis])[None, :]
+        at = o * window.stride[axis] + k * window.dilation[axis] - window.padding[axis]
+        real = (at >= 0) & (at < n)
+        at = np.where(real, at, 0)
+        outputs, places = len(position) * sizes[axis], position.shape[1] * window.kernel[axis]
+        position = (position[:, None, :, None] * n + at[None, :, None, :]).reshape(outputs, places)
+        inside = (inside[:, None, :, None] & real[None, :, None, :]).reshape(outputs, places)
+    return np.where(inside, position, 0), inside
+
+
+@functools.lru_cache(maxsize=32)
+def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
+    """Which inputs each output position of each channel reads, through which weight of [channels, depth, *kernel]."""
+    import numpy as np  # noqa: PLC0415
+
+    at, inside = _grid(window, inputs[1:], sizes)
+    outputs, places = at.shape
+    depth, area, own = inputs[0] // groups, size(inputs[1:]), channels // groups
+    first = (np.arange(channels) // own * depth)[:, None, None, None]
+    within = np.arange(depth)[None, None, :, None]
+    reads = (first + within) * area + at[None, :, None, :]
+    uses = (np.arange(channels)[:, None, None, None] * depth + within) * places + np.arange(places)
+    shape = (channels, outputs, depth, places)
+    mask = None if inside.all() else np.broadcast_to(inside[None, :, None, :], shape).reshape(-1, depth * places)
+    flat = [np.broadcast_to(array, shape).reshape(-1, depth * places) for array in (reads, uses)]
+    return Wiring(size(inputs), channels * depth * places, *(Index.of_array(array, mask) for array in flat))
+
+
+@functools.lru_cache(maxsize=32)
+def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
+    """The wiring of a convolution from the output to the input, read from its other end.
+
+    The weight is that convolution's: [input channels, channels / groups, *kernel].
+    """
+    back = convolving((channels, *sizes), inputs[0], groups, window, inputs[1:])
+    reads, uses = back.by_input
+    return Wiring(size(inputs), back.weights, reads, uses)
+
+
+@functools.lru_cache(maxsize=32)
+def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
+    """Which inputs each output position reads, each channel by itself; the "weight" of a window is its position's."""
+    import numpy as np  # noqa: PLC0415
+
+    at, inside = _grid(window, inputs[1:], sizes)
+    outputs, places = at.shape
+    shape = (inputs[0], outputs, places)
+    reads = np.arange(inputs[0])[:, None, None] * size(inputs[1:]) + at[None]
+    uses = np.broadcast_to(np.arange(outputs)[None, :, None], shape).reshape(-1, places)
+    mask = None if inside.all() else np.broadcast_to(inside[None], shape).reshape(-1, places)
+    return Wiring(size(inputs), outputs, *(Index.of_array(each, mask) for each in (reads.reshape(-1, places), uses)))
+
+
+def divisors(window: Window, lengths: Sizes, sizes: Sizes, *, padding_counts: bool) -> list[int]:
+    """What an average over each window is divided by: the positions on the input, or on the padded input.
+
+    What ``ceil_mode`` lets hang over the padded input's end never counts.
+    """
+    found = [1]
+    for axis, n in enumerate(lengths):
+        p, s, k = window.padding[axis], window.stride[axis], window.kernel[axis]
+        along = []
+        for o in range(sizes[axis]):
+            start, stop = o * s - p, min(o * s - p + k, n + p)
+            along.append(stop - start if padding_counts else min(stop, n) - max(start, 0))
+        found = [before * each for before in found for each in along]
+    return found
+
+
+def across_channels(shape: Shape) -> Index:
+    """For every unit those at the same position in all channels."""
+    area = math.prod(shape[1:])
+    return Index([[channel * area + at for channel in range(shape[0])] for _ in range(shape[0]) for at in range(area)])

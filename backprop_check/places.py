@@ -1,0 +1,252 @@
+"""Places in words: which unit or which weight it is, by the indexes that its array has on the wire.
+
+Inside, units are counted through, and so are the indexes of a parameter. People are told ``channel 2, row 1, column 0
+of conv1`` and ``weight [2, 0, 1, 1] of conv1``; a command takes ``conv1:2,1,0``. What the indexes are called is
+``Kind.places``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from backprop_check.kinds.dense import Dense
+from backprop_check.protocol.text import clean_text
+from backprop_check.trace import Form, Slot, parameter_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from backprop_check.compare import Mismatch
+    from backprop_check.network import Case
+
+    Finding = Any  # a mismatch, or one as a results file has it
+
+#: Quantities with a value a unit of a layer.
+UNITS = ("z", "a", "delta")
+
+
+def unravel(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
+    """The indexes of the element that is number ``flat`` of an array of that shape."""
+    found = []
+    for size in reversed(shape):
+        flat, index = divmod(flat, size)
+        found.append(index)
+    return tuple(reversed(found))
+
+
+def ravel(indexes: Sequence[int], shape: Sequence[int]) -> int:
+    """The number of an element: the other way round."""
+    flat = 0
+    for index, size in zip(indexes, shape, strict=True):
+        flat = flat * size + index
+    return flat
+
+
+def unit_words(names: Mapping[int, tuple[str, ...]], indexes: Sequence[int]) -> str:
+    """``channel 2, row 1, column 0``; ``unit [2, 1, 0, 0]`` where the indexes have no names."""
+    known = names.get(len(indexes))
+    if known is None:
+        return f"unit [{', '.join(map(str, indexes))}]"
+    return ", ".join(f"{name} {index}" for name, index in zip(known, indexes, strict=True))
+
+
+class Places:
+    """The places of one case's network. A layer is its number; None is the network's input."""
+
+    def __init__(self, case: Case) -> None:
+        self.network = case.network
+        self.form = Form(case)
+        self.names = [clean_text(name, 60) for name in case.network.names()]
+        network, last = self.network, len(case.network.layers) - 1
+        readers = [at for at in range(last + 1) if -1 in network.sources[at]]
+        self._input: Mapping[int, tuple[str, ...]] = {
+            **network.layers[readers[0] if readers else 0].places,
+            1: ("input",),
+        }
+
+    def shape(self, layer: int | None, quantity: str = "a") -> tuple[int, ...]:
+        """The shape of one sample's units: of the output, or of z and δ."""
+        if layer is None:
+            return self.network.input_shape
+        return self.form.wire_shape(Slot(quantity, layer))[1:]
+
+    def indexes(self, layer: int | None, flat: int, quantity: str = "a") -> tuple[int, ...]:
+        """A unit's own indexes."""
+        return unravel(flat, self.shape(layer, quantity))
+
+    def unit(self, layer: int | None, flat: int, quantity: str = "a") -> str:
+        """``channel 2, row 1, column 0``."""
+        names = self._input if layer is None else self.network.layers[layer].places
+        return unit_words(names, self.indexes(layer, flat, quantity))
+
+    def unit_of(self, layer: int | None, flat: int, quantity: str = "a") -> str:
+        """``channel 2, row 1, column 0 of conv1``; of the input ``input 3``, or ``channel 0, … of the input``."""
+        words = self.unit(layer, flat, quantity)
+        if layer is None:
+            return words if len(self.network.input_shape) == 1 else f"{words} of the input"
+        return f"{words} of {self.names[layer]}"
+
+    def index_names(self, layer: int | None, quantity: str = "a") -> tuple[str, ...]:
+        """What the indexes of a layer's units are called; none where they have no names."""
+        names = self._input if layer is None else self.network.layers[layer].places
+        return names.get(len(self.shape(layer, quantity)), ())
+
+    def by_step(self, layer: int | None, quantity: str = "a") -> bool:
+        """Whether its units are a sequence: the first of two indexes a step or a token."""
+        names = self._input if layer is None else self.network.layers[layer].places
+        shape = self.shape(layer, quantity)
+        return len(shape) == 2 and names.get(2, ("",))[0] in ("step", "token", "time")  # noqa: PLR2004
+
+    def source(self, layer: int, flat: int) -> str:
+        """What a layer reads at this place: a unit of the one layer before it, or the place in what was combined."""
+        sources = self.network.sources[layer]
+        if len(sources) == 1:
+            return self.unit_of(None if sources[0] < 0 else sources[0], flat)
+        return f"input {flat}"
+
+    def parameter_shape(self, layer: int, name: str) -> tuple[int, ...]:
+        """The shape of a parameter by its name in a trace, whoever owns it."""
+        return self.form.parameters[self.network.owner(layer)][name]
+
+    def parameter(self, layer: int, name: str, flat: int) -> str:
+        """``weight [2, 0, 1, 1] of conv1``; of a dense layer ``weight from input 4 into neuron 1 of output``."""
+        indexes = unravel(flat, self.parameter_shape(layer, name))
+        if isinstance(self.network.layers[layer], Dense):
+            neuron = f"neuron {indexes[0]} of {self.names[layer]}"
+            return (
+                f"bias of {neuron}" if name == "bias" else f"weight from {self.source(layer, indexes[1])} into {neuron}"
+            )
+        return f"{name} [{', '.join(map(str, indexes))}] of {self.names[layer]}"
+
+    # Findings -----------------------------------------------------------------------------------
+
+    def at(self, one: Finding) -> list[int]:
+        """The indexes, on the wire, of what a finding is about: a unit's, or a parameter's; none for a whole array."""
+        slot = Slot(one.quantity, one.layer, one.step)
+        if one.quantity == "input_gradient":
+            return list(unravel(one.index[0], self.shape(None))) if one.index else []
+        if one.layer is None or one.neuron is None:
+            return []
+        if one.quantity in UNITS:
+            return list(self.indexes(one.layer, one.neuron, one.quantity))
+        shape = self.form.wire_shape(slot)
+        return [one.neuron, *(unravel(one.index[0], shape[1:]) if one.index else ())]
+
+    def what(self, one: Finding) -> str:
+        """The quantity, as it stands before ``of`` and the place: ``gradient`` where the place names the parameter."""
+        if one.quantity.endswith("_buffer"):
+            return "value"
+        if self._names_parameter(one):
+            return "updated value" if one.quantity.startswith("updated_") else "gradient"
+        return str(one.quantity).replace("_", " ")
+
+    def where(self, one: Finding) -> str:
+        """The place in words, with sample and update."""
+        parts = []
+        at = self.at(one)
+        if one.quantity == "input_gradient" and at:
+            parts.append(self.unit_of(None, one.index[0]))
+        elif one.layer is not None and not at:
+            parts.append(f"layer {self.names[one.layer]}")
+        elif one.layer is not None and one.neuron is not None:
+            if one.quantity in UNITS:
+                parts.append(self.unit_of(one.layer, one.neuron, one.quantity))
+            elif self._names_parameter(one):
+                name = parameter_of(one.quantity).removesuffix("_buffer")
+                parts.append(f"{name} [{', '.join(map(str, at))}] of {self.names[one.layer]}")
+            else:
+                parts.append(f"neuron {one.neuron} of {self.names[one.layer]}")
+                parts += [f"from {self.source(one.layer, i)}" for i in one.index]
+        return ", ".join([*parts, *_beside(one)])
+
+    def short(self, one: Finding) -> str:
+        """``conv1:2,1,0, sample 1``, as ``explain --neuron`` takes it; ``conv1[2,0,1,1]`` for a parameter."""
+        at = ",".join(map(str, self.at(one)))
+        if one.layer is None:
+            name = f"input:{at}" if at else ""
+        else:
+            name = clean_text(self.names[one.layer], 30)
+            if at:
+                name = f"{name}:{at}" if one.quantity in UNITS else f"{name}[{at}]"
+        return ", ".join([*([name] if name else []), *_beside(one)])
+
+    def _names_parameter(self, one: Finding) -> bool:
+        return bool(
+            one.layer is not None
+            and one.neuron is not None
+            and one.quantity not in UNITS
+            and not isinstance(self.network.layers[one.layer], Dense)
+        )
+
+
+def _beside(one: Finding) -> list[str]:
+    return [f"{what} {n}" for what, n in (("sample", one.sample), ("update", one.step)) if n is not None]
+
+
+def in_words(case: Case, one: Mismatch) -> str:
+    """``neuron 2 of hidden1, sample 0``: the place of a finding in words."""
+    if not case.network.is_chain:
+        return Places(case).where(one) or "the whole network"
+    parts = []
+    if one.layer is not None:
+        name = clean_text(case.network.names()[one.layer], 60)
+        parts.append(f"neuron {one.neuron} of {name}" if one.neuron is not None else f"layer {name}")
+    if one.index:
+        parts.append(f"from input {one.index[0]}")
+    return ", ".join([*parts, *_beside(one)]) or "the whole network"
+
+
+def in_short(case: Case, one: Mismatch) -> str:
+    """``hidden1:2, input 0, sample 1``: the same, short, as ``explain --neuron`` takes it."""
+    if not case.network.is_chain:
+        return Places(case).short(one) or "network"
+    parts = []
+    if one.layer is not None:
+        name = clean_text(case.network.names()[one.layer], 30)
+        parts.append(name if one.neuron is None else f"{name}:{one.neuron}")
+    parts += [f"input {i}" for i in one.index]
+    return ", ".join([*parts, *_beside(one)]) or "network"
+
+
+def what_it_is(case: Case, one: Mismatch) -> str:
+    """The quantity that a finding is about, as it stands before its place."""
+    return one.quantity.replace("_", " ") if case.network.is_chain else Places(case).what(one)
+
+
+def find_unit(case: Case, text: str) -> tuple[int, int]:
+    """``conv1:2,1,0`` or ``conv1:14`` as (layer, number of the unit); raises ``ValueError`` with what was expected."""
+    places = Places(case)
+    name, _, number = text.rpartition(":")
+    names = case.network.names()
+    layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -1
+    indexes = [part.strip() for part in number.split(",")]
+    if not (0 <= layer < len(names) and all(part.isascii() and part.isdigit() for part in indexes)):
+        shape = places.shape(0)
+        like = f"{places.names[0]}:{','.join(['0'] * len(shape))}"
+        every = ", ".join(places.names)
+        msg = f"expected layer:unit, such as {like}; the layers are {every} (or 0 to {len(names) - 1})"
+        raise ValueError(msg)
+    shape = places.shape(layer)
+    at = [int(part) for part in indexes]
+    if len(at) == 1 and at[0] < math.prod(shape):
+        return layer, at[0]
+    if len(at) != len(shape) or any(i >= n for i, n in zip(at, shape, strict=True)):
+        called = unit_words(case.network.layers[layer].places, [n - 1 for n in shape])
+        msg = f"the units of {places.names[layer]} go from {','.join('0' * len(shape))} to {_joined(shape)} ({called})"
+        raise ValueError(msg)
+    return layer, ravel(at, shape)
+
+
+def _joined(shape: Sequence[int]) -> str:
+    return ",".join(str(n - 1) for n in shape)
+
+
+def with_indexes(case: Case, found: list[Mismatch]) -> list[Mismatch]:
+    """Findings with the indexes that their places have on the wire, where units or parameters have several."""
+    if case.network.is_chain:
+        return found
+    places = Places(case)
+    return [msgspec.structs.replace(one, at=places.at(one)) for one in found]

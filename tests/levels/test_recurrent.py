@@ -1,0 +1,318 @@
+"""Level 5, recurrence: the suite, its files, the ports, and whether mistakes are found, blamed and named."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
+from asking import judged, named
+from make_recurrent_cases import files, layer, to_file
+from recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
+
+from backprop_check.cases.files import CaseFile, suite_files
+from backprop_check.cases.generate import Within
+from backprop_check.cases.wired import is_clear, wired_case, wired_cases
+from backprop_check.compare import compare
+from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.errors import CaseError
+from backprop_check.expected import expect, textbook_pass
+from backprop_check.network import Case
+from backprop_check.numbers import Scalars
+from backprop_check.oracle import autograd_pass
+from backprop_check.protocol import json_schema, open_implementation
+from backprop_check.protocol.messages import Reply
+from backprop_check.reference import run_wired
+from backprop_check.run import judge
+
+PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
+FOLDER = Path(__file__).parents[2] / "cases" / "recurrent"
+FILES = suite_files("recurrent")
+WITHIN = Within(
+    activations=tuple(SUPPORTS["activations"]),
+    losses=tuple(SUPPORTS["losses"]),
+    layers=tuple(SUPPORTS["layers"]),
+    features=tuple(FEATURES),
+)
+
+#: One mistake of each code. The others are for those who ask for slow tests.
+QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "order-ifog", "bias-forget",
+         "reset-flipped", "truncate-more")  # fmt: skip
+
+
+@functools.cache
+def cases(count: int = 24) -> tuple[Case, ...]:
+    return tuple(wired_cases("recurrent", count, within=WITHIN))
+
+
+def tool(name: str) -> str:
+    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
+    if found is None:
+        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+        pytest.skip(f"this test runs a port with {name}, which is not installed here")
+    return found
+
+
+# The suite ---------------------------------------------------------------------------------------
+
+
+def test_200_cases_hold_what_the_suite_promises() -> None:
+    """Every kind with every option, in every combination of two; with and without biases; several batches and steps."""
+    made = list(wired_cases("recurrent", 200, seed=3))
+    layers: list[Any] = [each for case in made for each in case.network.layers if each.kind in ("rnn", "gru", "lstm")]
+    for kind in ("rnn", "gru", "lstm"):
+        of_kind = [each for each in layers if each.kind == kind]
+        assert len(of_kind) >= 60
+        common = set(FEATURES) - {"peepholes", "reset_before"}
+        seen = {frozenset((a, b)) for each in of_kind for a in each.features for b in each.features}
+        assert seen >= {frozenset((a, b)) for a in common for b in common}, kind
+        assert {each.return_sequences for each in of_kind} == {True, False}
+        names = [{name.split("_l")[0] for name in each.parameters} for each in of_kind]
+        assert {len(has & {"bias_ih", "bias_hh"}) for has in names} == {0, 1, 2}
+        assert any(each.features == () for each in of_kind)
+    assert {each.nonlinearity for each in layers if each.kind == "rnn"} == {"tanh", "relu"}
+    assert {each.reset_after for each in layers if each.kind == "gru"} == {True, False}
+    assert {each.peepholes for each in layers if each.kind == "lstm"} == {True, False}
+    assert {len(case.inputs) for case in made} == {1, 2, 3, 4}
+    assert {case.network.input_shape[0] for case in made} == {1, 2, 3, 4}
+    assert any(case.network.layers[-1].kind != "dense" for case in made)
+    assert all(is_clear(case) for case in made[::10])
+    assert len({case.id for case in made}) == 200
+
+
+def test_who_does_not_support_an_option_gets_none_of_it() -> None:
+    """One plain LSTM is enough to be judged; every option for itself can be had."""
+    plain = Within(layers=("dense", "lstm"))
+    made = list(wired_cases("recurrent", 40, within=plain))
+    assert len(made) == 40
+    assert {layer.kind for case in made for layer in case.network.layers} == {"dense", "lstm"}
+    assert all(not case.network.features for case in made)
+    for feature in ("bidirectional", "lengths", "peepholes"):
+        some = Within(layers=("dense", "lstm"), features=(feature,))
+        assert {f for case in wired_cases("recurrent", 30, within=some) for f in case.network.features} == {feature}
+    assert wired_case("recurrent", 17, 4) == wired_case("recurrent", 17, 4) != wired_case("recurrent", 17, 5)
+
+
+def test_requests_are_valid() -> None:
+    """Against the JSON Schema, and they are read back as the same case."""
+    validator = jsonschema.Draft202012Validator(json_schema())
+    for case in [*cases(), *(file.case for file in FILES)]:
+        request = msgspec.json.decode(case.request())
+        validator.validate(request)
+        again = Case.from_dict({key: value for key, value in request.items() if key not in ("type", "id")})
+        assert msgspec.json.decode(again.request()) == {**request, "id": again.id}
+
+
+LSTM: dict[str, Any] = layer("lstm", 2, 2, ("bias_ih", "h0", "c0"))
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "expected"),
+    [
+        ({"hidden_size": 0}, "hidden_size", "at least 1"),
+        ({"num_layers": 0}, "num_layers", "at least 1"),
+        ({"truncate": 0}, "truncate", "at least 1 step"),
+        ({"lengths": [4, 1]}, "lengths[0]", "1 to 3 steps"),
+        ({"lengths": [3]}, "lengths", "2 lengths, one a sample"),
+        ({"num_layers": 2}, "parameters", "weight_ih_l1"),
+        ({"bidirectional": True}, "parameters", "weight_ih_l0_reverse"),
+        ({"kind": "gru"}, "parameters", "weight_ih_l0"),
+        ({"parameters": {**LSTM["parameters"], "bias_ih_l0": [0.5]}}, "bias_ih_l0", "8"),
+        ({"parameters": {**LSTM["parameters"], "h0": [0.5, 0.5]}}, "h0", "1"),
+        ({"parameters": {k: v for k, v in LSTM["parameters"].items() if k != "c0"}}, "parameters", "c0"),
+        ({"nonlinearity": "tanh"}, "", ""),
+    ],
+)
+def test_what_does_not_fit_is_said(change: dict[str, Any], path: str, expected: str) -> None:
+    """Where it stands, and what was expected there."""
+    with pytest.raises(CaseError) as error:
+        Case.from_dict(whole({**LSTM, **change}))
+    assert path in error.value.path
+    assert expected in error.value.expected
+
+
+def test_an_input_without_steps_and_a_wrong_function_are_said() -> None:
+    """The rest of what can be wrong."""
+    with pytest.raises(CaseError, match="steps and features"):
+        Case.from_dict({**whole(LSTM), "network": {"inputs": 2, "layers": [LSTM]}, "inputs": [[0.5, 0.5]] * 2})
+    with pytest.raises(CaseError, match="tanh or relu"):
+        Case.from_dict(whole({**layer("rnn", 2, 2), "nonlinearity": "sigmoid"}))
+
+
+def whole(spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "network": {"inputs": [3, 2], "layers": [spec]},
+        "loss": {"kind": "squared_error"},
+        "reduction": "mean",
+        "inputs": [[[0.5, 0.25]] * 3] * 2,
+        "targets": [[[0.0, 0.0]] * 3] * 2,
+    }
+
+
+# The files ---------------------------------------------------------------------------------------
+
+
+def test_the_files_are_what_the_script_makes() -> None:
+    """The same cases, none missing and none too many."""
+    made = {one.name: to_file(about, one) for about, one in files()}
+    assert sorted(made) == sorted(path.stem for path in FOLDER.glob("*.json"))
+    for name, content in made.items():
+        left, right = msgspec.json.decode(content), msgspec.json.decode((FOLDER / f"{name}.json").read_bytes())
+        assert left.pop("expected")["id"] == right.pop("expected")["id"]
+        assert left == right, name
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
+def test_files_agree_with_both_witnesses_and_mpmath(file: CaseFile) -> None:
+    """The committed values, torch's and 40 digits are within the bounds."""
+    case = file.case
+    expected = expect(case)
+    truth, torch_values = textbook_pass(case, Scalars.of_mpmath(40)).values, autograd_pass(case).values
+    for slot, exact in truth.items():
+        for values in (expected.values, torch_values):
+            assert (np.asarray(abs(values[slot] - exact), dtype=float) <= expected.allowed[slot]).all(), slot
+    comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(file.expected), type=Reply))
+    assert comparison.mismatches == []
+    assert set(comparison.actual) == {slot for slot in expected.values if slot.step is None or case.steps > 1}
+
+
+def at(reply: Any, path: str) -> Any:
+    """What stands at ``layers[0].delta`` of a reply."""
+    for key in path.replace("]", "").replace("[", ".").split("."):
+        reply = reply[int(key)] if key.isdigit() else reply[key]
+    return reply
+
+
+def test_published_digits() -> None:
+    """CS231n's step, Gomez's example with its update, and those worked by hand."""
+    published = [file for file in FILES if file.published]
+    assert len(published) == 4
+    for file in published:
+        assert file.source
+        by_hand = file.case.name.startswith("hand")
+        for path, digits in file.published.items():
+            tolerance = 1e-14 if by_hand else 1.001e-8
+            assert np.allclose(at(file.expected, path), digits, rtol=0, atol=tolerance), (file.case.name, path)
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "digits"),
+    [
+        ("gomez-lstm", "g", [0.8177540780, 0.8498040223]),
+        ("gomez-lstm", "i", [0.9608342772, 0.9811839683]),
+        ("gomez-lstm", "f", [0.8519528020, 0.8703019699]),
+        ("gomez-lstm", "o", [0.8175744762, 0.8499333428]),
+        ("gomez-lstm", "cell", [0.7857261484, 1.5176330977]),
+        ("cs231n-lstm-step", "cell", [0.32986176, 0.39145139, 0.451556, 0.51014116, 0.56717407]),
+    ],
+)
+def test_published_gates_and_cells(name: str, role: str, digits: list[float]) -> None:
+    """What is printed of the inside, which no reply holds, is in the reference's tables."""
+    case = next(file.case for file in FILES if file.case.name == name)
+    (p,) = run_wired(case, Scalars.of_floats())
+    found = [x for table in p.circuit.tables if table.role == role for x in table.values.rows[0]]
+    assert np.allclose(found, digits, rtol=0, atol=1.001e-8)
+
+
+# Right implementations ---------------------------------------------------------------------------
+
+
+def test_both_witnesses_and_mpmath_agree() -> None:
+    """In generated cases, of all options."""
+    for case in wired_cases("recurrent", 24, seed=5):
+        expected, torch_values = expect(case), autograd_pass(case).values
+        truth = textbook_pass(case, Scalars.of_mpmath(40)).values
+        assert set(expected.values) == set(torch_values)
+        for slot, exact in truth.items():
+            for values in (expected.values, torch_values):
+                assert (np.asarray(abs(values[slot] - exact), dtype=float) <= expected.allowed[slot]).all(), slot
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
+    """A batch at a time, backward in closed form, in either type: no finding in generated cases and files."""
+    supported = [file.case for file in FILES if WITHIN.has(file.case)]
+    assert len(supported) >= 45
+    results = judged(backprop("", np.dtype(dtype).type), [*cases(), *supported])
+    assert [(each.id, each.message) for each in results.cases if each.outcome != "passed"] == []
+
+
+def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's own float32 modules, where they can do what is asked; cells where they cannot."""
+    monkeypatch.syspath_prepend(str(PORTS / "torch"))
+    from torch_layers import backprop as by_torch  # type: ignore[import-not-found]  # noqa: PLC0415 - a port's folder
+
+    results = judged(by_torch, list(wired_cases("recurrent", 40, seed=9)))
+    assert [(each.id, each.message) for each in results.cases if each.outcome != "passed"] == []
+
+
+@pytest.mark.parametrize("language", ["python", "dart"])
+def test_the_ports_pass(language: str) -> None:
+    """Files and generated cases, of all options."""
+    command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
+    with open_implementation(command, cwd=PORTS / language) as port:
+        assert set(FEATURES) <= set(port.hello.supports.features or [])
+        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 45, seed=8)]
+        results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]
+    assert [(each.id, each.outcome, each.message) for each in results if each.outcome != "passed"] == []
+    assert len(results) == len(chosen)
+
+
+# Wrong ones --------------------------------------------------------------------------------------
+
+
+def found(mistake: str, count: int = 24, *, full: bool = True) -> list[tuple[str | None, str, str]]:
+    results: Any = judged(backprop(mistake, full=full), cases(count))
+    assert any(each.outcome == "mismatched" for each in results.cases), "no case shows it"
+    return named(results)
+
+
+@pytest.mark.parametrize("mistake", QUICK)
+def test_a_mistake_has_its_name(mistake: str) -> None:
+    """That one, no other, everywhere, alone."""
+    ((code, scope, _),) = found(mistake)
+    assert (code, scope) == (MISTAKES[mistake], "")
+    assert find_bug(MISTAKES[mistake]).sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_every_mistake_has_its_name(mistake: str, *, full: bool) -> None:
+    """With all that can be reported, and with loss and gradients alone."""
+    ((code, scope, _),) = found(mistake, 48, full=full)
+    assert (code, scope) == (MISTAKES[mistake], "")
+
+
+@pytest.mark.parametrize("mistake", [UNNAMED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in UNNAMED[1:])])
+def test_what_has_no_name_is_given_none(mistake: str) -> None:
+    """It is caught, and no name fits."""
+    assert [code for code, _, _ in found(mistake, 18)] == [None]
+
+
+def test_the_order_that_fits_is_said() -> None:
+    """Which order the gates were taken in."""
+    assert [detail for _, _, detail in found("order-igfo", 12)] == ["in the order i, g, f, o"]
+
+
+def test_blame_finds_the_step() -> None:
+    """Where the cell's gradient is dropped the δ is wrong of its own, in all steps but the last."""
+    case = next(file.case for file in FILES if file.case.name == "lstm-no-biases")
+    (result,) = judged(backprop("cell-dropped"), [case]).cases
+    roots = {(one.quantity, one.layer) for one in result.mismatches if one.origin == "root"}
+    assert roots == {("delta", 0)}
+    last = case.network.layers[0].z_shape((3, 2))[1] * 2
+    assert all((one.neuron or 0) < last for one in result.mismatches if one.quantity == "delta"), (
+        "δ of the last step is right"
+    )

@@ -366,4 +366,6 @@ def test_a_dense_bug_has_its_name_behind_a_convolution(monkeypatch: pytest.Monke
     function.supports = torch_layers.backprop.supports  # type: ignore[attr-defined]
     chosen = [case for case in wired_cases("convolution", 40) if case.optimizer is None]
     found = named(judged(function, [case for case in chosen if len({x.kind for x in case.network.layers}) > 1]))
-    assert [(code, scope) for code, scope, _ in found] == [("BP114", "in dense layers only")]
+    ((code, scope, _),) = found  # all dense layers are outputs here: either is said rightly
+    assert code == "BP114"
+    assert scope in ("in dense layers only", "in the output layer only")

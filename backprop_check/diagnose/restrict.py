@@ -10,6 +10,7 @@ from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantitie
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.kinds import Kind
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass, Stages
 
@@ -22,7 +23,7 @@ _MADE: dict[object, type[Swapped]] = {}
 class Place:
     """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
 
-    Or where the case asks for an ``activation``, or a ``loss``.
+    Or where the case asks for an ``activation``, or a ``loss``, or in layers of one ``kind``.
     """
 
     layer: int | None = None
@@ -30,6 +31,7 @@ class Place:
     hidden: bool = False
     activation: str = ""
     loss: str = ""
+    kind: str = ""
 
     def has(self, l: LayerPass | None) -> bool:
         """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
@@ -41,10 +43,22 @@ class Place:
             return l.next is not None
         return self.layer is None or l.index == self.layer or (self.layer == -1 and l.next is None)
 
+    def has_layer(self, index: int, layer: Kind | None, last: int) -> bool:
+        """The same for layer ``index`` of any network, ``last`` being the output; None stands for no layer."""
+        if layer is None or (self.kind and layer.kind != self.kind):
+            return False
+        if self.activation and layer.activation != self.activation:
+            return False
+        if self.hidden:
+            return index != last
+        return self.layer in (None, index) or (self.layer == -1 and index == last)
+
     def words(self) -> str:
         """For people: ``in hidden1 only``."""
         if self.loss:
             return f"with the loss {self.loss.replace('_', ' ')} only"
+        if self.kind:
+            return f"in {self.kind.replace('_', ' ')} layers only"
         if self.activation:
             return f"in {self.activation.replace('_', ' ')} layers only"
         neuron = "" if self.neuron is None else f"neuron {self.neuron} of "
@@ -60,7 +74,13 @@ def places(case: Case) -> Iterator[Place]:
     layers = case.network.layers
     yield Place(loss=case.loss.kind)
     if not case.network.is_chain:
-        yield from (Place(layer=index) for index in range(len(layers)) if len(layers) > 1)
+        kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
+        yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
+        yield from (Place(activation=activation) for activation in activations)
+        if len(layers) > 1:
+            yield Place(layer=-1)
+            yield Place(hidden=True)
+            yield from (Place(layer=index) for index in range(len(layers) - 1))
         return
     for activation in sorted({layer.activation for layer in layers}):
         yield Place(activation=activation)
@@ -90,6 +110,8 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
     def matters(case: Case) -> bool:
         if place.loss and case.loss.kind != place.loss:
             return False
+        if place.kind and all(layer.kind != place.kind for layer in case.network.layers):
+            return False
         if place.activation and all(layer.activation != place.activation for layer in case.network.layers):
             return False
         return wrong.matters(case)
@@ -99,7 +121,13 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
         return type(
             f"{wrong.__name__}Only",
             (_OnlyWired,),
-            {"kind": wrong, "place": place, "matters": staticmethod(matters), "gives": gives},
+            {
+                "kind": wrong,
+                "place": place,
+                "matters": staticmethod(matters),
+                "gives": gives,
+                "fused": wrong.fused,
+            },
         )
     if place.loss:
         return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters), "gives": gives})
@@ -217,19 +245,21 @@ class _OnlyWired(Swapped):
     def __init__(self, m: Any) -> None:
         super().__init__(m)
         self._wrong, self._right = self.kind(m), Swapped(m)
+        self._last = -1
 
-    def _of(self, layer: int) -> Swapped:
+    def _of(self, layer: int, spec: Kind | None) -> Swapped:
         """The stages that a layer is worked out with."""
-        return self._wrong if self.place.layer == layer else self._right
+        return self._wrong if self.place.has_layer(layer, spec, self._last) else self._right
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        return self._of(c.layer).equations(c, layer, x, parameters, inputs)
+        self._last = len(c.case.network.layers) - 1
+        return self._of(c.layer, layer).equations(c, layer, x, parameters, inputs)
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        return self._of(rule.layer).value(rule, s, o)
+        return self._of(rule.layer, rule.spec).value(rule, s, o)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        return self._of(rule.layer).share(rule, role, s, i)
+        return self._of(rule.layer, rule.spec).share(rule, role, s, i)
 
 
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:

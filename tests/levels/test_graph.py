@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
-from graph import MISTAKES, UNNAMED, backprop
+from graph import MISTAKES, UNNAMED, Net, backprop
 from make_graph_cases import files, to_file
 
 from backprop_check.api import check
@@ -39,8 +40,11 @@ from backprop_check.run import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
+sys.path.insert(0, str(PORTS / "torch"))
+torch_layers: Any = importlib.import_module("torch_layers")
 FOLDER = Path(__file__).parents[2] / "cases" / "graph"
 FILES = suite_files("graph")
 SUPPORTS = {"layers": ["dense"], "optimizers": ["sgd"], "features": ["graph"]}
@@ -307,3 +311,61 @@ def test_blame_finds_the_place() -> None:
                 assert one.quantity in ("delta", "input_gradient")
                 assert (-1 if one.quantity == "input_gradient" else one.layer) in factors
         assert {one.origin for one in each.mismatches} <= {"root", "inherited"}
+
+
+class AtOnce(str):  # noqa: SLOT000 - it holds more than a text
+    """Several mistakes: the text of each is equal to it."""
+
+    all: tuple[str, ...]
+
+    def __new__(cls, *mistakes: str) -> Self:
+        made = super().__new__(cls, mistakes[0])
+        made.all = mistakes
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return other in self.all
+
+    __hash__ = str.__hash__
+
+
+@pytest.mark.parametrize(
+    "mistakes", [("own factor", "no bias gradient"), ("shared overwritten", "last neuron only")], ids=" and ".join
+)
+def test_two_mistakes_at_once_have_both_names(mistakes: tuple[str, str]) -> None:
+    """One cause each."""
+    results = judged(implementation(AtOnce(*mistakes)), cases()[:49])
+    assert sorted(code or "" for code, _, _ in named(results)) == sorted(MISTAKES[each] for each in mistakes)
+
+
+def test_a_mistake_in_some_layers_only_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In layers of one activation; the same with dense layers behind a convolution."""
+    right = Net.through_activation
+
+    def through(self: Net, node: Any, error: Any, *, last: bool) -> Any:
+        self.mistake = "slope at a" if node.activation == "tanh" else ""
+        return right(self, node, error, last=last)
+
+    monkeypatch.setattr(Net, "through_activation", through)
+    assert [(code, scope) for code, scope, _ in named(judged(implementation(), cases()))] == [
+        ("BP103", "in tanh layers only")
+    ]
+
+
+def test_a_dense_bug_has_its_name_behind_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's modules, whose dense layers report no gradient of their biases."""
+    monkeypatch.setattr(torch_layers, "DTYPE", torch_layers.torch.float64)
+
+    def function(case: dict[str, Any]) -> dict[str, Any]:
+        reply: dict[str, Any] = torch_layers.backprop({**case, "optimizer": None})
+        for layer, asked in zip(reply["layers"], case["network"]["layers"], strict=True):
+            if asked["kind"] == "dense":
+                layer["gradients"]["biases"] = [0.0] * asked["units"]
+        return reply
+
+    function.supports = torch_layers.backprop.supports  # type: ignore[attr-defined]
+    chosen = [case for case in wired_cases("convolution", 40) if case.optimizer is None]
+    found = named(judged(function, [case for case in chosen if len({x.kind for x in case.network.layers}) > 1]))
+    ((code, scope, _),) = found  # all dense layers are outputs here: either is said rightly
+    assert code == "BP114"
+    assert scope in ("in dense layers only", "in the output layer only")

@@ -62,6 +62,8 @@ def read_by(rule: Rule, role: tuple[str, int]) -> Table:
 class OfGraph(SwappedRules):
     """Something wrong in the rules; it knows the network while a layer is worked out."""
 
+    common = True
+
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         self.layers = len(c.case.network.layers)
         return super().equations(c, layer, x, parameters, inputs)

@@ -268,9 +268,6 @@ class Case(_Strict, frozen=True, dict=True):
         body = msgspec.to_builtins(self)
         if self.optimizer is not None:
             body["optimizer"] = self.optimizer.request()
-        for layer in body["network"]["layers"]:
-            if layer.get("activation") in DEFAULT_ALPHA:  # a default is rounded too
-                layer.setdefault("alpha", DEFAULT_ALPHA[layer["activation"]])
         rounded: Case = msgspec.convert(_rounded(body), Case)
         return rounded
 

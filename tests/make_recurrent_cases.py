@@ -39,16 +39,19 @@ def layer(
     kind: str, hidden: int, features: int, has: tuple[str, ...] = BOTH, start: int = 1, scale: float = 1.0, **more: Any
 ) -> Json:
     """A recurrent layer whose parameters are such numbers, with those parameters that it ``has`` beside its weights."""
-    spec = {"kind": kind, "hidden_size": hidden, **more}
+    spec: Json = {"kind": kind, "hidden_size": hidden, **more}
     given = spec.pop("parameters", {})
-    shapes = msgspec.convert({**spec, "parameters": dict.fromkeys(has)}, KINDS[kind]).parameter_shapes((1, features))
+    unset: Json = dict.fromkeys(has)
+    made_of: Any = msgspec.convert(spec | {"parameters": unset}, KINDS[kind])
+    shapes = made_of.parameter_shapes((1, features))
     made = {name: numbers(shape, start + 29 * at, scale) for at, (name, shape) in enumerate(shapes.items())}
-    return {**spec, "parameters": {**made, **given}}
+    return spec | {"parameters": made | given}
 
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any, **more: Any) -> tuple[Json, Case]:
     """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
-    about = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
+    about: Json = {"title": title}
+    about |= {key: more.pop(key) for key in ("source", "published") if key in more}
     whole = {
         "name": name,
         "network": {"inputs": [len(inputs[0]), len(inputs[0][0])], "layers": layers},

@@ -51,7 +51,7 @@ QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "or
 
 
 @functools.cache
-def cases(count: int = 30) -> tuple[Case, ...]:
+def cases(count: int = 24) -> tuple[Case, ...]:
     return tuple(wired_cases("recurrent", count, within=WITHIN))
 
 
@@ -70,7 +70,7 @@ def tool(name: str) -> str:
 def test_200_cases_hold_what_the_suite_promises() -> None:
     """Every kind with every option, in every combination of two; with and without biases; several batches and steps."""
     made = list(wired_cases("recurrent", 200, seed=3))
-    layers = [each for case in made for each in case.network.layers if each.kind in ("rnn", "gru", "lstm")]
+    layers: list[Any] = [each for case in made for each in case.network.layers if each.kind in ("rnn", "gru", "lstm")]
     for kind in ("rnn", "gru", "lstm"):
         of_kind = [each for each in layers if each.kind == kind]
         assert len(of_kind) >= 60
@@ -251,9 +251,9 @@ def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
 def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's own float32 modules, where they can do what is asked; cells where they cannot."""
     monkeypatch.syspath_prepend(str(PORTS / "torch"))
-    from torch_layers import backprop as torch_backprop  # noqa: PLC0415 - a port is found by its folder
+    from torch_layers import backprop as by_torch  # type: ignore[import-not-found]  # noqa: PLC0415 - a port's folder
 
-    results = judged(torch_backprop, list(wired_cases("recurrent", 40, seed=9)))
+    results = judged(by_torch, list(wired_cases("recurrent", 40, seed=9)))
     assert [(each.id, each.message) for each in results.cases if each.outcome != "passed"] == []
 
 
@@ -263,7 +263,7 @@ def test_the_ports_pass(language: str) -> None:
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
     with open_implementation(command, cwd=PORTS / language) as port:
         assert set(FEATURES) <= set(port.hello.supports.features or [])
-        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 60, seed=8)]
+        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 45, seed=8)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]
     assert [(each.id, each.outcome, each.message) for each in results if each.outcome != "passed"] == []
     assert len(results) == len(chosen)
@@ -272,8 +272,8 @@ def test_the_ports_pass(language: str) -> None:
 # Wrong ones --------------------------------------------------------------------------------------
 
 
-def found(mistake: str, count: int = 30, *, full: bool = True) -> list[tuple[str | None, str, str]]:
-    results = judged(backprop(mistake, full=full), cases(count))
+def found(mistake: str, count: int = 24, *, full: bool = True) -> list[tuple[str | None, str, str]]:
+    results: Any = judged(backprop(mistake, full=full), cases(count))
     assert any(each.outcome == "mismatched" for each in results.cases), "no case shows it"
     return named(results)
 
@@ -291,11 +291,11 @@ def test_a_mistake_has_its_name(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_has_its_name(mistake: str, *, full: bool) -> None:
     """With all that can be reported, and with loss and gradients alone."""
-    ((code, scope, _),) = found(mistake, 80, full=full)
+    ((code, scope, _),) = found(mistake, 48, full=full)
     assert (code, scope) == (MISTAKES[mistake], "")
 
 
-@pytest.mark.parametrize("mistake", UNNAMED[:2])
+@pytest.mark.parametrize("mistake", [UNNAMED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in UNNAMED[1:])])
 def test_what_has_no_name_is_given_none(mistake: str) -> None:
     """It is caught, and no name fits."""
     assert [code for code, _, _ in found(mistake, 18)] == [None]
@@ -307,10 +307,12 @@ def test_the_order_that_fits_is_said() -> None:
 
 
 def test_blame_finds_the_step() -> None:
-    """The first step goes wrong where 1 is added to f; z of later steps is right, given the states of the steps before."""
+    """Where the cell's gradient is dropped the δ is wrong of its own, in all steps but the last."""
     case = next(file.case for file in FILES if file.case.name == "lstm-no-biases")
     (result,) = judged(backprop("cell-dropped"), [case]).cases
     roots = {(one.quantity, one.layer) for one in result.mismatches if one.origin == "root"}
     assert roots == {("delta", 0)}
     last = case.network.layers[0].z_shape((3, 2))[1] * 2
-    assert all(one.neuron < last for one in result.mismatches if one.quantity == "delta"), "δ of the last step is right"
+    assert all((one.neuron or 0) < last for one in result.mismatches if one.quantity == "delta"), (
+        "δ of the last step is right"
+    )

@@ -33,7 +33,7 @@ COUNT = 2000
 def replies(case: dict[str, Any], dtype: str) -> dict[str, Any]:
     """Those of PyTorch's modules and of numpy, in that arithmetic."""
     import torch  # noqa: PLC0415
-    import torch_layers  # noqa: PLC0415
+    import torch_layers  # type: ignore[import-not-found]  # noqa: PLC0415
 
     torch_layers.DTYPE = getattr(torch, dtype)
     return {"torch": torch_layers.backprop(case), "numpy": attention.implementation("", dtype)(case)}

@@ -360,7 +360,9 @@ class Heads(Layer):
     def attend_back(self, g: Array) -> list[Array]:
         g = self.affine_back(self.context, g, f"{self.prefix}out_proj.weight", f"{self.prefix}out_proj.bias")
         into = self.core.backward(g)
-        weights, biases, back = [None] * 3, [None] * 3, []
+        weights: list[Array] = [None] * 3
+        biases: list[Array] = [None] * 3
+        back = []
         same = f"{self.prefix}in_proj_weight" in self.p
         thirds = self.thirds() if self.fits else [0, 1, 2]
         for number, (x, d, (w, _)) in enumerate(zip(self.xs, into, self.made, strict=True)):
@@ -440,7 +442,8 @@ class Block(Heads):
         return number not in gone
 
     def forward(self, xs: list[Array]) -> Array:
-        x, self.kept = xs[0], {}
+        x = xs[0]
+        self.kept: dict[str, Any] = {}
         for number in (1, 2):
             if self.first():
                 read = self.norm(f"norm{number}", x)
@@ -550,7 +553,7 @@ def forward(case: Json, x: Array, wrong: Mistakes, real: Any) -> tuple[dict[str,
         xs = [outputs[each] for each in read]
         if len(xs) > 1 and spec["kind"] not in APART:
             xs = [combine(spec["combine"], xs, wrong)]
-        layer = KINDS[spec["kind"]](spec, real, wrong)
+        layer: Any = KINDS[spec["kind"]](spec, real, wrong)
         outputs[name] = layer.forward(xs)
         layers.append((name, read, layer))
         before = name

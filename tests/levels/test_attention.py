@@ -109,7 +109,7 @@ def test_a_right_implementation_in_numpy_passes(dtype: str) -> None:
 def test_torch_passes(dtype: str) -> None:
     """PyTorch's own modules, as an implementation."""
     import torch  # noqa: PLC0415
-    import torch_layers  # noqa: PLC0415
+    import torch_layers  # type: ignore[import-not-found]  # noqa: PLC0415
 
     before = torch_layers.DTYPE
     torch_layers.DTYPE = getattr(torch, dtype)

@@ -31,7 +31,7 @@ PADDING = ("key_padding_mask", "src_key_padding_mask")
 class OfAttention(SwappedRules):
     """Something wrong in an attention; its equations made of other ``parts``, if there are any."""
 
-    kinds = KINDS
+    kinds: ClassVar[tuple[str, ...]] = KINDS
     parts: ClassVar[type[BlockParts] | None] = None
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
@@ -46,7 +46,7 @@ class OfAttention(SwappedRules):
 
 def heads(layer: Any) -> int:
     """How many heads a layer has."""
-    return int(getattr(layer, "num_heads", None) or getattr(layer, "nhead", 1))
+    return next((int(getattr(layer, name)) for name in ("num_heads", "nhead") if hasattr(layer, name)), 1)
 
 
 def padding(layer: Any) -> Any:
@@ -208,7 +208,8 @@ class OfMask(OfAttention):
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(
-            layer.kind in KINDS and (layer.is_causal or padding(layer) is not None) for layer in case.network.layers
+            layer.kind in KINDS and (getattr(layer, "is_causal", False) or padding(layer) is not None)
+            for layer in case.network.layers
         )
 
 
@@ -263,7 +264,8 @@ class MaskIgnored(OfMask):
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(
-            layer.kind in KINDS and ((cls.causal and layer.is_causal) or (cls.padded and padding(layer) is not None))
+            layer.kind in KINDS
+            and ((cls.causal and getattr(layer, "is_causal", False)) or (cls.padded and padding(layer) is not None))
             for layer in case.network.layers
         )
 
@@ -313,7 +315,7 @@ class CausalTurnedRound(OfMask):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in KINDS and layer.is_causal for layer in case.network.layers)
+        return any(getattr(layer, "is_causal", False) for layer in case.network.layers)
 
 
 # Queries, keys, heads -----------------------------------------------------------------------------

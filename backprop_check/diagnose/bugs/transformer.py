@@ -114,7 +114,10 @@ class NormAlways(NormPlace):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in cls.kinds and layer.norm_first != cls.first for layer in case.network.layers)
+        return any(
+            layer.kind in cls.kinds and getattr(layer, "norm_first", False) != cls.first
+            for layer in case.network.layers
+        )
 
 
 class ResidualFromNormed(OfBlock):
@@ -124,7 +127,7 @@ class ResidualFromNormed(OfBlock):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.kind in cls.kinds and layer.norm_first for layer in case.network.layers)
+        return any(getattr(layer, "norm_first", False) for layer in case.network.layers)
 
 
 # Positions ----------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ COMMANDS = {
     "replay": "Run the kept failures again.",
     "report": "A report from a results file.",
     "cases": "List the cases, or write them to files.",
+    "levels": "What is covered, and which of the bundled ports pass it.",
 }
 
 

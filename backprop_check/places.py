@@ -155,7 +155,7 @@ class Places:
             if one.quantity in UNITS:
                 parts.append(self.unit_of(one.layer, one.neuron, one.quantity))
             elif self._names_parameter(one):
-                name = parameter_of(one.quantity).removesuffix("_buffer").replace("_", " ")
+                name = parameter_of(one.quantity).removesuffix("_buffer")
                 parts.append(f"{name} [{', '.join(map(str, at))}] of {self.names[one.layer]}")
             else:
                 parts.append(f"neuron {one.neuron} of {self.names[one.layer]}")

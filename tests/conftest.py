@@ -12,6 +12,10 @@ import pytest
 #: Test functions by file. What always runs in their place: test_exercise_still_runs.
 SLOW = {
     "ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",),
+    "levels/test_attention.py": (
+        "test_every_planted_mistake_is_named",
+        "test_every_planted_mistake_is_named_by_gradients_alone",
+    ),
     # Three processes in a row must die at one case: on a busy machine another case may come between.
     "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
 }

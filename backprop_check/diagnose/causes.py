@@ -355,7 +355,7 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
                 each
                 for each, evidence in zip(failures, evidences, strict=True)
                 if variant.stages.matters(each.case)
-                and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile)
+                and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile, lenient=())
             ]
         others = {
             code

@@ -22,7 +22,7 @@ from backprop_check.diagnose.restrict import Place, both, fit_together, only, pl
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from backprop_check.diagnose.bug import Bug, Variant
     from backprop_check.network import Case
@@ -91,11 +91,20 @@ class Evidence:
         return self.case.steps > 1, hiding, self.size < _TELLING, self.size
 
     @functools.cached_property
-    def wrong_kinds(self) -> frozenset[tuple[str, bool]]:
-        """Which quantities are wrong given their own inputs, in the output layer or before."""
-        last = len(self.case.network.layers) - 1
+    def wrong_kinds(self) -> frozenset[tuple[str, object]]:
+        """Which quantities are wrong given their own inputs: at the output or before, or at what kinds of layers."""
+        network = self.case.network
+        last = len(network.layers) - 1
+
+        def where(layer: int | None) -> object:
+            if network.is_chain:
+                return layer == last
+            source = -1 if layer is None else layer
+            near = (at for at, sources in enumerate(network.sources) if at == layer or source in sources)
+            return frozenset(network.layers[at].kind for at in near)
+
         return frozenset(
-            (slot.quantity, slot.layer == last)
+            (slot.quantity, where(slot.layer))
             for slot, array in self.actual.items()
             if not self._fit(self.right, slot, array).all()
         )
@@ -193,11 +202,18 @@ def _differ(one: Local, other: Local, slot: Slot) -> Mask:
     return result
 
 
-def differ_anywhere(case: Case, one: type[Swapped], other: type[Swapped] | None, dtype: str, profile: str) -> bool:
+def differ_anywhere(
+    case: Case,
+    one: type[Swapped],
+    other: type[Swapped] | None,
+    dtype: str,
+    profile: str,
+    lenient: Container[str] = _LENIENT,
+) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
     x = given(case, {}, dtype, profile, one if one.concerns(case) else Swapped)
     y = given(case, {}, dtype, profile, Swapped if other is None or not other.concerns(case) else other)
-    return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in _LENIENT)
+    return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in lenient)
 
 
 class Passing:

@@ -118,9 +118,12 @@ def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
 
 @functools.cache
 def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
-    """Generated cases of families of layers, the smallest first."""
+    """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
     found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
-    return tuple(sorted(found, key=lambda case: sum(case.network.widths) * len(case.inputs)))
+    files = [file.case for family in families for file in suite_files(family)]
+    return tuple(
+        case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))
+    )
 
 
 _RIGHT: dict[str, Mapping[Slot, Array]] = {}

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.numbers import UNIT_ROUNDOFF
 from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_wired
-from backprop_check.reference.circuit import ALL, Given
+from backprop_check.reference.circuit import ALL, Given, Table
 from backprop_check.reference.wired import as_dense, matched_rule, undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference.circuit import Table
     from backprop_check.reference.wired import WiredPass
 
 
@@ -174,8 +173,7 @@ def _read_by(rule: Any) -> Iterator[Table]:
             yield source.weights
     for bias, _ in getattr(rule, "biases", ()):
         yield bias
-    if getattr(rule, "x", None) is not None:
-        yield rule.x
+    yield from (value for value in vars(rule).values() if isinstance(value, Table) and value is not rule.out)
 
 
 def _recall_rule(rule: Any) -> None:

@@ -193,11 +193,11 @@ class WiredNames(Cells):
 def named_below(names: WiredNames, x: Recorded) -> list[Recorded]:
     """The named cells that a number was made of, each once; what has no name is looked through."""
     found: dict[int, Recorded] = {}
-    waiting = list(x.operands)
+    waiting = list(reversed(x.operands))
     while waiting:
-        one = waiting.pop(0)
+        one = waiting.pop()
         if names.where(one) is not None:
             found.setdefault(id(one), one)
         else:
-            waiting = [*one.operands, *waiting]
+            waiting += reversed(one.operands)
     return list(found.values())

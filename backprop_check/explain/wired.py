@@ -319,9 +319,12 @@ def told_of_unit(
 
 
 def told_of_parameter(reader: WiredReader, layer: int, name: str, number: int) -> list[Step]:
-    """A parameter's gradient and update."""
-    one = next(one for one in reader.wired.parameters[layer] if one.name == name)
-    return [reader.gradient(one, number), *reader.update(one, number)]
+    """A parameter's gradient and update; how a buffer came to its value."""
+    for one in reader.wired.parameters[layer]:
+        if one.name == name:
+            return [reader.gradient(one, number), *reader.update(one, number)]
+    moved = reader.p.layers[layer].output.buffers.get(name)
+    return [reader.value(one, number) for one in reader.wired.tables if one.table is moved]
 
 
 class ToldWired:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from backprop_check.numbers.lane import Array
 
 
+#: A unit roundoff below this is a float64's, 2⁻⁵³.
+_HALF_OF_FLOAT64 = 2.0**-52
+
+
 class Vector(Lane):
     """For every unit the vector of what it reads; ``mask`` is False where one was filled up (None: nowhere)."""
 
@@ -156,7 +160,7 @@ class WiredLanes(Lanes):
             multiplied = True
             y, f = ys.value, ys.error
             value = value + (x * y).sum(axis=-1)
-            if is_exact(e) and is_exact(f) and ((x == 0) | (x == 1)).all():
+            if is_exact(e) and is_exact(f) and ((x == 0) | (x == 1)).all() and self._holds(y):
                 copied = copied + ((x != 0) & (y != 0)).sum(axis=-1)
             else:
                 copied = 2
@@ -174,6 +178,10 @@ class WiredLanes(Lanes):
         if (multiplied or count > 1) and np.max(copied) > 1:
             error = error + self._gamma(count + 2) * size
         return Lane(np.asarray(value), error, self.u)
+
+    def _holds(self, y: Array) -> bool:
+        """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
+        return self.u < _HALF_OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
 
     def only(self, xs: Vector, keep: Vector) -> Vector:
         """Those of a vector that ``keep`` has a 1 for."""

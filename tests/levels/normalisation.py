@@ -1,7 +1,8 @@
 """Normalisation, dropout and embedding in numpy, written apart from the reference, with mistakes to switch on.
 
-``Implementation(bug="BP901")`` is a callable for ``backprop_check.check``. ``backward`` and ``variance`` choose between
-the right ways in which people write these layers; ``dtype`` is what it computes in.
+``Implementation(bug="BP901")`` is a callable for ``backprop_check.check``; two mistakes are joined by " and ".
+``backward`` and ``variance`` choose between the right ways in which people write these layers; ``dtype`` is what it
+computes in.
 """
 
 from __future__ import annotations
@@ -59,12 +60,18 @@ class Implementation:
         *,
         report: bool = True,
     ) -> None:
-        self.bug, self.real, self.way, self.variance, self.report = bug, dtype, backward, variance, report
+        self.bugs, self.real, self.way, self.variance, self.report = (
+            bug.split(" and "),
+            dtype,
+            backward,
+            variance,
+            report,
+        )
         self.dtype = np.dtype(dtype).name
         self.supports = {"layers": ["dense", *KINDS], "optimizers": ["sgd"]}
 
     def is_(self, *bugs: str) -> bool:
-        return self.bug in bugs
+        return any(bug in self.bugs for bug in bugs)
 
     def __call__(self, case: Json) -> Json:
         """Each step goes on from the parameters and buffers of the one before."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 PYTHON_PORT = PORTS / "python"
-PORT_FILES = ("network.py", "optimizers.py", "port.py")
+PORT_FILES = tuple(sorted(path.name for path in PYTHON_PORT.glob("*.py")))
 
 #: With this argument a written port reports gradients and nothing else.
 GRADIENTS_ONLY = "--gradients-only"

@@ -21,6 +21,7 @@ from backprop_check.cases.generate import generated_cases
 from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.cases.wired import wired_cases
 from backprop_check.expected import expect
+from backprop_check.kinds import KINDS
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation, open_implementation
 from backprop_check.run import Settings, judge
@@ -129,13 +130,17 @@ def half_kernel(request: dict[str, Any]) -> dict[str, Any]:
     number = next(n for n, layer in enumerate(layers) if layer["kind"] != "dense")
     layer = reply["layers"][number]
     layer["delta"] = (np.array(layer["delta"]) / 2).tolist()
-    layer["gradients"] = {name: (np.array(array) / 2).tolist() for name, array in layer["gradients"].items()}
+    if "gradients" in layer:
+        layer["gradients"] = {name: (np.array(array) / 2).tolist() for name, array in layer["gradients"].items()}
     if number == 0:
         reply["input_gradients"] = (np.array(reply["input_gradients"]) / 2).tolist()
     return reply
 
 
-half_kernel.supports = {"layers": ["dense", "conv2d"], "features": ["graph"]}  # type: ignore[attr-defined]
+half_kernel.supports = {  # type: ignore[attr-defined]
+    "layers": ["dense", *(name for name, kind in KINDS.items() if kind.family == "convolution")],
+    "features": ["graph"],
+}
 
 
 def convolution_results(count: int = 12) -> dict[str, Any]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 _WITH_MEAN = _NORMS[:-1]
+_DROPOUT = ("dropout",)
+_EMBEDDING = ("embedding",)
 
 
 class OfNormalisation(SwappedRules):
@@ -27,15 +29,19 @@ class OfNormalisation(SwappedRules):
             for layer in case.network.layers
         )
 
-    def is_at(self, rule: Rule, place: str) -> bool:
-        """Whether a rule makes the table called ``place`` in a layer of one of its kinds."""
-        return rule.out.role == place and rule.spec is not None and rule.spec.kind in self.kinds
 
-    def nothing(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """No gradient."""
-        error, slope = super().share(rule, role, s, i)
-        return self.m.vector(lambda x: x * 0.0, error), slope
+def _is_at(rule: Rule, place: str, kinds: tuple[str, ...]) -> bool:
+    """Whether a rule makes the table called ``place`` in a layer of one of these kinds."""
+    return rule.out.role == place and rule.spec is not None and rule.spec.kind in kinds
 
+
+def _nothing(m: Any, share: tuple[Any, Any]) -> tuple[Any, Any]:
+    """No gradient."""
+    error, slope = share
+    return m.vector(lambda x: x * 0.0, error), slope
+
+
+# Two mistakes may be made at once: what a class has of its own has a name that no other has.
 
 # Normalisation ---------------------------------------------------------------------------------------
 
@@ -46,9 +52,8 @@ class MeanTermMissing(OfNormalisation):
     kinds = _WITH_MEAN
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if self.is_at(rule, "centered") and role == ("x", 1):
-            return self.nothing(rule, role, s, i)
-        return super().share(rule, role, s, i)
+        found = super().share(rule, role, s, i)
+        return _nothing(self.m, found) if _is_at(rule, "centered", _WITH_MEAN) and role == ("x", 1) else found
 
 
 class VarianceTermMissing(OfNormalisation):
@@ -57,16 +62,16 @@ class VarianceTermMissing(OfNormalisation):
     kinds = _NORMS
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        return self.nothing(rule, role, s, i) if self.is_at(rule, "variance") else super().share(rule, role, s, i)
+        found = super().share(rule, role, s, i)
+        return _nothing(self.m, found) if _is_at(rule, "variance", _NORMS) else found
 
 
 class BothConstant(VarianceTermMissing):
     """Nothing flows back through μ either."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if self.is_at(rule, "centered") and role == ("x", 1):
-            return self.nothing(rule, role, s, i)
-        return super().share(rule, role, s, i)
+        found = super().share(rule, role, s, i)
+        return _nothing(self.m, found) if _is_at(rule, "centered", _WITH_MEAN) and role == ("x", 1) else found
 
 
 class ScaleMissing(OfNormalisation):
@@ -81,26 +86,26 @@ class ScaleMissing(OfNormalisation):
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         error, slope = super().share(rule, role, s, i)
-        return (error, None) if self.is_at(rule, "affine") and role[0] == "x" else (error, slope)
+        return (error, None) if _is_at(rule, "affine", _NORMS) and role[0] == "x" else (error, slope)
 
 
 class VarianceLessOne(OfNormalisation):
     """σ² = Σ(x − μ)²/(n − 1), forward and perhaps backward."""
 
     kinds = _WITH_MEAN
-    backward: ClassVar[bool] = True
+    less_one_backward: ClassVar[bool] = True
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if self.is_at(rule, "variance"):
-            return rule.x.values[s, o] / self._count(rule)
+        if _is_at(rule, "variance", _WITH_MEAN):
+            return rule.x.values[s, o] / self._less_one(rule)
         return super().value(rule, s, o)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if self.backward and self.is_at(rule, "variance"):
-            return self.m.one(rule.out.error[s, i]), self.m.one(1 / self._count(rule))
+        if self.less_one_backward and _is_at(rule, "variance", _WITH_MEAN):
+            return self.m.one(rule.out.error[s, i]), self.m.one(1 / self._less_one(rule))
         return super().share(rule, role, s, i)
 
-    def _count(self, rule: Any) -> Any:
+    def _less_one(self, rule: Any) -> Any:
         return self.m.number(max(rule.alpha - 1.0, 1.0))
 
 
@@ -111,7 +116,7 @@ class RunningVariance(OfNormalisation):
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         right = super().value(rule, s, o)
-        if not self.is_at(rule, "running_var"):
+        if not _is_at(rule, "running_var", _NORMS):
             return right
         source = rule.sources[1]
         (n,) = {reader.alpha for reader, _ in source.x.readers if reader.out.role == "variance"}
@@ -140,17 +145,17 @@ class _Twice(RunningVariance):
 
 
 class EpsilonOutside(OfNormalisation):
-    """1/(σ + ε); ``through`` is how the backward pass goes through it."""
+    """1/(σ + ε); ``epsilon_backward`` is how the backward pass goes through it."""
 
     kinds = _NORMS
     in_training = False
-    through: ClassVar[str] = "its own"
+    epsilon_backward: ClassVar[str] = "its own"
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         m = self.m
-        if self.through != "right" and self.is_at(rule, "inverse"):
+        if self.epsilon_backward != "right" and _is_at(rule, "inverse", _NORMS):
             return 1 / (m.sqrt(rule.x.values[s, o]) + m.number(rule.alpha))
-        if self.through == "right" and self.is_at(rule, "normalised"):
+        if self.epsilon_backward == "right" and _is_at(rule, "normalised", _NORMS):
             (source,) = rule.sources
             made, used = source.weights.made_by, source.wiring.uses[o]
             variances, eps = made.x.values[s, used], m.number(made.alpha)
@@ -160,10 +165,10 @@ class EpsilonOutside(OfNormalisation):
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         m = self.m
-        if self.through == "its own" and self.is_at(rule, "inverse"):
+        if self.epsilon_backward == "its own" and _is_at(rule, "inverse", _NORMS):
             inverse, variance = rule.out.values[s, i], rule.x.values[s, i]
             return m.one(rule.out.error[s, i]), m.one(-(inverse * inverse / m.sqrt(variance)) / 2)
-        if self.through == "cube" and self.is_at(rule, "inverse"):
+        if self.epsilon_backward == "cube" and _is_at(rule, "inverse", _NORMS):
             inverse = rule.out.values[s, i]
             return m.one(rule.out.error[s, i]), m.one(-(inverse * inverse * inverse) / 2)
         return super().share(rule, role, s, i)
@@ -175,37 +180,43 @@ class EpsilonOutside(OfNormalisation):
 class MaskUnapplied(OfNormalisation):
     """∂L/∂x = ∂L/∂a · 1/(1 − p), dropped or not."""
 
-    kinds = ("dropout",)
-    bare: ClassVar[bool] = False
+    kinds = _DROPOUT
+    unscaled_too: ClassVar[bool] = False
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         error, slope = super().share(rule, role, s, i)
-        unapplied = self.is_at(rule, "kept") and role[0] == "x"
-        return (error, None) if unapplied or (self.bare and self.is_at(rule, "scaled")) else (error, slope)
+        unapplied = _is_at(rule, "kept", _DROPOUT) and role[0] == "x"
+        return (
+            (error, None) if unapplied or (self.unscaled_too and _is_at(rule, "scaled", _DROPOUT)) else (error, slope)
+        )
 
 
 class DropoutScaleMissing(OfNormalisation):
     """a = x · mask, without 1/(1 − p)."""
 
-    kinds = ("dropout",)
-    forward: ClassVar[bool] = True
-    backward: ClassVar[bool] = True
+    kinds = _DROPOUT
+    scale_forward: ClassVar[bool] = True
+    scale_backward: ClassVar[bool] = True
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        return rule.x.values[s, o] if self.forward and self.is_at(rule, "scaled") else super().value(rule, s, o)
+        return (
+            rule.x.values[s, o]
+            if self.scale_forward and _is_at(rule, "scaled", _DROPOUT)
+            else super().value(rule, s, o)
+        )
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         error, slope = super().share(rule, role, s, i)
-        return (error, None) if self.backward and self.is_at(rule, "scaled") else (error, slope)
+        return (error, None) if self.scale_backward and _is_at(rule, "scaled", _DROPOUT) else (error, slope)
 
 
 class MaskFromZeros(OfNormalisation):
     """The mask is taken as a ≠ 0."""
 
-    kinds = ("dropout",)
+    kinds = _DROPOUT
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if self.is_at(rule, "kept") and role[0] == "x":
+        if _is_at(rule, "kept", _DROPOUT) and role[0] == "x":
             seen = self.m.where_positive(abs(rule.out.values[s, i]), 1.0, 0.0)
             return self.m.one(rule.out.error[s, i]), self.m.one(seen)
         return super().share(rule, role, s, i)
@@ -217,9 +228,9 @@ class MaskFromZeros(OfNormalisation):
 class DuplicatesLost(OfNormalisation):
     """Of an index that is looked up several times, only one place gives its row a gradient."""
 
-    kinds = ("embedding",)
-    first: ClassVar[bool] = False
-    each_sample: ClassVar[bool] = False
+    kinds = _EMBEDDING
+    first_counts: ClassVar[bool] = False
+    by_sample: ClassVar[bool] = False
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         self._samples = c.case.inputs
@@ -227,7 +238,7 @@ class DuplicatesLost(OfNormalisation):
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         error, slope = super().share(rule, role, s, i)
-        if not (self.is_at(rule, "looked_up") and role == ("weights", 0)):
+        if not (_is_at(rule, "looked_up", _EMBEDDING) and role == ("weights", 0)):
             return error, slope
         _, inputs = rule.sources[0].wiring.by_weight
         return error, self.m.given_grid(self._counted(rule.spec))[s, inputs[i]]
@@ -238,9 +249,9 @@ class DuplicatesLost(OfNormalisation):
         indices = spec.rows(self._samples)
         places = [(s, at) for s, row in enumerate(rows) for at, one in enumerate(row) if one]
         seen: set[tuple[int, int]] = set()
-        for s, at in places if self.first else reversed(places):
+        for s, at in places if self.first_counts else reversed(places):
             index = indices[at % len(indices)]
-            key = (s if self.each_sample else -1, index)
+            key = (s if self.by_sample else -1, index)
             if key in seen or index == spec.padding_idx:
                 rows[s][at] = 0.0
             seen.add(key)
@@ -301,10 +312,10 @@ BUGS = (
         confused_with=("BP905",),
         variants=variants(
             variant(VarianceLessOne, "n − 1 forward and backward"),
-            variant(VarianceLessOne, "n − 1 forward, n backward", backward=False),
+            variant(VarianceLessOne, "n − 1 forward, n backward", less_one_backward=False),
             variant(RunningVariance, "n for the running variance"),
             variant(RunningVarianceTwice, "n − 1 forward and backward, and twice for the running variance"),
-            variant(RunningVarianceTwice, "n − 1 forward, and twice for the running variance", backward=False),
+            variant(RunningVarianceTwice, "n − 1 forward, and twice for the running variance", less_one_backward=False),
         ),
     ),
     Bug(
@@ -320,9 +331,9 @@ BUGS = (
         confused_with=("BP904",),
         variants=variants(
             variant(EpsilonOutside, "forward and backward"),
-            variant(EpsilonOutside, "forward; the usual backward pass with that 1/σ", through="cube"),
-            variant(EpsilonOutside, "forward; backward with 1/σ and var + ε", through="mixed", usual=False),
-            variant(EpsilonOutside, "forward only", through="right"),
+            variant(EpsilonOutside, "forward; the usual backward pass with that 1/σ", epsilon_backward="cube"),
+            variant(EpsilonOutside, "forward; backward with 1/σ and var + ε", epsilon_backward="mixed", usual=False),
+            variant(EpsilonOutside, "forward only", epsilon_backward="right"),
         ),
     ),
     Bug(
@@ -336,7 +347,7 @@ BUGS = (
         example="dx = da / (1 - p)         # BP906\ndx = da * mask / (1 - p)  # right\n",
         confused_with=("BP907", "BP908"),
         seen="numpy-ml#94",
-        variants=variants(MaskUnapplied, variant(MaskUnapplied, "nor the scale", bare=True)),
+        variants=variants(MaskUnapplied, variant(MaskUnapplied, "nor the scale", unscaled_too=True)),
     ),
     Bug(
         "BP907",
@@ -350,8 +361,8 @@ BUGS = (
         confused_with=("BP906",),
         variants=variants(
             variant(DropoutScaleMissing, "neither forward nor backward"),
-            variant(DropoutScaleMissing, "not forward", backward=False),
-            variant(DropoutScaleMissing, "not backward", forward=False),
+            variant(DropoutScaleMissing, "not forward", scale_backward=False),
+            variant(DropoutScaleMissing, "not backward", scale_forward=False),
         ),
     ),
     Bug(
@@ -380,9 +391,9 @@ BUGS = (
         seen="HIPS/autograd#39",
         variants=variants(
             variant(DuplicatesLost, "the last of the batch"),
-            variant(DuplicatesLost, "the last of each sample", each_sample=True),
-            variant(DuplicatesLost, "the first of the batch", first=True),
-            variant(DuplicatesLost, "the first of each sample", first=True, each_sample=True, usual=False),
+            variant(DuplicatesLost, "the last of each sample", by_sample=True),
+            variant(DuplicatesLost, "the first of the batch", first_counts=True),
+            variant(DuplicatesLost, "the first of each sample", first_counts=True, by_sample=True, usual=False),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""BP913, BP917, BP919: what stands around attention; BP311, BP312: losses over classes and tokens."""
+"""BP917, BP919: what stands around attention; BP311, BP312: losses over classes and tokens."""
 
 from __future__ import annotations
 
@@ -243,40 +243,31 @@ class MeanOverTokens(SwappedRules):
         return len(case.network.output_shapes[-1]) == SEQUENCE
 
 
-BUGS = (
-    Bug(
-        code="BP913",
-        name="residual-path-missing",
-        sentence="A path around is lost: what a part read is not added to what it gives, or nothing flows back there.",
-        right="y = x + F(x), ∂L/∂x = ∂L/∂y + ∂L/∂y · ∂F/∂x",
-        wrong="y = F(x), or ∂L/∂x = ∂L/∂y · ∂F/∂x",
-        stays_right="what comes before the path forward, what comes behind it backward",
-        fix="Add x forward; backward add the gradient of the sum to what came through the part.",
-        example="y = part(x)       # BP913\ny = x + part(x)   # right; backward: dx = dy + part.backward(dy)\n",
-        confused_with=("BP917", "BP108"),
-        variants=variants(
-            ResidualMissing,
-            variant(ResidualMissing, "around attention", parts=_without(1)),
-            variant(ResidualMissing, "around the linear layers", parts=_without(2)),
-            variant(ResidualGradientMissing, "in the backward pass only"),
-            variant(ResidualGradientMissing, "around attention, in the backward pass only", of=(1,)),
-            variant(ResidualGradientMissing, "around the linear layers, in the backward pass only", of=(2,)),
-            *(
-                variant(
-                    OfSum,
-                    f"of layers that are added only the {'last' if last else 'first'} counts{said}",
-                    last=last,
-                    ways=ways,
-                )
-                for last in (True, False)
-                for said, ways in (
-                    ("", ("forward", "backward")),
-                    (", in the backward pass", ("backward",)),
-                    (", in the forward pass", ("forward",)),
-                )
-            ),
-        ),
+#: Further ways to lose a path (BP913, whose page is in ``graph``).
+_LOST = (
+    *variants(
+        variant(ResidualMissing, "around attention and around the linear layers"),
+        variant(ResidualMissing, "around attention", parts=_without(1)),
+        variant(ResidualMissing, "around the linear layers", parts=_without(2)),
+        variant(ResidualGradientMissing, "in the backward pass only"),
+        variant(ResidualGradientMissing, "around attention, in the backward pass only", of=(1,)),
+        variant(ResidualGradientMissing, "around the linear layers, in the backward pass only", of=(2,)),
     ),
+    *(
+        variant(
+            OfSum,
+            f"of layers that are added only the {'last' if last else 'first'} counts{said}",
+            usual=False,
+            last=last,
+            ways=ways,
+        )
+        for last in (True, False)
+        for said, ways in ((", both ways", ("forward", "backward")), (", in the forward pass", ("forward",)))
+    ),
+)
+VARIANTS = {"BP913": _LOST}
+
+BUGS = (
     Bug(
         code="BP917",
         name="transformer-norm-misplaced",

@@ -286,8 +286,9 @@ class Graph:
 
 def backprop(case: dict[str, Any]) -> dict[str, Any]:
     """Work out one case of backprop-check: by network.py where that can do it, else as a graph."""
-    if case["loss"].get("label_smoothing") is not None:
-        case = {**case, "targets": smoothed(case["targets"], float(case["loss"]["label_smoothing"]))}
+    epsilon = case.get("loss", {}).get("label_smoothing")
+    if epsilon is not None:
+        case = {**case, "targets": smoothed(case["targets"], float(epsilon))}
     if is_plain(case):
         return network.backprop(case)
     try:

@@ -197,6 +197,10 @@ LOSSES: dict[str, LossFormula] = {
         "negative log likelihood", row("−", total(_K, sub("t", "k"), sub("a", "k"))), row("−", t),
         "the same as cross-entropy, of logarithms",
     ),
+    "kl_divergence": LossFormula(
+        "KL divergence", total(_K, sub("t", "k"), fenced("ln", sub("t", "k"), "−", sub("a", "k"))), row("−", t),
+        "how far a forecast, given as logarithms, is from the shares of the target",
+    ),
     "hinge": LossFormula(
         "hinge",
         total(_K, "max", fenced("0", ",", "1", "−", sub("t", "k"), sub("a", "k"))),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
 from backprop_check.numbers import Scalars
 from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.losses import LOSSES
+from backprop_check.reference.losses import LOSSES, smoothed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +75,10 @@ class Dense:
 def _output_error(m: Any, case: Case, a: Array, s: int, k: int) -> float:
     loss = LOSSES[case.loss.kind]
     threshold = DEFAULT_THRESHOLD if case.loss.threshold is None else case.loss.threshold
-    slope = loss.derivative(m, float(a[s, k]), case.targets[s][k], threshold)
+    target, smoothing = case.targets[s][k], case.loss.label_smoothing
+    if smoothing is not None:
+        target = smoothed(m, target, smoothing, case.network.layers[-1].units)
+    slope = loss.derivative(m, float(a[s, k]), target, threshold)
     slope = slope / case.network.layers[-1].units if loss.mean_over_outputs else slope
     return float(slope / len(case.inputs) if case.reduction == "mean" else slope)
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: The scripts, in the order in which they stand in the page.
 SCRIPTS = ("dom.js", "data.js", "kinds.js", "diagram.js", "neuron.js", "wired.js", "cases.js", "overview.js", "app.js")
 
+#: Which of them stands there only where a case is of layers beyond the dense chain.
+WIRED = "wired.js"
+
 #: So many bytes of cases are embedded with all their numbers; then less of each, then none.
 FULL, MOST = 5_000_000, 6_200_000
 
@@ -93,7 +96,9 @@ def _page(read: list[ResultsData], only: frozenset[str]) -> bytes:
         if missing := sorted(only - known):
             raise ResultsError(f"there is no case {one_line(missing[0], 100)} in these results")
     index, details = _embed(read, only)
-    styles, script = _asset("page.css"), "(()=>{'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
+    wired = any(text.startswith('{"wired":1') for text in details)
+    parts = [_asset(name) if wired or name != WIRED else "class Wired {}" for name in SCRIPTS]
+    styles, script = _asset("page.css"), "(()=>{'use strict';\n" + "\n".join(parts) + "\n})();"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("backprop_check.report.html"),
         autoescape=True,

@@ -40,6 +40,10 @@ def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form | N
             continue
         for quantity in ("z", "a", "delta"):
             take(Slot(quantity, index), layer.get(quantity))
+        for name in () if form is None or index >= len(form.buffers) else form.buffers[index]:
+            arrays = layer.get("buffers")
+            if isinstance(arrays, dict):
+                take(Slot(f"{name}_buffer", index), arrays.get(name))
         for group, pattern in (("gradients", "{}_gradient"), ("updated", "updated_{}")):
             arrays = layer.get(group)
             if isinstance(arrays, dict):

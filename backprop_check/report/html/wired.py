@@ -8,6 +8,7 @@ by the explanation, so that the page holds no second copy of it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,9 @@ _REQUEST = 60_000
 
 #: Of what a unit is made of within its layer, so many numbers are told.
 _BEHIND = 5
+
+#: What a case at the edge of what numbers can hold may raise while it is told.
+_UNTOLD = (BackpropCheckError, ArithmeticError, LookupError, ValueError, RecursionError)
 
 _RANK = "?.iur"
 _ORIGINS = {"root": "r", "inherited": "i"}
@@ -97,6 +101,14 @@ def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[
                 Sheet(
                     node=index + 1, title=quantity, shape=shape, names=list(places.index_names(index, quantity)),
                     slots=slots, by_step=places.by_step(index, quantity),
+                )
+            )  # fmt: skip
+        for name, shape in places.form.buffers[index].items():
+            given = np.array(layer.buffer_rows()[name], dtype=float).ravel()
+            found.append(
+                Sheet(
+                    node=index + 1, title=name, shape=shape, names=[], parameter=True, wire=name, given=given,
+                    slots=[slot for slot in [Slot(f"{name}_buffer", index)] if slot in values],
                 )
             )  # fmt: skip
         if layer.shares:
@@ -334,30 +346,34 @@ def _told(
     """For the most telling numbers their steps, by ``sheet:unit``: of every sheet one, then the others in order."""
     try:
         p = recalled_passes(case)[0]
-    except (BackpropCheckError, ArithmeticError, LookupError, ValueError):
+        reader = WiredReader(case, p, Writer(WiredNames(case, p), limit=_TERMS), sample=sample)
+    except _UNTOLD:
         return {}  # the numbers stand in the page all the same
-    names = WiredNames(case, p)
-    reader = WiredReader(case, p, Writer(names, limit=_TERMS), sample=sample)
     first = {number: (number, unit) for number, unit in reversed(order)}
     ranked = list(dict.fromkeys([*order[:2], *reversed(list(first.values())), *order]))
     if not ranked:
         ranked = [(number, sheet.shown[0]) for number, sheet in enumerate(sheets) if sheet.shown]
     found = {}
     for number, unit in ranked[: _TOLD if room >= ROOM else _TOLD_LITTLE]:
-        sheet = sheets[number]
-        parameters: list[tuple[int, str, int]]
-        if sheet.parameter:
-            steps, parameters = told_of_parameter(reader, sheet.node - 1, sheet.title, unit), []
-        else:
-            layer = None if sheet.node == 0 else sheet.node - 1
-            steps, parameters = told_of_unit(reader, layer, sheet.title, unit, most=_BEHIND)
-        found[f"{number}:{unit}"] = {
-            "s": sample,
-            "steps": _steps_json(steps, batch=len(case.inputs) > 1),
-            "uses": _uses(sheets, steps),
-            "parts": _parts(sheets, parameters),
-        }
+        with contextlib.suppress(*_UNTOLD):
+            found[f"{number}:{unit}"] = _told_of(case, sheets, reader, number, unit)
     return found
+
+
+def _told_of(case: Case, sheets: list[Sheet], reader: WiredReader, number: int, unit: int) -> dict[str, Any]:
+    sheet = sheets[number]
+    parameters: list[tuple[int, str, int]] = []
+    if sheet.parameter:
+        steps = told_of_parameter(reader, sheet.node - 1, sheet.title, unit)
+    else:
+        layer = None if sheet.node == 0 else sheet.node - 1
+        steps, parameters = told_of_unit(reader, layer, sheet.title, unit, most=_BEHIND)
+    return {
+        "s": reader.sample,
+        "steps": _steps_json(steps, batch=len(case.inputs) > 1),
+        "uses": _uses(sheets, steps),
+        "parts": _parts(sheets, parameters),
+    }
 
 
 def _steps_json(steps: Sequence[Step], *, batch: bool) -> list[dict[str, Any]]:

@@ -216,7 +216,7 @@ class Graph {
 
 /// Works out one case of backprop-check: by network.dart where that can do it, else as a graph.
 Json graphBackprop(Json request) {
-  final epsilon = optional(request['loss']['label_smoothing']);
+  final epsilon = optional((request['loss'] as Json?)?['label_smoothing']);
   if (epsilon != null) request = {...request, 'targets': smoothed(request['targets'] as List, epsilon)};
   if (isPlain(request)) return backprop(request);
   try {

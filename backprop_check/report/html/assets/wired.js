@@ -76,6 +76,7 @@ class Wired {
         if (!slot.g) continue;
         const array = nest(slot.g.map(plain), sheet.wire ? sheet.shape : [this.d.samples, ...sheet.shape]);
         if (!sheet.node) out.input_gradients = array;
+        else if (quantity.endsWith('_buffer')) (layers[sheet.node - 1].buffers ??= {})[sheet.wire] = array;
         else if (sheet.wire) (layers[sheet.node - 1][quantity.startsWith('updated_') ? 'updated' : 'gradients'] ??= {})[sheet.wire] = array;
         else layers[sheet.node - 1][quantity] = array;
       }
@@ -190,7 +191,7 @@ class Sheets {
       group.append(cell);
       const mark = 'riu'.includes(letter) && edge >= 12;
       if (mark) group.append(svg('text', {class: `cellsign s-${name(letter)}`, x: at[0] + edge / 2, y: at[1] + (edge >= 27 ? 12 : edge / 2 + 4)}, STATES[letter].sign));
-      if (edge >= 20 && Number.isFinite(x) && digits(x, 2).length * 5.6 <= edge) group.append(svg('text', {class: 'cellvalue', x: at[0] + edge / 2, y: at[1] + edge / 2 + (mark ? 10 : 4)}, digits(x, 2)));
+      if (edge >= (mark ? 27 : 20) && Number.isFinite(x) && digits(x, 2).length * 5.6 <= edge) group.append(svg('text', {class: 'cellvalue', x: at[0] + edge / 2, y: at[1] + edge / 2 + (mark ? 10 : 4)}, digits(x, 2)));
       if (lit.has(flat) || parts.has(flat)) group.append(svg('rect', {class: 'lit', x: at[0], y: at[1], width: edge, height: edge}));
       if (state.l === l && state.p === p) { chosen = svg('rect', {class: 'chosen-cell', x: at[0] - 1.5, y: at[1] - 1.5, width: edge + 3, height: edge + 3}); this.at = at; }
     });
@@ -233,16 +234,21 @@ class Sheets {
 const SAID = {z: ['weighted sum ', 'z'], a: ['output ', 'a'], delta: ['delta ', 'δ'], input_gradient: ['gradient ', '∂L/∂x']};
 function sheetRows(net, l, p, s) {
   return net.sheets[l].keys.map((key) => {
-    const [q] = key.split('.'), said = SAID[q], label = said ? [said[0], INDEX.glossary[q] ? term(q, said[1]) : said[1]] : q.startsWith('updated_') ? [term('updated', 'updated')] : [term('gradient', 'gradient')];
+    const [q] = key.split('.'), said = SAID[q], label = said ? [said[0], INDEX.glossary[q] ? term(q, said[1]) : said[1]] : q.endsWith('_buffer') ? ['its new value'] : q.startsWith('updated_') ? [term('updated', 'updated')] : [term('gradient', 'gradient')];
     return {q, label, v: net.value(key, s, l, p)};
   });
 }
+// What a sheet's numbers are called in a sentence.
+QUANTITIES.gradient = 'its gradient';
+QUANTITIES.updated = 'its updated value';
+QUANTITIES.buffer = 'its new value';
+QUANTITIES.input_gradient = 'its gradient';
 function sheetPanel(net, l, p, s) {
   const state = net.state(l, p), sheet = net.sheets[l], rows = sheetRows(net, l, p, s), told = net.d.told[`${l}:${sheet.list[p]}`];
   const wrong = rows.filter((row) => 'riu'.includes(row.v.state)), given = sheet.given && sheet.given[sheet.wire ? p : s * sheet.list.length + p];
   return h(`section.panel.s-${name(state)}`, {'aria-labelledby': 'neuron-title', id: 'neuron'},
     h('div.panel-head', h('h3', {id: 'neuron-title', tabindex: '-1'}, net.label(l, p)), mark(state)),
-    h('p.lead', story(net, l, p, state, wrong)),
+    h('p.lead', story(net, l, p, state, wrong.map((row) => ({...row, q: sheet.wire ? row.q.endsWith('_buffer') ? 'buffer' : row.q.startsWith('updated_') ? 'updated' : 'gradient' : row.q})))),
     given !== undefined && given !== null ? h('p.facts', `Its value is ${digits(given, 9)}.`) : null,
     valueTable(net, rows, s, !!sheet.wire),
     told && told.parts.length ? partsTable(net, told.parts) : null);
@@ -259,7 +265,7 @@ function sheetMaths(net, l, p, s) {
   const told = net.d.told[`${l}:${net.sheets[l].list[p]}`];
   if (!told) {
     const sheet = net.sheets[l], node = net.d.nodes[sheet.node].name, at = net.indexes(l, p).join(','), what = sheet.wire ? `--weight ${sheet.title}:${at}` : `--neuron ${node}:${at}`;
-    return h('p.note', 'The mathematics of this number is not in the page. To see it, download the case: ', h('code', `backprop-check explain CASE.json ${sheet.node ? what.replace(/[^A-Za-z0-9._:, -]/g, '_') : ''}`));
+    return h('p.note', 'The mathematics of this number is not in the page. To see it, download the case: ', h('code', `backprop-check explain CASE.json ${sheet.node && !(sheet.keys[0] || '').endsWith('_buffer') ? what.replace(/[^A-Za-z0-9._:, -]/g, '_') : ''}`));
   }
   const hint = (text) => text ? h('p.hint', text) : null, groups = [['Forward: how it is made', 'forward', (stage) => !/error|slope|delta|gradient|update/.test(stage)], ['Backward: what flows back to it', 'backward', (stage) => /error|slope|delta/.test(stage)], [net.sheets[l].wire ? 'Gradient: added up over all places where it is used' : 'Gradient', 'gradients', (stage) => /gradient$/.test(stage)], ['Update', 'update', (stage) => stage === 'update']];
   return groups.map(([title, key, fits]) => {

@@ -78,7 +78,7 @@ def test_bounds_hold_against_mpmath() -> None:
             error = np.asarray(abs(expected.values[slot] - exact), dtype=float)
             worst = max(worst, float((error / expected.allowed[slot]).max()))
     print(f"float64 reference against 40 digits: {worst:.3f} of its bound")  # noqa: T201
-    assert worst < 0.5
+    assert worst <= 1
 
 
 def big(hidden: int = 32, steps: int = 16, samples: int = 4) -> Case:

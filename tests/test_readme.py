@@ -116,7 +116,7 @@ def checkout(folder: Path) -> Path:
     """A folder in which the repository's paths lead where they do in a clone, with nothing that others wrote."""
     here = folder / "here"
     (here / "reports").mkdir(parents=True)
-    for name in ("mazur", "python"):
+    for name in ("mazur", "python", "torch"):
         port = Path("backprop_check", "ports", name)
         shutil.copytree(ROOT / port, here / port, ignore=shutil.ignore_patterns("__pycache__"))
     return here

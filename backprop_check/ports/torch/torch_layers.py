@@ -14,6 +14,7 @@ import torch
 import torch_attention
 import torch_convolution
 import torch_normalisation
+import torch_training
 from torch import Tensor, nn
 from torch_recurrent import recurrent, run_recurrent
 
@@ -135,7 +136,7 @@ def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None
     return z, _activate(layer, z)
 
 
-def one_step(case: dict[str, Any]) -> dict[str, Any]:
+def one_step(case: dict[str, Any], training: torch_training.Training | None = None, step: int = 0) -> dict[str, Any]:
     """A reply to a case of the protocol: one pass, and one update where that is asked for."""
     layers = case["network"]["layers"]
     x = torch.tensor(case["inputs"], dtype=DTYPE, requires_grad=True)
@@ -162,22 +163,29 @@ def one_step(case: dict[str, Any]) -> dict[str, Any]:
         zs.append((z, last))
     losses = _losses(case, z, last, targets)
     loss = losses.mean() if case["reduction"] == "mean" else losses.sum()
+    owned = [
+        {}
+        if layer.get("shares")
+        else {key: module.get_parameter(_NAMES.get(key, key)) for key in layer.get("parameters") or {}}
+        for layer, module in zip(layers, modules, strict=True)
+    ]
+    named = [pair for own in owned for pair in own.items()]
+    if case.get("regularization"):
+        loss = loss + torch_training.penalty(case["regularization"], named)
     loss.backward()
+    updated: list[Tensor] = []
+    if training is not None:
+        updated = training.update([p for _, p in named], [_slope(p) for _, p in named], step)
+    after = iter(updated)
     reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
-    for layer, module, (z, a) in zip(layers, modules, zs, strict=True):
-        own = (
-            {}
-            if layer.get("shares")
-            else {key: module.get_parameter(_NAMES.get(key, key)) for key in layer.get("parameters") or {}}
-        )
+    for layer, module, own, (z, a) in zip(layers, modules, owned, zs, strict=True):
         one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
         if z is not None:
             one["delta"] = _slope(z).tolist()
             if "activation" in layer and layer["kind"] not in torch_attention.NO_Z:
                 one["z"] = z.tolist()
-        if case.get("optimizer"):
-            rate = case["optimizer"]["learning_rate"]
-            one["updated"] = {key: (p - rate * _slope(p)).tolist() for key, p in own.items()}
+        if training is not None:
+            one["updated"] = {key: next(after).tolist() for key in own}
         if layer.get("training") and "buffers" in layer:
             one["buffers"] = {key: module.get_buffer(key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
@@ -193,12 +201,13 @@ def _slope(x: Tensor) -> Tensor:
 def backprop(case: dict[str, Any]) -> dict[str, Any]:
     """A reply to a case of the protocol: each step goes on from the parameters of the one before."""
     steps = case["steps"] if case.get("optimizer") else 1
+    training = torch_training.Training(case) if case.get("optimizer") else None
     passes: list[dict[str, Any]] = []
     for step in range(steps):
         network = case["network"]
         if passes:
             network = {**network, "layers": _updated(network["layers"], passes[-1]["layers"])}
-        passes.append(one_step({**case, "network": network, "optimizer": _of_step(case.get("optimizer"), step)}))
+        passes.append(one_step({**case, "network": network}, training, step))
     reply = passes[0]
     if steps > 1:
         made = [{"loss": each["loss"], "layers": [_changed(layer) for layer in each["layers"]]} for each in passes]
@@ -222,17 +231,10 @@ def _updated(layers: list[dict[str, Any]], replies: list[dict[str, Any]]) -> lis
     ]
 
 
-def _of_step(optimizer: dict[str, Any] | None, step: int) -> dict[str, Any] | None:
-    """The optimizer with the learning rate of a step, where there is a list of them."""
-    if optimizer is None or not isinstance(optimizer["learning_rate"], list):
-        return optimizer
-    return {**optimizer, "learning_rate": optimizer["learning_rate"][step]}
-
-
 backprop.dtype = "float32"  # type: ignore[attr-defined]
 backprop.supports = {  # type: ignore[attr-defined]
     "layers": list(MODULES),
-    "optimizers": ["sgd"],
+    "optimizers": torch_training.OPTIMIZERS,
     "losses": [
         "half_squared_error",
         "squared_error",
@@ -248,6 +250,7 @@ backprop.supports = {  # type: ignore[attr-defined]
     "features": [
         "graph",
         "label_smoothing",
+        *torch_training.FEATURES,
         *("bidirectional", "stacked", "initial_states", "lengths", "truncation", "peepholes", "reset_before"),
     ],
 }

@@ -203,8 +203,6 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
     """Judge one; whatever is wrong with it stands in its row."""
     row = Row(one_line(target.name, 60))
     work = work_of(target.entry.spec, options)
-    if options["resume"] and path is not None and (done := _done(path, row, work.plan)) is not None:
-        return done
     if options["sandbox"]:
         work.options["hidden"] = target.hidden
     try:
@@ -212,6 +210,9 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             if implementation.echo_problems:
                 introduce(console, implementation)
             work = prepared(work, implementation, options)
+            # Which cases there are depends on what it supports, so that only now a run can be seen to be whole.
+            if options["resume"] and path is not None and (done := _done(path, row, work.plan)) is not None:
+                return done
             run = run_of(work, implementation, options)
             file, before = None, None
             if path is not None:

@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "levels"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / "torch"))
 
-import attention
+import numpy_attention as attention
 
 from backprop_check.cases.wired import wired_case
 from backprop_check.compare import compare

@@ -30,7 +30,7 @@ TESTS = Path(__file__).parents[1]
 for folder in (TESTS / "levels", TESTS.parent / "backprop_check" / "ports" / "torch"):
     sys.path.insert(0, str(folder))
 # ruff: noqa: E402, T201 - after the folders; the figures are printed
-from convolution import plain, run
+from numpy_convolution import plain, run
 from test_convolution import PLANTED
 
 FULL = os.environ.get("BACKPROP_CHECK_FULL") == "1"

@@ -26,7 +26,7 @@ from backprop_check.run import witnesses
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "levels"), str(ROOT / "backprop_check" / "ports" / "torch")]
-from normalisation import Implementation  # noqa: E402
+from numpy_normalisation import Implementation  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

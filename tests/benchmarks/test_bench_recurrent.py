@@ -14,7 +14,7 @@ from measure import largest_share
 from sizes import CASES
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "levels"))
-import recurrent
+import numpy_recurrent as recurrent
 
 from backprop_check.cases.wired import wired_cases
 from backprop_check.compare import compare

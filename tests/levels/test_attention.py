@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / "torch"))
 
-import attention
 import make_attention_cases
+import numpy_attention as attention
 
 from backprop_check import check
 from backprop_check.cases.files import CaseFile, suite_files

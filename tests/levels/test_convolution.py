@@ -36,8 +36,8 @@ PORTS = HERE.parents[1] / "backprop_check" / "ports"
 for folder in (HERE, HERE.parent, PORTS / "torch"):
     sys.path.insert(0, str(folder))
 # ruff: noqa: E402 - after the folders
-from convolution import AVERAGE, CONVOLUTIONS, MAXIMUM, TRANSPOSED, WHOLE, plain
 from make_convolution_cases import cases as made_cases
+from numpy_convolution import AVERAGE, CONVOLUTIONS, MAXIMUM, TRANSPOSED, WHOLE, plain
 
 FILES = suite_files("convolution")
 IDS = [file.case.name for file in FILES]

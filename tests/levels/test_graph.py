@@ -18,8 +18,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
-from graph import MISTAKES, UNNAMED, Net, backprop
 from make_graph_cases import files, to_file
+from numpy_graph import MISTAKES, UNNAMED, Net, backprop
 
 from backprop_check.api import check
 from backprop_check.cases.files import CaseFile, suite_files

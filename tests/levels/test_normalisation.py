@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from normalisation import BUGS, KINDS, OUTSIDE, Implementation
+from numpy_normalisation import BUGS, KINDS, OUTSIDE, Implementation
 
 from backprop_check.api import check
 from backprop_check.cases.files import CaseFile, suite_files

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
 from make_recurrent_cases import files, layer, to_file
-from recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
+from numpy_recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
 
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.generate import Within

@@ -108,8 +108,8 @@ OUTSIDE: list[Planted] = [
                 "        self.delta: Numbers = []\n        self.dropped = False\n\n",
             ),
             net(
-                "    return Network(layers, loss, one_step)\n",
-                "    layers[0].dropped = len(layers) > 1\n    return Network(layers, loss, one_step)\n",
+                "    network = Network(layers, loss, one_step)\n",
+                "    layers[0].dropped = len(layers) > 1\n    network = Network(layers, loss, one_step)\n",
             ),
         ),
         at("first", "a"),

@@ -127,7 +127,8 @@ def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: floa
             time.sleep(apart)
         out, _ = process.communicate(timeout=60)
     until(lambda: alive([*family, *pids_in(pids)]) == [])
-    assert process.returncode == 1
+    # A signal that comes when all is closed already ends what is left of the process at once.
+    assert process.returncode in (1, *(-number for number in signals[1:]))
     assert "Traceback" not in out
     assert "Exception ignored" not in out
     assert read_unfinished(results).count >= 6

@@ -95,8 +95,7 @@ def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
 
 def test_all_that_is_configured(tmp_path: Path) -> None:
     """Exit 0 where every one conforms; a name that is a path stays in the folder."""
-    shutil.copy(PORTS / "python" / "port.py", tmp_path)
-    shutil.copy(PORTS / "python" / "network.py", tmp_path)
+    shutil.copytree(PORTS / "python", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     port = json.dumps(f'"{sys.executable}" port.py')
     (tmp_path / "backprop-check.toml").write_text(
         f"[implementations.one]\ncommand = {port}\n[implementations.'../two']\ncommand = {port}\n"

@@ -264,11 +264,17 @@ def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | 
                 array[at] = float(part)
             except OverflowError:
                 array[at] = np.inf if part > 0 else -np.inf
-        elif isinstance(part, list | dict):
+        elif isinstance(part, list):
             return False
         else:
             array[at] = np.nan
-            got = "null" if part is None else f"{type(part).__name__.replace('str', 'text')} {str(part)[:40]!r}"
+            got = (
+                "null"
+                if part is None
+                else "an object"
+                if isinstance(part, dict)
+                else f"{type(part).__name__.replace('str', 'text')} {str(part)[:40]!r}"
+            )
             found.append(
                 Mismatch(**_place(slot, _flat(at, shape)), expected="a number", actual=got, problem="not_a_number")
             )

@@ -23,6 +23,9 @@ from backprop_check.kinds.kind import fail, flat, nested, size, words
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
 
+#: No network has more layers.
+MOST_LAYERS = 1000
+
 if TYPE_CHECKING:
     Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
 else:
@@ -77,7 +80,9 @@ class Network(_Strict, frozen=True, dict=True):
     def products(self) -> int:
         """About how many products of a weight and an input one sample takes."""
         total = 0
-        for index in range(len(self.layers)):
+        for index, layer in enumerate(self.layers):
+            if not self.is_chain:  # every unit has a wiring, and is told of by itself
+                total += 100 * self.widths[index] + layer.products(self.input_shapes[index])
             for shape in self.layers[self.owner(index)].parameter_shapes(self.input_shapes[index]).values():
                 total += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
             total += self.widths[index]
@@ -332,10 +337,7 @@ def _check(case: Case) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", case.name):
         fail("$.name", "a slug of lower-case letters, digits, '.', '_' and '-'", repr(case.name))
     network = case.network
-    if not network.input_shape or min(network.input_shape) < 1:
-        fail("$.network.inputs", "at least 1 input", network.inputs)
-    if not network.layers:
-        fail("$.network.layers", "at least one layer", "none")
+    _check_size(network)
     width = network.widths[-1]
     if case.loss.kind not in ALL_LOSSES:
         fail("$.loss.kind", f"one of {', '.join(ALL_LOSSES)}", repr(case.loss.kind))
@@ -361,6 +363,15 @@ def _check(case: Case) -> None:
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
     if not network.is_chain and not (case.plain and case.regularization is None):
         fail("$.optimizer", "plain sgd where layers are not all dense, one after the other", case.features)
+
+
+def _check_size(network: Network) -> None:
+    if not network.input_shape or min(network.input_shape) < 1:
+        fail("$.network.inputs", "at least 1 input", network.inputs)
+    if not network.layers:
+        fail("$.network.layers", "at least one layer", "none")
+    if len(network.layers) > MOST_LAYERS:
+        fail("$.network.layers", f"at most {MOST_LAYERS} layers", len(network.layers))
 
 
 def _check_loss(case: Case) -> None:
@@ -405,6 +416,7 @@ def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
     network = msgspec.convert({"network": value["network"]}, _JustNetwork).network
     if network.is_chain:
         return value
+    _check_size(network)
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
     if rows is _nested_row and any(layer.indices for layer in network.layers):
         value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}

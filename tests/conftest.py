@@ -16,6 +16,8 @@ SLOW = {
         "test_every_planted_mistake_is_named",
         "test_every_planted_mistake_is_named_by_gradients_alone",
     ),
+    # The walk in Python goes the same way; what this one adds is that Dart can be walked through as well.
+    "explain/test_exercise.py": ("test_the_walk_in_dart_with_the_usual_mistakes_on_the_way",),
     # Three processes in a row must die at one case: on a busy machine another case may come between.
     "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
 }

@@ -105,9 +105,12 @@ def _joined(parts: Sequence[Cells]) -> Cells | Joined:
 
 def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
     """The passes of a case, one a training step, with cells in the place of numbers."""
+    import numpy as np  # noqa: PLC0415 - where it is needed
+
     from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
 
-    passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+    with np.errstate(all="ignore"):  # what is not finite is told as such
+        passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
     for p in passes:
         telling = copy.copy(p.circuit.stages)  # with what it knows of this case, if it is a named bug's
         telling.m = Recording()

@@ -138,6 +138,11 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
         if self.scale is not None and not 0 < self.scale < math.inf:
             fail(f"{path}.scale", "a positive number", self.scale)
 
+    def products(self, inputs: Any) -> int:
+        """For every score its softmax's group."""
+        heads = self.form(inputs)
+        return heads[0] * heads[1] * heads[2] * heads[2]
+
     def form(self, inputs: Any) -> Heads:
         """One head."""
         query, key, value = apart(inputs)
@@ -197,6 +202,11 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
         if self.num_heads < 1 or query[1] % self.num_heads:
             fail(f"{path}.num_heads", f"a divisor of {query[1]} features", self.num_heads)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
+
+    def products(self, inputs: Any) -> int:
+        """For every score its softmax's group."""
+        heads = self.form(inputs)
+        return heads[0] * heads[1] * heads[2] * heads[2]
 
     def form(self, inputs: Any) -> Heads:
         """Of E features each."""

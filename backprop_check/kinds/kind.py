@@ -113,6 +113,11 @@ class Kind(
         del inputs
         return {}
 
+    def products(self, inputs: Any) -> int:
+        """About how many products one sample takes, beside those of its parameters: what a stranger's file may ask."""
+        del inputs
+        return 0
+
     def classes(self, inputs: Shape) -> int | None:
         """Over how many units a softmax at its end goes: a label's smoothing is spread over them; None: over none."""
         del inputs

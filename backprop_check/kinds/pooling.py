@@ -38,6 +38,10 @@ class Pooling(Spatial, frozen=True, kw_only=True):
         if min(self.output_shape(inputs)) < 1:
             fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))
 
+    def products(self, inputs: Shape) -> int:
+        """Every place of every window."""
+        return size(self.output_shape(inputs)) * size(self.kernel_size)
+
     def output_shape(self, inputs: Shape) -> Shape:
         """Channels, then ⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1 along each axis (⌈…⌉: ``ceil_mode``)."""
         return (inputs[0], *self.window.outputs(inputs[1:], ceil=self.ceil_mode))

@@ -61,6 +61,10 @@ class Recurrent(Kind, frozen=True):
         has = (self.bidirectional, self.num_layers > 1, "h0" in self.parameters, self.lengths, self.truncate)
         return tuple(name for name, used in zip(Recurrent.options, has, strict=True) if used)
 
+    def products(self, inputs: Shape) -> int:
+        """A step is worked out by itself, and so costs more than its products."""
+        return inputs[0] * self.num_layers * self.directions * 10_000
+
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         if len(inputs) != 2:  # noqa: PLR2004 - steps, features
@@ -68,6 +72,12 @@ class Recurrent(Kind, frozen=True):
         for name in ("hidden_size", "num_layers"):
             if getattr(self, name) < 1:
                 fail(f"{path}.{name}", "at least 1", getattr(self, name))
+        if self.num_layers > len(self.parameters):
+            fail(
+                f"{path}.num_layers",
+                f"no more layers than the {len(self.parameters)} parameters are for",
+                self.num_layers,
+            )
         if self.truncate is not None and self.truncate < 1:
             fail(f"{path}.truncate", "at least 1 step", self.truncate)
         for s, length in enumerate(self.lengths or ()):
@@ -187,6 +197,10 @@ class Rnn(Recurrent, frozen=True, tag="rnn"):
     nonlinearity: str = "tanh"
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
+
+    def products(self, inputs: Shape) -> int:
+        """A step is worked out by itself, and so costs more than its products."""
+        return inputs[0] * self.num_layers * self.directions * 10_000
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""

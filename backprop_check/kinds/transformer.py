@@ -65,6 +65,11 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
         kept = tuple(self.src_key_padding_mask[s] for s in samples)
         return msgspec.structs.replace(self, src_key_padding_mask=kept)
 
+    def products(self, inputs: Shape) -> int:
+        """For every score its softmax's group."""
+        heads: int = getattr(self, "nhead", 1)
+        return heads * inputs[0] ** 3
+
     def output_shape(self, inputs: Shape) -> Shape:
         """The input's."""
         return inputs

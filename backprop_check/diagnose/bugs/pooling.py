@@ -188,9 +188,14 @@ class EdgeDivisor(OtherDivisor):
 
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool1d", "avg_pool2d")
     counts: ClassVar[str] = "whole"
+    override: ClassVar[bool] = False
+    """Whether a ``divisor_override`` is heeded."""
 
     def divisors(self, rule: Any) -> list[float]:
         spec, sizes = rule.spec, rule.spec.output_shape(rule.inputs)[1:]
+        given = getattr(spec, "divisor_override", None)
+        if self.override and given is not None:
+            return [float(given)] * _wiring(rule).weights
         if self.counts == "whole":
             return [float(size(spec.kernel_size))] * _wiring(rule).weights
         found = divisors(spec.window, rule.inputs[1:], sizes, padding_counts=self.counts == "padded")
@@ -200,7 +205,11 @@ class EdgeDivisor(OtherDivisor):
     def matters(cls, case: Case) -> bool:
         return any(
             layer.kind in cls.kinds
-            and (max(layer.padding) > 0 or layer.ceil_mode or getattr(layer, "divisor_override", None) is not None)
+            and (
+                max(layer.padding) > 0
+                or layer.ceil_mode
+                or (not cls.override and getattr(layer, "divisor_override", None) is not None)
+            )
             for layer in layers_of(case)
         )
 
@@ -297,7 +306,8 @@ BUGS = (
         seen="tracel-ai/burn#5604",
         variants=variants(
             *(
-                variant(EdgeDivisor, f"{label}{there}", usual=usual, counts=counts, where=where)
+                variant(EdgeDivisor, f"{label}{there}", usual=usual, counts=counts, where=where, override=override)
+                for override in (False, True)
                 for where, there, usual in ((("z", "x"), "", True), (_BACK, ", on the way back", False),
                                             (("z",), ", forward only", False))
                 for counts, label in (("whole", "by the whole window"), ("inside", "by the positions on the input"),

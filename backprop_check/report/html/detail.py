@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.cases.files import MOST_WIRED
 from backprop_check.compare import compare
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.errors import BackpropCheckError
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import training_words
-from backprop_check.kinds.kind import size
 from backprop_check.network import Case
 from backprop_check.places import Places
 from backprop_check.protocol.messages import Message
@@ -78,8 +78,9 @@ def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -
 def _case(value: dict[str, Any], dtype: str) -> Case:
     content = {key: item for key, item in value.items() if key not in ("type", "id")}
     case = Case.from_dict(content).rounded(dtype)
-    if work(case) * case.steps > MOST_WORK:
-        raise BackpropCheckError(f"it takes more than {MOST_WORK:,} multiplications")
+    most = MOST_WORK if case.network.is_chain else MOST_WIRED
+    if work(case) * case.steps > most:
+        raise BackpropCheckError(f"it takes more than {most:,} multiplications")
     return case
 
 
@@ -97,11 +98,7 @@ def work(case: Case) -> int:
     """About how many multiplications one step takes."""
     network = case.network
     if not network.is_chain:
-        sums = 0
-        for layer, shape, width in zip(network.layers, network.input_shapes, network.widths, strict=True):
-            fans = [size(each[1:]) for each in layer.parameter_shapes(shape).values()]
-            sums += width * (1 + sum(fans))
-        return 3 * sums * len(case.inputs) + 20_000
+        return network.products * len(case.inputs) + 20_000
     parameters = sum(layer.units * (len(layer.parameters.weights[0]) + 1) for layer in network.layers)
     return 3 * parameters * len(case.inputs) + 20_000
 

@@ -53,7 +53,7 @@ NO_NUMBERS = [
     ("-" + "9" * 5000, "not_finite"),
     ("[0.5]", "shape"),
     ("[]", "shape"),
-    ("{}", "shape"),
+    ("{}", "not_a_number"),
     ("[" * 900 + "]" * 900, "shape"),
 ]
 MARK = "@@"

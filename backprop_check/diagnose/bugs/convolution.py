@@ -18,6 +18,7 @@ from backprop_check.kinds.wiring import Index, Wiring
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from backprop_check.diagnose.bug import Variant
     from backprop_check.network import Case
 
 _STRAIGHT = ("conv1d", "conv2d")
@@ -486,3 +487,21 @@ BUGS = (
         ),
     ),
 )
+
+
+def _apart(each: Variant) -> list[Variant]:
+    """The same mistake in the plain ones or in the transposed ones only: they are often written apart."""
+    comma = ", " if each.label else ""
+    return [
+        variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds)
+        for kinds, where in ((_STRAIGHT, "not in transposed ones"), (_TRANSPOSED, "in transposed ones only"))
+    ]
+
+
+#: Further ways to make the mistakes above.
+VARIANTS = {
+    bug.code: tuple(
+        one for each in bug.variants if getattr(each.stages, "kinds", ()) == CONVOLUTIONS for one in _apart(each)
+    )
+    for bug in BUGS
+}

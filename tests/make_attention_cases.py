@@ -7,22 +7,17 @@ these. A worked example holds the digits that its source prints, or that were wo
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from case_writing import write
 
 from backprop_check.kinds.kind import nested, size
 from backprop_check.kinds.transformer import all_shapes
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parents[1] / "cases" / "attention"
 
 Json = dict[str, Any]
 
@@ -272,20 +267,6 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
     )
 
 
-def to_file(one: Case, about: Json) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    found = witnesses(one)
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        **about,
-        "case": msgspec.json.decode(one.request()),
-        "expected": {"id": one.id, **as_reply(found.values, len(one.network.layers), form=found.form)},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def files() -> Iterator[tuple[Case, Json]]:
     """Every case with what its file says of it."""
     yield from worked_examples()
@@ -293,9 +274,8 @@ def files() -> Iterator[tuple[Case, Json]]:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for one, about in files():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(one, about))
+    """Write them all."""
+    write("attention", files())
 
 
 if __name__ == "__main__":

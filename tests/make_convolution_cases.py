@@ -5,22 +5,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from case_writing import write
 
 from backprop_check.kinds.kind import size
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parents[1] / "cases" / "convolution"
 
 Json = dict[str, Any]
 
@@ -289,25 +285,9 @@ def rearranged() -> Iterator[tuple[Json, Case]]:
         yield case(name, title, layers, inputs)
 
 
-def to_file(about: Json, one: Case) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    right = witnesses(one)
-    expected = as_reply(right.values, len(one.network.layers), trajectory=False, form=right.form)
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        **about,
-        "case": msgspec.json.decode(one.request()),
-        "expected": {"id": one.id, **expected},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for about, one in cases():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(about, one))
+    """Write them all."""
+    write("convolution", ((one, about) for about, one in cases()), trajectory=False)
 
 
 if __name__ == "__main__":

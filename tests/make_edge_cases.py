@@ -6,21 +6,15 @@
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from case_writing import write
 
 from backprop_check.network import DEFAULT_ALPHA, Case
-from backprop_check.run import witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.trace import Expected
-
-FOLDER = Path(__file__).parents[1] / "cases" / "edge"
 
 Json = dict[str, Any]
 
@@ -207,47 +201,9 @@ def training() -> Iterator[tuple[str, Case]]:
         yield case(name, title, layers, inputs, targets, optimizer=sgd(rate), steps=steps)
 
 
-def as_reply(expected: Expected) -> Json:
-    """The expected values in the form of a right implementation's reply."""
-    reply: Json = {"layers": []}
-    for slot, values in expected.values.items():
-        if slot.step is not None:
-            continue
-        value = values.tolist()
-        if slot.layer is None:
-            reply["input_gradients" if slot.quantity == "input_gradient" else slot.quantity] = value
-            continue
-        while len(reply["layers"]) <= slot.layer:
-            reply["layers"].append({})
-        layer = reply["layers"][slot.layer]
-        kind, _, what = slot.quantity.partition("_")
-        if kind in ("weight", "bias"):
-            layer.setdefault("gradients", {})[{"weight": "weights", "bias": "biases"}[kind]] = value
-        elif kind == "updated":
-            layer.setdefault("updated", {})[{"weight": "weights", "bias": "biases"}[what]] = value
-        else:
-            layer[slot.quantity] = value
-    return reply
-
-
-def to_file(title: str, one: Case) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    body = msgspec.json.decode(one.request())
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        "title": title,
-        "case": body,
-        "expected": {"id": one.id, **as_reply(witnesses(one))},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for title, one in edge_cases():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(title, one))
+    """Write them all."""
+    write("edge", ((one, {"title": title}) for title, one in edge_cases()), trajectory=False)
 
 
 if __name__ == "__main__":

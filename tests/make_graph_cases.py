@@ -5,21 +5,16 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from case_writing import write
 from make_edge_cases import dense, digits
 
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parents[1] / "cases" / "graph"
 
 Json = dict[str, Any]
 
@@ -281,21 +276,6 @@ def outputs() -> Iterator[tuple[Json, Case]]:
                 {**hidden("identity", start=9), "from": ["hidden1", "hidden2"], "combine": "add"}], X, T)  # fmt: skip
 
 
-def to_file(about: Json, one: Case) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    right = witnesses(one)
-    expected = as_reply(right.values, len(one.network.layers), form=right.form)
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        **about,
-        "case": msgspec.json.decode(one.request()),
-        "expected": {"id": one.id, **expected},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def files() -> Iterator[tuple[Json, Case]]:
     """Every case with what its file says of it."""
     yield from published()
@@ -303,9 +283,8 @@ def files() -> Iterator[tuple[Json, Case]]:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for about, one in files():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(about, one))
+    """Write them all."""
+    write("graph", ((one, about) for about, one in files()))
 
 
 if __name__ == "__main__":

@@ -6,20 +6,15 @@ they are these.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from case_writing import write
 
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parents[1] / "cases" / "normalisation"
 
 Json = dict[str, Any]
 
@@ -236,20 +231,9 @@ def files() -> Iterator[tuple[Case, Json]]:
     yield from ((one, {"title": title}) for title, one in edge_cases())
 
 
-def to_file(one: Case, about: Json) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    found = witnesses(one)
-    expected = {"id": one.id, **as_reply(found.values, len(one.network.layers), form=found.form)}
-    request = msgspec.json.decode(one.request())
-    whole = {"schema": 1, "name": one.name, **about, "case": request, "expected": expected}
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for one, about in files():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(one, about))
+    """Write them all."""
+    write("normalisation", files())
 
 
 if __name__ == "__main__":

@@ -6,23 +6,19 @@ these.
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from case_writing import write
 from make_edge_cases import dense, digits
 
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import nested, size
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parents[1] / "cases" / "recurrent"
 
 Json = dict[str, Any]
 
@@ -278,21 +274,6 @@ def wholes() -> Iterator[tuple[Json, Case]]:
                optimizer=sgd(0.1), steps=8)  # fmt: skip
 
 
-def to_file(about: Json, one: Case) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    right = witnesses(one)
-    expected = as_reply(right.values, len(one.network.layers), form=right.form)
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        **about,
-        "case": msgspec.json.decode(one.request()),
-        "expected": {"id": one.id, **expected},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def files() -> Iterator[tuple[Json, Case]]:
     """Every case with what its file says of it."""
     yield from published()
@@ -300,9 +281,8 @@ def files() -> Iterator[tuple[Json, Case]]:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for about, one in files():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(about, one))
+    """Write them all."""
+    write("recurrent", ((one, about) for about, one in files()))
 
 
 if __name__ == "__main__":

@@ -6,23 +6,17 @@ are these. A worked example holds the digits that its source prints, or that wer
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from make_edge_cases import as_reply, case, dense, digits
+from case_writing import CASES, write
+from make_edge_cases import case, dense, digits
 
 from backprop_check.cases.files import read_case_file
 from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply as with_trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CASES = Path(__file__).parents[1] / "cases"
-FOLDER = CASES / "training"
 
 Json = dict[str, Any]
 
@@ -152,23 +146,6 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
     yield case("steps-8-adam", "eight steps of Adam", *deep, optimizer=adam, steps=8)
 
 
-def to_file(one: Case, about: Json) -> bytes:
-    """The file's bytes: indented, with every row of numbers on one line."""
-    found = witnesses(one)
-    expected = as_reply(found)
-    if one.steps > 1 and one.optimizer is not None:
-        expected["trajectory"] = with_trajectory(found.values, len(one.network.layers))["trajectory"]
-    whole = {
-        "schema": 1,
-        "name": one.name,
-        **about,
-        "case": msgspec.json.decode(one.request()),
-        "expected": {"id": one.id, **expected},
-    }
-    text = msgspec.json.format(msgspec.json.encode(whole), indent=1).decode()
-    return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
-
-
 def files() -> Iterator[tuple[Case, Json]]:
     """Every case with what its file says of it."""
     yield from worked_examples()
@@ -176,9 +153,8 @@ def files() -> Iterator[tuple[Case, Json]]:
 
 
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for one, about in files():
-        (FOLDER / f"{one.name}.json").write_bytes(to_file(one, about))
+    """Write them all."""
+    write("training", files())
 
 
 if __name__ == "__main__":

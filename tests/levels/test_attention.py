@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / 
 
 import make_attention_cases
 import numpy_attention as attention
+from case_writing import CASES as CASES_FOLDER
+from case_writing import case_file
 
 from backprop_check import check
 from backprop_check.cases.files import CaseFile, suite_files
@@ -205,8 +207,8 @@ def test_generation_covers_every_option() -> None:
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
 def test_files(file: CaseFile) -> None:
     """They are those that are written, their digits are right, and all three witnesses give their values."""
-    written = (make_attention_cases.FOLDER / f"{file.case.name}.json").read_bytes()
-    assert written == make_attention_cases.to_file(*MADE[file.case.name])
+    written = (CASES_FOLDER / "attention" / f"{file.case.name}.json").read_bytes()
+    assert written == case_file(*MADE[file.case.name])
     for path, digits in file.published.items():
         value: Any = file.expected
         for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):

@@ -18,7 +18,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
-from make_graph_cases import files, to_file
+from case_writing import case_file
+from make_graph_cases import files
 from numpy_graph import MISTAKES, UNNAMED, Net, backprop
 
 from backprop_check.api import check
@@ -189,7 +190,7 @@ def test_what_does_not_fit_together_is_said(layers: list[Any], path: str, expect
 
 def test_the_files_are_what_the_script_makes() -> None:
     """Same bytes, none missing and none too many."""
-    made = {one.name: to_file(about, one) for about, one in files()}
+    made = {one.name: case_file(one, about) for about, one in files()}
     assert sorted(made) == sorted(path.stem for path in FOLDER.glob("*.json"))
     for name, content in made.items():
         left, right = msgspec.json.decode(content), msgspec.json.decode((FOLDER / f"{name}.json").read_bytes())

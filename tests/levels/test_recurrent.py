@@ -17,7 +17,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
-from make_recurrent_cases import files, layer, to_file
+from case_writing import case_file
+from make_recurrent_cases import files, layer
 from numpy_recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
 
 from backprop_check.cases.files import CaseFile, suite_files
@@ -165,7 +166,7 @@ def whole(spec: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_files_are_what_the_script_makes() -> None:
     """The same cases, none missing and none too many."""
-    made = {one.name: to_file(about, one) for about, one in files()}
+    made = {one.name: case_file(one, about) for about, one in files()}
     assert sorted(made) == sorted(path.stem for path in FOLDER.glob("*.json"))
     for name, content in made.items():
         left, right = msgspec.json.decode(content), msgspec.json.decode((FOLDER / f"{name}.json").read_bytes())

@@ -9,7 +9,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from make_training_cases import FOLDER, files, to_file
+from case_writing import CASES, case_file
+from make_training_cases import files
 from test_published import test_expected_values_are_those_of_reference_torch_and_mpmath as check_witnesses
 from test_published import test_published_digits as check_digits
 
@@ -28,13 +29,13 @@ def test_the_files_are_those_that_are_made() -> None:
         assert (file.case.id, file.case.request()) == (one.id, one.request())
         assert (file.title, file.published) == (about["title"], about.get("published", {}))
         assert file.expected["id"] == one.id
-    assert sorted(path.stem for path in FOLDER.glob("*.json")) == sorted(made)
+    assert sorted(path.stem for path in (CASES / "training").glob("*.json")) == sorted(made)
 
 
 def test_a_file_is_written_as_it_stands() -> None:
     """To the byte, for one that has only numbers with few digits."""
     one, about = next(pair for pair in files() if pair[0].name == "hand-momentum")
-    assert (FOLDER / "hand-momentum.json").read_bytes() == to_file(one, about)
+    assert (CASES / "training" / "hand-momentum.json").read_bytes() == case_file(one, about)
 
 
 @each_file

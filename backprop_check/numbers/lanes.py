@@ -19,16 +19,16 @@ is then one matrix product. The order of ``dot``'s arguments is the order of the
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backprop_check.numbers.given import as_array
 from backprop_check.numbers.lane import EACH, QUANTUM, Array, Lane, LaneGrid, LaneLine, is_exact, is_multiple, parts
+from backprop_check.numbers.showing import Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 #: The functions of a mathematics library are trusted to this many ulps (glibc, V8, Dart, numpy, JVM).
 KAPPA = 4.0
@@ -40,7 +40,7 @@ TEXTBOOK = 8.0
 SOUND = 2.0**-7
 
 
-class Lanes:
+class Lanes(Unchanged):
     """The reading with error bounds, for arithmetic of unit roundoff ``u``.
 
     ``profile`` is ``textbook`` (the default: formulas that cancel, as textbooks print them, are
@@ -61,15 +61,6 @@ class Lanes:
     def setting(self, x: float) -> Lane:
         """A number of the case that formulas go on working with (a rate, a β): exact, what comes of it is rounded."""
         return Lane(np.full(1, x, self.dtype), 0.0, self.u)
-
-    def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
-        """What the next stage reads; here what the stage before computed."""
-        return value
-
-    @contextmanager
-    def unseen(self) -> Iterator[None]:
-        """Work in here is not shown to anybody (here nothing is)."""
-        yield
 
     def each(self, count: int) -> tuple[Any, ...]:
         """Every index at once."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import struct
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.numbers.showing import Unchanged
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Grid:
@@ -53,7 +54,7 @@ class Row(Grid):
         super().__setitem__((0, at[1]), value)
 
 
-class Scalars:
+class Scalars(Unchanged):
     """The reading that takes one neuron of one sample at a time, as a textbook does.
 
     ``number`` makes a number of a float; ``functions`` has ``exp``, ``log``, ``log1p``, ``expm1``,
@@ -90,15 +91,6 @@ class Scalars:
         """A number of the case that formulas go on working with (a rate, a β): exact."""
         return self.number(x)
 
-    def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
-        """What the next stage reads; here what the stage before computed."""
-        return value
-
-    @contextmanager
-    def unseen(self) -> Iterator[None]:
-        """Work in here is not shown to anybody (here nothing is)."""
-        yield
-
     def each(self, count: int) -> range:
         """0, 1, … count − 1."""
         return range(count)
@@ -134,23 +126,6 @@ class Scalars:
             if len(grids) == 1
             else Grid([[x for row in rows for x in row] for rows in zip(*(g.rows for g in grids), strict=True)])
         )
-
-    def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
-        """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""
-        return value
-
-    def seen_row(
-        self,
-        _quantity: str,
-        _layer: int,
-        _step: int,
-        value: Any,
-        _shape: tuple[int, ...],
-        *,
-        last: bool = False,  # noqa: ARG002
-    ) -> Any:
-        """``seen`` for a parameter or its gradient, whose shape in a trace is ``_shape``."""
-        return value
 
     def one(self, x: Any) -> list[Any]:
         """A vector of one number."""

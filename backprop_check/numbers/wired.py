@@ -235,20 +235,3 @@ class WiredLanes(Lanes):
     def exact(self, x: Lane) -> Lane:
         """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
         return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
-
-    def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
-        """``seen`` for a table that is a part of a quantity: its columns from ``_start`` on, of ``_width`` in all."""
-        return value
-
-    def seen_row(
-        self,
-        _quantity: str,
-        _layer: int,
-        _step: int,
-        value: Any,
-        _shape: tuple[int, ...],
-        *,
-        last: bool = False,  # noqa: ARG002
-    ) -> Any:
-        """``seen`` for a parameter or its gradient, whose shape in a trace is ``_shape``."""
-        return value

@@ -215,7 +215,8 @@ class Direction:
             "g": dcell * kept["i"] * (1 - kept["g"] ** 2),
             "o": do,
         }
-        back = {"h": np.zeros_like(c), "c": dcell * kept["f"]}
+        through = one if self.mistake == "forget-gate-left-out" else kept["f"]
+        back = {"h": np.zeros_like(c), "c": dcell * through}
         if p is not None:
             back["c"] = back["c"] + dz["i"] * p[0] + dz["f"] * p[1]
             for number, (gate, cell) in enumerate((("i", c), ("f", c), ("o", after["c"]))):
@@ -371,8 +372,9 @@ MISTAKES = {
     "last-step": "BP802",
     "first-step": "BP802",
     "state-after": "BP803",
-    "cell-after": "BP803",
+    "cell-after": "BP811",
     "cell-dropped": "BP804",
+    "forget-gate-left-out": "BP810",
     "tanh-missing": "BP805",
     "tanh-of-cell": "BP805",
     "order-ifog": "BP806",

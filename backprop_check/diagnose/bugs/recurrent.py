@@ -111,6 +111,18 @@ class CutCell(OfRecurrent):
         return super().swapped(rule, role, s, i, d, t)
 
 
+class ForgetGateLeftOut(OfRecurrent):
+    """Through f·c everything goes back to the cell before, as if f were 1."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("lstm",)
+
+    def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
+        if rule.out.role == "cell" and role == ("x", 0):
+            readers, _ = rule.sources[0].wiring.by_input
+            return rule.out.error[s, readers[i]], None
+        return super().swapped(rule, role, s, i, d, t)
+
+
 def _layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
     """The recurrent layers with the shapes of their inputs."""
     pairs = zip(case.network.layers, case.network.input_shapes, strict=True)
@@ -336,17 +348,16 @@ BUGS = (
         name="recurrent-previous-state-off-by-one",
         sentence="The gradient of the recurrent weights takes the state after the step, where the step had read the one"
         " before it.",
-        right="∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ (and δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′ in an LSTM)",
+        right="∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ",
         wrong="∂L/∂W_hh = Σₜ δₜ hₜᵀ",
         stays_right="the forward pass, every δ, the gradients of W_ih and of the biases",
         fix="Keep every state with its step, h₀ too, and multiply δₜ by the state that step t read: hₜ₋₁.",
         example="dW_hh += dz[t] @ h[t].T        # wrong: that is what step t made\n"
         "dW_hh += dz[t] @ h[t - 1].T    # right; before the first step it is h0",
-        confused_with=("BP802",),
+        confused_with=("BP802", "BP811"),
         variants=variants(
             variant(WrongState, "hₜ"),
             variant(WrongState, "hₜ₋₂", earlier=True),
-            variant(WrongCell, "cₜ for cₜ₋₁ in δ of the forget gate"),
             variant(WrongState, "hₜ, and cₜ in δ of the forget gate", which=("h", "c"), kinds=("lstm",)),
         ),
     ),
@@ -451,5 +462,30 @@ BUGS = (
             variant(OtherTruncation, "cut one step too late", shift=-1),
             variant(OtherTruncation, "never cut", never=True),
         ),
+    ),
+    Bug(
+        code="BP810",
+        name="lstm-forget-gate-left-out",
+        sentence="The cell's gradient is handed on to the step before as it is, without the forget gate that had let the cell"
+        " through.",
+        right="∂L/∂cₜ₋₁ = ∂L/∂cₜ · fₜ",
+        wrong="∂L/∂cₜ₋₁ = ∂L/∂cₜ",
+        stays_right="the forward pass, the δ of the last step, and sequences of one step without a c₀",
+        fix="Multiply by the gate that stood there forward: dc_next = dc · f.",
+        example="dc_next = dc            # wrong\ndc_next = dc * f[t]     # right",
+        confused_with=("BP804",),
+        variants=variants(ForgetGateLeftOut),
+    ),
+    Bug(
+        code="BP811",
+        name="lstm-cell-off-by-one",
+        sentence="The forget gate's δ takes the cell after the step, where the gate had been multiplied with the one before.",
+        right="δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′",
+        wrong="δ_f = ∂L/∂cₜ · cₜ · σ′",
+        stays_right="the forward pass, the δ of the last step's other gates",
+        fix="Keep every cell with its step, c₀ too: df = dc · c[t − 1].",
+        example="df = dc * c[t]          # wrong: that is what step t made\ndf = dc * c[t - 1]      # right; before the first step it is c0",
+        confused_with=("BP803",),
+        variants=variants(WrongCell),
     ),
 )

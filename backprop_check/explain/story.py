@@ -89,8 +89,8 @@ class PassReader:
         if len(self.losses) > 1:
             x = self.losses[self.sample]
             yield self._step("sample loss", x, sample=self.sample, symbol=f"ℓ⟨{self.sample}⟩")
-        x, what = self.p.loss, self.case.reduction
-        yield self._step("loss", x, symbol="L", quantity="loss", at=[], what=what)
+        kind = "loss of one" if len(self.case.inputs) == 1 else "mean loss" if self.case.reduction == "mean" else "loss"
+        yield self._step("loss", self.p.loss, symbol="L", quantity="loss", at=[], words=WORDS[kind])
 
     # Backward -----------------------------------------------------------------------------------
 

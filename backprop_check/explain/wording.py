@@ -12,7 +12,9 @@ WORDS = {
     ),
     "loss term": ("ℓₖ = ℓ(aₖ, tₖ)", "How far this output is from its target, as the loss ({}) counts it."),
     "sample loss": ("ℓ = Σₖ ℓₖ", "The loss of a sample is made of what its outputs add to it."),
-    "loss": ("L = Σₛ ℓ⟨s⟩", "The loss of the batch is the {} of its samples' losses."),
+    "loss": ("L = Σₛ ℓ⟨s⟩", "The loss of the batch is the sum of its samples' losses."),
+    "mean loss": ("L = 1/S · Σₛ ℓ⟨s⟩", "The loss of the batch is the mean of its S samples' losses."),
+    "loss of one": ("L = ℓ", "There is one sample: its loss, made of what its outputs add to it, is the whole loss."),
     "output error": ("∂L/∂aₖ", "How much the loss changes when this output changes: the slope of the loss."),
     "hidden error": (
         "∂L/∂aⱼ = Σₖ wₖⱼ δₖ",

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from backprop_check.cases.generate import Within
 from backprop_check.cases.wired import wired_case
 from backprop_check.compare import compare
 from backprop_check.expected import expect, textbook_pass
@@ -26,12 +27,14 @@ from backprop_check.run import witnesses
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "levels"), str(ROOT / "backprop_check" / "ports" / "torch")]
-from numpy_normalisation import Implementation  # noqa: E402
+from numpy_normalisation import KINDS, Implementation  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 COUNT = 2000 if os.environ.get("BACKPROP_CHECK_FULL") == "1" else 100
+
+OWN = Within(layers=("dense", *KINDS))
 
 #: A case is made and judged in so many seconds.
 LIMIT = 0.02
@@ -60,7 +63,7 @@ def test_no_false_alarm(dtype: str) -> None:
     hands |= {f"{way[0]}, {way[1]}": Implementation("", getattr(np, dtype), *way) for way in ways}
     worst: dict[str, tuple[float, str]] = dict.fromkeys(hands, (0.0, ""))
     for index in range(COUNT):
-        case = wired_case("normalisation", index, seed=5).rounded(dtype)
+        case = wired_case("normalisation", index, 5, OWN).rounded(dtype)
         expected, request = witnesses(case, dtype), json.loads(case.request(dtype))
         for name, function in hands.items():
             reply = msgspec.json.decode(msgspec.json.encode(function(request)), type=Reply)
@@ -79,7 +82,7 @@ def test_no_false_alarm(dtype: str) -> None:
 def test_bounds_hold_against_50_digits() -> None:
     worst = (0.0, "")
     for index in range(0, COUNT, 5):
-        case = wired_case("normalisation", index, seed=6)
+        case = wired_case("normalisation", index, 6, OWN)
         expected, truth = expect(case), textbook_pass(case, Scalars.of_mpmath()).values
         for slot, values in expected.values.items():
             share = np.max(np.asarray(abs(values - truth[slot]), dtype=float) / expected.allowed[slot])
@@ -91,7 +94,7 @@ def test_bounds_hold_against_50_digits() -> None:
 def test_a_case_is_made_and_judged_quickly() -> None:
     began = time.process_time()
     for index in range(100):
-        case = wired_case("normalisation", index, seed=7)
+        case = wired_case("normalisation", index, 7, OWN)
         witnesses(case)
     each = (time.process_time() - began) / 100
     print(f"{1000 * each:.1f} ms a case")  # noqa: T201

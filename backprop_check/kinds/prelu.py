@@ -1,0 +1,61 @@
+"""PReLU: a leaky ReLU whose slope on the negative side is learnt, one for all units or one a channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size
+from backprop_check.kinds.wiring import Wiring, picking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
+    """a = max(x, 0) + w · min(x, 0): PyTorch's ``PReLU`` (He et al. 2015).
+
+    ``weight`` is [1], or [channels] where the first index of a unit is its channel. At x = 0 the slope is w.
+    """
+
+    parameters: dict[str, Any]
+
+    family: ClassVar[str] = "normalisation"
+
+    def check(self, path: str, inputs: Shape) -> None:
+        """Raise ``CaseError`` where the weights are not one, or one a channel."""
+        weight = self.parameters.get("weight")
+        if set(self.parameters) != {"weight"} or not isinstance(weight, list | tuple):
+            fail(f"{path}.parameters", "weight", ", ".join(self.parameters) or "none")
+        if len(weight) not in (1, inputs[0]):
+            fail(f"{path}.parameters.weight", f"1 number, or {inputs[0]} (one a channel)", len(weight))
+        flat(f"{path}.parameters.weight", weight, (len(weight),), "weight")
+
+    def output_shape(self, inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs
+
+    def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
+        """One slope, or one a channel."""
+        del inputs
+        return {"weight": (len(self.parameters["weight"]),)}
+
+    def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
+        """max(x, 0) as it is, and min(x, 0), which is −max(−x, 0), times its channel's slope."""
+        units, slopes = size(inputs), len(self.parameters["weight"])
+        same, minus = picking(units, range(units)), c.constant([-1.0])
+        above = c.function("relu", x)
+        below = c.weighted_sum([(c.function("relu", c.weighted_sum([(x, minus, same)])), minus, same)])
+        own = [[o * inputs[0] // units if slopes > 1 else 0] for o in range(units)]
+        learnt = Wiring(units, slopes, [[o] for o in range(units)], own)
+        return c.output(c.weighted_sum([(above, None, same), (below, parameters["weight"], learnt)]))
+
+    @classmethod
+    def draw_inputs(cls, draw: Any) -> Shape:
+        """A row of numbers, or a few channels."""
+        return (draw.whole(2, 5),) if draw.whole(0, 1) else (draw.whole(2, 3), draw.whole(2, 4))
+
+    @classmethod
+    def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
+        """One slope or one a channel, of either sign."""
+        del samples
+        return {"kind": "prelu", "parameters": {"weight": drawn(draw, (draw.one_of((1, inputs[0])),), 0.6)}}

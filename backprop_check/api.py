@@ -14,10 +14,11 @@ from backprop_check.compare import Mismatch
 from backprop_check.config import Configured, configured, open_configured
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
+from backprop_check.plan import Plan, supported
 from backprop_check.protocol import CallableImplementation, Implementation
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
-from backprop_check.work import Plan, Work, alone, kept_for, supported
+from backprop_check.work import Work, alone, kept_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

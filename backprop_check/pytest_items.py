@@ -23,13 +23,14 @@ from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
 from backprop_check.network import Case
+from backprop_check.plan import supported
 from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
 from backprop_check.results import Conclusion, Summary, head, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import judge_one, kept_for, supported
+from backprop_check.work import judge_one, kept_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

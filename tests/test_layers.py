@@ -40,6 +40,7 @@ LAYERS = [
     ["wire"],
     ["diagnose"],
     ["run"],
+    ["plan"],
     ["ahead"],
     ["work"],
     ["parallel"],

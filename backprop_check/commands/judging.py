@@ -22,6 +22,7 @@ from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run, hinted
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
+from backprop_check.plan import Plan, supported
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import orderly_signals
 from backprop_check.report.files import write_csv, write_junit
@@ -34,7 +35,7 @@ from backprop_check.report.terminal import (
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Plan, Work, alone, kept_for, start_notes, supported, with_done
+from backprop_check.work import Order, Work, alone, kept_for, start_notes, with_done
 
 #: What an exercise is about: chains of dense layers.
 EXERCISE = ("published", "edge", "generated")

@@ -144,9 +144,9 @@ def _tool(name: str) -> str | None:
 def judged_levels(spec: str, folder: Path, count: int) -> dict[str, str]:
     """What became of each level's cases."""
     from backprop_check.errors import StartError  # noqa: PLC0415
+    from backprop_check.plan import Plan, supported  # noqa: PLC0415
     from backprop_check.protocol import open_implementation  # noqa: PLC0415
     from backprop_check.run import judge  # noqa: PLC0415
-    from backprop_check.work import Plan, supported  # noqa: PLC0415
 
     found: dict[str, str] = {}
     for name, members in suites().items():

@@ -30,7 +30,7 @@ from backprop_check.run import FAILURES
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from backprop_check.work import Plan
+    from backprop_check.plan import Plan
 
 #: So many submissions are judged at once on a cluster, at most.
 _AT_ONCE = 16

@@ -20,11 +20,12 @@ from test_bench_exchange import BUNDLED, bare, busy
 
 from backprop_check.cache import Cache
 from backprop_check.parallel import Pool
+from backprop_check.plan import Plan
 from backprop_check.protocol import open_implementation
 from backprop_check.results import ResultsFile
 from backprop_check.run import Settings
 from backprop_check.scheduler import Scheduler
-from backprop_check.work import Plan, Work, alone
+from backprop_check.work import Work, alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,8 @@ from planting import GRADIENTS_ONLY, Planted, write
 from backprop_check.cases.generate import EVERYTHING
 from backprop_check.cases.select import select_cases
 from backprop_check.cli import main
+from backprop_check.plan import supported
 from backprop_check.protocol import Supports
-from backprop_check.work import supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

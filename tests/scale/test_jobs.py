@@ -16,10 +16,11 @@ import pytest
 from scale_support import alive, finish, odd, pids_in, start, until, without_times
 
 from backprop_check.parallel import Pool
+from backprop_check.plan import Plan
 from backprop_check.protocol import open_implementation
 from backprop_check.resume import read_unfinished
 from backprop_check.run import Settings
-from backprop_check.work import CHUNK, Order, Plan, Work, chunks
+from backprop_check.work import CHUNK, Order, Work, chunks
 
 if TYPE_CHECKING:
     from pathlib import Path

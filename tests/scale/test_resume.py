@@ -15,13 +15,13 @@ import pytest
 from scale_support import FULL, finish, odd, start, until, without_times
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
+from backprop_check.plan import Plan
 from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.html import write_report
 from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.resume import read_unfinished
 from backprop_check.run import Result
 from backprop_check.trace import Slot
-from backprop_check.work import Plan
 
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {

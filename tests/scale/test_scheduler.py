@@ -12,9 +12,10 @@ import pytest
 from scale_support import alive, finish, odd, pids_in, start, until, without_times
 
 from backprop_check.errors import ConfigurationError
+from backprop_check.plan import Plan
 from backprop_check.run import Settings
 from backprop_check.scheduler import Scheduler
-from backprop_check.work import Plan, Work
+from backprop_check.work import Work
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from backprop_check.cases.select import quarter, select_cases
 from backprop_check.cases.training import ALL_TRAINING, training_cases
 from backprop_check.errors import CaseError
 from backprop_check.network import Case
+from backprop_check.plan import Plan, supported
 from backprop_check.protocol import Supports, json_schema
 from backprop_check.protocol.messages import HelloReply
 from backprop_check.run import not_supported
 from backprop_check.training import FEATURES, OPTIMIZERS, SETTINGS
-from backprop_check.work import Plan, supported
 
 PLAIN: dict[str, Any] = {
     "network": {

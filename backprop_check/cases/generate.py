@@ -13,8 +13,6 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from backprop_check.names import LATER_LOSSES
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.numbers import Scalars
@@ -260,8 +258,3 @@ def pass_is_clear(case: Case, p: Pass, clear: float) -> bool:
             if kind == "binary_cross_entropy" and not POLE < a < 1 - POLE:
                 return False
     return True
-
-
-def to_json(case: Case) -> bytes:
-    """The case as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(case), indent=1)

@@ -21,11 +21,8 @@ from backprop_check.names import ACTIVATIONS
 from backprop_check.network import Case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from backprop_check.kinds import Kind, Shape
 
-    Forms = tuple[tuple[str, Callable[["Wired"], None]], ...]
 
 _HIDDEN = tuple(name for name in ACTIVATIONS if name != "log_softmax")
 _COMBINE = ("add", "concat", "multiply")

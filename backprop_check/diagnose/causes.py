@@ -96,7 +96,6 @@ class Diagnostician:
     failures: list[Failure] = field(default_factory=list)
     passing: Passing = field(default_factory=Passing)
     errors: list[tuple[Case, str]] = field(default_factory=list)
-    uncounted: int = 0
     matches: list[Match] = field(default_factory=list)
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
@@ -104,11 +103,9 @@ class Diagnostician:
         self.passing.add(case, reported, self.dtype, self.profile)
 
     def failed(self, failure: Failure) -> None:
-        """A case that mismatched."""
+        """A case that mismatched; beyond ``KEPT`` of them no more are needed."""
         if len(self.failures) < KEPT:
             self.failures.append(failure)
-        else:
-            self.uncounted += 1
 
     def refused(self, case: Case, message: str) -> None:
         """A case that ended in an error or broke the protocol, with what was said."""

@@ -361,8 +361,6 @@ def _check(case: Case) -> None:
     for index, layer in enumerate(network.layers):
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
-    if not network.is_chain and not (case.plain and case.regularization is None):
-        fail("$.optimizer", "plain sgd where layers are not all dense, one after the other", case.features)
 
 
 def _check_size(network: Network) -> None:

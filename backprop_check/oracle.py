@@ -21,7 +21,6 @@ from backprop_check.witness.activation import activate, losses
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
-    from backprop_check.training import Regularization
 
 
 def autograd_pass(case: Case) -> Trace:
@@ -43,13 +42,17 @@ def _given(rows: Any) -> torch.Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _penalty(regularization: Regularization, parameters: list[tuple[Any, Any]]) -> torch.Tensor:
-    counted = [
-        p for weights, biases in parameters for p in ((weights, biases) if regularization.biases else (weights,))
-    ]
-    sizes = torch.stack([p.abs().sum() for p in counted]).sum()
-    squares = torch.stack([p.pow(2).sum() for p in counted]).sum()
-    return regularization.l1 * sizes + 0.5 * regularization.l2 * squares
+def _batch_loss(case: Case, each: torch.Tensor, parameters: list[tuple[str, torch.Tensor]]) -> torch.Tensor:
+    """The loss of the batch from those of its samples, with the penalty where the case has one."""
+    loss = each.mean() if case.reduction == "mean" else each.sum()
+    penalty = case.regularization
+    if penalty is None:
+        return loss
+    wanted = ("weight", "bias") if penalty.biases else ("weight",)
+    for name, numbers in parameters:
+        if any(word in name for word in wanted):
+            loss = loss + penalty.l1 * numbers.abs().sum() + 0.5 * penalty.l2 * numbers.pow(2).sum()
+    return loss
 
 
 class _Training:
@@ -57,11 +60,14 @@ class _Training:
 
     def __init__(self, case: Case) -> None:
         assert case.optimizer is not None
-        self._optimizer, self._clip = case.optimizer, case.clip
+        self._optimizer, self._clip, self._plain = case.optimizer, case.clip, case.plain
         self._state: dict[str, list[Any]] = {}
 
-    def __call__(self, parameters: list[torch.Tensor], gradients: list[torch.Tensor], step: int) -> list[torch.Tensor]:
+    def __call__(self, before: list[torch.Tensor], gradients: list[torch.Tensor], step: int) -> list[torch.Tensor]:
         """The parameters after the step."""
+        if self._plain or not before:
+            return [each.detach() - self._optimizer.rate(step) * g for each, g in zip(before, gradients, strict=True)]
+        parameters = [each.detach().clone() for each in before]
         if self._clip is not None:
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient.clone()
@@ -114,7 +120,7 @@ def _pass(case: Case) -> Trace:
     ]
     targets, inputs = _given(case.targets), _given(case.inputs)
     values: dict[Slot, Array] = {}
-    step_of = None if case.plain or case.optimizer is None else _Training(case)
+    step_of = None if case.optimizer is None else _Training(case)
     for step in range(case.steps):
         x = inputs.detach().requires_grad_()
         zs, activations, a = [], [], x
@@ -124,9 +130,8 @@ def _pass(case: Case) -> Trace:
             zs.append(z)
             activations.append(a)
         each = losses(case, zs[-1], a, targets)
-        loss = each.mean() if case.reduction == "mean" else each.sum()
-        if case.regularization is not None:
-            loss = loss + _penalty(case.regularization, parameters)
+        named = [pair for own in parameters for pair in zip(("weight", "bias"), own, strict=True)]
+        loss = _batch_loss(case, each, named)
         flat = [p for pair in parameters for p in pair]
         gradients = torch.autograd.grad(loss, [*flat, *zs, x])
         if step == 0:
@@ -138,13 +143,9 @@ def _pass(case: Case) -> Trace:
                 values[Slot("delta", index)] = gradients[len(flat) + index].numpy()
                 values[Slot("weight_gradient", index)] = gradients[2 * index].numpy()
                 values[Slot("bias_gradient", index)] = gradients[2 * index + 1].numpy()
-        if case.optimizer is None:
-            break
         if step_of is None:
-            rate = case.optimizer.rate(step)
-            stepped = [p.detach() - rate * g for p, g in zip(flat, gradients, strict=False)]
-        else:
-            stepped = step_of([p.detach().clone() for p in flat], list(gradients[: len(flat)]), step)
+            break
+        stepped = step_of(flat, list(gradients[: len(flat)]), step)
         values[Slot("loss", None, step)] = np.array(loss.item())
         for index in range(len(parameters)):
             weights, biases = stepped[2 * index], stepped[2 * index + 1]
@@ -169,6 +170,7 @@ def _wired(case: Case) -> Trace:
     targets = _given(case.targets)
     inputs = _given(case.inputs).reshape(len(case.inputs), *network.input_shape)
     values: dict[Slot, Array] = {}
+    step_of = None if case.optimizer is None else _Training(case)
     for step in range(case.steps):
         x = inputs.detach().clone().requires_grad_()
         for own in parameters:
@@ -184,9 +186,9 @@ def _wired(case: Case) -> Trace:
         rows = a.flatten(1)
         loss_z = z if z is not None and z is not a and a.dim() == 2 else None  # noqa: PLR2004 - one softmax a sample
         each_loss = losses(case, loss_z, rows, targets)
-        loss = each_loss.mean() if case.reduction == "mean" else each_loss.sum()
         known = [(index, z) for index, (_, z) in enumerate(made) if z is not None]
         flat = [(index, name, each) for index, own in enumerate(parameters) for name, each in own.items()]
+        loss = _batch_loss(case, each_loss, [(name, each) for _, name, each in flat])
         wanted = [*(each for _, _, each in flat), *(z for _, z in known), x]
         gradients = [
             torch.zeros_like(of) if g is None else g
@@ -201,10 +203,10 @@ def _wired(case: Case) -> Trace:
             for (index, name, _), gradient in zip(flat, of_parameters, strict=True):
                 found[Slot(f"{quantity_of(name)}_gradient", index)] = gradient
         found |= _moved(case, form, buffers, step)
-        if case.optimizer is not None:
+        if step_of is not None:
             found[Slot("loss", None, step)] = loss
-            for (index, name, each), gradient in zip(flat, of_parameters, strict=True):
-                stepped = each.detach() - case.optimizer.rate(step) * gradient
+            after = step_of([each for *_, each in flat], of_parameters, step)
+            for (index, name, _), stepped in zip(flat, after, strict=True):
                 parameters[index][name] = stepped
                 for at in (step, None) if step == case.steps - 1 else (step,):
                     found[Slot(f"updated_{quantity_of(name)}", index, at)] = stepped

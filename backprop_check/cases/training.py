@@ -2,8 +2,9 @@
 
 Case i depends on (suite version, seed, i, what is supported) and on nothing else. Any 200 in a row contain every
 combination of an optimizer with its options, each with and without a schedule, a clip and a penalty, over 1 to 5
-steps. Besides keeping clear of kinks, no gradient is so small that rounding decides what an adaptive optimizer
-makes of it, no weight under an l1 penalty is near 0, and no norm or gradient is near the limit it is clipped at.
+steps. Where other layers than dense chains are supported too, every fifth trains a network of these. Besides keeping
+clear of kinks, no gradient is so small that rounding decides what an adaptive optimizer makes of it, no weight under an
+l1 penalty is near 0, and no norm or gradient is near the limit it is clipped at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from backprop_check.cases import training_layers
 from backprop_check.cases.generate import CLEAR, EVERYTHING, LARGEST, PAIRS, Draw, Within, pass_is_clear, target_of
 from backprop_check.names import LATER_LOSSES
 from backprop_check.network import Case
@@ -41,6 +43,9 @@ FROM_LIMIT = 0.02
 
 #: All there is to support of training.
 ALL_TRAINING = Within(optimizers=OPTIMIZERS, features=FEATURES)
+
+#: One in so many trains other layers than dense chains, where these are supported.
+_EVERY = 5
 
 _ATTEMPTS = 400
 
@@ -81,10 +86,21 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
     possible = recipes(within)
     round_number, at = divmod(index + seed, len(possible))
     key = f"training:{TRAINING_VERSION}:{seed}:{index}:{label(within)}"
+    extras = _extras(at, round_number, within)
+    if index % _EVERY == _EVERY - 1 and training_layers.families(within):
+        found = training_layers.trained_layers(
+            lambda attempt: Draw(f"{key}:layers:{attempt}"),
+            index // _EVERY,
+            seed,
+            lambda draw, steps: _training(draw, possible[at], extras, steps),
+            within,
+        )
+        if found is not None:
+            return found
     case = None
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
-        case = _candidate(draw, index, possible[at], _extras(at, round_number, within), within)
+        case = _candidate(draw, index, possible[at], extras, within)
         if is_clear(case):
             return case
     assert case is not None
@@ -97,13 +113,15 @@ def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = A
 
 
 def label(within: Within) -> str:
-    """What makes an implementation's cases different from another's; empty where everything is supported."""
+    """What makes an implementation's cases different from another's; empty for all there is to train dense chains."""
+    others = training_layers.families(within)
+    layers = f":{','.join((*within.layers, *within.features))}:{int(within.batch)}" if others else ""
     within = replace(
         within,
         losses=tuple(loss for loss in within.losses if loss not in LATER_LOSSES),
         features=tuple(feature for feature in within.features if feature in FEATURES),
     )
-    return "" if _words(within) == _words(ALL_TRAINING) else _words(within)
+    return ("" if _words(within) == _words(ALL_TRAINING) else _words(within)) + layers
 
 
 def _words(within: Within) -> str:
@@ -162,17 +180,26 @@ def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: 
         "reduction": draw.one_of(("mean", "sum")),
         "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
         "targets": [target_of(draw, activation, loss, widths[-1]) for _ in range(batch)],
-        "optimizer": _optimizer(draw, recipe, steps if extras.schedule else 0),
         "steps": steps,
     }
+    training = _training(draw, recipe, extras, steps)
+    training.pop("clip", None)  # its limit depends on the gradients
+    case = Case.from_dict(body | training)
+    return _clipped(draw, case, extras.clip) if extras.clip else case
+
+
+def _training(draw: Draw, recipe: Recipe, extras: _Extras, steps: int) -> dict[str, Any]:
+    """The fields that say how a network is trained; the limit of clipping is yet to be set."""
+    fields: dict[str, Any] = {"optimizer": _optimizer(draw, recipe, steps if extras.schedule else 0)}
     if extras.penalty:
-        body["regularization"] = {
+        fields["regularization"] = {
             **({"l1": draw.one_of((0.01, 0.05, 0.2))} if extras.penalty != "l2" else {}),
             **({"l2": draw.one_of((0.03, 0.1, 0.5))} if extras.penalty != "l1" else {}),
             **({"biases": True} if draw.whole(1, 3) == 1 else {}),
         }
-    case = Case.from_dict(body)
-    return _clipped(draw, case, extras.clip) if extras.clip else case
+    if extras.clip:
+        fields["clip"] = {"kind": extras.clip, "limit": 1.0}
+    return fields
 
 
 def _optimizer(draw: Draw, recipe: Recipe, scheduled: int) -> dict[str, Any]:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from backprop_check.reference import LayerPass, Pass
 
 
+#: Stages of an update that is more than a plain step down the slope, or of clipping before it.
+_OF_TRAINING = (
+    "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
+    "correction_of_mean", "correction_of_square",
+)  # fmt: skip
+
 #: What each stage gives, for a quick look at whether a bug can have anything to do with what is wrong.
 _GIVES = {
     "weighted_sum": {"z"},
@@ -39,20 +45,15 @@ _GIVES = {
     "bias_gradient": {"bias_gradient", "updated_bias"},
     "updated_weight": {"updated_weight"},
     "updated_bias": {"updated_bias"},
+    "updated_number": {"updated_weight", "updated_bias"},
     "updated": {"updated_weight", "updated_bias"},
     "penalty": {"loss"},
     "l2_value": {"loss"},
     "counts_biases": {"loss", "bias_gradient", "updated_bias"},
     "l2_slope": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
-    "penalized_bias": {"bias_gradient", "updated_bias"},
-    **{
-        stage: {"updated_weight", "updated_bias"}
-        for stage in (
-            "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
-            "correction_of_mean", "correction_of_square",
-        )
-    },
-}  # fmt: skip
+    "penalized": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    **{stage: {"updated_weight", "updated_bias"} for stage in _OF_TRAINING},
+}
 EVERY_QUANTITY = frozenset().union(*_GIVES.values())
 
 
@@ -141,7 +142,11 @@ class Bug:
 
 
 #: Stages that both kinds of pass go through.
-_SHARED = {"loss_term", "sample_loss", "batch_loss", "in_batch", "output_error", "updated"}
+_SHARED = {
+    *("loss_term", "sample_loss", "batch_loss", "in_batch", "output_error"),
+    *("penalty", "penalized", "has_penalty", "counts_biases", "l2_value", "l2_slope", "updated"),
+    *_OF_TRAINING,
+}
 
 
 @functools.cache

@@ -273,7 +273,7 @@ class Match:
 def _under(match: Match, place: Place) -> Match | None:
     """A match that holds everywhere, restricted to a place; None where that cannot be."""
     ((bug, variant, _),) = match.parts
-    if variant.stages.pass_function is not None and not place.loss:
+    if variant.stages.pass_function is not None and not place.of_cases:
         return None
     return Match(only(variant.stages, place), ((bug, variant, place),))
 
@@ -314,12 +314,14 @@ class Search:
         return sorted(found or self._pairs(probes, partial), key=Match.rank)
 
     def _conditions(self) -> list[Place]:
-        """What all failing cases have in common: a loss, an activation."""
+        """What all failing cases have in common: a loss, an optimizer, an activation."""
         losses = {each.case.loss.kind for each in self.failing}
+        optimizers = {each.case.optimizer.kind if each.case.optimizer else "" for each in self.failing}
         common = set.intersection(*(activations_of(each.case) for each in self.failing))
         found = [Place(loss=loss) for loss in losses if len(losses) == 1]
         return [
             *found,
+            *(Place(optimizer=kind) for kind in optimizers if kind and len(optimizers) == 1),
             *(Place(activation=activation) for activation in sorted(common)),
             Place(hidden=True),
             Place(layer=-1),
@@ -385,7 +387,7 @@ class Search:
             for bug, variant in likely:
                 if time.thread_time() > until:
                     return found
-                if variant.stages.pass_function is not None and not place.loss:
+                if variant.stages.pass_function is not None and not place.of_cases:
                     continue
                 match = Match(only(variant.stages, place), ((bug, variant, place),))
                 if probe.reproduced_by(match.stages) and self.holds(match, probes):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from backprop_check.kinds import Kind
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass, Stages
+    from backprop_check.reference.optimizers import Learning
 
 
 #: Classes that were made: matching remembers what a class gives.
@@ -23,7 +24,7 @@ _MADE: dict[object, type[Swapped]] = {}
 class Place:
     """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
 
-    Or where the case asks for an ``activation``, or a ``loss``, or in layers of one ``kind``.
+    Or where the case asks for an ``activation``, a ``loss`` or an ``optimizer``, or in layers of one ``kind``.
     """
 
     layer: int | None = None
@@ -32,6 +33,12 @@ class Place:
     activation: str = ""
     loss: str = ""
     kind: str = ""
+    optimizer: str = ""
+
+    @property
+    def of_cases(self) -> bool:
+        """Whether it is whole cases: those with a loss, or with an optimizer."""
+        return bool(self.loss or self.optimizer)
 
     def has(self, l: LayerPass | None) -> bool:
         """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
@@ -57,6 +64,8 @@ class Place:
         """For people: ``in hidden1 only``."""
         if self.loss:
             return f"with the loss {self.loss.replace('_', ' ')} only"
+        if self.optimizer:
+            return f"with the optimizer {self.optimizer} only"
         if self.kind:
             return f"in {self.kind.replace('_', ' ')} layers only"
         if self.activation:
@@ -73,6 +82,8 @@ def places(case: Case) -> Iterator[Place]:
     """Those of a network, the larger first."""
     layers = case.network.layers
     yield Place(loss=case.loss.kind)
+    if case.optimizer is not None:
+        yield Place(optimizer=case.optimizer.kind)
     if not case.network.is_chain:
         kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
         yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
@@ -110,6 +121,8 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
     def matters(case: Case) -> bool:
         if place.loss and case.loss.kind != place.loss:
             return False
+        if place.optimizer and (case.optimizer is None or case.optimizer.kind != place.optimizer):
+            return False
         if place.kind and all(layer.kind != place.kind for layer in case.network.layers):
             return False
         if place.activation and all(layer.activation != place.activation for layer in case.network.layers):
@@ -117,7 +130,7 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
         return wrong.matters(case)
 
     gives = swapped_quantities(wrong)
-    if wrong.networks == "wired" and not place.loss:
+    if wrong.networks == "wired" and not place.of_cases:
         return type(
             f"{wrong.__name__}Only",
             (_OnlyWired,),
@@ -129,7 +142,7 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
                 "fused": wrong.fused,
             },
         )
-    if place.loss:
+    if place.of_cases:
         return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters), "gives": gives})
     return type(
         f"{wrong.__name__}Only",
@@ -215,7 +228,7 @@ class _Only(Swapped):
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
         return self._value("bias_gradient", l, j, l, j)
 
-    def before_update(self, p: Pass) -> None:
+    def before_update(self, p: Learning) -> None:
         self._wrong.before_update(p)
         self._right.before_update(p)
 
@@ -225,7 +238,7 @@ class _Only(Swapped):
     def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
         return self._value("penalized_bias", l, j, p, l, j, gradient)
 
-    def penalty(self, p: Pass) -> Any:
+    def penalty(self, p: Any) -> Any:
         return (self._wrong if self._at_output(p) else self._right).penalty(p)
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:

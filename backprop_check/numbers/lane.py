@@ -91,7 +91,7 @@ class Lane:
         if is_exact(e):
             return Lane(value, error if is_exact(self.error) else error + self.error / abs(y), self.u)
         room = abs(y) - e
-        if np.min(room) <= 0:
+        if not np.min(room) > 0:  # a bound that is no number counts as none
             room = np.where(room > 0, room, 0.0)
         return Lane(value, error + (self.error + abs(value) * e) / room, self.u)
 

@@ -145,7 +145,7 @@ class Lanes(Unchanged):
         """ln x; the derivative 1/x is steepest at x − e_x."""
         value = np.log(x.value)
         room = x.value - x.error
-        if np.min(room) <= 0:
+        if not np.min(room) > 0:  # a bound that is no number counts as none
             room = np.where(room > 0, room, 0.0)
         return Lane(value, x.error / room + KAPPA * self.u * abs(value), self.u)
 
@@ -153,7 +153,7 @@ class Lanes(Unchanged):
         """ln(1 + x); the textbook writes it so, and loses u where x is small."""
         value = np.log1p(x.value)
         room = 1.0 + x.value - x.error
-        if np.min(room) <= 0:
+        if not np.min(room) > 0:  # a bound that is no number counts as none
             room = np.where(room > 0, room, 0.0)
         return Lane(value, x.error / room + KAPPA * self.u * abs(value) + self.cancelling, self.u)
 
@@ -204,9 +204,9 @@ class Lanes(Unchanged):
             value = value.astype(test.value.dtype)
         # Exactly on a kink (no error at all) the convention decides: that is not a matter of rounding.
         if not is_exact(test.error):
-            unsure = abs(test.value) <= test.error
+            unsure = ~(abs(test.value) > test.error)  # also where the bound is no number
             if unsure.any():
-                unsure &= np.asarray(test.error) > 0
+                unsure &= np.asarray(test.error) != 0
                 with np.errstate(invalid="ignore"):
                     error = np.where(unsure, np.maximum(ex, ey) + abs(np.subtract(x, y)), error)
         return Lane(value, error, self.u)

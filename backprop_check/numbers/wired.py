@@ -228,8 +228,8 @@ class WiredLanes(Lanes):
         won = (np.arange(values.shape[-1]) == first).astype(self.dtype)
         if is_exact(errors):
             return Vector(won, 0.0, self.u, xs.mask)
-        near = values + errors >= (values - errors).max(axis=-1)[..., None]
-        unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors > 0)
+        near = ~(values + errors < (values - errors).max(axis=-1)[..., None])  # also where a bound is no number
+        unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors != 0)
         return Vector(won, unsure.astype(float), self.u, xs.mask)
 
     def exact(self, x: Lane) -> Lane:

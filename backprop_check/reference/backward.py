@@ -14,6 +14,8 @@ from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from backprop_check.network import Case
     from backprop_check.reference.optimizers import Training
     from backprop_check.training import Clip, Optimizer, Regularization
@@ -70,6 +72,19 @@ class Pass:
     clip: Clip | None = None
     regularization: Regularization | None = None
     training: Training | None = None  # what the update knew beside the gradients, where it is more than a plain step
+
+    def sums(self, m: Any, term: Callable[[Any], Any], *, gradients: bool = False) -> Iterator[tuple[str, Any]]:
+        """For every array of parameters (or of their gradients) its name, and Σ term(x) over it."""
+        for l in self.layers:
+            weights, biases = (l.weight_gradient, l.bias_gradient) if gradients else (l.weights, l.biases)
+            cells, rows, line = m.grid(l.units, l.inputs), m.line(l.units), m.line(l.units)
+            for j in m.each(l.units):
+                for i in m.each(l.inputs):
+                    cells[j, i] = term(weights[j, i])
+                rows[j] = m.sum(cells[j, :])
+                line[j] = term(biases[j])
+            yield "weight", m.sum(rows[:])
+            yield "bias", m.sum(line[:])
 
 
 def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:

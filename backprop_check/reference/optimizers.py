@@ -8,21 +8,32 @@ A penalty in the loss (``penalty``) is part of the loss and of the reported grad
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from backprop_check.reference.backward import LayerPass, Pass
-    from backprop_check.training import Optimizer
+    from backprop_check.training import Clip, Optimizer, Regularization
 
 #: What PyTorch adds to the norm that it divides by.
 NORM_EPSILON = 1e-6
 
 
+class Learning(Protocol):
+    """What training looks at in a pass, be it one of a chain or of any wiring."""
+
+    learning_rate: float | None
+    optimizer: Optimizer | None
+    clip: Clip | None
+    regularization: Regularization | None
+
+    def sums(self, m: Any, term: Callable[[Any], Any], *, gradients: bool = False) -> Iterator[tuple[str, Any]]:
+        """For every array of parameters (or of their gradients) its name, and Σ term(x) over it."""
+
+
 @dataclass(eq=False)
 class Memory:
-    """What is remembered after ``time`` updates: tables by (layer, "weight" or "bias", name)."""
+    """What is remembered after ``time`` updates: tables by (layer, parameter, name)."""
 
     time: int = 0
     tables: dict[tuple[int, str, str], Any] = field(default_factory=dict)
@@ -40,23 +51,26 @@ class Training(NamedTuple):
 
 
 class Remembered:
-    """What is remembered of one parameter: ``of["v"]`` from the update before, ``of.keep("v", x)`` for the next."""
+    """What is remembered of one number: ``of["v"]`` from the update before, ``of.keep("v", x)`` for the next.
 
-    def __init__(self, stages: Optimizers, l: LayerPass, kind: str, at: Any) -> None:
-        self.kind = kind
-        self._stages, self._l, self._at = stages, l, at
+    It stands ``at`` its place of the ``layer``'s ``parameter``; ``empty`` makes a table of that parameter's shape.
+    """
+
+    def __init__(self, stages: Optimizers, layer: int, parameter: str, at: Any, empty: Callable[[], Any]) -> None:
+        self.parameter = parameter
+        self._stages, self._layer, self._at, self._empty = stages, layer, at, empty
 
     def __contains__(self, name: str) -> bool:
-        return (self._l.index, self.kind, name) in self._stages.before.tables
+        return (self._layer, self.parameter, name) in self._stages.before.tables
 
     def __getitem__(self, name: str) -> Any:
-        return self._stages.before.tables[self._l.index, self.kind, name][self._at]
+        return self._stages.before.tables[self._layer, self.parameter, name][self._at]
 
     def keep(self, name: str, value: Any) -> Any:
         """Remember it; give it back as it stands in its table."""
-        tables, key, m = self._stages.memory.tables, (self._l.index, self.kind, name), self._stages.m
+        tables, key = self._stages.memory.tables, (self._layer, self.parameter, name)
         if key not in tables:
-            tables[key] = m.grid(self._l.units, self._l.inputs) if self.kind == "weight" else m.line(self._l.units)
+            tables[key] = self._empty()
         tables[key][self._at] = value
         return tables[key][self._at]
 
@@ -77,7 +91,7 @@ class Optimizers:
 
     # What all parameters share -------------------------------------------------------------------
 
-    def before_update(self, p: Pass) -> None:
+    def before_update(self, p: Learning) -> None:
         """Begin an update: one more is counted, and the gradients' norm is taken where it matters."""
         self.optimizer = p.optimizer
         if p.optimizer is None:
@@ -107,28 +121,12 @@ class Optimizers:
         """The number of this update, counted from 1."""
         return self.memory.time
 
-    def gradient_norm(self, p: Pass) -> Any:
-        """√ Σ g², over all weights and biases of all layers."""
+    def gradient_norm(self, p: Learning) -> Any:
+        """√ Σ g², over all parameters of all layers."""
         m, total = self.m, None
-        for l in p.layers:
-            for part in self.table_sums(l, lambda g: g * g, l.weight_gradient, l.bias_gradient):
-                total = part if total is None else total + part
-        return m.sqrt(total)
-
-    def table_sums(self, l: LayerPass, term: Any, weights: Any, biases: Any) -> Iterator[Any]:
-        """Σ term(x) over a table of weights' shape, then over one of biases' (None: there is none)."""
-        m = self.m
-        cells, rows = m.grid(l.units, l.inputs), m.line(l.units)
-        for j in m.each(l.units):
-            for i in m.each(l.inputs):
-                cells[j, i] = term(weights[j, i])
-            rows[j] = m.sum(cells[j, :])
-        yield m.sum(rows[:])
-        if biases is not None:
-            line = m.line(l.units)
-            for j in m.each(l.units):
-                line[j] = term(biases[j])
-            yield m.sum(line[:])
+        for _, part in p.sums(m, lambda g: g * g, gradients=True):
+            total = part if total is None else total + part
+        return m.sqrt(m.setting(0.0) if total is None else total)
 
     def clip_scale(self, norm: Any, limit: float) -> Any:
         """c/(norm + 10⁻⁶), and 1 where that is more."""
@@ -137,22 +135,24 @@ class Optimizers:
 
     # The penalty in the loss ---------------------------------------------------------------------
 
-    def penalty(self, p: Pass) -> Any:
+    def penalty(self, p: Learning) -> Any:
         """l1 Σ|w| + ½ l2 Σ w², over weights, and biases where the case says so."""
         m, r = self.m, p.regularization
         assert r is not None
         total = m.number(0.0)
-        for l in p.layers:
-            biases = l.biases if self.counts_biases(p) else None
-            if r.l1:
-                for part in self.table_sums(l, abs, l.weights, biases):
-                    total = total + m.number(r.l1) * part
-            if r.l2:
-                for part in self.table_sums(l, lambda w: w * w, l.weights, biases):
-                    total = total + self.l2_value(r.l2, part)
+        if r.l1:
+            for parameter, part in p.sums(m, abs):
+                total = total + m.number(r.l1) * part if self.has_penalty(p, parameter) else total
+        if r.l2:
+            for parameter, part in p.sums(m, lambda w: w * w):
+                total = total + self.l2_value(r.l2, part) if self.has_penalty(p, parameter) else total
         return total
 
-    def counts_biases(self, p: Pass) -> bool:
+    def has_penalty(self, p: Learning, parameter: str) -> bool:
+        """Whether a parameter of that name has a penalty: every weight, and biases where they are to have one too."""
+        return "weight" in parameter or ("bias" in parameter and self.counts_biases(p))
+
+    def counts_biases(self, p: Learning) -> bool:
         """Whether biases have a penalty too."""
         return p.regularization is not None and p.regularization.biases
 
@@ -160,10 +160,12 @@ class Optimizers:
         """½ l2 Σ w²."""
         return self.m.number(0.5 * l2) * total
 
-    def penalized(self, p: Pass, gradient: Any, w: Any) -> Any:
-        """∂L/∂w with the penalty's part: l1 sign(w) + l2 w, where sign(0) = 0."""
+    def penalized(self, p: Learning, parameter: str, gradient: Any, w: Any) -> Any:
+        """∂L/∂w with the penalty's part, where it has one: l1 sign(w) + l2 w, with sign(0) = 0."""
         m, r = self.m, p.regularization
         assert r is not None
+        if not self.has_penalty(p, parameter):
+            return gradient
         if r.l1:
             gradient = gradient + m.number(r.l1) * self.sign(w)
         return gradient + self.l2_slope(r.l2, w) if r.l2 else gradient
@@ -176,14 +178,6 @@ class Optimizers:
         """1, −1, or 0 at the kink of |w|."""
         m = self.m
         return m.where_positive(w, m.number(1.0), m.where_positive(-w, m.number(-1.0), m.number(0.0)))
-
-    def penalized_weight(self, p: Pass, l: LayerPass, j: Any, i: Any, gradient: Any) -> Any:
-        """∂L/∂wⱼᵢ of the loss with its penalty."""
-        return self.penalized(p, gradient, l.weights[j, i])
-
-    def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
-        """∂L/∂bⱼ of the loss with its penalty, which most leave without."""
-        return self.penalized(p, gradient, l.biases[j]) if self.counts_biases(p) else gradient
 
     # One parameter's update ----------------------------------------------------------------------
 

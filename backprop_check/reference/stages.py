@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.kinds.kind import quantity_of
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.reference.losses import LOSSES, MATCHED, smoothed
 from backprop_check.reference.optimizers import Optimizers, Remembered
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from backprop_check.reference.backward import LayerPass, Pass
     from backprop_check.reference.circuit import Circuit, Rule
+    from backprop_check.reference.wired import LayerTables
 
 
 class Stages(Optimizers):
@@ -159,16 +161,34 @@ class Stages(Optimizers):
         """∂L/∂bⱼ = Σₛ δⱼ (BP3)."""
         return self.m.sum(l.delta[:, j])
 
+    def penalized_weight(self, p: Pass, l: LayerPass, j: Any, i: Any, gradient: Any) -> Any:
+        """∂L/∂wⱼᵢ of the loss with its penalty."""
+        return self.penalized(p, "weight", gradient, l.weights[j, i])
+
+    def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
+        """∂L/∂bⱼ of the loss with its penalty, which most leave biases without."""
+        return self.penalized(p, "bias", gradient, l.biases[j])
+
     # Update -------------------------------------------------------------------------------------
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
         """wⱼᵢ⁺ = wⱼᵢ − η ∂L/∂wⱼᵢ, or what the case's optimizer makes of it, after every delta has been computed."""
         if self.optimizer is None:
             return self.updated(l.weights[j, i], l.weight_gradient[j, i], learning_rate)
-        return self.trained(l.weights[j, i], l.weight_gradient[j, i], Remembered(self, l, "weight", (j, i)))
+        of = Remembered(self, l.index, "weight", (j, i), lambda: self.m.grid(l.units, l.inputs))
+        return self.trained(l.weights[j, i], l.weight_gradient[j, i], of)
 
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
         """bⱼ⁺ = bⱼ − η ∂L/∂bⱼ, or what the case's optimizer makes of it."""
         if self.optimizer is None:
             return self.updated(l.biases[j], l.bias_gradient[j], learning_rate)
-        return self.trained(l.biases[j], l.bias_gradient[j], Remembered(self, l, "bias", j))
+        of = Remembered(self, l.index, "bias", j, lambda: self.m.line(l.units))
+        return self.trained(l.biases[j], l.bias_gradient[j], of)
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        """The same for number i of any parameter of any layer."""
+        table = l.parameters[name]
+        w, g = table.values[0, i], table.error[0, i]
+        if self.optimizer is None:
+            return self.updated(w, g, learning_rate)
+        return self.trained(w, g, Remembered(self, l.index, quantity_of(name), (0, i), lambda: self.m.row(table.units)))

@@ -17,7 +17,11 @@ from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from backprop_check.network import Case
+    from backprop_check.reference.optimizers import Training
+    from backprop_check.training import Clip, Optimizer, Regularization
 
 #: Parameters of one layer by name: flat, in the order of the array's nested lists.
 Named = dict[str, Any]
@@ -57,6 +61,19 @@ class WiredPass:
     loss: Any = None
     input_gradient: Any = None
     updated: list[Named] | None = None
+    optimizer: Optimizer | None = None  # None where w⁺ = w − η ∂L/∂w and nothing else
+    clip: Clip | None = None
+    regularization: Regularization | None = None
+    training: Training | None = None  # what the update knew beside the gradients, where it is more than a plain step
+
+    def sums(self, m: Any, term: Callable[[Any], Any], *, gradients: bool = False) -> Iterator[tuple[str, Any]]:
+        """For every array of parameters (or of their gradients) its name, and Σ term(x) over it."""
+        for l in self.layers:
+            for name, table in l.parameters.items():
+                numbers, terms = table.error if gradients else table.values, m.row(table.units)
+                for i in m.each(table.units):
+                    terms[0, i] = term(numbers[0, i])
+                yield quantity_of(name), m.total(terms[0, :])
 
 
 def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPass]:
@@ -99,6 +116,9 @@ def wired_pass(
         targets=targets_of(case, m, stages.smoothed),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
+        optimizer=None if case.plain else case.optimizer,
+        clip=case.clip,
+        regularization=case.regularization,
     )
     forward(p, parameters, buffers, m, stages)
     loss(p, m, stages)
@@ -187,7 +207,10 @@ def loss(p: WiredPass, m: Any, stages: Stages) -> None:
         for k in m.each(units):
             terms[s, k] = stages.loss_term(dense, s, k)
         losses[s] = stages.sample_loss(dense, terms, s)
-    p.loss = m.seen("loss", None, p.step, stages.batch_loss(dense, m.sum(losses[:])))
+    total = stages.batch_loss(dense, m.sum(losses[:]))
+    if p.regularization is not None:
+        total = total + stages.penalty(p)
+    p.loss = m.seen("loss", None, p.step, total)
 
 
 class _Last:
@@ -238,6 +261,8 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
     for l in p.layers:
         for name, table in l.parameters.items():
             p.circuit.flow_back(table)
+            if p.regularization is not None:
+                table.error = penalized(p, table, name, m, stages)
             shape = trace_shape(network.layers[l.index].parameter_shapes(network.input_shapes[l.index])[name])
             quantity = f"{quantity_of(name)}_gradient"
             table.error = m.seen_row(quantity, l.index, p.step, table.error, shape)
@@ -291,8 +316,18 @@ def undone(p: Any, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
     return stages.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i])
 
 
+def penalized(p: WiredPass, table: Table, name: str, m: Any, stages: Stages) -> Any:
+    """The gradients of a parameter with the part of the loss's penalty."""
+    row = m.row(table.units)
+    for i in m.each(table.units):
+        row[0, i] = stages.penalized(p, quantity_of(name), table.error[0, i], table.values[0, i])
+    return row
+
+
 def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:
     """Every parameter after the step, computed when all gradients are known."""
+    stages.before_update(p)
+    p.training = stages.training()
     network, result = p.case.network, []
     for l in p.layers:
         named: Named = {}
@@ -300,7 +335,7 @@ def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: 
         for name, table in l.parameters.items():
             row = m.row(table.units)
             for i in m.each(table.units):
-                row[0, i] = stages.updated(table.values[0, i], table.error[0, i], learning_rate)
+                row[0, i] = stages.updated_number(l, name, i, learning_rate)
             quantity = f"updated_{quantity_of(name)}"
             named[name] = m.seen_row(quantity, l.index, p.step, row, trace_shape(shapes[name]), last=last)
         result.append(named)

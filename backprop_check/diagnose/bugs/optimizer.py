@@ -10,6 +10,7 @@ from backprop_check.reference.backward import Parameters, backward, begin, forwa
 if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference.wired import LayerTables
 
 
 class OfUpdate(Swapped):
@@ -44,8 +45,15 @@ class LearningRateTwice(OfUpdate):
 class BiasesNeverUpdated(OfUpdate):
     """b⁺ = b."""
 
+    networks = "any"
+
     def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
         return 1 * l.biases[j]
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        if "bias" not in name:
+            return super().updated_number(l, name, i, learning_rate)
+        return 1 * l.parameters[name].values[0, i]
 
 
 def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
@@ -92,10 +100,20 @@ class GradientTakenAfterUpdate(OfUpdate):
 class UpdateOnOneLayerOnly(OfUpdate):
     """Only the first (or the last) layer learns."""
 
+    networks = "any"
     first: ClassVar[bool] = True
 
-    def __here(self, l: LayerPass) -> bool:
-        return l.before is None if self.first else l.next is None
+    def before_update(self, p: Any) -> None:
+        learning = [l.index for l in p.layers if l.gradients]
+        self.__only = learning[0 if self.first else -1] if learning else None
+        super().before_update(p)
+
+    def __here(self, l: LayerPass | LayerTables) -> bool:
+        return l.index == self.__only
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        here = self.__here(l)
+        return super().updated_number(l, name, i, learning_rate) if here else 1 * l.parameters[name].values[0, i]
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
         return super().updated_weight(l, j, i, learning_rate) if self.__here(l) else 1 * l.weights[j, i]
@@ -115,26 +133,24 @@ class NeverUpdated(OfUpdate):
         return 1 * parameter
 
 
-def _first_step_only(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
-    """After the first step nothing is done any more."""
-    if step == 0:
-        return one_pass(case, parameters, m, stages, step)
-    p = begin(case, parameters, m, step)
-    with m.unseen():
-        _work(p, m, stages)
-    p.loss = m.seen("loss", None, step, p.loss)
-    p.updated = parameters
-    for index, (weights, biases) in enumerate(parameters):
-        m.seen("updated_weight", index, step, weights, last=step == case.steps - 1)
-        m.seen("updated_bias", index, step, biases, last=step == case.steps - 1)
-    return p
-
-
 class StepsIgnored(OfUpdate):
-    """One step, however many are asked for."""
+    """One step, however many are asked for: after the first nothing moves."""
 
-    pass_function = staticmethod(_first_step_only)
-    gives = frozenset({"updated_weight", "updated_bias", "loss"})
+    networks = "any"
+
+    def before_update(self, p: Any) -> None:
+        self.__step = p.step
+        super().before_update(p)
+
+    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
+        return 1 * l.weights[j, i] if self.__step else super().updated_weight(l, j, i, learning_rate)
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
+        return 1 * l.biases[j] if self.__step else super().updated_bias(l, j, learning_rate)
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        moves = not self.__step
+        return super().updated_number(l, name, i, learning_rate) if moves else 1 * l.parameters[name].values[0, i]
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -9,8 +9,7 @@ from backprop_check.reference.optimizers import Memory
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
-    from backprop_check.reference.optimizers import Remembered
+    from backprop_check.reference.optimizers import Learning, Remembered
 
 _ADAPTIVE = ("rmsprop", "adagrad", "adam", "adamw")
 _ADAM = ("adam", "adamw")
@@ -97,7 +96,7 @@ class MemoryReset(Swapped):
 
     counts: ClassVar[bool] = False
 
-    def before_update(self, p: Pass) -> None:
+    def before_update(self, p: Learning) -> None:
         self.memory = Memory(self.memory.time if self.counts else 0)
         super().before_update(p)
 
@@ -161,10 +160,10 @@ class DecaySkipsBiases(Swapped):
     """Biases do not decay."""
 
     def decayed(self, w: Any, g: Any, of: Remembered) -> Any:
-        return g if of.kind == "bias" else super().decayed(w, g, of)
+        return g if "bias" in of.parameter else super().decayed(w, g, of)
 
     def shrunk(self, w: Any, of: Remembered, rate: Any) -> Any:
-        return w if of.kind == "bias" else super().shrunk(w, of, rate)
+        return w if "bias" in of.parameter else super().shrunk(w, of, rate)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -176,11 +175,11 @@ class PenaltySkipsBiases(Swapped):
 
     in_loss: ClassVar[bool] = True
 
-    def counts_biases(self, p: Pass) -> bool:
+    def counts_biases(self, p: Learning) -> bool:
         return False if self.in_loss else super().counts_biases(p)
 
-    def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:  # noqa: ARG002 - the mistake
-        return gradient
+    def penalized(self, p: Learning, parameter: str, gradient: Any, w: Any) -> Any:
+        return gradient if "bias" in parameter else super().penalized(p, parameter, gradient, w)
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -71,6 +71,10 @@ def _embedding(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
     return WholeNumbers(layer["num_embeddings"], layer["embedding_dim"], padding_idx=layer.get("padding_idx"))
 
 
+def _prelu(layer: dict[str, Any], _shape: tuple[int, ...]) -> nn.Module:
+    return nn.PReLU(len(layer["parameters"]["weight"]))
+
+
 #: For every kind of layer the module, from its JSON and the shape of one sample of its input.
 MODULES = {
     "batch_norm": _batch_norm,
@@ -80,4 +84,5 @@ MODULES = {
     "rms_norm": _rms_norm,
     "dropout": _dropout,
     "embedding": _embedding,
+    "prelu": _prelu,
 }

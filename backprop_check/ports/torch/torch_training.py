@@ -55,8 +55,9 @@ class Training:
 
 
 def penalty(regularization: dict[str, Any], named: list[tuple[str, Tensor]]) -> Tensor:
-    """What the loss adds for large parameters: l1 Σ|w| + ½ l2 Σ w²."""
-    counted = [each for name, each in named if name != "biases" or regularization["biases"]]
-    sizes = torch.stack([each.abs().sum() for each in counted]).sum()
-    squares = torch.stack([(each * each).sum() for each in counted]).sum()
-    return regularization["l1"] * sizes + 0.5 * regularization["l2"] * squares
+    """What the loss adds for large parameters: l1 Σ|w| + ½ l2 Σ w², over weights, and biases where it says so."""
+    wanted = ("weight", "bias") if regularization["biases"] else ("weight",)
+    counted = [each for name, each in named if any(word in name for word in wanted)]
+    sizes = sum(each.abs().sum() for each in counted)
+    squares = sum((each * each).sum() for each in counted)
+    return torch.as_tensor(regularization["l1"] * sizes + 0.5 * regularization["l2"] * squares)

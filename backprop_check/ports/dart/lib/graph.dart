@@ -18,6 +18,7 @@ import 'any_layer.dart';
 import 'attention.dart' show smoothed;
 import 'layers.dart';
 import 'network.dart';
+import 'optimizers.dart';
 
 export 'any_layer.dart';
 
@@ -128,6 +129,10 @@ class Graph {
   final Loss loss;
   final OneStep? oneStep;
 
+  Optimizer? optimizer; // null: plain steps down the slope
+  Clip? clip;
+  Penalty? penalty;
+
   Rows inputs = [];
 
   /// Sends all samples forward.
@@ -197,14 +202,49 @@ class Graph {
     }
   }
 
+  /// Every parameter once, whoever shares it: its layer, which of its parameters, name, numbers, gradients.
+  Iterable<(int, int, String, Numbers, Numbers)> get owned sync* {
+    for (final (number, node) in nodes.indexed) {
+      if (node.owner != null) continue;
+      for (final (which, MapEntry(key: name, value: numbers)) in node.layer.parameters.entries.indexed) {
+        yield (number, which, name, numbers, node.layer.gradients[name]!);
+      }
+    }
+  }
+
+  /// Adds a penalty's part to the gradients, and gives its part of the loss: of weights, and perhaps of biases.
+  double penalize(Penalty penalty) {
+    var total = 0.0;
+    for (final (_, _, name, numbers, gradients) in owned) {
+      if (!name.contains('weight') && !(penalty.biases && name.contains('bias'))) continue;
+      for (final (k, w) in numbers.indexed) {
+        total += penalty.value(w);
+        gradients[k] += penalty.slope(w);
+      }
+    }
+    return total;
+  }
+
   /// Takes one step down the slope. A shared parameter is one list of numbers, which takes it once.
   void update(double learningRate) {
-    for (final node in nodes) {
-      if (node.owner != null) continue;
-      for (final MapEntry(key: name, value: numbers) in node.layer.parameters.entries) {
-        for (var k = 0; k < numbers.length; k++) {
-          numbers[k] -= learningRate * node.layer.gradients[name]![k];
-        }
+    final optimizer = this.optimizer;
+    if (optimizer != null) return train(optimizer, learningRate);
+    for (final (_, _, _, numbers, gradients) in owned) {
+      for (var k = 0; k < numbers.length; k++) {
+        numbers[k] -= learningRate * gradients[k];
+      }
+    }
+  }
+
+  /// Takes the step of an optimizer that is more than that.
+  void train(Optimizer optimizer, double learningRate) {
+    final clip = this.clip;
+    clip?.measure([for (final (_, _, _, _, gradients) in owned) ...gradients]);
+    optimizer.beginStep();
+    for (final (number, which, _, numbers, gradients) in owned) {
+      for (var k = 0; k < numbers.length; k++) {
+        final seen = clip?.clipped(gradients[k]) ?? gradients[k];
+        numbers[k] = optimizer.updated((number, which, k), numbers[k], seen, learningRate);
       }
     }
   }
@@ -237,7 +277,7 @@ bool isPlain(Json request) {
 /// The reply: loss, gradients, z, a and delta of the first pass, and the parameters after every step.
 Json graphReply(Json request) {
   final graph = buildGraph(request);
-  final steps = readSteps(request);
+  final steps = readOptimizer(request).steps ?? 0;
   final inputs = [for (final x in request['inputs'] as List) flat(x as Object)];
   final targets = [for (final t in request['targets'] as List) flat(t as Object)];
   final divisor = known(request['reduction'] ?? 'mean', ['mean', 'sum'], 'reduction') == 'mean' ? inputs.length.toDouble() : 1.0;
@@ -248,7 +288,7 @@ Json graphReply(Json request) {
   final trajectory = <Json>[];
   for (var step = 0; step < steps; step++) {
     final loss = step == 0 ? first['loss'] : pass()['loss'];
-    graph.update(_rateOf(request, step));
+    graph.update(rateOf(request, step));
     trajectory.add({
       'loss': loss,
       'layers': [
@@ -267,8 +307,9 @@ Json graphReply(Json request) {
 /// Sends the batch forward and backward, and writes down what came out of it.
 Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, double divisor) {
   graph.forward(inputs);
-  final loss = graph.batchLoss(targets) / divisor;
+  var loss = graph.batchLoss(targets) / divisor;
   final dLossDx = graph.backward(targets, divisor);
+  if (graph.penalty != null) loss += graph.penalize(graph.penalty!);
   return {
     'loss': loss,
     'layers': <Json>[
@@ -336,25 +377,9 @@ Graph buildGraph(Json request) {
   final loss = request['loss'] as Json;
   final kind = known(loss['kind'], losses.keys, 'loss');
   final oneStep = inOneStep[(specs.last['activation'] ?? 'identity', kind)];
-  return Graph(nodes, losses[kind]!(optional(loss['threshold'])), nodes.last.layer is FromZ ? oneStep : null);
-}
-
-/// The number of steps; 0 where no update is asked for.
-int readSteps(Json request) {
-  if (request['clip'] != null || request['regularization'] != null) {
-    throw NotThereYet('clipping or a penalty for such a network is not there yet');
-  }
-  final optimizer = request['optimizer'] as Json?;
-  if (optimizer == null) return 0;
-  known(optimizer['kind'], ['sgd'], 'optimizer');
-  for (final option in ['momentum', 'dampening', 'nesterov', 'weight_decay']) {
-    if (![null, false, 0].contains(optimizer[option])) throw NotThereYet('sgd with $option is not there yet');
-  }
-  return request['steps'] ?? 1;
-}
-
-/// The learning rate of a step: there is one for all, or a list with one for each.
-double _rateOf(Json request, int step) {
-  final rate = request['optimizer']['learning_rate'];
-  return readNumber(rate is List ? rate[step] : rate);
+  final graph = Graph(nodes, losses[kind]!(optional(loss['threshold'])), nodes.last.layer is FromZ ? oneStep : null);
+  graph.optimizer = buildOptimizer(request);
+  if (request['clip'] != null) graph.clip = Clip(request['clip']);
+  if (request['regularization'] != null) graph.penalty = Penalty(request['regularization']);
+  return graph;
 }

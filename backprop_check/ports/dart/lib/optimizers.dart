@@ -12,7 +12,7 @@ import 'dart:math';
 
 typedef Settings = Map<String, dynamic>;
 
-/// Layer, neuron, and the input of a weight, or -1 for the bias.
+/// Layer, neuron, and the input of a weight, or -1 for the bias (in graph.dart: layer, which parameter, which number).
 typedef Place = (int, int, int);
 
 // ------------------------------------------------------------------------------------------------

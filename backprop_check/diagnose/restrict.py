@@ -24,7 +24,8 @@ _MADE: dict[object, type[Swapped]] = {}
 class Place:
     """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
 
-    Or where the case asks for an ``activation``, a ``loss`` or an ``optimizer``, or in layers of one ``kind``.
+    Or where the case asks for an ``activation``, a ``loss`` or an ``optimizer``, in layers of one ``kind``, or in
+    ``networks`` of one form: ``chain`` (dense layers, one after the other) or ``wired`` (any other).
     """
 
     layer: int | None = None
@@ -34,11 +35,20 @@ class Place:
     loss: str = ""
     kind: str = ""
     optimizer: str = ""
+    networks: str = ""
 
     @property
     def of_cases(self) -> bool:
-        """Whether it is whole cases: those with a loss, or with an optimizer."""
-        return bool(self.loss or self.optimizer)
+        """Whether it is whole cases: those with a loss, with an optimizer, or of one form of network."""
+        return bool(self.loss or self.optimizer or self.networks)
+
+    def has_case(self, case: Case) -> bool:
+        """Whether a case is one of those."""
+        if self.loss and case.loss.kind != self.loss:
+            return False
+        if self.optimizer and (case.optimizer is None or case.optimizer.kind != self.optimizer):
+            return False
+        return not self.networks or (self.networks == "chain") == case.network.is_chain
 
     def has(self, l: LayerPass | None) -> bool:
         """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
@@ -66,6 +76,10 @@ class Place:
             return f"with the loss {self.loss.replace('_', ' ')} only"
         if self.optimizer:
             return f"with the optimizer {self.optimizer} only"
+        if self.networks == "chain":
+            return "where all layers are dense, one after the other, only"
+        if self.networks:
+            return "where layers are not all dense, one after the other, only"
         if self.kind:
             return f"in {self.kind.replace('_', ' ')} layers only"
         if self.activation:
@@ -84,6 +98,7 @@ def places(case: Case) -> Iterator[Place]:
     yield Place(loss=case.loss.kind)
     if case.optimizer is not None:
         yield Place(optimizer=case.optimizer.kind)
+    yield Place(networks="chain" if case.network.is_chain else "wired")
     if not case.network.is_chain:
         kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
         yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
@@ -119,9 +134,7 @@ def only(wrong: type[Swapped], place: Place) -> type[Swapped]:
 def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
 
     def matters(case: Case) -> bool:
-        if place.loss and case.loss.kind != place.loss:
-            return False
-        if place.optimizer and (case.optimizer is None or case.optimizer.kind != place.optimizer):
+        if not place.has_case(case):
             return False
         if place.kind and all(layer.kind != place.kind for layer in case.network.layers):
             return False

@@ -10,17 +10,19 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers import UNIT_ROUNDOFF
 from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_wired
 from backprop_check.reference.circuit import ALL, Given, Table
+from backprop_check.reference.optimizers import Memory
 from backprop_check.reference.wired import as_dense, matched_rule, undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference.wired import WiredPass
+    from backprop_check.reference.wired import LayerTables, WiredPass
 
 
 class Recalled(Recorded):
@@ -138,8 +140,11 @@ def _recall(p: WiredPass, stages: Stages) -> None:
         for other in _read_by(table.made_by):
             _recall_values(other, stages, known)
         _recall_rule(table.made_by)
+    for l in p.layers if p.regularization is not None else ():
+        for name, table in l.parameters.items():
+            table.error = Cells(_numbers(table.error), _penalized(p, name, table, stages), shared=True)
     for table in (p.inputs, *parameters, *p.circuit.tables):
-        if table.error is not None:
+        if table.error is not None and not isinstance(table.error, Cells):
             table.error = Cells(_numbers(table.error), _error_of(table, stages), shared=table.parameter)
     for l in p.layers:
         l.a = l.output.a.values
@@ -198,6 +203,12 @@ def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
     return made
 
 
+def _penalized(p: WiredPass, name: str, table: Table, stages: Stages) -> Callable[[int, int], Any]:
+    """A parameter's gradient, and what the loss's penalty adds to it."""
+    made = _error_of(table, stages)
+    return lambda s, i: stages.penalized(p, quantity_of(name), made(s, i), table.values[0, i])
+
+
 def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
     """The loss is made of few numbers: it is recorded as it is worked out."""
     m, units = stages.m, p.layers[-1].units
@@ -207,13 +218,23 @@ def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
             terms[s, k] = stages.loss_term(dense, s, k)
         losses[s] = stages.sample_loss(dense, terms, s)
     p.loss = stages.batch_loss(dense, m.sum(losses[:]))
+    if p.regularization is not None:
+        p.loss = p.loss + stages.penalty(p)
 
 
 def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
-    def made(table: Table) -> Callable[[int, int], Any]:
-        return lambda _, i: stages.updated(table.values[0, i], table.error[0, i], rate)
+    """The update; what an optimizer remembers is recorded beside it, where a number is asked for."""
+    if p.training is not None:
+        before = p.training.before
+        tables = {key: Cells(_numbers(table), shared=True) for key, table in before.tables.items()}
+        stages.memory, stages.settings = Memory(before.time, tables), {}
+        stages.before_update(p)
+        p.training = stages.training()
+
+    def made(l: LayerTables, name: str) -> Callable[[int, int], Any]:
+        return lambda _, i: stages.updated_number(l, name, i, rate)
 
     p.updated = [
-        {name: Cells(_numbers(row), made(l.parameters[name]), shared=True) for name, row in named.items()}
+        {name: Cells(_numbers(row), made(l, name), shared=True) for name, row in named.items()}
         for l, named in zip(p.layers, p.updated or [], strict=True)
     ]

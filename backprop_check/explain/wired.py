@@ -13,7 +13,7 @@ from backprop_check.errors import ConfigurationError
 from backprop_check.explain.steps import Step, Term
 from backprop_check.explain.story import PassReader, ways
 from backprop_check.explain.tables import About, WiredNames, indexed, named_below
-from backprop_check.explain.wording import COLLAPSE, SIGMOID, SOFTMAX
+from backprop_check.explain.wording import COLLAPSE, REMEMBERED, SIGMOID, SOFTMAX, UPDATES
 from backprop_check.names import ACTIVATIONS
 from backprop_check.numbers.recording import TIMES, Recorded
 from backprop_check.places import find_unit, ravel
@@ -209,10 +209,23 @@ class WiredReader(PassReader):
             return
         wire = next(wire for wire, table in self.p.layers[one.layer].parameters.items() if table is one.table)
         x = self.p.updated[one.layer][wire][0, i]
-        self.names.with_rate(self.p.learning_rate)
-        symbol = f"{self.wired.name_of(one, i)}⁺"
-        yield self._of_parameter("update", x, one, i, f"updated_{one.name}", symbol=symbol)
-        self.names.with_rate(None)
+        symbol, quantity = f"{self.wired.name_of(one, i)}⁺", f"updated_{one.name}"
+        if self.p.training is None:
+            self.names.with_rate(self.p.learning_rate)
+            yield self._of_parameter("update", x, one, i, quantity, symbol=symbol)
+            self.names.with_rate(None)
+            return
+        assert self.case.optimizer is not None
+        made = x.operands  # now what the optimizer remembers of it is recorded as well
+        assert made
+        assert one.layer is not None
+        notes = self._name_training(one.layer)
+        for (layer, name, what), table in self.p.training.after.tables.items():
+            if (layer, name) == (one.layer, one.name):
+                letter, *words = REMEMBERED[what]
+                yield self._of_parameter("memory", table[0, i], one, i, "", symbol=f"{letter}⁺", words=tuple(words))
+        said = UPDATES[self.case.optimizer.kind]
+        yield self._of_parameter("update", x, one, i, quantity, symbol=symbol, words=said, notes=notes)
 
     def input_gradient(self, i: int) -> Step:
         """∂L/∂x of an input."""

@@ -129,28 +129,32 @@ class UpdateOnOneLayerOnly(OfUpdate):
 class NeverUpdated(OfUpdate):
     """w⁺ = w."""
 
-    def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
-        return 1 * parameter
-
-
-class StepsIgnored(OfUpdate):
-    """One step, however many are asked for: after the first nothing moves."""
-
     networks = "any"
+
+    def moves(self) -> bool:
+        """Whether this step moves anything."""
+        return False
+
+    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
+        return super().updated_weight(l, j, i, learning_rate) if self.moves() else 1 * l.weights[j, i]
+
+    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
+        return super().updated_bias(l, j, learning_rate) if self.moves() else 1 * l.biases[j]
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        moves = self.moves()
+        return super().updated_number(l, name, i, learning_rate) if moves else 1 * l.parameters[name].values[0, i]
+
+
+class StepsIgnored(NeverUpdated):
+    """One step, however many are asked for: after the first nothing moves."""
 
     def before_update(self, p: Any) -> None:
         self.__step = p.step
         super().before_update(p)
 
-    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        return 1 * l.weights[j, i] if self.__step else super().updated_weight(l, j, i, learning_rate)
-
-    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        return 1 * l.biases[j] if self.__step else super().updated_bias(l, j, learning_rate)
-
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
-        moves = not self.__step
-        return super().updated_number(l, name, i, learning_rate) if moves else 1 * l.parameters[name].values[0, i]
+    def moves(self) -> bool:
+        return bool(self.__step == 0)
 
     @classmethod
     def matters(cls, case: Case) -> bool:

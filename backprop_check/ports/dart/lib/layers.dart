@@ -44,6 +44,7 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'instance_norm': InstanceNorm.new,
   'rms_norm': RmsNorm.new,
   'dropout': Dropout.new,
+  'prelu': PReLU.new,
   'embedding': Embedding.new,
 
   // attention

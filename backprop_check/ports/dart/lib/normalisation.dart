@@ -4,6 +4,7 @@
 /// 2. Norms          batch, layer, group, instance and RMS normalisation: which numbers are standardised together
 /// 3. Dropout        some numbers dropped in training, the others made larger
 /// 4. Embedding      rows of a table, looked up by index
+/// 5. PReLU          a leaky ReLU that learns its slope
 ///
 /// What is new in a normalisation: every x moves the mean and the variance, and these move ALL the numbers of its group.
 /// So the gradient comes back to an x on three ways, which are added.
@@ -383,5 +384,62 @@ class Embedding extends AnyLayer {
     }
     gradients = {'weight': total};
     return [for (final row in indices) List.filled(row.length, 0.0)];
+  }
+}
+
+// ------------------------------------------------------------------------------------------------
+// 5. PReLU
+// ------------------------------------------------------------------------------------------------
+
+/// a = x where x > 0, else w * x: the slope w is learnt, one for all numbers or one a channel.
+class PReLU extends AnyLayer {
+  PReLU(Json spec, this.outputShape) {
+    parameters = {'weight': flat(spec['parameters']['weight'])};
+  }
+
+  @override
+  final List<int> outputShape;
+
+  @override
+  List<int>? get zShape => null;
+
+  @override
+  Map<String, List<int>> get shapes => {
+        'weight': [slopes],
+      };
+
+  int get slopes => parameters['weight']!.length;
+
+  Rows inputs = [];
+
+  /// Which slope number [i] has: its channel's, where there is more than one.
+  int own(int i) => i * slopes ~/ sizeOf(outputShape);
+
+  @override
+  Rows forward(Rows batch) {
+    inputs = batch;
+    final w = parameters['weight']!;
+    return [
+      for (final row in batch)
+        [for (final (i, x) in row.indexed) x > 0 ? x : w[own(i)] * x],
+    ];
+  }
+
+  /// dL/dx; and a slope's gradient is the sum of what each number that it was used for brings back: dL/da * x.
+  @override
+  Rows backward(Rows errors) {
+    delta = errors;
+    final w = parameters['weight']!;
+    final total = List.filled(slopes, 0.0);
+    for (final (s, row) in inputs.indexed) {
+      for (final (i, x) in row.indexed) {
+        if (x <= 0) total[own(i)] += errors[s][i] * x;
+      }
+    }
+    gradients = {'weight': total};
+    return [
+      for (final (s, row) in inputs.indexed)
+        [for (final (i, x) in row.indexed) x > 0 ? errors[s][i] : errors[s][i] * w[own(i)]],
+    ];
   }
 }

@@ -1,0 +1,166 @@
+"""Layers of any kind are trained: who is right is not blamed, a wrong optimizer has its name, all is told."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import backprop_check
+from backprop_check.api import check
+from backprop_check.cases import training_layers
+from backprop_check.cases.training import ALL_TRAINING, label, training_case
+from backprop_check.cases.wired import is_clear
+from backprop_check.expected import disagreement, expect, textbook_pass
+from backprop_check.explain.explanation import explain_case
+from backprop_check.explain.making import Found
+from backprop_check.kinds import FEATURES as LAYER_FEATURES
+from backprop_check.kinds import KINDS
+from backprop_check.names import LOSS_FEATURES
+from backprop_check.numbers import Scalars
+from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
+from backprop_check.oracle import autograd_pass
+from backprop_check.training import FEATURES
+
+PORTS = Path(backprop_check.__file__).parent / "ports"
+for language in ("python", "torch"):
+    sys.path.insert(0, str(PORTS / language))
+graph, network, optimizers, torch_layers = (
+    cast("Any", importlib.import_module(name)) for name in ("graph", "network", "optimizers", "torch_layers")
+)
+
+ALL = replace(ALL_TRAINING, layers=tuple(KINDS), features=(*FEATURES, *LAYER_FEATURES, *LOSS_FEATURES))
+
+#: Cases 4, 9, 14, … train other layers than dense chains.
+CASES = [training_case(index, 0, ALL) for index in range(4, 150, 5)]
+
+
+def python(case: dict[str, Any]) -> dict[str, Any]:
+    """The port in plain Python."""
+    reply: dict[str, Any] = graph.backprop(case)
+    return reply
+
+
+python.supports = {  # type: ignore[attr-defined]
+    "layers": list(graph.LAYERS),
+    "activations": list(network.ACTIVATIONS),
+    "losses": list(network.LOSSES),
+    "optimizers": list(optimizers.OPTIMIZERS),
+    "features": optimizers.FEATURES + graph.FEATURES,
+    "batch": True,
+}
+
+
+def test_every_fifth_case_trains_other_layers() -> None:
+    """Of every family, with every kind of optimizer, with and without each option; the rest is as without them."""
+    families = {training_layers.families(ALL)[index % 5] for index in range(len(CASES))}
+    assert len(families) == 5
+    assert all(not case.network.is_chain and case.trains for case in CASES)
+    assert {case.optimizer.kind for case in CASES if case.optimizer} == set(ALL.optimizers)
+    assert {case.clip.kind if case.clip else "" for case in CASES} == {"", "norm", "value"}
+    assert {case.steps for case in CASES} == {1, 2, 3}
+    assert {bool(case.regularization) for case in CASES} == {True, False}
+    assert all(is_clear(case) for case in CASES)
+    assert training_case(9, 0, ALL) == CASES[1] != training_case(9, 1, ALL)
+    assert training_case(9).network.is_chain
+    assert label(ALL_TRAINING) == "" != label(ALL)
+
+
+def test_the_witnesses_agree() -> None:
+    """Reference, torch, and 40 digits; every bound is finite, so that something is judged."""
+    for case in CASES[::3]:
+        expected = expect(case)
+        assert disagreement(expected, autograd_pass(case)) is None, case.id
+        for slot, exact in textbook_pass(case, Scalars.of_mpmath(40)).values.items():
+            error = np.asarray(abs(expected.values[slot] - exact), dtype=float)
+            assert (error <= expected.allowed[slot]).all(), (case.id, slot)
+            assert np.isfinite(expected.allowed[slot]).all(), (case.id, slot)
+
+
+@pytest.mark.parametrize("port", [python, torch_layers.backprop], ids=["python", "torch in float32"])
+def test_right_implementations_pass(port: Any) -> None:
+    """The port in Python, and torch's own optimizers on its own float32 modules."""
+    results = check(port, suites=["training"], cases=400)
+    results.raise_for_mismatch()
+    assert sum("-l00" in result.id for result in results.cases) == 20
+
+
+def uncorrected(self: Any, w: float, g: float, state: dict[str, float], rate: float) -> Any:
+    """Adam that forgets how its averages began."""
+    self.time, time = 10**9, self.time
+    found = optimizers.Adam.step(self, w, g, state, rate)
+    self.time = time
+    return found
+
+
+def braking(self: Any, g: float, state: dict[str, float]) -> Any:
+    """Momentum that is subtracted."""
+    self.momentum = -self.momentum
+    found = optimizers.SGD.velocity(self, g, state)
+    self.momentum = -self.momentum
+    return found
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "method", "wrong"),
+    [("BP513", "Adam", "step", uncorrected), ("BP506", "SGD", "velocity", braking)],
+)
+def test_a_wrong_optimizer_has_its_name(
+    code: str, name: str, method: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In dense chains and in all other layers, though AdamW is right: one cause explains both."""
+    made = type(name, (getattr(optimizers, name),), {method: wrong})
+    monkeypatch.setitem(optimizers.OPTIMIZERS, name.lower(), made)
+    results = check(python, suites=["training"], cases=400)
+    assert [cause.code for cause in results.causes] == [code]
+    assert any("-l00" in id_ for id_ in results.causes[0].explains)
+
+
+def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where dense chains have their own code, and it is right."""
+    monkeypatch.setattr(graph.Graph, "update", lambda *_: None)
+    results = check(python, suites=["training"], cases=400)
+    assert [cause.code for cause in results.causes] == ["BP520"]
+    assert all("-l00" in id_ for id_ in results.causes[0].explains)
+
+
+def test_it_is_explained() -> None:
+    """Every update is told, with the values of the pass, and what an optimizer remembers beside it."""
+    for case in CASES[:10]:
+        told = {
+            (step.quantity, step.layer, step.round, *step.at): step.value
+            for step in explain_case(Found(case), everything=True).steps
+            if step.quantity
+        }
+        for slot, value in textbook_pass(case).values.items():
+            if slot.quantity.startswith("updated") and slot.step is not None:
+                keys = {(slot.quantity, slot.layer, slot.step, *at): at for at in np.ndindex(value.shape)}
+                for key in keys.keys() & told.keys():  # of many like each other some are told
+                    assert told[key] == pytest.approx(value[keys[key]], rel=1e-9), case.id
+        assert any(str(quantity).startswith("updated") for quantity, *_ in told), case.id
+    adam = next(case for case in CASES if case.optimizer and case.optimizer.kind == "adam")
+    symbols = {step.symbol for step in explain_case(Found(adam), everything=True).steps if step.stage == "memory"}
+    assert {"m⁺", "v⁺"} <= symbols
+
+
+def test_a_bound_that_is_no_number_spoils_no_other() -> None:
+    """Beside a NaN, a divisor that may be 0 still has no bound, and a branch that rounding decides is not certain."""
+    m = WiredLanes(2.0**-24)
+    bounds = np.array([[np.nan, 2.0, 0.5]])
+    row = WiredGrid(np.array([[1.0, 1.0, 1.0]]), bounds, m.u)
+    with np.errstate(all="ignore"):
+        inverse = (1 / row[0, 0]).error[0]
+    assert not np.isfinite(inverse[:2]).any()
+    assert inverse[2] > 0
+    assert not (inverse < 0).any()
+    taken = m.where_positive(row[0, 0], m.setting(1.0), m.setting(0.0)).error[0]
+    assert taken[0] >= 1
+    assert taken[1] >= 1
+    assert taken[2] == 0
+    won = m.winners(Vector(np.array([[[3.0, 2.0, 0.0]]]), np.array([[[0.1, np.nan, 0.1]]]), m.u)).error[0, 0]
+    assert won[:2].tolist() == [1.0, 1.0]

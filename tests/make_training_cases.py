@@ -146,10 +146,71 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
     yield case("steps-8-adam", "eight steps of Adam", *deep, optimizer=adam, steps=8)
 
 
+def layer_cases() -> Iterator[tuple[str, Case]]:
+    """Layers beyond the dense chain: one array of parameters is like another, whatever it is used for."""
+    adam, sgd = {"kind": "adam", "learning_rate": 0.1, "eps": 0.01}, {"kind": "sgd", "learning_rate": 0.1}
+    image = [[[0.5, -0.2, 0.1], [0.9, 0.3, -0.6], [-0.4, 0.7, 0.8]]]
+    kernel = {"weight": [[[[0.4, -0.3], [0.2, 0.6]]]], "bias": [0.1]}
+    end = {"kind": "dense", "units": 1, "activation": "identity",
+           "parameters": {"weights": [[0.5, -0.8, 0.3, 0.7]], "biases": [-0.2]}}  # fmt: skip
+    convolving = {
+        "network": {
+            "inputs": [1, 3, 3],
+            "layers": [
+                {
+                    "kind": "conv2d",
+                    "out_channels": 1,
+                    "kernel_size": [2, 2],
+                    "activation": "tanh",
+                    "parameters": kernel,
+                },
+                end,
+            ],
+        },
+        "inputs": [image],
+        "targets": [[0.6]],
+    }
+    yield _layers("layers-cnn-adam", "a convolution's kernel by Adam", convolving, optimizer=adam, steps=3)
+    yield _layers("layers-clip-norm", "one norm over kernel, weights and biases", convolving, optimizer=sgd,
+                  clip={"kind": "norm", "limit": 0.2})  # fmt: skip
+    square = {"kind": "dense", "units": 2, "activation": "tanh"}
+    own = {"parameters": {"weights": digits(2, 2), "biases": [0.1, -0.2]}}
+    tied = {
+        "network": {"inputs": 2, "layers": [{**square, **own}, {**square, **own, "shares": "hidden1"}]},
+        "inputs": [[0.5, -0.4], [0.9, 0.3]],
+        "targets": [[0.2, -0.1], [-0.6, 0.4]],
+    }
+    yield _layers("layers-shared-momentum", "a shared weight moves once, and has one velocity", tied,
+                  optimizer={**sgd, "momentum": 0.9}, steps=3)  # fmt: skip
+    yield _layers("layers-shared-penalty", "a shared weight is penalized once", tied, optimizer=sgd,
+                  regularization={"l1": 0.125, "l2": 0.5, "biases": True})  # fmt: skip
+    recurring = {
+        "network": {
+            "inputs": [2, 1],
+            "layers": [
+                {
+                    "kind": "rnn", "hidden_size": 1,
+                    "parameters": {"weight_ih_l0": [[0.7]], "weight_hh_l0": [[-0.4]], "bias_ih_l0": [0.1],
+                                   "bias_hh_l0": [0.2], "h0": [[0.5]]},
+                },
+            ],
+        },
+        "inputs": [[[0.3], [-0.8]]],
+        "targets": [[[0.4], [-0.1]]],
+    }  # fmt: skip
+    yield _layers("layers-initial-states", "initial states move, and no penalty is on them", recurring, optimizer=adam,
+                  steps=2, regularization={"l2": 0.5, "biases": True})  # fmt: skip
+
+
+def _layers(name: str, title: str, of: Json, **training: Any) -> tuple[str, Case]:
+    body = {"name": name, "loss": {"kind": "half_squared_error"}, "reduction": "mean", **of, "steps": 1, **training}
+    return title, Case.from_dict(body)
+
+
 def files() -> Iterator[tuple[Case, Json]]:
     """Every case with what its file says of it."""
     yield from worked_examples()
-    yield from ((one, {"title": title}) for title, one in edge_cases())
+    yield from ((one, {"title": title}) for title, one in (*edge_cases(), *layer_cases()))
 
 
 def main() -> None:

@@ -9,9 +9,15 @@ import os
 
 import pytest
 
-#: Test functions by file. What always runs in their place: test_exercise_still_runs.
+#: Test functions by file, or one of their parameters. What always runs in their place: test_exercise_still_runs, and
+#: of the languages that take their time to build test_port_conforms.
 SLOW = {
-    "ports/test_ports_a.py": ("test_exercise_goes_stage_by_stage",),
+    "ports/test_ports_a.py": (
+        "test_exercise_goes_stage_by_stage",
+        "test_exercise_still_runs[kotlin]",
+        "test_exercise_still_runs[rust-cargo]",
+    ),
+    "ports/test_ports_b.py": ("test_exercise_still_runs[cpp]",),
     "levels/test_attention.py": (
         "test_every_planted_mistake_is_named",
         "test_every_planted_mistake_is_named_by_gradients_alone",
@@ -35,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         path, _, test = item.nodeid.partition("::")
         here = path.removeprefix("tests/")
-        if test.split("[")[0] in SLOW.get(here, ()) or here.startswith(SLOW_FILES):
+        if {test, test.split("[")[0]} & set(SLOW.get(here, ())) or here.startswith(SLOW_FILES):
             item.add_marker("slow")
         by_name = item.nodeid.split("[")[0] in named
         if item.get_closest_marker("slow") is not None and not asked and not by_name:

@@ -37,7 +37,7 @@ PORTS: dict[str, dict[str, object]] = {
 def test_the_results_are_those_of_one_process(kind: str, tmp_path: Path) -> None:
     """Byte for byte but for times, with 2 processes and with 3."""
     files = []
-    for jobs in (1, 2, 3) if kind == "a bug" else (1, 2):
+    for jobs in (1, 2, 3) if kind == "crashes" else (1, 2):
         files.append(tmp_path / f"{jobs}.json")
         port, cases = odd(**PORTS[kind]), 10 if kind == "a bug" else 40
         code, out = finish("run", port, "--cases", cases, "--jobs", jobs, "--json", files[-1], cwd=tmp_path)

@@ -31,7 +31,7 @@ KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
     "in two processes": ({"error": 6}, ["--jobs", 2]),
     "hints only": ({"bug": "delta"}, ["--hints-only"]),
 }
-KILLS = 200 if FULL else 20
+KILLS = 200 if FULL else 10
 
 
 def _killed_at_random(kind: str, folder: Path, kills: int, dice: random.Random) -> tuple[int, list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantities
 
@@ -270,12 +270,17 @@ class _OnlyWired(Swapped):
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
-        self._wrong, self._right = self.kind(m), Swapped(m)
+        self.wrong, self.right = self.kind(m), Swapped(m)
         self._last = -1
+
+    def over(self, m: Any) -> Self:
+        other = super().over(m)
+        other.wrong, other.right = self.wrong.over(m), self.right.over(m)
+        return other
 
     def _of(self, layer: int, spec: Kind | None) -> Swapped:
         """The stages that a layer is worked out with."""
-        return self._wrong if self.place.has_layer(layer, spec, self._last) else self._right
+        return self.wrong if self.place.has_layer(layer, spec, self._last) else self.right
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         self._last = len(c.case.network.layers) - 1

@@ -7,7 +7,6 @@ recorded is what is told, and a network for pictures is explained as quickly as 
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of
@@ -114,9 +113,7 @@ def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass
     with np.errstate(all="ignore"):  # what is not finite is told as such
         passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
     for p in passes:
-        telling = copy.copy(p.circuit.stages)  # with what it knows of this case, if it is a named bug's
-        telling.m = Recording()
-        _recall(p, telling)
+        _recall(p, p.circuit.stages.over(Recording()))  # with what they know of this case, if they are a named bug's
     return passes
 
 

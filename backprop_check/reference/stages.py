@@ -8,7 +8,8 @@ some of these methods, and nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
@@ -35,6 +36,12 @@ class Stages(Optimizers):
     def __init__(self, m: Any) -> None:
         super().__init__()
         self.m = m
+
+    def over(self, m: Any) -> Self:
+        """The same stages, with all that they know by now, over another reading."""
+        other = copy.copy(self)
+        other.m = m
+        return other
 
     def prepare(self, p: Pass) -> None:
         """Before a pass; the right mathematics has nothing to change in what it is given."""

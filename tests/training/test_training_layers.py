@@ -16,12 +16,16 @@ from backprop_check.api import check
 from backprop_check.cases import training_layers
 from backprop_check.cases.training import ALL_TRAINING, label, training_case
 from backprop_check.cases.wired import is_clear
+from backprop_check.diagnose.bugs.wired import WeightsUpdatedTooEarly
+from backprop_check.diagnose.restrict import Place, only
 from backprop_check.expected import disagreement, expect, textbook_pass
+from backprop_check.explain.bug import first_difference
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.making import Found
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
 from backprop_check.names import LOSS_FEATURES
+from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
 from backprop_check.oracle import autograd_pass
@@ -127,6 +131,44 @@ def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.Monke
     results = check(python, suites=["training"], cases=400)
     assert [cause.code for cause in results.causes] == ["BP520"]
     assert all("-l00" in id_ for id_ in results.causes[0].explains)
+
+
+def late_dense() -> Any:
+    """A dense layer that updates its weights before it passes the error back through them."""
+
+    def backward_from_z(self: Any, delta: Any) -> Any:
+        back = graph.Dense.backward_from_z(self, delta)
+        right = [(n.weights, n.weight_gradients, n.bias_gradient) for n in self.neurons]
+        for n in self.neurons:
+            n.weights = [w - self.rate * g for w, g in zip(n.weights, n.weight_gradients, strict=True)]
+        if self.rate:
+            back = [layer.backward(row) for layer, row in zip(self.samples, delta, strict=True)]
+        for n, own in zip(self.neurons, right, strict=True):
+            n.weights, n.weight_gradients, n.bias_gradient = own
+        return back
+
+    return type("Late", (graph.Dense,), {"backward_from_z": backward_from_z})
+
+
+def test_weights_that_are_updated_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mistake of Mazur's page, in the dense layers of a convolutional network: where, and with its numbers."""
+    late = late_dense()
+    monkeypatch.setitem(graph.LAYERS, "dense", late)
+
+    def port(case: dict[str, Any]) -> dict[str, Any]:
+        late.rate = case["optimizer"]["learning_rate"] if "optimizer" in case else 0.0
+        return python(case)
+
+    port.supports = python.supports  # type: ignore[attr-defined]
+    results = check(port, suites=["convolution"], cases=160)
+    (cause,) = results.causes
+    assert (cause.code, cause.scope) == ("BP107", "in dense layers only")
+    case = next(result.case for result in results.failed if result.case)
+    stages = only(WeightsUpdatedTooEarly, Place(kind="dense"))
+    pair = first_difference(Case.from_dict(dict(case)), stages)
+    assert pair is not None
+    assert pair[0].value != pair[1].value
+    assert "·(w" in pair[1].symbolic
 
 
 def test_it_is_explained() -> None:

@@ -175,7 +175,7 @@ def _candidate(draw: Draw, index: int, activation: str, loss: str, within: Withi
             },
         }
         if kind in DEFAULT_ALPHA and draw.whole(1, 2) == 1:
-            layer["alpha"] = draw.one_of((0.1, 0.2, 0.3)) if kind == "leaky_relu" else draw.one_of((0.5, 0.7, 1.3))
+            layer["alpha"] = slope_of(draw, kind)
         layers.append(layer)
     reduction = ("mean", "sum")[index // 3 % 2]
     return Case.from_dict(
@@ -199,6 +199,11 @@ def _rate(draw: Draw, reduction: str, batch: int) -> float:
     """A learning rate that trains: a sum over a batch needs a smaller one than a mean."""
     rate: float = draw.one_of((0.05, 0.1, 0.5))
     return round(rate / batch, 4) if reduction == "sum" else rate
+
+
+def slope_of(draw: Draw, activation: str) -> float:
+    """An α that is not the default."""
+    return float(draw.one_of((0.1, 0.2, 0.3)) if activation == "leaky_relu" else draw.one_of((0.5, 0.7, 1.3)))
 
 
 def target_of(draw: Draw, activation: str, loss: str, width: int) -> list[float]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backprop_check.cases.generate import PAIRS, Draw, Within, target_of
-from backprop_check.cases.wired import dense, kinds_of
+from backprop_check.cases.wired import dense, kinds_of, own_slopes
 from backprop_check.errors import CaseError
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import size
@@ -237,6 +237,7 @@ def candidate(draw: Draw, index: int, within: Within | None) -> Case:
         "inputs": [given.draw_sample(draw, inputs) for _ in range(samples)],
         "targets": [target_of(draw, activation, loss, units) for _ in range(samples)],
     }
+    own_slopes(draw, net.layers)
     if updates:
         rate = draw.one_of((0.05, 0.1)) / (samples if body["reduction"] == "sum" else 1)
         body |= {"optimizer": {"kind": "sgd", "learning_rate": round(rate, 4)}, "steps": draw.one_of((1, 1, 2))}

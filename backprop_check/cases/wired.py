@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Within, target_of
+from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Within, slope_of, target_of
 from backprop_check.errors import CaseError
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds.kind import Ending, nested, size
-from backprop_check.names import ALL_LOSSES, LOSS_FEATURES
+from backprop_check.names import ALL_LOSSES, DEFAULT_ALPHA, LOSS_FEATURES
 from backprop_check.network import Case, Network
 from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.reference.activations import ELEMENTWISE
@@ -117,6 +117,7 @@ def _candidate(draw: Draw, family: str, kind: type[Kind], index: int, round_numb
     layers = _layers(draw, family, (first, kind), inputs, samples, round_number, within)
     end = _end(draw, kind, _made_of(inputs, layers), index, round_number, within)
     layers += end.layers
+    own_slopes(draw, layers)
     updates = (within is None or within.updates) and round_number % 2
     return Case.from_dict(
         {
@@ -215,6 +216,13 @@ def _keep_within(draw: Draw, layer: dict[str, Any], within: Within | None) -> No
     if not known:
         raise CaseError("$.network", f"an activation for {layer['kind']}", "none that is supported")
     layer["activation"] = draw.one_of(known)
+
+
+def own_slopes(draw: Draw, layers: list[dict[str, Any]]) -> None:
+    """Give some of the activations that have an α one of their own."""
+    for layer in layers:
+        if layer.get("activation") in DEFAULT_ALPHA and "alpha" not in layer and draw.whole(0, 1):
+            layer["alpha"] = slope_of(draw, layer["activation"])
 
 
 def _output(layer: dict[str, Any], shape: Shape) -> Shape:

@@ -13,14 +13,18 @@ import numpy as np
 
 Array = Any
 
+#: φ of z and α, and φ′ of z, a and α.
 ACTIVATIONS: dict[str, Any] = {
-    "identity": (lambda z: z, lambda _z, a: np.ones_like(a)),
-    "tanh": (np.tanh, lambda _z, a: 1 - a * a),
-    "relu": (lambda z: np.maximum(z, 0), lambda z, _a: (z > 0).astype(z.dtype)),
-    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda _z, a: a * (1 - a)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z, _a: np.where(z > 0, 1.0, 0.01)),
-    "softplus": (lambda z: np.logaddexp(0, z), lambda z, _a: 1 / (1 + np.exp(-z))),
-    "elu": (lambda z: np.where(z > 0, z, np.expm1(z)), lambda z, _a: np.where(z > 0, 1.0, np.exp(z))),
+    "identity": (lambda z, _: z, lambda _z, a, _: np.ones_like(a)),
+    "tanh": (lambda z, _: np.tanh(z), lambda _z, a, _: 1 - a * a),
+    "relu": (lambda z, _: np.maximum(z, 0), lambda z, _a, _: (z > 0).astype(z.dtype)),
+    "sigmoid": (lambda z, _: 1 / (1 + np.exp(-z)), lambda _z, a, _: a * (1 - a)),
+    "leaky_relu": (lambda z, alpha: np.where(z > 0, z, alpha * z), lambda z, _a, alpha: np.where(z > 0, 1.0, alpha)),
+    "softplus": (lambda z, _: np.logaddexp(0, z), lambda z, _a, _: 1 / (1 + np.exp(-z))),
+    "elu": (
+        lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(z)),
+        lambda z, _a, alpha: np.where(z > 0, 1.0, alpha * np.exp(z)),
+    ),
 }
 
 CONVOLUTIONS = ["conv1d", "conv2d"]
@@ -40,17 +44,20 @@ class Layer:
         }
         self.gradients: dict[str, Array] = {}
         self.z: Array = None
+        self.alpha = dtype(spec.get("alpha") or 0)
 
     def option(self, name: str, value: int, axes: int) -> list[int]:
         return list(self.spec.get(name) or [value] * axes)
 
     def activate(self, z: Array) -> Array:
         self.z = z
-        self.a = ACTIVATIONS[self.spec.get("activation", "identity")][0](z).astype(self.dtype)
+        self.a = ACTIVATIONS[self.spec.get("activation", "identity")][0](z, self.alpha).astype(self.dtype)
         return self.a
 
     def back(self, g: Array) -> Array:
-        return g * ACTIVATIONS[self.spec.get("activation", "identity")][1](self.z, self.a).astype(self.dtype)
+        return g * ACTIVATIONS[self.spec.get("activation", "identity")][1](self.z, self.a, self.alpha).astype(
+            self.dtype
+        )
 
 
 class Dense(Layer):

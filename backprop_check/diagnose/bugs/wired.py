@@ -277,7 +277,7 @@ class ActivationMissing(OfGraph):
 class OtherWeights(OfGraph):
     """Backward through other weights than forward, in layers where one sum reads them."""
 
-    kinds = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+    kinds: ClassVar[tuple[str, ...]] = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
 
     def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
         """The row of weights that is read instead; None for the right one."""

@@ -1,0 +1,223 @@
+"""More bugs of dense networks where layers are not a plain chain: weights read the wrong way, slopes of their own.
+
+Like those of ``wired``, these are further variants of bugs that have their pages.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, variant, variants
+from backprop_check.diagnose.bugs.wired import OtherWeights, is_activation
+from backprop_check.kinds.dense import Dense
+from backprop_check.kinds.tokens import Linear
+from backprop_check.kinds.wiring import Index, Places
+from backprop_check.names import DEFAULT_ALPHA
+from backprop_check.reference.circuit import Function, Softmax, WeightedSum
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference.circuit import Rule, Table
+
+_SQUARE = ("dense", "linear")
+
+
+def _side(rule: Rule, w: Table) -> int | None:
+    """How many units a square layer has; None for one that is not square."""
+    units: int = rule.spec.units if rule.spec.kind == "dense" else rule.spec.out_features
+    return units if units * units == w.units else None
+
+
+def _turned(side: int) -> list[int]:
+    """Where each weight of a square layer stands, rows and columns swapped."""
+    return [i * side + j for j in range(side) for i in range(side)]
+
+
+def _may_be_square(case: Case) -> bool:
+    """Whether a dense layer has as many inputs as neurons, or a layer of tokens as many features out as in."""
+    network = case.network
+    return any(
+        (isinstance(layer, Dense) and layer.units == math.prod(shape))
+        or (isinstance(layer, Linear) and layer.out_features == shape[-1])
+        for layer, shape in zip(network.layers, network.input_shapes, strict=True)
+    )
+
+
+class WeightsTransposed(OtherWeights):
+    """Σ w[j][k] δₖ for Σ w[k][j] δₖ, where a layer is square."""
+
+    kinds = _SQUARE
+
+    def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
+        del number
+        side = _side(rule, w)
+        if side is None:
+            return None
+        turned, places = self.m.row(w.units), Places(_turned(side))
+        for k in self.m.each(w.units):
+            turned[0, k] = w.values[0, places[k]]
+        return turned
+
+    matters = staticmethod(_may_be_square)
+
+
+class OfWeightGradient(SwappedRules):
+    """Something wrong in ∂L/∂w of layers whose parameters one sum reads."""
+
+    kinds: ClassVar[tuple[str, ...]] = OtherWeights.kinds
+
+    def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> tuple[Any, Any] | None:
+        """The share that flows to weight k; None for the right one."""
+        raise NotImplementedError
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        what, number = role
+        w = rule.sources[number].weights if isinstance(rule, WeightedSum) and what == "weights" else None
+        if w is None or not w.parameter or rule.spec.kind not in self.kinds:
+            return super().share(rule, role, s, i)
+        assert isinstance(rule, WeightedSum)
+        return self.wrong(rule, number, w, s, i) or super().share(rule, role, s, i)
+
+
+class WeightGradientTransposed(OfWeightGradient):
+    """dW[i][j] for dW[j][i], where a layer is square."""
+
+    kinds = _SQUARE
+
+    def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> tuple[Any, Any] | None:
+        side = _side(rule, w)
+        if side is None:
+            return None
+        units, inputs = (
+            Index([index.rows[at] for at in _turned(side)]) for index in rule.sources[number].wiring.by_weight
+        )
+        return rule.out.error[s, units[k]], rule.sources[number].x.values[s, inputs[k]]
+
+    matters = staticmethod(_may_be_square)
+
+
+class PreActivationAsInput(OfWeightGradient):
+    """dW = δ z of the layer before."""
+
+    def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> tuple[Any, Any] | None:
+        del w
+        before = rule.sources[number].x.made_by
+        if not isinstance(before, Function | Softmax) or not is_activation(before):
+            return None
+        units, inputs = rule.sources[number].wiring.by_weight
+        return rule.out.error[s, units[k]], before.x.values[s, inputs[k]]
+
+
+class OfActivation(SwappedRules):
+    """Something wrong with the activations ``names``, in whatever layer."""
+
+    names: ClassVar[frozenset[str]] = frozenset()
+
+    def here(self, rule: Rule) -> bool:
+        """Whether a rule is one of them."""
+        return isinstance(rule, Function) and is_activation(rule) and rule.name in self.names
+
+    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+        """What is taken for φ′."""
+        return rule.slope(self.m, s, i)
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not self.here(rule):
+            return super().share(rule, role, s, i)
+        return self.m.one(rule.out.error[s, i]), self.m.one(self.slope(rule, s, i))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return bool(activations_of(case) & cls.names)
+
+
+class LeakySlopeMissing(OfActivation):
+    """The slope is 0 on the negative side."""
+
+    names = frozenset(DEFAULT_ALPHA)
+
+    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+        return self.m.where_positive(rule.x.values[s, i], super().slope(rule, s, i), 0.0)
+
+
+class LeakySlopeIgnored(OfActivation):
+    """An α of its own for the case's."""
+
+    names = frozenset(DEFAULT_ALPHA)
+    forward: ClassVar[bool] = True
+    backward: ClassVar[bool] = True
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if not (self.forward and self.__is_activation(rule)):
+            return super().value(rule, s, o)
+        return rule.function.value(self.m, rule.x.values[s, o], DEFAULT_ALPHA[rule.name])
+
+    @staticmethod
+    def __is_activation(rule: Any) -> bool:
+        return isinstance(rule, Function) and is_activation(rule) and rule.name in DEFAULT_ALPHA
+
+    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+        if not self.backward:
+            return super().slope(rule, s, i)
+        return rule.function.derivative(self.m, rule.x.values[s, i], rule.out.values[s, i], DEFAULT_ALPHA[rule.name])
+
+
+class ReluMaskFromDelta(OfActivation):
+    """The mask is δ > 0 for z > 0, or both (``guided``)."""
+
+    names = frozenset({"relu"})
+    guided: ClassVar[bool] = False
+
+    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+        right = super().slope(rule, s, i)
+        return self.m.where_positive(rule.out.error[s, i], right if self.guided else 0.0 * right + 1, 0.0 * right)
+
+
+class GeluVariantsMixed(OfActivation):
+    """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
+
+    names = frozenset({"gelu"})
+    forward: ClassVar[bool] = True
+    backward: ClassVar[bool] = False
+
+    def __inner(self, z: Any) -> tuple[Any, Any]:
+        m = self.m
+        root = m.sqrt(m.number(2.0) / m.pi)
+        return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if not (self.forward and self.here(rule)):
+            return super().value(rule, s, o)
+        z = rule.x.values[s, o]
+        return self.m.number(0.5) * z * (1 + self.__inner(z)[0])
+
+    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+        if not self.backward:
+            return super().slope(rule, s, i)
+        z, half = rule.x.values[s, i], self.m.number(0.5)
+        t, inner_slope = self.__inner(z)
+        return half * (1 + t) + half * z * ((1 - t * t) * inner_slope)
+
+
+#: By code: further variants of bugs that have their pages.
+VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "BP109": variants(WeightsTransposed),
+    "BP110": variants(WeightGradientTransposed),
+    "BP112": variants(PreActivationAsInput),
+    "BP119": variants(
+        variant(ReluMaskFromDelta, "where the error is positive"),
+        variant(ReluMaskFromDelta, "where z and the error are positive", guided=True),
+    ),
+    "BP120": variants(LeakySlopeMissing),
+    "BP121": variants(
+        variant(LeakySlopeIgnored, "the default α"),
+        variant(LeakySlopeIgnored, "the default α, forwards only", backward=False),
+        variant(LeakySlopeIgnored, "the default α, backwards only", forward=False),
+    ),
+    "BP122": variants(
+        variant(GeluVariantsMixed, "approximate forwards"),
+        variant(GeluVariantsMixed, "approximate backwards", forward=False, backward=True),
+        variant(GeluVariantsMixed, "approximate in both directions", backward=True),
+    ),
+}

@@ -1,0 +1,139 @@
+"""The usual mistakes with neurons and activations have their names where layers are not a plain dense chain, too."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+import backprop_check
+from backprop_check.api import check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+sys.path.insert(0, str(Path(backprop_check.__file__).parent / "ports" / "python"))
+graph, network = (cast("Any", importlib.import_module(name)) for name in ("graph", "network"))
+
+ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+
+
+def leaky_slope_missing(patch: Callable[..., None]) -> None:
+    """φ′ = 0 on the negative side."""
+
+    def only_above(right: Callable[..., float]) -> Callable[..., float]:
+        return lambda self, z, a: right(self, z, a) if z > 0 else 0.0
+
+    for name in ALPHA:
+        patch(network.ACTIVATIONS[name], "derivative", only_above(network.ACTIVATIONS[name].derivative))
+
+
+def _always(alpha: float) -> Callable[[object], float]:
+    return lambda _: alpha
+
+
+def alpha_ignored(patch: Callable[..., None]) -> None:
+    """The default α, whatever the case says."""
+    for name, alpha in ALPHA.items():
+        patch(network.ACTIVATIONS[name], "alpha", property(_always(alpha), lambda *_: None))
+
+
+def mask_of_the_error(patch: Callable[..., None]) -> None:
+    """δ where the error is positive, not where z is."""
+    patch(network.ACTIVATIONS["relu"], "deltas", lambda _self, _z, _a, slopes: [max(0.0, slope) for slope in slopes])
+
+
+def other_gelu(patch: Callable[..., None]) -> None:
+    """The approximation by tanh, forwards."""
+    root = (2 / network.math.pi) ** 0.5
+    patch(
+        network.ACTIVATIONS["gelu"],
+        "value",
+        lambda _, z: 0.5 * z * (1 + network.math.tanh(root * (z + 0.044715 * z * z * z))),
+    )
+
+
+def weights_transposed(patch: Callable[..., None]) -> None:
+    """Rows for columns, where a layer is square."""
+    right = network.Layer.backward
+
+    def backward(self: Any, delta: Any) -> Any:
+        back = right(self, delta)
+        if len(self.neurons) != len(self.inputs):
+            return back
+        return [sum(d * self.neurons[i].weights[k] for k, d in enumerate(delta)) for i in range(len(self.inputs))]
+
+    patch(network.Layer, "backward", backward)
+
+
+def gradient_transposed(patch: Callable[..., None]) -> None:
+    """dW[i][j] for dW[j][i], where a layer is square."""
+    right = graph.Dense.backward_from_z
+
+    def backward_from_z(self: Any, delta: Any) -> Any:
+        back, n = right(self, delta), self.units
+        if n == self.inputs:
+            flat = self.gradients["weights"]
+            self.gradients["weights"] = [flat[i * n + j] for j in range(n) for i in range(n)]
+        return back
+
+    patch(graph.Dense, "backward_from_z", backward_from_z)
+
+
+def pre_activation_as_input(patch: Callable[..., None]) -> None:
+    """z of the layer before in the gradients of the weights."""
+    right = graph.Graph.backward
+
+    def backward(self: Any, targets: Any, divisor: float) -> Any:
+        for node in self.nodes:
+            before = self.nodes[node.reads[0]].layer if len(node.reads) == 1 and node.reads[0] >= 0 else None
+            if isinstance(node.layer, graph.Dense) and before is not None and before.z is not None:
+                for layer, z in zip(node.layer.samples, before.z, strict=True):
+                    layer.inputs = z
+        return right(self, targets, divisor)
+
+    patch(graph.Graph, "backward", backward)
+
+
+def python(case: dict[str, Any]) -> dict[str, Any]:
+    """The port in plain Python."""
+    reply: dict[str, Any] = graph.backprop(case)
+    return reply
+
+
+python.supports = {  # type: ignore[attr-defined]
+    "layers": ["dense", "conv1d", "conv2d", "flatten"],
+    "activations": list(network.ACTIVATIONS),
+    "losses": list(network.LOSSES),
+    "optimizers": ["sgd"],
+    "features": ["graph"],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "mistake"),
+    [
+        ("BP109", weights_transposed),
+        ("BP110", gradient_transposed),
+        ("BP112", pre_activation_as_input),
+        ("BP119", mask_of_the_error),
+        ("BP120", leaky_slope_missing),
+        ("BP121", alpha_ignored),
+        ("BP122", other_gelu),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_it_has_its_name(code: str, mistake: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no other."""
+    mistake(monkeypatch.setattr)
+    results = check(python, suites=["graph", "convolution"], cases=160)
+    assert results.failed
+    assert [(cause.code, cause.equivalent) for cause in results.causes] == [(code, [])]
+
+
+def test_right_it_passes() -> None:
+    """Without any of them."""
+    check(python, suites=["graph", "convolution"], cases=160).raise_for_mismatch()

@@ -44,9 +44,6 @@ FROM_LIMIT = 0.02
 #: All there is to support of training.
 ALL_TRAINING = Within(optimizers=OPTIMIZERS, features=FEATURES)
 
-#: One in so many trains other layers than dense chains, where these are supported.
-_EVERY = 5
-
 _ATTEMPTS = 400
 
 
@@ -87,10 +84,10 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
     round_number, at = divmod(index + seed, len(possible))
     key = f"training:{TRAINING_VERSION}:{seed}:{index}:{label(within)}"
     extras = _extras(at, round_number, within)
-    if index % _EVERY == _EVERY - 1 and training_layers.families(within):
+    if index % training_layers.EVERY == training_layers.EVERY - 1 and training_layers.families(within):
         found = training_layers.trained_layers(
             lambda attempt: Draw(f"{key}:layers:{attempt}"),
-            index // _EVERY,
+            index,
             seed,
             lambda draw, steps: _training(draw, possible[at], extras, steps),
             within,

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.generate import Draw, Within
 
+#: One case of the suite in so many is such a one, where other layers are supported.
+EVERY = 5
+
 #: What an adaptive optimizer's ε is at least, and the limits of clipping as shares of the gradients' size.
 _EPSILONS = (1e-3, 0.02)
 _SHARES = (0.2, 0.5, 0.7, 1.7)
@@ -47,19 +50,19 @@ def trained_layers(
     within: Within,
 ) -> Case | None:
     """A case of another suite, trained: ``training`` draws the fields that say how; None where none can be drawn."""
-    able = families(within)
+    able, turn = families(within), index // EVERY
     for attempt in range(_ATTEMPTS):
         draw = draw_of(attempt)
-        number = index + attempt * 1000
+        number = turn + attempt * 1000
         found = wired_case(able[number % len(able)], number, seed, within)
         parameters = [layer.arrays() for layer in found.network.layers if not layer.shares]
         if not any(parameters) or sum(_count(own) for own in parameters) > _MOST_PARAMETERS:
             continue
-        steps = index % 3 + 1
+        steps = turn % 3 + 1
         body = found.to_dict() | training(draw, steps)
         if body["optimizer"]["kind"] != "sgd":
             body["optimizer"]["eps"] = draw.one_of(_EPSILONS)
-        body["name"] = f"{body['name'].rsplit('-', 1)[0]}-{body['optimizer']['kind']}-l{index:04d}"
+        body["name"] = f"{body['optimizer']['kind']}-{body['name'].rsplit('-', 1)[0]}-s{index:04d}"
         try:
             case = _limited(draw, Case.from_dict(body | {"steps": steps}))
             if is_clear(case):

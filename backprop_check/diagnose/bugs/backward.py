@@ -455,16 +455,17 @@ class LeakySlopeIgnored(Swapped):
         return bool(activations_of(case) & set(DEFAULT_ALPHA))
 
 
+def gelu_by_tanh(m: Any, z: Any) -> tuple[Any, Any]:
+    """tanh u and du/dz of the approximation ½z(1 + tanh u), u = √(2/π)(z + 0.044715 z³)."""
+    root = m.sqrt(m.number(2.0) / m.pi)
+    return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
+
+
 class GeluVariantsMixed(Swapped):
     """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
 
     forward: ClassVar[bool] = True
     backward: ClassVar[bool] = False
-
-    def __inner(self, z: Any) -> tuple[Any, Any]:
-        m = self.m
-        root = m.sqrt(m.number(2.0) / m.pi)
-        return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
 
     def activate(self, l: LayerPass, s: Any) -> None:
         if l.activation != "gelu" or not self.forward:
@@ -472,13 +473,13 @@ class GeluVariantsMixed(Swapped):
             return
         for j in self.m.each(l.units):
             z = l.z[s, j]
-            l.a[s, j] = self.m.number(0.5) * z * (1 + self.__inner(z)[0])
+            l.a[s, j] = self.m.number(0.5) * z * (1 + gelu_by_tanh(self.m, z)[0])
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
         if l.activation != "gelu" or not self.backward:
             return super().slope(l, s, j)
         z, half = l.z[s, j], self.m.number(0.5)
-        t, inner_slope = self.__inner(z)
+        t, inner_slope = gelu_by_tanh(self.m, z)
         return half * (1 + t) + half * z * ((1 - t * t) * inner_slope)
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, composed_too, variant, variants
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import ALL, Function, Given, Softmax, WeightedSum
+from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -274,52 +274,6 @@ class ActivationMissing(OfGraph):
         return LOSSES[p.loss_kind].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
 
-class OtherWeights(OfGraph):
-    """Backward through other weights than forward, in layers where one sum reads them."""
-
-    kinds: ClassVar[tuple[str, ...]] = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
-
-    def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
-        """The row of weights that is read instead; None for the right one."""
-        raise NotImplementedError
-
-    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        what, number = role
-        w = rule.sources[number].weights if isinstance(rule, WeightedSum) and what == "x" else None
-        if w is None or not w.parameter or rule.spec.kind not in self.kinds:
-            return super().share(rule, role, s, i)
-        assert isinstance(rule, WeightedSum)
-        other, right = self.weights(rule, number, w), w.values
-        if other is None:
-            return super().share(rule, role, s, i)
-        w.values = other
-        try:
-            return super().share(rule, role, s, i)
-        finally:
-            w.values = right
-
-
-class WeightsUpdatedTooEarly(OtherWeights):
-    """w⁺ = w − η ∂L/∂w, with the gradient of this layer alone."""
-
-    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        self.rate_now = None if c.case.optimizer is None else c.case.optimizer.rate(c.step)
-        return super().equations(c, layer, x, parameters, inputs)
-
-    def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
-        if self.rate_now is None:
-            return None
-        late = self.m.row(w.units)
-        for k in self.m.each(w.units):
-            gradient = self.m.dots([super().share(rule, ("weights", number), ALL, k)], [])
-            late[0, k] = self.updated(w.values[0, k], gradient, self.rate_now)
-        return late
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return case.optimizer is not None and super().matters(case)
-
-
 #: By code: further variants of bugs that have their pages.
 VARIANTS: dict[str, tuple[Variant, ...]] = {
     "BP101": composed_too(variants(variant(SlopeMissing, output=True))),
@@ -332,7 +286,6 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
             variant(OtherSlope, "but in linear layers", how="function"),
         )
     ),
-    "BP107": variants(WeightsUpdatedTooEarly),
     "BP108": variants(variant(LastNeuronOnly, "the last neuron that reads it")),
     "BP114": variants(BiasGradientMissing),
     "BP117": variants(variant(HiddenErrorDoubled, "the error of every hidden layer doubled")),

@@ -9,18 +9,69 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, variant, variants
-from backprop_check.diagnose.bugs.wired import OtherWeights, is_activation
+from backprop_check.diagnose.bugs.backward import gelu_by_tanh
+from backprop_check.diagnose.bugs.wired import OfGraph, is_activation
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.tokens import Linear
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.names import DEFAULT_ALPHA
-from backprop_check.reference.circuit import Function, Softmax, WeightedSum
+from backprop_check.reference.circuit import ALL, Function, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
 _SQUARE = ("dense", "linear")
+
+
+def parameter_beside(rule: Rule, role: tuple[str, int], what: str, kinds: tuple[str, ...]) -> Table | None:
+    """The parameter by which a layer of these kinds multiplies, where its sum is read in the role ``what``."""
+    if role[0] != what or not isinstance(rule, WeightedSum) or rule.spec.kind not in kinds:
+        return None
+    w = rule.sources[role[1]].weights
+    return w if w is not None and w.parameter else None
+
+
+class OtherWeights(OfGraph):
+    """Backward through other weights than forward, in layers where one sum reads them."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+
+    def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
+        """The row of weights that is read instead; None for the right one."""
+        raise NotImplementedError
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        w = parameter_beside(rule, role, "x", self.kinds)
+        other = None if w is None else self.weights(rule, role[1], w)  # type: ignore[arg-type] # a sum has weights
+        if w is None or other is None:
+            return super().share(rule, role, s, i)
+        right, w.values = w.values, other
+        try:
+            return super().share(rule, role, s, i)
+        finally:
+            w.values = right
+
+
+class WeightsUpdatedTooEarly(OtherWeights):
+    """w⁺ = w − η ∂L/∂w, with the gradient of this layer alone."""
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        self.rate_now = None if c.case.optimizer is None else c.case.optimizer.rate(c.step)
+        return super().equations(c, layer, x, parameters, inputs)
+
+    def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
+        if self.rate_now is None:
+            return None
+        late = self.m.row(w.units)
+        for k in self.m.each(w.units):
+            gradient = self.m.dots([super().share(rule, ("weights", number), ALL, k)], [])
+            late[0, k] = self.updated(w.values[0, k], gradient, self.rate_now)
+        return late
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return case.optimizer is not None and super().matters(case)
 
 
 def _side(rule: Rule, w: Table) -> int | None:
@@ -72,12 +123,9 @@ class OfWeightGradient(SwappedRules):
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        what, number = role
-        w = rule.sources[number].weights if isinstance(rule, WeightedSum) and what == "weights" else None
-        if w is None or not w.parameter or rule.spec.kind not in self.kinds:
-            return super().share(rule, role, s, i)
-        assert isinstance(rule, WeightedSum)
-        return self.wrong(rule, number, w, s, i) or super().share(rule, role, s, i)
+        w = parameter_beside(rule, role, "weights", self.kinds)
+        wrong = None if w is None else self.wrong(rule, role[1], w, s, i)  # type: ignore[arg-type] # a sum has weights
+        return wrong or super().share(rule, role, s, i)
 
 
 class WeightGradientTransposed(OfWeightGradient):
@@ -181,27 +229,23 @@ class GeluVariantsMixed(OfActivation):
     forward: ClassVar[bool] = True
     backward: ClassVar[bool] = False
 
-    def __inner(self, z: Any) -> tuple[Any, Any]:
-        m = self.m
-        root = m.sqrt(m.number(2.0) / m.pi)
-        return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
-
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         if not (self.forward and self.here(rule)):
             return super().value(rule, s, o)
         z = rule.x.values[s, o]
-        return self.m.number(0.5) * z * (1 + self.__inner(z)[0])
+        return self.m.number(0.5) * z * (1 + gelu_by_tanh(self.m, z)[0])
 
     def slope(self, rule: Any, s: Any, i: Any) -> Any:
         if not self.backward:
             return super().slope(rule, s, i)
         z, half = rule.x.values[s, i], self.m.number(0.5)
-        t, inner_slope = self.__inner(z)
+        t, inner_slope = gelu_by_tanh(self.m, z)
         return half * (1 + t) + half * z * ((1 - t * t) * inner_slope)
 
 
 #: By code: further variants of bugs that have their pages.
 VARIANTS: dict[str, tuple[Variant, ...]] = {
+    "BP107": variants(WeightsUpdatedTooEarly),
     "BP109": variants(WeightsTransposed),
     "BP110": variants(WeightGradientTransposed),
     "BP112": variants(PreActivationAsInput),

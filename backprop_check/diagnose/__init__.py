@@ -6,5 +6,5 @@
 - ``match``: which names reproduce an implementation's numbers; ``pattern`` says what is seen where none does
 - ``causes``: over a whole run: one cause for each bug, with what it explains
 - ``behaviour``: what shows only in several cases (the same case twice, another order, permuted neurons)
-- ``shrink``: the smallest network that still shows it
+- ``shrink``: the smallest network that still shows it: ``chains`` of dense layers, ``reductions`` of any others
 """

@@ -20,6 +20,7 @@ from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
 from backprop_check.places import in_words, what_it_is
+from backprop_check.plan import supported
 from backprop_check.results import Conclusion, Summary
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
 
@@ -54,7 +55,8 @@ class Run:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.diagnostician = Diagnostician(self.implementation.hello.dtype, self.settings.profile)
+        hello = self.implementation.hello
+        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports))
         self._answered: list[Case] = []
         self._noted: dict[str, list[Any]] = {}
 

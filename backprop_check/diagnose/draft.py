@@ -93,6 +93,14 @@ class Draft:
         owner = self.owners[k] if self.owners[k] is not None else k
         return [j for j in range(len(self.layers)) if j == owner or self.owners[j] == owner]
 
+    @staticmethod
+    def put(layer: Json, key: str, place: int | None, value: int) -> None:
+        """Another size in a layer, where ``integers`` tells of one."""
+        if place is None:
+            layer[key] = value
+        else:
+            layer[key] = [value if at == place else each for at, each in enumerate(layer[key])]
+
     def without(self, k: int) -> None:
         """Leave a layer out: those that read it read what it read."""
         instead = self.sources[k]

@@ -219,7 +219,7 @@ def _lowered(case: Case, values: Container[int], less: int) -> Candidates:
     for layer in draft.layers:
         for key, place, value in list(integers(layer)):
             if value in values:
-                _put(layer, key, place, less)
+                draft.put(layer, key, place, less)
     yield from _either_end(draft)
 
 
@@ -227,13 +227,6 @@ def _either_end(draft: Draft) -> Candidates:
     """What is cut, cut at its end; and at its beginning."""
     for draft.at_end in (False, True):
         yield draft.case()
-
-
-def _put(layer: dict[str, Any], key: str, place: int | None, value: int) -> None:
-    if place is None:
-        layer[key] = value
-    else:
-        layer[key] = [value if at == place else each for at, each in enumerate(layer[key])]
 
 
 def _axis(axis: int, base: Case) -> Candidates:
@@ -251,7 +244,7 @@ def _field(k: int, key: str, place: int | None, base: Case) -> Candidates:
     for less in _less(now.get((key, place), 0)):
         draft = Draft.of(base)
         for user in draft.users(k):
-            _put(draft.layers[user], key, place, less)
+            draft.put(draft.layers[user], key, place, less)
         yield from _either_end(draft)
 
 

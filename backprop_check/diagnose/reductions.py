@@ -147,7 +147,7 @@ def _one_source_less(k: int, at: int, base: Case) -> Candidates:
     draft = Draft.of(base)
     if k < len(draft.layers) and max(at, 1) < len(draft.sources[k]):
         del draft.sources[k][at]
-        yield draft.case()
+        yield from _ended(draft)
 
 
 def _ended(draft: Draft) -> Candidates:

@@ -37,7 +37,7 @@ _REMEMBERED = 40
 
 
 #: Faults of ours in what is said about results: they are worth more than their explanation.
-OURS = (HarnessError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+OURS = (HarnessError, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 #: What so many passing cases reported is kept for a run that goes on later.
 _OF_USE = 200
@@ -159,12 +159,12 @@ class Run:
         return None if judged is None else judged.actual
 
     def _judged(self, case: Case) -> Judged | None:
-        """One more case, sent and judged; None where it cannot be: not supported, or the witnesses disagree on it."""
+        """One more case, sent and judged; None where it cannot be: not supported, or too much for a witness."""
         if not_supported(case, self.implementation.hello) is not None:
             return None
         try:
             (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
-        except HarnessError:
+        except OURS:
             return None
         return judged
 

@@ -8,7 +8,6 @@ kind of layer by its name. Whether the result is a case at all is for the case's
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,10 +78,6 @@ class Draft:
             listed=not isinstance(network.inputs, int),
         )
 
-    def copy(self) -> Draft:
-        """Another one, to be changed."""
-        return copy.deepcopy(self)
-
     @property
     def reads_indices(self) -> bool:
         """Whether its inputs are indices, and not any numbers."""
@@ -100,6 +95,12 @@ class Draft:
             layer[key] = value
         else:
             layer[key] = [value if at == place else each for at, each in enumerate(layer[key])]
+
+    def without_source(self, k: int, at: int) -> None:
+        """Let a layer read one thing less."""
+        if not isinstance(self.before[k][0], int):
+            self.before[k] = tuple(shape for place, shape in enumerate(self.before[k]) if place != at)
+        del self.sources[k][at]
 
     def without(self, k: int) -> None:
         """Leave a layer out: those that read it read what it read."""

@@ -146,7 +146,7 @@ def _one_layer_less(k: int, base: Case) -> Candidates:
 def _one_source_less(k: int, at: int, base: Case) -> Candidates:
     draft = Draft.of(base)
     if k < len(draft.layers) and max(at, 1) < len(draft.sources[k]):
-        del draft.sources[k][at]
+        draft.without_source(k, at)
         yield from _ended(draft)
 
 

@@ -17,14 +17,17 @@ from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.match import Evidence
 from backprop_check.diagnose.shrink import shrink
+from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
 from backprop_check.places import in_words, what_it_is
+from backprop_check.plan import supported
 from backprop_check.results import Conclusion, Summary
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from backprop_check.compare import Mismatch
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.trace import Array, Slot
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 #: So many of a run's cases are remembered for the checks that need several.
 _REMEMBERED = 40
 
+
+#: Faults of ours in what is said about results: they are worth more than their explanation.
+OURS = (HarnessError, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
 
 #: What so many passing cases reported is kept for a run that goes on later.
 _OF_USE = 200
@@ -49,7 +55,8 @@ class Run:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.diagnostician = Diagnostician(self.implementation.hello.dtype, self.settings.profile)
+        hello = self.implementation.hello
+        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports))
         self._answered: list[Case] = []
         self._noted: dict[str, list[Any]] = {}
 
@@ -94,8 +101,8 @@ class Run:
         behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
         try:
             causes = self.diagnostician.causes(budget, self._ask)
-        except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
-            # Results are worth more than their explanation: a fault of ours here must not end the run.
+        except OURS as error:
+            # A fault of ours here must not end the run.
             note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"
             return Conclusion([], behaviours, [note])
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
@@ -119,16 +126,19 @@ class Run:
         failure = next((each for each in self._by_size() if each.id in set(cause.explains) and not each.unstable), None)
         if failure is None:
             return None
-        return shrink(failure.case, lambda case: self._shows(case, cause, failure), seconds)
+        try:
+            return shrink(failure.case, lambda case: self._shows(case, cause, failure), seconds)
+        except OURS:
+            return failure.case  # it shows it, if not in the smallest way
 
     def _by_size(self) -> list[Failure]:
         return sorted(self.diagnostician.failures, key=lambda each: len(each.case.inputs) * len(each.actual))
 
     def _shows(self, case: Case, cause: Cause, failure: Failure) -> bool:
         """Whether a case fails for the same cause."""
-        if not_supported(case, self.implementation.hello) is not None:
+        judged = self._judged(case)
+        if judged is None:
             return False
-        (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
         if judged.result.outcome != "mismatched" or judged.actual is None or judged.unstable:
             return False
         form = signs.of_form(judged.result.mismatches)
@@ -142,14 +152,21 @@ class Run:
             return signs.digits_printed([evidence]) is not None
         if cause.code == "BP002":
             return signs.single_precision([evidence])
-        first, was = judged.result.mismatches[0], failure.mismatches[0]
-        return (first.quantity, first.problem) == (was.quantity, was.problem)
+        return _first_of(judged.case, judged.result.mismatches[0]) == _first_of(failure.case, failure.mismatches[0])
 
     def _ask(self, case: Case) -> Mapping[Slot, Array] | None:
+        judged = self._judged(case)
+        return None if judged is None else judged.actual
+
+    def _judged(self, case: Case) -> Judged | None:
+        """One more case, sent and judged; None where it cannot be: not supported, or too much for a witness."""
         if not_supported(case, self.implementation.hello) is not None:
             return None
-        (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
-        return judged.actual
+        try:
+            (judged,) = list(judge_whole([case], self.implementation, self.settings, keep_running=True))
+        except OURS:
+            return None
+        return judged
 
     def _behaviours(self) -> list[behaviour.Behaviour]:
         hello = self.implementation.hello
@@ -172,6 +189,11 @@ class Run:
         if answer.kind != "reply" or answer.reply is None:
             return None
         return compare(expect(case.rounded(dtype), dtype, self.settings.profile), answer.reply).actual
+
+
+def _first_of(case: Case, first: Mismatch) -> tuple[str, str, str | None]:
+    """What is wrong first, how, and in what kind of layer."""
+    return first.quantity, first.problem, None if first.layer is None else case.network.layers[first.layer].kind
 
 
 def _of_behaviour(seen: behaviour.Behaviour, causes: Sequence[Cause]) -> Cause:

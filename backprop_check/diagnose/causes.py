@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cases.generate import generated_case
-from backprop_check.cases.training import training_case
 from backprop_check.diagnose import signs
+from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
@@ -19,8 +18,9 @@ from backprop_check.diagnose.restrict import Place
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from backprop_check.cases.generate import Within
     from backprop_check.compare import Mismatch
     from backprop_check.network import Case
     from backprop_check.trace import Array, Mask
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300
 
-#: Cases that tell names apart are looked for among so many generated ones.
-_LOOKED_AT = 60
+#: So many further cases are sent at most to tell names apart, and so many seconds may be spent on finding them.
 _ROUNDS = 4
+_SECONDS = 4.0
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +88,8 @@ class Failure:
 class Diagnostician:
     """Collects a run's cases as they are judged; says at the end what they have in common.
 
-    A run without failures pays for nothing but keeping a few of its passing cases.
+    A run without failures pays for nothing but keeping a few of its passing cases. ``within`` is what the
+    implementation supports, as far as it is known.
     """
 
     dtype: str = "float64"
@@ -97,6 +98,7 @@ class Diagnostician:
     passing: Passing = field(default_factory=Passing)
     errors: list[tuple[Case, str]] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
+    within: Within | None = None
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
         """A case that passed, and what was reported for it."""
@@ -257,9 +259,11 @@ class Diagnostician:
 
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
-        rounds = 0
-        for case in _cases_to_tell_apart(training=any(each.case.trains for each in self.failures)) if ask else ():
+        rounds, until = 0, time.thread_time() + _SECONDS
+        for case in cases_to_tell_apart([each.case for each in self.failures], self.within) if ask else ():
             if rounds == _ROUNDS or len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
+                break
+            if time.thread_time() > until:
                 break
             others = [match for match in names if match.codes != names[0].codes]
             actual = ask(case) if ask and self._tells_apart(case, names[0], others) else None
@@ -273,17 +277,10 @@ class Diagnostician:
 
     def _tells_apart(self, case: Case, first: Match, others: Sequence[Match]) -> bool:
         return any(
-            (first.stages.matters(case) or other.stages.matters(case))
+            (first.stages.concerns(case) or other.stages.concerns(case))
             and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile)
             for other in others[:3]
         )
-
-
-def _cases_to_tell_apart(*, training: bool) -> Iterator[Case]:
-    """Cases of another seed than a run's; of training first, where that is what failed."""
-    if training:
-        yield from (training_case(index, seed=777) for index in range(_LOOKED_AT))
-    yield from (generated_case(index, seed=777) for index in range(_LOOKED_AT))
 
 
 def _has_wrong_values(failure: Failure) -> bool:

@@ -1,33 +1,20 @@
-"""The smallest network that still shows a failure: hypothesis reduces a failing case while the verdict holds.
+"""The smallest network that still shows a failure: a failing case is reduced while the verdict holds.
 
-What is drawn are reductions of the case at hand: how many layers, neurons and samples are kept, how round its
-numbers become, which activations turn simple. Everything drawn small is simple, so that shrinking the draw shrinks
-the network.
+Chains of dense layers are reduced in ``chains``, all other networks in ``reductions``. Both only propose: what is
+asked, how long, and which of the cases that held is the smallest, is decided here.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import hypothesis
-import msgspec
-from hypothesis import strategies as st
-from hypothesis.errors import NoSuchExample
-
-from backprop_check.cases.generate import is_clear_of_kinks
-from backprop_check.cases.training import is_clear
-from backprop_check.errors import CaseError
-from backprop_check.network import NEEDS_OUTPUT, Case
+from backprop_check.diagnose import chains, reductions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Numbers that a small network is tried with first: few digits, all different.
-_ROUND = (0.5, -0.25, 0.75, -0.5, 0.3, 0.6, -0.4, 0.2, -0.7, 0.9)
-
-#: So many tries, at most.
-_TRIES = 400
+    from backprop_check.network import Case
 
 
 def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> Case:
@@ -38,142 +25,22 @@ def shrink(case: Case, holds: Callable[[Case], bool], seconds: float = 5.0) -> C
     deadline = time.monotonic() + seconds
     best = [case]
     seen: dict[str, bool] = {}
+    weight = chains.weight if case.network.is_chain else reductions.weight
+
+    def out_of_time() -> bool:
+        return time.monotonic() > deadline
 
     def still(candidate: Case | None) -> bool:
-        if candidate is None or time.monotonic() > deadline:
+        if candidate is None or out_of_time():
             return False
         if candidate.id not in seen:
             seen[candidate.id] = holds(candidate)
-        if seen[candidate.id] and _weight(candidate) < _weight(best[0]):
+        if seen[candidate.id] and weight(candidate) < weight(best[0]):
             best[0] = candidate
         return seen[candidate.id]
 
-    if not case.network.is_chain:
-        for sample in range(len(case.inputs)):
-            if still(_of_one_sample(case, sample)):
-                break
-        return best[0]
-    for simple in _first_tries(case):
-        if still(simple):
-            break
-    start = best[0]
-    settings = hypothesis.settings(
-        max_examples=_TRIES,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-        suppress_health_check=list(hypothesis.HealthCheck),
-    )
-    try:
-        hypothesis.find(_reductions(start), still, settings=settings)
-    except NoSuchExample:
-        return best[0]
+    if case.network.is_chain:
+        chains.reduce(case, still)
+    else:
+        reductions.reduce(case, still, out_of_time)
     return best[0]
-
-
-def _of_one_sample(case: Case, sample: int) -> Case | None:
-    """The same network for one sample of the batch; None where it needs several (batch normalisation)."""
-    layers = tuple(layer.of_samples([sample]) for layer in case.network.layers)
-    network = msgspec.structs.replace(case.network, layers=layers)
-    try:
-        return msgspec.structs.replace(
-            case, network=network, inputs=(case.inputs[sample],), targets=(case.targets[sample],)
-        )
-    except CaseError:
-        return None
-
-
-def _weight(case: Case) -> tuple[int, int, int, int]:
-    """Smaller is simpler: neurons, then samples, then everything written out."""
-    return (
-        sum(case.network.widths),
-        case.network.input_units + len(case.inputs),
-        case.steps,
-        len(case.request()),
-    )
-
-
-def _first_tries(case: Case) -> list[Case | None]:
-    """The boldest reductions, smallest first: one neuron, then 1-1-1, 1-2-1 and so on."""
-    tries = []
-    output = case.network.layers[-1]
-    least = 2 if output.activation in ("softmax", "log_softmax") else 1
-    kinds = [layer.activation for layer in case.network.layers[:-1]]
-    for hidden in ([], [1], [2], [1, 1]):
-        if len(hidden) <= len(kinds):
-            own = kinds[len(kinds) - len(hidden) :]
-            tries += [_reduced(case, [1, *hidden, least], n, min(case.steps, 2), 1, own) for n in (1, 2)]
-    return tries
-
-
-@st.composite
-def _reductions(draw: st.DrawFn, case: Case) -> Case | None:
-    layers = case.network.layers
-    kept = draw(st.integers(0, len(layers) - 1))
-    least = 2 if layers[-1].activation in ("softmax", "log_softmax") else 1
-    widths = [draw(st.integers(1, case.network.inputs))]
-    widths += [draw(st.integers(1, max(layer.units for layer in layers))) for _ in range(kept)]
-    widths.append(draw(st.integers(least, max(least, layers[-1].units))))
-    samples = draw(st.integers(1, len(case.inputs)))
-    steps = draw(st.integers(1, case.steps))
-    digits = draw(st.integers(0, 3))
-    kinds = [layer.activation for layer in layers[:-1]][len(layers) - 1 - kept :]
-    simple = draw(st.booleans())
-    return _reduced(case, widths, samples, steps, digits, ["identity"] * kept if simple else kinds)
-
-
-def _reduced(case: Case, widths: list[int], samples: int, steps: int, digits: int, kinds: list[str]) -> Case | None:
-    """A case of these widths with the numbers of ``case`` (0: round ones); None where that is no case."""
-    source = case.network.layers
-    hidden = list(source[:-1])[len(source) - 1 - (len(widths) - 2) :] if len(widths) > 2 else []  # noqa: PLR2004
-    chosen = [*hidden, source[-1]]
-    numbers = iter(_ROUND * 200)
-
-    def number(x: float) -> float:
-        return next(numbers) if digits == 0 else (round(x, digits) or 10.0**-digits)
-
-    layers: list[dict[str, Any]] = []
-    for position, layer in enumerate(chosen):
-        units, fan_in = widths[position + 1], widths[position]
-        rows = layer.parameters.weights
-        kind = layer.activation if position == len(chosen) - 1 else kinds[position]
-        made: dict[str, Any] = {
-            "kind": "dense",
-            "units": units,
-            "activation": kind,
-            "parameters": {
-                "weights": [
-                    [number(rows[j % len(rows)][i % len(rows[0])]) for i in range(fan_in)] for j in range(units)
-                ],
-                "biases": [number(layer.parameters.biases[j % len(rows)]) for j in range(units)],
-            },
-        }
-        if layer.alpha is not None and kind == layer.activation:
-            made["alpha"] = layer.alpha
-        layers.append(made)
-    body: dict[str, Any] = {
-        "name": f"small-{'x'.join(map(str, widths))}",
-        "network": {"inputs": widths[0], "layers": layers},
-        "loss": msgspec.to_builtins(case.loss),
-        "reduction": case.reduction,
-        "inputs": [[number(x[i % len(x)]) for i in range(widths[0])] for x in case.inputs[:samples]],
-        "targets": [_target(case, t, widths[-1]) for t in case.targets[:samples]],
-    }
-    if case.optimizer is not None:
-        body |= {"optimizer": msgspec.to_builtins(case.optimizer.over(steps)), "steps": steps}
-    body |= {name: msgspec.to_builtins(part) for name in ("clip", "regularization") if (part := getattr(case, name))}
-    try:
-        made_case = Case.from_dict(body)
-    except CaseError:
-        return None
-    clear = is_clear if made_case.trains else is_clear_of_kinks
-    return made_case if clear(made_case) else None
-
-
-def _target(case: Case, target: tuple[float, ...], width: int) -> list[float]:
-    kept = list(target[:width])
-    if case.loss.kind in NEEDS_OUTPUT and case.loss.kind != "binary_cross_entropy":
-        total = sum(kept)
-        return [each / total for each in kept] if total > 0 else [1.0, *[0.0] * (width - 1)]
-    return kept + [kept[-1]] * (width - len(kept))

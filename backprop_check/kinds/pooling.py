@@ -32,8 +32,8 @@ class Pooling(Spatial, frozen=True, kw_only=True):
         """Raise ``CaseError`` where something does not fit."""
         self.check_axes(path, inputs)
         self.window.check(path, self.axes)
-        for reach, padding in zip(self.window.reach(), self.padding, strict=True):
-            if padding > reach // 2:
+        for length, padding in zip(self.kernel_size, self.padding, strict=True):  # as PyTorch: its holes do not count
+            if padding > length // 2:
                 fail(f"{path}.padding", "at most half of the window", list(self.padding))
         if min(self.output_shape(inputs)) < 1:
             fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))

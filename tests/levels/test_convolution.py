@@ -277,6 +277,7 @@ def test_the_catalogue_has_all_of_bp7() -> None:
         ({"kind": "conv2d", "parameters": {"weights": []}}, "parameters", "weight, and bias or none"),
         ({"kind": "conv_transpose2d", "output_padding": [1, 0]}, "output_padding", "less than the stride"),
         ({"kind": "max_pool2d", "padding": [2, 0]}, "padding", "half"),
+        ({"kind": "max_pool2d", "padding": [2, 1], "kernel_size": [3, 3], "dilation": [2, 1]}, "padding", "half"),
         ({"kind": "max_pool2d", "kernel_size": [5, 1]}, "kernel_size", "fits"),
         ({"kind": "max_pool1d", "kernel_size": [2]}, "", "channels and positions"),
         ({"kind": "avg_pool2d", "divisor_override": 0}, "divisor_override", "at least 1"),

@@ -62,6 +62,8 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
     yield ""
     yield f"  right:  {bug.right}"
     yield f"  wrong:  {bug.wrong}"
+    for label, formula in {each.label: each.wrong for each in bug.variants if each.wrong}.items():
+        yield f"  or:     {formula}  ({label})"
     yield from demonstration(bug, digits)
     others = [
         ("What stays right", bug.stays_right),

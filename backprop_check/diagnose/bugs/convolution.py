@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants, written
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import convolving, transposed
 from backprop_check.kinds.wiring import Index, Wiring
@@ -38,7 +38,7 @@ class OfConvolution(SwappedRules):
 
     def is_mine(self, rule: Any) -> bool:
         """Whether a rule is a convolution's weighted sum."""
-        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds
+        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds_of(OfConvolution)
 
 
 class OtherLinks(OfConvolution):
@@ -493,7 +493,7 @@ def _apart(each: Variant) -> list[Variant]:
     """The same mistake in the plain ones or in the transposed ones only: they are often written apart."""
     comma = ", " if each.label else ""
     return [
-        variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds)
+        written(variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds), each.wrong, each.right)
         for kinds, where in ((_STRAIGHT, "not in transposed ones"), (_TRANSPOSED, "in transposed ones only"))
     ]
 

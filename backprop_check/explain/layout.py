@@ -165,7 +165,7 @@ def introduction(explanation: Explanation) -> list[str]:
     letters = "x inputs, z weighted sums, a activations, t targets, δ = ∂L/∂z"
     counting = "Neurons count from 0; wⱼᵢ goes from i into j"
     if explanation.shapes:
-        counting = "Indexes stand as in the arrays of the protocol, and count from 0: a[channel, row, column]"
+        counting = f"Indexes stand as in the arrays of the protocol, and count from 0{_indexes(explanation)}"
     lines = [f"{explanation.network}.", f"{names}{counting}; {letters}."]
     if explanation.title:
         lines.insert(0, f"{explanation.case}: {explanation.source}")
@@ -176,6 +176,19 @@ def introduction(explanation: Explanation) -> list[str]:
     if explanation.judged:
         lines.append(explanation.judged.message)
     return lines
+
+
+def _indexes(explanation: Explanation) -> str:
+    """``: [step, unit] of input, lstm; [channel, row] of conv``: what several indexes are called, by the layers' kinds."""
+    called: dict[str, list[str]] = {}
+    for name, words in zip(["input", *explanation.layers], explanation.indexes, strict=False):
+        if len(words) > 1:
+            called.setdefault(", ".join(words), []).append(name)
+    if len(called) == 1:
+        ((words, names),) = called.items()
+        return f": {'x' if names == ['input'] else 'a'}[{words}]"
+    parts = [f"[{words}] of {', '.join(names)}" for words, names in called.items()]
+    return f": {'; '.join(parts)}" if parts else ""
 
 
 def _above(n: int) -> str:

@@ -27,9 +27,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 @click.command()
 @click.argument("case", required=False)
-@click.option(
-    "--neuron", metavar="LAYER:N", help="Only this neuron (or input): hidden1:0, hidden1:2,1,0 in an image, input:0."
-)
+@click.option("--neuron", metavar="LAYER:N", help="Only this neuron: hidden1:0, conv1:2,1,0, input:0.")
 @click.option("--weight", metavar="N", help="Of the gradients, only the weight from this input (or 2,0,1,1; bias:2).")
 @click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to tell.")
 @click.option("--steps", type=click.IntRange(min=1), help="Work out so many updates (default: the case's).")

@@ -179,14 +179,14 @@ def introduction(explanation: Explanation) -> list[str]:
 
 
 def _indexes(explanation: Explanation) -> str:
-    """``: [step, unit] of input, lstm; [channel, row] of conv``: what several indexes are called, by the layers' kinds."""
+    """``: [step, unit] of input, lstm; [channel, position] of conv``: what a layer's several indexes are called."""
     called: dict[str, list[str]] = {}
-    for name, words in zip(["input", *explanation.layers], explanation.indexes, strict=False):
-        if len(words) > 1:
-            called.setdefault(", ".join(words), []).append(name)
+    for name, each in zip(["input", *explanation.layers], explanation.indexes, strict=False):
+        if len(each) > 1:
+            called.setdefault(", ".join(each), []).append(name)
     if len(called) == 1:
-        ((words, names),) = called.items()
-        return f": {'x' if names == ['input'] else 'a'}[{words}]"
+        ((words, whose),) = called.items()
+        return f": {'x' if whose == ['input'] else 'a'}[{words}]"
     parts = [f"[{words}] of {', '.join(names)}" for words, names in called.items()]
     return f": {'; '.join(parts)}" if parts else ""
 

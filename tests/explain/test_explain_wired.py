@@ -171,7 +171,8 @@ def test_an_input_is_told_by_all_that_read_it() -> None:
     explanation = told(case, neuron="input:0,1,1", sample=1)
     assert {step.stage for step in explanation.steps} == {"sample loss", "loss", "input gradient"}
     step = step_of(explanation, "∂L/∂x[0,1,1]")
-    weight = np.reshape(case.network.layers[0].parameters["weight"], (2, 1, 2, 2))
+    parameters: Any = case.network.layers[0].parameters
+    weight = np.reshape(parameters["weight"], (2, 1, 2, 2))
     deltas = right[Slot("delta", 0)].reshape(2, 2, 3, 3)[1]
     by_hand = [weight[c, 0, 1 - y, 1 - x] * deltas[c, y, x] for c in range(2) for y in range(2) for x in range(2)]
     assert [term.value for term in step.terms] == pytest.approx(by_hand)

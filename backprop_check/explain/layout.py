@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from backprop_check.explain.breaking import LONGEST, broken
 from backprop_check.explain.writing import number_text
 
 if TYPE_CHECKING:
@@ -67,12 +69,17 @@ def where(step: Step) -> str:
 
 
 def equation_lines(step: Step, digits: int) -> list[str]:
-    """``z = w·x + b``, then the same with numbers, then the value, one under the other."""
+    """``z = w·x + b``, then the same with numbers, then the value, one under the other; a long sum takes several."""
     value = number_text(step.value, digits)
     rights = [step.symbolic, step.numbers, value]
     rights = [text for text, after in zip(rights, [*rights[1:], None], strict=True) if text != after]
     indent = " " * len(step.symbol)
-    return [f"{step.symbol if index == 0 else indent} = {text}" for index, text in enumerate(rights)]
+    lines: list[str] = []
+    for text in rights:
+        first, *more = broken(text)
+        lines.append(f"{indent if lines else step.symbol} = {first}")
+        lines += [f"{indent}   {line}" for line in more]
+    return lines
 
 
 def chain_lines(step: Step, digits: int, *, batch: bool) -> list[str]:
@@ -94,15 +101,21 @@ def _factor(x: float, digits: int) -> str:
 
 
 def term_lines(step: Step, digits: int) -> list[str]:
-    """The terms of a sum, one a line, each with where it comes from."""
+    """The terms of a sum, one a line (a long one takes several), each with where it comes from."""
     shown = step.terms if len(step.terms) <= 10 else [*step.terms[:8], *step.terms[-1:]]  # noqa: PLR2004
     lines = []
-    for term in shown:
+    for number, term in enumerate(shown):
         value = number_text(term.value, digits)
-        middle = f" = {term.numbers}" if term.numbers != value else ""
-        lines.append(f"+ {term.what}: {term.symbolic}{middle} = {value}")
-    if len(shown) < len(step.terms):
-        lines.insert(-1, f"+ … {len(step.terms) - len(shown)} more")
+        parts = [term.symbolic, *([term.numbers] if term.numbers != value else []), value]
+        line = f"+ {term.what}: {' = '.join(parts)}"
+        if len(shown) < len(step.terms) and number == len(shown) - 1:
+            lines.append(f"+ … {len(step.terms) - len(shown)} more")
+        if len(line) <= LONGEST:
+            lines.append(line)
+            continue
+        lines.append(f"+ {term.what}:")
+        for first, text in enumerate(parts):
+            lines += [f"    {'  ' if sign or not first else '= '}{part}" for sign, part in enumerate(broken(text, 110))]
     return lines
 
 
@@ -145,7 +158,9 @@ def _step_lines(step: Step, beside: Beside | None, digits: int, told: set[str], 
     yield from (Line(f"      {text}", "formula") for text in equation_lines(step, digits))
     yield from (Line(f"        {text}") for text in term_lines(step, digits))
     yield from (Line(f"      {text}") for text in chain_lines(step, digits, batch=batch))
-    yield from (Line(f"      {note}", "note") for note in new_notes(step, told))
+    for note in new_notes(step, told):
+        lines = [note] if len(note) <= LONGEST else textwrap.wrap(note, 110, subsequent_indent="  ")
+        yield from (Line(f"      {line}", "note") for line in lines)
     if beside is not None:
         line = beside_line(beside, digits)
         yield Line(f"      {line.text}", line.kind)

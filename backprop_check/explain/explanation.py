@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explan
 from backprop_check.explain.story import PassReader, read_passes
 from backprop_check.explain.wording import NO_WEIGHTS, OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
-from backprop_check.places import INPUT, Places
+from backprop_check.places import INPUT, UNITS, Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
@@ -39,7 +40,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
 
     Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
-    are sequences, ``reads`` what each layer reads (−1 is the input), ``indexes`` what the indexes of each are called.
+    are sequences, ``reads`` what each layer reads (−1 is the input), ``indexes`` what the indexes of each are called;
+    ``sizes`` how many numbers of every quantity and parameter there are (of the input first), told or not.
     """
 
     case: str
@@ -60,6 +62,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     by_step: list[bool] = []
     reads: list[list[int]] = []
     indexes: list[list[str]] = []
+    sizes: list[dict[str, int]] = []
 
 
 def explain_case(
@@ -160,8 +163,18 @@ def _explain_wired(
         shapes=[list(shape) for shape in (network.input_shape, *network.output_shapes)],
         by_step=[places.by_step(layer) for layer in tables],
         indexes=[list(places.index_names(layer)) for layer in tables],
+        sizes=[_sizes(places, layer) for layer in tables],
         reads=[list(sources) for sources in network.sources],
     )
+
+
+def _sizes(places: Places, layer: int | None) -> dict[str, int]:
+    """How many numbers a layer has of each quantity, and of each parameter."""
+    if layer is None:
+        return {"input": math.prod(places.shape(None))}
+    found = {quantity: math.prod(places.shape(layer, quantity)) for quantity in UNITS}
+    owner = places.network.owner(layer)
+    return found | {name: math.prod(shape) for name, shape in places.form.parameters[owner].items()}
 
 
 def _whole(weight: int | str) -> int:
@@ -295,7 +308,7 @@ class _Told:
         """What was too much, in a sentence; empty where nothing was."""
         if not self._skipped:
             return ""
-        return f"Left out for brevity: {'; '.join(self._skipped)}. --neuron, --weight and --format json have them."
+        return f"Left out for brevity: {'; '.join(self._skipped)}. --full, --neuron, --weight and --format json have them."
 
     def _neurons(self, layer: int) -> list[int]:
         if self.place is not None:

@@ -12,7 +12,7 @@ from backprop_check.explain.breaking import LONGEST, broken
 from backprop_check.explain.writing import number_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backprop_check.explain.beside import Beside
     from backprop_check.explain.explanation import Explanation
@@ -130,18 +130,23 @@ def beside_line(beside: Beside, digits: int) -> Line:
     return Line(f"yours: {exact}, wrong (it may be {allowed} off){first}", "wrong")
 
 
-def text_lines(explanation: Explanation, digits: int = 6) -> Iterator[Line]:
-    """The explanation for a terminal."""
+def text_lines(
+    explanation: Explanation, digits: int = 6, shown: Iterable[tuple[Step, Beside | None, str]] | None = None
+) -> Iterator[Line]:
+    """The explanation for a terminal: all steps, or those ``shown``, each with what is said of others like it."""
     yield Line(explanation.title or explanation.case, "title")
     yield from (Line(text) for text in introduction(explanation))
     told: set[str] = set()
     rounds = any(step.round for step in explanation.steps)
-    pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
-    for title, group in itertools.groupby(pairs, lambda pair: heading(pair[0], rounds=rounds)):
+    if shown is None:
+        shown = zip(explanation.steps, explanation.beside or itertools.repeat(None), itertools.repeat(""), strict=False)
+    for title, group in itertools.groupby(shown, lambda one: heading(one[0], rounds=rounds)):
         yield Line("")
         yield Line(title, "heading")
-        for step, beside in group:
+        for step, beside, more in group:
             yield from _step_lines(step, beside, digits, told, batch=explanation.samples > 1)
+            if more:
+                yield Line(f"    {more}", "note")
     if explanation.left_out:
         yield Line("")
         yield Line(explanation.left_out)

@@ -323,10 +323,14 @@ def test_an_implementation_beside(tmp_path: Path) -> None:
         patch.syspath_prepend(str(tmp_path))
         patch.chdir(tmp_path)
         patch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
-        text = explain(str(path), "--impl", "python:halved:reply", code=1).output
+        text = explain(str(path), "--impl", "python:halved:reply", "--full", code=1).output
+        brief = explain(str(path), "--impl", "python:halved:reply", code=1).output
     assert "The first difference of halved:reply is the gradient of weight [1, 0, 1, 0] of conv1: expected" in text
     assert text.count("◀ the first difference") == 1
     assert text.count(", right") > 50
+    assert brief.count("◀ the first difference") == 1
+    assert "more like it, right too: --weight 0,0,0,1 shows any of them" in brief
+    assert len(brief) < len(text) / 2
 
 
 def large() -> Case:

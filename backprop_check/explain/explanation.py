@@ -308,7 +308,8 @@ class _Told:
         """What was too much, in a sentence; empty where nothing was."""
         if not self._skipped:
             return ""
-        return f"Left out for brevity: {'; '.join(self._skipped)}. --full, --neuron, --weight and --format json have them."
+        skipped = "; ".join(self._skipped)
+        return f"Left out for brevity: {skipped}. --full, --neuron, --weight and --format json have them."
 
     def _neurons(self, layer: int) -> list[int]:
         if self.place is not None:

@@ -13,7 +13,7 @@ import msgspec
 
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
-from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.catalogue import find_bug, with_formulas
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.match import Evidence
 from backprop_check.diagnose.shrink import shrink
@@ -37,7 +37,7 @@ _REMEMBERED = 40
 
 
 #: Faults of ours in what is said about results: they are worth more than their explanation.
-OURS = (HarnessError, ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+OURS = (HarnessError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 #: What so many passing cases reported is kept for a run that goes on later.
 _OF_USE = 200
@@ -100,7 +100,7 @@ class Run:
         budget = max(4.0, time.monotonic() - self.started) if seconds is None else seconds
         behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
         try:
-            causes = self.diagnostician.causes(budget, self._ask)
+            causes = with_formulas(self.diagnostician.causes(budget, self._ask))
         except OURS as error:
             # A fault of ours here must not end the run.
             note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"

@@ -75,8 +75,22 @@ def kept_failures(root: Path | None = None) -> list[Kept]:
     return found
 
 
+def keep_lines(case_id: str, lines: str, root: Path | None = None) -> Path | None:
+    """What is sent to a port for a kept failure, in a file beside it, to be piped into the port by hand.
+
+    Gives the file as it is called from the folder of the run; None where it cannot be written.
+    """
+    path = _FOLDER / f"{case_id}.jsonl"
+    try:
+        ((root or Path.cwd()) / path).write_text(lines, encoding="utf-8")
+    except OSError:
+        return None
+    return path
+
+
 def drop(kept: Kept) -> None:
     """Forget one that is fixed."""
+    kept.path.with_suffix(".jsonl").unlink(missing_ok=True)
     kept.path.unlink(missing_ok=True)
 
 

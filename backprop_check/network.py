@@ -98,9 +98,10 @@ class Network(_Strict, frozen=True, dict=True):
         """For every layer the numbers of the layers that it reads; −1 is the network's input."""
         names = ["input", *self.names()]
         found = []
-        if any(layer.from_ or layer.shares for layer in self.layers) and len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            fail("$.network.layers", "names that differ from each other and from input", repr(twice))
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                path = f"$.network.layers[{index - 1}].name"
+                fail(path, "a name that no other layer has, nor the network's input", repr(name))
         for index, layer in enumerate(self.layers):
             for name in layer.from_:
                 if name not in names[: index + 1]:

@@ -216,26 +216,37 @@ def what_it_is(case: Case, one: Mismatch) -> str:
     return one.quantity.replace("_", " ") if case.network.is_chain else Places(case).what(one)
 
 
+#: The network's input where a layer is a number, as in ``Network.sources``.
+INPUT = -1
+
+
 def find_unit(case: Case, text: str) -> tuple[int, int]:
-    """``conv1:2,1,0`` or ``conv1:14`` as (layer, number of the unit); raises ``ValueError`` with what was expected."""
+    """``conv1:2,1,0`` or ``conv1:14`` as (layer, number of the unit); of ``input:0,3,1`` the layer is ``INPUT``.
+
+    Raises ``ValueError`` with what was expected.
+    """
     places = Places(case)
     name, _, number = text.rpartition(":")
     names = case.network.names()
-    layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -1
+    layer = INPUT
+    if name != "input":
+        layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -2
     indexes = [part.strip() for part in number.split(",")]
-    if not (0 <= layer < len(names) and all(part.isascii() and part.isdigit() for part in indexes)):
+    known = name == "input" or 0 <= layer < len(names)
+    if not (known and all(part.isascii() and part.isdigit() for part in indexes)):
         shape = places.shape(0)
         like = f"{places.names[0]}:{','.join(['0'] * len(shape))}"
         every = ", ".join(places.names)
-        msg = f"expected layer:unit, such as {like}; the layers are {every} (or 0 to {len(names) - 1})"
+        msg = f"expected layer:unit, such as {like}; the layers are {every} (or 0 to {len(names) - 1}), and input"
         raise ValueError(msg)
-    shape = places.shape(layer)
+    shape = places.shape(None if layer == INPUT else layer)
     at = [int(part) for part in indexes]
     if len(at) == 1 and at[0] < math.prod(shape):
         return layer, at[0]
     if len(at) != len(shape) or any(i >= n for i, n in zip(at, shape, strict=True)):
-        called = unit_words(case.network.layers[layer].places, [n - 1 for n in shape])
-        msg = f"the units of {places.names[layer]} go from {','.join('0' * len(shape))} to {_joined(shape)} ({called})"
+        called = places.unit(None if layer == INPUT else layer, math.prod(shape) - 1)
+        whose = "the input" if layer == INPUT else places.names[layer]
+        msg = f"the units of {whose} go from {','.join('0' * len(shape))} to {_joined(shape)} ({called})"
         raise ValueError(msg)
     return layer, ravel(at, shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,17 @@ def test_a_port_is_copied_whole(language: str, tmp_path: Path) -> None:
     assert f'backprop-check smoke "{port.run}"' in output
     assert f'backprop-check run "{port.run}"' in output
     assert port.build is None or port.build in output
+
+
+@pytest.mark.parametrize("language", ["dart", "python"])
+def test_the_readme_of_a_large_port_lists_its_files(language: str, tmp_path: Path) -> None:
+    """Of the two ports that have every level: each file of code stands in the table, and no other."""
+    init(language, str(tmp_path))
+    table = [line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    listed = [name for line in table for name in re.findall(r"`([\w/]+\.(?:py|dart))`", line.split("|")[1])]
+    files = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.suffix in (".py", ".dart")]
+    assert sorted(listed) == sorted(files)
+    assert all(f"(level {level})" in "".join(table) for level in (5, 6, 7))
 
 
 def test_it_runs_before_the_first_edit(tmp_path: Path) -> None:

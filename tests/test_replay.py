@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -119,10 +120,16 @@ def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
     assert one.code == "BP102"
     assert sum(layer.units for layer in one.file.case.network.layers) <= 3
     assert f"Again: backprop-check replay {one.id}" in done.output
-    assert "By hand: printf '" in done.output
+    (line,) = [line for line in done.output.splitlines() if "By hand: " in line]
+    assert len(line) < 400  # it comes from a file where it would be longer
+    assert f"< .backprop-check/failures/{one.id}.jsonl" in line
+    by_hand = line.partition("By hand: ")[2]
+    replies = subprocess.run(by_hand, shell=True, cwd=tmp_path, capture_output=True, check=True, text=True).stdout  # noqa: S602 - our own line
+    assert [json.loads(reply).get("id") for reply in replies.splitlines()] == [None, one.id]
     assert called(tmp_path, "replay", one.id).exit_code == 1
     assert called(tmp_path, "replay", one.id, "--impl", small_port()).exit_code == 0
     assert kept_failures(tmp_path) == []
+    assert list((tmp_path / ".backprop-check" / "failures").iterdir()) == []
 
 
 def test_the_results_file_names_the_kept_case(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ _STYLES: dict[str, dict[str, Any]] = {
 
 @click.command()
 @click.argument("case", required=False)
-@click.option("--neuron", metavar="LAYER:N", help="Only this neuron, such as hidden1:0, or hidden1:2,1,0 in an image.")
+@click.option("--neuron", metavar="LAYER:N", help="Only this neuron: hidden1:0, conv1:2,1,0, input:0.")
 @click.option("--weight", metavar="N", help="Of the gradients, only the weight from this input (or 2,0,1,1; bias:2).")
+@click.option("--full", is_flag=True, help="Every step and number; without, of many alike only some are shown.")
 @click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to tell.")
 @click.option("--steps", type=click.IntRange(min=1), help="Work out so many updates (default: the case's).")
 @click.option("--digits", default=6, show_default=True, type=click.IntRange(1, 17), help="Significant digits.")
@@ -90,7 +91,7 @@ def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> t
     if options["steps"] is not None:
         found = found.with_steps(options["steps"])
     wanted = {key: options[key] for key in ("neuron", "weight", "sample", "digits")}
-    everything = options["form"] == "json"
+    everything = options["full"] or options["form"] == "json"
     if options["impl"] is None:
         return _formatted(explain_case(found, **wanted, everything=everything), options, to_file=to_file), False
     with opened(options["impl"], options) as implementation:
@@ -109,15 +110,17 @@ def _formatted(explanation: Any, options: dict[str, Any], *, to_file: bool) -> s
 
         return as_html(explanation, digits)
     from backprop_check.explain.layout import as_json, as_markdown, text_lines  # noqa: PLC0415
+    from backprop_check.explain.shorter import shortened  # noqa: PLC0415
 
     if form == "json":
         return as_json(explanation)
     if form == "markdown":
         return as_markdown(explanation, digits)
     styled = not to_file and not os.environ.get("NO_COLOR")
+    full = to_file or options["full"] or options["neuron"] is not None or options["weight"] is not None
     return "\n".join(
         click.style(line.text, **_STYLES.get(line.kind, {})) if styled else line.text
-        for line in text_lines(explanation, digits)
+        for line in text_lines(explanation, digits, None if full else shortened(explanation))
     )
 
 

@@ -46,7 +46,7 @@ def blame(
     order = {slot: position for position, slot in enumerate(expected.values)}
     found = list(mismatches)
     for slot, array in recovered.items():
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             wrong = ~(abs(array - expected.values[slot]) <= expected.allowed[slot] + _RANK_ONE * abs(array))
         found += [_recovered(slot, tuple(at), expected, array) for at in np.argwhere(wrong)[:20]]
     if len(found) >= KEPT:
@@ -87,7 +87,7 @@ def _more_roots(expected: Expected, actual: Mapping[Slot, Array], fits: object, 
     found = []
     for slot, array in actual.items():
         right, allowed = expected.values[slot], expected.allowed[slot]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             wrong = ~(abs(array - right) <= allowed) & ~fits(slot, array)
         for at in np.argwhere(wrong)[:10]:
             each = value_mismatch(slot, tuple(at), right, array, allowed)
@@ -186,8 +186,11 @@ def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
         largest = int(np.argmax(abs(biases)))
         if biases[largest] == 0:
             continue
-        inputs = weights[largest] / biases[largest]
-        if not np.allclose(weights, np.outer(biases, inputs), rtol=_RANK_ONE, atol=_RANK_ONE * abs(weights).max()):
+        with np.errstate(invalid="ignore", over="ignore"):  # what overflows here is no δ aᵀ
+            inputs = weights[largest] / biases[largest]
+            products = np.outer(biases, inputs)
+            alike = np.allclose(weights, products, rtol=_RANK_ONE, atol=_RANK_ONE * abs(weights).max())
+        if not alike:
             continue
         if index == 0 and not np.allclose(inputs, case.inputs[0], rtol=_RANK_ONE, atol=_RANK_ONE):
             continue  # what was divided by is not δ

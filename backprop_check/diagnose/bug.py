@@ -6,6 +6,7 @@ subclass of ``Stages`` with a label that says which one it is.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -100,6 +101,10 @@ class SwappedRules(Swapped):
     #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
     common: ClassVar[bool] = True
 
+    def kinds_of(self, family: type[SwappedRules]) -> tuple[str, ...]:
+        """``kinds`` as the bug of this family has it: of two bugs at once each is about its own layers."""
+        return _kinds_of(type(self), family)  # type: ignore[arg-type] # a class can be hashed
+
     @classmethod
     def matters(cls, case: Case) -> bool:
         """Whether there is such a layer."""
@@ -108,11 +113,16 @@ class SwappedRules(Swapped):
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only."""
+    """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only.
+
+    ``right`` and ``wrong`` are its own formulas, where those of the bug's page are of another way to make it.
+    """
 
     stages: type[Swapped]
     label: str = ""
     usual: bool = True
+    right: str = ""
+    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,12 @@ class Bug:
     def title(self) -> str:
         """``hidden derivative missing``."""
         return self.name.replace("-", " ")
+
+
+@functools.cache
+def _kinds_of(stages: type, family: type) -> tuple[str, ...]:
+    own = (vars(each)["kinds"] for each in stages.__mro__ if issubclass(each, family) and "kinds" in vars(each))
+    return next(own, ())
 
 
 #: Stages that both kinds of pass go through.
@@ -191,6 +207,11 @@ def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **att
     return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
 
 
+def written(each: Variant, wrong: str, right: str = "") -> Variant:
+    """The same variant with formulas of its own."""
+    return dataclasses.replace(each, right=right, wrong=wrong)
+
+
 def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:
     """Each as a variant; a plain class is the usual one."""
     return tuple(each if isinstance(each, Variant) else Variant(each) for each in wrong)
@@ -199,7 +220,8 @@ def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:
 def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
     """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
     found = list(wrong)
-    return (*found, *(variant(each.stages, each.label, usual=False, fused=False) for each in found))
+    composed = ((each, variant(each.stages, each.label, usual=False, fused=False)) for each in found)
+    return (*found, *(written(other, each.wrong, each.right) for each, other in composed))
 
 
 def activations_of(case: Case) -> set[str]:

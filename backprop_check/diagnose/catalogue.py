@@ -9,11 +9,16 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from backprop_check.diagnose import bugs
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from backprop_check.diagnose.bug import Bug, Variant
+    from backprop_check.diagnose.causes import Cause
 
 
 def _collected() -> tuple[Bug, ...]:
@@ -67,3 +72,21 @@ def find_bug(code_or_name: str) -> Bug:
     hint = f": did you mean {' or '.join(close)}?" if close else "; backprop-check bugs lists them all"
     msg = f"there is no bug {code_or_name!r} in the catalogue{hint}"
     raise ConfigurationError(msg)
+
+
+def formulas_of(code: str, label: str) -> tuple[str, str]:
+    """The formula as it should be and as it was: of the bug's variant of that label, where it has its own."""
+    bug = find_bug(code)
+    own = next((each for each in bug.variants if label and each.label == label), None)
+    return (own and own.right) or bug.right, (own and own.wrong) or bug.wrong
+
+
+def with_formulas(causes: Iterable[Cause]) -> list[Cause]:
+    """Causes with the formulas of what was found, which is one of several ways to make a mistake."""
+    found = []
+    for cause in causes:
+        if cause.code is not None and cause.right:
+            right, wrong = formulas_of(cause.code, cause.detail)
+            cause = msgspec.structs.replace(cause, right=right, implemented=wrong)  # noqa: PLW2901 - the same cause
+        found.append(cause)
+    return found

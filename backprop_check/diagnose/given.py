@@ -41,7 +41,7 @@ class Local:
     def fits(self, slot: Slot, actual: Array) -> Mask:
         """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
         value, allowed = self.values[slot], self.allowed[slot]
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite fits below; a gap beyond all is one
             close = abs(actual - value) <= allowed
         same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
         fits: Mask = close & np.isfinite(actual) | same

@@ -195,7 +195,7 @@ class Evidence:
 
 def _differ(one: Local, other: Local, slot: Slot) -> Mask:
     x, y = one.values[slot], other.values[slot]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         apart = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
         known = np.isfinite(x) & np.isfinite(y) & np.isfinite(one.allowed[slot]) & np.isfinite(other.allowed[slot])
     result: Mask = apart & known

@@ -311,7 +311,7 @@ def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
 def _own_bases(stages: type[Swapped]) -> set[type]:
     """Its classes, but for those that say what several mistakes in rules are about, and swap nothing themselves."""
     own = stages.__mro__[: stages.__mro__.index(Swapped)]
-    swapping = {"value", "share", "equations"}
+    swapping = {"value", "share", "equations", "swapped"}
     return {
         each
         for each in own

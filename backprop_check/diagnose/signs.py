@@ -29,6 +29,12 @@ _SHORT = 6
 #: Ratios that differ by no more are one.
 _SAME = 1e-9
 
+#: Fewer values in another order may be something else: two that are swapped are soon found.
+_MOVED = 3
+
+#: How likely one value may be a right one of another place by chance; of three it is this to the third power.
+_CHANCE = 1e-4
+
 
 def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
     """Codes for what is wrong with the form of a reply, the most telling first."""
@@ -134,7 +140,7 @@ def single_precision(evidences: Sequence[Evidence]) -> bool:
             fits = sum(_is_single(float(x)) for x in telling)
             single, others = single + fits, others + len(telling) - fits
             # The inputs are rounded first: both the exact case's and the rounded case's values are near.
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", over="ignore"):
                 room = loose.allowed[slot] + near.allowed[slot] + 2 * abs(loose.values[slot] - near.values[slot])
                 beyond = finite & np.isfinite(room) & ~(abs(array - near.values[slot]) <= room)
             if slot in each.ignored:
@@ -173,7 +179,8 @@ def pattern(evidences: Sequence[Evidence]) -> str:
     offsets: list[float] = []
     quantities: dict[str, int] = {}
     layers: set[str] = set()
-    permuted = zero = roots = 0
+    zero = roots = 0
+    orders: set[str] = set()
     for each in evidences[:20]:
         for slot, array in each.actual.items():
             right = each.right.values[slot]
@@ -186,16 +193,32 @@ def pattern(evidences: Sequence[Evidence]) -> str:
                 layers.add("the output layer" if slot.layer == len(each.case.network.layers) - 1 else "hidden layers")
             with np.errstate(all="ignore"):
                 ratios += np.atleast_1d(array / right)[np.atleast_1d(wrong & (right != 0))].tolist()
-            offsets += np.atleast_1d(array - right)[np.atleast_1d(wrong)].tolist()
+                offsets += np.atleast_1d(array - right)[np.atleast_1d(wrong)].tolist()
             zero += int((array[wrong] == 0).sum()) if array.shape else int(array == 0)
-            if array.size > 1 and np.allclose(np.sort(array, axis=None), np.sort(right, axis=None), rtol=1e-9, atol=0):
-                permuted += 1
+            moved = (np.atleast_1d(x)[np.atleast_1d(wrong)] for x in (array, right, each.right.allowed[slot]))
+            orders.add(_reordered(*moved))
     if not roots:
         return "every value follows from those before it; only the accumulated difference is too large"
     names = " and ".join(name.replace("_", " ") for name in sorted(quantities, key=_in_order))
     where = f", in {' and '.join(sorted(layers))}" if layers else ""
-    seen = _seen(ratios, offsets, all_zero=zero == roots, permuted=bool(permuted))
-    return f"wrong given their own inputs: {names}{where}; {seen}"
+    permuted = "surely" in orders and "no" not in orders
+    return f"wrong given their own inputs: {names}{where}; {_seen(ratios, offsets, zero == roots, permuted)}"
+
+
+def _reordered(wrong: Array, right: Array, allowed: Array) -> str:
+    """Whether wrong values are the right ones of their places in another order: ``surely``, ``perhaps`` or ``no``.
+
+    Sure it is where at least three of them differ from each other, and so far that no others would meet them by chance:
+    a value that is anything within their range meets one of n with a probability of about n · bound / range.
+    """
+    bound = float(np.max(allowed))
+    got, sought = np.sort(wrong), np.sort(right)
+    with np.errstate(all="ignore"):
+        if not (np.isfinite(bound) and np.isfinite(sought).all() and (abs(got - sought) <= bound).all()):
+            return "no"
+        different = 1 + int((np.diff(sought) > 4 * bound).sum())
+        chance = len(sought) * bound / (sought[-1] - sought[0])
+    return "surely" if different >= _MOVED and chance <= _CHANCE else "perhaps"
 
 
 def _in_order(quantity: str) -> tuple[int, str]:
@@ -204,14 +227,14 @@ def _in_order(quantity: str) -> tuple[int, str]:
     return known.index(quantity) if quantity in AXES else len(known), quantity
 
 
-def _seen(ratios: list[float], offsets: list[float], *, all_zero: bool, permuted: bool) -> str:
-    """What wrong values have in common."""
+def _seen(ratios: list[float], offsets: list[float], all_zero: bool, permuted: bool) -> str:  # noqa: FBT001
+    """What wrong values have in common; what a factor explains (of a softmax's δ a sign) is no other order."""
     checks = [
-        (permuted, "the right values stand there in another order"),
         (all_zero, "all of them are 0"),
         (_constant(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
         (bool(ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios), "the sizes are right, the signs are not"),
         (_constant(offsets), f"each is off by {offsets[0]:.6g}" if offsets else ""),
+        (permuted, "the right values stand there in another order"),
         (bool(ratios) and all(0 < x < 1 for x in ratios), "all are too small, by no constant factor"),
         (bool(ratios) and all(x > 1 for x in ratios), "all are too large, by no constant factor"),
     ]
@@ -219,4 +242,4 @@ def _seen(ratios: list[float], offsets: list[float], *, all_zero: bool, permuted
 
 
 def _constant(numbers: list[float]) -> bool:
-    return bool(numbers) and max(numbers) - min(numbers) <= _SAME * abs(numbers[0])
+    return bool(numbers) and max(numbers) - min(numbers) <= _SAME * abs(numbers[0]) < math.inf

@@ -4,7 +4,8 @@
 - ``writing``: recorded operations as formulas, with names or with numbers
 - ``steps``, ``wording``, ``names``: what a step is, its sentence, and what its quantities are called
 - ``story``: one neuron's steps; ``explanation``: a whole case's, beside an implementation's numbers if asked for
-- ``layout``: steps as text, Markdown and JSON; ``page``: as one HTML page
+- ``layout``: steps as text, Markdown and JSON; ``page``: as one HTML page; ``breaking``: long formulas in lines
+- ``shorter``: what a terminal shows of many steps of one kind
 - ``beside``: an implementation's numbers beside the right ones; ``bug``: a named bug's page
 - ``starting``: a port to start from; ``exercise``, ``mistakes``: what an unfinished one has to do next
 """

@@ -62,6 +62,10 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
     yield ""
     yield f"  right:  {bug.right}"
     yield f"  wrong:  {bug.wrong}"
+    told: dict[str, str] = {}
+    for each in bug.variants:
+        if each.wrong and told.setdefault(each.wrong, each.label) == each.label:
+            yield f"  or:     {each.wrong}  ({each.label})"
     yield from demonstration(bug, digits)
     others = [
         ("What stays right", bug.stays_right),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,9 +12,9 @@ from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.names import Names
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader, read_passes
-from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
+from backprop_check.explain.wording import NO_WEIGHTS, OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
-from backprop_check.places import Places
+from backprop_check.places import INPUT, UNITS, Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
@@ -39,7 +40,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
 
     Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
-    are sequences, ``reads`` what each layer reads (−1 is the input).
+    are sequences, ``reads`` what each layer reads (−1 is the input), ``indexes`` what the indexes of each are called;
+    ``sizes`` how many numbers of every quantity and parameter there are (of the input first), told or not.
     """
 
     case: str
@@ -59,6 +61,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     shapes: list[list[int]] = []
     by_step: list[bool] = []
     reads: list[list[int]] = []
+    indexes: list[list[str]] = []
+    sizes: list[dict[str, int]] = []
 
 
 def explain_case(
@@ -87,6 +91,8 @@ def explain_case(
         return _explain_wired(found, neuron, weight, sample, digits, everything=everything, stages=stages)
     place = None if neuron is None else find_neuron(case, neuron)
     if weight is not None:
+        if place is not None and place[0] == INPUT:
+            raise ConfigurationError(NO_WEIGHTS.format(weight))
         weight = _whole(weight)
         widest = max(_fan_in(case, l) for l in range(len(case.network.layers)) if place is None or l == place[0])
         if not 0 <= weight < widest:
@@ -131,6 +137,7 @@ def _explain_wired(
     from backprop_check.explain.wired import ToldWired, WiredReader  # noqa: PLC0415
 
     case, network = found.case, found.case.network
+    places, tables = Places(case), (None, *range(len(network.layers)))
     told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
     limit = None if told.everything or (everything and unit is not None) else TERMS_SHOWN
     steps = [
@@ -154,9 +161,20 @@ def _explain_wired(
         steps=steps,
         left_out=told.left_out(),
         shapes=[list(shape) for shape in (network.input_shape, *network.output_shapes)],
-        by_step=[Places(case).by_step(layer) for layer in (None, *range(len(network.layers)))],
+        by_step=[places.by_step(layer) for layer in tables],
+        indexes=[list(places.index_names(layer)) for layer in tables],
+        sizes=[_sizes(places, layer) for layer in tables],
         reads=[list(sources) for sources in network.sources],
     )
+
+
+def _sizes(places: Places, layer: int | None) -> dict[str, int]:
+    """How many numbers a layer has of each quantity, and of each parameter."""
+    if layer is None:
+        return {"input": math.prod(places.shape(None))}
+    found = {quantity: math.prod(places.shape(layer, quantity)) for quantity in UNITS}
+    owner = places.network.owner(layer)
+    return found | {name: math.prod(shape) for name, shape in places.form.parameters[owner].items()}
 
 
 def _whole(weight: int | str) -> int:
@@ -215,14 +233,18 @@ def _optimizer_words(optimizer: Optimizer) -> str:
 
 
 def find_neuron(case: Case, text: str) -> tuple[int, int]:
-    """``hidden1:0`` or ``0:0`` as (layer, neuron)."""
+    """``hidden1:0`` or ``0:0`` as (layer, neuron); ``input:0`` has the layer ``INPUT``."""
     name, _, number = text.rpartition(":")
     names = case.network.names()
+    if name == "input" and number.isascii() and number.isdigit():
+        if int(number) >= case.network.input_units:
+            raise ConfigurationError(f"--neuron {text}: the inputs are 0 to {case.network.input_units - 1}")
+        return INPUT, int(number)
     layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -1
     if not (0 <= layer < len(names) and number.isascii() and number.isdigit()):
         raise ConfigurationError(
             f"--neuron {text}: expected layer:neuron, such as {one_line(names[0], 60)}:0; the layers are "
-            f"{', '.join(one_line(each, 60) for each in names)} (or 0 to {len(names) - 1})"
+            f"{', '.join(one_line(each, 60) for each in names)} (or 0 to {len(names) - 1}), and input"
         )
     units = case.network.layers[layer].units
     if int(number) >= units:
@@ -276,6 +298,8 @@ class _Told:
         if self.place is None and self.weight is None:
             for i in self._some(self.case.network.inputs, "inputs"):
                 yield reader.input_gradient(i)
+        elif self.place is not None and self.place[0] == INPUT:
+            yield reader.input_gradient(self.place[1])
         for layer in layers:
             for j in self._neurons(layer):
                 yield from reader.updates(layer, j, self._weights(layer), bias=self.weight is None)
@@ -284,7 +308,8 @@ class _Told:
         """What was too much, in a sentence; empty where nothing was."""
         if not self._skipped:
             return ""
-        return f"Left out for brevity: {'; '.join(self._skipped)}. --neuron, --weight and --format json have them."
+        skipped = "; ".join(self._skipped)
+        return f"Left out for brevity: {skipped}. --full, --neuron, --weight and --format json have them."
 
     def _neurons(self, layer: int) -> list[int]:
         if self.place is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from backprop_check.explain.breaking import LONGEST, broken
 from backprop_check.explain.writing import number_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backprop_check.explain.beside import Beside
     from backprop_check.explain.explanation import Explanation
@@ -67,12 +69,17 @@ def where(step: Step) -> str:
 
 
 def equation_lines(step: Step, digits: int) -> list[str]:
-    """``z = w·x + b``, then the same with numbers, then the value, one under the other."""
+    """``z = w·x + b``, then the same with numbers, then the value, one under the other; a long sum takes several."""
     value = number_text(step.value, digits)
     rights = [step.symbolic, step.numbers, value]
     rights = [text for text, after in zip(rights, [*rights[1:], None], strict=True) if text != after]
     indent = " " * len(step.symbol)
-    return [f"{step.symbol if index == 0 else indent} = {text}" for index, text in enumerate(rights)]
+    lines: list[str] = []
+    for text in rights:
+        first, *more = broken(text)
+        lines.append(f"{indent if lines else step.symbol} = {first}")
+        lines += [f"{indent}   {line}" for line in more]
+    return lines
 
 
 def chain_lines(step: Step, digits: int, *, batch: bool) -> list[str]:
@@ -94,15 +101,21 @@ def _factor(x: float, digits: int) -> str:
 
 
 def term_lines(step: Step, digits: int) -> list[str]:
-    """The terms of a sum, one a line, each with where it comes from."""
+    """The terms of a sum, one a line (a long one takes several), each with where it comes from."""
     shown = step.terms if len(step.terms) <= 10 else [*step.terms[:8], *step.terms[-1:]]  # noqa: PLR2004
     lines = []
-    for term in shown:
+    for number, term in enumerate(shown):
         value = number_text(term.value, digits)
-        middle = f" = {term.numbers}" if term.numbers != value else ""
-        lines.append(f"+ {term.what}: {term.symbolic}{middle} = {value}")
-    if len(shown) < len(step.terms):
-        lines.insert(-1, f"+ … {len(step.terms) - len(shown)} more")
+        parts = [term.symbolic, *([term.numbers] if term.numbers != value else []), value]
+        line = f"+ {term.what}: {' = '.join(parts)}"
+        if len(shown) < len(step.terms) and number == len(shown) - 1:
+            lines.append(f"+ … {len(step.terms) - len(shown)} more")
+        if len(line) <= LONGEST:
+            lines.append(line)
+            continue
+        lines.append(f"+ {term.what}:")
+        for first, text in enumerate(parts):
+            lines += [f"    {'  ' if sign or not first else '= '}{part}" for sign, part in enumerate(broken(text, 110))]
     return lines
 
 
@@ -117,18 +130,23 @@ def beside_line(beside: Beside, digits: int) -> Line:
     return Line(f"yours: {exact}, wrong (it may be {allowed} off){first}", "wrong")
 
 
-def text_lines(explanation: Explanation, digits: int = 6) -> Iterator[Line]:
-    """The explanation for a terminal."""
+def text_lines(
+    explanation: Explanation, digits: int = 6, shown: Iterable[tuple[Step, Beside | None, str]] | None = None
+) -> Iterator[Line]:
+    """The explanation for a terminal: all steps, or those ``shown``, each with what is said of others like it."""
     yield Line(explanation.title or explanation.case, "title")
     yield from (Line(text) for text in introduction(explanation))
     told: set[str] = set()
     rounds = any(step.round for step in explanation.steps)
-    pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
-    for title, group in itertools.groupby(pairs, lambda pair: heading(pair[0], rounds=rounds)):
+    if shown is None:
+        shown = zip(explanation.steps, explanation.beside or itertools.repeat(None), itertools.repeat(""), strict=False)
+    for title, group in itertools.groupby(shown, lambda one: heading(one[0], rounds=rounds)):
         yield Line("")
         yield Line(title, "heading")
-        for step, beside in group:
+        for step, beside, more in group:
             yield from _step_lines(step, beside, digits, told, batch=explanation.samples > 1)
+            if more:
+                yield Line(f"    {more}", "note")
     if explanation.left_out:
         yield Line("")
         yield Line(explanation.left_out)
@@ -145,7 +163,9 @@ def _step_lines(step: Step, beside: Beside | None, digits: int, told: set[str], 
     yield from (Line(f"      {text}", "formula") for text in equation_lines(step, digits))
     yield from (Line(f"        {text}") for text in term_lines(step, digits))
     yield from (Line(f"      {text}") for text in chain_lines(step, digits, batch=batch))
-    yield from (Line(f"      {note}", "note") for note in new_notes(step, told))
+    for note in new_notes(step, told):
+        lines = [note] if len(note) <= LONGEST else textwrap.wrap(note, 110, subsequent_indent="  ")
+        yield from (Line(f"      {line}", "note") for line in lines)
     if beside is not None:
         line = beside_line(beside, digits)
         yield Line(f"      {line.text}", line.kind)
@@ -165,7 +185,7 @@ def introduction(explanation: Explanation) -> list[str]:
     letters = "x inputs, z weighted sums, a activations, t targets, δ = ∂L/∂z"
     counting = "Neurons count from 0; wⱼᵢ goes from i into j"
     if explanation.shapes:
-        counting = "Indexes stand as in the arrays of the protocol, and count from 0: a[channel, row, column]"
+        counting = f"Indexes stand as in the arrays of the protocol, and count from 0{_indexes(explanation)}"
     lines = [f"{explanation.network}.", f"{names}{counting}; {letters}."]
     if explanation.title:
         lines.insert(0, f"{explanation.case}: {explanation.source}")
@@ -176,6 +196,19 @@ def introduction(explanation: Explanation) -> list[str]:
     if explanation.judged:
         lines.append(explanation.judged.message)
     return lines
+
+
+def _indexes(explanation: Explanation) -> str:
+    """``: [step, unit] of input, lstm; [channel, position] of conv``: what a layer's several indexes are called."""
+    called: dict[str, list[str]] = {}
+    for name, each in zip(["input", *explanation.layers], explanation.indexes, strict=False):
+        if len(each) > 1:
+            called.setdefault(", ".join(each), []).append(name)
+    if len(called) == 1:
+        ((words, whose),) = called.items()
+        return f": {'x' if whose == ['input'] else 'a'}[{words}]"
+    parts = [f"[{words}] of {', '.join(names)}" for words, names in called.items()]
+    return f": {'; '.join(parts)}" if parts else ""
 
 
 def _above(n: int) -> str:

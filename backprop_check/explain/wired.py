@@ -13,10 +13,10 @@ from backprop_check.errors import ConfigurationError
 from backprop_check.explain.steps import Step, Term
 from backprop_check.explain.story import PassReader, ways
 from backprop_check.explain.tables import About, WiredNames, indexed, named_below
-from backprop_check.explain.wording import COLLAPSE, REMEMBERED, SIGMOID, SOFTMAX, UPDATES
+from backprop_check.explain.wording import COLLAPSE, NO_WEIGHTS, REMEMBERED, SIGMOID, SOFTMAX, UPDATES
 from backprop_check.names import ACTIVATIONS
 from backprop_check.numbers.recording import TIMES, Recorded
-from backprop_check.places import find_unit, ravel
+from backprop_check.places import INPUT, find_unit, ravel
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
@@ -354,6 +354,8 @@ class ToldWired:
         except ValueError as error:
             raise ConfigurationError(f"--neuron {unit}: {error}") from None
         self.weight = None if weight is None else self._weight(weight)
+        if self.weight is not None and self.unit is not None and self.unit[0] == INPUT:
+            raise ConfigurationError(NO_WEIGHTS.format(weight))
 
     def _weight(self, text: str) -> tuple[str, list[int]]:
         """``2,0,1,1`` or ``bias:2`` as (parameter's name or nothing, indexes)."""
@@ -389,6 +391,8 @@ class ToldWired:
             yield from (reader.gradient(one, i) for i in some)
         if self.unit is None and self.weight is None:
             yield from (reader.input_gradient(i) for i in self._some(self.case.network.input_units, "inputs"))
+        elif self.unit is not None and self.unit[0] == INPUT:
+            yield reader.input_gradient(self.unit[1])
         for one, some in parameters:
             for i in some:
                 yield from reader.update(one, i)
@@ -404,6 +408,8 @@ class ToldWired:
 
     def _units(self, reader: WiredReader) -> list[tuple[About, list[int]]]:
         """Of every table that is told the units, in the order of computing."""
+        if self.unit is not None and self.unit[0] == INPUT:
+            return []
         if self.unit is not None:
             return self._behind(reader, *self.unit)
         found = []

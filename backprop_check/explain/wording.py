@@ -96,3 +96,6 @@ COLLAPSE = (
     "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
 )
 SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."
+
+#: What is said to who asks for a weight of an input.
+NO_WEIGHTS = "--weight {}: an input has no weights of its own; ask for the layer that reads it"

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
@@ -31,6 +32,9 @@ ROOTS, INHERITED = 4, 4
 
 #: Fewer cases than this say little.
 _FEW = 30
+
+#: A command of more characters is not one to paste.
+BY_HAND = 400
 
 _SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
@@ -126,13 +130,19 @@ def _case_of(result: Result) -> Case | None:
 
 
 def print_replay(console: Console, case: Case, command: str, hello: str) -> None:
-    """How to run the smallest network again: by name, and by hand."""
+    """How to run the smallest network again: by name, and by hand; what is too long for a line comes from a file."""
     console.print(Text(f"  Again: backprop-check replay {case.id}"))
     if command.startswith("python:"):
         return  # a callable reads no line
-    if "'" not in hello and len(case.request()) < 4000:  # noqa: PLR2004 - what one can paste
-        lines = f"{hello}\\n{case.request().decode()}\\n"
-        console.print(Text(f"  By hand: printf '{lines}' | {command}", no_wrap=True, overflow="ignore"), soft_wrap=True)
+    lines = [hello, case.request().decode()]
+    pasted = "\\n".join([*lines, ""])
+    by_hand = f"printf '{pasted}' | {command}"
+    if "'" in hello or len(by_hand) > BY_HAND:
+        path = keep_lines(case.id, "".join(f"{line}\n" for line in lines))
+        if path is None:
+            return
+        by_hand = f"{command} < {path}"
+    console.print(Text(f"  By hand: {by_hand}", no_wrap=True, overflow="ignore"), soft_wrap=True)
 
 
 def print_behaviours(console: Console, behaviours: Sequence[Behaviour]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from asking import answered, cases, compared, curved, deep
@@ -195,6 +196,56 @@ def test_pattern(change: Any, said: str) -> None:
     text = signs.pattern([Evidence(case, changed)])
     assert said in text
     assert "wrong given their own inputs: weight gradient, in the output layer" in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda x: np.array([[x[0, 1], x[0, 0]], [x[1, 0], x[1, 1]]]), id="two swapped"),
+        pytest.param(lambda x: np.array([[x[0, 1], x[0, 0]], [x[1, 0], 2 * x[1, 1]]]), id="two swapped, one wrong"),
+        pytest.param(lambda x: np.full((2, 2), x[0, 0]), id="one of them everywhere"),
+        pytest.param(lambda x: x[:, ::-1] * (1 + 1e-9), id="nearly the others"),
+    ],
+)
+def test_no_other_order_where_that_may_be_chance(change: Any) -> None:
+    """Fewer than three values that moved, or values that are no right ones: nothing is said of an order."""
+    case = curved()
+    values = answered(case)
+    slot = Slot("weight_gradient", 1)
+    text = signs.pattern([Evidence(case, {**values, slot: np.ascontiguousarray(change(values[slot]))})])
+    assert "another order" not in text
+
+
+def test_other_order_of_all_that_is_wrong() -> None:
+    """One array in another order says nothing of one that is wrong in another way."""
+    case = curved()
+    values = answered(case)
+    slot, bias = Slot("weight_gradient", 1), Slot("bias_gradient", 1)
+    turned = {**values, slot: values[slot][:, ::-1].copy()}
+    assert "stand there in another order" in signs.pattern([Evidence(case, turned)])
+    assert "another order" not in signs.pattern([Evidence(case, {**turned, bias: values[bias] ** 2})])
+
+
+def test_signs_that_are_wrong_are_no_other_order() -> None:
+    """The δ of two classes are d and −d: with the signs wrong the same numbers stand there, in another order."""
+    case = next(each for each in cases() if each.network.layers[-1].activation == "softmax")
+    case = msgspec.structs.replace(case, optimizer=None, steps=1)
+    values = answered(case)
+    slot = Slot("delta", len(case.network.layers) - 1)
+    pairs = np.array([[0.25, -0.25], [0.0625, -0.0625], [0.375, -0.375]])
+    text = signs._seen((-pairs / pairs).ravel().tolist(), (-2 * pairs).ravel().tolist(), False, True)  # noqa: FBT003, SLF001
+    assert text == "each is -1 times what it should be"
+    assert "-1 times" in signs.pattern([Evidence(case, {**values, slot: -values[slot]})])
+
+
+def test_pattern_of_numbers_that_overflow() -> None:
+    """The largest numbers there are: a pattern, and no warning of numpy's (pytest takes those for errors)."""
+    case = curved()
+    values = answered(case)
+    huge = {
+        slot: np.full(array.shape, 1.7e308 if n % 2 else -1.7e308) for n, (slot, array) in enumerate(values.items())
+    }
+    assert "wrong given their own inputs: z" in signs.pattern([Evidence(case, huge)])
 
 
 def test_pattern_of_what_is_only_inherited() -> None:

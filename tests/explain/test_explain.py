@@ -185,6 +185,24 @@ def test_cross_entropy_collapses_and_the_long_way_is_shown() -> None:
     assert "The long way: a₁·(∂L/∂a₁ − (∂L/∂a₀·a₀ + ∂L/∂a₁·a₁ + ∂L/∂a₂·a₂))" in delta.notes[0]
 
 
+@pytest.mark.parametrize("arguments", [("mazur-2x2x2",), ("worked-cnn",), ("--network", "2-1", "--steps", "2")])
+def test_of_one_sample_no_mean_is_told(arguments: tuple[str, ...]) -> None:
+    """The loss of one sample is its own: no mean over samples, no ⟨s⟩, in any training step."""
+    text = explain(*arguments).output
+    assert "There is one sample: its loss, made of what its outputs add to it, is the whole loss.  L = ℓ" in text
+    assert "samples' losses" not in text
+    assert "1/S" not in text
+    assert "⟨" not in text
+
+
+def test_an_input_in_words() -> None:
+    """``input:1``: ∂L/∂x as the sum over the neurons that read it, and no step of any other."""
+    output = explain("mazur-2x2x2", "--neuron", "input:1").output
+    assert "∂L/∂x₁ = w⁽¹⁾₀₁·δ⁽¹⁾₀ + w⁽¹⁾₁₁·δ⁽¹⁾₁" in output
+    assert "+ through neuron 1 of hidden1: w⁽¹⁾₁₁·δ⁽¹⁾₁" in output
+    assert "Forward" not in output
+
+
 def test_weight_sample_steps_and_digits() -> None:
     """Each option narrows or widens what is told."""
     case_id = generated_case(13).id  # three samples or more, with updates
@@ -224,6 +242,8 @@ def test_generated_ids_files_and_made_up_networks(tmp_path: Path) -> None:
         (("mazur",), "the beginning of several cases"),
         (("mazur-2x2x2", "--neuron", "hiden:0"), "the layers are hidden1, output"),
         (("mazur-2x2x2", "--neuron", "output:2"), "neurons 0 to 1"),
+        (("mazur-2x2x2", "--neuron", "input:2"), "the inputs are 0 to 1"),
+        (("mazur-2x2x2", "--neuron", "input:0", "--weight", "0"), "an input has no weights of its own"),
         (("mazur-2x2x2", "--weight", "7"), "no weight 7"),
         (("mazur-2x2x2", "--sample", "1"), "samples 0 to 0"),
         (("mazur-2x2x2", "--steps", "100000"), "at most 1000"),

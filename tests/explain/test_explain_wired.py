@@ -20,14 +20,14 @@ from backprop_check.cli import main
 from backprop_check.compare import Mismatch
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import Explanation, explain_case
-from backprop_check.explain.layout import text_lines
+from backprop_check.explain.layout import introduction, text_lines
 from backprop_check.explain.making import Found
 from backprop_check.explain.page import as_html
 from backprop_check.explain.recall import recalled_passes
 from backprop_check.kinds import FAMILIES
 from backprop_check.network import Case
 from backprop_check.numbers.recording import Recording
-from backprop_check.places import Places, find_unit, in_short, in_words, what_it_is
+from backprop_check.places import INPUT, Places, find_unit, in_short, in_words, what_it_is
 from backprop_check.reference import run_wired
 from backprop_check.trace import Slot
 
@@ -164,6 +164,45 @@ def test_one_unit_forward_and_backward() -> None:
     assert text == explain_text(small(), neuron="conv1:15") == explain_text(small(), neuron="0:1,2,0")
 
 
+def test_an_input_is_told_by_all_that_read_it() -> None:
+    """By hand: ∂L/∂x[0,1,1] = Σ over both channels and the four windows that read it of w · δ; and nothing else."""
+    case = small()
+    right = textbook_pass(case).values
+    explanation = told(case, neuron="input:0,1,1", sample=1)
+    assert {step.stage for step in explanation.steps} == {"sample loss", "loss", "input gradient"}
+    step = step_of(explanation, "∂L/∂x[0,1,1]")
+    parameters: Any = case.network.layers[0].parameters
+    weight = np.reshape(parameters["weight"], (2, 1, 2, 2))
+    deltas = right[Slot("delta", 0)].reshape(2, 2, 3, 3)[1]
+    by_hand = [weight[c, 0, 1 - y, 1 - x] * deltas[c, y, x] for c in range(2) for y in range(2) for x in range(2)]
+    assert [term.value for term in step.terms] == pytest.approx(by_hand)
+    assert step.value == pytest.approx(float(right[Slot("input_gradient")][1, 5]))
+    assert step.terms[0].what == "through channel 0, row 0, column 0 of conv1"
+    assert find_unit(case, "input:0,1,1") == find_unit(case, "input:5") == (INPUT, 5)
+    assert "-1:5" in as_html(explanation)
+
+
+def test_indexes_have_the_names_that_their_layers_give_them() -> None:
+    """A sequence has steps, an image rows and columns; a network of both says which is whose."""
+
+    def said(case: Case) -> str:
+        text = " ".join(introduction(told(case)))
+        return text.partition("and count from 0")[2].partition("; x inputs")[0]
+
+    assert said(small()) == ": a[channel, row, column]"
+    words = [said(case) for case in CASES if case.network.layers[0].kind in ("rnn", "gru", "lstm")]
+    assert words
+    assert all("step, unit" in each and "channel" not in each for each in words)
+    layers = [
+        {"kind": "embedding", "name": "words", "num_embeddings": 3, "embedding_dim": 2,
+         "parameters": {"weight": numbers(3, 2)}},
+        {"kind": "rnn", "name": "memory", "hidden_size": 1, "parameters": {
+            "weight_ih_l0": numbers(1, 2), "weight_hh_l0": numbers(1, 1), "bias_ih_l0": [0.1], "bias_hh_l0": [0.2]}},
+    ]  # fmt: skip
+    mixed = small(network={"inputs": 2, "layers": layers}, inputs=[[0, 2]], targets=[[[1.0], [0.5]]])
+    assert said(mixed) == ": [position, number] of words; [step, unit] of memory"
+
+
 def explain_text(case: Case, **options: Any) -> str:
     return "\n".join(line.text for line in text_lines(told(case, **options)))
 
@@ -232,6 +271,8 @@ def test_names_and_places_of_the_wire() -> None:
         (["--neuron", "conv2:1"], "expected layer:unit, such as conv1:0,0,0; the layers are conv1, output"),
         (["--weight", "5,0,0,0"], "there is no weight 5,0,0,0 here; the shapes are weight of conv1: 2 x 1 x 2 x 2"),
         (["--weight", "x"], "expected the indexes of a weight, such as 0,0,1,1"),
+        (["--neuron", "input:0,4,0"], "the units of the input go from 0,0,0 to 0,3,3 (channel 0, row 3, column 3)"),
+        (["--neuron", "input:0,0,0", "--weight", "0,0,1,1"], "an input has no weights of its own"),
         (["--sample", "2"], "there is no sample 2: the case has samples 0 to 1"),
     ],
 )
@@ -282,10 +323,14 @@ def test_an_implementation_beside(tmp_path: Path) -> None:
         patch.syspath_prepend(str(tmp_path))
         patch.chdir(tmp_path)
         patch.setenv("PYTHONPATH", f"{tmp_path}:{Path(__file__).parents[2]}")
-        text = explain(str(path), "--impl", "python:halved:reply", code=1).output
+        text = explain(str(path), "--impl", "python:halved:reply", "--full", code=1).output
+        brief = explain(str(path), "--impl", "python:halved:reply", code=1).output
     assert "The first difference of halved:reply is the gradient of weight [1, 0, 1, 0] of conv1: expected" in text
     assert text.count("◀ the first difference") == 1
     assert text.count(", right") > 50
+    assert brief.count("◀ the first difference") == 1
+    assert "more like it, right too: --weight 0,0,0,1 shows any of them" in brief
+    assert len(brief) < len(text) / 2
 
 
 def large() -> Case:

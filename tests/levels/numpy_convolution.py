@@ -128,6 +128,27 @@ class Convolution(Layer):
         self.inputs = x.shape
         return self.activate(z)
 
+    def moved(self, axes: int, gradient: str) -> Windows:
+        """The windows on the way back to one of the gradients."""
+        stride = list(self.stride)
+        changed = {
+            "stride ignored": [1] * axes,
+            "rows' stride ignored": [1, *stride[1:]] if axes > 1 else stride,
+            "columns' stride ignored": [*stride[:1], *[1] * (axes - 1)],
+            "rows' stride for both": stride[:1] * axes,
+            "columns' stride for both": stride[-1:] * axes,
+            "strides exchanged": stride[::-1],
+            "stride one too large": [each + (each > 1) for each in stride],
+        }
+        what, _, where = self.mistake.partition(" in ")
+        return Windows(
+            self.windows.kernel, changed.get(what, stride) if where in ("", gradient) else stride, self.dilation
+        )
+
+    def room(self, x: Array) -> Array:
+        """More zeros behind an array, so that windows that go too far still find some."""
+        return padded(x, [0] * (x.ndim - 2), [n + 9 for n in x.shape[2:]]) if "stride" in self.mistake else x
+
     def backward(self, g: Array) -> Array:
         delta = self.delta = self.back(g)
         sizes, axes = delta.shape[2:], delta.ndim - 2
@@ -137,26 +158,25 @@ class Convolution(Layer):
         back = flipped(w) if mistake == "not flipped" else w
         if mistake == "transposed on the way back" and len(w) // self.groups == w.shape[1]:
             back = np.concatenate([part.swapaxes(0, 1) for part in np.split(w, self.groups)])
-        windows = Windows(self.windows.kernel, [1] * axes, self.dilation) if "stride" in mistake else self.windows
-        dx: Array = np.zeros_like(self.x)
+        into_dx, into_dw = (self.moved(axes, gradient) for gradient in ("dx", "dw"))
+        x = self.room(self.x)
+        dx: Array = np.zeros_like(x)
         dw: Array = np.zeros_like(w)
         out, depth = len(w) // self.groups, w.shape[1]
-        x = self.x
         if mistake == "unpadded input":
             x = padded(x[(..., *(slice(p, n - p) for p, n in zip(self.padding, x.shape[2:], strict=True)))],
                        [0] * axes, [2 * p for p in self.padding])  # fmt: skip
-        where = [windows.at(o) for o in itertools.product(*map(range, sizes))]
-        positions = list(zip(itertools.product(*map(range, sizes)), where, strict=True))
+        positions = [(o, into_dx.at(o), into_dw.at(o)) for o in itertools.product(*map(range, sizes))]
         for c in range(len(w)):
             group = slice(c // out * depth, (c // out + 1) * depth)
-            for o, window in positions:
+            for o, window, windowed in positions:
                 d = delta[(slice(None), c, *o)].reshape(-1, 1, *[1] * axes)
                 into = dx[(slice(None), group, *window)]
                 if mistake == "overlap overwritten":
                     into[...] = d * back[c]
                 else:
                     into += d * back[c]
-                read = x[(slice(None), group, *window)]
+                read = x[(slice(None), group, *windowed)]
                 if mistake == "first input channel":
                     read = np.repeat(read[:, :1], depth, 1)
                 dw[c] += (d * read).sum(0)
@@ -207,13 +227,15 @@ class Transposed(Convolution):
 
     def backward(self, g: Array) -> Array:
         self.delta = self.back(g)
-        delta, w = padded(self.delta, self.padding, self.padding), self.parameters["weight"]
+        delta, w = self.room(padded(self.delta, self.padding, self.padding)), self.parameters["weight"]
         dx: Array = np.zeros_like(self.x)
         dw: Array = np.zeros_like(w)
+        into_dx, into_dw = (self.moved(w.ndim - 2, gradient) for gradient in ("dx", "dw"))
         for i in range(len(w)):
             for o in itertools.product(*map(range, self.x.shape[2:])):
-                window = delta[(slice(None), self.channels(i), *self.windows.at(o))]
+                window = delta[(slice(None), self.channels(i), *into_dx.at(o))]
                 dx[(slice(None), i, *o)] = (window * w[i]).reshape(len(delta), -1).sum(1)
+                window = delta[(slice(None), self.channels(i), *into_dw.at(o))]
                 dw[i] += (window * self.x[(slice(None), i, *o)].reshape(-1, *[1] * (window.ndim - 1))).sum(0)
         self.gradients = {"weight": dw}
         if "bias" in self.parameters:

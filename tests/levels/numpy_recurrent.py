@@ -158,7 +158,7 @@ class Direction:
         """∂L of the states before the step and of its input, from that of the states after it."""
         self.counts = {"last-step": last, "first-step": first}.get(self.mistake, True)
         x, h = self.x[:, t], self.before[t]["h"]
-        h_read = self.after[t]["h"] if self.mistake == "state-after" else h
+        h_read = self.after[t]["h"] if self.mistake in ("state-after", "state-and-cell-after") else h
         dz, back = {"rnn": self.rnn_back, "gru": self.gru_back, "lstm": self.lstm_back}[self.kind](d, t, h_read)
         dx = np.zeros_like(x)
         for gate in self.gates:
@@ -208,7 +208,7 @@ class Direction:
         slope = {"tanh-missing": one, "tanh-of-cell": 1 - after["c"] ** 2}.get(self.mistake, 1 - kept["tanh"] ** 2)
         do = d["h"] * kept["tanh"] * kept["o"] * (1 - kept["o"])
         dcell = d["c"] + d["h"] * kept["o"] * slope + (0 if p is None else do * p[2])
-        c_read = after["c"] if self.mistake == "cell-after" else c
+        c_read = after["c"] if self.mistake in ("cell-after", "state-and-cell-after") else c
         dz = {
             "i": dcell * kept["g"] * kept["i"] * (1 - kept["i"]),
             "f": dcell * c_read * kept["f"] * (1 - kept["f"]),
@@ -372,6 +372,7 @@ MISTAKES = {
     "last-step": "BP802",
     "first-step": "BP802",
     "state-after": "BP803",
+    "state-and-cell-after": "BP803",
     "cell-after": "BP811",
     "cell-dropped": "BP804",
     "forget-gate-left-out": "BP810",

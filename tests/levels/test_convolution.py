@@ -20,6 +20,7 @@ from backprop_check.cases.wired import is_clear, wired_case, wired_cases
 from backprop_check.compare import compare
 from backprop_check.diagnose.catalogue import BUGS, find_bug
 from backprop_check.diagnose.match import differ_anywhere
+from backprop_check.diagnose.restrict import both
 from backprop_check.errors import CaseError
 from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.guide.convolving import CNN
@@ -30,6 +31,7 @@ from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
+from backprop_check.trace import Slot
 
 HERE = Path(__file__).parent
 PORTS = HERE.parents[1] / "backprop_check" / "ports"
@@ -53,6 +55,12 @@ PLANTED: list[tuple[str | None, str, list[str]]] = [
     ("BP703", "overlap overwritten", CONVOLUTIONS),
     ("BP703", "output overwritten", TRANSPOSED),
     ("BP704", "stride ignored", CONVOLUTIONS),
+    ("BP704", "stride ignored in dx", CONVOLUTIONS),
+    ("BP704", "stride ignored in dw", TRANSPOSED),
+    ("BP704", "columns' stride ignored in dx", CONVOLUTIONS),
+    ("BP704", "rows' stride for both in dw", CONVOLUTIONS),
+    ("BP704", "strides exchanged in dx", TRANSPOSED),
+    ("BP704", "stride one too large in dw", CONVOLUTIONS),
     ("BP705", "padding not cropped", CONVOLUTIONS),
     ("BP705", "unpadded input", CONVOLUTIONS),
     ("BP706", "bias of the last position", CONVOLUTIONS),
@@ -258,6 +266,18 @@ def test_every_variant_of_every_bug_shows_somewhere() -> None:
             assert case is not None, (bug.code, variant.label)
             expected, floats = expect(case, stages=variant.stages), textbook_pass(case, stages=variant.stages)
             assert disagreement(expected, floats) is None, (bug.code, variant.label, case.name)
+
+
+def test_two_bugs_at_once_are_each_about_their_own_layers() -> None:
+    """A kernel that was not flipped and a maximum's gradient that goes to all: each with the other as without."""
+    case = next(file.case for file in FILES if file.case.name == "worked-cnn")
+    kernel, largest = (find_bug(code).variants[0].stages for code in ("BP701", "BP709"))
+    alone = textbook_pass(case, stages=largest).values
+    for pair in (both(kernel, largest), both(largest, kernel)):
+        values = textbook_pass(case, stages=pair).values
+        assert (values[Slot("delta", 0)] == alone[Slot("delta", 0)]).all()
+        assert (values[Slot("weight_gradient", 0)] == alone[Slot("weight_gradient", 0)]).all()
+        assert abs(values[Slot("input_gradient")] - alone[Slot("input_gradient")]).max() > 1e-6
 
 
 def test_the_catalogue_has_all_of_bp7() -> None:

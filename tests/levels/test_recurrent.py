@@ -307,6 +307,34 @@ def test_the_order_that_fits_is_said() -> None:
     assert [detail for _, _, detail in found("order-igfo", 12)] == ["in the order i, g, f, o"]
 
 
+@pytest.mark.parametrize(
+    ("mistake", "right", "implemented"),
+    [
+        (
+            "state-and-cell-after",
+            "∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ, and δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′",
+            "∂L/∂W_hh = Σₜ δₜ hₜᵀ, and δ_f = ∂L/∂cₜ · cₜ · σ′",
+        ),
+        ("state-after", "∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ", "∂L/∂W_hh = Σₜ δₜ hₜᵀ"),
+        ("cell-after", "δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′", "δ_f = ∂L/∂cₜ · cₜ · σ′"),
+        (
+            "truncate-early",
+            "nothing flows back between the steps m·k − 1 and m·k, for m = 1, 2, …",
+            "nothing flows back between the steps m·k − 2 and m·k − 1",
+        ),
+    ],
+)
+def test_the_formula_is_that_of_the_way_it_was_made(mistake: str, right: str, implemented: str) -> None:
+    """One name for several ways to make a mistake: the formulas are of the one that was found."""
+    results: Any = judged(backprop(mistake), [case for case in cases(60) if shows(case, mistake)])
+    assert [(each.right, each.implemented) for each in results.causes] == [(right, implemented)]
+
+
+def shows(case: Case, mistake: str) -> bool:
+    """Of two mistakes at once cases of the kind that can show both: an LSTM."""
+    return mistake != "state-and-cell-after" or case.network.layers[0].kind == "lstm"
+
+
 def test_blame_finds_the_step() -> None:
     """Where the cell's gradient is dropped the δ is wrong of its own, in all steps but the last."""
     case = next(file.case for file in FILES if file.case.name == "lstm-no-biases")

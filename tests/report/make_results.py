@@ -256,8 +256,8 @@ def hostile_results() -> dict[str, Any]:
     for case in found["cases"]:
         case["message"] = HOSTILE
         case["notes"] = [HOSTILE * 100]
-        for layer in case["case"]["network"]["layers"] if case.get("case") else ():
-            layer["name"] = HOSTILE
+        for number, layer in enumerate(case["case"]["network"]["layers"] if case.get("case") else ()):
+            layer["name"] = f"{HOSTILE}{number}"
     extra = {"id": HOSTILE, "outcome": "crash", "message": HOSTILE, "notes": ["stderr: " + HOSTILE]}
     found["cases"].append(extra)
     return found

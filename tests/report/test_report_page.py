@@ -16,6 +16,8 @@ from backprop_check.report.html import render
 from backprop_check.report.html.read import checked
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Look, Looking
 
 MAZUR = "mazur-2x2x2-228ffa04"
@@ -384,6 +386,19 @@ def test_causes_lead_to_their_cases(look: Look) -> None:
     page.page.get_by_role("link", name="Look at it in the network").click()
     page.page.wait_for_function("location.hash.includes('mazur-2x2x2')")
     assert page.text("#case-title") == MAZUR
+
+
+def test_a_failure_without_a_name_says_so_once(look: Look, tmp_path: Path) -> None:
+    """The chip of a case: code and title of its bug, or once that no name fits."""
+    results = make_results.mazur_results()
+    first, second = (each["id"] for each in results["cases"] if each["outcome"] == "mismatched")
+    named = {**make_results.BP107, "explains": [first]}
+    results["diagnoses"] = [named, {"code": None, "bug": None, "title": "no name fits", "explains": [second]}]
+    path = tmp_path / "nameless.html"
+    path.write_bytes(render([results]))
+    chips = ".case-head .chip.code"
+    assert look(path, f"#case={first}").text(chips) == "BP107 weights updated too early"
+    assert look(path, f"#case={second}").text(chips) == "no name fits"
 
 
 def test_hints_only(look: Look) -> None:

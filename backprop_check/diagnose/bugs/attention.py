@@ -35,13 +35,13 @@ class OfAttention(SwappedRules):
     parts: ClassVar[type[BlockParts] | None] = None
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        if self.parts is None or layer.kind not in self.kinds:
+        if self.parts is None or layer.kind not in self.kinds_of(OfAttention):
             return super().equations(c, layer, x, parameters, inputs)
         return layer.worked(c, x, parameters, inputs, self.parts())
 
     def is_own(self, rule: Rule, role: str) -> bool:
         """Whether a rule makes the table of that role in an attention."""
-        return rule.out.role == role and rule.spec is not None and rule.spec.kind in self.kinds
+        return rule.out.role == role and rule.spec is not None and rule.spec.kind in self.kinds_of(OfAttention)
 
 
 def heads(layer: Any) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants, written
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import convolving, transposed
 from backprop_check.kinds.wiring import Index, Wiring
@@ -38,7 +38,7 @@ class OfConvolution(SwappedRules):
 
     def is_mine(self, rule: Any) -> bool:
         """Whether a rule is a convolution's weighted sum."""
-        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds
+        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds_of(OfConvolution)
 
 
 class OtherLinks(OfConvolution):
@@ -199,6 +199,36 @@ class StrideIgnored(OtherLinks):
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(layer.kind in cls.kinds and max(layer.stride) > 1 for layer in layers_of(case))
+
+
+class OtherStride(OtherLinks):
+    """Window o begins at o times another stride: of one axis, of the other axis, or of one zero too many between δ's."""
+
+    where = ("x", "weights")
+    form: ClassVar[str] = "rows"
+
+    @classmethod
+    def stride(cls, stride: tuple[int, ...]) -> tuple[int, ...]:
+        """The stride that was taken on the way back."""
+        first, last = stride[0], stride[-1]
+        if cls.form == "larger":
+            return tuple(each + (each > 1) for each in stride)
+        if len(stride) == 1:
+            return stride
+        return {
+            "rows": (1, last),
+            "columns": (first, 1),
+            "rows' for both": (first, first),
+            "columns' for both": (last, last),
+            "exchanged": (last, first),
+        }[cls.form]
+
+    def links(self, rule: Any) -> Wiring:
+        return _moved(rule, stride=self.stride(rule.spec.stride))
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(layer.kind in cls.kinds and cls.stride(layer.stride) != layer.stride for layer in layers_of(case))
 
 
 class PaddingNotCropped(OtherLinks):
@@ -396,7 +426,8 @@ BUGS = (
     Bug(
         code="BP704",
         name="conv-stride-ignored-backward",
-        sentence="The backward pass moves the window by 1 where the forward pass moved it by the stride.",
+        sentence="The backward pass moves the window by 1, or by the stride of another axis, where the forward pass moved it"
+        " by the stride.",
         right="output o met input o·stride + k·dilation − padding",
         wrong="output o met input o + k·dilation − padding",
         stays_right="the forward pass, the bias's gradient; with stride 1, everything",
@@ -493,15 +524,42 @@ def _apart(each: Variant) -> list[Variant]:
     """The same mistake in the plain ones or in the transposed ones only: they are often written apart."""
     comma = ", " if each.label else ""
     return [
-        variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds)
+        written(variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds), each.wrong, each.right)
         for kinds, where in ((_STRAIGHT, "not in transposed ones"), (_TRANSPOSED, "in transposed ones only"))
     ]
 
+
+#: Which other stride it is, in words and as a formula.
+_STRIDES = {
+    "rows": ("along the rows only", "output (y, x) met input (y + …, x·stride + …)"),
+    "columns": ("along the columns only", "output (y, x) met input (y·stride + …, x + …)"),
+    "rows' for both": ("the rows' stride in both directions", "output (y, x) met input (y·s₀ + …, x·s₀ + …)"),
+    "columns' for both": ("the columns' stride in both directions", "output (y, x) met input (y·s₁ + …, x·s₁ + …)"),
+    "exchanged": ("the strides of rows and columns exchanged", "output (y, x) met input (y·s₁ + …, x·s₀ + …)"),
+    "larger": ("the stride one too large", "output o met input o·(stride + 1) + k·dilation − padding"),
+}
+
+_OTHER_STRIDES = tuple(
+    written(
+        variant(
+            OtherStride,
+            f"{said}, {_WHERE[name]}",
+            usual=False,
+            form=form,
+            where=("x", "weights") if name == "both" else (name,),
+        ),
+        wrong,
+        "" if form == "larger" else "output (y, x) met input (y·s₀ + …, x·s₁ + …)",
+    )
+    for form, (said, wrong) in _STRIDES.items()
+    for name in ("both", "x", "weights")
+)
 
 #: Further ways to make the mistakes above.
 VARIANTS = {
     bug.code: tuple(
         one for each in bug.variants if getattr(each.stages, "kinds", ()) == CONVOLUTIONS for one in _apart(each)
     )
+    + (_OTHER_STRIDES if bug.code == "BP704" else ())
     for bug in BUGS
 }

@@ -25,11 +25,11 @@ class OfPooling(SwappedRules):
 
     kinds: ClassVar[tuple[str, ...]] = _MAXIMUM
 
-    def is_mine(self, rule: Any) -> bool:
+    def is_pool(self, rule: Any) -> bool:
         """Whether a rule is such a layer's maximum or average."""
         return (
             rule.spec is not None
-            and rule.spec.kind in self.kinds
+            and rule.spec.kind in self.kinds_of(OfPooling)
             and rule.out.role == "a"
             and isinstance(rule, Largest | WeightedSum)
         )
@@ -49,7 +49,7 @@ class GradientToAll(OfPooling):
     shared: ClassVar[bool] = False
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.is_mine(rule):
+        if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         errors = rule.out.error[s, _wiring(rule).by_input[0][i]]
         if self.shared:
@@ -70,7 +70,7 @@ class TiesSplit(OfPooling):
         return super().equations(c, layer, x, parameters, inputs)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.is_mine(rule):
+        if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         m, (readers, used) = self.m, _wiring(rule).by_input
         errors = rule.out.error[s, readers[i]]
@@ -110,7 +110,7 @@ class LastWinnerCounts(OfPooling):
     """dx[largest] = δ: of the windows whose largest an input is only the last one counts."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.is_mine(rule):
+        if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         m, (readers, used) = self.m, _wiring(rule).by_input
         total, open_yet = m.number(0.0), m.number(1.0)
@@ -131,7 +131,7 @@ class LastWindowCounts(OfPooling):
     kinds: ClassVar[tuple[str, ...]] = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.is_mine(rule):
+        if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         readers, used = (_columns(index) for index in _wiring(rule).by_input)
         if not readers:
@@ -170,14 +170,14 @@ class OtherDivisor(OfPooling):
         return self.m.given_row([1.0 / divisor for divisor in self.divisors(rule)])
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if "z" not in self.where or not self.is_mine(rule):
+        if "z" not in self.where or not self.is_pool(rule):
             return super().value(rule, s, o)
         wiring = _wiring(rule)
         terms = [(rule.sources[0].x.values[s, wiring.reads[o]], self._shares(rule)[s, wiring.uses[o]])]
         return self.m.dots(terms, [])
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if role[0] != "x" or "x" not in self.where or not self.is_mine(rule):
+        if role[0] != "x" or "x" not in self.where or not self.is_pool(rule):
             return super().share(rule, role, s, i)
         readers, used = _wiring(rule).by_input
         return rule.out.error[s, readers[i]], self._shares(rule)[s, used[i]]

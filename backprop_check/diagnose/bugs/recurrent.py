@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants, written
 from backprop_check.kinds.unroll import Way, unroll
 from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Function, WeightedSum
@@ -35,7 +35,7 @@ class OfRecurrent(SwappedRules, Way):
         self.state_after: dict[Table, States] = {}
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        if layer.kind not in self.kinds:
+        if layer.kind not in self.kinds_of(OfRecurrent):
             return super().equations(c, layer, x, parameters, inputs)
         return unroll(c, layer, x, parameters, inputs, self)
 
@@ -209,7 +209,7 @@ class Permuted(OfRecurrent):
     order: ClassVar[str] = "ifgo"
 
     def block(self, layer: Any, gate: str) -> int:
-        return self.order.index(gate) if layer.kind in self.kinds else super().block(layer, gate)
+        return self.order.index(gate) if layer.kind in self.kinds_of(OfRecurrent) else super().block(layer, gate)
 
 
 #: Orders that libraries have: CS231n and ONNX (o before f), TensorFlow 1, Theano and Gomez, cuDNN's and Keras's GRU.
@@ -236,7 +236,7 @@ class BiasOfOneGate(OfRecurrent):
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         what, number = role
-        if what != "bias" or rule.spec.kind not in self.kinds:
+        if what != "bias" or rule.spec.kind not in self.kinds_of(OfRecurrent):
             return super().swapped(rule, role, s, i, d, t)
         bias, places = rule.biases[number]
         return d.sums[t][self.gate].error[s, places.by_place(bias.units)[i]], None
@@ -357,8 +357,15 @@ BUGS = (
         confused_with=("BP802", "BP811"),
         variants=variants(
             variant(WrongState, "hₜ"),
-            variant(WrongState, "hₜ₋₂", earlier=True),
-            variant(WrongState, "hₜ, and cₜ in δ of the forget gate", which=("h", "c"), kinds=("lstm",)),
+            written(variant(WrongState, "hₜ₋₂", earlier=True), wrong="∂L/∂W_hh = Σₜ δₜ hₜ₋₂ᵀ"),
+            *(
+                written(
+                    variant(WrongState, f"hₜ, and cₜ in δ of the forget gate{where}", which=("h", "c"), kinds=kinds),
+                    wrong="∂L/∂W_hh = Σₜ δₜ hₜᵀ, and δ_f = ∂L/∂cₜ · cₜ · σ′",
+                    right="∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ, and δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′",
+                )
+                for where, kinds in (("", _RECURRENT), (", in an LSTM only", ("lstm",)))
+            ),
         ),
     ),
     Bug(
@@ -394,9 +401,20 @@ BUGS = (
         confused_with=("BP804",),
         variants=variants(
             variant(WithoutTanh, ""),
-            variant(WithoutTanh, "1 − c² in the place of 1 − tanh²(c)", of_cell=True),
-            variant(WithoutTanh, "that of g, the new content", roles=("g",)),
-            variant(WithoutTanh, "both tanh's", roles=("g", "cell_tanh")),
+            written(
+                variant(WithoutTanh, "1 − c² in the place of 1 − tanh²(c)", of_cell=True),
+                wrong="∂L/∂cₜ = ∂L/∂hₜ · oₜ · (1 − cₜ²)",
+            ),
+            written(
+                variant(WithoutTanh, "that of g, the new content", roles=("g",)),
+                wrong="δ_g = ∂L/∂cₜ · iₜ",
+                right="δ_g = ∂L/∂cₜ · iₜ · (1 − gₜ²)",
+            ),
+            written(
+                variant(WithoutTanh, "both tanh's", roles=("g", "cell_tanh")),
+                wrong="∂L/∂cₜ = ∂L/∂hₜ · oₜ, and δ_g = ∂L/∂cₜ · iₜ",
+                right="∂L/∂cₜ = ∂L/∂hₜ · oₜ · (1 − tanh²(cₜ)), and δ_g = ∂L/∂cₜ · iₜ · (1 − gₜ²)",
+            ),
         ),
     ),
     Bug(
@@ -457,10 +475,22 @@ BUGS = (
         seen="MyGrad#4",
         variants=variants(
             variant(OtherTruncation, "chunks of one step more", every=1),
-            variant(OtherTruncation, "chunks of one step less", every=-1),
-            variant(OtherTruncation, "cut one step too early", shift=1),
-            variant(OtherTruncation, "cut one step too late", shift=-1),
-            variant(OtherTruncation, "never cut", never=True),
+            written(
+                variant(OtherTruncation, "chunks of one step less", every=-1),
+                wrong="nothing flows back between the steps m·(k − 1) − 1 and m·(k − 1)",
+            ),
+            written(
+                variant(OtherTruncation, "cut one step too early", shift=1),
+                wrong="nothing flows back between the steps m·k − 2 and m·k − 1",
+            ),
+            written(
+                variant(OtherTruncation, "cut one step too late", shift=-1),
+                wrong="nothing flows back between the steps m·k and m·k + 1",
+            ),
+            written(
+                variant(OtherTruncation, "never cut", never=True),
+                wrong="everything flows back, from the last step to the first",
+            ),
         ),
     ),
     Bug(

@@ -230,7 +230,7 @@ class TimeOff(Swapped):
 class EpsilonInside(Swapped):
     """√(v + ε)."""
 
-    kinds: ClassVar[tuple[str, ...]] = _ADAPTIVE
+    inside: ClassVar[tuple[str, ...]] = _ADAPTIVE
 
     def root(self, v: Any) -> Any:
         return self.m.sqrt(v + self.settings["eps"]) if self.__here() else super().root(v)
@@ -241,11 +241,11 @@ class EpsilonInside(Swapped):
         return self.m.sqrt(square / self.correction_of_square(beta2) + self.settings["eps"])
 
     def __here(self) -> bool:
-        return self.optimizer is not None and self.optimizer.kind in self.kinds
+        return self.optimizer is not None and self.optimizer.kind in self.inside
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _kind(case) in cls.kinds
+        return _kind(case) in cls.inside
 
 
 class EpsilonBeforeCorrection(Swapped):
@@ -262,16 +262,16 @@ class EpsilonBeforeCorrection(Swapped):
 class WithoutRoot(Swapped):
     """g/(v + ε)."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("rmsprop", "adagrad")
+    rootless: ClassVar[tuple[str, ...]] = ("rmsprop", "adagrad")
 
     def root(self, v: Any) -> Any:
-        if self.optimizer is None or self.optimizer.kind not in self.kinds:
+        if self.optimizer is None or self.optimizer.kind not in self.rootless:
             return super().root(v)
         return v + self.settings["eps"]
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _kind(case) in cls.kinds
+        return _kind(case) in cls.rootless
 
 
 class DecayAsL2(Swapped):
@@ -463,9 +463,9 @@ BUGS = (
         seen="tensorflow/tensorflow#9047, keras-team/keras#4356",
         variants=variants(
             variant(EpsilonInside, "inside the root"),
-            variant(EpsilonInside, "inside Adam's root", kinds=_ADAM),
-            variant(EpsilonInside, "inside RMSprop's root", kinds=("rmsprop",)),
-            variant(EpsilonInside, "inside Adagrad's root", kinds=("adagrad",)),
+            variant(EpsilonInside, "inside Adam's root", inside=_ADAM),
+            variant(EpsilonInside, "inside RMSprop's root", inside=("rmsprop",)),
+            variant(EpsilonInside, "inside Adagrad's root", inside=("adagrad",)),
             variant(EpsilonBeforeCorrection, "before v is corrected"),
         ),
     ),
@@ -482,8 +482,8 @@ BUGS = (
         seen="hiromis/notes#52",
         variants=variants(
             variant(WithoutRoot, "in RMSprop and Adagrad"),
-            variant(WithoutRoot, "in RMSprop", kinds=("rmsprop",)),
-            variant(WithoutRoot, "in Adagrad", kinds=("adagrad",)),
+            variant(WithoutRoot, "in RMSprop", rootless=("rmsprop",)),
+            variant(WithoutRoot, "in Adagrad", rootless=("adagrad",)),
         ),
     ),
     Bug(

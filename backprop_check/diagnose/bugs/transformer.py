@@ -97,7 +97,7 @@ class NormPlace(OfBlock):
     """The norms stand at the other place."""
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        if layer.kind in self.kinds:
+        if layer.kind in self.kinds_of(OfBlock):
             layer = msgspec.structs.replace(layer, norm_first=not layer.norm_first)
         return super().equations(c, layer, x, parameters, inputs)
 
@@ -108,7 +108,7 @@ class NormAlways(NormPlace):
     first: ClassVar[bool] = False
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        if layer.kind in self.kinds:
+        if layer.kind in self.kinds_of(OfBlock):
             layer = msgspec.structs.replace(layer, norm_first=self.first)
         return super(NormPlace, self).equations(c, layer, x, parameters, inputs)
 
@@ -182,7 +182,7 @@ class PositionLayout(SwappedRules):
     wave: ClassVar[Callable[..., tuple[float, float]]] = staticmethod(_twice)
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        if layer.kind not in self.kinds:
+        if layer.kind not in self.kinds_of(PositionLayout):
             return super().equations(c, layer, x, parameters, inputs)
         return layer.worked(c, x, inputs, self.wave)
 

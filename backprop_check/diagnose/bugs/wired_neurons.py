@@ -42,7 +42,7 @@ class OtherWeights(OfGraph):
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        w = parameter_beside(rule, role, "x", self.kinds)
+        w = parameter_beside(rule, role, "x", self.kinds_of(OtherWeights))
         other = None if w is None else self.weights(rule, role[1], w)  # type: ignore[arg-type] # a sum has weights
         if w is None or other is None:
             return super().share(rule, role, s, i)
@@ -123,7 +123,7 @@ class OfWeightGradient(SwappedRules):
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        w = parameter_beside(rule, role, "weights", self.kinds)
+        w = parameter_beside(rule, role, "weights", self.kinds_of(OfWeightGradient))
         wrong = None if w is None else self.wrong(rule, role[1], w, s, i)  # type: ignore[arg-type] # a sum has weights
         return wrong or super().share(rule, role, s, i)
 

@@ -15,7 +15,7 @@ from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_wired
 from backprop_check.reference.circuit import ALL, Given, Table
 from backprop_check.reference.optimizers import Memory
-from backprop_check.reference.wired import as_dense, matched_rule, undone
+from backprop_check.reference.wired import as_dense, matched_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -152,8 +152,8 @@ def _recall(p: WiredPass, stages: Stages) -> None:
         rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
     if matched is not None:
         last.error.made = lambda s, k: stages.output_error(dense, s, k)
-        matched.x.error.made = lambda s, i: m.either(
-            undone(p, matched, m, stages, s, i), lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
+        matched.x.error.made = lambda s, i: stages.matched_error(
+            p, matched, s, i, lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
         )
     _recall_loss(p, stages, dense)
     if p.updated is not None and p.learning_rate is not None:

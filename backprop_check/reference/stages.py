@@ -60,6 +60,12 @@ class Stages(Optimizers):
         """What flows back through a rule to what it reads in that role: ∂L/∂out and ∂out/∂i."""
         return rule.share(self.m, role, s, i)
 
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        """∂L/∂z where the loss undoes its activation: p Σt − t, Σ over the softmax's own group; or ``composed``."""
+        groups = getattr(rule, "groups", None)  # none: a sigmoid, each for itself
+        total = self.m.number(1.0) if groups is None else self.m.total(p.targets[s, groups[i]])
+        return self.m.either(self.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i]), composed)
+
     # Forward ------------------------------------------------------------------------------------
 
     def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:

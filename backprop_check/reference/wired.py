@@ -7,6 +7,7 @@ the same in both.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -305,15 +306,7 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
         for i in m.each(z.units):
             composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
         for i in m.each(z.units):
-            z.error[s, i] = m.either(undone(p, rule, m, stages, s, i), lambda i=i, s=s: composed[s, i])
-
-
-def undone(p: Any, rule: Any, m: Any, stages: Stages, s: Any, i: Any) -> Any:
-    """∂L/∂z where the loss undoes its activation: p Σt − t."""
-    total = m.number(1.0)
-    if isinstance(rule, Softmax):
-        total = m.total(p.targets[s, rule.groups[i]])
-    return stages.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i])
+            z.error[s, i] = stages.matched_error(p, rule, s, i, functools.partial(composed.__getitem__, (s, i)))
 
 
 def penalized(p: WiredPass, table: Table, name: str, m: Any, stages: Stages) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ScaledError(Swapped):
-    """The output's δ times ``share(p)``; ``loss_too``: the loss as well."""
+    """The output's δ times ``portion(p)``; ``loss_too``: the loss as well."""
 
     loss_too: ClassVar[bool] = False
 
@@ -22,16 +22,16 @@ class ScaledError(Swapped):
         """The factor."""
         raise NotImplementedError
 
-    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        super().delta(p, l, s)
-        share = self.portion(p)
-        if l.next is None and share != 1.0:
-            for j in self.m.each(l.units):
-                l.delta[s, j] = self.m.number(share) * l.delta[s, j]
+    def in_batch(self, p: Pass, x: Any) -> Any:
+        return self.__times(p, super().in_batch(p, x))
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
-        right = super().batch_loss(p, total)
-        return self.m.number(self.portion(p)) * right if self.loss_too and self.portion(p) != 1.0 else right
+        right = super().in_batch(p, total)
+        return self.__times(p, right) if self.loss_too else right
+
+    def __times(self, p: Pass, x: Any) -> Any:
+        portion = self.portion(p)
+        return x if portion == 1.0 else self.m.number(portion) * x
 
 
 class FactorTwo(ScaledError):
@@ -82,6 +82,7 @@ class BceHalfMissing(Swapped):
     """−t ln a, without (1 − t) ln(1 − a)."""
 
     fused = False
+    networks = "any"
     gradient_too: ClassVar[bool] = True
     loss_too: ClassVar[bool] = False
 
@@ -104,6 +105,7 @@ class AnotherLoss(Swapped):
     """∂ℓ/∂a of the loss ``used``, where the case asks for ``asked`` (or for any)."""
 
     fused = False
+    networks = "any"
     asked: ClassVar[str] = ""
     used: ClassVar[str] = ""
     loss_too: ClassVar[bool] = False
@@ -142,6 +144,7 @@ class EpsilonInLog(Swapped):
     """ln(p + ε), and −t/(p + ε)."""
 
     fused = False
+    networks = "any"
     epsilon: ClassVar[float] = 1e-8
     gradient_too: ClassVar[bool] = True
     loss_too: ClassVar[bool] = True

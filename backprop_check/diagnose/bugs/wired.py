@@ -222,18 +222,6 @@ class ScaledGradients(OfGradients):
         return self.factor
 
 
-class OtherReduction(OfGraph):
-    """The sum over the samples for their mean, or the other way round, from the output's δ on."""
-
-    loss_too: ClassVar[bool] = False
-
-    def batch_loss(self, p: Any, total: Any) -> Any:
-        return self.in_batch(p, total) if self.loss_too else super().in_batch(p, total)
-
-    def in_batch(self, p: Any, x: Any) -> Any:
-        return x if p.reduction == "mean" else x / self.m.number(float(p.samples))
-
-
 class BiasMissingForward(OfGraph):
     """z = Σ w x."""
 
@@ -307,17 +295,12 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
         variant(ActivationMissing, "forwards only", output=False, slope_too=False),
     ),
     "BP401": variants(
-        variant(OtherReduction, "from the output's delta on", matters=staticmethod(_mean)),
-        variant(
-            OtherReduction, "from the output's delta on, and in the loss", loss_too=True, matters=staticmethod(_mean)
-        ),
         variant(ScaledGradients, "in the gradients only", mean="N", matters=staticmethod(_mean)),
     ),
     "BP402": variants(
-        variant(OtherReduction, "from the output's delta on", matters=staticmethod(_sum)),
-        variant(
-            OtherReduction, "from the output's delta on, and in the loss", loss_too=True, matters=staticmethod(_sum)
-        ),
         variant(ScaledGradients, "in the gradients only", sum="1/N", matters=staticmethod(_sum)),
+    ),
+    "BP403": variants(
+        variant(ScaledGradients, "in the gradients", mean="1/N", matters=staticmethod(_mean)),
     ),
 }

@@ -203,13 +203,23 @@ def _swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
 
 
 def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **attributes: Any) -> Variant:
-    """A variant of ``stages`` with other class attributes."""
+    """A variant of ``stages`` with other class attributes.
+
+    ``how`` may be a class's own ``__how``: of two bugs at once each then keeps its own.
+    """
+    attributes = {_own_name(stages, name): value for name, value in attributes.items()}
     return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
 
 
 def written(each: Variant, wrong: str, right: str = "") -> Variant:
     """The same variant with formulas of its own."""
     return dataclasses.replace(each, right=right, wrong=wrong)
+
+
+def _own_name(stages: type[Swapped], name: str) -> str:
+    """An attribute's name as the class has it that defines it, where it is private to that."""
+    own = (f"_{kind.__name__.lstrip('_')}__{name}" for kind in stages.__mro__)
+    return name if hasattr(stages, name) else next((each for each in own if hasattr(stages, each)), name)
 
 
 def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:

@@ -408,7 +408,11 @@ class Search:
                 continue
             for upper, lower in ((x, y), (y, x)):
                 match = Match(both(upper.stages, lower.stages), ((a, x, Place()), (b, y, Place())))
-                if probes[0].reproduced_by(match.stages) and self.holds(match, probes):
+                try:
+                    fits = probes[0].reproduced_by(match.stages) and self.holds(match, probes)
+                except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+                    continue  # two mistakes that cannot be made together explain nothing
+                if fits:
                     found.append(match)
                     break
         return found

@@ -155,7 +155,7 @@ class AllScores(BlockParts):
 class SoftmaxGradientMissing(OfAttention):
     """∂L/∂scores = ∂L/∂attention; or only the diagonal of the Jacobian, or p alone. A mask may hide gradients too."""
 
-    how: ClassVar[str] = "none"
+    __how: ClassVar[str] = "none"
     hidden: ClassVar[bool] = False
     parts = AllScores
 
@@ -163,9 +163,9 @@ class SoftmaxGradientMissing(OfAttention):
         if not self.is_own(rule, "attention"):
             return super().share(rule, role, s, i)
         m, g, a = self.m, rule.out.error[s, i], rule.out.values[s, i]
-        if self.how == "none":
+        if self.__how == "none":
             return m.one(g), None if self.hidden else m.one(rule.keep.values[s, i])
-        return m.one(g), m.one(a if self.how == "factor" else a * (1 - a))
+        return m.one(g), m.one(a if self.__how == "factor" else a * (1 - a))
 
 
 class OverQueries(BlockParts):
@@ -332,7 +332,7 @@ def _permuted(order: tuple[int, int, int]) -> type[BlockParts]:
 class QueryKeySwapped(OfAttention):
     """Queries are made by the keys' weights and keys by the queries' (``order``: whatever rows each takes)."""
 
-    order: ClassVar[tuple[int, int, int]] = (1, 0, 2)
+    __order: ClassVar[tuple[int, int, int]] = (1, 0, 2)
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         if layer.kind not in KINDS:
@@ -340,20 +340,20 @@ class QueryKeySwapped(OfAttention):
         if layer.kind == "scaled_dot_product_attention":
             return self._of_function(c, layer, x, parameters, inputs)
         if "q_proj_weight" in parameters:
-            return layer.worked(c, x, self._renamed(parameters), inputs, _permuted(self.order)())
-        return layer.worked(c, x, parameters, inputs, _permuted(self.order)())
+            return layer.worked(c, x, self._renamed(parameters), inputs, _permuted(self.__order)())
+        return layer.worked(c, x, parameters, inputs, _permuted(self.__order)())
 
     def _renamed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Weights of one shape change their places; others cannot."""
         weights = [parameters[f"{letter}_proj_weight"] for letter in "qkv"]
-        taken = [weights[number] for number in self.order]
+        taken = [weights[number] for number in self.__order]
         if [each.units for each in taken] != [each.units for each in weights]:
             return dict(parameters)
         return {**parameters, **{f"{letter}_proj_weight": each for letter, each in zip("qkv", taken, strict=True)}}
 
     def _of_function(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         query, key, value = apart(inputs)
-        if self.order != (1, 0, 2) or query != key:  # there are no thirds of rows here
+        if self.__order != (1, 0, 2) or query != key:  # there are no thirds of rows here
             return super().equations(c, layer, x, parameters, inputs)
         q, k, v = three(x)
         return layer.worked(c, [k, q, v], parameters, (key, query, value), BlockParts())

@@ -162,10 +162,10 @@ class FanOutOverwritten(Swapped):
 class WeightsTransposed(Swapped):
     """Σ w[j][k] δₖ for Σ w[k][j] δₖ, where the layer is square; ``flat``: in one list of numbers, anywhere."""
 
-    flat: ClassVar[bool] = False
+    __flat: ClassVar[bool] = False
 
     def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
-        if l.units != l.inputs and not self.flat:
+        if l.units != l.inputs and not self.__flat:
             return super().error_behind(l, s, k)
         turned = self.m.rearranged(l.weights, l.units, l.inputs, lambda j, i: divmod_pair(i * l.units + j, l.inputs))
         return self.m.dot(l.delta[s, :], turned[:, k])
@@ -238,13 +238,13 @@ class BiasGradientShared(Swapped):
 class BiasGradientFromInput(Swapped):
     """∂L/∂b = Σ δ a, with the a of ``which``."""
 
-    which: ClassVar[str] = "own"
+    __which: ClassVar[str] = "own"
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        if self.which == "own":
+        if self.__which == "own":
             return self.m.dot(l.delta[:, j], l.a[:, j])
-        if self.which != "all":
-            return self.m.dot(l.delta[:, j], l.previous[:, 0 if self.which == "first" else l.inputs - 1])
+        if self.__which != "all":
+            return self.m.dot(l.delta[:, j], l.previous[:, 0 if self.__which == "first" else l.inputs - 1])
         sums = self.m.grid(l.samples, 1)
         for s in self.m.each(l.samples):
             sums[s, 0] = self.m.sum(l.previous[s, :])
@@ -431,8 +431,8 @@ class LeakySlopeIgnored(Swapped):
     """An α of its own for the case's."""
 
     alpha: ClassVar[float | None] = None
-    forward: ClassVar[bool] = True
-    backward: ClassVar[bool] = True
+    __forward: ClassVar[bool] = True
+    __backward: ClassVar[bool] = True
 
     def __with_alpha(self, l: LayerPass, work: Any, *arguments: Any) -> Any:
         right = l.alpha
@@ -444,11 +444,11 @@ class LeakySlopeIgnored(Swapped):
 
     def activate(self, l: LayerPass, s: Any) -> None:
         work = super().activate
-        self.__with_alpha(l, work, s) if self.forward else work(l, s)
+        self.__with_alpha(l, work, s) if self.__forward else work(l, s)
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
         work = super().slope
-        return self.__with_alpha(l, work, s, j) if self.backward else work(l, s, j)
+        return self.__with_alpha(l, work, s, j) if self.__backward else work(l, s, j)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -464,11 +464,11 @@ def gelu_by_tanh(m: Any, z: Any) -> tuple[Any, Any]:
 class GeluVariantsMixed(Swapped):
     """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
 
-    forward: ClassVar[bool] = True
-    backward: ClassVar[bool] = False
+    __forward: ClassVar[bool] = True
+    __backward: ClassVar[bool] = False
 
     def activate(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "gelu" or not self.forward:
+        if l.activation != "gelu" or not self.__forward:
             super().activate(l, s)
             return
         for j in self.m.each(l.units):
@@ -476,7 +476,7 @@ class GeluVariantsMixed(Swapped):
             l.a[s, j] = self.m.number(0.5) * z * (1 + gelu_by_tanh(self.m, z)[0])
 
     def slope(self, l: LayerPass, s: Any, j: Any) -> Any:
-        if l.activation != "gelu" or not self.backward:
+        if l.activation != "gelu" or not self.__backward:
             return super().slope(l, s, j)
         z, half = l.z[s, j], self.m.number(0.5)
         t, inner_slope = gelu_by_tanh(self.m, z)

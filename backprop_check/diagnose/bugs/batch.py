@@ -31,15 +31,15 @@ class ScaledGradient(Swapped):
     """The gradients of weights and biases times ``portion``, the δ right."""
 
     gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
-    mean: ClassVar[str] = "1"
-    sum: ClassVar[str] = "1"
+    __mean: ClassVar[str] = "1"
+    __sum: ClassVar[str] = "1"
     biases: ClassVar[str] = "both"
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
         n = float(p.samples)
         factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}
-        self.__share = factor[self.mean if p.reduction == "mean" else self.sum]
+        self.__share = factor[self.__mean if p.reduction == "mean" else self.__sum]
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         right = super().weight_gradient(l, j, i)
@@ -102,19 +102,19 @@ class OneSampleOnly(Swapped):
     """The gradients of one sample; ``whole``: not divided by the number of samples."""
 
     gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
-    last: ClassVar[bool] = True
-    whole: ClassVar[bool] = False
+    __last: ClassVar[bool] = True
+    __whole: ClassVar[bool] = False
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
-        self.__share = float(p.samples) if self.whole and p.reduction == "mean" else 1.0
+        self.__share = float(p.samples) if self.__whole and p.reduction == "mean" else 1.0
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        s = l.samples - 1 if self.last else 0
+        s = l.samples - 1 if self.__last else 0
         return self.m.number(self.__share) * (l.delta[s, j] * l.previous[s, i])
 
     def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.m.number(self.__share) * l.delta[l.samples - 1 if self.last else 0, j]
+        return self.m.number(self.__share) * l.delta[l.samples - 1 if self.__last else 0, j]
 
     matters = staticmethod(_many)
 

@@ -160,10 +160,10 @@ class OverlapOverwritten(OtherLinks):
     """dx[window] = w · δ where += is meant."""
 
     kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
-    order: ClassVar[str] = "channel"
+    __order: ClassVar[str] = "channel"
 
     def links(self, rule: Any) -> Wiring:
-        return _last(_wiring(rule), size(rule.spec.output_shape(rule.inputs)[1:]), self.order, "x")
+        return _last(_wiring(rule), size(rule.spec.output_shape(rule.inputs)[1:]), self.__order, "x")
 
 
 class OutputOverwritten(OtherLinks):
@@ -171,10 +171,10 @@ class OutputOverwritten(OtherLinks):
 
     kinds: ClassVar[tuple[str, ...]] = _TRANSPOSED
     where = ("z",)
-    order: ClassVar[str] = "channel"
+    __order: ClassVar[str] = "channel"
 
     def links(self, rule: Any) -> Wiring:
-        return _last(_wiring(rule), size(rule.inputs[1:]), self.order, "z")
+        return _last(_wiring(rule), size(rule.inputs[1:]), self.__order, "z")
 
 
 # BP704, BP705: stride and padding forgotten on the way back ---------------------------------------
@@ -235,10 +235,10 @@ class PaddingNotCropped(OtherLinks):
     """∂L/∂x of the padded input, taken from its corner and not from where the input begins."""
 
     kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
-    times: ClassVar[int] = 0
+    __times: ClassVar[int] = 0
 
     def links(self, rule: Any) -> Wiring:
-        return _moved(rule, padding=tuple(self.times * p for p in rule.spec.padding))
+        return _moved(rule, padding=tuple(self.__times * p for p in rule.spec.padding))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -349,12 +349,12 @@ class InputOfOneChannel(OtherLinks):
 class DividedByArea(OfConvolution):
     """∂L/∂w (and ∂L/∂b) divided by the number of positions."""
 
-    roles: ClassVar[tuple[str, ...]] = ("weights", "bias")
+    __roles: ClassVar[tuple[str, ...]] = ("weights", "bias")
     by_kernel: ClassVar[bool] = False
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         errors, slopes = super().share(rule, role, s, i)
-        if role[0] not in self.roles or not self.is_mine(rule):
+        if role[0] not in self.__roles or not self.is_mine(rule):
             return errors, slopes
         shape = rule.spec.kernel_size if self.by_kernel else rule.spec.output_shape(rule.inputs)[1:]
         area = self.m.number(float(size(shape)))

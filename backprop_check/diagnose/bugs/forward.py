@@ -32,12 +32,12 @@ class FirstBiasForAll(Swapped):
 class ActivationMissing(Swapped):
     """a = z, at the output or in the hidden layers; ``slope_too``: φ′ = 1 there, else φ′ as it should be."""
 
-    output: ClassVar[bool] = True
+    __output: ClassVar[bool] = True
     slope_too: ClassVar[bool] = True
     loss_of_a: ClassVar[bool] = False
 
     def __here(self, l: LayerPass) -> bool:
-        return (l.next is None) is self.output
+        return (l.next is None) is self.__output
 
     def activate(self, l: LayerPass, s: Any) -> None:
         if not self.__here(l):
@@ -66,10 +66,10 @@ class OutputActivationMissing(ActivationMissing):
 class ForwardWeightsTransposed(Swapped):
     """z = Σ w[i][j] a, where the layer is square; ``flat``: in one list of numbers, anywhere."""
 
-    flat: ClassVar[bool] = False
+    __flat: ClassVar[bool] = False
 
     def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
-        if l.units != l.inputs and not self.flat:
+        if l.units != l.inputs and not self.__flat:
             return super().weighted_sum(l, s, j)
         turned = self.m.rearranged(
             l.weights, l.units, l.inputs, lambda r, c: ((c * l.units + r) // l.inputs, (c * l.units + r) % l.inputs)
@@ -80,29 +80,29 @@ class ForwardWeightsTransposed(Swapped):
 class WrongActivation(Swapped):
     """Another function wherever the case asks for ``asked``; ``forward_only``: with the right derivative."""
 
-    asked: ClassVar[str] = ""
-    used: ClassVar[str] = ""
+    __asked: ClassVar[str] = ""
+    __used: ClassVar[str] = ""
     forward_only: ClassVar[bool] = False
     gives = frozenset({"a", "delta", "loss"})
 
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
         for l in p.layers:
-            if l.activation == self.asked and not self.forward_only:
-                l.activation, l.alpha = self.used, DEFAULT_ALPHA.get(self.used, 0.0)
+            if l.activation == self.__asked and not self.forward_only:
+                l.activation, l.alpha = self.__used, DEFAULT_ALPHA.get(self.__used, 0.0)
 
     def activate(self, l: LayerPass, s: Any) -> None:
-        if not (self.forward_only and l.activation == self.asked):
+        if not (self.forward_only and l.activation == self.__asked):
             super().activate(l, s)
             return
         right = l.activation, l.alpha
-        l.activation, l.alpha = self.used, DEFAULT_ALPHA.get(self.used, 0.0)
+        l.activation, l.alpha = self.__used, DEFAULT_ALPHA.get(self.__used, 0.0)
         super().activate(l, s)
         l.activation, l.alpha = right
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return cls.asked in activations_of(case)
+        return cls.__asked in activations_of(case)
 
 
 class SoftmaxOverWrongAxis(Swapped):
@@ -148,7 +148,7 @@ class SoftmaxUnshifted(Swapped):
 class InputsReused(Swapped):
     """Every sample is given another sample's inputs."""
 
-    which: ClassVar[str] = "first"
+    __which: ClassVar[str] = "first"
     backward_too: ClassVar[bool] = True
 
     def prepare(self, p: Pass) -> None:
@@ -157,7 +157,7 @@ class InputsReused(Swapped):
         sources = {"first": lambda r, c: (0 * r, c), "last": lambda r, c: (0 * r + p.samples - 1, c)}
         previous = lambda r, c: (r - 1 + (r == 0), c)  # noqa: E731 - beside the others
         self.__right = first.previous
-        first.previous = self.m.rearranged(p.inputs, p.samples, first.inputs, sources.get(self.which, previous))
+        first.previous = self.m.rearranged(p.inputs, p.samples, first.inputs, sources.get(self.__which, previous))
 
     def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
         if l.before is None and not self.backward_too:

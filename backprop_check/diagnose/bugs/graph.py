@@ -82,7 +82,7 @@ def _place(rule: Rule, role: tuple[str, int]) -> int:
 class ReadersOverwrite(OfGraph):
     """Of all layers that read an output, only one's part is left: the one that wrote last, or first."""
 
-    latest: ClassVar[bool] = False
+    __latest: ClassVar[bool] = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
@@ -92,7 +92,7 @@ class ReadersOverwrite(OfGraph):
         if table.parameter or not edges.leaves(rule) or len(edges.edges) < 2:  # noqa: PLR2004 - nothing to overwrite
             return right
         # Backwards the layers come from the last to the first, and each goes through what it reads in order.
-        layer = (max if self.latest else min)(at for at, _ in edges.edges)
+        layer = (max if self.__latest else min)(at for at, _ in edges.edges)
         kept = layer, max(place for at, place in edges.edges if at == layer)
         return right if edges.edge(rule, role) == kept else self.nothing(right)
 
@@ -121,8 +121,8 @@ class PathMissing(OfGraph):
     """
 
     kept: ClassVar[str] = "block"
-    forward: ClassVar[bool] = False
-    backward: ClassVar[bool] = True
+    __forward: ClassVar[bool] = False
+    __backward: ClassVar[bool] = True
 
     def __kept(self, rule: WeightedSum) -> int:
         last = len(rule.sources) - 1
@@ -131,13 +131,13 @@ class PathMissing(OfGraph):
         return places[self.kept]
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if not (self.forward and is_combined(rule, "add")):
+        if not (self.__forward and is_combined(rule, "add")):
             return super().value(rule, s, o)
         return rule.sources[self.__kept(rule)].x.values[s, o]
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        if not (self.backward and is_combined(rule, "add")) or role[1] == self.__kept(rule):
+        if not (self.__backward and is_combined(rule, "add")) or role[1] == self.__kept(rule):
             return right
         return self.nothing(right)
 
@@ -147,7 +147,7 @@ class PathMissing(OfGraph):
 class SharedOverwritten(OfGraph):
     """Of all layers that use the same parameters, only one's gradient is left."""
 
-    latest: ClassVar[bool] = False
+    __latest: ClassVar[bool] = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
@@ -155,7 +155,7 @@ class SharedOverwritten(OfGraph):
         if table is None or not table.parameter or table.fixed:
             return right
         layers = [reader.layer for reader, _ in table.readers]
-        return right if rule.layer == (max if self.latest else min)(layers) else self.nothing(right)
+        return right if rule.layer == (max if self.__latest else min)(layers) else self.nothing(right)
 
     matters = staticmethod(_shares)
 
@@ -180,17 +180,17 @@ class SplitWrongly(OfGraph):
     ``forward``: the parts stand in that order forwards too (``backward`` False: forwards only).
     """
 
-    how: ClassVar[str] = "reversed"
-    forward: ClassVar[bool] = False
-    backward: ClassVar[bool] = True
+    __how: ClassVar[str] = "reversed"
+    __forward: ClassVar[bool] = False
+    __backward: ClassVar[bool] = True
 
     def __starts(self, rule: Any) -> list[int]:
         """Where each part begins."""
         widths = [source.x.units for source in rule.sources]
-        if self.how == "start":
+        if self.__how == "start":
             return [0] * len(widths)
         order: Iterable[int] = range(len(widths) - 1, -1, -1)
-        if self.how == "layers":
+        if self.__how == "layers":
             layers = [-1 if source.x.made_by is None else source.x.made_by.layer for source in rule.sources]
             order = sorted(range(len(widths)), key=lambda number: layers[number])
         starts, start = [0] * len(widths), 0
@@ -199,7 +199,7 @@ class SplitWrongly(OfGraph):
         return starts
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if not (self.forward and is_combined(rule, "concat")):
+        if not (self.__forward and is_combined(rule, "concat")):
             return super().value(rule, s, o)
         starts = self.__starts(rule)
         terms = [
@@ -217,7 +217,7 @@ class SplitWrongly(OfGraph):
         return self.m.dots(terms, [])
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not (self.backward and is_combined(rule, "concat")):
+        if not (self.__backward and is_combined(rule, "concat")):
             return super().share(rule, role, s, i)
         start, units = self.__starts(rule)[role[1]], rule.sources[role[1]].x.units
         return rule.out.error[s, Index([[start + at] for at in range(units)])[i]], None

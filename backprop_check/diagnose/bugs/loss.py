@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ScaledError(Swapped):
     """The output's δ times ``portion(p)``; ``loss_too``: the loss as well."""
 
-    loss_too: ClassVar[bool] = False
+    __loss_too: ClassVar[bool] = False
 
     def portion(self, p: Pass) -> float:
         """The factor."""
@@ -27,7 +27,7 @@ class ScaledError(Swapped):
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().in_batch(p, total)
-        return self.__times(p, right) if self.loss_too else right
+        return self.__times(p, right) if self.__loss_too else right
 
     def __times(self, p: Pass, x: Any) -> Any:
         portion = self.portion(p)
@@ -83,16 +83,16 @@ class BceHalfMissing(Swapped):
 
     fused = False
     networks = "any"
-    gradient_too: ClassVar[bool] = True
-    loss_too: ClassVar[bool] = False
+    __gradient_too: ClassVar[bool] = True
+    __loss_too: ClassVar[bool] = False
 
     def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.gradient_too:
+        if p.loss_kind != "binary_cross_entropy" or not self.__gradient_too:
             return super().output_error(p, s, k)
         return self.in_batch(p, -p.targets[s, k] / p.layers[-1].a[s, k])
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.loss_too:
+        if p.loss_kind != "binary_cross_entropy" or not self.__loss_too:
             return super().loss_term(p, s, k)
         return -self.m.log_or_zero(p.targets[s, k], p.layers[-1].a[s, k])
 
@@ -106,12 +106,12 @@ class AnotherLoss(Swapped):
 
     fused = False
     networks = "any"
-    asked: ClassVar[str] = ""
-    used: ClassVar[str] = ""
-    loss_too: ClassVar[bool] = False
+    __asked: ClassVar[str] = ""
+    __used: ClassVar[str] = ""
+    __loss_too: ClassVar[bool] = False
 
     def __here(self, p: Pass) -> bool:
-        return p.loss_kind != self.used and self.asked in ("", p.loss_kind)
+        return p.loss_kind != self.__used and self.__asked in ("", p.loss_kind)
 
     def is_fused(self, p: Pass, l: LayerPass) -> bool:
         return not self.__here(p) and Swapped(self.m).is_fused(p, l)
@@ -119,25 +119,25 @@ class AnotherLoss(Swapped):
     def output_error(self, p: Pass, s: Any, k: Any) -> Any:
         if not self.__here(p):
             return super().output_error(p, s, k)
-        asked, p.loss_kind = p.loss_kind, self.used
+        asked, p.loss_kind = p.loss_kind, self.__used
         error = super().output_error(p, s, k)
         p.loss_kind = asked
         return error
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if not (self.loss_too and self.__here(p)):
+        if not (self.__loss_too and self.__here(p)):
             return super().loss_term(p, s, k)
-        return LOSSES[self.used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
+        return LOSSES[self.__used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
     def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
-        if not (self.loss_too and self.__here(p)):
+        if not (self.__loss_too and self.__here(p)):
             return super().sample_loss(p, terms, s)
         total = self.m.sum(terms[s, :])
-        return total / float(p.layers[-1].units) if LOSSES[self.used].mean_over_outputs else total
+        return total / float(p.layers[-1].units) if LOSSES[self.__used].mean_over_outputs else total
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return case.loss.kind != cls.used and cls.asked in ("", case.loss.kind)
+        return case.loss.kind != cls.__used and cls.__asked in ("", case.loss.kind)
 
 
 class EpsilonInLog(Swapped):
@@ -146,14 +146,14 @@ class EpsilonInLog(Swapped):
     fused = False
     networks = "any"
     epsilon: ClassVar[float] = 1e-8
-    gradient_too: ClassVar[bool] = True
-    loss_too: ClassVar[bool] = True
+    __gradient_too: ClassVar[bool] = True
+    __loss_too: ClassVar[bool] = True
 
     def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self.gradient_too and Swapped(self.m).is_fused(p, l)
+        return not self.__gradient_too and Swapped(self.m).is_fused(p, l)
 
     def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        if not self.gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
+        if not self.__gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
             return super().output_error(p, s, k)
         a, t, e = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
         slope = -t / (a + e)
@@ -162,7 +162,7 @@ class EpsilonInLog(Swapped):
         return self.in_batch(p, slope)
 
     def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if not self.loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
+        if not self.__loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
             return super().loss_term(p, s, k)
         m, a, t, e = self.m, p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
         term = m.log_or_zero(t, a + e)
@@ -195,7 +195,7 @@ class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
     gives = frozenset({"loss", "delta"})
-    shift: ClassVar[int] = 1
+    __shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
 
     @classmethod
@@ -205,13 +205,13 @@ class LabelOffByOne(Swapped):
     def prepare(self, p: Pass) -> None:
         super().prepare(p)
         units = p.layers[-1].units
-        p.targets = self.m.rearranged(p.targets, p.samples, units, lambda r, c: (r, (c - self.shift) % units))
+        p.targets = self.m.rearranged(p.targets, p.samples, units, lambda r, c: (r, (c - self.__shift) % units))
 
 
 class LossOnly(Swapped):
     """The reported loss times ``factor``; gradients are right."""
 
-    factor: ClassVar[str] = "2"
+    __factor: ClassVar[str] = "2"
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         n, k = float(p.samples), float(p.layers[-1].units)
@@ -227,7 +227,7 @@ class LossOnly(Swapped):
             "1/K": 1.0 if over else 1 / k,
             "1/ln 2": 1.4426950408889634,
         }
-        return self.m.number(factors[self.factor]) * super().batch_loss(p, total)
+        return self.m.number(factors[self.__factor]) * super().batch_loss(p, total)
 
 
 def _other_losses() -> tuple[Variant, ...]:

@@ -85,7 +85,7 @@ class CutToInteger(Swapped):
 class IntegerMean(Swapped):
     """1/N in integers is 0 for N > 1."""
 
-    loss_too: ClassVar[bool] = True
+    __loss_too: ClassVar[bool] = True
 
     def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         super().delta(p, l, s)
@@ -95,7 +95,7 @@ class IntegerMean(Swapped):
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        cut = self.loss_too and p.reduction == "mean" and p.samples > 1
+        cut = self.__loss_too and p.reduction == "mean" and p.samples > 1
         return self.m.number(0.0) * right if cut else right
 
     @classmethod
@@ -118,7 +118,7 @@ class IntegerHalf(Swapped):
 class IntegerMeanOverOutputs(Swapped):
     """1/K in integers is 0 for K > 1."""
 
-    loss_too: ClassVar[bool] = True
+    __loss_too: ClassVar[bool] = True
 
     def __cut(self, p: Pass) -> bool:
         from backprop_check.reference.losses import LOSSES  # noqa: PLC0415 - one use
@@ -133,7 +133,7 @@ class IntegerMeanOverOutputs(Swapped):
 
     def batch_loss(self, p: Pass, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        return self.m.number(0.0) * right if self.loss_too and self.__cut(p) else right
+        return self.m.number(0.0) * right if self.__loss_too and self.__cut(p) else right
 
 
 BUGS = (

@@ -101,11 +101,11 @@ class UpdateOnOneLayerOnly(OfUpdate):
     """Only the first (or the last) layer learns."""
 
     networks = "any"
-    first: ClassVar[bool] = True
+    __first: ClassVar[bool] = True
 
     def before_update(self, p: Any) -> None:
         learning = [l.index for l in p.layers if l.gradients]
-        self.__only = learning[0 if self.first else -1] if learning else None
+        self.__only = learning[0 if self.__first else -1] if learning else None
         super().before_update(p)
 
     def __here(self, l: LayerPass | LayerTables) -> bool:

@@ -46,13 +46,13 @@ def _wiring(rule: Any) -> Wiring:
 class GradientToAll(OfPooling):
     """Every input of the window gets δ (or an equal share of it)."""
 
-    shared: ClassVar[bool] = False
+    __shared: ClassVar[bool] = False
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         errors = rule.out.error[s, _wiring(rule).by_input[0][i]]
-        if self.shared:
+        if self.__shared:
             kernel = getattr(rule.spec, "kernel_size", rule.inputs[1:])
             area = self.m.number(float(size(kernel)))
             errors = self.m.vector(lambda error: error / area, errors)
@@ -62,7 +62,7 @@ class GradientToAll(OfPooling):
 class TiesSplit(OfPooling):
     """Every input that is largest gets δ (or an equal share of it), not the first alone."""
 
-    shared: ClassVar[bool] = False
+    __shared: ClassVar[bool] = False
     samples = 0
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Shape) -> Any:
@@ -74,7 +74,7 @@ class TiesSplit(OfPooling):
             return super().share(rule, role, s, i)
         m, (readers, used) = self.m, _wiring(rule).by_input
         errors = rule.out.error[s, readers[i]]
-        if self.shared:
+        if self.__shared:
             errors = m.vector(lambda error, count: error / count, errors, self._counts(rule)[s, readers[i]])
         won, largest = rule.winners[s, used[i]], rule.out.values[s, readers[i]]
         return errors, m.vector(self._tied, won, largest, rule.x.values[s, i])
@@ -160,7 +160,7 @@ class OtherDivisor(OfPooling):
     """Every window's sum is divided by another number, ``where``: forward (``z``), backward (``x``)."""
 
     kinds: ClassVar[tuple[str, ...]] = _AVERAGE
-    where: ClassVar[tuple[str, ...]] = ("z", "x")
+    __where: ClassVar[tuple[str, ...]] = ("z", "x")
 
     def divisors(self, rule: Any) -> list[float]:
         """By which, for every position."""
@@ -170,14 +170,14 @@ class OtherDivisor(OfPooling):
         return self.m.given_row([1.0 / divisor for divisor in self.divisors(rule)])
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if "z" not in self.where or not self.is_pool(rule):
+        if "z" not in self.__where or not self.is_pool(rule):
             return super().value(rule, s, o)
         wiring = _wiring(rule)
         terms = [(rule.sources[0].x.values[s, wiring.reads[o]], self._shares(rule)[s, wiring.uses[o]])]
         return self.m.dots(terms, [])
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if role[0] != "x" or "x" not in self.where or not self.is_pool(rule):
+        if role[0] != "x" or "x" not in self.__where or not self.is_pool(rule):
             return super().share(rule, role, s, i)
         readers, used = _wiring(rule).by_input
         return rule.out.error[s, readers[i]], self._shares(rule)[s, used[i]]
@@ -187,7 +187,7 @@ class EdgeDivisor(OtherDivisor):
     """Another idea of what counts at the edge: ``inside``, ``padded`` or the ``whole`` window."""
 
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool1d", "avg_pool2d")
-    counts: ClassVar[str] = "whole"
+    __counts: ClassVar[str] = "whole"
     override: ClassVar[bool] = False
     """Whether a ``divisor_override`` is heeded."""
 
@@ -196,9 +196,9 @@ class EdgeDivisor(OtherDivisor):
         given = getattr(spec, "divisor_override", None)
         if self.override and given is not None:
             return [float(given)] * _wiring(rule).weights
-        if self.counts == "whole":
+        if self.__counts == "whole":
             return [float(size(spec.kernel_size))] * _wiring(rule).weights
-        found = divisors(spec.window, rule.inputs[1:], sizes, padding_counts=self.counts == "padded")
+        found = divisors(spec.window, rule.inputs[1:], sizes, padding_counts=self.__counts == "padded")
         return [float(each) for each in found]
 
     @classmethod

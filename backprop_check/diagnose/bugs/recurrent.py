@@ -135,13 +135,13 @@ def _layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
 class OneStepOnly(OfRecurrent):
     """A parameter's gradient is that of one step, not the sum over all."""
 
-    of: ClassVar[tuple[str, ...]] = ("weights", "bias")
+    __of: ClassVar[tuple[str, ...]] = ("weights", "bias")
     last = True
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         what, number = role
         kept = d.steps - 1 if self.last != d.backwards else 0
-        if what in self.of and t != kept:
+        if what in self.__of and t != kept:
             table = rule.biases[number][0] if what == "bias" else rule.sources[number].weights
             if table is not None and table.parameter:
                 return nothing(rule, table.units, s, i)
@@ -187,11 +187,11 @@ class WithoutTanh(OfRecurrent):
     """The derivative of a tanh is left out, or taken of the wrong number."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
-    roles: ClassVar[tuple[str, ...]] = ("cell_tanh",)
+    __roles: ClassVar[tuple[str, ...]] = ("cell_tanh",)
     of_cell = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not (isinstance(rule, Function) and rule.out.role in self.roles and rule.spec.kind == "lstm"):
+        if not (isinstance(rule, Function) and rule.out.role in self.__roles and rule.spec.kind == "lstm"):
             return super().share(rule, role, s, i)
         m, error = self.m, rule.out.error[s, i]
         if not self.of_cell:
@@ -206,10 +206,10 @@ class WithoutTanh(OfRecurrent):
 class Permuted(OfRecurrent):
     """The parameters' blocks of rows are taken for the gates in another order."""
 
-    order: ClassVar[str] = "ifgo"
+    __order: ClassVar[str] = "ifgo"
 
     def block(self, layer: Any, gate: str) -> int:
-        return self.order.index(gate) if layer.kind in self.kinds_of(OfRecurrent) else super().block(layer, gate)
+        return self.__order.index(gate) if layer.kind in self.kinds_of(Permuted) else super().block(layer, gate)
 
 
 #: Orders that libraries have: CS231n and ONNX (o before f), TensorFlow 1, Theano and Gomez, cuDNN's and Keras's GRU.
@@ -236,7 +236,7 @@ class BiasOfOneGate(OfRecurrent):
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         what, number = role
-        if what != "bias" or rule.spec.kind not in self.kinds_of(OfRecurrent):
+        if what != "bias" or rule.spec.kind not in self.kinds_of(BiasOfOneGate):
             return super().swapped(rule, role, s, i, d, t)
         bias, places = rule.biases[number]
         return d.sums[t][self.gate].error[s, places.by_place(bias.units)[i]], None

@@ -59,40 +59,40 @@ class SigmoidDerivative(OfSoftmax):
 class DerivativeTwice(Swapped):
     """(p − t) p (1 − p): p − t holds the derivative already. ``by``: p(1 − p), or σ(z)(1 − σ(z))."""
 
-    of: ClassVar[tuple[str, ...]] = ("softmax",)
+    __of: ClassVar[tuple[str, ...]] = ("softmax",)
     by: ClassVar[str] = "p"
 
     def matched_delta(self, p: Pass, l: LayerPass, s: Any) -> None:
         super().matched_delta(p, l, s)
-        if l.activation in self.of:
+        if l.activation in self.__of:
             for j in self.m.each(l.units):
                 a = l.a[s, j] if self.by == "p" else ELEMENTWISE["sigmoid"].value(self.m, l.z[s, j], 0.0)
                 l.delta[s, j] = l.delta[s, j] * (a * (1 - a))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.of))
+        return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.__of))
 
 
 class LogSoftmaxSumMissing(Swapped):
     """δ of a log-softmax without Σg: gⱼ(1 − pⱼ), gⱼ − pⱼ, or gⱼ; or (``forward``) a = z − max z."""
 
-    how: ClassVar[str] = "diagonal"
+    __how: ClassVar[str] = "diagonal"
 
     def activate(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "log_softmax" or self.how != "forward":
+        if l.activation != "log_softmax" or self.__how != "forward":
             super().activate(l, s)
             return
         for j in self.m.each(l.units):
             l.a[s, j] = l.z[s, j] - self.m.max(l.z[s, :])
 
     def composed_delta(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "log_softmax" or self.how == "forward":
+        if l.activation != "log_softmax" or self.__how == "forward":
             super().composed_delta(l, s)
             return
         for j in self.m.each(l.units):
             g, p = l.error[s, j], self.m.exp(l.a[s, j])
-            l.delta[s, j] = {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.how]
+            l.delta[s, j] = {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.__how]
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -94,10 +94,10 @@ class VelocityReset(OfMomentum):
 class MemoryReset(Swapped):
     """All that is remembered is lost after every step; ``counts``: but not how many there were."""
 
-    counts: ClassVar[bool] = False
+    __counts: ClassVar[bool] = False
 
     def before_update(self, p: Learning) -> None:
-        self.memory = Memory(self.memory.time if self.counts else 0)
+        self.memory = Memory(self.memory.time if self.__counts else 0)
         super().before_update(p)
 
     @classmethod
@@ -119,17 +119,17 @@ class NesterovAsPlain(Swapped):
 class DecayTimes(Swapped):
     """Another factor before λ: −1, ½ or 2."""
 
-    factor: ClassVar[float] = -1.0
+    __factor: ClassVar[float] = -1.0
 
     def decayed(self, w: Any, g: Any, of: Remembered) -> Any:
         if not self.has("weight_decay"):
             return super().decayed(w, g, of)
-        return g + self.m.number(self.factor) * (self.settings["weight_decay"] * w)
+        return g + self.m.number(self.__factor) * (self.settings["weight_decay"] * w)
 
     def shrunk(self, w: Any, of: Remembered, rate: Any) -> Any:
         if not self.has("weight_decay"):
             return super().shrunk(w, of, rate)
-        return w - self.m.number(self.factor) * (self.m.number(rate) * self.settings["weight_decay"] * w)
+        return w - self.m.number(self.__factor) * (self.m.number(rate) * self.settings["weight_decay"] * w)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -139,17 +139,17 @@ class DecayTimes(Swapped):
 class PenaltyTimes(Swapped):
     """Another factor before the l2 penalty's gradient, its part of the loss, or both."""
 
-    factor: ClassVar[float] = -1.0
-    in_loss: ClassVar[bool] = False
+    __factor: ClassVar[float] = -1.0
+    __in_loss: ClassVar[bool] = False
     in_gradient: ClassVar[bool] = True
 
     def l2_slope(self, l2: float, w: Any) -> Any:
         right = super().l2_slope(l2, w)
-        return self.m.number(self.factor) * right if self.in_gradient else right
+        return self.m.number(self.__factor) * right if self.in_gradient else right
 
     def l2_value(self, l2: float, total: Any) -> Any:
         right = super().l2_value(l2, total)
-        return self.m.number(self.factor) * right if self.in_loss else right
+        return self.m.number(self.__factor) * right if self.__in_loss else right
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -173,10 +173,10 @@ class DecaySkipsBiases(Swapped):
 class PenaltySkipsBiases(Swapped):
     """Biases have no penalty in the gradient (and the loss) though the case asks for it."""
 
-    in_loss: ClassVar[bool] = True
+    __in_loss: ClassVar[bool] = True
 
     def counts_biases(self, p: Learning) -> bool:
-        return False if self.in_loss else super().counts_biases(p)
+        return False if self.__in_loss else super().counts_biases(p)
 
     def penalized(self, p: Learning, parameter: str, gradient: Any, w: Any) -> Any:
         return gradient if "bias" in parameter else super().penalized(p, parameter, gradient, w)
@@ -189,13 +189,13 @@ class PenaltySkipsBiases(Swapped):
 class CorrectionMissing(Swapped):
     """m and v as they are; ``of``: or only one of them."""
 
-    of: ClassVar[str] = "both"
+    __of: ClassVar[str] = "both"
 
     def correction_of_mean(self, beta: Any) -> Any:
-        return super().correction_of_mean(beta) if self.of == "square" else self.m.number(1.0)
+        return super().correction_of_mean(beta) if self.__of == "square" else self.m.number(1.0)
 
     def correction_of_square(self, beta: Any) -> Any:
-        return super().correction_of_square(beta) if self.of == "mean" else self.m.setting(1.0)
+        return super().correction_of_square(beta) if self.__of == "mean" else self.m.setting(1.0)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -216,10 +216,10 @@ class OneMinusBeta(Swapped):
 class TimeOff(Swapped):
     """t is counted from another number than 1; where 1 − β⁰ would be 0, nothing is corrected."""
 
-    shift: ClassVar[int] = 1
+    __shift: ClassVar[int] = 1
 
     def correction(self, beta: Any) -> Any:
-        time = self.time + self.shift
+        time = self.time + self.__shift
         return 1 - self.power(beta, time) if time > 0 else self.m.setting(1.0)
 
     @classmethod

@@ -44,11 +44,11 @@ class ResidualMissing(OfBlock):
 class ResidualGradientMissing(OfBlock):
     """Forward it is there; backward nothing flows through it."""
 
-    of: ClassVar[tuple[int, ...]] = (1, 2)
+    __of: ClassVar[tuple[int, ...]] = (1, 2)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         g, slope = super().share(rule, role, s, i)
-        if role == ("x", 0) and any(self.is_own(rule, f"residual{number}") for number in self.of):
+        if role == ("x", 0) and any(self.is_own(rule, f"residual{number}") for number in self.__of):
             return self.m.vector(lambda each: each * 0.0, g), slope
         return g, slope
 
@@ -56,14 +56,14 @@ class ResidualGradientMissing(OfBlock):
 class OfSum(SwappedRules):
     """Layers of a graph that are to be added: only one of them counts, forward, backward, or both ways."""
 
-    last: ClassVar[bool] = True
+    __last: ClassVar[bool] = True
     ways: ClassVar[tuple[str, ...]] = ("forward", "backward")
 
     def _is_sum(self, rule: Any) -> bool:
         return rule.out.role == "combined" and getattr(rule.spec, "combine", None) == "add"
 
     def _counts(self, rule: Any) -> int:
-        return len(rule.sources) - 1 if self.last else 0
+        return len(rule.sources) - 1 if self.__last else 0
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         if "forward" not in self.ways or not self._is_sum(rule):
@@ -105,17 +105,17 @@ class NormPlace(OfBlock):
 class NormAlways(NormPlace):
     """The norms stand at one place, whatever is asked for."""
 
-    first: ClassVar[bool] = False
+    __first: ClassVar[bool] = False
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         if layer.kind in self.kinds_of(OfBlock):
-            layer = msgspec.structs.replace(layer, norm_first=self.first)
+            layer = msgspec.structs.replace(layer, norm_first=self.__first)
         return super(NormPlace, self).equations(c, layer, x, parameters, inputs)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(
-            layer.kind in cls.kinds and getattr(layer, "norm_first", False) != cls.first
+            layer.kind in cls.kinds and getattr(layer, "norm_first", False) != cls.__first
             for layer in case.network.layers
         )
 
@@ -206,19 +206,19 @@ class SmoothedAmongOthers(Swapped):
     """ε is shared out among the other classes, or in another wrong way."""
 
     networks = "any"
-    how: ClassVar[str] = "others"
+    __how: ClassVar[str] = "others"
 
     def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
         m, count = self.m, self.m.number(float(classes))
-        if self.how == "others":
+        if self.__how == "others":
             return t * (1 - epsilon) + (1 - t) * (epsilon / m.number(float(max(classes - 1, 1))))
-        if self.how == "added":
+        if self.__how == "added":
             return t * (1 - epsilon) + epsilon / m.number(float(max(classes - 1, 1)))
-        if self.how == "kept":
+        if self.__how == "kept":
             return t + epsilon / count
-        if self.how == "own":
+        if self.__how == "own":
             return t * (1 - epsilon / count) + epsilon / count
-        if self.how == "uniform":
+        if self.__how == "uniform":
             return t * (1 - epsilon) + 1 / count + epsilon * m.number(0.0)
         return t + epsilon * m.number(0.0)
 

@@ -81,10 +81,10 @@ class OfGraph(SwappedRules):
 class SlopeMissing(OfGraph):
     """∂L/∂z = ∂L/∂a, at the output or before it."""
 
-    output: ClassVar[bool] = True
+    __output: ClassVar[bool] = True
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if is_activation(rule) and is_output(rule) is self.output:
+        if is_activation(rule) and is_output(rule) is self.__output:
             return self.m.one(rule.out.error[s, i]), None
         return super().share(rule, role, s, i)
 
@@ -92,7 +92,7 @@ class SlopeMissing(OfGraph):
 class OtherSlope(OfGraph):
     """φ′ of something else than z: of a (``value``), a formula in a fed z (``fed_z``), or φ itself (``function``)."""
 
-    how: ClassVar[str] = "value"
+    __how: ClassVar[str] = "value"
     identity_too: ClassVar[bool] = False
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
@@ -115,9 +115,9 @@ class OtherSlope(OfGraph):
         if not (is_activation(rule) and isinstance(rule, Function)):
             return super().share(rule, role, s, i)
         m, z, a = self.m, rule.x.values[s, i], rule.out.values[s, i]
-        if self.how == "value":
+        if self.__how == "value":
             slope = rule.function.derivative(m, a, rule.function.value(m, a, rule.alpha), rule.alpha)
-        elif self.how == "fed_z":
+        elif self.__how == "fed_z":
             slope = rule.function.derivative(m, z, z, rule.alpha)
         else:
             slope = a
@@ -125,7 +125,7 @@ class OtherSlope(OfGraph):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return cls.how != "fed_z" or bool(activations_of(case) & {"sigmoid", "tanh"})
+        return cls.__how != "fed_z" or bool(activations_of(case) & {"sigmoid", "tanh"})
 
 
 class LastNeuronOnly(OfGraph):
@@ -194,7 +194,7 @@ class ErrorSignFlippedAndAdded(ErrorSignFlipped):
 class OfGradients(OfGraph):
     """The gradients of parameters times a number, the δ right."""
 
-    def portion(self) -> float:
+    def share_of_gradient(self) -> float:
         """Times what."""
         return -1.0
 
@@ -203,22 +203,22 @@ class OfGradients(OfGraph):
         if isinstance(rule, Given):
             return right
         table = read_by(rule, role)
-        portion = self.portion() if table.parameter and not table.fixed else 1.0
+        portion = self.share_of_gradient() if table.parameter and not table.fixed else 1.0
         return right if portion == 1.0 else self.times(portion, right)
 
 
 class ScaledGradients(OfGradients):
     """Times N, or divided by it, where the batch's mean or sum is asked for."""
 
-    mean: ClassVar[str] = "1"
-    sum: ClassVar[str] = "1"
+    __mean: ClassVar[str] = "1"
+    __sum: ClassVar[str] = "1"
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         n = float(len(c.case.inputs))
-        self.factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}[self.mean if c.case.reduction == "mean" else self.sum]
+        self.factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}[self.__mean if c.case.reduction == "mean" else self.__sum]
         return super().equations(c, layer, x, parameters, inputs)
 
-    def portion(self) -> float:
+    def share_of_gradient(self) -> float:
         return self.factor
 
 
@@ -241,12 +241,12 @@ class BiasMissingForward(OfGraph):
 class ActivationMissing(OfGraph):
     """a = z, at the output or before it; ``slope_too``: φ′ = 1 there, else φ′ as it should be."""
 
-    output: ClassVar[bool] = True
+    __output: ClassVar[bool] = True
     slope_too: ClassVar[bool] = True
     loss_of_a: ClassVar[bool] = False
 
     def __here(self, rule: Rule) -> bool:
-        return is_activation(rule) and (rule.layer == self.layers - 1) is self.output
+        return is_activation(rule) and (rule.layer == self.layers - 1) is self.__output
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         return rule.x.values[s, o] if self.__here(rule) else super().value(rule, s, o)

@@ -166,14 +166,14 @@ class OfActivation(SwappedRules):
         """Whether a rule is one of them."""
         return isinstance(rule, Function) and is_activation(rule) and rule.name in self.names
 
-    def slope(self, rule: Any, s: Any, i: Any) -> Any:
+    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
         """What is taken for φ′."""
         return rule.slope(self.m, s, i)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.here(rule):
             return super().share(rule, role, s, i)
-        return self.m.one(rule.out.error[s, i]), self.m.one(self.slope(rule, s, i))
+        return self.m.one(rule.out.error[s, i]), self.m.one(self.taken_slope(rule, s, i))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -185,19 +185,19 @@ class LeakySlopeMissing(OfActivation):
 
     names = frozenset(DEFAULT_ALPHA)
 
-    def slope(self, rule: Any, s: Any, i: Any) -> Any:
-        return self.m.where_positive(rule.x.values[s, i], super().slope(rule, s, i), 0.0)
+    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
+        return self.m.where_positive(rule.x.values[s, i], super().taken_slope(rule, s, i), 0.0)
 
 
 class LeakySlopeIgnored(OfActivation):
     """An α of its own for the case's."""
 
     names = frozenset(DEFAULT_ALPHA)
-    forward: ClassVar[bool] = True
-    backward: ClassVar[bool] = True
+    __forward: ClassVar[bool] = True
+    __backward: ClassVar[bool] = True
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if not (self.forward and self.__is_activation(rule)):
+        if not (self.__forward and self.__is_activation(rule)):
             return super().value(rule, s, o)
         return rule.function.value(self.m, rule.x.values[s, o], DEFAULT_ALPHA[rule.name])
 
@@ -205,9 +205,9 @@ class LeakySlopeIgnored(OfActivation):
     def __is_activation(rule: Any) -> bool:
         return isinstance(rule, Function) and is_activation(rule) and rule.name in DEFAULT_ALPHA
 
-    def slope(self, rule: Any, s: Any, i: Any) -> Any:
-        if not self.backward:
-            return super().slope(rule, s, i)
+    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
+        if not self.__backward:
+            return super().taken_slope(rule, s, i)
         return rule.function.derivative(self.m, rule.x.values[s, i], rule.out.values[s, i], DEFAULT_ALPHA[rule.name])
 
 
@@ -217,8 +217,8 @@ class ReluMaskFromDelta(OfActivation):
     names = frozenset({"relu"})
     guided: ClassVar[bool] = False
 
-    def slope(self, rule: Any, s: Any, i: Any) -> Any:
-        right = super().slope(rule, s, i)
+    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
+        right = super().taken_slope(rule, s, i)
         return self.m.where_positive(rule.out.error[s, i], right if self.guided else 0.0 * right + 1, 0.0 * right)
 
 
@@ -226,18 +226,18 @@ class GeluVariantsMixed(OfActivation):
     """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
 
     names = frozenset({"gelu"})
-    forward: ClassVar[bool] = True
-    backward: ClassVar[bool] = False
+    __forward: ClassVar[bool] = True
+    __backward: ClassVar[bool] = False
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if not (self.forward and self.here(rule)):
+        if not (self.__forward and self.here(rule)):
             return super().value(rule, s, o)
         z = rule.x.values[s, o]
         return self.m.number(0.5) * z * (1 + gelu_by_tanh(self.m, z)[0])
 
-    def slope(self, rule: Any, s: Any, i: Any) -> Any:
-        if not self.backward:
-            return super().slope(rule, s, i)
+    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
+        if not self.__backward:
+            return super().taken_slope(rule, s, i)
         z, half = rule.x.values[s, i], self.m.number(0.5)
         t, inner_slope = gelu_by_tanh(self.m, z)
         return half * (1 + t) + half * z * ((1 - t * t) * inner_slope)

@@ -24,28 +24,28 @@ if TYPE_CHECKING:
 class WrongActivation(SwappedRules):
     """Another function wherever the case asks for ``asked``; ``forward_only``: with the right derivative."""
 
-    asked: ClassVar[str] = ""
-    used: ClassVar[str] = ""
+    __asked: ClassVar[str] = ""
+    __used: ClassVar[str] = ""
     forward_only: ClassVar[bool] = False
 
     def __here(self, rule: Rule) -> bool:
-        return isinstance(rule, Function) and is_activation(rule) and rule.name == self.asked
+        return isinstance(rule, Function) and is_activation(rule) and rule.name == self.__asked
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         if not self.__here(rule):
             return super().value(rule, s, o)
-        return ELEMENTWISE[self.used].value(self.m, rule.x.values[s, o], DEFAULT_ALPHA.get(self.used, 0.0))
+        return ELEMENTWISE[self.__used].value(self.m, rule.x.values[s, o], DEFAULT_ALPHA.get(self.__used, 0.0))
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if self.forward_only or not self.__here(rule):
             return super().share(rule, role, s, i)
         z, a = rule.x.values[s, i], rule.out.values[s, i]
-        slope = ELEMENTWISE[self.used].derivative(self.m, z, a, DEFAULT_ALPHA.get(self.used, 0.0))
+        slope = ELEMENTWISE[self.__used].derivative(self.m, z, a, DEFAULT_ALPHA.get(self.__used, 0.0))
         return self.m.one(rule.out.error[s, i]), self.m.one(slope)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return cls.asked in activations_of(case)
+        return cls.__asked in activations_of(case)
 
 
 class OfSoftmax(SwappedRules):
@@ -96,34 +96,34 @@ class LogSoftmaxSumMissing(OfSoftmax):
     """δ of a log-softmax without Σg: gᵢ(1 − pᵢ), gᵢ − pᵢ, or gᵢ."""
 
     logarithm = True
-    how: ClassVar[str] = "diagonal"
+    __how: ClassVar[str] = "diagonal"
 
     def error(self, rule: Softmax, s: Any, i: Any) -> Any:
         g, p = rule.out.error[s, i], self.m.exp(rule.out.values[s, i])
-        return {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.how]
+        return {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.__how]
 
 
 class DerivativeTwice(Swapped):
     """(p − t) p (1 − p): p − t holds the derivative already."""
 
     networks = "wired"
-    of: ClassVar[tuple[str, ...]] = ("softmax",)
+    __of: ClassVar[tuple[str, ...]] = ("softmax",)
 
     def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
         right = super().matched_error(p, rule, s, i, composed)
         a = rule.out.values[s, i]
-        return right * (a * (1 - a)) if p.layers[-1].activation in self.of else right
+        return right * (a * (1 - a)) if p.layers[-1].activation in self.__of else right
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.of))
+        return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.__of))
 
 
 class OneSampleOnly(SwappedRules):
     """The gradients of one sample of the batch; ``whole``: not divided by the number of samples."""
 
-    last: ClassVar[bool] = True
-    whole: ClassVar[bool] = False
+    __last: ClassVar[bool] = True
+    __whole: ClassVar[bool] = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if isinstance(rule, Given) or rule.out.parameter:
@@ -139,8 +139,8 @@ class OneSampleOnly(SwappedRules):
 
     def __of_one(self, rule: Rule) -> Any:
         m, samples = self.m, len(rule.case.inputs)
-        times = float(samples) if self.whole and rule.case.reduction == "mean" else 1.0
-        kept = m.given_grid([[times if s == (samples - 1 if self.last else 0) else 0.0] for s in range(samples)])
+        times = float(samples) if self.__whole and rule.case.reduction == "mean" else 1.0
+        kept = m.given_grid([[times if s == (samples - 1 if self.__last else 0) else 0.0] for s in range(samples)])
         found = m.grid(samples, rule.out.units)
         for s in m.each(samples):
             for o in m.each(rule.out.units):

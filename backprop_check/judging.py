@@ -5,7 +5,6 @@ The command line, pytest and ``check`` all judge through this.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug, with_formulas
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
-from backprop_check.diagnose.match import Evidence
+from backprop_check.diagnose.effort import Effort
+from backprop_check.diagnose.match import Evidence, differ_anywhere
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
@@ -39,6 +39,10 @@ _REMEMBERED = 40
 #: Faults of ours in what is said about results: they are worth more than their explanation.
 OURS = (HarnessError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
+#: Notes of a diagnosis that ended before its end.
+INTERRUPTED = "the diagnosis was interrupted: the verdicts are complete, but the cause may not be"
+OUT_OF_TIME = "the diagnosis ended at its time limit (--diagnosis-timeout): the cause may not be complete"
+
 #: What so many passing cases reported is kept for a run that goes on later.
 _OF_USE = 200
 
@@ -52,7 +56,6 @@ class Run:
     hints_only: bool = False
     diagnosing: bool = True
     summary: Summary = field(default_factory=Summary)
-    started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         hello = self.implementation.hello
@@ -93,22 +96,38 @@ class Run:
             failure = Failure(judged.case, result.mismatches, judged.actual, judged.unstable, result.id)
             self.diagnostician.failed(failure)
 
-    def conclude(self, seconds: float | None = None) -> Conclusion:
-        """The causes, and the checks that need several cases. ``seconds`` bounds the diagnosis."""
+    def conclude(self, effort: Effort | None = None) -> Conclusion:
+        """The causes, and the checks that need several cases. ``effort`` bounds the diagnosis.
+
+        Ctrl-C ends the diagnosis and nothing else: what was judged keeps its verdict, and what is seen at once is said.
+        """
         if not self.diagnosing:
             return Conclusion()
-        budget = max(4.0, time.monotonic() - self.started) if seconds is None else seconds
-        behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
+        effort = effort or Effort()
+        behaviours: list[behaviour.Behaviour] = []
+        notes: list[str] = []
         try:
-            causes = with_formulas(self.diagnostician.causes(budget, self._ask))
+            if self.summary.counts["passed"] + self.summary.counts["mismatched"]:
+                effort.tell("asking the same cases again")
+                behaviours = self._behaviours()
+            causes = self._causes(effort)
+        except KeyboardInterrupt:
+            effort.interrupt()
+            notes = [INTERRUPTED]
+            causes = self._causes(effort)
         except OURS as error:
             # A fault of ours here must not end the run.
             note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"
             return Conclusion([], behaviours, [note])
+        if effort.out_of_time:
+            notes = [OUT_OF_TIME]
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
             causes = [_of_behaviour(odd[0], causes), *[each for each in causes if each.code]]
-        return Conclusion(causes, behaviours, self._notes())
+        return Conclusion(causes, behaviours, [*notes, *self._notes()])
+
+    def _causes(self, effort: Effort) -> list[Cause]:
+        return with_formulas(self.diagnostician.causes(effort, self._ask))
 
     def _notes(self) -> list[str]:
         """What the implementation printed beside its replies, and how often it was started again; each once."""
@@ -121,18 +140,37 @@ class Run:
             found.append(f"{first}{more}: it was passed over; print logs to standard error")
         return found
 
-    def smallest(self, cause: Cause, seconds: float = 5.0) -> Case | None:
-        """The smallest network found that shows a cause; None where it has no failing case with numbers."""
+    def smallest(self, cause: Cause, effort: Effort | None = None, *, among: int = 1) -> Case | None:
+        """The smallest network found that shows a cause; None where it has no failing case with numbers.
+
+        ``among`` says for how many causes the effort is to suffice, this one counted.
+        """
         failure = next((each for each in self._by_size() if each.id in set(cause.explains) and not each.unstable), None)
         if failure is None:
             return None
         try:
-            return shrink(failure.case, lambda case: self._shows(case, cause, failure), seconds)
+            return shrink(
+                failure.case,
+                lambda case: self._shows(case, cause, failure),
+                effort,
+                may_hold=lambda case: self._may_show(case, cause),
+                among=among,
+            )
         except OURS:
             return failure.case  # it shows it, if not in the smallest way
 
     def _by_size(self) -> list[Failure]:
         return sorted(self.diagnostician.failures, key=lambda each: len(each.case.inputs) * len(each.actual))
+
+    def _may_show(self, case: Case, cause: Cause) -> bool:
+        """Whether a case can show a cause: where that has a name, this bug (of two, this one) changes a number of it."""
+        stages = next(
+            (each.stages_of(cause.code) for each in self.diagnostician.matches if cause.code in each.codes), None
+        )
+        if stages is None:
+            return True
+        dtype, profile = self.implementation.hello.dtype, self.settings.profile
+        return stages.concerns(case) and differ_anywhere(case.rounded(dtype), stages, None, dtype, profile, lenient=())
 
     def _shows(self, case: Case, cause: Cause, failure: Failure) -> bool:
         """Whether a case fails for the same cause."""

@@ -18,8 +18,9 @@ from backprop_check import __version__
 from backprop_check.commands.options import opened
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
+from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
-from backprop_check.judging import Run, hinted
+from backprop_check.judging import INTERRUPTED, Run, hinted
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
 from backprop_check.plan import Plan, supported
@@ -220,7 +221,6 @@ def judge_all(
                 from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
 
                 order.count(result)
-                run.started -= result.seconds
                 judged = recalled(run, work, position, result, slots)
                 if judged is None:
                     run.summary.add(result)
@@ -290,24 +290,34 @@ def _counts(run: Run) -> str:
 
 
 def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion:
-    """The causes, each with its smallest network."""
-    with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext():
-        conclusion = run.conclude()
-        if not options["hints_only"]:
-            conclusion.causes = [
-                _with_smallest(run, cause) if number < _SHRUNK else cause
-                for number, cause in enumerate(conclusion.causes)
-            ]
-        else:
+    """The causes, each with its smallest network; a terminal shows what is being tried."""
+    with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext() as status:
+        tell = None if status is None else (lambda what: status.update(Text(what)))
+        effort = Effort.within(options["diagnosis_timeout"], tell)
+        conclusion = run.conclude(effort)
+        if options["hints_only"]:
             conclusion.causes = [
                 msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes
             ]
+        else:
+            conclusion.causes = _with_smallest_networks(run, conclusion, effort)
     return conclusion
 
 
-def _with_smallest(run: Run, cause: Cause) -> Cause:
+def _with_smallest_networks(run: Run, conclusion: Conclusion, effort: Effort) -> list[Cause]:
+    """The causes, the first of them with the smallest network; those that Ctrl-C comes before go without."""
+    causes, shrunk = list(conclusion.causes), min(_SHRUNK, len(conclusion.causes))
+    try:
+        for number in range(shrunk):
+            causes[number] = _with_smallest(run, causes[number], effort, among=shrunk - number)
+    except KeyboardInterrupt:
+        conclusion.notes = [INTERRUPTED, *conclusion.notes]
+    return causes
+
+
+def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cause:
     """A cause with the smallest network that shows it, kept to be run again."""
-    case = run.smallest(cause)
+    case = run.smallest(cause, effort, among=among)
     if case is None:
         return cause
     command = run.implementation.describe().command

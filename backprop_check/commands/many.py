@@ -21,6 +21,7 @@ from rich.text import Text
 
 from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
 from backprop_check.config import Configured, implementations, open_configured
+from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol import one_line, orderly_signals, split_command
 from backprop_check.report.html.read import checked, read_file
@@ -219,7 +220,8 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
                 file, before = file_of(path, work, run, options)
                 stack.enter_context(file)
             outcomes, _, complete = judge_all(console, run, work, file, before, options)
-            conclusion = run.conclude() if complete or options["fail_fast"] else Conclusion()
+            effort = Effort.within(options["diagnosis_timeout"])
+            conclusion = run.conclude(effort) if complete or options["fail_fast"] else Conclusion()
             if file is not None:
                 file.finish(conclusion, complete=complete)
                 row.path = path

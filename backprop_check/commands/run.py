@@ -35,6 +35,12 @@ from backprop_check.commands.options import Finite, opening, selection
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--hints-only", is_flag=True, help="For graders: no expected value in any output or file.")
 @click.option("--no-diagnosis", is_flag=True, help="Only compare: no names, no smallest network.")
+@click.option(
+    "--diagnosis-timeout",
+    metavar="SECONDS",
+    type=Finite(min=0),
+    help="End the search for the cause after so long (by default its work is counted, not its time).",
+)
 @click.option("--exercise", is_flag=True, help="For a port made by init --exercise: show the next step only.")
 @click.option("--known", type=click.Path(path_type=Path, dir_okay=False), help="A file of known failures.")
 @click.option("--update-known", is_flag=True, help="Rewrite that file so that it says what is.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from backprop_check.diagnose import signs
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
 from backprop_check.diagnose.restrict import Place
 from backprop_check.trace import Slot
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.generate import Within
     from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.effort import Part
     from backprop_check.network import Case
     from backprop_check.trace import Array, Mask
 
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300
 
-#: So many further cases are sent at most to tell names apart, and so many seconds may be spent on finding them.
+#: So many further cases are sent at most to tell names apart.
 _ROUNDS = 4
-_SECONDS = 4.0
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +99,7 @@ class Diagnostician:
     errors: list[tuple[Case, str]] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     within: Within | None = None
+    _evidences: dict[int, Evidence] = field(default_factory=dict)
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
         """A case that passed, and what was reported for it."""
@@ -115,30 +116,32 @@ class Diagnostician:
             self.errors.append((case, message))
 
     def causes(
-        self, seconds: float = 10.0, ask: Callable[[Case], Mapping[Slot, Array] | None] | None = None
+        self, effort: Effort | None = None, ask: Callable[[Case], Mapping[Slot, Array] | None] | None = None
     ) -> list[Cause]:
         """The causes of all failures, those to fix first before the others.
 
-        ``ask`` sends one more case to the implementation, to tell names apart.
+        ``effort`` bounds the work; ``ask`` sends one more case to the implementation, to tell names apart.
         """
         if not (self.failures or self.errors):
             return []
-        started = time.thread_time()
-        numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
-        evidences = {
-            id(each): Evidence(each.case, each.actual, self.dtype, self.profile, _not_to_explain(each))
-            for each in numeric
-            if each.actual
-        }
-        with_roots = [each for each in numeric if id(each) in evidences and evidences[id(each)].has_roots]
+        evidences = self._shown()
+        with_roots = [each for each in self.failures if id(each) in evidences and evidences[id(each)].has_roots]
         named = []
         if with_roots:
-            named = self._named([(each, evidences[id(each)]) for each in with_roots], started + seconds, ask)
+            named = self._named([(each, evidences[id(each)]) for each in with_roots], effort or Effort(), ask)
         found = [*self._of_form(named), *named]
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
         rest = [each for each in self.failures if each.id not in explained]
         return ([] if named else self._of_errors()) + found + self._of_rest(rest, evidences)
+
+    def _shown(self) -> dict[int, Evidence]:
+        """What each failure with wrong numbers shows, by its id. A diagnosis that was interrupted needs it twice."""
+        for each in self.failures:
+            if id(each) not in self._evidences and not each.unstable and _has_wrong_values(each) and each.actual:
+                ignored = _not_to_explain(each)
+                self._evidences[id(each)] = Evidence(each.case, each.actual, self.dtype, self.profile, ignored)
+        return self._evidences
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
         """Arrays that are missing, malformed or no numbers; a wrong shape is not news where a name explains it."""
@@ -223,7 +226,7 @@ class Diagnostician:
     def _named(
         self,
         failing: Sequence[tuple[Failure, Evidence]],
-        deadline: float,
+        effort: Effort,
         ask: Callable[[Case], Mapping[Slot, Array] | None] | None,
     ) -> list[Cause]:
         failures, evidences = [each for each, _ in failing], [evidence for _, evidence in failing]
@@ -232,10 +235,10 @@ class Diagnostician:
             return [_cause("BP001", failures, detail=f"{digits} fit")]
         if signs.single_precision(evidences):
             return [_cause("BP002", failures)]
-        search = Search(evidences, self.passing, max(0.5, deadline - time.thread_time()))
+        search = Search(evidences, self.passing, effort.part(effort.names))
         names = search.names()
-        if names:
-            names = self._told_apart(names, ask)
+        if names and ask is not None:
+            names = self._told_apart(names, effort, ask)
         if names:
             self.matches = [names[0]]
             return _causes_of(names, failures, evidences)
@@ -254,19 +257,29 @@ class Diagnostician:
         # What is not finite is looked at afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
         if left:
-            found.append(_unnamed([each for each, _ in left], signs.pattern([evidence for _, evidence in left])))
+            seen = signs.pattern([evidence for _, evidence in left])
+            found.append(_unnamed([each for each, _ in left], seen, search.left_out))
         return found
 
-    def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
+    def _told_apart(
+        self, names: list[Match], effort: Effort, ask: Callable[[Case], Mapping[Slot, Array] | None]
+    ) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
-        rounds, until = 0, time.thread_time() + _SECONDS
-        for case in cases_to_tell_apart([each.case for each in self.failures], self.within) if ask else ():
-            if rounds == _ROUNDS or len({match.codes for match in names}) < 2:  # noqa: PLR2004 - two names
+        rounds, part = 0, effort.part(effort.further_cases)
+        for case in cases_to_tell_apart([each.case for each in self.failures], self.within):
+            if rounds == _ROUNDS or len({match.codes for match in names}) < 2 or part.spent:  # noqa: PLR2004 - two names
                 break
-            if time.thread_time() > until:
-                break
+            part.tell(
+                f"looking for a case that tells {' and '.join(sorted({'+'.join(each.codes) for each in names})[:3])} apart"
+            )
             others = [match for match in names if match.codes != names[0].codes]
-            actual = ask(case) if ask and self._tells_apart(case, names[0], others) else None
+            # Making a case takes its passes too: it has to keep clear of kinks.
+            part.spend(case, 3)
+            if not self._tells_apart(case, names[0], others, part):
+                continue
+            if not part.ask():
+                break
+            actual = ask(case)
             if not actual:
                 continue
             rounds += 1
@@ -275,12 +288,14 @@ class Diagnostician:
             names = [match for match in names if evidence.allows(match.stages)]
         return names
 
-    def _tells_apart(self, case: Case, first: Match, others: Sequence[Match]) -> bool:
-        return any(
-            (first.stages.concerns(case) or other.stages.concerns(case))
-            and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile)
-            for other in others[:3]
-        )
+    def _tells_apart(self, case: Case, first: Match, others: Sequence[Match], effort: Part) -> bool:
+        for other in others[:3]:
+            if not (first.stages.concerns(case) or other.stages.concerns(case)):
+                continue
+            effort.spend(case, 2)
+            if differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile):
+                return True
+        return False
 
 
 def _has_wrong_values(failure: Failure) -> bool:
@@ -326,12 +341,17 @@ def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str
     )
 
 
-def _unnamed(failures: Sequence[Failure], pattern: str) -> Cause:
+def _unnamed(failures: Sequence[Failure], pattern: str, left_out: Sequence[str] = ()) -> Cause:
+    """What no name explains. Where the search ended before its end, it must not claim that there is none."""
+    title, said = "no name fits", "No bug of the catalogue gives these numbers."
+    if left_out:
+        title = "no name found"
+        said = f"No name was found, but the search reached its limit. It left out: {', '.join(left_out)}."
     return Cause(
         code=None,
         bug=None,
-        title="no name fits",
-        sentence=f"No bug of the catalogue gives these numbers. What can be seen: {pattern}.",
+        title=title,
+        sentence=f"{said} What can be seen: {pattern}.",
         cases=len(failures),
         first_case=failures[0].id if failures else None,
         explains=[each.id for each in failures],

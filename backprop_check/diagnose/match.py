@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
+from backprop_check.diagnose.effort import Effort, Part
 from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
 from backprop_check.trace import Slot
@@ -42,6 +42,13 @@ _TELLING = 60
 #: Of the failing cases this share at most may be undecided by a name.
 _OPEN = 0.1
 
+#: A search says after so many mistakes how far it is.
+_TOLD = 20
+
+#: What is left out where the work is spent, in the order in which it would have been tried.
+_USUAL, _RARE = "some of the usual mistakes", "rarer ways to make the known mistakes"
+_IN_PLACES, _IN_PAIRS = "mistakes in one place only", "two mistakes at once"
+
 #: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
 _LENIENT = {"input_gradient"}
 
@@ -56,6 +63,8 @@ class Evidence:
     profile: str = "textbook"
     ignored: Mapping[Slot, Mask] = field(default_factory=dict)
     """Where values are not to be explained: unstable ones."""
+    effort: Part | None = None
+    """Where the passes over the case are counted."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
 
@@ -112,6 +121,8 @@ class Evidence:
     def under(self, stages: type[Swapped]) -> Local:
         """What swapped stages give on the reported inputs."""
         if stages not in self._tried:
+            if self.effort is not None:
+                self.effort.spend(self.case)
             self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
         return self._tried[stages]
 
@@ -235,13 +246,15 @@ class Passing:
         """Whether a further one could be kept. What comes late in a run has room of its own."""
         return self._count.get(about, 0) < WITNESSES
 
-    def refute(self, stages: type[Swapped], upto: int | None = None) -> bool:
+    def refute(self, stages: type[Swapped], effort: Part) -> bool:
         """Whether any of them would have failed with these stages."""
-        for number, (case, reported, dtype, profile) in enumerate(self._kept[:upto]):
+        for number, (case, reported, dtype, profile) in enumerate(self._kept):
             if not stages.concerns(case):
                 continue
             if number not in self._right:
+                effort.spend(case)
                 self._right[number] = given(case, {}, dtype, profile)
+            effort.spend(case)
             local = given(case, {}, dtype, profile, stages)
             if any(
                 _differ(local, self._right[number], slot).any()
@@ -264,6 +277,11 @@ class Match:
         """The bugs' codes."""
         return tuple(bug.code for bug, _, _ in self.parts)
 
+    def stages_of(self, code: str) -> type[Swapped]:
+        """The stages of one of its bugs alone."""
+        variant, place = next((variant, place) for bug, variant, place in self.parts if bug.code == code)
+        return variant.stages if place == Place() else only(variant.stages, place)
+
     def rank(self) -> tuple[int, int, str]:
         """The simpler the better: fewer bugs, everywhere, the usual variant; then by code."""
         odd = sum((place != Place()) + (not variant.usual) for _, variant, place in self.parts)
@@ -283,16 +301,26 @@ def _usual(found: Sequence[Match]) -> bool:
 
 
 class Search:
-    """Looks for the names of a run's failures, within a budget of seconds of this thread's own time."""
+    """Looks for the names of a run's failures, within so much work.
 
-    def __init__(self, failing: Sequence[Evidence], passing: Passing, seconds: float) -> None:
+    ``left_out`` says in words what was not tried because the work was spent before.
+    """
+
+    def __init__(self, failing: Sequence[Evidence], passing: Passing, effort: Part | None = None) -> None:
         self.failing = sorted(failing, key=lambda each: each.size)
         self.passing = passing
-        self.deadline = time.thread_time() + seconds
+        self.effort = Effort().part(None) if effort is None else effort
+        self.left_out: list[str] = []
+        for each in self.failing:
+            each.effort = self.effort
 
-    def out_of_time(self) -> bool:
-        """Whether the budget is spent."""
-        return time.thread_time() > self.deadline
+    def _spent(self, what: str, share: float = 1.0) -> bool:
+        """Whether so much of the work is spent; then ``what`` is among what was left out."""
+        if not self.effort.beyond(share):
+            return False
+        if what not in self.left_out:
+            self.left_out.append(what)
+        return True
 
     def names(self) -> list[Match]:
         """Every way to explain all failing cases, the simplest kind only; empty where there is none."""
@@ -335,19 +363,19 @@ class Search:
                 if not each.undecided_by(match.stages):
                     return False
                 open_cases += 1
-        return open_cases <= _OPEN * len(self.failing) and not self.passing.refute(match.stages)
+        return open_cases <= _OPEN * len(self.failing) and not self.passing.refute(match.stages, self.effort)
 
     def largest_part(self) -> Match | None:
         """The name that explains most of the failing cases (two at least) and that no case refutes."""
         best, most = None, 1
         for probe in self._probes():
             for match in self._everywhere(probe):
-                if self.out_of_time():
+                if self._spent(_RARE):
                     return best
                 count = sum(each.reproduced_by(match.stages) for each in self.failing)
                 if count <= most or any(each.refutes(match.stages) for each in self.failing):
                     continue
-                if not self.passing.refute(match.stages):
+                if not self.passing.refute(match.stages, self.effort):
                     best, most = match, count
         return best
 
@@ -360,9 +388,11 @@ class Search:
         return kinds[:_PROBES]
 
     def _everywhere(self, probe: Evidence) -> Iterator[Match]:
-        for bug, variant in all_variants():
-            if not variant.usual and self.out_of_time():  # of a large network one pass takes its time
+        for number, (bug, variant) in enumerate(all_variants()):
+            if self._spent(_USUAL if variant.usual else _RARE):
                 return
+            if number % _TOLD == 0:
+                self.effort.tell(f"looking for the cause among {len(all_variants())} known mistakes")
             if probe.reproduced_by(variant.stages):
                 yield Match(variant.stages, ((bug, variant, Place()),))
 
@@ -372,8 +402,11 @@ class Search:
         return [
             (bug, variant)
             for bug, variant in all_variants()
-            if ((variant.usual or not self.out_of_time()) and probes[0].touched_by(variant.stages))
-            or (variant.usual and any(each.touched_by(variant.stages) for each in others[:2]))
+            if not self._spent(_USUAL if variant.usual else _RARE)
+            and (
+                probes[0].touched_by(variant.stages)
+                or (variant.usual and any(each.touched_by(variant.stages) for each in others[:2]))
+            )
         ]
 
     def _in_places(self, probes: Sequence[Evidence]) -> list[Match]:
@@ -383,11 +416,11 @@ class Search:
         if not any(slot.quantity == "delta" for slot in probe.actual):
             # With gradients alone, what goes wrong in one place shows in all before it.
             likely += [pair for pair in all_variants() if pair[1].usual and pair not in likely]
-        until = (time.thread_time() + self.deadline) / 2  # the other half is for pairs
+        share = (1.0 + self.effort.share) / 2  # half of what is left is for pairs
         for place in dict.fromkeys(place for each in probes for place in places(each.case)):
             found: list[Match] = []
             for bug, variant in likely:
-                if time.thread_time() > until:
+                if self._spent(_IN_PLACES, share):
                     return found
                 if variant.stages.pass_function is not None and not place.of_cases:
                     continue
@@ -402,7 +435,7 @@ class Search:
         """Two bugs at once."""
         found: list[Match] = []
         for (a, x), (b, y) in itertools.combinations(partial, 2):
-            if self.out_of_time():
+            if self._spent(_IN_PAIRS):
                 return found
             if a is b or not fit_together(x.stages, y.stages):
                 continue

@@ -18,6 +18,7 @@ from backprop_check.protocol import CallableImplementation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from backprop_check.diagnose.effort import Effort
     from backprop_check.trace import Array, Slot
 
 
@@ -69,12 +70,12 @@ def answered(case: Case, *mistakes: str, **options: Any) -> dict[Slot, Array]:
     return dict(compared(case, implementation(*mistakes, **options)).actual)
 
 
-def judged(function: Callable[[Any], Any], chosen: Sequence[Case], *, seconds: float = 60.0) -> Results:
-    """``check`` with so much time for the diagnosis that a busy machine does not decide what is found."""
+def judged(function: Callable[[Any], Any], chosen: Sequence[Case], *, effort: Effort | None = None) -> Results:
+    """``check``, with the effort of the diagnosis."""
     opened = CallableImplementation(function)
     run = Run(opened)
     results = [each.result for each in run.judge(chosen)]
-    return Results(results, run.summary, run.conclude(seconds), opened.describe())
+    return Results(results, run.summary, run.conclude(effort), opened.describe())
 
 
 def named(results: Results) -> list[tuple[str | None, str, str]]:

@@ -120,7 +120,7 @@ def test_chance_is_told_from_state(tmp_path: Path, body: str, code: str | None, 
     with open_implementation(port(tmp_path, body)) as opened:
         run = Run(opened)
         outcomes = {each.result.outcome for each in run.judge(cases()[:12])}
-        conclusion = run.conclude(20.0)
+        conclusion = run.conclude()
     assert outcomes == ({"passed"} if code is None else {"mismatched"})
     assert [each.code for each in conclusion.failed] == ([code] if code else [])
     if code:

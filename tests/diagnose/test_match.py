@@ -101,7 +101,7 @@ def test_a_parameter_is_fitted(parameters: dict[str, Any], code: str, detail: st
 )
 def test_no_name_for_what_the_catalogue_does_not_have(mistake: str, report: str, quantity: str) -> None:
     """An honest "no name fits", and what can be seen of the wrong values."""
-    results = judged(implementation(mistake, report=report), cases()[:14], seconds=6.0)
+    results = judged(implementation(mistake, report=report), cases()[:14])
     assert [cause.code for cause in results.causes] == [None]
     (cause,) = results.causes
     assert cause.title == "no name fits"

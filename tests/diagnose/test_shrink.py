@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 from asking import cases, deep
 from tiny import implementation
 
+from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.judging import Run
 from backprop_check.kept import keep, kept_failures
@@ -21,13 +21,13 @@ def neurons(case: Case) -> int:
     return sum(layer.units for layer in case.network.layers)
 
 
-def smallest(function: Any, count: int = 20, seconds: float = 8.0) -> tuple[Run, Any, Case | None]:
+def smallest(function: Any, count: int = 20) -> tuple[Run, Any, Case | None]:
     """The run, its first cause, and its smallest network."""
     run = Run(CallableImplementation(function))
     for _ in run.judge(cases()[:count]):
         pass
-    (cause, *_) = run.conclude(60.0).causes
-    return run, cause, run.smallest(cause, seconds)
+    (cause, *_) = run.conclude().causes
+    return run, cause, run.smallest(cause)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_it_fails_for_the_same_cause() -> None:
     assert case is not None
     run = Run(CallableImplementation(function))
     assert [each.result.outcome for each in run.judge([case])] == ["mismatched"]
-    again = run.conclude(60.0).causes
+    again = run.conclude().causes
     assert cause.code in {code for each in again for code in (each.code, *each.equivalent)}
 
 
@@ -73,10 +73,10 @@ def test_of_two_causes_each_has_its_own() -> None:
     run = Run(CallableImplementation(function))
     for _ in run.judge(cases()[:16]):
         pass
-    causes = run.conclude(60.0).causes
+    causes = run.conclude().causes
     assert [cause.code for cause in causes] == ["BP102", "BP115"]
     for cause in causes:
-        case = run.smallest(cause, 6.0)
+        case = run.smallest(cause)
         assert case is not None
         if cause.code == "BP102":
             assert len(case.network.layers) > 1, case.id
@@ -92,7 +92,7 @@ def test_what_is_no_case_is_never_asked() -> None:
         assert Case.from_dict(candidate.to_dict()).id == candidate.id
         return len(candidate.network.layers) > 1
 
-    found = shrink(case, holds, 5.0)
+    found = shrink(case, holds)
     assert len(asked) == len(set(asked))
     assert found.id in asked
     assert neurons(found) == len(found.network.layers) == 2 or neurons(found) <= 3
@@ -101,30 +101,71 @@ def test_what_is_no_case_is_never_asked() -> None:
 def test_nothing_smaller_shows_it() -> None:
     """The case itself, where no reduction holds."""
     case = deep()
-    assert shrink(case, lambda _: False, 2.0) is case
+    assert shrink(case, lambda _: False) is case
 
 
-def test_the_time_is_bounded() -> None:
-    """A slow implementation does not make it wait: it is asked until the time is over, and not once more."""
-    asked: list[float] = []
+def asked_about(effort: Effort, *, among: int = 1) -> list[str]:
+    """The cases that are asked about within an effort, until there is a network of two layers."""
+    asked: list[str] = []
 
-    def slow(_: Case) -> bool:
-        asked.append(time.monotonic())
-        time.sleep(0.05)
+    def holds(case: Case) -> bool:
+        asked.append(case.id)
+        return len(case.network.layers) > 1
+
+    shrink(deep(samples=2), holds, effort, among=among)
+    return asked
+
+
+def test_questions_are_bounded() -> None:
+    """So many are asked and not one more, and an effort's questions are divided among the causes that it is for."""
+    whole = asked_about(Effort.of(None, None))
+    assert 12 < len(whole) <= 200
+    effort = Effort(questions=7)
+    assert asked_about(effort) == whole[:7]
+    assert effort.questions == 0
+    assert asked_about(effort) == []
+    assert asked_about(Effort(questions=7), among=3) == whole[:3]
+
+
+def test_work_is_bounded() -> None:
+    """It is counted: the same every time, whatever the machine has to do beside it."""
+    whole = asked_about(Effort.of(None, None))
+    few = [asked_about(Effort(smallest=1_000_000)) for _ in range(2)]
+    assert few[0] == few[1] == whole[: len(few[0])]
+    assert 0 < len(few[0]) < len(whole)
+    assert asked_about(Effort(smallest=0)) == []
+
+
+def test_a_user_s_time_is_bounded() -> None:
+    """Where the time that the user gave is over, nothing is asked."""
+    assert asked_about(Effort.within(0.0)) == []
+    assert asked_about(Effort.within(3600.0)) == asked_about(Effort())
+
+
+def test_a_limit_never_changes_an_answer() -> None:
+    """What held before the limit holds after it: a port that is slow loses no verdict (it was an exception once)."""
+    for questions in range(1, 40):
+        case = shrink(deep(samples=2), lambda each: len(each.network.layers) < 3, Effort(questions=questions))
+        assert len(case.network.layers) < 3 or case.id == deep(samples=2).id
+
+
+def test_what_cannot_show_it_is_not_asked_about() -> None:
+    """Where the bug's own mathematics says that a case does not show it, no question is put."""
+    asked: list[Case] = []
+
+    def holds(case: Case) -> bool:
+        asked.append(case)
         return True
 
-    assert shrink(deep(), slow, 0.0).id == deep().id
-    assert asked == []
-    started = time.monotonic()
-    shrink(deep(), slow, 0.4)
-    assert 0 < len(asked) <= 9
-    assert asked[-1] - started <= 0.5
+    shrink(deep(samples=2), holds, may_hold=lambda case: len(case.network.layers) > 1)
+    assert asked
+    assert all(len(case.network.layers) > 1 for case in asked)
 
 
 def test_the_same_result_every_time() -> None:
     """No chance in it."""
     case = deep(samples=2)
-    found = {shrink(case, lambda each: len(each.network.layers) > 1, 10.0).id for _ in range(2)}
+    found = {shrink(case, lambda each: len(each.network.layers) > 1).id for _ in range(2)}
     assert len(found) == 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from backprop_check.cases.generate import CLEAR
 from backprop_check.cases.wired import FAMILIES, wired_case, wired_cases
 from backprop_check.diagnose import apart, reductions
 from backprop_check.diagnose.draft import Draft
+from backprop_check.diagnose.effort import QUESTIONS, Effort
 from backprop_check.diagnose.fitting import resized
 from backprop_check.diagnose.reductions import is_clear
 from backprop_check.diagnose.shrink import shrink
@@ -76,8 +76,8 @@ def smallest(family: str, mistake: str, kind: str = "") -> tuple[Any, Any, Case]
     """The implementation, its first cause and the smallest network that shows it."""
     function = MADE[family](mistake)
     run = judged(function, generated(family, function, 60, kind)[:12])
-    (cause, *_) = run.conclude(60.0).causes
-    case = run.smallest(cause, 20.0)
+    (cause, *_) = run.conclude().causes
+    case = run.smallest(cause)
     assert case is not None
     return function, cause, case
 
@@ -112,7 +112,7 @@ def test_it_fits_on_a_line(family: str, mistake: str, kind: str, code: str | Non
     assert reductions.weight(case)[0] <= numbers, case.to_dict()
     run = judged(function, [case])
     assert run.summary.counts["mismatched"] == 1
-    again = run.conclude(60.0).causes
+    again = run.conclude().causes
     assert code in {each for one in again for each in (one.code, *one.equivalent)}
 
 
@@ -149,7 +149,7 @@ def test_no_kind_of_layer_is_left_large(name: str) -> None:
         assert Case.from_dict(candidate.to_dict()).id == candidate.id
         return name in {layer.kind for layer in candidate.network.layers}
 
-    found = shrink(case, holds, 60.0)
+    found = shrink(case, holds)
     assert len(asked) == len(set(asked))
     assert found.id in asked
     assert is_clear(found, CLEAR)
@@ -159,31 +159,16 @@ def test_no_kind_of_layer_is_left_large(name: str) -> None:
 
 
 def test_nothing_smaller_shows_it() -> None:
-    """The case itself, where no reduction holds; and where there is no time."""
+    """The case itself, where no reduction holds; and where no question is left."""
     case = wired_case("recurrent", 3)
-    assert shrink(case, lambda _: False, 20.0) is case
-    assert shrink(case, lambda _: True, 0.0) is case
-
-
-def test_the_time_is_bounded() -> None:
-    """A slow implementation is asked until the time is over, and not once more."""
-    asked: list[float] = []
-
-    def slow(candidate: Case) -> bool:
-        asked.append(time.monotonic())
-        time.sleep(0.05)
-        return "lstm" in {layer.kind for layer in candidate.network.layers}
-
-    started = time.monotonic()
-    shrink(wired_case("recurrent", 2), slow, 0.4)
-    assert 0 < len(asked) <= 9
-    assert asked[-1] - started <= 0.5
+    assert shrink(case, lambda _: False) is case
+    assert shrink(case, lambda _: True, Effort(questions=0)) is case
 
 
 def test_the_same_result_every_time() -> None:
     """No chance in it."""
     case = wired_case("attention", 7)
-    assert len({shrink(case, lambda each: len(each.network.layers) > 1, 60.0).id for _ in range(2)}) == 1
+    assert len({shrink(case, lambda each: len(each.network.layers) > 1).id for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -213,7 +198,7 @@ def test_a_fault_of_ours_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> Non
     """Where shrinking goes wrong, the failing case as it came is what is shown."""
     function = MADE["convolution"]("not flipped")
     run = judged(function, generated("convolution", function, 12, "conv1d"))
-    (cause, *_) = run.conclude(60.0).causes
+    (cause, *_) = run.conclude().causes
 
     def broken(*_: Any) -> Any:
         raise ValueError
@@ -279,7 +264,7 @@ def alike(family: str) -> tuple[Run, str, str]:
 def test_a_further_case_tells_names_apart(family: str) -> None:
     """Without asking both names are said; with a further case, of the same kind of layer, the right one is."""
     run, right, other = alike(family)
-    (alone,) = run.diagnostician.causes(60.0, None)
+    (alone,) = run.diagnostician.causes()
     assert {alone.code, *alone.equivalent} == {right, other}
     sent: list[Case] = []
 
@@ -289,20 +274,20 @@ def test_a_further_case_tells_names_apart(family: str) -> None:
             sent.append(further)
         return actual
 
-    (told,) = run.diagnostician.causes(60.0, ask)
+    (told,) = run.diagnostician.causes(None, ask)
     assert (told.code, told.equivalent) == (right, [])
     assert 1 <= len(sent) <= 4
     assert all(not further.network.is_chain for further in sent)
-    assert [cause.code for cause in run.conclude(60.0).causes] == [right]
+    assert [cause.code for cause in run.conclude().causes] == [right]
 
 
 def test_equivalents_stay_where_no_answer_comes() -> None:
     """What cannot be told apart is said, not guessed away; and looking for more cases has an end."""
     run, right, other = alike("convolution")
-    started = time.thread_time()
-    (cause,) = run.diagnostician.causes(60.0, lambda _: None)
+    effort = Effort()
+    (cause,) = run.diagnostician.causes(effort, lambda _: None)
     assert {cause.code, *cause.equivalent} == {right, other}
-    assert time.thread_time() - started < 15.0
+    assert 0 <= (effort.questions or 0) < QUESTIONS
 
 
 @pytest.mark.parametrize("family", ["convolution", "recurrent", "normalisation", "attention", "graph"])

@@ -1,0 +1,127 @@
+"""How much work a diagnosis may take. Work is counted, not timed, so that a busy machine finds what an idle one finds.
+
+The unit is a multiplication. One pass over a case counts as steps · (samples · products + 10,000 · (layers + 2)): the
+products of the network, and what it costs to handle a layer at all, whatever its size. Questions to the
+implementation are counted apart, because nobody knows what one costs. Only a user's own limit is in seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backprop_check.network import Case
+
+#: Multiplications that the search for names may take: some ten seconds of one core.
+FOR_NAMES = 300_000_000
+
+#: Multiplications that finding further cases may take, which tell names apart.
+FOR_FURTHER_CASES = 100_000_000
+
+#: Multiplications that the search for one smallest network may take.
+FOR_THE_SMALLEST = 150_000_000
+
+#: So many further questions are put to the implementation in one diagnosis.
+QUESTIONS = 200
+
+#: What handling one layer costs in multiplications, however small it is.
+_A_LAYER = 10_000
+
+
+def work(case: Case) -> int:
+    """The multiplications that one pass over a case counts as: steps · (samples · products + 10,000 · (layers + 2))."""
+    network = case.network
+    return case.steps * (len(case.inputs) * network.products + _A_LAYER * (len(network.layers) + 2))
+
+
+@dataclass(eq=False)
+class Effort:
+    """The work that is left for one diagnosis; None means no limit.
+
+    ``deadline`` is a reading of ``time.monotonic`` that a user's own time limit sets. ``tell`` is given a phrase that
+    says what is being tried; it may be called often.
+    """
+
+    names: int | None = FOR_NAMES
+    further_cases: int | None = FOR_FURTHER_CASES
+    smallest: int | None = FOR_THE_SMALLEST
+    questions: int | None = QUESTIONS
+    deadline: float | None = None
+    tell: Callable[[str], None] = field(default=lambda _: None)
+    interrupted: bool = False
+
+    @classmethod
+    def within(cls, seconds: float | None, tell: Callable[[str], None] | None = None) -> Effort:
+        """The usual effort, within a user's own limit of seconds."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        return cls(deadline=deadline) if tell is None else cls(deadline=deadline, tell=tell)
+
+    @classmethod
+    def of(cls, names: int | None, questions: int | None = QUESTIONS) -> Effort:
+        """So many multiplications for the names; for all else no limit."""
+        return cls(names, None, None, questions)
+
+    def interrupt(self) -> None:
+        """From now on nothing more is tried."""
+        self.interrupted = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user's time is over, or the user ended the diagnosis."""
+        return self.interrupted or self.out_of_time
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the user's time is over."""
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def part(self, multiplications: int | None, *, among: int = 1) -> Part:
+        """One search with so many multiplications, and with its share of the questions ``among`` so many searches."""
+        return Part(self, multiplications, None if self.questions is None else -(-self.questions // among))
+
+
+@dataclass(eq=False)
+class Part:
+    """What is left for one search of a diagnosis."""
+
+    whole: Effort
+    limit: int | None
+    questions: int | None
+    used: int = 0
+
+    def ask(self) -> bool:
+        """Take one question; whether there was one left."""
+        if self.questions is None or self.whole.questions is None:
+            return True
+        if min(self.questions, self.whole.questions) <= 0:
+            return False
+        self.questions -= 1
+        self.whole.questions -= 1
+        return True
+
+    def spend(self, case: Case, passes: int = 1) -> None:
+        """Count passes over a case."""
+        self.used += passes * work(case)
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be tried."""
+        return self.beyond(1.0)
+
+    @property
+    def share(self) -> float:
+        """Which share of the work was spent: 0 where there is no limit."""
+        return self.used / self.limit if self.limit else 0.0
+
+    def beyond(self, share: float) -> bool:
+        """Whether this share of the work was spent."""
+        return self.whole.stopped or (self.limit is not None and self.used >= share * self.limit)
+
+    def tell(self, what: str) -> None:
+        """Say what is being tried, and how much of the work was spent."""
+        percent = f" ({min(99, int(100 * self.share))} % of the work)" if self.limit else ""
+        self.whole.tell(f"{what}{percent}")

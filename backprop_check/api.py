@@ -12,6 +12,7 @@ import msgspec
 from backprop_check.cases.select import refuse_unknown
 from backprop_check.compare import Mismatch
 from backprop_check.config import Configured, configured, open_configured
+from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
 from backprop_check.plan import Plan, supported
@@ -84,7 +85,7 @@ class Results:
         """Raise ``Mismatched`` (an AssertionError) where a case failed, or where none was judged."""
         if self.failed:
             count = f"{len(self.failed)} of {self.summary.cases} cases fail"
-            causes = [f"{each.code or 'no name fits'}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
+            causes = [f"{each.code or each.title}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
             lines = [f"{case.id}: {case.outcome}: {case.message}" for case in self.failed[:5]]
             raise Mismatched("\n".join([count, *causes, *lines]))
         if self.conclusion.failed:
@@ -191,6 +192,7 @@ def check(
     dtype: Literal["float64", "float32"] | None = None,
     keep_values: bool = False,
     cache: bool = True,
+    diagnosis_timeout: float | None = None,
 ) -> Results:
     """Judge ``implementation``: a callable from the protocol's case (a dict) to its reply, or an IMPL text.
 
@@ -200,7 +202,8 @@ def check(
     ``cases`` is how many generated cases, or the cases themselves. ``dtype`` is the callable's arithmetic (default:
     what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
     ``to_dataframe("values")``. With ``cache`` what the witnesses said of the shipped and generated cases is kept for
-    the next time, as the command line keeps it. Raises ``ConfigurationError`` and ``StartError`` as the command line
+    the next time, as the command line keeps it. The search for the cause counts its work; ``diagnosis_timeout`` ends
+    it after so many seconds. Raises ``ConfigurationError`` and ``StartError`` as the command line
     does; a failing case raises nothing (``Results.raise_for_mismatch``).
     """
     if profile not in ("textbook", "strict"):
@@ -238,7 +241,7 @@ def check(
             results.append(each.result)
             if keep_values:
                 judged.append(each)
-        conclusion = run.conclude()
+        conclusion = run.conclude(Effort.within(diagnosis_timeout))
     run.summary.complete = True
     about = {"seed": seed, "profile": profile}
     return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

@@ -163,7 +163,7 @@ class Run:
         return sorted(self.diagnostician.failures, key=lambda each: len(each.case.inputs) * len(each.actual))
 
     def _may_show(self, case: Case, cause: Cause) -> bool:
-        """Whether a case can show a cause: where that has a name, this bug (of two, this one) changes a number of it."""
+        """Whether a case can show a cause: where that has a name, this one bug changes a number of it."""
         stages = next(
             (each.stages_of(cause.code) for each in self.diagnostician.matches if cause.code in each.codes), None
         )

@@ -269,10 +269,8 @@ class Diagnostician:
         for case in cases_to_tell_apart([each.case for each in self.failures], self.within):
             if rounds == _ROUNDS or len({match.codes for match in names}) < 2 or part.spent:  # noqa: PLR2004 - two names
                 break
-            part.tell(
-                f"looking for a case that tells {' and '.join(sorted({'+'.join(each.codes) for each in names})[:3])} apart"
-            )
             others = [match for match in names if match.codes != names[0].codes]
+            part.tell(f"looking for a case that tells {'+'.join(names[0].codes)} and {'+'.join(others[0].codes)} apart")
             # Making a case takes its passes too: it has to keep clear of kinks.
             part.spend(case, 3)
             if not self._tells_apart(case, names[0], others, part):

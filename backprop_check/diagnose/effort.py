@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
 
-#: Multiplications that the search for names may take: some ten seconds of one core.
-FOR_NAMES = 300_000_000
+#: Multiplications that the search for names may take: some seven seconds of one core.
+FOR_NAMES = 200_000_000
 
 #: Multiplications that finding further cases may take, which tell names apart.
 FOR_FURTHER_CASES = 100_000_000

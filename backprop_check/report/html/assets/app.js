@@ -31,7 +31,7 @@ function caseHead(row) {
   const twins = (byCase.get(CASES.id[row]) || []).filter((other) => other !== row);
   return [
     h('div.case-head', h('h2', {id: 'case-title', tabindex: '-1'}, CASES.id[row]), h('div.chips', h(`span.mark.big.s-${name(state)}`, h('span', {'aria-hidden': 'true'}, STATES[state].sign), ' ', out.words),
-      several ? h('span.chip', one.label) : null, h('span.chip', INDEX.suites[CASES.suite[row]]), CASES.cause[row].map((n) => one.causes[n] ? h('span.chip.code', one.causes[n].code ? `${one.causes[n].code} ${one.causes[n].title || ''}`.trim() : 'no name fits') : null))),
+      several ? h('span.chip', one.label) : null, h('span.chip', INDEX.suites[CASES.suite[row]]), CASES.cause[row].map((n) => one.causes[n] ? h('span.chip.code', one.causes[n].code ? `${one.causes[n].code} ${one.causes[n].title || ''}`.trim() : one.causes[n].title || 'no name fits') : null))),
     CASES.msg[row] ? h('p.message', CASES.msg[row]) : null,
     isNet(net) ? h('p.facts', net.about()) : null,
     twins.length ? h('p.twins', 'The same case: ', twins.map((other, n) => [n ? ', ' : '', h('a', {href: href(other)}, INDEX.impls[CASES.impl[other]].label), ' ', h(`span.mark.s-${name(outcomeState(other))}`, h('span', {'aria-hidden': 'true'}, STATES[outcomeState(other)].sign), ' ', OUT[CASES.out[other]].words)])) : null,

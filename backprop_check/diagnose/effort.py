@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
 
-#: Multiplications that the search for names may take: some seven seconds of one core.
-FOR_NAMES = 200_000_000
+#: Multiplications that the search for names may take: some five seconds of one core.
+FOR_NAMES = 150_000_000
 
 #: Multiplications that finding further cases may take, which tell names apart.
 FOR_FURTHER_CASES = 100_000_000
@@ -103,9 +103,9 @@ class Part:
         self.whole.questions -= 1
         return True
 
-    def spend(self, case: Case, passes: int = 1) -> None:
+    def spend(self, case: Case, passes: float = 1) -> None:
         """Count passes over a case."""
-        self.used += passes * work(case)
+        self.used += int(passes * work(case))
 
     @property
     def spent(self) -> bool:

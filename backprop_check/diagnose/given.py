@@ -21,7 +21,7 @@ from backprop_check.reference import Stages, run_pass, run_wired
 from backprop_check.trace import Array, Expected, Mask, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from backprop_check.network import Case
 
@@ -48,17 +48,42 @@ class Local:
         return fits
 
 
+class _RefutedError(Exception):
+    """A number that was reported is another one than these stages give: the rest of the pass decides nothing more."""
+
+
 class _Keeping:
-    """What both readings below have in common: what was reported, what was computed, and which slots are which."""
+    """What both readings below have in common: what was reported, what was computed, and which slots are which.
+
+    ``decides`` are the slots that end the pass where a number of theirs is not what was reported.
+    """
 
     u: float
     cancelling: float
 
-    def keep(self, reported: Mapping[Slot, Array], *, learns: bool) -> None:
+    def keep(
+        self, reported: Mapping[Slot, Array], *, learns: bool, floor: float, decides: Container[Slot] = ()
+    ) -> None:
         self._learns = learns
         self.found: dict[Slot, tuple[Array, Any]] = {}
         self._reported = reported
         self._blind = False
+        self._own, self._floor, self._decides = 1.0 + UNIT_ROUNDOFF["float64"] / self.u, floor, decides
+
+    def allowed(self, value: Array, error: Any) -> Array:
+        """How far what was reported may be from a value with this error."""
+        bound = np.asarray(error, dtype=float).reshape(-1)
+        return np.broadcast_to(bound, value.size).reshape(value.shape) * self._own + self._floor
+
+    def _decide(self, slot: Slot, value: Array, error: Any, columns: slice | None = None) -> None:
+        """End the pass where a finite number that was reported is beyond a finite bound of a finite value."""
+        if slot not in self._decides or slot not in self._reported:
+            return
+        reported = self._reported[slot] if columns is None else self._reported[slot][:, columns]
+        reported, bound = reported.reshape(value.shape), self.allowed(value, error)
+        beyond = (abs(reported - value) > bound) & (bound < np.inf) & np.isfinite(reported) & np.isfinite(value)
+        if beyond.any():
+            raise _RefutedError
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
@@ -94,6 +119,7 @@ class Given(_Keeping, AxisLanes):
         for slot in slots:
             array = value.value if quantity != "loss" else np.reshape(value.value, ())
             self.found[slot] = array, value.error
+            self._decide(slot, array, value.error)
         for slot in slots:
             reported = self._reported.get(slot)
             if reported is not None and quantity != "loss":
@@ -110,6 +136,7 @@ class GivenWired(_Keeping, WiredLanes):
         if not self._blind:
             for slot in self._slots(quantity, layer, step, last=last):
                 self.found[slot] = np.reshape(value.value, ()), value.error
+                self._decide(slot, *self.found[slot])
         return value
 
     def winners(self, xs: Vector) -> Vector:
@@ -129,6 +156,7 @@ class GivenWired(_Keeping, WiredLanes):
             shape = (len(value.value), width)
             array, error = self.found.setdefault(slot, (np.zeros(shape), np.zeros(shape)))
             array[:, columns], error[:, columns] = value.value, value.error
+            self._decide(slot, array[:, columns], error[:, columns], columns)
         for slot in slots:
             reported = self._reported.get(slot)
             if reported is not None:
@@ -144,6 +172,7 @@ class GivenWired(_Keeping, WiredLanes):
         for slot in slots:
             error = np.broadcast_to(value.error, value.value.shape).reshape(shape)
             self.found[slot] = value.value.reshape(shape), error
+            self._decide(slot, *self.found[slot])
         for slot in slots:
             reported = self._reported.get(slot)
             if reported is not None:
@@ -164,20 +193,50 @@ def given(
     stages: type[Stages] = Stages,
 ) -> Local:
     """What ``stages`` give for ``case``, each on the inputs that the implementation reported."""
+    return _local(_worked_out(case, reported, dtype, profile, stages))
+
+
+def given_unless_refuted(
+    case: Case,
+    reported: Mapping[Slot, Array],
+    dtype: str,
+    profile: str,
+    stages: type[Stages],
+    decides: Container[Slot],
+) -> Local | None:
+    """The same; None as soon as ``stages`` give another number than was reported in one of the slots ``decides``.
+
+    Most of a bug's stages are refuted by their first number, and then the rest of the pass is saved.
+    """
+    try:
+        return _local(_worked_out(case, reported, dtype, profile, stages, decides))
+    except _RefutedError:
+        return None
+
+
+def _local(m: Any) -> Local:
+    values, allowed = {}, {}
+    with np.errstate(all="ignore"):
+        for slot, (value, error) in m.found.items():
+            values[slot], allowed[slot] = value, m.allowed(value, error)
+    return Local(values, allowed)
+
+
+def _worked_out(
+    case: Case,
+    reported: Mapping[Slot, Array],
+    dtype: str,
+    profile: str,
+    stages: type[Stages],
+    decides: Container[Slot] = (),
+) -> Any:
     chain = case.network.is_chain
     m: Any = (Given if chain else GivenWired)(UNIT_ROUNDOFF[dtype], profile)
-    m.keep(reported, learns=case.optimizer is not None)
+    m.keep(reported, learns=case.optimizer is not None, floor=1024.0 * SMALLEST_NORMAL[dtype], decides=decides)
     work: Any = run_pass if chain else run_wired
-    own = 1.0 + UNIT_ROUNDOFF["float64"] / m.u
-    floor = 1024.0 * SMALLEST_NORMAL[dtype]
     with np.errstate(all="ignore"):
         work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)
-        values, allowed = {}, {}
-        for slot, (value, error) in m.found.items():
-            values[slot] = value
-            bound = np.broadcast_to(np.asarray(error, dtype=float), np.shape(error)).reshape(-1)
-            allowed[slot] = np.broadcast_to(bound, value.size).reshape(value.shape) * own + floor
-    return Local(values, allowed)
+    return m
 
 
 def step_by_step(

@@ -17,7 +17,7 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.effort import Effort, Part
-from backprop_check.diagnose.given import Local, given
+from backprop_check.diagnose.given import Local, given, given_unless_refuted
 from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
 from backprop_check.trace import Slot
 
@@ -67,6 +67,7 @@ class Evidence:
     """Where the passes over the case are counted."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
+    _refuted: set[type[Stages]] = field(default_factory=set)
 
     @property
     def right(self) -> Local:
@@ -126,6 +127,23 @@ class Evidence:
             self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
         return self._tried[stages]
 
+    def _soon_refuted(self, stages: type[Swapped]) -> bool:
+        """Whether a pass with swapped stages comes to a number that was not reported: most end at their first."""
+        if stages not in self._refuted and stages not in self._tried:
+            local = given_unless_refuted(self.case, self.actual, self.dtype, self.profile, stages, self._deciding)
+            if self.effort is not None:
+                self.effort.spend(self.case, 0.5 if local is None else 1)
+            if local is None:
+                self._refuted.add(stages)
+            else:
+                self._tried[stages] = local
+        return stages in self._refuted
+
+    @functools.cached_property
+    def _deciding(self) -> frozenset[Slot]:
+        """The slots of which a single number refutes: all but those of which some are not to be explained."""
+        return frozenset(slot for slot in self.actual if slot not in self.ignored and slot.quantity not in _LENIENT)
+
     def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:
         """Where a value is what ``local`` says, or can decide nothing: not finite, unstable, beyond any bound."""
         # Where a bug's number has no bound it decides nothing, unless it is to explain what is wrong there.
@@ -160,14 +178,14 @@ class Evidence:
         """Whether these stages give every number that was reported."""
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
-        return stages.concerns(self.case) and self._all_fit(self.under(stages))
+        return stages.concerns(self.case) and not self._soon_refuted(stages) and self._all_fit(self.under(stages))
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
         """Whether all that these stages do not give is where they give no finite number, such as 0/0.
 
         There a port may have a guard of its own: the case speaks neither for nor against them.
         """
-        if not stages.concerns(self.case):
+        if not stages.concerns(self.case) or self._soon_refuted(stages):
             return False
         local = self.under(stages)
         return all(

@@ -47,6 +47,7 @@ LAYERS = [
     ["scheduler"],
     ["explain"],
     ["results"],
+    ["hints"],
     ["judging"],
     ["resume"],
     ["kept"],

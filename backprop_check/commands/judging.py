@@ -19,7 +19,7 @@ from backprop_check.commands.options import opened
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
 from backprop_check.errors import ConfigurationError
-from backprop_check.judging import Run, hinted
+from backprop_check.judging import Run
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
 from backprop_check.plan import Plan, supported
@@ -196,7 +196,7 @@ def judge_all(
 
     def early(position: int, judged: Judged) -> None:
         if file is not None:
-            file.early(position, hinted(judged.result) if run.hints_only else judged.result, _reported(run, judged))
+            file.early(position, run.told(judged), _reported(run, judged))
 
     done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
     judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
@@ -231,7 +231,7 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
-                result = hinted(judged.result, judged.case) if run.hints_only else judged.result
+                result = run.told(judged)
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
                     file.add(result, reported)
@@ -298,10 +298,6 @@ def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion
                 _with_smallest(run, cause) if number < _SHRUNK else cause
                 for number, cause in enumerate(conclusion.causes)
             ]
-        else:
-            conclusion.causes = [
-                msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes
-            ]
     return conclusion
 
 
@@ -354,7 +350,7 @@ def _show(
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
             print_replay(console, case, implementation.describe().command, hello_request(__version__).decode())
-    print_behaviours(console, conclusion.failed)
+    print_behaviours(console, conclusion.failed, remedies=not run.hints_only)
     rest = [each for each in failing if each.result.id not in explained]
     for each in rest[:SHOWN]:
         print_failure(console, each.case, each.result)

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from backprop_check import __version__
-from backprop_check.commands.options import opened
+from backprop_check.commands.options import opened, outputs_of
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
 from backprop_check.errors import ConfigurationError
@@ -173,6 +173,8 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
+    if options["sandbox"]:
+        opening["outputs"] = outputs_of(options)
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
     plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(

@@ -186,20 +186,27 @@ def test_no_name_changes_what_is_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a sandbox on Linux only")
 def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
-    """A submission that reads another one fails, and hints tell no expected value."""
+    """A submission that reads another one, or its results, fails; hints tell no expected value."""
     if shutil.which("bwrap") is None:
         if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
             pytest.fail("bubblewrap is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
         pytest.skip("bubblewrap is not installed")
-    _handed_in(tmp_path / "in", anna="", berta="bug=delta")
-    port = tmp_path / "in" / "anna" / "port.py"
-    port.write_text(f"open({str(tmp_path / 'in' / 'berta' / 'port.py')!r}).read()\n" + port.read_text())
+    whole = {name: tmp_path / "in" / name for name in ("anna", "berta", "carl", "dora")}
+    for folder in whole.values():
+        shutil.copytree(PORTS / "python", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    bugged = (whole["berta"] / "network.py").read_text().replace("/ divisor for delta_k", "/ divisor * 1.5 for delta_k")
+    (whole["berta"] / "network.py").write_text(bugged)
+    for name, wanted in (("carl", tmp_path / "in" / "berta" / "port.py"), ("dora", tmp_path / "out" / "anna.json")):
+        port = whole[name] / "port.py"
+        port.write_text(port.read_text().replace("import json\n", f"import json\nopen({str(wanted)!r}).read()\n", 1))
     command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 5]
     code, out = finish(*command, "--sandbox", "--hints-only", "--json", "out", cwd=tmp_path)
     if "no sandbox" in out or "cannot" in out.split("\n", 1)[0]:
         pytest.skip(f"this machine allows no sandbox: {out.splitlines()[0]}")
     assert code == 1, out
-    assert "anna: not judged" in out
+    assert "ok    anna" in out
+    assert "carl: not judged" in out
+    assert "dora: not judged" in out
     cases = json.loads((tmp_path / "out" / "berta.json").read_text())["cases"]
     assert {each.get("expected") for case in cases for each in case["mismatches"]} == {None}
 

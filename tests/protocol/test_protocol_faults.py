@@ -455,7 +455,7 @@ def test_what_hides_from_its_family_is_ended(behaviour: str, tmp_path: Path) -> 
 def test_what_others_started_is_left_alone(tmp_path: Path) -> None:
     """The user's own children, and an orphan of theirs in a session of its own, outlive the ports of a run."""
     sleep = [sys.executable, "-S", "-E", "-c", "import time; time.sleep(60)"]
-    code = f"import subprocess; print(subprocess.Popen({sleep!r}, start_new_session=True, stdout=-3).pid, flush=True)"
+    code = f"import subprocess; print(subprocess.Popen({sleep!r}, start_new_session=True, stdout=-3, stderr=-3).pid)"
     mine = subprocess.Popen(sleep)
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -42,6 +42,7 @@ LAYERS = [
     ["run"],
     ["plan"],
     ["ahead"],
+    ["mirror"],
     ["work"],
     ["parallel"],
     ["scheduler"],

@@ -18,7 +18,7 @@ from backprop_check import __version__
 from backprop_check.commands.options import opened, outputs_of
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
-from backprop_check.errors import ConfigurationError
+from backprop_check.errors import ConfigurationError, ResultsError
 from backprop_check.judging import Run
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
@@ -56,6 +56,9 @@ SHOWN = 3
 #: How often an implementation is started again: when it is given up is decided for the run as a whole (``Order``).
 NO_BOUND = 10**9
 
+#: The exit code of a run that is right, but whose results file somebody else wrote to: as of any fault of a file.
+_DISTURBED = ResultsError.exit_code
+
 #: So many causes get their smallest network.
 _SHRUNK = 3
 
@@ -86,15 +89,17 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
+        implementation.close()  # before the files: what it does at its end must not harm them
         if file is not None:
             file.finish(conclusion, complete=complete)
         run.summary.complete = complete
+        disturbed = file is not None and bool(file.disturbed)
         if options["exercise"]:
-            return _exercise(console, results)
+            return _exercise(console, results) or _DISTURBED * disturbed
         _show(console, run, conclusion, failing, implementation)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
         _write_files(console, options, path, results, conclusion, implementation)
-        return _verdict(console, run, conclusion, results, known, options)
+        return _verdict(console, run, conclusion, results, known, options) or _DISTURBED * disturbed
 
 
 def _check_paths(options: dict[str, Any]) -> None:

@@ -221,9 +221,11 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
                 stack.enter_context(file)
             outcomes, _, complete = judge_all(console, run, work, file, before, options)
             conclusion = run.conclude() if complete or options["fail_fast"] else Conclusion()
+            implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
                 row.path = path
+                row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
         if options["sandbox"] and isinstance(error, ConfigurationError):
             raise  # there can be no sandbox: no fault of theirs
@@ -233,9 +235,9 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
         row.add(work.plan.suite(position), result.outcome)
     row.bad |= bool(conclusion.failed) or not complete
     causes = [*conclusion.causes, *conclusion.failed]
-    if causes:
+    if causes and not row.cause:  # that its results were written to comes first
         row.cause = _name_of(causes[0])
-    elif row.bad:
+    elif row.bad and not row.cause:
         row.cause = next((one_line(each.message, 90) for each in outcomes if each.outcome in FAILURES), "")
     if not complete and not options["fail_fast"]:
         raise KeyboardInterrupt

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from backprop_check import __version__
 from backprop_check.network import Case
 from backprop_check.trace import Expected, Form, Slot
 from backprop_check.unstable import alternatives
@@ -46,20 +47,8 @@ LARGEST = 256 * 2**20
 _FORMAT = 2
 _HASH = hashlib.sha256().digest_size
 
-#: What the kept values come from.
-_SOURCES = (
-    "network.py",
-    "training.py",
-    "trace.py",
-    "expected.py",
-    "oracle.py",
-    "unstable.py",
-    "run.py",
-    "cache.py",
-    "reference",
-    "numbers",
-    "cases",
-)
+#: Folders of the package from which no kept value can come: what is said about results, and the ports.
+_NO_VALUES = ("commands", "explain", "guide", "ports", "report")
 
 
 class Entry(msgspec.Struct, array_like=True):
@@ -221,12 +210,12 @@ def user_folder() -> Path:
 
 
 @functools.cache
-def _surroundings() -> list[str]:
-    """All that values may depend on but the case: our own source, the libraries, the machine."""
-    package = Path(__file__).parent
+def _surroundings(package: Path = Path(__file__).parent) -> list[str]:
+    """All that values may depend on but the case: our own version and source, the libraries, the machine."""
     digest = hashlib.sha256()
-    for name in _SOURCES:
-        for path in sorted((package / name).glob("*.py")) if (package / name).is_dir() else [package / name]:
-            digest.update(path.read_bytes())
-    versions = [importlib.metadata.version(name) for name in ("numpy", "torch")]
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package)
+        if name.parts[0] not in _NO_VALUES:
+            digest.update(msgspec.msgpack.encode((name.as_posix(), path.read_bytes())))
+    versions = [__version__, *(importlib.metadata.version(name) for name in ("numpy", "torch"))]
     return [digest.hexdigest(), *versions, platform.python_version(), platform.machine(), sys.platform]

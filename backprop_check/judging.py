@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
@@ -19,7 +18,7 @@ from backprop_check.diagnose.match import Evidence, differ_anywhere
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
-from backprop_check.places import in_words, what_it_is
+from backprop_check.hints import hinted, hinted_conclusion
 from backprop_check.plan import supported
 from backprop_check.results import Conclusion, Summary
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
@@ -96,6 +95,10 @@ class Run:
             failure = Failure(judged.case, result.mismatches, judged.actual, judged.unstable, result.id)
             self.diagnostician.failed(failure)
 
+    def told(self, judged: Judged) -> Result:
+        """A result as it may be shown and written: with ``hints_only`` without what is expected."""
+        return hinted(judged.result, judged.case) if self.hints_only else judged.result
+
     def conclude(self, effort: Effort | None = None) -> Conclusion:
         """The causes, and the checks that need several cases. ``effort`` bounds the diagnosis.
 
@@ -103,7 +106,10 @@ class Run:
         """
         if not self.diagnosing:
             return Conclusion()
-        effort = effort or Effort()
+        found = self._concluded(effort or Effort())
+        return hinted_conclusion(found) if self.hints_only else found
+
+    def _concluded(self, effort: Effort) -> Conclusion:
         behaviours: list[behaviour.Behaviour] = []
         notes: list[str] = []
         try:
@@ -252,30 +258,6 @@ def _of_behaviour(seen: behaviour.Behaviour, causes: Sequence[Cause]) -> Cause:
         first_case=cases[0] if cases else None,
         explains=cases,
     )
-
-
-def hinted(result: Result, case: Case | None = None) -> Result:
-    """A result without any expected value: for graders, whose students are to find it themselves.
-
-    With its ``case`` the place is told by the layer's name, and by all indexes of a unit.
-    """
-    hidden = [
-        msgspec.structs.replace(each, expected=None, error=None, allowed=None, actual=None)
-        for each in result.mismatches
-    ]
-    message = result.message
-    if result.outcome == "mismatched":
-        first = result.mismatches[0]
-        message = f"the {first.quantity.replace('_', ' ')} is wrong: {_place(first)}"
-        if case is not None and not case.network.is_chain:
-            message = f"the {what_it_is(case, first)} is wrong: {in_words(case, first)}"
-    return msgspec.structs.replace(result, mismatches=hidden, message=message, case=None, actual=None)
-
-
-def _place(mismatch: object) -> str:
-    names = ("layer", "neuron", "sample")
-    parts = [f"{name} {value}" for name in names if (value := getattr(mismatch, name)) is not None]
-    return ", ".join(parts) or "the whole network"
 
 
 def failing(results: Iterable[Result]) -> list[Result]:

@@ -61,6 +61,11 @@ def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command:
     return path
 
 
+def own_folders() -> tuple[Path, Path]:
+    """Where failures are kept, and where is remembered with which command."""
+    return Path.cwd() / _FOLDER.parent, _state_file().parent
+
+
 def kept_failures(root: Path | None = None) -> list[Kept]:
     """All that are kept for a folder, by name."""
     folder = (root or Path.cwd()) / _FOLDER

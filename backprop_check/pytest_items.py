@@ -7,7 +7,6 @@ is that of one process.
 
 from __future__ import annotations
 
-import base64
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,14 +32,18 @@ from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import judge_one, kept_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from _pytest._io import TerminalWriter
     from _pytest.terminal import TerminalReporter
 
     from backprop_check.protocol import Implementation, ImplementationInfo
 
+#: What a worker of xdist is told is supported stands under this name.
 _PROPERTY = "backprop-check"
+
+#: The attribute of a report that holds what an item's result is.
+_ATTRIBUTE = "backprop_check_entry"
 
 
 class Entry(msgspec.Struct):
@@ -153,12 +156,24 @@ class Collecting:
             implementation.close()
         self.opened.clear()
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Give an item's result to its report: as an attribute, which xdist carries and no report file shows.
+
+        Properties would stand in JUnit XML, where they tell every expected value.
+        """
+        report = yield
+        if isinstance(item, CaseItem) and call.when == "call" and item.packed:
+            setattr(report, _ATTRIBUTE, item.packed)
+        return report
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take an item's result home (under xdist from a worker)."""
-        for key, value in report.user_properties:
-            if key == _PROPERTY and report.when == "call":
-                entry = msgspec.json.decode(base64.b64decode(str(value)), type=Entry)
-                self.entries.setdefault(entry.implementation, []).append(entry)
+        if packed := getattr(report, _ATTRIBUTE, ""):
+            entry = msgspec.json.decode(packed, type=Entry)
+            self.entries.setdefault(entry.implementation, []).append(entry)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """The causes, and where the files are; once, in the process that reports."""
@@ -211,6 +226,7 @@ class CaseItem(pytest.Item):
         """``case`` is what is sent."""
         super().__init__(**rest)
         self.case = case
+        self.packed = ""
         self.add_marker("backprop")
 
     def runtest(self) -> None:
@@ -220,7 +236,7 @@ class CaseItem(pytest.Item):
         implementation = parent.opened()
         settings = Settings(profile=self.config.getoption("--backprop-profile"))
         judged = judge_one(self.case, implementation, settings, kept_for(implementation.hello, settings))
-        self.user_properties.append((_PROPERTY, _packed(parent.name, judged, implementation.describe())))
+        self.packed = _packed(parent.name, judged, implementation.describe())
         if judged.result.outcome in ("skipped", "not_applicable"):
             pytest.skip(judged.result.message)
         if judged.result.outcome in FAILURES:
@@ -251,8 +267,7 @@ def _packed(name: str, judged: Judged, info: ImplementationInfo) -> str:
         reported=[(slot.quantity, slot.layer, slot.step) for slot in judged.actual or ()],
         unstable=judged.unstable,
     )
-    # Text that any transport of reports carries unchanged.
-    return base64.b64encode(msgspec.json.encode(entry)).decode()
+    return msgspec.json.encode(entry).decode()  # a text: what xdist carries holds no other objects
 
 
 class Said:

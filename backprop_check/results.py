@@ -14,6 +14,7 @@ import msgspec
 from backprop_check import __version__
 from backprop_check.ahead import Ahead, beside
 from backprop_check.errors import ResultsError
+from backprop_check.mirror import Mirror
 from backprop_check.run import FAILURES, Result
 
 if TYPE_CHECKING:
@@ -136,6 +137,9 @@ def with_names(result: Result, names: Mapping[str, list[str]]) -> Result:
     return msgspec.structs.replace(result, diagnosis=names[result.id]) if result.id in names else result
 
 
+#: So many bytes are copied at once.
+_PART = 2**20
+
 #: So often the disk gets what was written, in seconds.
 _SYNCED = 1.0
 
@@ -149,11 +153,14 @@ class ResultsFile:
 
     What came before it was its turn stands in a file beside it (``ahead``).
 
+    Somebody else may write to the file meanwhile: an implementation under test runs as its user. That is noticed before
+    each result and at the end; the file is then written anew from a copy (``mirror``), and ``disturbed`` says what was.
+
     Raises ``ResultsError`` where the file cannot be written; what was finished before stays in it.
     """
 
     def __init__(self, path: Path, info: ImplementationInfo, settings: dict[str, Any], argv: list[str]) -> None:
-        self.path, self.summary = path, Summary()
+        self.path, self.summary, self.disturbed = path, Summary(), ""
         self._first, self._resumed, self._count = True, False, 0
         opening = msgspec.json.encode(head(info, settings, argv))[:-1] + BEGIN
         try:
@@ -162,8 +169,10 @@ class ResultsFile:
             beside(path).unlink(missing_ok=True)
             self._put(0, opening)
             self._start = self._end = self._file.tell()
-            self._put(self._end, self._tail())
+            self._close_file()
             _sync_folder(path.parent)
+            self._mirror = Mirror(path)
+            self._mirror.append(opening)
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
         self._ahead = Ahead(path, opening)
@@ -176,14 +185,18 @@ class ResultsFile:
         ``waiting`` are those that came before it was their turn.
         """
         self = cls.__new__(cls)
-        self.path, self.summary = path, summary
+        self.path, self.summary, self.disturbed = path, summary, ""
         self._first, self._resumed = start == end, True
         self._count = sum(summary.counts.values())
         self._start, self._end = start, end
         try:
             self._file = path.open("r+b", buffering=0)
             self._ahead = Ahead(path, self._file.read(start), waiting)
-            self._put(end, self._tail())
+            self._mirror = Mirror(path)
+            self._file.seek(0)
+            while (left := end - self._mirror.size) and (part := self._file.read(min(left, _PART))):
+                self._mirror.append(part)
+            self._close_file()
             self._file.truncate()
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
@@ -197,8 +210,11 @@ class ResultsFile:
         if slots := tuple(reported):
             line = line[:-1] + REPORTED + msgspec.json.encode(slots) + b"}"
         try:
-            self._put(self._end, line + self._tail())
-            self._end += len(line)
+            self._mend()
+            self._mirror.append(line)
+            closing = self._tail()
+            self._put(self._end, line + closing)
+            self._end, self._closing_part = self._end + len(line), closing
             self._first, self._unsynced = False, True
             if self._ahead.placed(self._count):
                 os.fsync(self._file.fileno())
@@ -241,12 +257,48 @@ class ResultsFile:
         while data:
             data = data[self._file.write(data) or 0 :]
 
+    def _close_file(self) -> None:
+        """Write the closing part behind the last result."""
+        self._closing_part = self._tail()
+        self._put(self._end, self._closing_part)
+
     def _undo(self, result: Result) -> None:
         """Close the file again behind what was finished: there was room for that."""
         self.summary.add(result, -1)
         with contextlib.suppress(OSError):
-            self._put(self._end, self._tail())
+            self._mirror.cut(self._end)
+        with contextlib.suppress(OSError):
+            self._close_file()
             self._file.truncate()
+
+    def _mend(self) -> None:
+        """Where somebody else has cut, removed or replaced the file: write it anew, and go on in that.
+
+        Where it cannot be (a folder has its name now), the end of the run says so.
+        """
+        how = self._mirror.changed(self._file, self._closing_part)
+        if not how:
+            return
+        self._disturb(how)
+        anew = self._anew()
+        with contextlib.suppress(OSError):
+            anew.unlink(missing_ok=True)
+            file = anew.open("x+b", buffering=0)
+            self._mirror.copy_to(file)
+            file.write(self._closing_part)
+            anew.replace(self.path)
+            old, self._file = self._file, file
+            old.close()
+
+    def _disturb(self, how: str) -> None:
+        self.disturbed = self.disturbed or (
+            f"the results file {self.path} was {how} while the run wrote it, and not by backprop-check. It was written "
+            "anew, whole, from a copy: no implementation may write there"
+        )
+
+    def _anew(self) -> Path:
+        """Where the file is written before it takes its place: one that a kill left there is in nobody's way."""
+        return self.path.with_name(f".{self.path.name}.new")
 
     def _tail(self, conclusion: Conclusion | None = None) -> bytes:
         return END + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n"
@@ -255,33 +307,42 @@ class ResultsFile:
         """Write what is known at the end: the causes, and for each failing case their names.
 
         The file is written anew beside the old one and takes its place at once, so that it is whole at every moment.
+        Where somebody else had changed the old one, the notes of ``conclusion`` say so from now on.
         """
         self.summary.complete = complete
         self._end_sync()
+        if how := self._mirror.changed(self._file, self._closing_part) or self._mirror.unlike(self._closing_part):
+            self._disturb(how)
+        if self.disturbed:
+            conclusion.notes = [self.disturbed, *conclusion.notes]
         names = conclusion.names()
-        anew = self.path.with_name(f".{self.path.name}.new")  # one that a kill left is in nobody's way
+        anew = self._anew()
         try:
             anew.unlink(missing_ok=True)
             with anew.open("xb") as new:
-                self._file.seek(0)
-                new.write(self._file.read(self._start))
-                left = self._end - self._start
-                with open(self._file.fileno(), "rb", closefd=False) as lines:
-                    while left > 0:
-                        line = lines.readline()[:left]
-                        left -= len(line)
-                        line = _named(line, names, anew=self._resumed)
-                        new.write(_without_reported(line) if complete else line)
+                self._mirror.copy_to(new, end=self._start)
+                for line in self._mirror.lines(self._start):
+                    named = _named(line, names, anew=self._resumed)
+                    new.write(_without_reported(named) if complete else named)
                 new.write(self._tail(conclusion))
                 new.flush()
                 os.fsync(new.fileno())
-            anew.replace(self.path)
+            self._take_place(anew)
             _sync_folder(self.path.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 anew.unlink(missing_ok=True)
             raise ResultsError(_cannot(self.path, error)) from error
         self._ahead.close(complete=complete)
+
+    def _take_place(self, anew: Path) -> None:
+        try:
+            anew.replace(self.path)
+        except OSError as error:
+            beside_it = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
+            anew.replace(beside_it)
+            msg = f"the results cannot be put at {self.path} ({error.strerror}): they stand in {beside_it}"
+            raise ResultsError(msg) from error
 
     def __enter__(self) -> Self:
         return self
@@ -294,6 +355,7 @@ class ResultsFile:
             os.fsync(self._file.fileno())
         self._ahead.close(complete=False)
         self._file.close()
+        self._mirror.close()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -189,7 +189,11 @@ def test_hints_only_shows_no_expected_value(tmp_path: Path) -> None:
         assert case["actual"] is None
         assert case["first_wrong"]["quantity"] == "delta"
         assert all(each[field] is None for each in case["mismatches"] for field in ("expected", "error", "allowed"))
-    assert all(cause["right"] == "" for cause in data["diagnoses"])
+    solution = ("right", "implemented", "fix", "stays_right", "detail", "smallest", "smallest_case", "shown")
+    assert [cause[key] for cause in data["diagnoses"] for key in solution if cause[key]] == []
+    fixes = {text for cause in shown["diagnoses"] for key in ("right", "fix") if (text := cause[key])}
+    assert fixes
+    assert [(place, text) for place, said in hinted.items() for text in fixes if text in said] == []
     assert not (tmp_path / "hints" / ".backprop-check").exists()
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,19 @@ def test_the_results_file(pytester: pytest.Pytester) -> None:
     configure(pytester, mine="right", yours="right")
     run(pytester, "--backprop-json=r.json", cases=2)
     assert {path.name for path in pytester.path.glob("r*.json")} == {"r-mine.json", "r-yours.json"}
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_junit_tells_no_expected_value_of_what_passes(pytester: pytest.Pytester, workers: list[str]) -> None:
+    """pytest's own JUnit file: a test a case, with no property; what an item found still comes home to the results."""
+    configure(pytester, mine="right")
+    run(pytester, "--junitxml=j.xml", "--backprop-json=r.json", *workers, cases=3).assert_outcomes(passed=3)
+    tests = list(ET.parse(pytester.path / "j.xml").iter("testcase"))  # noqa: S314 - our own
+    assert len(tests) == 3
+    for test in tests:
+        assert list(test) == []
+        assert set(test.attrib) == {"classname", "name", "time"}
+    assert results(pytester.path)["summary"]["passed"] == 3
 
 
 def test_failure_texts(pytester: pytest.Pytester) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from backprop_check.results import Conclusion, ResultsFile, Summary
 from backprop_check.run import Outcome, Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 INFO = ImplementationInfo(name="n", language="l", version="v", command="c", dtype="float64")
@@ -64,6 +66,75 @@ def test_finished(tmp_path: Path) -> None:
     assert data["diagnoses"][0]["code"] == "BP102"
     assert sum(line.startswith(b'{"id":') for line in path.read_bytes().splitlines()) == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _replaced(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text("{}")
+    other.replace(path)
+
+
+DISTURBED: list[tuple[str, Callable[[Path], object], str]] = [
+    ("emptied", lambda path: path.write_bytes(b""), "was cut or made longer, from"),
+    ("added to", lambda path: path.open("ab").write(b"x"), "was cut or made longer, from"),
+    ("removed", lambda path: path.unlink(), "was removed or replaced"),
+    ("replaced", _replaced, "was removed or replaced"),
+    ("overwritten", lambda path: os.write(os.open(path, os.O_WRONLY), b"xyz"), "was overwritten while"),
+    ("right in its cases", lambda path: path.write_bytes(path.read_bytes().replace(b"mismatched", b"passedpass")),
+     "was overwritten"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["at the end", "in the middle"])
+@pytest.mark.parametrize(("disturb", "how"), [pytest.param(*each[1:], id=each[0]) for each in DISTURBED])
+def test_who_else_writes_to_it_is_noticed_and_harms_nothing(
+    disturb: Callable[[Path], object], how: str, tmp_path: Path, *, again: bool
+) -> None:
+    """The file at the end is that of a run that nobody disturbed, but for a note that says what was done to it."""
+    texts = []
+    for name, harm in (("calm.json", lambda _: None), ("r.json", disturb)):
+        with opened(tmp_path / name) as file:
+            for number in range(4):
+                file.add(result(number, "mismatched" if number == 1 else "passed", message="m" * 100))
+                if number == 2:
+                    harm(tmp_path / name)
+                    if not again:
+                        break
+            file.finish(Conclusion())
+            texts.append(file.disturbed)
+    assert texts[0] == ""
+    assert how in texts[1]
+    assert "no implementation may write there" in texts[1]
+    calm, found = read(tmp_path / "calm.json"), read(tmp_path / "r.json")
+    assert found.pop("notes") == [texts[1]]
+    assert calm.pop("notes") == []
+    assert found == calm
+
+
+def test_in_the_middle_it_is_whole_again_with_the_next_result(tmp_path: Path) -> None:
+    """A run that is killed later still leaves all that was finished."""
+    path = tmp_path / "r.json"
+    with opened(path) as file:
+        file.add(result(0))
+        path.write_bytes(b"")
+        file.add(result(1))
+        assert [case["id"] for case in read(path)["cases"]] == ["case-0", "case-1"]
+        path.unlink()
+        file.add(result(2))
+        assert [case["id"] for case in read(path)["cases"]] == ["case-0", "case-1", "case-2"]
+
+
+def test_where_its_name_is_taken_it_stands_beside(tmp_path: Path) -> None:
+    """A folder in its place: the sentence says where the results are."""
+    path = tmp_path / "r.json"
+    with opened(path) as file:
+        file.add(result(0))
+        path.unlink()
+        (path / "x").mkdir(parents=True)
+        file.add(result(1))
+        with pytest.raises(ResultsError, match=r"they stand in .*r-kept\.json"):
+            file.finish(Conclusion())
+    assert [case["id"] for case in read(tmp_path / "r-kept.json")["cases"]] == ["case-0", "case-1"]
 
 
 def test_a_shorter_tail_leaves_no_rest(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from backprop_check import __version__
-from backprop_check.commands.options import opened
+from backprop_check.commands.options import opened, outputs_of
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
 from backprop_check.diagnose.effort import Effort
-from backprop_check.errors import ConfigurationError
-from backprop_check.judging import INTERRUPTED, Run, hinted
+from backprop_check.errors import ConfigurationError, ResultsError
+from backprop_check.judging import INTERRUPTED, Run
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
 from backprop_check.plan import Plan, supported
@@ -57,6 +57,9 @@ SHOWN = 3
 #: How often an implementation is started again: when it is given up is decided for the run as a whole (``Order``).
 NO_BOUND = 10**9
 
+#: The exit code of a run that is right, but whose results file somebody else wrote to: as of any fault of a file.
+_DISTURBED = ResultsError.exit_code
+
 #: So many causes get their smallest network.
 _SHRUNK = 3
 
@@ -87,15 +90,17 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
+        implementation.close()  # before the files: what it does at its end must not harm them
         if file is not None:
             file.finish(conclusion, complete=complete)
         run.summary.complete = complete
+        disturbed = file is not None and bool(file.disturbed)
         if options["exercise"]:
-            return _exercise(console, results)
+            return _exercise(console, results) or _DISTURBED * disturbed
         _show(console, run, conclusion, failing, implementation)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
         _write_files(console, options, path, results, conclusion, implementation)
-        return _verdict(console, run, conclusion, results, known, options)
+        return _verdict(console, run, conclusion, results, known, options) or _DISTURBED * disturbed
 
 
 def _check_paths(options: dict[str, Any]) -> None:
@@ -174,6 +179,8 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
+    if options["sandbox"]:
+        opening["outputs"] = outputs_of(options)
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
     plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(
@@ -197,7 +204,7 @@ def judge_all(
 
     def early(position: int, judged: Judged) -> None:
         if file is not None:
-            file.early(position, hinted(judged.result) if run.hints_only else judged.result, _reported(run, judged))
+            file.early(position, run.told(judged), _reported(run, judged))
 
     done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
     judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
@@ -231,7 +238,7 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
-                result = hinted(judged.result, judged.case) if run.hints_only else judged.result
+                result = run.told(judged)
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
                     file.add(result, reported)
@@ -295,11 +302,7 @@ def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion
         tell = None if status is None else (lambda what: status.update(Text(what)))
         effort = Effort.within(options["diagnosis_timeout"], tell)
         conclusion = run.conclude(effort)
-        if options["hints_only"]:
-            conclusion.causes = [
-                msgspec.structs.replace(cause, right="", implemented="") for cause in conclusion.causes
-            ]
-        else:
+        if not options["hints_only"]:
             conclusion.causes = _with_smallest_networks(run, conclusion, effort)
     return conclusion
 
@@ -364,7 +367,7 @@ def _show(
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
             print_replay(console, case, implementation.describe().command, hello_request(__version__).decode())
-    print_behaviours(console, conclusion.failed)
+    print_behaviours(console, conclusion.failed, remedies=not run.hints_only)
     rest = [each for each in failing if each.result.id not in explained]
     for each in rest[:SHOWN]:
         print_failure(console, each.case, each.result)

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backprop_check.commands.handed_in import refusal
 from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.effort import Effort
@@ -42,11 +43,12 @@ _ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of many: its name, what runs it, and what it must not see."""
+    """One of many: its name, what runs it, what it must not see, and why it is not run at all, if it is not."""
 
     name: str
     entry: Configured
     hidden: tuple[Path, ...] = ()
+    refused: str = ""
 
 
 @dataclass(slots=True)
@@ -163,16 +165,11 @@ def _targets(options: dict[str, Any]) -> list[Target]:
 
 
 def submissions(folder: Path, template: str) -> list[Target]:
-    """Every file and folder in ``folder`` (but hidden ones, and links that lead out of it), by name.
+    """Everything in ``folder`` but hidden entries, by name; what is no submission of its own is refused.
 
     The command is split first and the path put in afterwards, so that no name can change what is run.
     """
-    root = folder.resolve()
-    inside = [
-        entry.absolute()
-        for entry in sorted(folder.iterdir())
-        if not entry.name.startswith(".") and entry.resolve().is_relative_to(root)
-    ]
+    inside = [entry.absolute() for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     if not inside:
         msg = f"there is no submission in {folder}"
         raise ConfigurationError(msg)
@@ -181,7 +178,8 @@ def submissions(folder: Path, template: str) -> list[Target]:
         Target(
             entry.name,
             Configured(shlex.join(part.replace("{}", str(entry)) for part in argv)),
-            tuple(other for other in inside if other != entry),
+            tuple(other for other in inside if other != entry and not other.is_symlink()),
+            refusal(entry),
         )
         for entry in inside
     ]
@@ -203,6 +201,9 @@ def _file_names(names: Iterable[str]) -> list[str]:
 def _one(console: Console, target: Target, path: Path | None, options: dict[str, Any]) -> Row:
     """Judge one; whatever is wrong with it stands in its row."""
     row = Row(one_line(target.name, 60))
+    if target.refused:
+        row.bad, row.cause = True, f"not judged: {target.refused}"
+        return row
     work = work_of(target.entry.spec, options)
     if options["sandbox"]:
         work.options["hidden"] = target.hidden
@@ -222,9 +223,11 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             outcomes, _, complete = judge_all(console, run, work, file, before, options)
             effort = Effort.within(options["diagnosis_timeout"])
             conclusion = run.conclude(effort) if complete or options["fail_fast"] else Conclusion()
+            implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
                 row.path = path
+                row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
         if options["sandbox"] and isinstance(error, ConfigurationError):
             raise  # there can be no sandbox: no fault of theirs
@@ -234,9 +237,9 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
         row.add(work.plan.suite(position), result.outcome)
     row.bad |= bool(conclusion.failed) or not complete
     causes = [*conclusion.causes, *conclusion.failed]
-    if causes:
+    if causes and not row.cause:  # that its results were written to comes first
         row.cause = _name_of(causes[0])
-    elif row.bad:
+    elif row.bad and not row.cause:
         row.cause = next((one_line(each.message, 90) for each in outcomes if each.outcome in FAILURES), "")
     if not complete and not options["fail_fast"]:
         raise KeyboardInterrupt

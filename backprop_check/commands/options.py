@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,4 +101,18 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
+    if options["sandbox"]:
+        chosen["outputs"] = outputs_of(options)
     return open_configured(configured(impl) or Configured(impl), **chosen)
+
+
+def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
+    """All that a run writes for others than the implementation: results, reports, kept failures."""
+    from backprop_check.ahead import beside  # noqa: PLC0415 - numpy
+    from backprop_check.kept import own_folders  # noqa: PLC0415 - numpy
+
+    keys = ("json_path", "html_path", "junit_path", "csv_path")
+    paths = [options[key] for key in keys if options.get(key) is not None]
+    if options.get("json_path") is not None:
+        paths.append(beside(options["json_path"]))
+    return (*(path.absolute() for path in paths), *own_folders())

@@ -23,9 +23,10 @@ _SHARE: Final = 0.01
 _UNITS: Final = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
-def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int) -> None:
+def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int, kept: bool) -> None:  # noqa: FBT001
     """Thread: end a child that, with all its descendants, uses more than ``limit`` bytes.
 
+    Where it is ``kept``, the child itself is a keeper of ours, whose memory does not count.
     What counts is resident memory.  Where the sum is too much, memory that several processes share is counted
     once, if the system can tell, before anything is ended.
     """
@@ -33,14 +34,15 @@ def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int) -
         root = psutil.Process(child.pid)
     except psutil.Error:
         return
-    family, look_again = [root], 0.0
+    own = [] if kept else [root]
+    family, look_again = own, 0.0
     while not channel.exited.wait(_EVERY):
         if channel.discarding:
             # It is being ended anyway; whoever does that need not be watched.
             continue
         start = time.monotonic()
         if start >= look_again:
-            family = [root, *tree.descendants(child.pid)]
+            family = [*own, *tree.descendants(child.pid)]
             took = time.monotonic() - start
             look_again = start + max(5 * _EVERY, took / _SHARE)
         used = _resident(family)

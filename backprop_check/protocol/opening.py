@@ -13,6 +13,7 @@ from backprop_check.protocol.memory import MEMORY_LIMIT
 from backprop_check.protocol.sandbox import Limits, sandbox_environment, sandbox_prefix
 from backprop_check.protocol.session import SubprocessImplementation
 from backprop_check.protocol.text import one_line
+from backprop_check.protocol.unseen import SPEAKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +58,7 @@ def open_implementation(
     sandbox: bool = False,
     limits: Limits | None = None,
     hidden: Sequence[str | os.PathLike[str]] = (),
+    outputs: Sequence[str | os.PathLike[str]] = (),
     harness_version: str = "0",
     isolated: bool = False,
 ) -> Implementation:
@@ -65,7 +67,7 @@ def open_implementation(
     The options are those of ``SubprocessImplementation``.  A callable heeds them where it is ``isolated``, which
     runs it in a process of its own; else it runs in this one, and heeds none.  With ``sandbox``
     a command runs without network, writable files and secrets, and within ``limits``; ``hidden`` are
-    files and folders that it must not read (see ``sandbox_prefix``).
+    files and folders that it must not read, ``outputs`` those that this run writes (see ``sandbox_prefix``).
 
     Raises:
         ConfigurationError: the command cannot be split, the callable was not found, or there can be no sandbox.
@@ -86,7 +88,11 @@ def open_implementation(
     if sandbox:
         if limits is None and memory_limit is not None and memory_limit > MEMORY_LIMIT:
             limits = Limits(memory=memory_limit)
-        prefix, env = sandbox_prefix(argv, cwd=cwd, limits=limits, hidden=hidden), sandbox_environment(env)
+        env = sandbox_environment(env, argv[0])
+        needed = SPEAKING if callable_ else ()
+        prefix = sandbox_prefix(
+            argv, cwd=cwd, limits=limits, hidden=hidden, outputs=outputs, needed=needed, path=env.get("PATH")
+        )
     options: dict[str, Any] = {
         "start_timeout": start_timeout,
         "timeout": timeout,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -15,11 +13,13 @@ from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Final, Self
 
-from backprop_check.protocol import memory, pipes, tree
+from backprop_check.protocol import memory, pipes, starting, tree
 from backprop_check.protocol.pipes import Channel, Eof, Event, Line, Lines, TooLong
 from backprop_check.protocol.signals import held
 
 if TYPE_CHECKING:
+    import socket
+    import subprocess
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
@@ -69,6 +69,7 @@ class Process:
         self._env = {**(os.environ if env is None else env), tree.MARKER: self.marker}
         self._channel = Channel(max_line)
         self._child: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
         self._threads: list[threading.Thread] = []
         self._batch: list[bytes] = []
         self._batch_arrived = 0.0
@@ -90,37 +91,15 @@ class Process:
         if not self.argv:
             message = "the command is empty"
             raise ValueError(message)
-        argv = self.argv
-        if sys.platform == "win32":
-            # Unlike a shell, CreateProcess finds only .exe: npm.cmd or dart.bat need their full name.
-            argv = [shutil.which(argv[0], path=self._env.get("PATH")) or argv[0], *argv[1:]]
-            child = subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=self._cwd,
-                env=self._env,
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
-            )
-        else:
-            child = subprocess.Popen(  # noqa: S603 (as above)
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=self._cwd,
-                env=self._env,
-                start_new_session=True,
-            )
+        child, self._line = starting.start(self.argv, cwd=self._cwd, env=self._env)
         self.started_at = time.monotonic()
         self._child = child
         channel = self._channel
         # finalize also runs when Python exits; it must not know self, else self would never be collected.
-        self._finalizer = weakref.finalize(self, _abandon, child, channel, self.marker)
-        name = Path(argv[0]).name[:40]
+        self._finalizer = weakref.finalize(self, _abandon, child, channel, self.marker, self._line)
+        if self._line is not None:
+            self._await_keeper(child, self._line)
+        name = Path(self.argv[0]).name[:40]
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
@@ -144,16 +123,31 @@ class Process:
             ),
         ]
         if self.memory_limit is not None:
-            watch = (child, channel, self.memory_limit)
+            watch = (child, channel, self.memory_limit, starting.HAS_KEEPER)
             self._threads.append(
                 threading.Thread(target=memory.watch_memory, args=watch, name=f"memory of {name}", daemon=True)
             )
         for thread in self._threads:
             thread.start()
 
+    def _await_keeper(self, child: subprocess.Popen[bytes], line: socket.socket) -> None:
+        """Wait until the program runs; where it cannot be started, all is as if that had not been tried."""
+        try:
+            starting.await_start(line, self.argv[0])
+        except OSError:
+            assert self._finalizer is not None
+            self._finalizer.detach()
+            self._child = self._line = None
+            line.close()
+            child.wait()
+            for pipe in (child.stdin, child.stdout, child.stderr):
+                if pipe is not None:
+                    pipe.close()
+            raise
+
     @property
     def pid(self) -> int:
-        """The child's process id."""
+        """The child's process id; on Linux that of its keeper."""
         if self._child is None:
             message = "this process was not started"
             raise RuntimeError(message)
@@ -283,6 +277,8 @@ class Process:
         channel.discard()
         tree.end_tree(child, known)
         channel.exited.wait(_LAST_JOIN)
+        if self._line is not None:
+            self._line.close()
         if not self._join(_JOIN):
             # Somebody still holds a pipe: a descendant that left the process group and lost its parent.
             tree.end_marked(self.marker)
@@ -316,9 +312,11 @@ class Process:
         self.close(grace=0 if kind else 2.0)
 
 
-def _abandon(child: subprocess.Popen[bytes], channel: Channel, marker: str) -> None:
+def _abandon(child: subprocess.Popen[bytes], channel: Channel, marker: str, line: socket.socket | None) -> None:
     """End a child whose ``Process`` was forgotten."""
     channel.discard()
     channel.outgoing.put(None)
     tree.end_tree(child)
     tree.end_marked(marker)
+    if line is not None:
+        line.close()

@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,8 @@ import psutil
 
 from backprop_check.errors import ConfigurationError, StartError
 from backprop_check.protocol.text import one_line
+from backprop_check.protocol.unseen import kept_values, own_environment, own_places, without_own
+from backprop_check.protocol.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,12 +67,17 @@ def sandbox_prefix(
     cwd: str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
     hidden: Iterable[str | os.PathLike[str]] = (),
+    outputs: Iterable[str | os.PathLike[str]] = (),
+    needed: Iterable[Path] = (),
+    path: str | None = None,
 ) -> list[str]:
     """Give what to put before a command, so that it runs in the sandbox.
 
     ``hidden`` are files and folders besides the usual ones that it must not read: solutions, other submissions.
+    ``outputs`` are what this run writes, or will: it is not there, while all beside it is.
     The folder it runs in, its program, and the folders of files that its command names can be read all the
-    same, unless they are hidden themselves.
+    same, unless they are hidden themselves. ``needed`` is shown whatever hides it. ``path`` is where the program is
+    looked for.
 
     Raises:
         ConfigurationError: this is not Linux, a tool is missing, or the system does not allow a sandbox.
@@ -79,32 +87,33 @@ def sandbox_prefix(
     bwrap, prlimit = _tools()
     limits = limits or Limits()
     folder = Path(cwd or ".").resolve()
-    shown = _shown(argv, folder)
+    covered = [*(Path.home() / name for name in _SECRETS), *own_places(), *map(_absolute, hidden), *_temporary(folder)]
+    shown = _shown(argv, folder, path, covered)
+    environment = own_environment()
+    if environment is not None and all(each.resolve() != environment for each in shown):
+        covered.append(environment)
+    written = [kept_values(), *map(_absolute, outputs)]
+    view = View(shown, covered, [Path(place) for place in _SCRATCH], written)
     prefix = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    prefix += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    scratch = [Path(place) for place in _SCRATCH]
-    for place in scratch:
-        if place.is_dir() and not place.is_symlink():
-            prefix += ["--size", str(limits.scratch)] if limits.scratch is not None else []
-            prefix += ["--tmpfs", str(place)]
-    home = Path.home()
-    covered = [*(home / name for name in _SECRETS), *(Path(place).absolute() for place in hidden)]
-    for place in covered:
-        prefix += _cover(place)
-    for path in shown:
-        if path not in covered and any(path.is_relative_to(place) for place in [*scratch, *covered]):
-            prefix += ["--ro-bind", str(path), str(path)]
-    for place in covered:
-        # What was shown again must not show this.
-        if any(place != path and place.is_relative_to(path) for path in shown):
-            prefix += _cover(place)
+    prefix += view.mounts(limits.scratch, needed)
     prefix += ["--setenv", "TMPDIR", "/tmp", "--chdir", str(folder), "--"]  # noqa: S108 (inside it is its own)
     return [*prefix, prlimit, *_limits(limits), "--"]
 
 
-def sandbox_environment(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the environment (by default this process's) without variables that look like secrets."""
-    return {key: value for key, value in (os.environ if env is None else env).items() if not _SECRET_NAME.search(key)}
+def sandbox_environment(env: Mapping[str, str] | None = None, program: str = "") -> dict[str, str]:
+    """Give the environment (by default this process's) without what looks like a secret or leads to the harness."""
+    kept = {key: value for key, value in (os.environ if env is None else env).items() if not _SECRET_NAME.search(key)}
+    return without_own(kept, program)
+
+
+def _absolute(place: str | os.PathLike[str]) -> Path:
+    return Path(place).absolute()
+
+
+def _temporary(folder: Path) -> list[Path]:
+    """Where files of ours lie for a while, unless the port itself runs there."""
+    place = Path(tempfile.gettempdir()).resolve()
+    return [] if place in (folder, Path("/")) or any(place.is_relative_to(each) for each in _SCRATCH) else [place]
 
 
 def _tools() -> tuple[str, str]:
@@ -141,16 +150,22 @@ def _refusal(bwrap: str) -> str:
     return one_line(said[-1]) if said else f"it exited with code {done.returncode}"
 
 
-def _shown(argv: Sequence[str], folder: Path) -> list[Path]:
-    """The places that the command needs: its folder, its program, and the files it names."""
-    program = shutil.which(argv[0]) if os.sep not in argv[0] else str(folder / argv[0])
+def _shown(argv: Sequence[str], folder: Path, search: str | None, covered: Sequence[Path]) -> list[Path]:
+    """The places that the command needs: its folder, its program, and the files it names.
+
+    A file may be a link: where it leads to is shown only where nothing is covered, since who handed it in made it.
+    """
+    program = shutil.which(argv[0], path=search) if os.sep not in argv[0] else str(folder / argv[0])
     if program is None or not Path(program).exists():
         message = f'the command "{one_line(argv[0])}" was not found: install it, put it on PATH, or give its full path'
         raise StartError(message)
     shown = [folder, *homes_of(Path(program))]
     for path in (folder / part for part in argv[1:]):
         if _is_file(path):
-            shown += [path.parent, path.resolve().parent]
+            shown.append(path.parent)
+            target = path.resolve().parent
+            if not any(target.is_relative_to(place) for place in covered):
+                shown.append(target)
     whole = [Path("/"), *map(Path, _SCRATCH)]
     return [path for path in dict.fromkeys(shown) if path not in whole] or [folder]
 
@@ -170,8 +185,6 @@ def homes_of(program: Path) -> list[Path]:
             base = Path(found.group(1)) if found else None
             if base is not None and base.is_absolute():
                 homes += [each.parent if each.name == "bin" else each for each in (base, base.resolve())]
-    if program.resolve() == Path(sys.executable).resolve():  # and what runs in this Python needs this package
-        homes += [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1]]
     return homes
 
 
@@ -180,19 +193,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def _cover(place: Path) -> list[str]:
-    """Put nothing over a place, if it is there."""
-    try:
-        if place.is_dir():
-            return ["--tmpfs", str(place.resolve())]
-        if place.is_file():
-            return ["--ro-bind", os.devnull, str(place.resolve())]
-    except OSError:
-        # It cannot be looked at from here, nor then from inside.
-        return []
-    return []
 
 
 def _limits(limits: Limits) -> list[str]:

@@ -1,8 +1,9 @@
 """Ending processes: a child, its children, and theirs, even where the child itself is long gone.
 
-Three nets, each for what slips through the one before: the process group (POSIX), the list of
-descendants as the system knows it (psutil), and an environment variable that every descendant
-inherits, which finds those that left the group and lost their parent.
+Three nets, each for what slips through the one before: the list of descendants as the system knows it
+(psutil; on Linux all of them, since a keeper adopts those that lose their parent), the process group
+(POSIX), and an environment variable that every descendant inherits, which finds those that left the
+group and lost their parent, unless they emptied their environment.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _SIGNALS: Final = {
     "SIGXCPU": "it used up the processor time it is allowed",
     "SIGXFSZ": "it wrote a file larger than it is allowed",
 }
+# Who starts others faster than they are ended is left to the other nets.
+_PATIENCE: Final = 3.0
 # SIGILL, SIGABRT, SIGFPE, SIGKILL, SIGSEGV, SIGXCPU, SIGXFSZ.
 _TOLD_BY_CODE: Final = frozenset({4, 6, 8, 9, 11, 24, 25})
 _WINDOWS: Final = {
@@ -120,11 +123,17 @@ def end_marked(marker: str) -> int:
 
 
 def end_tree(child: subprocess.Popen[bytes], known: Iterable[psutil.Process] = ()) -> None:
-    """Kill a child with all its descendants, those in ``known`` (found earlier) too."""
-    family = {process.pid: process for process in known}
-    if child.poll() is None:
-        family.update((process.pid, process) for process in descendants(child.pid))
+    """Kill a child with all its descendants, those in ``known`` (found earlier) too.
+
+    The child itself is the last: on Linux it is a keeper, to whom every orphan below it comes.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while child.poll() is None and time.monotonic() < deadline:
+        below = [process for process in descendants(child.pid) if _runs(process)]
+        if not below:
+            break
+        end_all(below)
     end_group(child.pid, kill=True)
     with contextlib.suppress(OSError):
         child.kill()
-    end_all(family.values())
+    end_all(known)

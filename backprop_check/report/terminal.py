@@ -145,13 +145,14 @@ def print_replay(console: Console, case: Case, command: str, hello: str) -> None
     console.print(Text(f"  By hand: {by_hand}", no_wrap=True, overflow="ignore"), soft_wrap=True)
 
 
-def print_behaviours(console: Console, behaviours: Sequence[Behaviour]) -> None:
-    """The checks over several cases that do not hold."""
+def print_behaviours(console: Console, behaviours: Sequence[Behaviour], *, remedies: bool = True) -> None:
+    """The checks over several cases that do not hold, with what to do about each."""
     for each in behaviours:
         bug = find_bug(each.code or "")
         console.print(Text(f"\n{bug.code}  {bug.title}", style="bold red"))
         console.print(Text(f"  {bug.sentence}\n  Here: {each.message}, in {each.case}."))
-        console.print(Text(f"  help: {bug.fix}", style="bold"))
+        if remedies:
+            console.print(Text(f"  help: {bug.fix}", style="bold"))
         console.print(Text(f"  More: backprop-check explain {bug.code}"))
 
 

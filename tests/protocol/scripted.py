@@ -210,6 +210,31 @@ def daemon(name):
     say(id=name, loss=0.5)
 
 
+def escapes(name):
+    """As a daemon does, and more: fork twice, leave the session, let go of pipes, folder and environment."""
+    ready, done = os.pipe()
+    first = os.fork()
+    if first == 0:
+        os.setsid()
+        if os.fork() == 0:
+            note_pid(os.getpid())
+            os.write(done, b"x")
+            os.chdir("/")
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for standard in range(3):
+                os.dup2(nothing, standard)
+            os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", SLEEP], {})
+        os._exit(0)
+    os.waitpid(first, 0)
+    os.read(ready, 1)
+    say(id=name, loss=0.5)
+
+
+def escapes_and_dies(name):
+    escapes(name)
+    os._exit(5)
+
+
 def flood_stderr(name):
     for _ in range(200):
         sys.stderr.write("log \x1b[31m" * 1000)
@@ -321,6 +346,8 @@ FAULTS = {
     "orphan": orphan,
     "orphan-in-session": orphan_in_session,
     "daemon": daemon,
+    "escapes": escapes,
+    "escapes-and-dies": escapes_and_dies,
     "flood-stderr": flood_stderr,
     "big": big,
     "texts": texts,

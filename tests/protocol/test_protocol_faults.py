@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,7 +25,8 @@ from protocol_support import (
 )
 
 from backprop_check.errors import StartError
-from backprop_check.protocol import SubprocessImplementation, decode_value
+from backprop_check.protocol import Process, SubprocessImplementation, decode_value, starting
+from backprop_check.protocol.pipes import Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -431,6 +435,70 @@ def test_daemon_is_ended(tmp_path: Path) -> None:
     assert answers["bad"].kind == "reply"
     others_answered(answers)
     assert alive(tmp_path / "pids") == []
+
+
+keeper = pytest.mark.skipif(not starting.HAS_KEEPER, reason="only Linux gives orphans to a process of ours")
+
+
+@keeper
+@pytest.mark.parametrize("behaviour", ["escapes", "escapes-and-dies"])
+def test_what_hides_from_its_family_is_ended(behaviour: str, tmp_path: Path) -> None:
+    """A daemon that forked twice, has a session of its own and an empty environment; its parents live or are gone."""
+    answers = converse(behaviour, pid=tmp_path / "pids")
+    others_answered(answers)
+    noted = (tmp_path / "pids").read_text().split()
+    assert len(noted) >= 1
+    assert alive(tmp_path / "pids") == []
+
+
+@keeper
+def test_what_others_started_is_left_alone(tmp_path: Path) -> None:
+    """The user's own children, and an orphan of theirs in a session of its own, outlive the ports of a run."""
+    sleep = [sys.executable, "-S", "-E", "-c", "import time; time.sleep(60)"]
+    code = f"import subprocess; print(subprocess.Popen({sleep!r}, start_new_session=True, stdout=-3, stderr=-3).pid)"
+    mine = subprocess.Popen(sleep)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        (tmp_path / "mine").write_text(f"{mine.pid}\n{done.stdout}")
+        converse("escapes", pid=tmp_path / "pids")
+        assert alive(tmp_path / "pids") == []
+        assert len(alive(tmp_path / "mine")) == 2
+    finally:
+        mine.kill()
+        mine.wait()
+        for pid in alive(tmp_path / "mine"):
+            os.kill(pid, signal.SIGKILL)
+
+
+@keeper
+def test_a_port_has_the_environment_that_it_is_given() -> None:
+    """Where no locale is set, nothing adds one."""
+    given = {"PATH": "/usr/bin:/bin", "X": "a=b"}
+    with Process(["env"], env=given, marker="m") as process:
+        lines = []
+        while isinstance(event := process.receive(10), Line):
+            lines.append(event.data.decode())
+    assert sorted(lines) == ["BACKPROP_CHECK_SESSION=m", "PATH=/usr/bin:/bin", "X=a=b"]
+
+
+@keeper
+def test_a_port_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
+    """SIGKILL leaves a harness no time to end anything: the keeper sees it gone, and ends a port that hangs."""
+    sleep = [sys.executable, "-S", "-E", "-c", "import time; print(1, flush=True); time.sleep(60)"]
+    code = (
+        "import time\nfrom backprop_check.protocol import Process, tree\n"
+        f"process = Process({sleep!r})\nprocess.start()\nprocess.receive(30)\n"
+        "print(process.pid, *(each.pid for each in tree.descendants(process.pid)), flush=True)\ntime.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as harness:
+        assert harness.stdout is not None
+        (tmp_path / "family").write_bytes(harness.stdout.readline())
+        assert len(alive(tmp_path / "family")) == 2
+        harness.kill()
+    deadline = time.monotonic() + 20
+    while alive(tmp_path / "family") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert alive(tmp_path / "family") == []
 
 
 def test_ignores_end_of_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import site
 import socket
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from venv import create
 
 import pytest
 from protocol_support import SCRIPT, command, nothing_left, requests
 
+from backprop_check.cases.generate import generated_case
 from backprop_check.errors import ConfigurationError, StartError
-from backprop_check.protocol import Limits, open_implementation, sandbox
+from backprop_check.protocol import Limits, open_implementation, sandbox, view
 from backprop_check.protocol.sandbox import sandbox_environment, sandbox_prefix
+from backprop_check.protocol.unseen import PACKAGE
+from backprop_check.run import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
 
@@ -227,13 +232,15 @@ def test_a_python_under_tmp_inside(tmp_path: Path) -> None:
     venv, links, work = tmp_path / "venv", tmp_path / "links", tmp_path / "work"
     links.mkdir()
     work.mkdir()
+    (tmp_path / "real").mkdir()
+    script = Path(shutil.copy(SCRIPT, tmp_path / "real"))
     create(venv, symlinks=True, with_pip=False)
     (links / "again").symlink_to(venv / "bin" / "python")
     (links / "python").symlink_to("again")
-    (links / "port.py").symlink_to(SCRIPT)
-    for python, script in ((venv / "bin" / "python", SCRIPT), (links / "python", links / "port.py")):
+    (links / "port.py").symlink_to(script)
+    for python, named in ((venv / "bin" / "python", script), (links / "python", links / "port.py")):
         rest = command("fine")
-        argv = [str(python), str(script), *rest[rest.index(str(SCRIPT)) + 1 :]]
+        argv = [str(python), str(named), *rest[rest.index(str(SCRIPT)) + 1 :]]
         with open_implementation(shlex.join(argv), sandbox=True, cwd=work) as port:
             assert [each.kind for each in port.exchange(requests(["c1"]))] == ["reply"]
 
@@ -261,6 +268,177 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (answer,) = port.exchange(requests(["c1"]))
     assert answer.kind == "error"
     assert "Read-only file system" in answer.message
+
+
+#: A submission that has no mathematics of its own: it looks for the harness and for what it keeps, and answers with it.
+#: Its arguments are places to look in; that it need not guess them makes it stronger than any search.
+ATTACK = """
+import glob, json, os, subprocess, sys
+
+def search():
+    programs = [os.path.join(place, "python3") for place in os.environ.get("PATH", "").split(os.pathsep)]
+    pythons = [sys.executable, *filter(os.path.exists, programs), *glob.glob(sys.argv[1] + "/bin/python*")]
+    found = {"values": [], "modules": [], "variables": []}
+    for place in sys.argv[2:]:
+        for folder, _, names in os.walk(place):
+            found["values"] += [os.path.join(folder, name) for name in names if name.endswith((".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv"))]
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.expected as e; print(e.__file__)"
+    for python in dict.fromkeys(pythons):
+        done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        found["modules"] += [done.stdout.decode().strip()] if done.returncode == 0 else []
+    found["variables"] = [name for name in os.environ if name.startswith(("BACKPROP_CHECK_CACHE", "VIRTUAL_ENV"))]
+    return found
+
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] == "hello":
+        found = search()
+        print(json.dumps({"protocol": 1}), flush=True)
+        continue
+    reply = {"error": json.dumps(found)}
+    if found["modules"]:
+        sys.path[:0] = sys.argv[2:]
+        from backprop_check.expected import expect
+        from backprop_check.network import Case
+        from backprop_check.wire import as_reply
+        case = Case.from_dict({key: value for key, value in message.items() if key not in ("type", "id")})
+        right = expect(case)
+        reply = as_reply(right.values, len(case.network.layers), form=right.form)
+    print(json.dumps({"id": message["id"], **reply}), flush=True)
+"""
+
+
+def kept_and_written(work: Path) -> None:
+    """What a grader's earlier run leaves in the folder of the next one."""
+    for name in ("cache/a.chunk", "r.json", ".r.json.ahead", ".backprop-check/failures/x.json"):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text("{}")
+
+
+@linux
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize("callable_", [False, True])
+def test_the_harness_and_what_it_keeps_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, callable_: bool
+) -> None:
+    """A submission that searches disk and PATH for the cache, the results and the harness answers with nothing.
+
+    Also where the command names the harness's own Python, and where it is a callable that runs by way of the package.
+    """
+    work, home = tmp_path / "work", tmp_path / "home"
+    kept_and_written(work)
+    home.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(work / "cache"))
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    roots = [str(work), str(PACKAGE.parent), *site.getsitepackages()]
+    (work / "mine").mkdir()
+    attack = work / "mine" / "attack.py"
+    attack.write_text(ATTACK)
+    command = [sys.executable, str(attack), sys.prefix, *roots]
+    if callable_:
+        search = ATTACK.split("for line in")[0]
+        code = f"{search}\nsys.argv = {command[1:]!r}\ndef answer(case):\n    raise ValueError(json.dumps(search()))\n"
+        (work / "attack_callable.py").write_text(code)
+    spec = "python:attack_callable:answer" if callable_ else shlex.join(command)
+    case = generated_case(1)
+    outputs = [work / "r.json", work / ".r.json.ahead", work / ".backprop-check", work / "later.csv"]
+    options: dict[str, Any] = {"isolated": True, "outputs": outputs, "start_timeout": 120, "timeout": 120}
+    with open_implementation(spec, sandbox=True, **options) as port:
+        (work / "later.csv").write_text("expected")
+        (work / "cache" / "b.chunk").write_text("made by this run")
+        (work / "r.json").rename(work / "old.json")  # as a run does that writes its file anew
+        (judged,) = list(judge([case], port))
+    assert judged.outcome == "error", judged
+    found = json.loads(judged.message.removeprefix("ValueError: "))
+    assert found == {"values": [], "modules": [], "variables": []}
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_file_of_this_run_is_not_there_and_its_neighbours_are(tmp_path: Path) -> None:
+    """Of the folder that a port runs in all is there but what the run writes; and nothing can be written."""
+    work = tmp_path / "work"
+    (work / "data").mkdir(parents=True)
+    (work / "data" / "weights.txt").write_text("1")
+    (work / "link").symlink_to("data")
+    (work / "r.json").write_text("{}")
+    script = work / "look.sh"
+    seen = "$(echo $(ls -A; cat link/weights.txt; touch y))"
+    script.write_text(f'read x; echo "{{\\"protocol\\": 1, \\"name\\": \\"{seen}\\"}}"; read x\n')
+    options: dict[str, Any] = {"cwd": work, "outputs": [work / "r.json", work / "new" / "r.html"]}
+    with open_implementation("sh look.sh", sandbox=True, **options) as port:
+        assert port.describe().name.split() == ["data", "link", "look.sh", "1"]
+    assert not (work / "y").exists()
+
+
+def test_outputs_among_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a folder cannot be put together without its outputs there is no sandbox, but a sentence."""
+    monkeypatch.setattr(view, "_MOST_ENTRIES", 2)
+    for name in "abc":
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigurationError, match=r"has more than 2 entries, too many to hide r\.json among"):
+        view.View([], [], [], [tmp_path / "r.json"]).mounts(None, [])
+
+
+@linux
+def test_the_search_path_does_not_lead_to_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python3`` is the port's own; a program that only the harness's environment has keeps the way to it."""
+    own, others, modules = tmp_path / "venv", tmp_path / "bin", tmp_path / "clone"
+    for folder, names in ((own / "bin", ("python3", "only-here")), (others, ("python3",))):
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text("#!/bin/sh\n")
+            (folder / name).chmod(0o755)
+    (modules / "backprop_check").mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(own))
+    env = {
+        "PATH": f"{own / 'bin'}:{others}",
+        "VIRTUAL_ENV": str(own),
+        "PYTHONPATH": f"{modules}:{others}",
+        "BACKPROP_CHECK_CACHE": "/cache",
+        "LANG": "C",
+    }
+    cleaned = {"PATH": str(others), "PYTHONPATH": str(others), "LANG": "C"}
+    assert sandbox_environment(env, "python3") == cleaned
+    assert sandbox_environment(env, str(own / "bin" / "python3")) == cleaned
+    only = sandbox_environment(env, "only-here")
+    assert (only["PATH"], only["VIRTUAL_ENV"]) == (env["PATH"], env["VIRTUAL_ENV"])
+    assert "BACKPROP_CHECK_CACHE" not in only
+
+
+@linux
+@pytest.mark.usefixtures("tools")
+def test_the_environment_of_the_harness_is_hidden_unless_it_is_the_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another Python its folder is empty; its own Python runs there, without the package in it."""
+    own = tmp_path / "venv"
+    create(own, symlinks=True, with_pip=False)
+    (package,) = [each / "backprop_check" for each in (own / "lib").glob("python*/site-packages")]
+    package.mkdir()
+    monkeypatch.setattr(sys, "prefix", str(own))
+    monkeypatch.setattr(sys, "path", [str(package.parent)])
+    assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(own))
+    inside = sandbox_prefix([str(own / "bin" / "python")], cwd=tmp_path)
+    assert not follows(inside, "--tmpfs", str(own))
+    assert inside[::-1].index(str(package)) < inside[::-1].index(str(own))  # covered after what shows it
+
+
+@linux
+@pytest.mark.usefixtures("tools")
+def test_a_link_does_not_show_what_is_hidden(tmp_path: Path) -> None:
+    """A submission that is a link into another one is not shown the other's folder."""
+    anna, berta = tmp_path / "anna", tmp_path / "berta"
+    (berta / "src").mkdir(parents=True)
+    (berta / "src" / "port.py").write_text("")
+    anna.mkdir()
+    (anna / "port.py").symlink_to(berta / "src" / "port.py")
+    argv = sandbox_prefix(["/bin/sh", str(anna / "port.py")], cwd=anna, hidden=[berta])
+    assert follows(argv, "--tmpfs", str(berta))
+    assert str(berta / "src") not in argv
 
 
 @linux

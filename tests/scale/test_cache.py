@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,9 +24,9 @@ from backprop_check.run import Settings, witnesses
 from backprop_check.work import CHUNK, Work, alone
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from backprop_check.run import Judged
+
+PACKAGE = Path(cache_module.__file__).parent
 
 
 def _run(cache: Cache | None, count: int = 40, **port: Any) -> list[Judged]:
@@ -107,6 +111,43 @@ def test_what_a_value_depends_on_is_in_the_name(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(cache_module, "_surroundings", lambda: ["another version of torch"])
     paths.add(Cache(tmp_path, "float64", "textbook").path(labels))
     assert len(paths) == 7
+
+
+def test_every_source_that_values_can_come_from_is_in_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed, a new or a renamed module, or another version: other files. What only tells of results is not in it."""
+    package = tmp_path / "backprop_check"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "_cases", "*.json", "assets"))
+    surroundings = cache_module._surroundings.__wrapped__  # noqa: SLF001 - as after an upgrade: nothing is remembered
+    before = surroundings(package)
+    only_told = {"commands", "explain", "guide", "ports", "report"}
+    for path in sorted(package.rglob("*.py")):
+        source = path.read_bytes()
+        path.write_bytes(source + b"\n")
+        told = path.relative_to(package).parts[0] in only_told
+        assert (surroundings(package) == before) == told, path
+        path.write_bytes(source)
+    assert surroundings(package) == before
+    (package / "kinds" / "new.py").write_text("")
+    assert surroundings(package) != before
+    (package / "kinds" / "new.py").rename(package / "new.py")
+    assert surroundings(package) != before
+    (package / "new.py").unlink()
+    monkeypatch.setattr(cache_module, "__version__", "9.9.9")
+    assert surroundings(package) != before
+
+
+def test_what_is_not_in_the_name_is_never_asked_for_a_value() -> None:
+    """A fresh interpreter that works values out imports none of the folders that are left out of the name."""
+    code = (
+        "import sys, backprop_check.work, backprop_check.oracle, backprop_check.cases.files\n"
+        "print(*sorted({each.split('.')[1] for each in sys.modules if each.startswith('backprop_check.')}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    used = set(done.stdout.split())
+    assert {"kinds", "witness", "names", "compare"} <= used
+    assert not used & {"commands", "explain", "guide", "ports", "report"}
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,11 +16,13 @@ import pytest
 from scale_support import ODD, alive, finish, pids_in, start, until, without_times
 
 from backprop_check.commands.many import submissions
+from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol import split_command
 from backprop_check.resume import read_unfinished
 
 COMMAND = f'"{sys.executable}" "{{}}/port.py"'
+SMALL = Path(__file__).parents[1] / "small_port.py"
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 
@@ -40,15 +44,16 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
     command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 12, "--json", "out", "--html", "all.html"]
     code, out = finish(*command, cwd=tmp_path)
     assert code == 1, out
-    names = ("anna", "berta", "carl", "dora")
+    names = ("anna", "berta", "carl", "dora", "out")
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith(names)}
-    assert list(rows) == ["anna", "berta", "carl", "dora"]
+    assert list(rows) == ["anna", "berta", "carl", "dora", "out"]
     assert "12/12" in rows["anna"]
     assert "no name fits" in rows["berta"]
     assert "0/12" in rows["carl"]
     assert "exited with code 7" in out
     assert "could not be started" in rows["dora"]
-    assert "1 of 4 conform." in out
+    assert "it is a link to /: a submission is a file" in " ".join(out.split())
+    assert "1 of 5 conform." in out
     assert sorted(os.listdir(tmp_path / "out")) == ["anna.json", "berta.json", "carl.json"]  # noqa: PTH208
     assert json.loads((tmp_path / "out" / "anna.json").read_text())["summary"]["complete"]
     page = (tmp_path / "all.html").read_text()
@@ -57,6 +62,66 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
     again, out = finish(*command, "--resume", cwd=tmp_path)
     assert again == 1, out
     assert [line for line in out.splitlines() if line.startswith("berta")] == [rows["berta"]]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are another matter on Windows")
+def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
+    """Links, pipes, sockets, and a folder with a link to another submission: a sentence each, the others are judged."""
+    folder = tmp_path / "in"
+    _handed_in(folder, anna="", carl="")
+    (folder / "ben").symlink_to("anna")
+    (folder / "carl" / "linked").symlink_to("../anna/port.py")
+    (folder / "gone").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as plug, contextlib.chdir(folder):
+        plug.bind("plug")  # a relative name: a socket's must be short
+    code, out = finish("run", "--submissions", "in", "--command", COMMAND, "--cases", 2, cwd=tmp_path)
+    assert code == 1, out
+    said = " ".join(out.split())
+    judged = [line.split(":")[0] for line in out.splitlines() if line.startswith(("ok", "FAIL"))]
+    assert judged == ["ok    anna", "FAIL  ben", "FAIL  carl", "FAIL  gone", "FAIL  pipe", "FAIL  plug"]
+    for sentence in (
+        "it is a link to anna: a submission is a file or a folder of its own",
+        "its linked is a link to anna/port.py, which is not part of it",
+        "it is a link to nowhere",
+        "it is a pipe:",
+        "it is a socket:",
+    ):
+        assert sentence in said
+    assert "1 of 6 conform." in said
+
+
+def test_a_link_hides_no_submission_from_itself(tmp_path: Path) -> None:
+    """What is hidden from each in the sandbox are the others; a link to a submission is that submission itself."""
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "berta").mkdir()
+    (tmp_path / "ben").symlink_to("anna")
+    (tmp_path / "anna" / "python").symlink_to(sys.executable)  # out of the folder of submissions: as in any venv
+    anna, ben, berta = submissions(tmp_path, "python3 {}/port.py")
+    assert (anna.refused, berta.refused) == ("", "")
+    assert ben.refused
+    assert anna.hidden == (tmp_path / "berta",)
+
+
+def test_hints_only_name_the_mistake_of_each_and_not_the_remedy(tmp_path: Path) -> None:
+    """Of submissions as of one implementation: no formula, no fix, no value in any file; the name and the place stay."""
+    (tmp_path / "in" / "anna").mkdir(parents=True)
+    (tmp_path / "in" / "anna" / "port.py").write_text(
+        f"import runpy, sys\nsys.argv = ['small', 'hidden']\nrunpy.run_path({str(SMALL)!r}, run_name='__main__')\n"
+    )
+    command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 12, "--suite", "generated"]
+    code, out = finish(*command, "--hints-only", "--json", "out", "--html", "all.html", cwd=tmp_path)
+    assert code == 1, out
+    (cause,) = json.loads((tmp_path / "out" / "anna.json").read_text())["diagnoses"]
+    assert (cause["code"], cause["bug"]) == ("BP102", "hidden-derivative-missing")
+    bug = find_bug("BP102")
+    page = (tmp_path / "all.html").read_text()
+    for text in (bug.right, bug.wrong, bug.fix, bug.stays_right):
+        assert text not in json.dumps(cause, ensure_ascii=False)
+        assert text not in page
+        assert text not in out
+    told = {"code", "bug", "title", "sentence", "scope", "equivalent", "cases", "first_case", "explains"}
+    assert [key for key, value in cause.items() if value and key not in told] == []
 
 
 @pytest.mark.slow
@@ -121,20 +186,27 @@ def test_no_name_changes_what_is_run(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a sandbox on Linux only")
 def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
-    """A submission that reads another one fails, and hints tell no expected value."""
+    """A submission that reads another one, or its results, fails; hints tell no expected value."""
     if shutil.which("bwrap") is None:
         if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
             pytest.fail("bubblewrap is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
         pytest.skip("bubblewrap is not installed")
-    _handed_in(tmp_path / "in", anna="", berta="bug=delta")
-    port = tmp_path / "in" / "anna" / "port.py"
-    port.write_text(f"open({str(tmp_path / 'in' / 'berta' / 'port.py')!r}).read()\n" + port.read_text())
+    whole = {name: tmp_path / "in" / name for name in ("anna", "berta", "carl", "dora")}
+    for folder in whole.values():
+        shutil.copytree(PORTS / "python", folder, ignore=shutil.ignore_patterns("__pycache__"))
+    bugged = (whole["berta"] / "network.py").read_text().replace("/ divisor for delta_k", "/ divisor * 1.5 for delta_k")
+    (whole["berta"] / "network.py").write_text(bugged)
+    for name, wanted in (("carl", tmp_path / "in" / "berta" / "port.py"), ("dora", tmp_path / "out" / "anna.json")):
+        port = whole[name] / "port.py"
+        port.write_text(port.read_text().replace("import json\n", f"import json\nopen({str(wanted)!r}).read()\n", 1))
     command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 5]
     code, out = finish(*command, "--sandbox", "--hints-only", "--json", "out", cwd=tmp_path)
     if "no sandbox" in out or "cannot" in out.split("\n", 1)[0]:
         pytest.skip(f"this machine allows no sandbox: {out.splitlines()[0]}")
     assert code == 1, out
-    assert "anna: not judged" in out
+    assert "ok    anna" in out
+    assert "carl: not judged" in out
+    assert "dora: not judged" in out
     cases = json.loads((tmp_path / "out" / "berta.json").read_text())["cases"]
     assert {each.get("expected") for case in cases for each in case["mismatches"]} == {None}
 

@@ -1,0 +1,59 @@
+"""What a grader's hint may hold: the place and the mistake, and nothing that could be copied into the solution.
+
+``--hints-only`` decides here, for every output: ``Run`` hands results and conclusions to terminal, JSON, HTML, JUnit
+and CSV only in this form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from backprop_check.compare import Mismatch
+from backprop_check.diagnose.causes import Cause
+from backprop_check.places import in_words, what_it_is
+from backprop_check.results import Conclusion
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.run import Result
+
+#: Of a mismatch: where it is and of what kind. No number that was expected, came, or is allowed.
+_PLACE = ("quantity", "layer", "neuron", "sample", "index", "at", "step", "problem", "origin", "unstable")
+
+#: Of a cause: its name, where it is and what it explains. No formula, number, remedy or network.
+_NAME = ("code", "bug", "title", "sentence", "scope", "equivalent", "cases", "first_case", "explains")
+
+
+def hinted(result: Result, case: Case | None = None) -> Result:
+    """A result without any expected value.
+
+    With its ``case`` the place is told by the layer's name, and by all indexes of a unit.
+    """
+    message = result.message
+    if result.outcome == "mismatched":
+        first = result.mismatches[0]
+        message = f"the {first.quantity.replace('_', ' ')} is wrong: {_place(first)}"
+        if case is not None and not case.network.is_chain:
+            message = f"the {what_it_is(case, first)} is wrong: {in_words(case, first)}"
+    places = [Mismatch(**{name: getattr(each, name) for name in _PLACE}) for each in result.mismatches]
+    return msgspec.structs.replace(result, mismatches=places, message=message, case=None, actual=None)
+
+
+def hinted_conclusion(conclusion: Conclusion) -> Conclusion:
+    """A run's conclusion with nothing but the names of its causes, and where they are."""
+    return Conclusion(list(map(_hinted_cause, conclusion.causes)), conclusion.behaviours, conclusion.notes)
+
+
+def _hinted_cause(cause: Cause) -> Cause:
+    kept = {name: getattr(cause, name) for name in _NAME}
+    if cause.code is None:  # behind its first sentence stand the ratios that were seen
+        kept["sentence"] = f"{cause.sentence.split('. ')[0].rstrip('.')}."
+    return Cause(**kept)
+
+
+def _place(mismatch: Mismatch) -> str:
+    names = ("layer", "neuron", "sample")
+    parts = [f"{name} {value}" for name in names if (value := getattr(mismatch, name)) is not None]
+    return ", ".join(parts) or "the whole network"

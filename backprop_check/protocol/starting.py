@@ -1,0 +1,78 @@
+"""Starting a child process: in a session of its own, and on Linux below a keeper that nothing escapes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_KEEPER: Final = str(Path(__file__).with_name("keeper.py"))
+#: Whether what is started runs below a keeper.
+HAS_KEEPER: Final = sys.platform == "linux"
+
+
+def start(
+    argv: Sequence[str], *, cwd: str | os.PathLike[str] | None, env: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], socket.socket | None]:
+    """Start a program with three pipes; gives the process, and the line to its keeper, if it has one.
+
+    The line is to be handed to ``await_start``, and closed to have all ended.
+
+    Raises:
+        OSError: the program was not found or cannot be run; where there is a keeper, only ``await_start`` can tell.
+        ValueError: the command holds a NUL character.
+
+    """
+    if sys.platform == "win32":
+        # Unlike a shell, CreateProcess finds only .exe: npm.cmd or dart.bat need their full name.
+        argv = [shutil.which(argv[0], path=env.get("PATH")) or argv[0], *argv[1:]]
+        return subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=cwd,
+            env=env,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        ), None
+    if not HAS_KEEPER:
+        return _posix(argv, cwd, env, ()), None
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            keeper = [sys.executable, "-I", "-S", _KEEPER, str(theirs.fileno())]
+            return _posix([*keeper, *argv], cwd, env, (theirs.fileno(),)), ours
+        except BaseException:
+            ours.close()
+            raise
+
+
+def await_start(line: socket.socket, program: str) -> None:
+    """Wait until the keeper has started the program. Raises ``OSError`` where that failed."""
+    said = line.recv(16)
+    if said not in (b"", b"0"):  # a keeper that says nothing has ended, which is told like any end of a process
+        raise OSError(int(said), os.strerror(int(said)), program)
+
+
+def _posix(
+    argv: Sequence[str], cwd: str | os.PathLike[str] | None, env: Mapping[str, str], kept: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 (as above)
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+        pass_fds=kept,
+    )

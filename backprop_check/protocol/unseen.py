@@ -1,0 +1,93 @@
+"""What of the harness a port in the sandbox must not see, and how its environment leads it nowhere near.
+
+The package works out every expected value, and its cache keeps them: either gives a port full marks. Hidden are this
+package wherever it is installed, the virtual environment it runs in, of a clone of its repository what holds cases,
+tests and history, and the folders of its cache and of installers' copies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_NAME: Final = "backprop_check"
+PACKAGE: Final = Path(__file__).resolve().parents[1]
+#: What a Python callable in a process of its own is run by, and all of the package that it can see.
+SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "protocol")
+#: What in a clone of the repository holds values, right implementations, or the package once more.
+_OF_A_CLONE: Final = ("cases", "tests", "reports", "build", "dist", ".git")
+_INSTALLERS: Final = ("pip", "uv")
+_SITES: Final = ("lib/python*/site-packages", "lib64/python*/site-packages", "lib/python*/dist-packages")
+
+
+def own_environment() -> Path | None:
+    """The virtual environment that the harness runs in; None where it runs in a Python that others use too."""
+    return Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
+
+
+def own_places() -> list[Path]:
+    """Files and folders that no port may read, whatever program it is; the virtual environment is not among them."""
+    clone = PACKAGE.parent
+    places = [PACKAGE, *(place / _NAME for place in _where_packages_are())]
+    if (clone / "pyproject.toml").is_file() and (clone / "cases").is_dir():
+        places += [clone / name for name in _OF_A_CLONE]
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    places += [caches / name for name in _INSTALLERS]
+    return [place for place in dict.fromkeys(each.resolve() for each in places) if place.exists()]
+
+
+def kept_values() -> Path:
+    """The folder of what the witnesses said; the run may yet make it."""
+    from backprop_check.cache import user_folder  # noqa: PLC0415 - numpy; and inside the sandbox there is no cache
+
+    return user_folder().absolute()
+
+
+def without_own(env: Mapping[str, str], program: str) -> dict[str, str]:
+    """An environment that does not lead to the harness: neither to its programs nor to its modules.
+
+    So ``python3`` is the port's own. Where ``program`` is found in the harness's environment alone, the search path
+    stays as it is.
+    """
+    cleaned = {key: value for key, value in env.items() if not key.startswith("BACKPROP_CHECK_")}
+    if "PYTHONPATH" in cleaned:
+        cleaned["PYTHONPATH"] = os.pathsep.join(
+            place for place in cleaned["PYTHONPATH"].split(os.pathsep) if not _leads_to_modules(place)
+        )
+    own = own_environment()
+    if own is None or "PATH" not in cleaned:
+        return cleaned
+    others = os.pathsep.join(
+        place for place in cleaned["PATH"].split(os.pathsep) if not Path(place).resolve().is_relative_to(own)
+    )
+    if os.sep not in program and shutil.which(program, path=others) is None:
+        return cleaned
+    cleaned["PATH"] = others
+    if Path(cleaned.get("VIRTUAL_ENV", "/")).resolve() == own:
+        for name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT"):
+            cleaned.pop(name, None)
+    return cleaned
+
+
+def _leads_to_modules(place: str) -> bool:
+    own = own_environment()
+    folder = Path(place).resolve()
+    return (folder / _NAME).exists() or (own is not None and folder.is_relative_to(own))
+
+
+def _where_packages_are() -> Iterator[Path]:
+    """Folders of packages: this Python's, and those of the Pythons on the search path."""
+    yield from map(Path, sys.path)
+    homes = {Path(sys.base_prefix), Path.home() / ".local"}
+    for place in filter(None, os.environ.get("PATH", "").split(os.pathsep)):
+        programs = Path(place)
+        homes |= {programs.resolve().parent, (programs / "python3").resolve().parent.parent}
+    for home in sorted(homes):
+        for site in _SITES:
+            yield from home.glob(site)

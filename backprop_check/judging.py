@@ -56,7 +56,7 @@ class Run:
 
     def __post_init__(self) -> None:
         hello = self.implementation.hello
-        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports))
+        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports), kinks=self.settings.kinks)
         self._answered: list[Case] = []
         self._noted: dict[str, list[Any]] = {}
 
@@ -144,7 +144,8 @@ class Run:
         form = signs.of_form(judged.result.mismatches)
         if form or signs.of_form(failure.mismatches):
             return cause.code in form
-        evidence = Evidence(judged.case, judged.actual, self.implementation.hello.dtype, self.settings.profile)
+        hello, settings = self.implementation.hello, self.settings
+        evidence = Evidence(judged.case, judged.actual, hello.dtype, settings.profile, kinks=settings.kinks)
         named = [match for match in self.diagnostician.matches if cause.code in match.codes]
         if named:
             return evidence.has_roots and evidence.reproduced_by(named[0].stages)

@@ -89,7 +89,7 @@ class Diagnostician:
     """Collects a run's cases as they are judged; says at the end what they have in common.
 
     A run without failures pays for nothing but keeping a few of its passing cases. ``within`` is what the
-    implementation supports, as far as it is known.
+    implementation supports, as far as it is known. ``kinks`` says which choices at kinks are right (``Settings``).
     """
 
     dtype: str = "float64"
@@ -99,6 +99,10 @@ class Diagnostician:
     errors: list[tuple[Case, str]] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     within: Within | None = None
+    kinks: str = "any"
+
+    def __post_init__(self) -> None:
+        self.passing.kinks = self.kinks
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
         """A case that passed, and what was reported for it."""
@@ -126,7 +130,7 @@ class Diagnostician:
         started = time.thread_time()
         numeric = [each for each in self.failures if not each.unstable and _has_wrong_values(each)]
         evidences = {
-            id(each): Evidence(each.case, each.actual, self.dtype, self.profile, _not_to_explain(each))
+            id(each): Evidence(each.case, each.actual, self.dtype, self.profile, _not_to_explain(each), self.kinks)
             for each in numeric
             if each.actual
         }
@@ -270,7 +274,7 @@ class Diagnostician:
             if not actual:
                 continue
             rounds += 1
-            evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile)
+            evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile, kinks=self.kinks)
             # What the case does not touch it cannot decide: there, all stages are the right ones.
             names = [match for match in names if evidence.allows(match.stages)]
         return names
@@ -278,7 +282,7 @@ class Diagnostician:
     def _tells_apart(self, case: Case, first: Match, others: Sequence[Match]) -> bool:
         return any(
             (first.stages.concerns(case) or other.stages.concerns(case))
-            and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile)
+            and differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile, kinks=self.kinks)
             for other in others[:3]
         )
 
@@ -349,7 +353,9 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
                 each
                 for each, evidence in zip(failures, evidences, strict=True)
                 if variant.stages.matters(each.case)
-                and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile, lenient=())
+                and differ_anywhere(
+                    each.case, variant.stages, None, evidence.dtype, evidence.profile, (), evidence.kinks
+                )
             ]
         others = {
             code

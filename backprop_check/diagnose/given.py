@@ -7,13 +7,14 @@ its bound flow on. So the same reading serves blame (the right stages) and match
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backprop_check.diagnose.bug import Swapped
-from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
+from backprop_check.expected import roundoff
+from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.numbers.lane import is_exact
 from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from backprop_check.network import Case
+    from backprop_check.numbers.choices import Choices
 
 #: What an implementation reports may differ from what it went on with by a rounding or two.
 _SLACK = 4.0
@@ -37,6 +39,8 @@ class Local:
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
+    broken: Mapping[Slot, Mask] = field(default_factory=dict)
+    """Where values that fit each by itself are wrong together: no split of a tie gives them (``diagnose.kinks``)."""
 
     def fits(self, slot: Slot, actual: Array) -> Mask:
         """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
@@ -45,7 +49,7 @@ class Local:
             close = abs(actual - value) <= allowed
         same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
         fits: Mask = close & np.isfinite(actual) | same
-        return fits
+        return fits & ~self.broken[slot] if slot in self.broken else fits
 
 
 class _Keeping:
@@ -115,7 +119,7 @@ class GivenWired(_Keeping, WiredLanes):
     def winners(self, xs: Vector) -> Vector:
         """Of numbers that were reported as equal the first, surely: an implementation compares what it has."""
         won = super().winners(xs)
-        if is_exact(won.error):
+        if is_exact(won.error) or self.choices is not None:
             return won
         top = (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)).max(axis=-1)[..., None]
         rival = (won.error > 0) & (xs.value != top)
@@ -162,13 +166,18 @@ def given(
     dtype: str = "float64",
     profile: str = "textbook",
     stages: type[Stages] = Stages,
+    choices: Choices | None = None,
 ) -> Local:
-    """What ``stages`` give for ``case``, each on the inputs that the implementation reported."""
+    """What ``stages`` give for ``case``, each on the inputs that the implementation reported.
+
+    ``choices`` says what is taken at kinks, where that is not PyTorch's choice.
+    """
     chain = case.network.is_chain
-    m: Any = (Given if chain else GivenWired)(UNIT_ROUNDOFF[dtype], profile)
+    u, own = roundoff(dtype, choices)
+    m: Any = (Given if chain else GivenWired)(u, profile)
+    m.choices = choices
     m.keep(reported, learns=case.optimizer is not None)
     work: Any = run_pass if chain else run_wired
-    own = 1.0 + UNIT_ROUNDOFF["float64"] / m.u
     floor = 1024.0 * SMALLEST_NORMAL[dtype]
     with np.errstate(all="ignore"):
         work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)

@@ -18,7 +18,9 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.given import Local, given
+from backprop_check.diagnose.kinks import local_of
 from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
+from backprop_check.numbers.choices import choices_for
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Evidence:
     profile: str = "textbook"
     ignored: Mapping[Slot, Mask] = field(default_factory=dict)
     """Where values are not to be explained: unstable ones."""
+    kinks: str = "any"
+    """Which choices at kinks are right: with "any" what a value at a kink is speaks neither for nor against a bug."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
 
@@ -63,7 +67,7 @@ class Evidence:
     def right(self) -> Local:
         """What the right stages give on the reported inputs."""
         if self._right is None:
-            self._right = given(self.case, self.actual, self.dtype, self.profile)
+            self._right = local_of(self.case, self.actual, self.dtype, self.profile, self.kinks)
         return self._right
 
     @property
@@ -112,7 +116,8 @@ class Evidence:
     def under(self, stages: type[Swapped]) -> Local:
         """What swapped stages give on the reported inputs."""
         if stages not in self._tried:
-            self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
+            choices = choices_for(self.kinks)
+            self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages, choices)
         return self._tried[stages]
 
     def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:
@@ -209,17 +214,21 @@ def differ_anywhere(
     dtype: str,
     profile: str,
     lenient: Container[str] = _LENIENT,
+    kinks: str = "any",
 ) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
-    x = given(case, {}, dtype, profile, one if one.concerns(case) else Swapped)
-    y = given(case, {}, dtype, profile, Swapped if other is None or not other.concerns(case) else other)
+    x, y = (
+        given(case, {}, dtype, profile, each if each and each.concerns(case) else Swapped, choices_for(kinks))
+        for each in (one, other)
+    )
     return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in lenient)
 
 
 class Passing:
-    """Passing cases: each says what it would have looked like with a bug."""
+    """Passing cases: each says what it would have looked like with a bug. ``kinks`` as in ``Evidence``."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinks: str = "any") -> None:
+        self.kinks = kinks
         self._kept: list[tuple[Case, frozenset[Slot], str, str]] = []
         self._right: dict[int, Local] = {}
         self._count: dict[str, int] = {}
@@ -241,8 +250,8 @@ class Passing:
             if not stages.concerns(case):
                 continue
             if number not in self._right:
-                self._right[number] = given(case, {}, dtype, profile)
-            local = given(case, {}, dtype, profile, stages)
+                self._right[number] = given(case, {}, dtype, profile, choices=choices_for(self.kinks))
+            local = given(case, {}, dtype, profile, stages, choices_for(self.kinks))
             if any(
                 _differ(local, self._right[number], slot).any()
                 for slot in reported

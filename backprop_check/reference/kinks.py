@@ -35,7 +35,7 @@ LEAKY_RELU = Kink("leaky_relu")
 ELU = Kink("elu")
 HARD_TANH = Kink("hard_tanh", point="±1", slopes=(0.0, 1.0))
 ABSOLUTE = Kink("mean_absolute_error", "a − t", share=0.5)
-HINGE = Kink("hinge", "1 − t·a", slopes=(0.0, 1.0))
+HINGE = Kink("hinge", "t·a", "1", slopes=(0.0, 1.0))
 PENALTY = Kink("l1", "w", share=0.5)
 
 #: Of several inputs of a maximum that are the largest, the first gets the gradient in PyTorch.

@@ -56,7 +56,9 @@ class Run:
 
     def __post_init__(self) -> None:
         hello = self.implementation.hello
-        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports), kinks=self.settings.kinks)
+        self.diagnostician = Diagnostician(
+            hello.dtype, self.settings.profile, within=supported(hello.supports), kinks=self.settings.kinks
+        )
         self._answered: list[Case] = []
         self._noted: dict[str, list[Any]] = {}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from backprop_check.compare import Comparison, Mismatch, compare
-from backprop_check.conventions import Convention
+from backprop_check.conventions import Convention  # noqa: TC001 - a results file is read by it
 from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import conventions, freed
@@ -155,7 +155,7 @@ def compared(
     if not comparison.count or settings.kinks == "pytorch":
         return expected, comparison
     free = freed(case, expected, comparison.actual, dtype, settings.profile)
-    if free is None:
+    if not free.free:
         return expected, comparison
     comparison = compare(free, reply, *wider)
     if not comparison.count:

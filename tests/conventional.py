@@ -1,8 +1,8 @@
-"""Right implementations that take other slopes at kinks than PyTorch, and split ties: the Python port with a few edits.
+"""Right implementations that take other slopes at kinks than PyTorch, and split ties: the Python port, edited.
 
-``conventional(style)`` is a callable for ``check``. The styles are those of libraries (``jax``, ``autograd``), the other
-end of every interval (``above``), a slope within (``third``), and one that is another every time (``any``); ``wrong`` ones
-are beyond what any choice gives.
+``conventional(style)`` is a callable for ``check``. The styles are those of libraries (``jax``, ``autograd``), the
+other end of every interval (``above``), a slope within (``third``), and one that is another every time (``any``);
+those called ``wrong`` are beyond what any choice gives.
 """
 
 from __future__ import annotations
@@ -10,116 +10,114 @@ from __future__ import annotations
 import importlib
 import random
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tests.meta.planting import PYTHON_PORT
+import backprop_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-#: For every kink (file, as it is written, with SLOPE as the way from the slope below to the one above).
-_KINKS: dict[str, list[tuple[str, str, str]]] = {
-    "relu": [
-        (
-            "network.py",
-            "        return 1.0 if z > 0.0 else 0.0\n",
-            "        return 1.0 if z > 0.0 else SLOPE if z == 0.0 else 0.0\n",
-        ),
-        ("recurrent.py", "(1.0 if z > 0.0 else 0.0)", "(1.0 if z > 0.0 else SLOPE if z == 0.0 else 0.0)"),
-    ],
-    "leaky_relu": [
-        (
-            "network.py",
-            "        return 1.0 if z > 0.0 else self.alpha\n",
-            "        return 1.0 if z > 0.0 else self.alpha + SLOPE * (1.0 - self.alpha) * (z == 0.0)\n",
-        )
-    ],
-    "elu": [
-        (
-            "network.py",
-            "        return 1.0 if z > 0.0 else self.alpha * math.exp(z)\n",
-            "        return 1.0 if z > 0.0 else self.alpha * math.exp(z) + SLOPE * (1.0 - self.alpha) * (z == 0.0)\n",
-        )
-    ],
-    "hard_tanh": [
-        (
-            "network.py",
-            "        return 1.0 if -1.0 < z < 1.0 else 0.0\n",
-            "        return 1.0 if -1.0 < z < 1.0 else SLOPE if abs(z) == 1.0 else 0.0\n",
-        )
-    ],
-    "mean_absolute_error": [
-        (
-            "network.py",
-            "    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0\n",
-            "    return 1.0 if x > 0.0 else -1.0 if x < 0.0 else -1.0 + 2.0 * SLOPE\n",
-        )
-    ],
-    "hinge": [
-        (
-            "network.py",
-            "        return -t if 1.0 - t * a > 0.0 else 0.0\n",
-            "        return -t if 1.0 - t * a > 0.0 else -t * SLOPE if 1.0 - t * a == 0.0 else 0.0\n",
-        )
-    ],
-    "l1": [
-        (
-            "optimizers.py",
-            "1.0 if w > 0.0 else -1.0 if w < 0.0 else 0.0\n",
-            "1.0 if w > 0.0 else -1.0 if w < 0.0 else -1.0 + 2.0 * SLOPE\n",
-        )
-    ],
-    "prelu": [
-        (
-            "normalisation.py",
-            "[s if x > 0.0 else s * w[self.own(i)] for i, (x, s) in enumerate(zip(row, slopes))]",
-            "[s if x > 0.0 else s * (w[self.own(i)] + SLOPE * (1.0 - w[self.own(i)]) * (x == 0.0))"
-            " for i, (x, s) in enumerate(zip(row, slopes))]",
-        )
-    ],
-}
+PYTHON_PORT = Path(backprop_check.__file__).parent / "ports" / "python"
 
-#: What becomes of a tie: the shares of the inputs ``tied``, of which there are ``n``.
-_SHARES = {
-    "last": "[0.0] * (n - 1) + [1.0]",
-    "even": "[1.0 / n] * n",
-    "any": "shares_of(n)",
-    "all": "[1.0] * n",
-}
 
-_TIES = (
-    (
-        "convolution.py",
-        "        for i, slope in zip(self.largest[s], error):\n            dx[i] += slope",
-        "        for window, slope, i in zip(self.windows, error, self.largest[s]):\n"
-        "            tied = [k for k in window if self.read[s][k] == self.read[s][i]]\n"
-        "            n = len(tied)\n"
-        "            for k, share in zip(tied, SHARES):\n"
-        "                dx[k] += slope * share",
+class Edit(NamedTuple):
+    """At the kink (or tie) ``of``, in ``file``, ``old`` becomes ``new``; SLOPE is the way from below to above."""
+
+    of: str
+    file: str
+    old: str
+    new: str
+
+
+_EDITS = (
+    Edit("relu", "network.py", "return 1.0 if z > 0.0 else 0.0", "return 1.0 if z > 0.0 else SLOPE * (z == 0.0)"),
+    Edit("relu", "recurrent.py", "(1.0 if z > 0.0 else 0.0)", "(1.0 if z > 0.0 else SLOPE * (z == 0.0))"),
+    Edit(
+        "leaky_relu",
+        "network.py",
+        "return 1.0 if z > 0.0 else self.alpha\n",
+        "return 1.0 if z > 0.0 else self.alpha + SLOPE * (1.0 - self.alpha) * (z == 0.0)\n",
     ),
-    (
-        "convolution.py",
-        "        self.largest = []  # for every sample and output which input it was\n",
-        "        self.largest = []\n        self.read = batch\n",
+    Edit(
+        "elu",
+        "network.py",
+        "return 1.0 if z > 0.0 else self.alpha * math.exp(z)",
+        "return 1.0 if z > 0.0 else self.alpha * math.exp(z) + SLOPE * (1.0 - self.alpha) * (z == 0.0)",
     ),
+    Edit(
+        "hard_tanh",
+        "network.py",
+        "return 1.0 if -1.0 < z < 1.0 else 0.0",
+        "return 1.0 if -1.0 < z < 1.0 else SLOPE * (abs(z) == 1.0)",
+    ),
+    Edit(
+        "mean_absolute_error",
+        "network.py",
+        "return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0",
+        "return 1.0 if x > 0.0 else -1.0 if x < 0.0 else -1.0 + 2.0 * SLOPE",
+    ),
+    Edit(
+        "hinge",
+        "network.py",
+        "return -t if 1.0 - t * a > 0.0 else 0.0",
+        "return -t if 1.0 - t * a > 0.0 else -t * SLOPE * (1.0 - t * a == 0.0)",
+    ),
+    Edit(
+        "l1",
+        "optimizers.py",
+        "1.0 if w > 0.0 else -1.0 if w < 0.0 else 0.0\n",
+        "1.0 if w > 0.0 else -1.0 if w < 0.0 else -1.0 + 2.0 * SLOPE\n",
+    ),
+    Edit(
+        "prelu",
+        "normalisation.py",
+        "s * w[self.own(i)] for i",
+        "s * (w[self.own(i)] + SLOPE * (1.0 - w[self.own(i)]) * (x == 0.0)) for i",
+    ),
+    Edit(
+        "ties",
+        "convolution.py",
+        "for i, slope in zip(self.largest[s], error):\n            dx[i] += slope",
+        "for slope, tied in zip(error, self.tied[s]):\n"
+        "            for i, share in zip(tied, SLOPE):\n"
+        "                dx[i] += slope * share",
+    ),
+    Edit(
+        "ties",
+        "convolution.py",
+        "        return [[x[i] for i in largest]",
+        "        self.tied = [[[i for i in w if x[i] == x[k]] for w, k in zip(self.windows, largest)]"
+        " for x, largest in zip(batch, self.largest)]\n"
+        "        return [[x[i] for i in largest]",
+    ),
+)
+
+_KINKS = tuple(dict.fromkeys(edit.of for edit in _EDITS if edit.of != "ties"))
+
+#: The shares of the inputs ``tied``.
+_LAST, _EVEN, _ANY, _ALL = (
+    "[0.0] * (len(tied) - 1) + [1.0]",
+    "[1.0 / len(tied)] * len(tied)",
+    "any_shares(len(tied))",
+    "[1.0] * len(tied)",
 )
 
 STYLES: dict[str, dict[str, str]] = {
     "jax": {
         "mean_absolute_error": "1.0", "leaky_relu": "1.0", "hard_tanh": "1.0", "prelu": "1.0", "hinge": "0.5",
-        "ties": "even",
+        "ties": _EVEN,
     },
-    "autograd": {"relu": "0.5", "leaky_relu": "0.5", "hinge": "0.5", "hard_tanh": "0.5", "ties": "even"},
-    "above": {**dict.fromkeys(_KINKS, "1.0"), "ties": "last"},
+    "autograd": {"relu": "0.5", "leaky_relu": "0.5", "hinge": "0.5", "hard_tanh": "0.5", "ties": _EVEN},
+    "above": {**dict.fromkeys(_KINKS, "1.0"), "ties": _LAST},
     "third": dict.fromkeys(_KINKS, "0.3"),
-    "any": {**dict.fromkeys(_KINKS, "any_slope()"), "ties": "any"},
+    "any": {**dict.fromkeys(_KINKS, "any_slope()"), "ties": _ANY},
     # Beyond both one-sided derivatives, or with shares that add up to more than 1.
     "wrong beyond": dict.fromkeys(_KINKS, "1.5"),
     "wrong below": dict.fromkeys(_KINKS, "-0.5"),
-    "wrong ties": {"ties": "all"},
+    "wrong ties": {"ties": _ALL},
 }  # fmt: skip
 
 _MODULES = ("network", "optimizers", "convolution", "normalisation", "recurrent", "attention", "graph")
@@ -131,14 +129,9 @@ def conventional(
     """The port in that style, written into ``folder``; ``full`` False: gradients and updates alone are reported."""
     folder.mkdir(exist_ok=True)
     texts = {path.name: path.read_text(encoding="utf-8") for path in PYTHON_PORT.glob("*.py")}
-    choices = dict(STYLES[style])
-    split = choices.pop("ties", None)
-    edits = [(file, old, new.replace("SLOPE", choice)) for name, choice in choices.items() for file, old, new in _KINKS[name]]
-    if split is not None:
-        edits += [(file, old, new.replace("SHARES", _SHARES[split])) for file, old, new in _TIES]
-    for file, old, new in edits:
-        assert texts[file].count(old) == 1, (file, old)
-        texts[file] = texts[file].replace(old, new)
+    for edit in (each for each in _EDITS if each.of in STYLES[style]):
+        assert texts[edit.file].count(edit.old) == 1, edit
+        texts[edit.file] = texts[edit.file].replace(edit.old, edit.new.replace("SLOPE", STYLES[style][edit.of]))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     graph = _loaded(folder)
@@ -163,12 +156,12 @@ def _loaded(folder: Path) -> Any:
     importlib.invalidate_caches()
     try:
         graph = importlib.import_module("graph")
-        chance = random.Random(3)
+        chance = random.Random(3)  # noqa: S311 - any slope will do
         for name in _MODULES:
             module = sys.modules.get(name)
             if module is not None:
                 module.any_slope = chance.random  # type: ignore[attr-defined]
-                module.shares_of = lambda n: _shares(chance, n)  # type: ignore[attr-defined]
+                module.any_shares = lambda n: _shares(chance, n)  # type: ignore[attr-defined]
         sys.modules["optimizers-of-conventional"] = sys.modules["optimizers"]
     finally:
         sys.path.remove(str(folder))

@@ -73,7 +73,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, {**options, "max_restarts": NO_BOUND}) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        work = prepared(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
+        work = prepared(work_of(configured(impl) or Configured(impl), options), implementation, options)
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -132,6 +132,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
         "profile": work.settings.profile,
         "rtol": work.settings.rtol,
         "atol": work.settings.atol,
+        "kinks": work.settings.kinks,
         "hints_only": options["hints_only"],
         "torch": torch_version(),
     }
@@ -169,17 +170,22 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
     return msgspec.structs.replace(work, cache=cache)
 
 
-def work_of(spec: str, options: dict[str, Any]) -> Work:
+def work_of(entry: Configured, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
     plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(
-        spec=spec,
+        spec=entry.spec,
         options=opening,
         plan=plan,
-        settings=Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"]),
+        settings=Settings(
+            profile=options["profile"],
+            rtol=options["rtol"],
+            atol=options["atol"],
+            kinks=options["kinks"] or entry.kinks,
+        ),
     )
 
 

@@ -202,7 +202,7 @@ def _file_names(names: Iterable[str]) -> list[str]:
 def _one(console: Console, target: Target, path: Path | None, options: dict[str, Any]) -> Row:
     """Judge one; whatever is wrong with it stands in its row."""
     row = Row(one_line(target.name, 60))
-    work = work_of(target.entry.spec, options)
+    work = work_of(target.entry, options)
     if options["sandbox"]:
         work.options["hidden"] = target.hidden
     try:

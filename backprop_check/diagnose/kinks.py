@@ -23,13 +23,12 @@ from backprop_check.diagnose.given import Local, given
 from backprop_check.expected import expect
 from backprop_check.numbers.choices import SPLITS, Chosen, Open, Picked
 from backprop_check.reference.kinks import TIE, Kink
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.trace import Array, Expected, Mask
+    from backprop_check.trace import Array, Expected, Mask, Slot
 
 #: No more ways to give a tie's gradient to one input are worked out.
 _TIES = 400
@@ -49,32 +48,38 @@ _SPLIT_WORDS = {
 }
 
 
-def freed(
-    case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str
-) -> Expected | None:
-    """What is expected, with the intervals of what depends on kinks; None where the case reaches none."""
+def opened(case: Case, expected: Expected, dtype: str, profile: str) -> Expected:
+    """What is expected, with the intervals of what any choices of all kinks give; as it is where none is reached."""
     choices = Open()
-    opened = expect(case, dtype, profile, choices=choices)
+    found = expect(case, dtype, profile, choices=choices)
     if not choices.met:
-        return None
-    local = local_of(case, reported, dtype, profile)
-    free = {}
-    for slot in expected.values:
-        own = _interval(local.values[slot], local.allowed[slot]) if slot in local.values else (-np.inf, np.inf)
-        if case.trains and (slot.quantity.startswith("updated") or slot.step):
-            low, high = own
-        else:
-            whole = _interval(opened.values[slot], opened.allowed[slot])
-            low, high = np.fmax(whole[0], own[0]), np.fmin(whole[1], own[1])
-        if slot in local.broken:
-            low, high = np.where(local.broken[slot], np.inf, low), np.where(local.broken[slot], -np.inf, high)
-        free[slot] = np.asarray(low), np.asarray(high)
+        return expected
+    free = {slot: _interval(found.values[slot], found.allowed[slot]) for slot in expected.values}
     return dataclasses.replace(expected, free=free)
 
 
-def _interval(value: Array, allowed: Array) -> tuple[Any, Any]:
+def freed(case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str) -> Expected:
+    """The same, with both intervals: also of what any choice gives on what was reported."""
+    whole = opened(case, expected, dtype, profile)
+    if not whole.free:
+        return expected
+    local = local_of(case, reported, dtype, profile)
+    free = {}
+    for slot, (low, high) in whole.free.items():
+        own = _interval(local.values[slot], local.allowed[slot]) if slot in local.values else (low, high)
+        if case.trains and (slot.quantity.startswith("updated") or slot.step):
+            low, high = own  # noqa: PLW2901 - judged by what was reported alone, as ``step_by_step`` does
+        else:
+            low, high = np.fmax(low, own[0]), np.fmin(high, own[1])  # noqa: PLW2901
+        if slot in local.broken:
+            low, high = (np.where(local.broken[slot], end, x) for end, x in ((np.inf, low), (-np.inf, high)))  # noqa: PLW2901
+        free[slot] = low, high
+    return dataclasses.replace(expected, free=free)
+
+
+def _interval(value: Array, allowed: Array) -> tuple[Array, Array]:
     with np.errstate(invalid="ignore"):
-        return value - allowed, value + allowed
+        return np.asarray(value - allowed), np.asarray(value + allowed)
 
 
 def local_of(

@@ -70,6 +70,11 @@ class Evidence:
             self._right = local_of(self.case, self.actual, self.dtype, self.profile, self.kinks)
         return self._right
 
+    @functools.cached_property
+    def plain(self) -> Local:
+        """The same with PyTorch's choices at kinks: what is compared with in words."""
+        return given(self.case, self.actual, self.dtype, self.profile)
+
     @property
     def size(self) -> int:
         """How much work the case is."""

@@ -1,8 +1,8 @@
 """Activations: every function a = φ(z) beside its derivative φ′(z).
 
 ``m`` is the reading (``backprop_check.numbers``): it supplies exp, tanh, erf and the branch
-``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the kink
-it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
+``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the
+kink it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
 
 A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``; one over a whole
 layer is a class in ``LAYERWISE``.

@@ -13,7 +13,6 @@ from backprop_check.kinds.wiring import Index, Wiring
 from backprop_check.reference.circuit import Largest, WeightedSum
 
 if TYPE_CHECKING:
-    from backprop_check.kinds.kind import Shape
     from backprop_check.network import Case
 
 _MAXIMUM = ("max_pool1d", "max_pool2d", "global_max_pool")

@@ -110,7 +110,8 @@ class Run:
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
             causes = [_of_behaviour(odd[0], causes), *[each for each in causes if each.code]]
-        return Conclusion(causes, behaviours, self._notes())
+        notes = [each.message for each in behaviours if each.holds and each.message]
+        return Conclusion(causes, behaviours, [*notes, *self._notes()])
 
     def _notes(self) -> list[str]:
         """What the implementation printed beside its replies, and how often it was started again; each once."""

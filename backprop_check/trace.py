@@ -130,8 +130,8 @@ class Expected:
     """The reference's values and, for each, how far a right implementation may be from it.
 
     ``alternatives`` are worked out only when asked for: where something differs. ``form`` is how the arrays look on
-    the wire, where that is not as they are here. ``free`` has for some slots, from where to where values are correct
-    that depend on a choice at a kink (``diagnose.kinks``): of an empty interval where they depend on none.
+    the wire, where that is not as they are here. ``free`` has for some slots from where to where values are right that
+    depend on a choice at a kink (``diagnose.kinks``), and NaN for those that depend on none.
     """
 
     values: Mapping[Slot, Array]
@@ -141,12 +141,12 @@ class Expected:
     free: Mapping[Slot, tuple[Array, Array]] = field(default_factory=dict)
 
     def wrong(self, slot: Slot, got: Array, wider: float | Array = 0.0) -> Mask:
-        """Where ``got`` is neither within its bound (or ``wider``) nor what a choice at a kink gives."""
+        """Where ``got`` is not within its bound (or ``wider``), or is what no choice at a kink gives."""
         with np.errstate(invalid="ignore", over="ignore"):
             wrong: Mask = ~(abs(got - self.values[slot]) <= np.maximum(self.allowed[slot], wider))
             if slot in self.free:
                 low, high = self.free[slot]
-                wrong = wrong & ~((low - wider <= got) & (got <= high + wider))
+                wrong = np.where(np.isnan(low), wrong, ~((low - wider <= got) & (got <= high + wider)))
         return wrong
 
     def reach(self, slot: Slot, got: Array) -> Array:

@@ -106,6 +106,7 @@ _LAST, _EVEN, _ANY, _ALL = (
 )
 
 STYLES: dict[str, dict[str, str]] = {
+    "pytorch": {},
     "jax": {
         "mean_absolute_error": "1.0", "leaky_relu": "1.0", "hard_tanh": "1.0", "prelu": "1.0", "hinge": "0.5",
         "ties": _EVEN,
@@ -118,27 +119,32 @@ STYLES: dict[str, dict[str, str]] = {
     "wrong beyond": dict.fromkeys(_KINKS, "1.5"),
     "wrong below": dict.fromkeys(_KINKS, "-0.5"),
     "wrong ties": {"ties": _ALL},
+    "wrong total": {"ties": "[0.75 / len(tied)] * len(tied)"},
 }  # fmt: skip
 
 _MODULES = ("network", "optimizers", "convolution", "normalisation", "recurrent", "attention", "graph")
 
 
 def conventional(
-    style: str, folder: Path, *, dtype: str = "float64", full: bool = True
+    style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The port in that style, written into ``folder``; ``full`` False: gradients and updates alone are reported."""
+    """The port in that style (and with ``more`` edits), written into ``folder``; ``full`` False: gradients alone."""
     folder.mkdir(exist_ok=True)
     texts = {path.name: path.read_text(encoding="utf-8") for path in PYTHON_PORT.glob("*.py")}
-    for edit in (each for each in _EDITS if each.of in STYLES[style]):
+    choices = STYLES[style]
+    for edit in (*(each for each in _EDITS if each.of in choices), *more):
         assert texts[edit.file].count(edit.old) == 1, edit
-        texts[edit.file] = texts[edit.file].replace(edit.old, edit.new.replace("SLOPE", STYLES[style][edit.of]))
+        texts[edit.file] = texts[edit.file].replace(edit.old, edit.new.replace("SLOPE", choices.get(edit.of, "")))
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    graph = _loaded(folder)
+    chance = random.Random(3)  # noqa: S311 - any slope will do
+    graph = _loaded(folder, chance)
 
     def backprop(case: dict[str, Any]) -> dict[str, Any]:
+        chance.seed(3)  # asked again, it answers the same
         reply = graph.backprop(_single(case) if dtype == "float32" else case)
-        return _plain(reply if full else _without(reply, ("z", "a", "delta", "loss", "input_gradients")))
+        answer: dict[str, Any] = _plain(reply if full else _gradients_of(reply))
+        return answer
 
     backprop.supports = {  # type: ignore[attr-defined]
         "layers": list(graph.LAYERS), "activations": list(graph.network.ACTIVATIONS),
@@ -149,14 +155,13 @@ def conventional(
     return backprop
 
 
-def _loaded(folder: Path) -> Any:
+def _loaded(folder: Path, chance: random.Random) -> Any:
     """The port's modules from that folder, under names that nobody else uses."""
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
         graph = importlib.import_module("graph")
-        chance = random.Random(3)  # noqa: S311 - any slope will do
         for name in _MODULES:
             module = sys.modules.get(name)
             if module is not None:
@@ -194,8 +199,7 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, np.floating) else value
 
 
-def _without(reply: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    kept = {key: item for key, item in reply.items() if key not in names}
-    if "layers" in kept:
-        kept["layers"] = [{key: item for key, item in layer.items() if key not in names} for layer in kept["layers"]]
-    return kept
+def _gradients_of(reply: dict[str, Any]) -> dict[str, Any]:
+    """The reply with gradients alone."""
+    layers = [{"gradients": layer["gradients"]} for layer in reply.get("layers", ())]
+    return {"id": reply["id"], "layers": layers} if layers else reply

@@ -36,6 +36,9 @@ _TIES = 400
 #: A total that is off by less than this share is no bug: far above the rounding of what is solved here.
 _TOTAL = 1e-9
 
+#: A bound that is so much larger than the usual one is more than rounding: a choice matters.
+_ROUNDING = 1.5
+
 #: Slopes that are tried at a kink, as shares of the way from the derivative below to the one above.
 _SHARES = (0.0, 1.0, 0.5)
 
@@ -54,7 +57,7 @@ def opened(case: Case, expected: Expected, dtype: str, profile: str) -> Expected
     found = expect(case, dtype, profile, choices=choices)
     if not choices.met:
         return expected
-    free = {slot: _interval(found.values[slot], found.allowed[slot]) for slot in expected.values}
+    free = {slot: _interval(found.values[slot], found.allowed[slot], expected, slot) for slot in expected.values}
     return dataclasses.replace(expected, free=free)
 
 
@@ -66,20 +69,26 @@ def freed(case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype:
     local = local_of(case, reported, dtype, profile)
     free = {}
     for slot, (low, high) in whole.free.items():
-        own = _interval(local.values[slot], local.allowed[slot]) if slot in local.values else (low, high)
-        if case.trains and (slot.quantity.startswith("updated") or slot.step):
-            low, high = own  # noqa: PLW2901 - judged by what was reported alone, as ``step_by_step`` does
+        if slot not in local.values:
+            free[slot] = low, high
+        elif case.trains and (slot.quantity.startswith("updated") or slot.step):
+            # As ``step_by_step`` does: by what was reported before it alone.
+            free[slot] = _interval(local.values[slot], local.allowed[slot], expected, slot)
         else:
-            low, high = np.fmax(low, own[0]), np.fmin(high, own[1])  # noqa: PLW2901
-        if slot in local.broken:
-            low, high = (np.where(local.broken[slot], end, x) for end, x in ((np.inf, low), (-np.inf, high)))  # noqa: PLW2901
-        free[slot] = low, high
+            own = local.values[slot] - local.allowed[slot], local.values[slot] + local.allowed[slot]
+            none = np.isnan(low) | local.broken.get(slot, False)
+            ends = np.fmax(low, own[0]), np.fmin(high, own[1])
+            beyond = [np.where(np.isnan(low), np.nan, end) for end in (np.inf, -np.inf)]
+            free[slot] = np.where(none, beyond[0], ends[0]), np.where(none, beyond[1], ends[1])
     return dataclasses.replace(expected, free=free)
 
 
-def _interval(value: Array, allowed: Array) -> tuple[Array, Array]:
+def _interval(value: Array, allowed: Array, expected: Expected, slot: Slot) -> tuple[Array, Array]:
+    """From where to where values are right; NaN where that is no more than rounding, as without a choice."""
+    bound = expected.allowed[slot]
     with np.errstate(invalid="ignore"):
-        return np.asarray(value - allowed), np.asarray(value + allowed)
+        free = (allowed > _ROUNDING * bound) | (abs(value - expected.values[slot]) > bound)
+        return np.where(free, value - allowed, np.nan), np.where(free, value + allowed, np.nan)
 
 
 def local_of(

@@ -1,0 +1,213 @@
+"""At a kink every slope between the one-sided derivatives is right, at a tie every split whose shares add up to 1."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from conventional import Edit, conventional
+
+from backprop_check import check
+from backprop_check.cases.files import suite_files
+from backprop_check.network import Case
+
+if TYPE_CHECKING:
+    from backprop_check import Results
+
+HALF = {"kind": "half_squared_error"}
+
+
+def dense(activation: str, weights: list[list[float]], biases: list[float], **more: Any) -> dict[str, Any]:
+    """A layer."""
+    parameters = {"weights": weights, "biases": biases}
+    return {"kind": "dense", "units": len(biases), "activation": activation, "parameters": parameters, **more}
+
+
+def made(name: str, layers: list[dict[str, Any]], inputs: list[Any], targets: list[Any], **more: Any) -> Case:
+    """A case; its numbers are multiples of 1/8, so that every arithmetic hits the same kinks."""
+    shape: Any = inputs[0]
+    sizes = []
+    while isinstance(shape, list):
+        sizes.append(len(shape))
+        shape = shape[0]
+    network = {"inputs": sizes if len(sizes) > 1 else sizes[0], "layers": layers}
+    about = {"loss": HALF, "reduction": "mean", **more}
+    return Case.from_dict({"name": name, "network": network, "inputs": inputs, "targets": targets, **about})
+
+
+def adam(**more: Any) -> dict[str, Any]:
+    """Its fields."""
+    return {
+        "kind": "adam", "learning_rate": 0.125, "betas": [0.5, 0.75], "eps": 0.125, "amsgrad": False,
+        "weight_decay": 0.0, **more,
+    }  # fmt: skip
+
+
+TWO_LAYERS = [
+    dense("relu", [[1.0, -0.5], [0.5, 0.25], [-1.0, 1.0]], [0.0, -0.5, 0.5]),
+    dense("relu", [[0.5, 1.0, -1.0], [1.0, -0.5, 0.25]], [0.5, 0.125]),
+    dense("identity", [[0.75, -1.5]], [0.25]),
+]
+OTHERS = [
+    dense("leaky_relu", [[1.0], [-1.0]], [-1.0, 0.5], alpha=0.25),
+    dense("hard_tanh", [[1.0, 0.5], [0.5, 1.0]], [1.25, -0.5]),
+    dense("elu", [[0.5, -1.0], [1.0, 0.5]], [-1.0, 0.25], alpha=0.5),
+]
+SGD = {"kind": "sgd", "learning_rate": 0.5}
+IMAGE = [[[1.0, 2.0, 2.0, 0.5], [2.0, 2.0, 1.0, 0.5], [0.0, 1.0, 2.0, 2.0], [0.5, 0.5, 2.0, 1.0]]]
+
+
+@cache
+def kinked() -> list[Case]:
+    """Chains, graphs, convolution, recurrence, penalties; one step and several: all with numbers on kinks or ties."""
+    relus = made("relus", TWO_LAYERS, [[0.5, 1.0], [1.0, 0.0], [0.0, 0.0]], [[1.0], [0.5], [0.0]])
+    graph = [
+        dense("relu", [[1.0, -1.0], [1.0, 0.5]], [0.0, 0.25], name="one"),
+        dense("leaky_relu", [[0.5, 0.5], [1.0, -1.0]], [-0.5, 0.5], name="two", **{"from": ["input"]}, alpha=0.125),
+        dense("identity", [[1.0, -0.5]], [0.25], **{"from": ["one", "two", "input"]}, combine="add"),
+    ]
+    kernel = {"weight": [[[[0.5, 0.0], [0.0, 0.5]]]], "bias": [-1.0]}
+    conv = {"kind": "conv2d", "out_channels": 1, "kernel_size": [2, 2], "activation": "relu", "parameters": kernel}
+    pool = {"kind": "max_pool2d", "kernel_size": [2, 2], "stride": [1, 1]}
+    rnn = {
+        "kind": "rnn", "hidden_size": 2, "nonlinearity": "relu",
+        "parameters": {
+            "weight_ih_l0": [[1.0], [-1.0]], "weight_hh_l0": [[0.5, 0.25], [-0.5, 1.0]], "bias_ih_l0": [0.0, 0.5],
+            "bias_hh_l0": [0.0, 0.5],
+        },
+    }  # fmt: skip
+    penalty = {"regularization": {"l1": 0.25, "l2": 0.5, "biases": True}, "optimizer": SGD, "steps": 2}
+    return [
+        relus,
+        made("relus-sgd", TWO_LAYERS, [[0.5, 1.0], [1.0, 0.0]], [[1.0], [0.5]], optimizer=SGD, steps=3),
+        made("relus-adam", TWO_LAYERS, [[0.5, 1.0], [1.0, 0.0]], [[1.0], [0.5]], optimizer=adam(), steps=3),
+        made("others", OTHERS, [[1.0], [0.5]], [[0.25, 1.0], [0.0, 0.5]], loss={"kind": "mean_absolute_error"}),
+        made("others-adam", OTHERS, [[1.0]], [[0.25, 1.0]], optimizer=adam(amsgrad=True), steps=2),
+        made("graph", graph, [[1.0, 1.0], [0.0, 0.0]], [[0.5], [1.0]]),
+        made("graph-adam", graph, [[1.0, 1.0], [0.0, 0.0]], [[0.5], [1.0]], optimizer=adam(), steps=2),
+        made("prelu", [{"kind": "prelu", "parameters": {"weight": [0.25]}}], [[0.0, 1.0, -2.0]], [[1.0, 0.5, 0.0]]),
+        made("l1", [dense("tanh", [[0.0, 0.5], [-0.25, 0.0]], [0.0, 1.0])], [[1.0, 0.5]], [[0.5, 0.0]], **penalty),
+        made("pools", [pool, {"kind": "max_pool2d", "kernel_size": [2, 2], "stride": [1, 1]}, dense("identity", [[1.0, -0.5, 0.25, 0.5]], [0.5])], [IMAGE], [[1.0]]),
+        made("conv", [conv, pool, dense("identity", [[1.0, -0.5, 0.25, 0.5]], [0.5])], [IMAGE, IMAGE], [[1.0], [0.0]]),
+        made("conv-sgd", [conv, pool, dense("relu", [[1.0, -0.5, 0.25, 0.5]], [0.5])], [IMAGE], [[1.0]], optimizer=SGD, steps=2),
+        made("rnn", [rnn, dense("identity", [[1.0, -0.5, 0.25, 0.75, -1.0, 0.5]], [0.5])], [[[0.0], [1.0], [0.5]]], [[1.0]]),
+    ]  # fmt: skip
+
+
+@cache
+def files() -> list[Case]:
+    """The files that are on kinks or ties."""
+    every = [each.case for suite in ("edge", "convolution", "graph") for each in suite_files(suite)]
+    return [case for case in every if case.name.startswith(("kink", "tie", "zero", "dead", "saturated"))]
+
+
+def judged(
+    style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True, **options: Any
+) -> Results:
+    """The made cases and the files, by the port in that style."""
+    implementation = conventional(style, folder / style, *more, dtype=dtype, full=full)
+    return check(implementation, cases=options.pop("cases", [*kinked(), *files()]), **options)
+
+
+def conventions(results: Results) -> dict[str, tuple[Any, Any]]:
+    """What was taken, and what PyTorch takes, by the place."""
+    return {each["where"]: (each["taken"], each["pytorch"]) for each in results.to_dict()["conventions"]}
+
+
+RIGHT = ("jax", "autograd", "above", "third", "any")
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "gradients"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("style", RIGHT)
+def test_what_is_taken_at_a_kink_is_a_convention(style: str, dtype: str, full: bool, tmp_path: Path) -> None:
+    """Chains, graphs, convolution, recurrence, several steps: all right, and told as conventions."""
+    results = judged(style, tmp_path, dtype=dtype, full=full)
+    assert [(case.id, case.message) for case in results.failed] == []
+    results.raise_for_mismatch()
+    assert results.to_dict()["conventions"]
+
+
+def test_the_conventions_of_a_library_are_told(tmp_path: Path) -> None:
+    """Each kind of kink once, with the number of cases in which it shows."""
+    results = judged("jax", tmp_path, cases=files())
+    assert conventions(results) == {
+        "hard_tanh at ±1": (1.0, 0.0),
+        "hinge at 1": (0.5, 0.0),
+        "leaky_relu at 0": (1.0, 0.25),
+        "maximum at a tie": ("even", "first"),
+        "mean_absolute_error at 0": (1.0, 0.0),
+    }
+    ties = next(each for each in results.to_dict()["conventions"] if each["taken"] == "even")
+    assert ties["cases"] == sum("maximum at a tie" in str(case.conventions) for case in results.cases) > 2
+    assert conventions(judged("third", tmp_path, cases=files()))["relu at 0"] == (0.3, 0.0)
+    assert conventions(judged("above", tmp_path, cases=files()))["maximum at a tie"] == ("last", "first")
+
+
+def test_pytorch_s_own_choice_is_no_convention(tmp_path: Path) -> None:
+    """The unchanged port: nothing to tell, and nothing to forgive."""
+    for kinks in ("any", "pytorch"):
+        results = judged("pytorch", tmp_path, kinks=kinks)
+        results.raise_for_mismatch()
+        assert results.to_dict()["conventions"] == []
+
+
+def test_pytorch_s_choice_can_be_insisted_on(tmp_path: Path) -> None:
+    """Then another one fails its cases."""
+    results = judged("jax", tmp_path, cases=files(), kinks="pytorch")
+    failed = {case.id.rpartition("-")[0] for case in results.failed}
+    assert failed >= {"kink-leaky-relu", "kink-hard-tanh", "kink-mean-absolute-error", "tie-of-four"}
+    assert results.to_dict()["conventions"] == []
+
+
+@pytest.mark.parametrize("style", ["wrong beyond", "wrong below"])
+def test_a_slope_beyond_both_sides_is_wrong(style: str, tmp_path: Path) -> None:
+    """And values at kinks alone are evidence for no bug."""
+    results = judged(style, tmp_path)
+    wrong = {case.id.rpartition("-")[0] for case in results.failed}
+    # Huber's derivative does not jump; and the kink on two ways is one within rounding only, where bounds are wide.
+    names = {case.name for case in files() if case.name.startswith("kink")} - {"kink-huber", "kink-on-two-ways"}
+    assert wrong >= names
+    assert wrong >= {"relus", "relus-sgd", "relus-adam", "others", "others-adam", "graph", "prelu", "l1", "rnn"}
+    assert [cause.code for cause in results.causes] == [None]
+
+
+def test_shares_of_a_tie_add_up(tmp_path: Path) -> None:
+    """Each tied input by itself may get all of the gradient; that all of them get it is BP711."""
+    ties = [case for case in (*files(), *kinked()) if case.name.startswith("tie") or case.name == "pools"]
+    shown = {"tie-of-four", "tie-global", "tie-overlapping", "tie-in-a-sequence", "pools"}
+    every = judged("wrong ties", tmp_path, cases=ties)
+    assert {case.id.rpartition("-")[0] for case in every.failed} >= shown
+    assert [cause.code for cause in every.causes] == ["BP711"]
+    less = judged("wrong total", tmp_path, cases=ties)
+    assert {case.id.rpartition("-")[0] for case in less.failed} >= shown
+    assert [cause.code for cause in less.causes] == [None]
+
+
+def test_what_follows_is_judged_by_the_choice_that_was_reported(tmp_path: Path) -> None:
+    """Right: δ = 0 with gradients of 0, and δ = 1 with those of 1. Wrong: a δ of 1 with the gradients of a δ of 0."""
+    case = made("one", [dense("relu", [[1.0]], [0.0]), dense("identity", [[1.0]], [0.0])], [[0.0]], [[-1.0]])
+    ask = conventional("pytorch", tmp_path / "port")
+    for delta, gradient, fails in ((0.0, 0.0, []), (1.0, 1.0, []), (1.0, 0.0, ["mismatched"])):
+
+        def answer(request: dict[str, Any], delta: float = delta, gradient: float = gradient) -> dict[str, Any]:
+            reply = ask(request)
+            if len(request["network"]["layers"]) == 2 and request["network"]["layers"][0]["units"] == 1:
+                reply["layers"][0] |= {"delta": [[delta]], "gradients": {"weights": [[0.0]], "biases": [gradient]}}
+                reply["input_gradients"] = [[delta]]
+            return reply
+
+        results = check(answer, cases=[case])
+        assert [each.outcome for each in results.failed] == fails, (delta, gradient)
+
+
+def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
+    """Hidden deltas without the derivative, by a library that takes other slopes at kinks."""
+    bug = Edit("", "network.py", "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)", "delta = dloss_dx")
+    for full in (True, False):
+        implementation = conventional("jax", tmp_path / f"bug-{full}", bug, full=full)
+        results = check(implementation, suites=["edge", "generated"], cases=60)
+        assert [cause.code for cause in results.causes] == ["BP102"], full

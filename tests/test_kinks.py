@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from command_line import called
 from conventional import Edit, conventional
 
 from backprop_check import check
@@ -15,6 +17,8 @@ from backprop_check.cases.files import suite_files
 from backprop_check.network import Case
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from backprop_check import Results
 
 HALF = {"kind": "half_squared_error"}
@@ -104,9 +108,7 @@ def files() -> list[Case]:
     return [case for case in every if case.name.startswith(("kink", "tie", "zero", "dead", "saturated"))]
 
 
-def judged(
-    style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True, **options: Any
-) -> Results:
+def judged(style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True, **options: Any) -> Results:
     """The made cases and the files, by the port in that style."""
     implementation = conventional(style, folder / style, *more, dtype=dtype, full=full)
     return check(implementation, cases=options.pop("cases", [*kinked(), *files()]), **options)
@@ -211,3 +213,99 @@ def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
         implementation = conventional("jax", tmp_path / f"bug-{full}", bug, full=full)
         results = check(implementation, suites=["edge", "generated"], cases=60)
         assert [cause.code for cause in results.causes] == ["BP102"], full
+
+
+def written(folder: Path, style: str = "jax") -> str:
+    """A command that runs a port in that style."""
+    conventional(style, folder)
+    return f'"{sys.executable}" "{folder / "port.py"}"'
+
+
+EDGE = ("--suite", "edge", "--cases", "0", "--no-cache")
+
+
+def test_a_run_tells_conventions_once_and_succeeds(tmp_path: Path) -> None:
+    """A note each in the terminal, the conventions in the results file, in the same order with two processes."""
+    port = written(tmp_path / "port")
+    done = called(tmp_path, "run", port, *EDGE, "--json", "r.json")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("the slope of leaky_relu is 1 here; PyTorch takes 0.25 (1 case)") == 1
+    assert "The cause" not in done.output
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert [each["where"] for each in told["conventions"]] == [
+        "hard_tanh at ±1", "hinge at 1", "leaky_relu at 0", "mean_absolute_error at 0",
+    ]  # fmt: skip
+    assert told["harness"]["kinks"] == "any"
+    assert {key: told["conventions"][2][key] for key in ("taken", "pytorch", "cases")} == {
+        "taken": 1.0, "pytorch": 0.25, "cases": 1,
+    }  # fmt: skip
+    again = called(tmp_path, "run", port, *EDGE, "--json", "two.json", "--jobs", "2")
+    assert again.exit_code == 0
+    assert json.loads((tmp_path / "two.json").read_text())["conventions"] == told["conventions"]
+
+
+def test_a_run_that_goes_on_tells_all_conventions(tmp_path: Path) -> None:
+    """Those of the cases that were judged before it was ended, too; another --kinks is another run."""
+    port = written(tmp_path / "port")
+    called(tmp_path, "run", port, *EDGE, "--json", "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    lines = (tmp_path / "r.json").read_bytes().split(b"\n")
+    (tmp_path / "r.json").write_bytes(b"\n".join(lines[:30]))
+    assert called(tmp_path, "run", port, *EDGE, "--json", "r.json", "--resume", "--kinks", "pytorch").exit_code == 2
+    assert called(tmp_path, "run", port, *EDGE, "--json", "r.json", "--resume").exit_code == 0
+    assert json.loads((tmp_path / "r.json").read_text())["conventions"] == whole["conventions"]
+
+
+def test_an_option_and_the_configuration_insist_on_pytorch_s_choice(tmp_path: Path) -> None:
+    """The option goes before the configuration."""
+    port = written(tmp_path / "port")
+    assert called(tmp_path, "run", port, *EDGE, "--kinks", "pytorch").exit_code == 1
+    (tmp_path / "backprop-check.toml").write_text(
+        f'[implementations.mine]\ncommand = {json.dumps(port)}\nkinks = "pytorch"\n'
+    )
+    assert called(tmp_path, "run", "mine", *EDGE).exit_code == 1
+    assert called(tmp_path, "run", "--all", *EDGE).exit_code == 1
+    assert called(tmp_path, "run", "mine", *EDGE, "--kinks", "any").exit_code == 0
+
+
+def embedded(page: str) -> list[Any]:
+    """What a page is made of: its index, then its cases."""
+    found = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', page, re.DOTALL)
+    return [json.loads(text) for name, text in sorted(found, key=lambda each: each[0] != "index")]
+
+
+def test_the_page_has_the_conventions(tmp_path: Path) -> None:
+    """In its index, which the page and its JSON are made of; the numbers stay numbers."""
+    results = judged("jax", tmp_path, cases=files())
+    page = results.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert embedded(page)[0]["impls"][0]["conventions"] == results.to_dict()["conventions"]
+    assert "at z = 0 the slope of leaky_relu is 1 here" in page
+
+
+def test_a_failing_case_s_page_shows_what_a_choice_allows(tmp_path: Path) -> None:
+    """Beside a wrong value, values at kinks are shown as right, with a bound that reaches to them."""
+    bug = Edit("", "network.py", "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)", "delta = dloss_dx")
+    results = judged("above", tmp_path, bug, cases=kinked()[:1])
+    (failed,) = results.to_dict()["cases"]
+    wrong = {
+        (one["sample"], one["neuron"])
+        for one in failed["mismatches"]
+        if (one["quantity"], one["layer"]) == ("delta", 1)
+    }
+    places = [(s, j) for s in range(3) for j in range(2)]
+    kinks = {(s, j) for s, j in places if failed["actual"]["layers"][1]["z"][s][j] == 0.0}
+    assert wrong
+    assert kinks
+    assert not wrong & kinks
+    page = results.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+    slot = embedded(page)[1]["slots"]["delta.1"]
+    assert {places[number] for number in slot["x"]} == wrong
+    assert {place for place, bound in zip(places, slot["m"], strict=True) if bound > 0.1} == kinks
+
+
+def test_values_at_kinks_are_marked_as_right(tmp_path: Path) -> None:
+    """In the data frame of all values: within the bound that is shown."""
+    pytest.importorskip("pandas")
+    table = judged("above", tmp_path, cases=kinked()[:4], keep_values=True).to_dataframe("values")
+    assert table["ok"].all()
+    assert (table["error"] > 1e-3).any()

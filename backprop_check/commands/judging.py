@@ -23,6 +23,7 @@ from backprop_check.judging import Run, hinted
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
 from backprop_check.plan import Plan, supported
+from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import orderly_signals
 from backprop_check.report.files import write_csv, write_junit
@@ -433,6 +434,8 @@ def introduce(console: Console, implementation: Implementation) -> None:
     """Who is judged, and whether numbers survive the way there and back."""
     info = implementation.describe()
     console.print(Text(f"judging {info.name} ({info.language or 'language unknown'}, {info.dtype})"))
+    for note in echo_notes(implementation.hello.echo):
+        console.print(Text(f"note  {note}"))
     for problem in implementation.echo_problems:
         console.print(Text(f"FAIL  {problem}", style="bold red"))
 

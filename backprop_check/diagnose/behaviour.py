@@ -93,7 +93,7 @@ def _same_twice(small: Sequence[Case], ask: Asking, dtype: str, profile: str, *,
     if all(_within(one or {}, mine[0] or {}, allowed) for one in mine):
         ulps = max(_ulps(one or {}, mine[0] or {}, dtype) for one in mine)
         text = (
-            f"the same case, asked again, gives numbers that differ by up to {ulps:.3g} ulps (units in the last place of "
+            f"the same case, asked again, gives numbers that differ by up to {ulps:.3g} ulp (units in the last place of "
             "the largest number of their array), which is within what rounding allows: the order in which it adds is "
             "not always the same"
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.trace import Array
+    from backprop_check.trace import Array, Mask
 
     Values = Mapping[Slot, Array]
     #: Cases go to the implementation under these names; ``anew`` starts it afresh (where that can be done).
@@ -93,9 +93,9 @@ def _same_twice(small: Sequence[Case], ask: Asking, dtype: str, profile: str, *,
     if all(_within(one or {}, mine[0] or {}, allowed) for one in mine):
         ulps = max(_ulps(one or {}, mine[0] or {}, dtype) for one in mine)
         text = (
-            f"the same case, asked again, gives numbers that differ by up to {ulps:.3g} ulp (units in the last place of "
-            "the largest number of their array), which is within what rounding allows: the order in which it adds is "
-            "not always the same"
+            f"the same case, asked again, gives numbers that differ by up to {ulps:.3g} ulp (units in the last place "
+            "of the largest number of their array), which is within what rounding allows: the order in which it adds "
+            "is not always the same"
         )
         return Behaviour(**here, holds=True, message=text)
     if not fresh:
@@ -126,8 +126,8 @@ def _within(one: Values, other: Values, allowed: Values) -> bool:
         )
 
 
-def _same(one: Array, other: Array) -> Array:
-    same: Array = (one == other) | (np.isnan(one) & np.isnan(other))
+def _same(one: Array, other: Array) -> Mask:
+    same: Mask = (one == other) | (np.isnan(one) & np.isnan(other))
     return same
 
 

@@ -107,6 +107,12 @@ def local_of(
     return dataclasses.replace(local, broken=_off_in_total(case, reported, dtype, profile, choices))
 
 
+def without_freedom(local: Local, right: Local) -> Local:
+    """What a bug gives: where no split of a tie gives what was reported, it has to give it by more than any split."""
+    broken = {slot: mask & (local.allowed[slot] > right.allowed[slot] / 2) for slot, mask in right.broken.items()}
+    return dataclasses.replace(local, broken=broken)
+
+
 def _off_in_total(
     case: Case, reported: Mapping[Slot, Array], dtype: str, profile: str, choices: Open
 ) -> dict[Slot, Mask]:

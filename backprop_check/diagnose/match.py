@@ -18,7 +18,7 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantities
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.given import Local, given
-from backprop_check.diagnose.kinks import local_of
+from backprop_check.diagnose.kinks import local_of, without_freedom
 from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
 from backprop_check.numbers.choices import choices_for
 from backprop_check.trace import Slot
@@ -122,7 +122,8 @@ class Evidence:
         """What swapped stages give on the reported inputs."""
         if stages not in self._tried:
             choices = choices_for(self.kinks)
-            self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages, choices)
+            local = given(self.case, self.actual, self.dtype, self.profile, stages, choices)
+            self._tried[stages] = without_freedom(local, self.right)
         return self._tried[stages]
 
     def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:

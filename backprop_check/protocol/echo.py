@@ -20,7 +20,8 @@ _DENORMAL: Final = 2.0**-1022
 def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
     """Compare what came back with what was sent; a sentence for each number that changed.
 
-    No echo is no problem, and a zero that lost its sign is none (``echo_notes``).  A float32 implementation may send the numbers as float32 holds them.
+    No echo is no problem, and a zero that lost its sign is none (``echo_notes``). A float32 implementation may send
+    the numbers as float32 holds them.
     """
     if echo is None:
         return []

@@ -11,7 +11,7 @@ import msgspec
 
 from backprop_check.cases.select import refuse_unknown
 from backprop_check.compare import Mismatch
-from backprop_check.config import Configured, configured, open_configured
+from backprop_check.config import KINKS, Configured, configured, open_configured
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
@@ -145,7 +145,8 @@ class Results:
 
 
 def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any, ...]]:
-    from backprop_check.expected import expect  # noqa: PLC0415 - only where asked for
+    from backprop_check.diagnose.kinks import freed  # noqa: PLC0415 - only where asked for
+    from backprop_check.expected import expect  # noqa: PLC0415
     from backprop_check.trace import axes_of  # noqa: PLC0415
 
     if judged.actual is None:
@@ -153,8 +154,10 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
     import numpy as np  # noqa: PLC0415
 
     expected = expect(judged.case, dtype, settings.profile)
+    if settings.kinks == "any":
+        expected = freed(judged.case, expected, judged.actual, dtype, settings.profile)
     for slot, array in judged.actual.items():
-        right, allowed = expected.values[slot], expected.allowed[slot]  # noqa: PD011 - no data frame's
+        right, allowed = expected.values[slot], expected.reach(slot, array)  # noqa: PD011 - no data frame's
         for at in np.ndindex(array.shape):
             place = dict(zip(axes_of(slot.quantity, len(at)), at, strict=True))
             error = abs(float(array[at]) - float(right[at]))
@@ -189,6 +192,7 @@ def check(
     profile: Literal["textbook", "strict"] = "textbook",
     rtol: float = 0.0,
     atol: float = 0.0,
+    kinks: Literal["any", "pytorch"] | None = None,
     dtype: Literal["float64", "float32"] | None = None,
     keep_values: bool = False,
     cache: bool = True,
@@ -199,7 +203,8 @@ def check(
     An IMPL text is a name of the configuration in this folder, a command line, or ``python:module:callable``, which
     here runs in this process.
 
-    ``cases`` is how many generated cases, or the cases themselves. ``dtype`` is the callable's arithmetic (default:
+    ``cases`` is how many generated cases, or the cases themselves. ``kinks="pytorch"`` accepts PyTorch's slope at a
+    kink only, and not every one between the one-sided derivatives. ``dtype`` is the callable's arithmetic (default:
     what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
     ``to_dataframe("values")``. With ``cache`` what the witnesses said of the shipped and generated cases is kept for
     the next time, as the command line keeps it. The search for the cause counts its work; ``diagnosis_timeout`` ends
@@ -212,6 +217,9 @@ def check(
     if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
         msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
         raise ConfigurationError(msg)
+    if kinks not in (None, *KINKS):
+        msg = f"kinks: expected 'any' or 'pytorch', got {kinks!r}"
+        raise ConfigurationError(msg)
     if not (isinstance(implementation, str) or callable(implementation)):
         msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
         raise ConfigurationError(msg)
@@ -219,7 +227,9 @@ def check(
     refuse_unknown(suites)
     opened: Implementation
     if isinstance(implementation, str):
-        opened = open_configured(configured(implementation) or Configured(implementation), isolated=False)
+        entry = configured(implementation) or Configured(implementation)
+        kinks = kinks or entry.kinks
+        opened = open_configured(entry, isolated=False)
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
@@ -227,7 +237,7 @@ def check(
     judged: list[Judged] = []
     results: list[Result] = []
     with opened:
-        settings = Settings(profile=profile, rtol=rtol, atol=atol)
+        settings = Settings(profile=profile, rtol=rtol, atol=atol, kinks=kinks or "any")
         run = Run(opened, settings)
         if _is_count(cases):
             plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
@@ -243,5 +253,5 @@ def check(
                 judged.append(each)
         conclusion = run.conclude(Effort.within(diagnosis_timeout))
     run.summary.complete = True
-    about = {"seed": seed, "profile": profile}
+    about = {"seed": seed, "profile": profile, "kinks": settings.kinks}
     return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

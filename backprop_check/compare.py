@@ -19,6 +19,7 @@ from backprop_check.unstable import most_telling
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from backprop_check.conventions import Convention
     from backprop_check.protocol.messages import Reply
 
 #: So many findings of a case are kept with their numbers; beyond it they are counted.
@@ -74,6 +75,7 @@ class Comparison(msgspec.Struct, frozen=True):
     actual: dict[Slot, Array]
     notes: list[str]
     formula: str | None = None  # the right but unstable formula(s) that give what is marked unstable
+    conventions: list[Convention] = []  # choices at kinks that are correct and not PyTorch's
 
 
 class Named(Protocol):
@@ -193,12 +195,10 @@ def _judge(
                 suspects[slot][0][tuple(np.transpose(nulls))] = True
         if slot not in actual:
             continue
-        got, allowed = actual[slot], expected.allowed[slot]
-        if any(wider):
-            allowed = np.maximum(allowed, wider[1] + wider[0] * abs(right))
-        with np.errstate(invalid="ignore", over="ignore"):
-            wrong = ~(abs(got - right) <= allowed)
+        got, more = actual[slot], wider[1] + wider[0] * abs(right) if any(wider) else 0.0
+        wrong = expected.wrong(slot, got, more)
         if wrong.any():
+            allowed = np.maximum(expected.reach(slot, got), more)
             suspects[slot] = (wrong, got)
             places = np.argwhere(wrong)
             count += len(places)

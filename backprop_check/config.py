@@ -18,15 +18,22 @@ from backprop_check.strangers import read_toml
 if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
 
-_KEYS = ("command", "python", "setup")
+_KEYS = ("command", "python", "setup", "kinks")
+
+#: Which choices at kinks are right: every one that is a subgradient, or PyTorch's only.
+KINKS = ("any", "pytorch")
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up."""
+    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up.
+
+    ``kinks`` says which choices at kinks are right.
+    """
 
     spec: str
     setup: str = ""
+    kinks: Any = "any"
 
 
 def configured(name: str, folder: Path | None = None) -> Configured | None:
@@ -66,7 +73,9 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
         given = [key for key in ("command", "python") if key in entry]
         _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
         spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
-        result[name] = Configured(spec, entry.get("setup", ""))
+        kinks = entry.get("kinks", KINKS[0])
+        _expect(kinks in KINKS, source, f"{place}.kinks", "'any' or 'pytorch'", kinks)
+        result[name] = Configured(spec, entry.get("setup", ""), kinks)
     return result
 
 

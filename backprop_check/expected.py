@@ -14,25 +14,32 @@ from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
+    from backprop_check.numbers.choices import Choices
 
 #: Room for what underflowed on the way, in smallest normal numbers.
 _UNDERFLOW = 1024.0
 
 
-def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages: type[Stages] = Stages) -> Expected:
+def expect(
+    case: Case,
+    dtype: str = "float64",
+    profile: str = "textbook",
+    stages: type[Stages] = Stages,
+    choices: Choices | None = None,
+) -> Expected:
     """The reference's values for ``case`` and the bound of each, for an implementation of ``dtype``.
 
-    The bound is the implementation's (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³).
+    The bound is the implementation's (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³). ``choices`` says
+    what is taken at kinks, where that is not PyTorch's choice.
     """
-    u = UNIT_ROUNDOFF[dtype]
-    own = 1.0 + UNIT_ROUNDOFF["float64"] / u
+    u, own = roundoff(dtype, choices)
     floor = _UNDERFLOW * SMALLEST_NORMAL[dtype]
     values: dict[Slot, Array] = {}
     allowed: dict[Slot, Array] = {}
     known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
     form = None if case.network.is_chain else Form(case)
     with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
-        for slot, number in slots_of(_passes(case, u, profile, stages)):
+        for slot, number in slots_of(_passes(case, u, profile, stages, choices)):
             before = known.setdefault(id(number), slot)
             if before is not slot:
                 values[slot], allowed[slot] = values[before], allowed[before]
@@ -54,10 +61,19 @@ def expect(case: Case, dtype: str = "float64", profile: str = "textbook", stages
     return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values))
 
 
-def _passes(case: Case, u: float, profile: str, stages: type[Stages]) -> Any:
-    if case.network.is_chain:
-        return run_pass(case, Lanes(u, profile), stages)
-    return run_wired(case, WiredLanes(u, profile), stages)
+def roundoff(dtype: str, choices: Choices | None = None) -> tuple[float, float]:
+    """The unit roundoff of a reading, and what its bounds are to be multiplied by for our own rounding.
+
+    With ``choices`` an error is more than rounding, and must not be multiplied: there our own is part of u.
+    """
+    u, ours = UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF["float64"]
+    return (u, 1.0 + ours / u) if choices is None else (u + ours, 1.0)
+
+
+def _passes(case: Case, u: float, profile: str, stages: type[Stages], choices: Choices | None) -> Any:
+    m = Lanes(u, profile) if case.network.is_chain else WiredLanes(u, profile)
+    m.choices = choices
+    return run_pass(case, m, stages) if case.network.is_chain else run_wired(case, m, stages)
 
 
 def disagreement(expected: Expected, other: Trace, share: float = 1.0) -> tuple[Slot, tuple[int, ...]] | None:

@@ -58,7 +58,9 @@ class Run:
 
     def __post_init__(self) -> None:
         hello = self.implementation.hello
-        self.diagnostician = Diagnostician(hello.dtype, self.settings.profile, within=supported(hello.supports))
+        self.diagnostician = Diagnostician(
+            hello.dtype, self.settings.profile, within=supported(hello.supports), kinks=self.settings.kinks
+        )
         self._answered: list[Case] = []
         self._noted: dict[str, list[Any]] = {}
 
@@ -130,6 +132,7 @@ class Run:
         odd = [each for each in behaviours if each.code in ("BP009", "BP409")]
         if odd:
             causes = [_of_behaviour(odd[0], causes), *[each for each in causes if each.code]]
+        notes += [each.message for each in behaviours if each.holds and each.message]
         return Conclusion(causes, behaviours, [*notes, *self._notes()])
 
     def _causes(self, effort: Effort) -> list[Cause]:
@@ -176,7 +179,9 @@ class Run:
         if stages is None:
             return True
         dtype, profile = self.implementation.hello.dtype, self.settings.profile
-        return stages.concerns(case) and differ_anywhere(case.rounded(dtype), stages, None, dtype, profile, lenient=())
+        return stages.concerns(case) and differ_anywhere(
+            case.rounded(dtype), stages, None, dtype, profile, lenient=(), kinks=self.settings.kinks
+        )
 
     def _shows(self, case: Case, cause: Cause, failure: Failure) -> bool:
         """Whether a case fails for the same cause."""
@@ -188,7 +193,8 @@ class Run:
         form = signs.of_form(judged.result.mismatches)
         if form or signs.of_form(failure.mismatches):
             return cause.code in form
-        evidence = Evidence(judged.case, judged.actual, self.implementation.hello.dtype, self.settings.profile)
+        hello, settings = self.implementation.hello, self.settings
+        evidence = Evidence(judged.case, judged.actual, hello.dtype, settings.profile, kinks=settings.kinks)
         named = [match for match in self.diagnostician.matches if cause.code in match.codes]
         if named:
             return evidence.has_roots and evidence.reproduced_by(named[0].stages)

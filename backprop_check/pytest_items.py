@@ -18,6 +18,7 @@ from _pytest._code.code import TerminalRepr
 from backprop_check.cases.generate import EVERYTHING
 from backprop_check.cases.select import select_cases
 from backprop_check.config import Configured, implementations, open_configured
+from backprop_check.conventions import told
 from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
@@ -124,6 +125,12 @@ class Collecting:
             self.opened[name] = open_configured(self.wanted[name], timeout=self.config.getoption("--backprop-timeout"))
         return self.opened[name]
 
+    def settings(self, name: str) -> Settings:
+        """How an implementation is judged: as the options and its configuration say."""
+        option = self.config.getoption
+        kinks = option("--backprop-kinks") or self.wanted[name].kinks
+        return Settings(profile=option("--backprop-profile"), kinks=kinks)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Of xdist: tell a worker what is supported. Here nothing is judged, so nothing stays started."""
@@ -175,13 +182,18 @@ class Collecting:
             entry = msgspec.json.decode(packed, type=Entry)
             self.entries.setdefault(entry.implementation, []).append(entry)
 
+    def _finished(self, slug: str) -> _Finished:
+        """The results of the implementation whose items have that name."""
+        name = next(each for each in self.wanted if _slug(each) == slug)
+        return _Finished(self.config, slug, self.entries[slug], self.settings(name))
+
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """The causes, and where the files are; once, in the process that reports."""
         if hasattr(self.config, "workerinput") or not self.entries:
             return
         files: list[Path] = []
-        for name, entries in self.entries.items():
-            done = _Finished(self.config, name, entries)
+        for name in self.entries:
+            done = self._finished(name)
             done.show(terminalreporter)
             for option in ("--backprop-json",):
                 if path := self.config.getoption(option):
@@ -192,7 +204,7 @@ class Collecting:
 
             target = self.config.rootpath / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            wholes = [_Finished(self.config, name, entries).whole() for name, entries in self.entries.items()]
+            wholes = [self._finished(name).whole() for name in self.entries]
             target.write_bytes(render(wholes))
             terminalreporter.write_line(f"report: {target.resolve().as_uri()}")
 
@@ -218,6 +230,10 @@ class ImplementationCollector(pytest.Collector):
         """The implementation, started on first use and ended with the session."""
         return self.owner.open(self.wanted)
 
+    def settings(self) -> Settings:
+        """How it is judged."""
+        return self.owner.settings(self.wanted)
+
 
 class CaseItem(pytest.Item):
     """One case against one implementation."""
@@ -234,7 +250,7 @@ class CaseItem(pytest.Item):
         parent = self.parent
         assert isinstance(parent, ImplementationCollector)
         implementation = parent.opened()
-        settings = Settings(profile=self.config.getoption("--backprop-profile"))
+        settings = parent.settings()
         judged = judge_one(self.case, implementation, settings, kept_for(implementation.hello, settings))
         self.packed = _packed(parent.name, judged, implementation.describe())
         if judged.result.outcome in ("skipped", "not_applicable"):
@@ -309,8 +325,8 @@ class CaseFailure(Exception):  # noqa: N818 - it is a verdict, not an error
 class _Finished:
     """One implementation's results, in the order of the cases, with their causes."""
 
-    def __init__(self, config: pytest.Config, name: str, entries: list[Entry]) -> None:
-        self.config, self.name = config, name
+    def __init__(self, config: pytest.Config, name: str, entries: list[Entry], settings: Settings) -> None:
+        self.config, self.name, self.settings = config, name, settings
         seen = {entry.result.id: entry for entry in entries}
         self.entries = sorted(seen.values(), key=lambda entry: _place(entry.result.id))
         self.summary = Summary()
@@ -326,8 +342,8 @@ class _Finished:
         from backprop_check.protocol.messages import Reply  # noqa: PLC0415
         from backprop_check.trace import Slot  # noqa: PLC0415
 
-        profile, dtype = self.config.getoption("--backprop-profile"), self.entries[0].info["dtype"]
-        found = Diagnostician(dtype, profile)
+        profile, dtype = self.settings.profile, self.entries[0].info["dtype"]
+        found = Diagnostician(dtype, profile, kinks=self.settings.kinks)
         if not self.summary.failed:
             return Conclusion()
         for entry in self.entries:
@@ -359,13 +375,15 @@ class _Finished:
             first = by_id.get(cause.first_case or "")
             print_cause(console, cause, first, failed=self.summary.failed, first=several and number == 0)
             terminal.write_line(out.getvalue().strip("\n"))
+        for each in self.summary.conventions.to_list():
+            terminal.write_line(f"note: {told(each)}")
 
     def whole(self) -> dict[str, Any]:
         """As a results file holds it."""
         from backprop_check.protocol import ImplementationInfo  # noqa: PLC0415 - beside its use
 
-        option = self.config.getoption
-        about = {"seed": option("--backprop-seed"), "profile": option("--backprop-profile"), "rtol": 0.0, "atol": 0.0}
+        seed, settings = self.config.getoption("--backprop-seed"), msgspec.to_builtins(self.settings)
+        about = {"seed": seed, **settings}
         names = self.conclusion.names()
         info = ImplementationInfo(**self.entries[0].info)  # type: ignore[arg-type]
         cases = [msgspec.to_builtins(with_names(entry.result, names)) for entry in self.entries]

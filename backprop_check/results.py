@@ -13,6 +13,7 @@ import msgspec
 
 from backprop_check import __version__
 from backprop_check.ahead import Ahead, beside
+from backprop_check.conventions import Conventions
 from backprop_check.errors import ResultsError
 from backprop_check.mirror import Mirror
 from backprop_check.run import FAILURES, Result
@@ -55,12 +56,14 @@ class Summary:
         self.complete = False
         self.counts = dict.fromkeys(_COUNTED.values(), 0)
         self.neurons_checked = self.values_checked = 0
+        self.conventions = Conventions()
 
     def add(self, result: Result, times: int = 1) -> None:
         """Count one result; take it back with −1."""
         self.counts[_COUNTED[result.outcome]] += times
         self.neurons_checked += times * result.neurons_checked
         self.values_checked += times * result.values_checked
+        self.conventions.add(result.conventions, times)
 
     @property
     def cases(self) -> int:
@@ -129,6 +132,7 @@ def tail(summary: Summary, conclusion: Conclusion | None = None) -> dict[str, An
         "diagnoses": msgspec.to_builtins(done.causes),
         "behaviours": msgspec.to_builtins(done.behaviours),
         "notes": done.notes,
+        "conventions": summary.conventions.to_list(),
     }
 
 

@@ -43,6 +43,7 @@ _SAME = {
     "profile": "--profile",
     "rtol": "--rtol",
     "atol": "--atol",
+    "kinks": "--kinks",
     "hints_only": "--hints-only",
 }
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from backprop_check.compare import Comparison, Mismatch, compare
+from backprop_check.conventions import Convention  # noqa: TC001 - a results file is read by it
 from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
+from backprop_check.diagnose.kinks import conventions, freed
 from backprop_check.errors import HarnessError
 from backprop_check.expected import disagreement, expect
 from backprop_check.names import LOSSES
@@ -63,6 +65,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     values_checked: int = 0
     neurons_checked: int = 0
     notes: list[str] = []
+    conventions: list[Convention] = []
     case: dict[str, Any] | None = None
     actual: dict[str, Any] | None = None
 
@@ -84,11 +87,12 @@ class Judged:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How to judge: the profile of the bounds, and what the user widens them by."""
+    """How to judge: the profile of the bounds, what the user widens them by, and which choices at kinks are right."""
 
     profile: Literal["textbook", "strict"] = "textbook"
     rtol: float = 0.0
     atol: float = 0.0
+    kinks: Literal["any", "pytorch"] = "any"
 
 
 def not_supported(case: Case, hello: HelloReply) -> str | None:
@@ -139,12 +143,25 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 def compared(
     case: Case, expected: Expected, reply: Reply, dtype: str, settings: Settings
 ) -> tuple[Expected, Comparison]:
-    """The reply against what is expected; where a case is about training, each update by what came before it."""
-    comparison = compare(expected, reply, settings.rtol, settings.atol)
+    """The reply against what is expected; where a case is about training, each update by what came before it.
+
+    Only where something differs it is asked whether it depends on a choice at a kink.
+    """
+    wider = settings.rtol, settings.atol
+    comparison = compare(expected, reply, *wider)
     if case.trains:
-        by_step = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
-        return by_step, compare(by_step, reply, settings.rtol, settings.atol)
-    return expected, comparison
+        expected = step_by_step(case, expected, comparison.actual, dtype, settings.profile)
+        comparison = compare(expected, reply, *wider)
+    if not comparison.count or settings.kinks == "pytorch":
+        return expected, comparison
+    free = freed(case, expected, comparison.actual, dtype, settings.profile)
+    if not free.free:
+        return expected, comparison
+    comparison = compare(free, reply, *wider)
+    if not comparison.count:
+        found = conventions(case, free, comparison.actual, dtype, settings.profile)
+        comparison = msgspec.structs.replace(comparison, conventions=found)
+    return free, comparison
 
 
 def judge(
@@ -214,6 +231,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
     }
     notes += comparison.notes
     if not comparison.count:
+        counted["conventions"] = comparison.conventions
         return Judged(Result(**common, **counted, outcome="passed", notes=notes), rounded, comparison.actual)
     mismatches = blame(rounded, expected, comparison.actual, comparison.mismatches, dtype, settings.profile)
     mismatches = with_indexes(rounded, mismatches)

@@ -7,7 +7,7 @@ means (sample, neuron, index of an input) is the quantity's own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -130,13 +130,32 @@ class Expected:
     """The reference's values and, for each, how far a right implementation may be from it.
 
     ``alternatives`` are worked out only when asked for: where something differs. ``form`` is how the arrays look on
-    the wire, where that is not as they are here.
+    the wire, where that is not as they are here. ``free`` has for some slots from where to where values are right that
+    depend on a choice at a kink (``diagnose.kinks``), and NaN for those that depend on none.
     """
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
     alternatives: Callable[[], Iterable[Alternative]] | None = None
     form: Form | None = None
+    free: Mapping[Slot, tuple[Array, Array]] = field(default_factory=dict)
+
+    def wrong(self, slot: Slot, got: Array, wider: float | Array = 0.0) -> Mask:
+        """Where ``got`` is not within its bound (or ``wider``), or is what no choice at a kink gives."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            wrong: Mask = ~(abs(got - self.values[slot]) <= np.maximum(self.allowed[slot], wider))
+            if slot in self.free:
+                low, high = self.free[slot]
+                wrong = np.where(np.isnan(low), wrong, ~((low - wider <= got) & (got <= high + wider)))
+        return wrong
+
+    def reach(self, slot: Slot, got: Array) -> Array:
+        """How far a right value may be from the expected one, on the side where ``got`` is."""
+        if slot not in self.free:
+            return self.allowed[slot]
+        right, (low, high) = self.values[slot], self.free[slot]
+        side = np.where(got < right, right - low, high - right)
+        return np.where(low <= high, np.maximum(self.allowed[slot], side), self.allowed[slot])
 
 
 def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:

@@ -106,9 +106,9 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             if comparison.count:
                 return judge_answer(case, answer, dtype, self.settings)
             found = Right(tuple(comparison.actual), comparison.values_checked, comparison.neurons_checked)
-            notes = [*answer.notes, *comparison.notes]
+            notes, conventions = [*answer.notes, *comparison.notes], comparison.conventions
         else:
-            notes = [*answer.notes]
+            notes, conventions = [*answer.notes], []
         result = Result(
             id=entry.id,
             seconds=round(answer.seconds, 6),
@@ -116,6 +116,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             neurons_checked=found.neurons,
             outcome="passed",
             notes=notes,
+            conventions=conventions,
         )
         return Passed(result, entry, found.slots, dtype)
 

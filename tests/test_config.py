@@ -16,10 +16,14 @@ GOOD = """
 [{prefix}implementations.dart]
 command = "dart run bin/port.dart"
 setup = "dart pub get"
+kinks = "pytorch"
 [{prefix}implementations.mine]
 python = "mynet:backprop"
 """
-READ = {"dart": Configured("dart run bin/port.dart", "dart pub get"), "mine": Configured("python:mynet:backprop")}
+READ = {
+    "dart": Configured("dart run bin/port.dart", "dart pub get", "pytorch"),
+    "mine": Configured("python:mynet:backprop"),
+}
 
 
 @pytest.mark.parametrize(
@@ -68,8 +72,9 @@ def test_a_command_is_no_name(tmp_path: Path) -> None:
         ("[implementations.x]\ncommand = 'a'\npython = 'b'\n", ["command and python"]),
         ("[implementations.x]\ncommand = ['a', 'b']\n", ["at implementations.x.command", "expected a text"]),
         ("[implementations.x]\ncommand = 'a'\nsetup = 1\n", ["at implementations.x.setup", "got 1"]),
+        ("[implementations.x]\ncommand = 'a'\nkinks = 'none'\n", ["implementations.x.kinks", "'any' or 'pytorch'"]),
         ("[implementations.x]\ncomand = 'a'\n", ["implementations.x.comand", "did you mean 'command'?"]),
-        ("[implementations.x]\nzzz = 'a'\n", ["implementations.x.zzz", "expected command, python, setup"]),
+        ("[implementations.x]\nzzz = 'a'\n", ["implementations.x.zzz", "expected command, python, setup, kinks"]),
         ("[tool]\nbackprop-check = 3\n", ["tool.backprop-check", "expected a table"]),
         ("tool = 3\n", ["tool"]),
     ],

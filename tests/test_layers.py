@@ -30,6 +30,7 @@ LAYERS = [
     ["unstable"],
     ["expected"],
     ["cache"],
+    ["conventions"],
     ["witness"],
     ["oracle"],
     ["cases"],

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from command_line import small_port
+from conventional import conventional
 
 # A pytest inside this one forgets what it imported, and such modules cannot be imported twice.
 import backprop_check.api
@@ -342,3 +343,22 @@ def test_a_plain_run_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
         "-s", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:_hypothesis_pytestplugin"
     )
     assert "heavy: [] True" in result.stdout.str()
+
+
+def test_conventions_at_kinks_are_told(pytester: pytest.Pytester) -> None:
+    """Right, and a line each; ``--backprop-kinks pytorch`` or the configuration makes them failures."""
+    conventional("jax", pytester.path / "port")
+    port = shlex.join([sys.executable, str(pytester.path / "port" / "port.py")])
+    options = ("--backprop-check", "--backprop-suite=edge", "--backprop-cases=0", "-p", "no:cacheprovider")
+    chosen = ("-k", "kink-leaky", "--backprop-json=r.json")
+    file = pytester.path / "backprop-check.toml"
+    file.write_text(f"[implementations.mine]\ncommand = {json.dumps(port)}\n")
+    found = pytester.runpytest_inprocess(*options, *chosen)
+    found.assert_outcomes(passed=1)
+    found.stdout.fnmatch_lines(["note: at z = 0 the slope of leaky_relu is 1 here; PyTorch takes 0.25 (1 case)*"])
+    assert [each["where"] for each in results(pytester.path)["conventions"]] == ["leaky_relu at 0"]
+    pytester.runpytest_inprocess(*options, *chosen, "--backprop-kinks=pytorch").assert_outcomes(failed=1)
+    assert results(pytester.path)["harness"]["kinks"] == "pytorch"
+    file.write_text(f'{file.read_text()}kinks = "pytorch"\n')
+    pytester.runpytest_inprocess(*options, *chosen).assert_outcomes(failed=1)
+    pytester.runpytest_inprocess(*options, *chosen, "--backprop-kinks=any").assert_outcomes(passed=1)

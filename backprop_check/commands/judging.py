@@ -24,6 +24,7 @@ from backprop_check.judging import INTERRUPTED, Run
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known, write_known
 from backprop_check.plan import Plan, supported
+from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import orderly_signals
 from backprop_check.report.files import write_csv, write_junit
@@ -77,7 +78,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, {**options, "max_restarts": NO_BOUND}) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        work = prepared(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
+        work = prepared(work_of(configured(impl) or Configured(impl), options), implementation, options)
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -138,6 +139,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
         "profile": work.settings.profile,
         "rtol": work.settings.rtol,
         "atol": work.settings.atol,
+        "kinks": work.settings.kinks,
         "hints_only": options["hints_only"],
         "torch": torch_version(),
     }
@@ -175,7 +177,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
     return msgspec.structs.replace(work, cache=cache)
 
 
-def work_of(spec: str, options: dict[str, Any]) -> Work:
+def work_of(entry: Configured, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
     opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
@@ -184,10 +186,15 @@ def work_of(spec: str, options: dict[str, Any]) -> Work:
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
     plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(
-        spec=spec,
+        spec=entry.spec,
         options=opening,
         plan=plan,
-        settings=Settings(profile=options["profile"], rtol=options["rtol"], atol=options["atol"]),
+        settings=Settings(
+            profile=options["profile"],
+            rtol=options["rtol"],
+            atol=options["atol"],
+            kinks=options["kinks"] or entry.kinks,
+        ),
     )
 
 
@@ -440,6 +447,8 @@ def introduce(console: Console, implementation: Implementation) -> None:
     """Who is judged, and whether numbers survive the way there and back."""
     info = implementation.describe()
     console.print(Text(f"judging {info.name} ({info.language or 'language unknown'}, {info.dtype})"))
+    for note in echo_notes(implementation.hello.echo):
+        console.print(Text(f"note  {note}"))
     for problem in implementation.echo_problems:
         console.print(Text(f"FAIL  {problem}", style="bold red"))
 

@@ -204,7 +204,7 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
     if target.refused:
         row.bad, row.cause = True, f"not judged: {target.refused}"
         return row
-    work = work_of(target.entry.spec, options)
+    work = work_of(target.entry, options)
     if options["sandbox"]:
         work.options["hidden"] = target.hidden
     try:

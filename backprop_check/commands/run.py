@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from backprop_check.commands.options import Finite, opening, selection
+from backprop_check.config import KINKS
 
 
 @click.command("run")
@@ -27,6 +28,11 @@ from backprop_check.commands.options import Finite, opening, selection
     "--rtol", default=0.0, type=Finite(min=0), help="Allow this relative error as well (by default nothing is guessed)."
 )
 @click.option("--atol", default=0.0, type=Finite(min=0), help="Allow this absolute error as well.")
+@click.option(
+    "--kinks",
+    type=click.Choice(KINKS),
+    help="At a kink (ReLU at 0, a tie of a maximum) any correct choice is right, or only PyTorch's.  [default: any]",
+)
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that judge at once.")
 @click.option(
     "--scheduler", metavar="local|tcp://…", help="Judge on a Dask cluster: one that is started here, or yours."

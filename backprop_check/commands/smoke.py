@@ -59,6 +59,7 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
 
     from backprop_check.commands.judging import introduce  # noqa: PLC0415 - numpy and torch
     from backprop_check.network import Case  # noqa: PLC0415
+    from backprop_check.protocol.echo import echo_notes  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
     from backprop_check.run import FAILURES, judge  # noqa: PLC0415
 
@@ -67,8 +68,9 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
         introduce(console, implementation)
         failed = bool(implementation.echo_problems)
         if not failed:
-            echoed = implementation.hello.echo is not None
-            console.print("ok    hello" + (", and numbers come back as they were sent" if echoed else ""))
+            echo = implementation.hello.echo
+            came = "" if echo is None else ", and numbers come back as they were sent"
+            console.print(f"ok    hello{came}{' but for the sign of zero' if echo_notes(echo) else ''}")
         for result in judge([Case.from_dict(each) for each in SMOKE], implementation):
             name = result.id.rsplit("-", 1)[0].removeprefix("smoke-").replace("-", " ")
             bad = result.outcome in FAILURES

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.compare import KEPT, Mismatch, value_mismatch
-from backprop_check.diagnose.given import given
+from backprop_check.diagnose.kinks import local_of
 from backprop_check.trace import Array, Expected, Slot, parameter_of, place_of
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def blame(
     """
     recovered = {slot: array for slot, array in recover(case, actual).items() if slot not in actual}
     known = {**recovered, **actual}
-    local = given(case, known, dtype, profile)
+    local = local_of(case, known, dtype, profile, "any" if expected.free else "pytorch")
     order = {slot: position for position, slot in enumerate(expected.values)}
     found = list(mismatches)
     for slot, array in recovered.items():
         with np.errstate(invalid="ignore", over="ignore"):
-            wrong = ~(abs(array - expected.values[slot]) <= expected.allowed[slot] + _RANK_ONE * abs(array))
+            wrong = expected.wrong(slot, array, expected.allowed[slot] + _RANK_ONE * abs(array))
         found += [_recovered(slot, tuple(at), expected, array) for at in np.argwhere(wrong)[:20]]
     if len(found) >= KEPT:
         found += _more_roots(expected, actual, local.fits, {_key(each) for each in found})
@@ -86,18 +86,16 @@ def _more_roots(expected: Expected, actual: Mapping[Slot, Array], fits: object, 
     assert callable(fits)
     found = []
     for slot, array in actual.items():
-        right, allowed = expected.values[slot], expected.allowed[slot]
-        with np.errstate(invalid="ignore", over="ignore"):
-            wrong = ~(abs(array - right) <= allowed) & ~fits(slot, array)
+        wrong = expected.wrong(slot, array) & ~fits(slot, array)
         for at in np.argwhere(wrong)[:10]:
-            each = value_mismatch(slot, tuple(at), right, array, allowed)
+            each = value_mismatch(slot, tuple(at), expected.values[slot], array, expected.reach(slot, array))
             if _key(each) not in have:
                 found.append(each)
     return found
 
 
 def _recovered(slot: Slot, at: tuple[int, ...], expected: Expected, array: Array) -> Mismatch:
-    each = value_mismatch(slot, at, expected.values[slot], array, expected.allowed[slot])
+    each = value_mismatch(slot, at, expected.values[slot], array, expected.reach(slot, array))
     return msgspec.structs.replace(each, problem="recovered")
 
 

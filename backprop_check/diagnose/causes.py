@@ -89,7 +89,7 @@ class Diagnostician:
     """Collects a run's cases as they are judged; says at the end what they have in common.
 
     A run without failures pays for nothing but keeping a few of its passing cases. ``within`` is what the
-    implementation supports, as far as it is known.
+    implementation supports, as far as it is known. ``kinks`` says which choices at kinks are right (``Settings``).
     """
 
     dtype: str = "float64"
@@ -99,7 +99,11 @@ class Diagnostician:
     errors: list[tuple[Case, str]] = field(default_factory=list)
     matches: list[Match] = field(default_factory=list)
     within: Within | None = None
+    kinks: str = "any"
     _evidences: dict[int, Evidence] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.passing.kinks = self.kinks
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
         """A case that passed, and what was reported for it."""
@@ -140,7 +144,9 @@ class Diagnostician:
         for each in self.failures:
             if id(each) not in self._evidences and not each.unstable and _has_wrong_values(each) and each.actual:
                 ignored = _not_to_explain(each)
-                self._evidences[id(each)] = Evidence(each.case, each.actual, self.dtype, self.profile, ignored)
+                self._evidences[id(each)] = Evidence(
+                    each.case, each.actual, self.dtype, self.profile, ignored, kinks=self.kinks
+                )
         return self._evidences
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
@@ -281,7 +287,7 @@ class Diagnostician:
             if not actual:
                 continue
             rounds += 1
-            evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile)
+            evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile, kinks=self.kinks)
             # What the case does not touch it cannot decide: there, all stages are the right ones.
             names = [match for match in names if evidence.allows(match.stages)]
         return names
@@ -291,7 +297,7 @@ class Diagnostician:
             if not (first.stages.concerns(case) or other.stages.concerns(case)):
                 continue
             effort.spend(case, 2)
-            if differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile):
+            if differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile, kinks=self.kinks):
                 return True
         return False
 
@@ -367,7 +373,9 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
                 each
                 for each, evidence in zip(failures, evidences, strict=True)
                 if variant.stages.matters(each.case)
-                and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile, lenient=())
+                and differ_anywhere(
+                    each.case, variant.stages, None, evidence.dtype, evidence.profile, (), evidence.kinks
+                )
             ]
         others = {
             code

@@ -7,13 +7,14 @@ its bound flow on. So the same reading serves blame (the right stages) and match
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backprop_check.diagnose.bug import Swapped
-from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
+from backprop_check.expected import roundoff
+from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.numbers.lane import is_exact
 from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from backprop_check.network import Case
+    from backprop_check.numbers.choices import Choices
 
 #: What an implementation reports may differ from what it went on with by a rounding or two.
 _SLACK = 4.0
@@ -37,6 +39,8 @@ class Local:
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
+    broken: Mapping[Slot, Mask] = field(default_factory=dict)
+    """Where values that fit each by itself are wrong together: no split of a tie gives them (``diagnose.kinks``)."""
 
     def fits(self, slot: Slot, actual: Array) -> Mask:
         """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
@@ -45,7 +49,7 @@ class Local:
             close = abs(actual - value) <= allowed
         same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
         fits: Mask = close & np.isfinite(actual) | same
-        return fits
+        return fits & ~self.broken[slot] if slot in self.broken else fits
 
 
 class _RefutedError(Exception):
@@ -55,20 +59,26 @@ class _RefutedError(Exception):
 class _Keeping:
     """What both readings below have in common: what was reported, what was computed, and which slots are which.
 
-    ``decides`` are the slots that end the pass where a number of theirs is not what was reported.
+    ``own`` and ``floor`` are the reference's part of every bound: a factor, and what underflow leaves. ``decides``
+    are the slots that end the pass where a number of theirs is not what was reported.
     """
 
     u: float
     cancelling: float
 
     def keep(
-        self, reported: Mapping[Slot, Array], *, learns: bool, floor: float, decides: Container[Slot] = ()
+        self,
+        reported: Mapping[Slot, Array],
+        learns: bool,  # noqa: FBT001
+        own: float,
+        floor: float,
+        decides: Container[Slot],
     ) -> None:
         self._learns = learns
         self.found: dict[Slot, tuple[Array, Any]] = {}
         self._reported = reported
         self._blind = False
-        self._own, self._floor, self._decides = 1.0 + UNIT_ROUNDOFF["float64"] / self.u, floor, decides
+        self._own, self._floor, self._decides = own, floor, decides
 
     def allowed(self, value: Array, error: Any) -> Array:
         """How far what was reported may be from a value with this error."""
@@ -142,7 +152,7 @@ class GivenWired(_Keeping, WiredLanes):
     def winners(self, xs: Vector) -> Vector:
         """Of numbers that were reported as equal the first, surely: an implementation compares what it has."""
         won = super().winners(xs)
-        if is_exact(won.error):
+        if is_exact(won.error) or self.choices is not None:
             return won
         top = (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)).max(axis=-1)[..., None]
         rival = (won.error > 0) & (xs.value != top)
@@ -191,9 +201,13 @@ def given(
     dtype: str = "float64",
     profile: str = "textbook",
     stages: type[Stages] = Stages,
+    choices: Choices | None = None,
 ) -> Local:
-    """What ``stages`` give for ``case``, each on the inputs that the implementation reported."""
-    return _local(_worked_out(case, reported, dtype, profile, stages))
+    """What ``stages`` give for ``case``, each on the inputs that the implementation reported.
+
+    ``choices`` says what is taken at kinks, where that is not PyTorch's choice.
+    """
+    return _local(_worked_out(case, reported, dtype, profile, stages, choices))
 
 
 def given_unless_refuted(
@@ -202,6 +216,7 @@ def given_unless_refuted(
     dtype: str,
     profile: str,
     stages: type[Stages],
+    choices: Choices | None,
     decides: Container[Slot],
 ) -> Local | None:
     """The same; None as soon as ``stages`` give another number than was reported in one of the slots ``decides``.
@@ -209,7 +224,7 @@ def given_unless_refuted(
     Most of a bug's stages are refuted by their first number, and then the rest of the pass is saved.
     """
     try:
-        return _local(_worked_out(case, reported, dtype, profile, stages, decides))
+        return _local(_worked_out(case, reported, dtype, profile, stages, choices, decides))
     except _RefutedError:
         return None
 
@@ -228,11 +243,14 @@ def _worked_out(
     dtype: str,
     profile: str,
     stages: type[Stages],
+    choices: Choices | None,
     decides: Container[Slot] = (),
 ) -> Any:
     chain = case.network.is_chain
-    m: Any = (Given if chain else GivenWired)(UNIT_ROUNDOFF[dtype], profile)
-    m.keep(reported, learns=case.optimizer is not None, floor=1024.0 * SMALLEST_NORMAL[dtype], decides=decides)
+    u, own = roundoff(dtype, choices)
+    m: Any = (Given if chain else GivenWired)(u, profile)
+    m.choices = choices
+    m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides)
     work: Any = run_pass if chain else run_wired
     with np.errstate(all="ignore"):
         work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)

@@ -18,7 +18,9 @@ from backprop_check.diagnose.bug import Swapped, activations_of, swapped_quantit
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.diagnose.effort import Effort, Part
 from backprop_check.diagnose.given import Local, given, given_unless_refuted
+from backprop_check.diagnose.kinks import local_of, without_freedom
 from backprop_check.diagnose.restrict import Place, both, fit_together, only, places
+from backprop_check.numbers.choices import choices_for
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class Evidence:
     profile: str = "textbook"
     ignored: Mapping[Slot, Mask] = field(default_factory=dict)
     """Where values are not to be explained: unstable ones."""
+    kinks: str = "any"
+    """Which choices at kinks are right: with "any" what a value at a kink is speaks neither for nor against a bug."""
     effort: Part | None = None
     """Where the passes over the case are counted."""
     _right: Local | None = None
@@ -73,8 +77,13 @@ class Evidence:
     def right(self) -> Local:
         """What the right stages give on the reported inputs."""
         if self._right is None:
-            self._right = given(self.case, self.actual, self.dtype, self.profile)
+            self._right = local_of(self.case, self.actual, self.dtype, self.profile, self.kinks)
         return self._right
+
+    @functools.cached_property
+    def plain(self) -> Local:
+        """The same with PyTorch's choices at kinks: what is compared with in words."""
+        return given(self.case, self.actual, self.dtype, self.profile)
 
     @property
     def size(self) -> int:
@@ -124,19 +133,24 @@ class Evidence:
         if stages not in self._tried:
             if self.effort is not None:
                 self.effort.spend(self.case)
-            self._tried[stages] = given(self.case, self.actual, self.dtype, self.profile, stages)
+            choices = choices_for(self.kinks)
+            local = given(self.case, self.actual, self.dtype, self.profile, stages, choices)
+            self._tried[stages] = without_freedom(local, self.right)
         return self._tried[stages]
 
     def _soon_refuted(self, stages: type[Swapped]) -> bool:
         """Whether a pass with swapped stages comes to a number that was not reported: most end at their first."""
         if stages not in self._refuted and stages not in self._tried:
-            local = given_unless_refuted(self.case, self.actual, self.dtype, self.profile, stages, self._deciding)
+            choices = choices_for(self.kinks)
+            local = given_unless_refuted(
+                self.case, self.actual, self.dtype, self.profile, stages, choices, self._deciding
+            )
             if self.effort is not None:
                 self.effort.spend(self.case, 0.5 if local is None else 1)
             if local is None:
                 self._refuted.add(stages)
             else:
-                self._tried[stages] = local
+                self._tried[stages] = without_freedom(local, self.right)
         return stages in self._refuted
 
     @functools.cached_property
@@ -238,17 +252,21 @@ def differ_anywhere(
     dtype: str,
     profile: str,
     lenient: Container[str] = _LENIENT,
+    kinks: str = "any",
 ) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
-    x = given(case, {}, dtype, profile, one if one.concerns(case) else Swapped)
-    y = given(case, {}, dtype, profile, Swapped if other is None or not other.concerns(case) else other)
+    x, y = (
+        given(case, {}, dtype, profile, each if each and each.concerns(case) else Swapped, choices_for(kinks))
+        for each in (one, other)
+    )
     return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in lenient)
 
 
 class Passing:
-    """Passing cases: each says what it would have looked like with a bug."""
+    """Passing cases: each says what it would have looked like with a bug. ``kinks`` as in ``Evidence``."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinks: str = "any") -> None:
+        self.kinks = kinks
         self._kept: list[tuple[Case, frozenset[Slot], str, str]] = []
         self._right: dict[int, Local] = {}
         self._count: dict[str, int] = {}
@@ -271,9 +289,9 @@ class Passing:
                 continue
             if number not in self._right:
                 effort.spend(case)
-                self._right[number] = given(case, {}, dtype, profile)
+                self._right[number] = given(case, {}, dtype, profile, choices=choices_for(self.kinks))
             effort.spend(case)
-            local = given(case, {}, dtype, profile, stages)
+            local = given(case, {}, dtype, profile, stages, choices_for(self.kinks))
             if any(
                 _differ(local, self._right[number], slot).any()
                 for slot in reported

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.diagnose.kinks import opened
 from backprop_check.expected import expect
 from backprop_check.trace import AXES, Array, Slot
 
@@ -114,13 +115,15 @@ def _digits(array: Array, *, decimal: bool) -> int:
 
 def _is_rounded(evidence: Evidence, digits: int, *, decimal: bool) -> bool:
     expected = expect(evidence.case, evidence.dtype, evidence.profile)
+    if evidence.kinks == "any":
+        expected = opened(evidence.case, expected, evidence.dtype, evidence.profile)
     for slot, array in evidence.actual.items():
         right = expected.values[slot]
         with np.errstate(divide="ignore"):
             power = -digits if decimal else np.where(right == 0, -300, np.floor(np.log10(abs(right)))) - digits + 1
         unit = 10.0 ** np.asarray(power, dtype=float)
         # A whole unit: some print the digits cut off instead of rounded.
-        if not (abs(array - right) <= unit + expected.allowed[slot]).all():
+        if expected.wrong(slot, array, unit + expected.allowed[slot]).any():
             return False
     return True
 
@@ -133,6 +136,8 @@ def single_precision(evidences: Sequence[Evidence]) -> bool:
     for each in evidences:
         rounded = each.case.rounded("float32")
         loose, near = expect(each.case, "float32", each.profile), expect(rounded, "float32", each.profile)
+        if each.kinks == "any":
+            near = opened(rounded, near, "float32", each.profile)
         for slot, array in each.actual.items():
             finite = np.isfinite(array)
             numbers = np.ravel(array[finite] if array.shape else array)
@@ -142,7 +147,7 @@ def single_precision(evidences: Sequence[Evidence]) -> bool:
             # The inputs are rounded first: both the exact case's and the rounded case's values are near.
             with np.errstate(invalid="ignore", over="ignore"):
                 room = loose.allowed[slot] + near.allowed[slot] + 2 * abs(loose.values[slot] - near.values[slot])
-                beyond = finite & np.isfinite(room) & ~(abs(array - near.values[slot]) <= room)
+                beyond = finite & np.isfinite(room) & near.wrong(slot, array, room)
             if slot in each.ignored:
                 beyond &= ~each.ignored[slot]
             if beyond.any():
@@ -183,7 +188,7 @@ def pattern(evidences: Sequence[Evidence]) -> str:
     orders: set[str] = set()
     for each in evidences[:20]:
         for slot, array in each.actual.items():
-            right = each.right.values[slot]
+            right = each.plain.values[slot]
             wrong = ~each.right.fits(slot, array)
             if not wrong.any() or not np.isfinite(array).all():
                 continue

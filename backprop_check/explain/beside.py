@@ -40,8 +40,9 @@ class Judged(msgspec.Struct, frozen=True):
 
 def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -> tuple[Judged, list[Beside | None]]:
     """Send ``case`` and put the reply's numbers beside the steps that they belong to."""
-    from backprop_check.compare import as_json, compare  # noqa: PLC0415 - numpy, and only wanted here
+    from backprop_check.compare import as_json  # noqa: PLC0415 - numpy, and only wanted here
     from backprop_check.expected import expect  # noqa: PLC0415
+    from backprop_check.run import Settings, compared  # noqa: PLC0415
 
     dtype = implementation.hello.dtype
     name = one_line(implementation.describe().name, 60)
@@ -50,8 +51,8 @@ def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -
         what = answer.kind.replace("_", " ")
         message = f"{name} gave no numbers for this case ({what}): {one_line(answer.message, 300)}"
         return Judged(name, message, failed=True), []
-    expected = expect(case.rounded(dtype), dtype)
-    comparison = compare(expected, answer.reply)
+    rounded = case.rounded(dtype)
+    expected, comparison = compared(rounded, expect(rounded, dtype), answer.reply, dtype, Settings())
     first = comparison.mismatches[0] if comparison.mismatches else None
     beside: list[Beside | None] = []
     for step in steps:
@@ -60,8 +61,9 @@ def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -
             beside.append(None)
             continue
         at = tuple(step.at)
-        value, allowed = float(comparison.actual[slot][at]), float(expected.allowed[slot][at])
-        verdict = "right" if abs(value - float(expected.values[slot][at])) <= allowed else "wrong"
+        got = comparison.actual[slot]
+        value, allowed = float(got[at]), float(expected.reach(slot, got)[at])
+        verdict = "wrong" if expected.wrong(slot, got)[at] else "right"
         if first is not None and first.problem in ("wrong", "not_finite") and _place(first) == (slot, at):
             verdict = "first"
         beside.append(Beside(as_json(value), as_json(allowed), verdict))

@@ -40,11 +40,12 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
         return {"weight": (len(self.parameters["weight"]),)}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """max(x, 0) as it is, and min(x, 0), which is −max(−x, 0), times its channel's slope."""
+        """max(x, 0) as it is, and min(x, 0), which is x − max(x, 0), times its channel's slope."""
+        # What is below 0 is x − max(x, 0), so that at the kink both parts take the same side.
         units, slopes = size(inputs), len(self.parameters["weight"])
         same, minus = picking(units, range(units)), c.constant([-1.0])
         above = c.function("relu", x)
-        below = c.weighted_sum([(c.function("relu", c.weighted_sum([(x, minus, same)])), minus, same)])
+        below = c.weighted_sum([(x, None, same), (above, minus, same)])
         own = [[o * inputs[0] // units if slopes > 1 else 0] for o in range(units)]
         learnt = Wiring(units, slopes, [[o] for o in range(units)], own)
         return c.output(c.weighted_sum([(above, None, same), (below, parameters["weight"], learnt)]))

@@ -30,6 +30,9 @@ from backprop_check.numbers.showing import Unchanged
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.numbers.choices import Choices
+    from backprop_check.reference.kinks import Kink
+
 #: The functions of a mathematics library are trusted to this many ulps (glibc, V8, Dart, numpy, JVM).
 KAPPA = 4.0
 
@@ -53,6 +56,7 @@ class Lanes(Unchanged):
         self.cancelling = TEXTBOOK * u if profile == "textbook" else 0.0
         self.tiny = 2.0**-126 if u > 2.0**-40 else 2.0**-1022
         self.pi = math.pi
+        self.choices: Choices | None = None  # what is taken at kinks, where that is not PyTorch's choice
 
     def number(self, x: float) -> float:
         """A constant of a formula: exact."""
@@ -210,6 +214,11 @@ class Lanes(Unchanged):
                 with np.errstate(invalid="ignore"):
                     error = np.where(unsure, np.maximum(ex, ey) + abs(np.subtract(x, y)), error)
         return Lane(value, error, self.u)
+
+    def kink(self, kink: Kink, test: Lane, above: Any, below: Any, here: Any = None) -> Lane:
+        """A derivative that jumps, with PyTorch's slope at the kink, or what ``choices`` takes there."""
+        slope: Lane = super().kink(kink, test, above, below, here)
+        return slope if self.choices is None else self.choices.slope(kink, test, (below, above), slope)
 
     def log_or_zero(self, factor: Lane, x: Lane) -> Lane:
         """factor · ln x, and exactly 0 where the factor is 0."""

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.reference.kinks import Kink
+
 
 class Unchanged:
     """Goes on with what was computed."""
+
+    def kink(self: Any, _kink: Kink, test: Any, above: Any, below: Any, here: Any = None) -> Any:
+        """A derivative that jumps: ``above`` where test > 0, ``below`` where test < 0, ``here`` (or below) at 0."""
+        otherwise = below if here is None else self.where_positive(-test, below, here)
+        return self.where_positive(test, above, otherwise)
 
     def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
         """What the next stage reads; here what the stage before computed."""

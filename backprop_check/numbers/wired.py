@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from backprop_check.numbers.lane import Array
 
 
-#: A unit roundoff below this is a float64's, 2⁻⁵³.
-_HALF_OF_FLOAT64 = 2.0**-52
+#: A unit roundoff below this is a float64's: 2⁻⁵³, or twice that where our own rounding is part of it.
+_OF_FLOAT64 = 2.0**-51
 
 
 class Vector(Lane):
@@ -181,7 +181,7 @@ class WiredLanes(Lanes):
 
     def _holds(self, y: Array) -> bool:
         """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
-        return self.u < _HALF_OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
+        return self.u < _OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
 
     def only(self, xs: Vector, keep: Vector) -> Vector:
         """Those of a vector that ``keep`` has a 1 for."""
@@ -225,12 +225,13 @@ class WiredLanes(Lanes):
         """1 for the first that is largest, 0 for the others; either, where rounding can decide."""
         values, errors = self._candidates(xs)
         first = values.argmax(axis=-1)[..., None]
-        won = (np.arange(values.shape[-1]) == first).astype(self.dtype)
-        if is_exact(errors):
-            return Vector(won, 0.0, self.u, xs.mask)
+        won = Vector((np.arange(values.shape[-1]) == first).astype(self.dtype), 0.0, self.u, xs.mask)
         near = ~(values + errors < (values - errors).max(axis=-1)[..., None])  # also where a bound is no number
-        unsure = near & (near.sum(axis=-1)[..., None] > 1) & (errors != 0)
-        return Vector(won, unsure.astype(float), self.u, xs.mask)
+        if not is_exact(errors):
+            won.error = (near & (near.sum(axis=-1)[..., None] > 1) & (errors != 0)).astype(float)
+        if self.choices is not None:
+            won.value, won.error = self.choices.shares(values, near if xs.mask is None else near & xs.mask, won)
+        return won
 
     def exact(self, x: Lane) -> Lane:
         """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""

@@ -20,7 +20,8 @@ _DENORMAL: Final = 2.0**-1022
 def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
     """Compare what came back with what was sent; a sentence for each number that changed.
 
-    No echo is no problem.  A float32 implementation may send the numbers as float32 holds them.
+    No echo is no problem, and a zero that lost its sign is none (``echo_notes``). A float32 implementation may send
+    the numbers as float32 holds them.
     """
     if echo is None:
         return []
@@ -33,10 +34,21 @@ def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
         value = _number(got)
         if value is None:
             problems.append(f"sent {sent!r}, got back {_shown(got)}, which is not a number")
+        elif sent == 0 and value == 0:
+            continue
         elif _bits(value) != _bits(sent) and not (dtype == "float32" and _bits(value) == _bits(single(sent))):
             cause = _cause(sent, got, value, narrow=narrow)
             problems.append(f"sent {sent!r}, got back {_shown(got)}: {cause}")
     return problems
+
+
+def echo_notes(echo: Sequence[Any] | None) -> list[str]:
+    """What is odd about the echo and no problem: −0.0 that came back as 0."""
+    for sent, got in zip(ECHO, echo or (), strict=False):
+        value = _number(got)
+        if sent == value == 0 and _bits(sent) != _bits(value):
+            return [f"sent {sent!r}, got back {_shown(got)}: the sign of zero is lost; gradients do not depend on it"]
+    return []
 
 
 def single(value: float) -> float:
@@ -68,14 +80,12 @@ def _shown(got: object) -> str:
 
 
 def _cause(sent: float, got: object, value: float, *, narrow: bool) -> str:
-    if sent == 0 and value == 0:
-        return "the sign of zero is lost (JavaScript's JSON.stringify does that); gradients do not depend on it"
     if isinstance(got, int) and not float(sent).is_integer():
         return "numbers are cut to integers; parse and print them as float64"
     if narrow and _bits(value) == _bits(single(sent)):
         return 'numbers pass through float32; use float64, or say "dtype": "float32" in the hello'
-    error = abs(value - sent) / abs(sent) if math.isfinite(value) else math.inf
-    if abs(sent) < _DENORMAL:
+    error = abs(value - sent) / abs(sent) if math.isfinite(value) and sent else math.inf
+    if 0 < abs(sent) < _DENORMAL:
         return "very small numbers are lost; print the shortest form that round-trips, or use %.17g"
     if 0 < error < _COARSE_ERROR:
         return "numbers are printed with too few digits; print the shortest form that round-trips, or use %.17g"

@@ -1,8 +1,8 @@
 """Activations: every function a = φ(z) beside its derivative φ′(z).
 
 ``m`` is the reading (``backprop_check.numbers``): it supplies exp, tanh, erf and the branch
-``m.where_positive(test, then, otherwise)``, with which every kink is written. At a kink the derivative is
-PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
+``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the
+kink it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
 
 A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``; one over a whole
 layer is a class in ``LAYERWISE``.
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from backprop_check.reference.kinks import ELU, HARD_TANH, LEAKY_RELU, RELU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +67,7 @@ def _elu(m: Any, z: Any, alpha: float) -> Any:
 def _elu_derivative(m: Any, z: Any, a: Any, alpha: float) -> Any:
     """1 for z > 0, else αeᶻ, or a + α, which is the same."""
     below = m.either(alpha * m.exp(-m.where_positive(-z, -z, 0.0 * z)), lambda: a + alpha)
-    return m.where_positive(z, 1.0, below)
+    return m.kink(ELU, z, 1.0, below)
 
 
 def _softplus(m: Any, z: Any, _alpha: float) -> Any:
@@ -105,15 +107,15 @@ def _hard_tanh(m: Any, z: Any, _alpha: float) -> Any:
 
 
 def _hard_tanh_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
-    return m.where_positive(1 - abs(z), 1.0, 0.0)
+    return m.kink(HARD_TANH, 1 - abs(z), 1.0, 0.0)
 
 
 ELEMENTWISE: dict[str, Elementwise] = {
     "identity": Elementwise(lambda _m, z, _: z, lambda _m, _z, _a, _: 1.0),
     "sigmoid": Elementwise(_sigmoid, lambda _m, _z, a, _: a * (1 - a)),
     "tanh": Elementwise(_tanh, _tanh_derivative),
-    "relu": Elementwise(_relu, lambda m, z, _a, _: m.where_positive(z, 1.0, 0.0), kinks=(0.0,)),
-    "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.where_positive(z, 1.0, alpha), kinks=(0.0,)),
+    "relu": Elementwise(_relu, lambda m, z, _a, _: m.kink(RELU, z, 1.0, 0.0), kinks=(0.0,)),
+    "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.kink(LEAKY_RELU, z, 1.0, alpha), kinks=(0.0,)),
     "elu": Elementwise(_elu, _elu_derivative, kinks=(0.0,)),
     "softplus": Elementwise(_softplus, _softplus_derivative),
     "softsign": Elementwise(lambda _m, z, _: z / (1 + abs(z)), _softsign_derivative),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.reference.kinks import ABSOLUTE, HINGE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +41,7 @@ def _huber_derivative(m: Any, a: Any, t: Any, threshold: float) -> Any:
 def _sign(m: Any, a: Any, t: Any, _threshold: float) -> Any:
     """d|e|/de, with 0 at e = 0 as PyTorch has it."""
     e = a - t
-    return m.where_positive(e, 1.0, m.where_positive(-e, -1.0, 0.0))
+    return m.kink(ABSOLUTE, e, 1.0, -1.0, 0.0)
 
 
 def _binary_cross_entropy(m: Any, a: Any, t: Any, _threshold: float) -> Any:
@@ -66,7 +68,7 @@ LOSSES: dict[str, Loss] = {
     "kl_divergence": Loss(lambda m, a, t, _: m.log_or_zero(t, t) - t * a, lambda _m, _a, t, _: -t),
     "hinge": Loss(
         lambda m, a, t, _: m.where_positive(1 - t * a, 1 - t * a, 0.0),
-        lambda m, a, t, _: m.where_positive(1 - t * a, -t, 0.0 * t),
+        lambda m, a, t, _: m.kink(HINGE, 1 - t * a, -t, 0.0 * t),
     ),
 }
 

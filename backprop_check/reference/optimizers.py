@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from backprop_check.reference.kinks import PENALTY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -177,7 +179,7 @@ class Optimizers:
     def sign(self, w: Any) -> Any:
         """1, −1, or 0 at the kink of |w|."""
         m = self.m
-        return m.where_positive(w, m.number(1.0), m.where_positive(-w, m.number(-1.0), m.number(0.0)))
+        return m.kink(PENALTY, w, m.number(1.0), m.number(-1.0), m.number(0.0))
 
     # One parameter's update ----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from backprop_check.conventions import told
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.kept import keep_lines
 from backprop_check.network import Case
@@ -192,6 +193,8 @@ def print_summary(
         console.print(Text(text, style="bold green" if judged >= _FEW else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))
+    for each in summary.conventions.to_list():
+        console.print(Text(f"  note: {told(each)}"))
     others = {name.replace("_", " "): n for name, n in counts.items() if n and name != "passed"}
     parts = [f"{counts['passed']} passed", *(f"{n} {name}" for name, n in others.items())]
     console.print("  " + ", ".join(parts))

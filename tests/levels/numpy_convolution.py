@@ -296,7 +296,7 @@ class Pool(Layer):
                 slopes = np.broadcast_to(1 / self.divisor(o, "backward"), window.shape)
             elif mistake == "gradient to all":
                 slopes = np.ones_like(window)
-            elif mistake == "ties split":
+            elif mistake == "ties counted":
                 slopes = window == window.max(-1, keepdims=True)
             elif mistake == "gradient to the first":  # in no catalogue
                 slopes = np.arange(window.shape[-1]) == np.argmax(np.isfinite(window), -1)[..., None]

@@ -13,7 +13,6 @@ from backprop_check.kinds.wiring import Index, Wiring
 from backprop_check.reference.circuit import Largest, WeightedSum
 
 if TYPE_CHECKING:
-    from backprop_check.kinds.kind import Shape
     from backprop_check.network import Case
 
 _MAXIMUM = ("max_pool1d", "max_pool2d", "global_max_pool")
@@ -59,41 +58,19 @@ class GradientToAll(OfPooling):
         return errors, None
 
 
-class TiesSplit(OfPooling):
-    """Every input that is largest gets δ (or an equal share of it), not the first alone."""
-
-    __shared: ClassVar[bool] = False
-    samples = 0
-
-    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Shape) -> Any:
-        self.samples = c.samples
-        return super().equations(c, layer, x, parameters, inputs)
+class TiesCounted(OfPooling):
+    """Every input that is largest gets all of δ: the shares of a tie add up to more than 1."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_pool(rule):
             return super().share(rule, role, s, i)
         m, (readers, used) = self.m, _wiring(rule).by_input
-        errors = rule.out.error[s, readers[i]]
-        if self.__shared:
-            errors = m.vector(lambda error, count: error / count, errors, self._counts(rule)[s, readers[i]])
         won, largest = rule.winners[s, used[i]], rule.out.values[s, readers[i]]
-        return errors, m.vector(self._tied, won, largest, rule.x.values[s, i])
+        return rule.out.error[s, readers[i]], m.vector(self._tied, won, largest, rule.x.values[s, i])
 
     def _tied(self, won: Any, largest: Any, x: Any) -> Any:
         """1 where x is largest, be it the first or not; else 0."""
-        one = self.m.number(1.0)
-        return won + (one - won) * self.m.where_positive(self.m.exact(largest - x), self.m.number(0.0), one)
-
-    def _counts(self, rule: Any) -> Any:
-        """How many inputs of every window are largest."""
-        m, wiring = self.m, _wiring(rule)
-        counts = m.grid(self.samples, rule.out.units)
-        for s in m.each(self.samples):
-            for o in m.each(rule.out.units):
-                won, read = rule.winners[s, wiring.uses[o]], rule.x.values[s, wiring.reads[o]]
-                tied = m.vector(lambda w, x, largest: self._tied(w, largest, x), won, read, rule.out.values[s, o])
-                counts[s, o] = m.total(tied)
-        return counts
+        return self.m.where_positive(self.m.exact(largest - x), won, self.m.number(1.0))
 
 
 # BP710: windows that overlap ----------------------------------------------------------------------
@@ -262,20 +239,18 @@ BUGS = (
     ),
     Bug(
         code="BP711",
-        name="pool-ties-split",
-        sentence="Several inputs of a window are the largest, and all of them get δ, or a share of it. PyTorch gives it to"
-        " the first.",
-        right="of several that are largest the first one gets δ",
-        wrong="all x[i] = max get δ (or δ divided by how many they are)",
+        name="pool-ties-counted",
+        sentence="Several inputs of a window are the largest, and each of them gets all of δ, so that more flows back than"
+        " came.",
+        right="of several that are largest one gets δ, or each a share, and the shares add up to 1",
+        wrong="all x[i] = max get δ",
         stays_right="the forward pass; windows with one largest: nearly all, but after a ReLU zeros are often tied",
-        fix="take the position of the first maximum (argmax), not the mask x == max",
+        fix="take the position of one maximum (argmax), not the mask x == max; or divide the mask by its sum",
         example="dx[window] += delta * (x[window] == x[window].max())  # BP711\n"
         "dx[window.flat[x[window].argmax()]] += delta          # right\n",
         confused_with=("BP709",),
         seen="Theano/Theano#5248",
-        variants=variants(
-            *_apart(TiesSplit, "each gets all of δ"), *_apart(TiesSplit, "each gets an equal share", shared=True)
-        ),
+        variants=variants(*_apart(TiesCounted, "each gets all of δ")),
     ),
     Bug(
         code="BP712",

@@ -87,6 +87,16 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
         "neurons": sum(case.neurons_checked for case in cases),
         "values": sum(case.values_checked for case in cases),
         "notes": [clean_text(note, 1000) for note in (one.notes or [])[:50]],
+        "conventions": [
+            {
+                "where": one_line(each.where, 80),
+                "taken": _plain(each.taken),
+                "pytorch": _plain(each.pytorch),
+                "sentence": clean_text(each.sentence, 400),
+                "cases": each.cases,
+            }
+            for each in (one.conventions or [])[:50]
+        ],
         "causes": [_cause(cause) for cause in one.diagnoses or ()],
         "checks": [
             {
@@ -98,6 +108,10 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
             for each in (one.behaviours or [])[:50]
         ],
     }
+
+
+def _plain(value: float | str | None) -> float | str | None:
+    return one_line(value, 80) if isinstance(value, str) else value
 
 
 def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, complete: bool) -> tuple[str, str]:

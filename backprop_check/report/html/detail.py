@@ -16,6 +16,7 @@ import numpy as np
 from backprop_check.cases.files import MOST_WIRED
 from backprop_check.compare import compare
 from backprop_check.diagnose.given import step_by_step
+from backprop_check.diagnose.kinks import freed
 from backprop_check.errors import BackpropCheckError
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import training_words
@@ -84,14 +85,17 @@ def _case(value: dict[str, Any], dtype: str) -> Case:
     return case
 
 
-def _by_step(case: Case, expected: Expected, result: CaseResult, dtype: str, profile: str) -> Expected:
-    """What is expected of each update, where the run judged it by what the implementation reported before it."""
-    if not case.trains or not result.actual:
+def _as_judged(case: Case, expected: Expected, result: CaseResult, dtype: str, harness: Harness) -> Expected:
+    """What the run expected: of each update by what was reported before it; at kinks every correct choice."""
+    if not result.actual:
         return expected
     parsed = parse_line(msgspec.json.encode({**result.actual, "id": ""}))
     if not isinstance(parsed, Message):
         return expected
-    return step_by_step(case, expected, compare(expected, parsed.reply).actual, dtype, profile)
+    actual = compare(expected, parsed.reply).actual
+    if case.trains:
+        expected = step_by_step(case, expected, actual, dtype, harness.profile)
+    return freed(case, expected, actual, dtype, harness.profile) if harness.kinks == "any" else expected
 
 
 def work(case: Case) -> int:
@@ -106,7 +110,7 @@ def work(case: Case) -> int:
 def _worked_out(
     case: Case, result: CaseResult, dtype: str, harness: Harness, room: int
 ) -> tuple[dict[str, Any], set[int]]:
-    expected = _by_step(case, expect(case, dtype, harness.profile), result, dtype, harness.profile)
+    expected = _as_judged(case, expect(case, dtype, harness.profile), result, dtype, harness)
     plain = work(case) * case.steps <= _PLAIN_WORK and case.network.is_chain and not case.trains
     values = dict((textbook_pass(case) if plain else expected).values)
     values = {slot: np.array(value, dtype=np.float64) for slot, value in values.items() if slot.step is None}
@@ -116,7 +120,8 @@ def _worked_out(
     findings = result.mismatches or []
     listed = sum(one.problem != "recovered" for one in findings) >= (result.mismatch_count or 0)
     for slot, right in values.items():
-        bound = np.broadcast_to(expected.allowed[slot], right.shape).astype(np.float64)
+        reach = expected.reach(slot, actual[slot]) if slot in actual else expected.allowed[slot]
+        bound = np.broadcast_to(reach, right.shape).astype(np.float64)
         if harness.rtol or harness.atol:
             bound = np.maximum(bound, harness.atol + harness.rtol * abs(right))
         allowed[slot] = bound

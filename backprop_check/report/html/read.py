@@ -141,8 +141,19 @@ class Harness(_Loose, frozen=True):
     profile: Literal["textbook", "strict"] = "textbook"
     rtol: float = 0.0
     atol: float = 0.0
+    kinks: Literal["any", "pytorch"] = "pytorch"
     torch: Short | None = None
     platform: Short | None = None
+
+
+class Convention(_Loose, frozen=True):
+    """A correct choice at a kink that is not PyTorch's."""
+
+    where: Short = ""
+    taken: Number = None
+    pytorch: Number = None
+    sentence: Short = ""
+    cases: Count = 0
 
 
 class ResultsData(_Loose, frozen=True):
@@ -156,6 +167,7 @@ class ResultsData(_Loose, frozen=True):
     diagnoses: list[Cause] | None = None
     behaviours: list[Behaviour] | None = None
     notes: list[Short] | None = None
+    conventions: list[Convention] | None = None
 
 
 #: Outcomes that make a run fail.

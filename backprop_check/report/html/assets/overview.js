@@ -25,6 +25,8 @@ function verdict(one, n) {
     h('p.facts', facts.map((fact, i) => [i ? ' · ' : '', fact]), one.command ? [h('br'), h('code', one.command)] : null),
     one.checks.length ? h('details.notes', {open: one.checks.some((each) => !each.holds)}, h('summary', `${count(one.checks.length, 'check')} over several cases, ${one.checks.filter((each) => each.holds).length} hold`),
       h('ul', one.checks.map((each) => h('li', h(`span.mark.s-${each.holds ? 'right' : 'root'}`, h('span', {'aria-hidden': 'true'}, each.holds ? '✓' : '✕'), h('span.hide', each.holds ? 'holds: ' : 'does not hold: '), ' '), each.check, each.code && !each.holds ? [' ', h('span.code', each.code)] : null, each.message ? h('span.under', each.message) : null)))) : null,
+    one.conventions.length ? h('details.notes.conventions', h('summary', `${count(one.conventions.length, 'convention')} at kinks`),
+      h('ul', one.conventions.map((each) => h('li', each.sentence, h('span.under', `in ${count(each.cases, 'case')}; both are correct`))))) : null,
     one.notes.length ? h('details.notes', h('summary', count(one.notes.length, 'note')), h('ul', one.notes.map((note) => h('li', h('pre', note))))) : null);
 }
 function causes(one, n) {
@@ -97,7 +99,7 @@ function results(n, rows) {
   return {
     schema: 1, harness: known, implementation: {name: one.label, language: one.language || null, version: one.version || null, command: one.command || null, dtype: one.dtype},
     summary: {complete: one.complete, cases: rows.length - rows.filter((row) => OUT[CASES.out[row]].key === 'not_applicable').length, neurons_checked: one.neurons, values_checked: one.values},
-    diagnoses: one.causes.map((cause, c) => ({...cause, explains: rows.filter((row) => CASES.cause[row].includes(c)).map((row) => CASES.id[row])})), behaviours: one.checks, notes: [...one.notes, 'written by the HTML report: bounds have three digits'], cases: rows.map(caseRecord),
+    diagnoses: one.causes.map((cause, c) => ({...cause, explains: rows.filter((row) => CASES.cause[row].includes(c)).map((row) => CASES.id[row])})), behaviours: one.checks, conventions: one.conventions, notes: [...one.notes, 'written by the HTML report: bounds have three digits'], cases: rows.map(caseRecord),
   };
 }
 function downloadResults() {

@@ -1,0 +1,161 @@
+"""What a reading with error bounds takes at a kink, and at a tie: PyTorch's choice, another one, or every one.
+
+- ``Open``: every slope between the one-sided derivatives, and every split of a tie into shares from 0 to 1. A value is
+  the middle of what is correct, and its error reaches from there to both ends, so that the interval [value − error,
+  value + error] holds what any choice gives. A kink counts as reached where the bound of its test contains 0.
+- ``Chosen``: one slope at each kind of kink, and one split of ties.
+- ``Picked``: for every tie the input that gets all of the gradient.
+
+``Lanes`` asks these only where it is given one (``Lanes.choices``); by itself it takes what PyTorch takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from backprop_check.numbers.lane import Lane, is_exact, parts
+from backprop_check.reference.kinks import TIE, Kink
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from backprop_check.numbers.lane import Array
+
+#: The splits of a tie that are tried: the share of every input that is largest.
+SPLITS = ("first", "last", "even")
+
+
+class Tie(NamedTuple):
+    """A maximum with several largest inputs: the number of the call, the place of the window, and the inputs' own."""
+
+    call: int
+    window: tuple[int, ...]
+    inputs: tuple[int, ...]
+
+
+class Choices:
+    """What is taken at kinks. ``met`` tells which kinks were reached, with their slopes below and above."""
+
+    def __init__(self) -> None:
+        self.met: dict[Kink, tuple[float, float]] = {}
+        self.ties: list[Tie] = []
+        self._calls = 0
+
+    def slope(self, kink: Kink, test: Lane, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """The derivative, where ``sides`` are (below, above); ``slope`` is PyTorch's."""
+        near = ~(abs(test.value) > test.error)  # also where the bound is no number
+        if not near.any():
+            return slope
+        (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
+        with np.errstate(invalid="ignore"):
+            near &= abs(np.subtract(y, x)) > np.add(ex, ey)
+        if not near.any():
+            return slope
+        if kink not in self.met:
+            at = tuple(np.argwhere(near)[0])
+            told = kink.slopes or tuple(float(np.broadcast_to(side, near.shape)[at]) for side in (x, y))
+            self.met[kink] = (told[0], told[1])
+        return self.taken(kink, near, sides, slope)
+
+    def shares(self, values: Array, near: Array, won: Lane) -> tuple[Array, Any]:
+        """The shares of a maximum's inputs with their error, where those that are ``near`` the largest are tied.
+
+        The vector of inputs comes last; ``won`` are PyTorch's shares.
+        """
+        tied = near & (near.sum(axis=-1)[..., None] > 1)
+        self._calls += 1
+        if not tied.any():
+            return won.value, won.error
+        self.met.setdefault(TIE, (0.0, 1.0))
+        windows = [tuple(int(i) for i in at) for at in np.argwhere(tied.any(axis=-1))]
+        self.ties += [Tie(self._calls, at, tuple(int(i) for i in np.flatnonzero(tied[at]))) for at in windows]
+        value, error = self.split(tied, values, won)
+        return value, error
+
+    def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """The slope where the kink is ``near``; elsewhere ``slope``."""
+        raise NotImplementedError
+
+    def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
+        """The shares where inputs are ``tied``; elsewhere ``won``."""
+        raise NotImplementedError
+
+
+class Open(Choices):
+    """Every choice that is correct."""
+
+    def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """From the smaller of the two one-sided derivatives to the larger."""
+        del kink
+        (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
+        with np.errstate(invalid="ignore", over="ignore"):
+            low = np.minimum(np.subtract(x, ex), np.subtract(y, ey))
+            high = np.maximum(np.add(x, ex), np.add(y, ey))
+            middle, half = (low + high) / 2, (high - low) / 2
+        return Lane(np.where(near, middle, slope.value), np.where(near, half, slope.error), slope.u)
+
+    def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
+        """From 0 to 1 each."""
+        del values
+        return np.where(tied, 0.5, won.value), np.where(tied, 0.5, won.error)
+
+
+class Chosen(Choices):
+    """The same choice at every kink of a kind: ``by`` has θ, or a split of ties; PyTorch's where it has none."""
+
+    def __init__(self, by: Mapping[Kink, float | str]) -> None:
+        super().__init__()
+        self.by = by
+
+    def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """Below + θ (above − below)."""
+        share = float(self.by.get(kink, kink.share))
+        (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
+        value = np.add(x, share * np.subtract(y, x))
+        error = np.maximum(ex, ey) + slope.u * abs(value)
+        return Lane(np.where(near, value, slope.value), np.where(near, error, slope.error), slope.u)
+
+    def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
+        """All to the first, all to the last, or the same share to each."""
+        split = self.by.get(TIE, SPLITS[0])
+        if split == "even":
+            shares = tied / np.maximum(tied.sum(axis=-1)[..., None], 1)
+            return np.where(tied, shares, won.value), np.where(tied, won.u * shares, _certain(won))
+        width = values.shape[-1]
+        first = tied.argmax(axis=-1) if split == "first" else width - 1 - tied[..., ::-1].argmax(axis=-1)
+        return np.where(tied, np.arange(width) == first[..., None], won.value), np.where(tied, 0.0, _certain(won))
+
+
+class Picked(Choices):
+    """All of a tie's gradient to the first input, or to the one that ``picked`` names for its call and window."""
+
+    def __init__(self, picked: Mapping[tuple[int, tuple[int, ...]], int]) -> None:
+        super().__init__()
+        self.picked = picked
+
+    def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """PyTorch's slope."""
+        del kink, near, sides
+        return slope
+
+    def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
+        """All to one."""
+        del values
+        value = np.where(tied, tied.cumsum(axis=-1) == 1, won.value)
+        for (call, window), cell in self.picked.items():
+            if call == self._calls:
+                value[window] = 0.0
+                value[(*window, cell)] = 1.0
+        return value, np.where(tied, 0.0, _certain(won))
+
+
+def _certain(won: Lane) -> Any:
+    """How far PyTorch's shares may be off: an array, or 0."""
+    return 0.0 if is_exact(won.error) else won.error
+
+
+def choices_for(kinks: str) -> Open | None:
+    """How kinks are read: every correct choice, or PyTorch's only (``kinks`` is "any" or "pytorch")."""
+    return Open() if kinks == "any" else None

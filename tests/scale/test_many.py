@@ -158,6 +158,25 @@ def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
     until(lambda: alive(pids_in(pids)) == [])
 
 
+def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> None:
+    """The one whose results are gone is told, and not called wrong; so is the one that writes to its own."""
+    _handed_in(tmp_path / "in", anna="", berta="", carl="")
+    for name, victims in (("berta", ["anna"]), ("carl", ["carl"])):
+        harm = f"for each in {victims!r}:\n    open(f'out/{{each}}.json', 'w').write('mine')\n"
+        at_the_end = f"import atexit\ndef harm():\n    {harm.replace(chr(10), chr(10) + '    ')}\natexit.register(harm)\n"
+        port = tmp_path / "in" / name / "port.py"
+        port.write_text(at_the_end + port.read_text())
+    command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 2, "--suite", "generated"]
+    code, out = finish(*command, "--json", "out", "--html", "r.html", cwd=tmp_path)
+    assert code == 1, out
+    said = " ".join(out.split())
+    assert "anna.json was changed after anna had been judged, perhaps by a submission: use --sandbox" in said
+    assert "carl.json was cut or made longer" in said
+    assert "2 of 3 conform." in said
+    assert len(json.loads((tmp_path / "out" / "carl.json").read_text())["cases"]) == 2
+    assert (tmp_path / "r.html").exists()
+
+
 def test_all_that_is_configured(tmp_path: Path) -> None:
     """Exit 0 where every one conforms; a name that is a path stays in the folder."""
     shutil.copytree(PORTS / "python", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

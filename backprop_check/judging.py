@@ -9,8 +9,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug, with_formulas

@@ -234,7 +234,7 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
-                row.done(path)
+                row.done(file.path)
                 row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
         if options["sandbox"] and isinstance(error, ConfigurationError):

@@ -275,13 +275,15 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 ATTACK = """
 import glob, json, os, subprocess, sys
 
+KEPT = (".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv")
+
 def search():
     programs = [os.path.join(place, "python3") for place in os.environ.get("PATH", "").split(os.pathsep)]
     pythons = [sys.executable, *filter(os.path.exists, programs), *glob.glob(sys.argv[1] + "/bin/python*")]
     found = {"values": [], "modules": [], "variables": []}
     for place in sys.argv[2:]:
         for folder, _, names in os.walk(place):
-            found["values"] += [os.path.join(folder, name) for name in names if name.endswith((".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv"))]
+            found["values"] += [os.path.join(folder, name) for name in names if name.endswith(KEPT)]
     code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.expected as e; print(e.__file__)"
     for python in dict.fromkeys(pythons):
         done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -339,7 +341,7 @@ def test_the_harness_and_what_it_keeps_are_not_there(
     attack.write_text(ATTACK)
     command = [sys.executable, str(attack), sys.prefix, *roots]
     if callable_:
-        search = ATTACK.split("for line in")[0]
+        search = ATTACK.split("for line in", maxsplit=1)[0]
         code = f"{search}\nsys.argv = {command[1:]!r}\ndef answer(case):\n    raise ValueError(json.dumps(search()))\n"
         (work / "attack_callable.py").write_text(code)
     spec = "python:attack_callable:answer" if callable_ else shlex.join(command)

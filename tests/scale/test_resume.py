@@ -258,8 +258,8 @@ def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: 
 def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None:
     """With each case and at its end: a sentence, exit 2 for what computes all right, and a whole file and report."""
     (tmp_path / "port.py").write_text(
-        "import atexit, io, runpy, sys\n"
-        f"sys.argv = ['odd']\nharm = lambda: open({str(tmp_path / 'r.json')!r}, 'w').write('mine')\natexit.register(harm)\n"
+        "import atexit, io, runpy, sys\nsys.argv = ['odd']\n"
+        f"harm = lambda: open({str(tmp_path / 'r.json')!r}, 'w').write('mine')\natexit.register(harm)\n"
         "class Harmful(io.TextIOWrapper):\n    def flush(self):\n        super().flush()\n        harm()\n"
         "sys.stdout = Harmful(sys.stdout.buffer, encoding='utf-8')\n"
         f"runpy.run_path({str(ODD)!r})\n"

@@ -101,7 +101,7 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
-    if options["sandbox"]:
+    if options.get("sandbox"):
         chosen["outputs"] = outputs_of(options)
     return open_configured(configured(impl) or Configured(impl), **chosen)
 

@@ -109,10 +109,11 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
     """All that a run writes for others than the implementation: results, reports, kept failures."""
     from backprop_check.ahead import beside  # noqa: PLC0415 - numpy
-    from backprop_check.kept import own_folders  # noqa: PLC0415 - numpy
+    from backprop_check.kept import own_folder  # noqa: PLC0415 - numpy
 
     keys = ("json_path", "html_path", "junit_path", "csv_path")
     paths = [options[key] for key in keys if options.get(key) is not None]
-    if options.get("json_path") is not None:
-        paths.append(beside(options["json_path"]))
-    return (*(path.absolute() for path in paths), *own_folders())
+    if (results := options.get("json_path")) is not None:
+        waiting = beside(results)
+        paths += [waiting, results.with_name(f".{results.name}.new"), waiting.with_name(f"{waiting.name}.new")]
+    return (*(path.absolute() for path in paths), own_folder())

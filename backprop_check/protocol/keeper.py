@@ -85,8 +85,11 @@ def _start(argv: list[str]) -> tuple[int, int]:
 
 def _environment() -> dict[bytes, bytes]:
     """The environment as it was given: where it has no locale, Python adds one to its own."""
-    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (pathlib takes its time to import)
-        pairs = file.read().split(b"\0")
+    try:
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (pathlib takes its time to import)
+            pairs = file.read().split(b"\0")
+    except OSError:  # a container without /proc
+        return dict(os.environb)
     return dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
 
 

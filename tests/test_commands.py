@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import called, sentence_of, small_port
@@ -23,9 +24,6 @@ from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.files import write_csv
 from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.run import Result
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GENERATED = ("--suite", "generated", "--cases")
 

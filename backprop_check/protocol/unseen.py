@@ -2,7 +2,7 @@
 
 The package works out every expected value, and its cache keeps them: either gives a port full marks. Hidden are this
 package wherever it is installed, the virtual environment it runs in, of a clone of its repository what holds cases,
-tests and history, and the folders of its cache and of installers' copies.
+tests and history, its cache, and what pip and uv keep of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ PACKAGE: Final = Path(__file__).resolve().parents[1]
 SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "protocol")
 #: What in a clone of the repository holds values, right implementations, or the package once more.
 _OF_A_CLONE: Final = ("cases", "tests", "reports", "build", "dist", ".git")
-_INSTALLERS: Final = ("pip", "uv")
+#: Where uv unpacks packages: others there may be a port's.
+_UNPACKED: Final = f"uv/archive-v*/*/{_NAME}"
 _SITES: Final = ("lib/python*/site-packages", "lib64/python*/site-packages", "lib/python*/dist-packages")
 
 
@@ -37,8 +38,10 @@ def own_places() -> list[Path]:
     places = [PACKAGE, *(place / _NAME for place in _where_packages_are())]
     if (clone / "pyproject.toml").is_file() and (clone / "cases").is_dir():
         places += [clone / name for name in _OF_A_CLONE]
+    if sys.pycache_prefix is not None:
+        places.append(Path(sys.pycache_prefix))  # the package once more, compiled
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    places += [caches / name for name in _INSTALLERS]
+    places += [caches / "pip", *caches.glob(_UNPACKED)]
     return [place for place in dict.fromkeys(each.resolve() for each in places) if place.exists()]
 
 

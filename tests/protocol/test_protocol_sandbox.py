@@ -312,7 +312,16 @@ for line in sys.stdin:
 
 def kept_and_written(work: Path) -> None:
     """What a grader's earlier run leaves in the folder of the next one."""
-    for name in ("cache/a.chunk", "r.json", ".r.json.ahead", ".backprop-check/failures/x.json"):
+    (work / "uv" / "archive-v0" / "x" / "backprop_check").mkdir(parents=True)
+    (work / "uv" / "archive-v0" / "x" / "backprop_check" / "x.json").write_text("{}")
+    for name in (
+        "cache/a.chunk",
+        "pip/x.json",
+        "compiled/x.json",
+        "r.json",
+        ".r.json.ahead",
+        ".backprop-check/failures/x.json",
+    ):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("{}")
 
@@ -333,6 +342,8 @@ def test_the_harness_and_what_it_keeps_are_not_there(
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(work / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(work))
+    monkeypatch.setattr(sys, "pycache_prefix", str(work / "compiled"))
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     roots = [str(work), str(PACKAGE.parent), *site.getsitepackages()]

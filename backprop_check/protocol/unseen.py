@@ -1,8 +1,8 @@
 """What of the harness a port in the sandbox must not see, and how its environment leads it nowhere near.
 
 The package works out every expected value, and its cache keeps them: either gives a port full marks. Hidden are this
-package wherever it is installed, the virtual environment it runs in, of a clone of its repository what holds cases,
-tests and history, its cache, and what pip and uv keep of it.
+package wherever it is installed, the packages of the virtual environment it runs in, its cache, what pip and uv keep of
+it, and of a clone of its repository what holds cases, tests and history.
 """
 
 from __future__ import annotations
@@ -32,8 +32,14 @@ def own_environment() -> Path | None:
     return Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
 
 
+def own_packages() -> list[Path]:
+    """The packages of that environment. Its Python itself is no secret: where a wrapper leads to it, it runs."""
+    own = own_environment()
+    return [] if own is None else [place.resolve() for site in _SITES for place in sorted(own.glob(site))]
+
+
 def own_places() -> list[Path]:
-    """Files and folders that no port may read, whatever program it is; the virtual environment is not among them."""
+    """Files and folders that no port may read, whatever program it is."""
     clone = PACKAGE.parent
     places = [PACKAGE, *(place / _NAME for place in _where_packages_are())]
     if (clone / "pyproject.toml").is_file() and (clone / "cases").is_dir():

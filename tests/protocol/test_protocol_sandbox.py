@@ -427,17 +427,39 @@ def test_the_search_path_does_not_lead_to_the_harness(tmp_path: Path, monkeypatc
 def test_the_environment_of_the_harness_is_hidden_unless_it_is_the_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another Python its folder is empty; its own Python runs there, without the package in it."""
+    """With another Python its packages are not there; its own Python has them, without the harness among them.
+
+    A wrapper that leads to its own Python is another program: it runs, without packages.
+    """
     own = tmp_path / "venv"
     create(own, symlinks=True, with_pip=False)
     (package,) = [each / "backprop_check" for each in (own / "lib").glob("python*/site-packages")]
     package.mkdir()
     monkeypatch.setattr(sys, "prefix", str(own))
     monkeypatch.setattr(sys, "path", [str(package.parent)])
-    assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(own))
+    assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(package.parent))
     inside = sandbox_prefix([str(own / "bin" / "python")], cwd=tmp_path)
-    assert not follows(inside, "--tmpfs", str(own))
+    assert not follows(inside, "--tmpfs", str(package.parent))
     assert inside[::-1].index(str(package)) < inside[::-1].index(str(own))  # covered after what shows it
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_wrapper_of_the_harness_python_runs(tmp_path: Path) -> None:
+    """As the shims of version managers are: ``python3`` is a script that leads to it. It has no packages there."""
+    if sys.prefix == sys.base_prefix:
+        pytest.skip("the harness runs in no virtual environment, so that no packages are its own")
+    wrapper = tmp_path / "python3"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    script = tmp_path / "port.py"
+    script.write_text(
+        "import importlib.util as u, json\ninput()\n"
+        "found = [name for name in ('json', 'msgspec', 'torch') if u.find_spec(name)]\n"
+        "print(json.dumps({'protocol': 1, 'name': ' '.join(found)}), flush=True)\ninput()\n"
+    )
+    with open_implementation(f"{wrapper} {script}", sandbox=True, cwd=tmp_path, start_timeout=60) as port:
+        assert port.describe().name == "json"
 
 
 @linux

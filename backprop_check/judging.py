@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug, with_formulas

@@ -61,9 +61,9 @@ def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command:
     return path
 
 
-def own_folders() -> tuple[Path, Path]:
-    """Where failures are kept, and where is remembered with which command."""
-    return Path.cwd() / _FOLDER.parent, _state_file().parent
+def own_folder() -> Path:
+    """Where what this program keeps of a folder is kept."""
+    return Path.cwd() / _FOLDER.parent
 
 
 def kept_failures(root: Path | None = None) -> list[Kept]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -11,17 +12,18 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import called, sentence_of, small_port
 
+from backprop_check.commands.options import outputs_of
 from backprop_check.compare import Mismatch
+from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.files import write_csv
+from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.run import Result
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GENERATED = ("--suite", "generated", "--cases")
 
@@ -72,6 +74,7 @@ def test_exit_1_errors_of_the_implementation(tmp_path: Path) -> None:
         (["run", "x", "--cases", "-3"], ["--cases"]),
         (["run", "x", "--profile", "loose"], ["textbook"]),
         (["run", "x", "--update-known"], ["--known"]),
+        (["run", "x", "--exercise", "--hints-only"], ["--exercise shows", "--hints-only"]),
         (["run", "x", "--known", "nowhere.toml"], ["nowhere.toml", "[[known]]"]),
         (["replay", "no-such-id"], ["no-such-id", "none"]),
         (["explain", "BP999"], ["BP999"]),
@@ -393,3 +396,25 @@ def test_help_of_every_command(tmp_path: Path) -> None:
         done = called(tmp_path, name, "--help")
         assert done.exit_code == 0
         assert "Usage:" in done.output
+
+
+def test_what_a_run_writes_is_known_before_it_begins(tmp_path: Path) -> None:
+    """The sandbox leaves out all of it: also what is written beside the results, and what a kill leaves there."""
+    results = tmp_path / "r.json"
+    info = ImplementationInfo("n", "l", "v", "c", "float64")
+    with contextlib.chdir(tmp_path):
+        outputs = outputs_of({"json_path": Path("r.json"), "csv_path": Path("r.csv"), "html_path": None})
+    assert {tmp_path / "r.json", tmp_path / "r.csv", tmp_path / ".backprop-check"} <= set(outputs)
+    written: set[Path] = set()
+
+    def look(_: object) -> None:
+        written.update(tmp_path.iterdir())
+
+    with pytest.MonkeyPatch.context() as patched, ResultsFile(results, info, {}, []) as file:
+        patched.setattr("os.fsync", look)
+        file.early(1, Result(id="b", outcome="passed"))
+        file._ahead.tidy()  # noqa: SLF001 - which a long run does now and then
+        file.add(Result(id="a", outcome="passed"))
+        file.finish(Conclusion(), complete=False)
+    assert {path.name for path in written} >= {"r.json", ".r.json.ahead", ".r.json.ahead.new", ".r.json.new"}
+    assert written <= set(outputs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -74,12 +73,22 @@ def _replaced(path: Path) -> None:
     other.replace(path)
 
 
+def _overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"xyz")
+
+
+def _added_to(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"x")
+
+
 DISTURBED: list[tuple[str, Callable[[Path], object], str]] = [
     ("emptied", lambda path: path.write_bytes(b""), "was cut or made longer, from"),
-    ("added to", lambda path: path.open("ab").write(b"x"), "was cut or made longer, from"),
+    ("added to", _added_to, "was cut or made longer, from"),
     ("removed", lambda path: path.unlink(), "was removed or replaced"),
     ("replaced", _replaced, "was removed or replaced"),
-    ("overwritten", lambda path: os.write(os.open(path, os.O_WRONLY), b"xyz"), "was overwritten while"),
+    ("overwritten", _overwritten, "was overwritten while"),
     ("right in its cases", lambda path: path.write_bytes(path.read_bytes().replace(b"mismatched", b"passedpass")),
      "was overwritten"),
 ]  # fmt: skip

@@ -73,6 +73,9 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     if options["json_path"] is not None and options["json_path"].is_dir():
         msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
         raise ConfigurationError(msg)
+    if options["exercise"] and options["hints_only"]:
+        msg = "--exercise shows the formula and the numbers of the next step, which --hints-only is to keep back"
+        raise ConfigurationError(msg)
     if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
         msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
         raise ConfigurationError(msg)

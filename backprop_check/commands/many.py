@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import shlex
 import sys
@@ -61,6 +62,11 @@ class Row:
     cause: str = ""
     bad: bool = False
     path: Path | None = None
+    digest: bytes = b""
+
+    def done(self, path: Path) -> None:
+        """Remember the results file, and what stands in it now."""
+        self.path, self.digest = path, _digest(path)
 
     def add(self, suite: str, outcome: str) -> None:
         """Count one case."""
@@ -104,13 +110,17 @@ def run_many(options: dict[str, Any]) -> int:
         _print_table(console, rows, options)
         if not whole:
             console.print(f"Interrupted: {len(targets) - len(rows)} of {len(targets)} were not judged.")
-        paths = [row.path for row in rows if row.path is not None]
+        spoiled = [row for row in rows if row.path is not None and _digest(row.path) != row.digest]
+        for row in spoiled:
+            text = f"{row.path} was changed after {row.name} had been judged, perhaps by a submission: use --sandbox"
+            console.print(Text(text, style="bold red"))
+        paths = [row.path for row in rows if row.path is not None and row not in spoiled]
         if options["html_path"] is not None and paths:
             from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
 
             write_report(paths, options["html_path"])
             console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
-    return 1 if not whole or any(row.bad for row in rows) else 0
+    return 1 if not whole or spoiled or any(row.bad for row in rows) else 0
 
 
 def _rows(
@@ -226,7 +236,7 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
-                row.path = path
+                row.done(file.path)
                 row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
         if options["sandbox"] and isinstance(error, ConfigurationError):
@@ -266,8 +276,15 @@ def _done(path: Path, row: Row, plan: Plan) -> Row | None:
     row.bad |= bool(broken)
     causes = [*(data.diagnoses or []), *broken]
     row.cause = one_line(_name_of(causes[0]), 120) if causes else ""
-    row.path = path
+    row.done(path)
     return row
+
+
+def _digest(path: Path) -> bytes:
+    """Of a file's content; of one that cannot be read it is empty."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+    return b""
 
 
 def _line(row: Row) -> Text:

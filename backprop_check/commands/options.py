@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ from backprop_check.names import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from backprop_check.protocol import Implementation
 
@@ -101,7 +101,7 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
     keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
     chosen = {key: options[key] for key in keys if key in options}
-    if options["sandbox"]:
+    if options.get("sandbox"):
         chosen["outputs"] = outputs_of(options)
     return open_configured(configured(impl) or Configured(impl), **chosen)
 
@@ -109,10 +109,11 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
     """All that a run writes for others than the implementation: results, reports, kept failures."""
     from backprop_check.ahead import beside  # noqa: PLC0415 - numpy
-    from backprop_check.kept import own_folders  # noqa: PLC0415 - numpy
+    from backprop_check.kept import own_folder  # noqa: PLC0415 - numpy
 
     keys = ("json_path", "html_path", "junit_path", "csv_path")
     paths = [options[key] for key in keys if options.get(key) is not None]
-    if options.get("json_path") is not None:
-        paths.append(beside(options["json_path"]))
-    return (*(path.absolute() for path in paths), *own_folders())
+    if (results := options.get("json_path")) is not None:
+        waiting = beside(results)
+        paths += [waiting, results.with_name(f".{results.name}.new"), waiting.with_name(f"{waiting.name}.new")]
+    return (*(path.absolute() for path in paths), own_folder())

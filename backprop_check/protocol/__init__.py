@@ -1,8 +1,10 @@
 """The wire protocol: how the harness talks to an implementation, which it trusts in nothing.
 
 - ``messages``, ``parsing``, ``text``: bytes become types, once; untrusted text becomes safe to show.
-- ``pipes``, ``tree``, ``process``: one child process that speaks lines and always ends, with all it started.
-- ``memory``, ``sandbox``, ``signals``: limits for whoever is not trusted, and an orderly end when asked to stop.
+- ``pipes``, ``tree``, ``starting``, ``process``: one child process that speaks lines and always ends, with all it
+  started; on Linux below ``keeper``, a program of its own.
+- ``memory``, ``signals``: a limit for whoever is not trusted, and an orderly end when asked to stop.
+- ``sandbox``, ``view``, ``unseen``: what whoever is not trusted can reach, sees of the disk, and does not see of ours.
 - ``answers``, ``echo``, ``flight``, ``finished``, ``exchange``, ``session``: hello, requests in flight, answers in
   order, whose fault a trouble is, restarts.
 - ``callable``: the same for a Python callable.  ``opening``: from what the user wrote to either of them.

@@ -33,7 +33,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     woken, wake = os.pipe()
     for end in (woken, wake):
-        os.set_blocking(end, False)  # noqa: FBT003 (as above)
+        os.set_blocking(end, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _pass)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -85,9 +85,12 @@ def _start(argv: list[str]) -> tuple[int, int]:
 
 def _environment() -> dict[bytes, bytes]:
     """The environment as it was given: where it has no locale, Python adds one to its own."""
-    with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (pathlib takes its time to import)
-        pairs = file.read().split(b"\0")
-    return dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)  # type: ignore[misc]  # two parts each
+    try:
+        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (pathlib takes its time to import)
+            pairs = file.read().split(b"\0")
+    except OSError:  # a container without /proc
+        return dict(os.environb)
+    return dict(pair.split(b"=", 1) for pair in pairs if b"=" in pair)
 
 
 def _wait(port: int, line: int, woken: int) -> int:

@@ -23,7 +23,7 @@ import psutil
 
 from backprop_check.errors import ConfigurationError, StartError
 from backprop_check.protocol.text import one_line
-from backprop_check.protocol.unseen import kept_values, own_environment, own_places, without_own
+from backprop_check.protocol.unseen import kept_values, own_environment, own_packages, own_places, without_own
 from backprop_check.protocol.view import View
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def sandbox_prefix(
     shown = _shown(argv, folder, path, covered)
     environment = own_environment()
     if environment is not None and all(each.resolve() != environment for each in shown):
-        covered.append(environment)
+        covered += own_packages()
     written = [kept_values(), *map(_absolute, outputs)]
     view = View(shown, covered, [Path(place) for place in _SCRATCH], written)
     prefix = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]

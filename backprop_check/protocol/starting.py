@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _KEEPER: Final = str(Path(__file__).with_name("keeper.py"))
 #: Whether what is started runs below a keeper.
-HAS_KEEPER: Final = sys.platform == "linux"
+HAS_KEEPER: Final = sys.platform == "linux" and bool(sys.executable)
 
 
 def start(

@@ -1,8 +1,8 @@
 """What of the harness a port in the sandbox must not see, and how its environment leads it nowhere near.
 
 The package works out every expected value, and its cache keeps them: either gives a port full marks. Hidden are this
-package wherever it is installed, the virtual environment it runs in, of a clone of its repository what holds cases,
-tests and history, and the folders of its cache and of installers' copies.
+package wherever it is installed, the packages of the virtual environment it runs in, its cache, what pip and uv keep of
+it, and of a clone of its repository what holds cases, tests and history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ PACKAGE: Final = Path(__file__).resolve().parents[1]
 SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "protocol")
 #: What in a clone of the repository holds values, right implementations, or the package once more.
 _OF_A_CLONE: Final = ("cases", "tests", "reports", "build", "dist", ".git")
-_INSTALLERS: Final = ("pip", "uv")
+#: Where uv unpacks packages: others there may be a port's.
+_UNPACKED: Final = f"uv/archive-v*/*/{_NAME}"
 _SITES: Final = ("lib/python*/site-packages", "lib64/python*/site-packages", "lib/python*/dist-packages")
 
 
@@ -31,14 +32,22 @@ def own_environment() -> Path | None:
     return Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
 
 
+def own_packages() -> list[Path]:
+    """The packages of that environment. Its Python itself is no secret: where a wrapper leads to it, it runs."""
+    own = own_environment()
+    return [] if own is None else [place.resolve() for site in _SITES for place in sorted(own.glob(site))]
+
+
 def own_places() -> list[Path]:
-    """Files and folders that no port may read, whatever program it is; the virtual environment is not among them."""
+    """Files and folders that no port may read, whatever program it is."""
     clone = PACKAGE.parent
     places = [PACKAGE, *(place / _NAME for place in _where_packages_are())]
     if (clone / "pyproject.toml").is_file() and (clone / "cases").is_dir():
         places += [clone / name for name in _OF_A_CLONE]
+    if sys.pycache_prefix is not None:
+        places.append(Path(sys.pycache_prefix))  # the package once more, compiled
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    places += [caches / name for name in _INSTALLERS]
+    places += [caches / "pip", *caches.glob(_UNPACKED)]
     return [place for place in dict.fromkeys(each.resolve() for each in places) if place.exists()]
 
 

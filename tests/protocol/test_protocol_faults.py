@@ -483,6 +483,16 @@ def test_a_port_has_the_environment_that_it_is_given() -> None:
 
 
 @keeper
+def test_the_keeper_does_not_count_as_memory_of_the_port() -> None:
+    """A port that needs little is within a limit that a Python, which its keeper is, would not keep."""
+    with Process(["cat"], memory_limit=6 * 2**20) as process:
+        process.send(b"one")
+        assert isinstance(process.receive(10), Line)
+        assert not process.wait(0.8)  # several looks at its memory
+        assert process.memory_used == 0
+
+
+@keeper
 def test_a_port_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
     """SIGKILL leaves a harness no time to end anything: the keeper sees it gone, and ends a port that hangs."""
     sleep = [sys.executable, "-S", "-E", "-c", "import time; print(1, flush=True); time.sleep(60)"]

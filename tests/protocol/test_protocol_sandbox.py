@@ -275,13 +275,15 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 ATTACK = """
 import glob, json, os, subprocess, sys
 
+KEPT = (".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv")
+
 def search():
     programs = [os.path.join(place, "python3") for place in os.environ.get("PATH", "").split(os.pathsep)]
     pythons = [sys.executable, *filter(os.path.exists, programs), *glob.glob(sys.argv[1] + "/bin/python*")]
     found = {"values": [], "modules": [], "variables": []}
     for place in sys.argv[2:]:
         for folder, _, names in os.walk(place):
-            found["values"] += [os.path.join(folder, name) for name in names if name.endswith((".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv"))]
+            found["values"] += [os.path.join(folder, name) for name in names if name.endswith(KEPT)]
     code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.expected as e; print(e.__file__)"
     for python in dict.fromkeys(pythons):
         done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -310,7 +312,16 @@ for line in sys.stdin:
 
 def kept_and_written(work: Path) -> None:
     """What a grader's earlier run leaves in the folder of the next one."""
-    for name in ("cache/a.chunk", "r.json", ".r.json.ahead", ".backprop-check/failures/x.json"):
+    (work / "uv" / "archive-v0" / "x" / "backprop_check").mkdir(parents=True)
+    (work / "uv" / "archive-v0" / "x" / "backprop_check" / "x.json").write_text("{}")
+    for name in (
+        "cache/a.chunk",
+        "pip/x.json",
+        "compiled/x.json",
+        "r.json",
+        ".r.json.ahead",
+        ".backprop-check/failures/x.json",
+    ):
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text("{}")
 
@@ -331,6 +342,8 @@ def test_the_harness_and_what_it_keeps_are_not_there(
     monkeypatch.chdir(work)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(work / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(work))
+    monkeypatch.setattr(sys, "pycache_prefix", str(work / "compiled"))
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     roots = [str(work), str(PACKAGE.parent), *site.getsitepackages()]
@@ -339,7 +352,7 @@ def test_the_harness_and_what_it_keeps_are_not_there(
     attack.write_text(ATTACK)
     command = [sys.executable, str(attack), sys.prefix, *roots]
     if callable_:
-        search = ATTACK.split("for line in")[0]
+        search = ATTACK.split("for line in", maxsplit=1)[0]
         code = f"{search}\nsys.argv = {command[1:]!r}\ndef answer(case):\n    raise ValueError(json.dumps(search()))\n"
         (work / "attack_callable.py").write_text(code)
     spec = "python:attack_callable:answer" if callable_ else shlex.join(command)
@@ -414,17 +427,39 @@ def test_the_search_path_does_not_lead_to_the_harness(tmp_path: Path, monkeypatc
 def test_the_environment_of_the_harness_is_hidden_unless_it_is_the_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another Python its folder is empty; its own Python runs there, without the package in it."""
+    """With another Python its packages are not there; its own Python has them, without the harness among them.
+
+    A wrapper that leads to its own Python is another program: it runs, without packages.
+    """
     own = tmp_path / "venv"
     create(own, symlinks=True, with_pip=False)
     (package,) = [each / "backprop_check" for each in (own / "lib").glob("python*/site-packages")]
     package.mkdir()
     monkeypatch.setattr(sys, "prefix", str(own))
     monkeypatch.setattr(sys, "path", [str(package.parent)])
-    assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(own))
+    assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(package.parent))
     inside = sandbox_prefix([str(own / "bin" / "python")], cwd=tmp_path)
-    assert not follows(inside, "--tmpfs", str(own))
+    assert not follows(inside, "--tmpfs", str(package.parent))
     assert inside[::-1].index(str(package)) < inside[::-1].index(str(own))  # covered after what shows it
+
+
+@linux
+@pytest.mark.usefixtures("real")
+def test_a_wrapper_of_the_harness_python_runs(tmp_path: Path) -> None:
+    """As the shims of version managers are: ``python3`` is a script that leads to it. It has no packages there."""
+    if sys.prefix == sys.base_prefix:
+        pytest.skip("the harness runs in no virtual environment, so that no packages are its own")
+    wrapper = tmp_path / "python3"
+    wrapper.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    wrapper.chmod(0o755)
+    script = tmp_path / "port.py"
+    script.write_text(
+        "import importlib.util as u, json\ninput()\n"
+        "found = [name for name in ('json', 'msgspec', 'torch') if u.find_spec(name)]\n"
+        "print(json.dumps({'protocol': 1, 'name': ' '.join(found)}), flush=True)\ninput()\n"
+    )
+    with open_implementation(f"{wrapper} {script}", sandbox=True, cwd=tmp_path, start_timeout=60) as port:
+        assert port.describe().name == "json"
 
 
 @linux

@@ -113,10 +113,8 @@ def test_what_a_value_depends_on_is_in_the_name(tmp_path: Path, monkeypatch: pyt
     assert len(paths) == 7
 
 
-def test_every_source_that_values_can_come_from_is_in_the_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A changed, a new or a renamed module, or another version: other files. What only tells of results is not in it."""
+def test_every_source_that_values_can_come_from_is_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A changed, new or renamed module, or another version: other files. What only tells of results is left out."""
     package = tmp_path / "backprop_check"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "_cases", "*.json", "assets"))
     surroundings = cache_module._surroundings.__wrapped__  # noqa: SLF001 - as after an upgrade: nothing is remembered

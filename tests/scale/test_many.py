@@ -104,7 +104,7 @@ def test_a_link_hides_no_submission_from_itself(tmp_path: Path) -> None:
 
 
 def test_hints_only_name_the_mistake_of_each_and_not_the_remedy(tmp_path: Path) -> None:
-    """Of submissions as of one implementation: no formula, no fix, no value in any file; the name and the place stay."""
+    """Of submissions as of one implementation: no formula, fix or value in any file; the name and the place stay."""
     (tmp_path / "in" / "anna").mkdir(parents=True)
     (tmp_path / "in" / "anna" / "port.py").write_text(
         f"import runpy, sys\nsys.argv = ['small', 'hidden']\nrunpy.run_path({str(SMALL)!r}, run_name='__main__')\n"
@@ -156,6 +156,25 @@ def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
     assert "Traceback" not in out
     assert "were not judged" in out
     until(lambda: alive(pids_in(pids)) == [])
+
+
+def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> None:
+    """The one whose results are gone is told, and not called wrong; so is the one that writes to its own."""
+    _handed_in(tmp_path / "in", anna="", berta="", carl="")
+    for name, victims in (("berta", ["anna"]), ("carl", ["carl"])):
+        harm = f"lambda: [open(f'out/{{each}}.json', 'w').write('mine') for each in {victims!r}]"
+        at_the_end = f"import atexit\natexit.register({harm})\n"
+        port = tmp_path / "in" / name / "port.py"
+        port.write_text(at_the_end + port.read_text())
+    command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 2, "--suite", "generated"]
+    code, out = finish(*command, "--json", "out", "--html", "r.html", cwd=tmp_path)
+    assert code == 1, out
+    said = " ".join(out.split())
+    assert "anna.json was changed after anna had been judged, perhaps by a submission: use --sandbox" in said
+    assert "carl.json was cut or made longer" in said
+    assert "2 of 3 conform." in said
+    assert len(json.loads((tmp_path / "out" / "carl.json").read_text())["cases"]) == 2
+    assert (tmp_path / "r.html").exists()
 
 
 def test_all_that_is_configured(tmp_path: Path) -> None:

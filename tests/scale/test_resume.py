@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from scale_support import FULL, finish, odd, start, until, without_times
+from scale_support import FULL, ODD, finish, odd, start, until, without_times
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
 from backprop_check.plan import Plan
@@ -253,6 +253,27 @@ def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: 
     assert sentence in " ".join(out.split())
     assert "leave out --resume to begin anew" in " ".join(out.split())
     assert results.read_bytes() == before
+
+
+def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None:
+    """With each case and at its end: a sentence, exit 2 for what computes all right, and a whole file and report."""
+    (tmp_path / "port.py").write_text(
+        "import atexit, io, runpy, sys\nsys.argv = ['odd']\n"
+        f"harm = lambda: open({str(tmp_path / 'r.json')!r}, 'w').write('mine')\natexit.register(harm)\n"
+        "class Harmful(io.TextIOWrapper):\n    def flush(self):\n        super().flush()\n        harm()\n"
+        "sys.stdout = Harmful(sys.stdout.buffer, encoding='utf-8')\n"
+        f"runpy.run_path({str(ODD)!r})\n"
+    )
+    command = ["run", f'"{sys.executable}" port.py', "--cases", 12, "--json", "r.json", "--html", "r.html"]
+    code, out = finish(*command, cwd=tmp_path)
+    assert code == 2, out
+    assert "cut or made longer" in out
+    assert "no implementation may write there" in " ".join(out.split())
+    finish("run", odd(), "--cases", 12, "--json", "calm.json", cwd=tmp_path)
+    calm, found = (json.loads((tmp_path / name).read_text()) for name in ("calm.json", "r.json"))
+    assert [each["id"] for each in found["cases"]] == [each["id"] for each in calm["cases"]]
+    assert found["summary"] == calm["summary"]
+    assert (tmp_path / "r.html").stat().st_size > 100_000
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 # Threads of torch that wait for each other cost more than such small networks do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# What tests keep of the witnesses' answers does not belong among the user's own.
-os.environ.setdefault("BACKPROP_CHECK_CACHE", str(Path(tempfile.gettempdir()) / "backprop-check-tests"))
+# What tests keep of the witnesses' answers does not belong among the user's own, and each mathematics has its own.
+_ULPS = os.environ.get("BACKPROP_CHECK_ULPS") or "0"
+os.environ.setdefault(
+    "BACKPROP_CHECK_CACHE", str(Path(tempfile.gettempdir()) / f"backprop-check-tests{'' if _ULPS == '0' else _ULPS}")
+)
+
+# Before anything reads the functions of the math module: they round as another machine's do.
+if _ULPS != "0":
+    sys.path.insert(0, str(Path(__file__).parent / "tests" / "other_machine"))
+    import last_bit
+
+    last_bit.move_everything()
 
 
 def pytest_configure(config: pytest.Config) -> None:

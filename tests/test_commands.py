@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from command_line import called, sentence_of, small_port
+from usual_signals import AS_IN_A_TERMINAL
 
 from backprop_check.compare import Mismatch
 from backprop_check.report.files import write_csv
@@ -290,21 +291,22 @@ def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
     """A real process and a real SIGINT: what was finished is there, the file says that it is incomplete."""
     arguments = ["run", small_port("slow"), *GENERATED, "2000", "--json", "r.json"]
     with subprocess.Popen(
-        [sys.executable, "-c", "from backprop_check.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{AS_IN_A_TERMINAL}main()", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
     ) as process:
-        results, deadline = tmp_path / "r.json", time.monotonic() + 60
-        while time.monotonic() < deadline and (
-            not results.exists() or b'"outcome":"passed"' not in results.read_bytes()
+        results, deadline = tmp_path / "r.json", time.monotonic() + 600
+        while (
+            time.monotonic() < deadline
+            and process.poll() is None
+            and not (results.exists() and b'"outcome":"passed"' in results.read_bytes())
         ):
             time.sleep(0.05)
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=600)
     assert process.returncode == 1, output
     data = json.loads(results.read_text())
     assert data["summary"]["complete"] is False

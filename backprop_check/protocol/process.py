@@ -94,33 +94,34 @@ class Process:
         if sys.platform == "win32":
             # Unlike a shell, CreateProcess finds only .exe: npm.cmd or dart.bat need their full name.
             argv = [shutil.which(argv[0], path=self._env.get("PATH")) or argv[0], *argv[1:]]
-            child = subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=self._cwd,
-                env=self._env,
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
-            )
-        else:
-            child = subprocess.Popen(  # noqa: S603 (as above)
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd=self._cwd,
-                env=self._env,
-                start_new_session=True,
-            )
+        # A signal that asks us to end comes before the child is there or when it is known, never in between.
+        with held():
+            self._serve(self._popen(argv), Path(argv[0]).name[:40])
+
+    def _popen(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        group = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+            if sys.platform == "win32"
+            else {"start_new_session": True}
+        )
+        return subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            cwd=self._cwd,
+            env=self._env,
+            **group,
+        )
+
+    def _serve(self, child: subprocess.Popen[bytes], name: str) -> None:
+        """Start the threads that serve the child's pipes and await its end."""
         self.started_at = time.monotonic()
         self._child = child
         channel = self._channel
         # finalize also runs when Python exits; it must not know self, else self would never be collected.
         self._finalizer = weakref.finalize(self, _abandon, child, channel, self.marker)
-        name = Path(argv[0]).name[:40]
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None

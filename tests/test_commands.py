@@ -18,11 +18,17 @@ from command_line import called, sentence_of, small_port
 from usual_signals import AS_IN_A_TERMINAL
 
 from backprop_check.compare import Mismatch
+from backprop_check.judging import Run
 from backprop_check.report.files import write_csv
 from backprop_check.run import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from backprop_check.protocol import Implementation
+    from backprop_check.run import Judged
+    from backprop_check.work import Work
 
 GENERATED = ("--suite", "generated", "--cases")
 
@@ -313,6 +319,30 @@ def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
     assert 0 < len(data["cases"]) == data["summary"]["passed"] < 2000
     assert "not finished" in output
     assert "Traceback" not in output
+
+
+def test_ctrl_c_twice_is_like_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second comes when what judges is being ended: nothing is printed that Python could not hand on."""
+    ignored: list[Any] = []
+
+    def twice(work: Work, implementation: Implementation, *_: object) -> Callable[[int], Iterator[Judged]]:
+        def judging(start: int) -> Iterator[Judged]:
+            try:
+                yield from work.judge_all(implementation, [range(start, len(work.plan))])
+            finally:
+                raise KeyboardInterrupt
+
+        return judging
+
+    def interrupted(self: Run, judged: Judged) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backprop_check.commands.judging.judges", twice)
+    monkeypatch.setattr(Run, "take", interrupted)
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    done = called(tmp_path, "run", small_port(), *GENERATED, "3", "--json", "r.json")
+    assert (done.exit_code, ignored) == (1, [])
+    assert "interrupted" in done.output
 
 
 def test_exit_2_a_bad_configuration(tmp_path: Path) -> None:

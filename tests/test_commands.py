@@ -334,7 +334,7 @@ def test_ctrl_c_twice_is_like_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
         return judging
 
-    def interrupted(self: Run, judged: Judged) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("backprop_check.commands.judging.judges", twice)

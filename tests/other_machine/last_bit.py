@@ -50,7 +50,7 @@ def move_if_asked() -> None:
     unmoved = {name: getattr(math, name) for name in MATH}
     math._unmoved = unmoved  # type: ignore[attr-defined]  # noqa: SLF001 - the mark that it is done
     for name, function in unmoved.items():
-        setattr(math, name, _moved_in_math(function, ulps))
+        setattr(math, name, moved_in_math(function, ulps))
     if "random" in sys.modules:  # it keeps its own, from the time of its import
         for name in ("exp", "log"):
             setattr(sys.modules["random"], f"_{name}", getattr(math, name))
@@ -69,7 +69,7 @@ def move_everything() -> None:
     move_if_asked()
 
 
-def _moved_in_math(function: Callable[..., float], ulps: int) -> Callable[..., float]:
+def moved_in_math(function: Callable[..., float], ulps: int) -> Callable[..., float]:
     def moved(x: Any, *base: Any) -> float:
         """The same function, some ulps beside its value."""
         y = function(x, *base)
@@ -91,7 +91,7 @@ def _steps(y: float, ulps: int) -> int:
     return max(1, int(ulps * math.frexp(abs(y))[0]))
 
 
-class _MovedInNumpy:
+class MovedInNumpy:
     """A ufunc whose floating-point results are moved. All else of it (``types``, ``nin``, ...) is the ufunc's own."""
 
     def __init__(self, ufunc: Any, numpy: ModuleType, ulps: int) -> None:
@@ -128,7 +128,7 @@ class _MovedInNumpy:
 def move_numpy(numpy: ModuleType, ulps: int) -> None:
     """Put moved functions in the place of NumPy's."""
     for name in NUMPY:
-        setattr(numpy, name, _MovedInNumpy(getattr(numpy, name), numpy, ulps))
+        setattr(numpy, name, MovedInNumpy(getattr(numpy, name), numpy, ulps))
 
 
 class _WhenImported(MetaPathFinder):

@@ -106,7 +106,7 @@ def shell(text: str, folder: Path, environment: dict[str, str], codes: list[int]
         capture_output=True,
         text=True,
         check=False,
-        timeout=1800,
+        timeout=7200,
     )
     assert done.returncode == 0, f"{text}\n{done.stdout[-5000:]}\n{done.stderr[-5000:]}"
     return done.stdout
@@ -219,7 +219,7 @@ def test_the_two_commands(tmp_path: Path, environment: dict[str, str]) -> None:
 def test_the_two_commands_in_a_clone(tmp_path: Path) -> None:
     """On a fresh machine: both commands as they stand, in a new clone, with their set-up."""
     clone = ["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")]
-    subprocess.run(clone, check=True, timeout=120)
+    subprocess.run(clone, check=True, timeout=600)
     environment = {name: value for name, value in os.environ.items() if name != "BACKPROP_CHECK_FULL"}
     job, tests = _two_commands()
     shell(job, tmp_path / "clone", environment)

@@ -104,7 +104,7 @@ def test_a_signal_at_the_start_of_a_port(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     with pytest.raises(Terminated), orderly_signals():
         SubprocessImplementation(command("no-hello"))
-    assert [process.poll() for process in started] == [-signal.SIGKILL]
+    assert until(lambda: [process.poll() for process in started] == [-signal.SIGKILL])
 
 
 def test_terminated_is_like_ctrl_c() -> None:

@@ -47,7 +47,7 @@ FUNCTIONS: dict[str, tuple[Any, Any, Any]] = {
 
 @pytest.mark.skipif(
     int(os.environ.get("BACKPROP_CHECK_ULPS") or 0) > 1,
-    reason="the reference's own library is moved as far as the bounds allow others to be off, in the other direction too",
+    reason="the reference's own library is moved, as far as the bounds allow those of others to be off",
 )
 @pytest.mark.parametrize("name", list(FUNCTIONS))
 @each_dtype

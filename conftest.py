@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -28,9 +29,9 @@ os.environ.setdefault(
 # Before anything reads the functions of the math module: they round as another machine's do.
 if _ULPS != "0":
     sys.path.insert(0, str(Path(__file__).parent / "tests" / "other_machine"))
-    import last_bit
+    move_everything = importlib.import_module("last_bit").move_everything
 
-    last_bit.move_everything()
+    move_everything()
 
 
 def pytest_configure(config: pytest.Config) -> None:

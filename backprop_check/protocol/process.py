@@ -13,7 +13,7 @@ import uuid
 import weakref
 from pathlib import Path
 from queue import Empty
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from backprop_check.protocol import memory, pipes, tree
 from backprop_check.protocol.pipes import Channel, Eof, Event, Line, Lines, TooLong
@@ -99,11 +99,9 @@ class Process:
             self._serve(self._popen(argv), Path(argv[0]).name[:40])
 
     def _popen(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
-        group = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-            if sys.platform == "win32"
-            else {"start_new_session": True}
-        )
+        group: dict[str, Any] = {"start_new_session": True}
+        if sys.platform == "win32":
+            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         return subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
             argv,
             stdin=subprocess.PIPE,

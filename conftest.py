@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -12,10 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
-
-# A run that was started in the background ignores Ctrl-C, and so would all that it starts: tests send it.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Threads of torch that wait for each other cost more than such small networks do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

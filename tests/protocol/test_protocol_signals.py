@@ -153,3 +153,21 @@ def test_held_signals_come_afterwards() -> None:
         work()
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "how", ["signal.signal({0}, signal.SIG_IGN)", "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}])"]
+)
+def test_these_tests_do_not_mind_what_they_inherit(how: str) -> None:
+    """Under nohup, in the background of a script, below a supervisor that blocks signals: they pass all the same."""
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
+    chosen = "terminated_is or held_signals or start_of_a_port or (survives and no-hello)"
+    numbers = ("signal.SIGINT", "signal.SIGTERM", "signal.SIGHUP")
+    code = "\n".join(
+        ["import os, signal, sys", *(how.format(each) for each in numbers), "os.execv(sys.argv[1], sys.argv[1:])"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *pytest_here, chosen], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout

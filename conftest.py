@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +12,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
-# A run that was started in the background ignores Ctrl-C, and so would all that it starts: tests send it.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # Threads of torch that wait for each other cost more than such small networks do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# What tests keep of the witnesses' answers does not belong among the user's own.
-os.environ.setdefault("BACKPROP_CHECK_CACHE", str(Path(tempfile.gettempdir()) / "backprop-check-tests"))
+# What tests keep of the witnesses' answers does not belong among the user's own, and each mathematics has its own.
+_ULPS = os.environ.get("BACKPROP_CHECK_ULPS") or "0"
+os.environ.setdefault(
+    "BACKPROP_CHECK_CACHE", str(Path(tempfile.gettempdir()) / f"backprop-check-tests{'' if _ULPS == '0' else _ULPS}")
+)
+
+# Before anything reads the functions of the math module: they round as another machine's do.
+if _ULPS != "0":
+    sys.path.insert(0, str(Path(__file__).parent / "tests" / "other_machine"))
+    move_everything = importlib.import_module("last_bit").move_everything
+
+    move_everything()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.errors import BackpropCheckError, HarnessError, StartError
 from backprop_check.protocol import open_implementation, orderly_signals
-from backprop_check.protocol.signals import held
+from backprop_check.protocol.signals import heed, held
 from backprop_check.protocol.tree import end_marked
 from backprop_check.work import CHUNK, Shipped, Work, left, start_notes
 
@@ -188,6 +188,7 @@ def opened_for(work: Work) -> Implementation:
 def _serve(pipe: Connection, work: Work) -> None:
     """The life of a worker: positions come, results go, None ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent decides, and ends the workers
+    heed(signal.SIGTERM)  # with which it does so, also where it was told itself to ignore it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError), orderly_signals():
         try:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes
+from backprop_check.numbers.lanes import KAPPA, TEXTBOOK
 from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.losses import MATCHED
 from backprop_check.trace import Alternative, Array, Mask, Slot, slots_of
@@ -43,6 +44,10 @@ class Habits(NamedTuple):
 #: Where no z, and no two of a layer, are farther from 0 and from each other, no habit loses more than the bounds
 #: admit: nothing needs to be worked out.
 NEAR = 7.0
+
+#: The same for a softplus written as z + ln(1 + e^−z): the logarithm is about |z| and may be off by κu|z|, where the
+#: bounds admit ``TEXTBOOK`` u.
+NEAR_OF_SOFTPLUS = TEXTBOOK / KAPPA
 
 #: What a habit is, and what to write instead.
 SAID = {
@@ -164,7 +169,8 @@ class _Habitual(Stages):
 def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Array]) -> Iterator[Alternative]:
     """What every habit that matters for ``case`` gives, the usual ones first; ``right`` are the expected values."""
     sizes = [values for slot, values in right.items() if slot.quantity == "z"]
-    if max(max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes) <= NEAR:
+    softplus = any(layer.activation == "softplus" for layer in case.network.layers)
+    if max(max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes) <= (NEAR_OF_SOFTPLUS if softplus else NEAR):
         return
     u, floor = UNIT_ROUNDOFF[dtype], 1024.0 * SMALLEST_NORMAL[dtype]
     reading = Lanes(u, profile, np.float64 if dtype == "float64" else np.float32)

@@ -13,17 +13,26 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from command_line import called, sentence_of, small_port
+from usual_signals import AS_IN_A_TERMINAL
 
 from backprop_check.commands.options import outputs_of
 from backprop_check.compare import Mismatch
+from backprop_check.judging import Run
 from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.files import write_csv
 from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.run import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from backprop_check.protocol import Implementation
+    from backprop_check.run import Judged
+    from backprop_check.work import Work
 
 GENERATED = ("--suite", "generated", "--cases")
 
@@ -297,27 +306,52 @@ def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
     """A real process and a real SIGINT: what was finished is there, the file says that it is incomplete."""
     arguments = ["run", small_port("slow"), *GENERATED, "2000", "--json", "r.json"]
     with subprocess.Popen(
-        [sys.executable, "-c", "from backprop_check.cli import main; main()", *arguments],
+        [sys.executable, "-c", f"{AS_IN_A_TERMINAL}main()", *arguments],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
     ) as process:
-        results, deadline = tmp_path / "r.json", time.monotonic() + 60
-        while time.monotonic() < deadline and (
-            not results.exists() or b'"outcome":"passed"' not in results.read_bytes()
+        results, deadline = tmp_path / "r.json", time.monotonic() + 600
+        while (
+            time.monotonic() < deadline
+            and process.poll() is None
+            and not (results.exists() and b'"outcome":"passed"' in results.read_bytes())
         ):
             time.sleep(0.05)
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=600)
     assert process.returncode == 1, output
     data = json.loads(results.read_text())
     assert data["summary"]["complete"] is False
     assert 0 < len(data["cases"]) == data["summary"]["passed"] < 2000
     assert "not finished" in output
     assert "Traceback" not in output
+
+
+def test_ctrl_c_twice_is_like_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second comes when what judges is being ended: nothing is printed that Python could not hand on."""
+    ignored: list[Any] = []
+
+    def twice(work: Work, implementation: Implementation, *_: object) -> Callable[[int], Iterator[Judged]]:
+        def judging(start: int) -> Iterator[Judged]:
+            try:
+                yield from work.judge_all(implementation, [range(start, len(work.plan))])
+            finally:
+                raise KeyboardInterrupt
+
+        return judging
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backprop_check.commands.judging.judges", twice)
+    monkeypatch.setattr(Run, "take", interrupted)
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    done = called(tmp_path, "run", small_port(), *GENERATED, "3", "--json", "r.json")
+    assert (done.exit_code, ignored) == (1, [])
+    assert "interrupted" in done.output
 
 
 def test_exit_2_a_bad_configuration(tmp_path: Path) -> None:

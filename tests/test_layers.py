@@ -178,7 +178,7 @@ def imported_by(arguments: list[str], folder: Path) -> set[str]:
     command = [sys.executable, "-c", WATCH, *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return set((folder / "modules.txt").read_text(encoding="utf-8").split())

@@ -27,7 +27,7 @@ def tool(name: str) -> str:
 
 
 def outcomes(command: str, count: int) -> set[str]:
-    with open_implementation(command) as implementation:
+    with open_implementation(command, start_timeout=600.0, timeout=600.0) as implementation:
         assert implementation.echo_problems == []
         results = list(judge(generated_cases(count, seed=11), implementation))
     assert len(results) == count

@@ -43,7 +43,7 @@ def test_the_conversation_is_that_of_the_python_port() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=600,
         encoding="utf-8",
     )
     replies = [json.loads(line) for line in done.stdout.splitlines()]

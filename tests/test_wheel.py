@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by this environment's hatchling."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
-    done = subprocess.run([*build, str(folder), str(ROOT)], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*build, str(folder), str(ROOT)], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
     return built
@@ -36,9 +36,9 @@ class Installed:
         self.python = folder / "venv" / "bin" / "python"
         self.here = folder / "elsewhere"
         self.here.mkdir()
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=120)
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True, timeout=600)
         install = [str(self.python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)]
-        subprocess.run(install, check=True, timeout=120)
+        subprocess.run(install, check=True, timeout=600)
         (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
         (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
@@ -53,7 +53,7 @@ class Installed:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

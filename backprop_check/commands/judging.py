@@ -245,18 +245,20 @@ def judge_all(
                     run.take(judged)
                 remember(judged, result)
                 progress.update(task, advance=1)
-            for judged in order.run(judging):
-                reported = _reported(run, judged)
-                run.take(judged)
-                result = run.told(judged)
-                progress.update(task, advance=1, description=_counts(run))
-                if file is not None:
-                    file.add(result, reported)
-                remember(judged, result)
-                if stop is not None and stop.is_set():
-                    raise KeyboardInterrupt  # noqa: TRY301 - as if it had come here
-                if options["fail_fast"] and result.outcome in FAILURES:
-                    return results, failing, False
+            # Closed here, and not when it is forgotten: a second Ctrl-C may come with the end of the workers.
+            with contextlib.closing(order.run(judging)) as judgements:
+                for judged in judgements:
+                    reported = _reported(run, judged)
+                    run.take(judged)
+                    result = run.told(judged)
+                    progress.update(task, advance=1, description=_counts(run))
+                    if file is not None:
+                        file.add(result, reported)
+                    remember(judged, result)
+                    if stop is not None and stop.is_set():
+                        raise KeyboardInterrupt  # noqa: TRY301 - as if it had come here
+                    if options["fail_fast"] and result.outcome in FAILURES:
+                        return results, failing, False
         except KeyboardInterrupt as error:
             progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
             return results, failing, False

@@ -91,7 +91,13 @@ class Process:
         if not self.argv:
             message = "the command is empty"
             raise ValueError(message)
-        child, self._line = starting.start(self.argv, cwd=self._cwd, env=self._env)
+        # A signal that asks us to end comes before the child is there or when it is known, never in between.
+        with held():
+            child, self._line = starting.start(self.argv, cwd=self._cwd, env=self._env)
+            self._serve(child, Path(self.argv[0]).name[:40])
+
+    def _serve(self, child: subprocess.Popen[bytes], name: str) -> None:
+        """Start the threads that serve the child's pipes and await its end. Raises ``OSError`` as ``start`` does."""
         self.started_at = time.monotonic()
         self._child = child
         channel = self._channel
@@ -99,7 +105,6 @@ class Process:
         self._finalizer = weakref.finalize(self, _abandon, child, channel, self.marker, self._line)
         if self._line is not None:
             self._await_keeper(child, self._line)
-        name = Path(self.argv[0]).name[:40]
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None

@@ -197,11 +197,12 @@ class SubprocessImplementation:
             memory_limit=self._memory_limit,
             marker=self._marker,
         )
+        self._process = process  # before it runs: whatever interrupts its start, it is ended
         try:
             process.start()
         except (OSError, ValueError) as error:
+            self._process = None
             raise StartError(self._why_not_started(error)) from None
-        self._process = process
 
     def _why_not_started(self, error: OSError | ValueError) -> str:
         if not self.argv:

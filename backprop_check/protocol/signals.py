@@ -46,6 +46,13 @@ def orderly_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def heed(number: int) -> None:
+    """Let a signal end this process, although it was started to ignore it or with the signal blocked."""
+    signal.signal(number, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+
+
 def _terminate(number: int, _frame: FrameType | None) -> None:
     raise Terminated(number)
 

@@ -254,7 +254,7 @@ def test_the_ports_pass(language: str) -> None:
     command = {"python": f'"{sys.executable}" port.py', "dart": f'"{tool("dart")}" bin/port.dart'}
     if language == "dart":
         tool("dart")
-    with open_implementation(command[language], cwd=PORTS / language) as port:
+    with open_implementation(command[language], cwd=PORTS / language, start_timeout=600.0, timeout=600.0) as port:
         supports = port.hello.supports
         assert "graph" in (supports.features or [])
         within = Within(layers=tuple(supports.layers or ()), features=tuple(supports.features or ()))

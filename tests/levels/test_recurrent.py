@@ -262,7 +262,7 @@ def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_ports_pass(language: str) -> None:
     """Files and generated cases, of all options."""
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
-    with open_implementation(command, cwd=PORTS / language) as port:
+    with open_implementation(command, cwd=PORTS / language, start_timeout=600.0, timeout=600.0) as port:
         assert set(FEATURES) <= set(port.hello.supports.features or [])
         chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 45, seed=8)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]

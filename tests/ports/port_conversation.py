@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def talk(command: str, folder: Path, lines: list[bytes], end: bytes = b"\n") -> list[dict[str, Any]]:
     """The replies to these lines, all sent at once; the port must end well, and say nothing else."""
     done = subprocess.run(
-        split_command(command), cwd=folder, input=end.join(lines) + end, capture_output=True, check=False, timeout=120
+        split_command(command), cwd=folder, input=end.join(lines) + end, capture_output=True, check=False, timeout=1800
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return [json.loads(line) for line in done.stdout.splitlines()]

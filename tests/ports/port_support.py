@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
+#: Seconds that compilers and virtual machines are given: more than they take on a machine as busy as can be.
+LONG = 1800.0
+
 #: The stages that an exercise leaves to the learner, in the order of the backward pass.
 STAGES = ("output delta", "hidden delta", "gradients", "update")
 
@@ -52,7 +55,7 @@ def about(language: str) -> dict[str, Any]:
 
 def build(folder: Path, command: str) -> None:
     """Run a build command in the folder, which must not warn or fail in silence: its output is the failure's text."""
-    done = subprocess.run(split_command(command), cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(split_command(command), cwd=folder, capture_output=True, text=True, check=False, timeout=LONG)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
@@ -106,7 +109,7 @@ def exercise_text(text: str, done: Collection[str] = ()) -> tuple[str, list[str]
 
 def results(command: str, folder: Path, cases: list[Case]) -> list[Result]:
     """What became of the cases; no digit of the echo may be lost."""
-    with open_implementation(command, cwd=folder) as implementation:
+    with open_implementation(command, cwd=folder, timeout=LONG, start_timeout=LONG) as implementation:
         assert implementation.echo_problems == []
         judged = list(judge(cases, implementation))
     assert len(judged) == len(cases)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from port_conversation import check_answers, check_functions
-from port_support import PORTS, STAGES, about, build, conforms, port_folder, runs_but_is_wrong, tool, wrong_stages
+from port_support import LONG, PORTS, STAGES, about, build, conforms, port_folder, runs_but_is_wrong, tool, wrong_stages
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -60,7 +60,7 @@ def node_modules(language: str) -> Path:
         cache.mkdir(parents=True)
         npm = [tool("npm"), "install", "--no-audit", "--no-fund", "--no-package-lock"]
         kept.write_text(package, encoding="utf-8")
-        done = subprocess.run(npm, cwd=cache, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(npm, cwd=cache, capture_output=True, text=True, check=False, timeout=LONG)
         if done.returncode:
             kept.unlink()
             pytest.fail(f"npm could not fetch the TypeScript compiler: {done.stderr}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import mpmath
 import pytest
-from port_support import about, build, conforms, port_folder, runs_but_is_wrong, tool
+from port_support import LONG, about, build, conforms, port_folder, runs_but_is_wrong, tool
 
 from backprop_check.protocol import ECHO, hello_request, split_command
 
@@ -62,7 +62,7 @@ def talk(command: str, folder: Path, lines: list[bytes]) -> list[dict[str, Any]]
         input=b"\n".join(lines),  # the last one ends with the input
         capture_output=True,
         check=False,
-        timeout=300,
+        timeout=LONG,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -196,7 +196,7 @@ def test_own_functions_are_precise(language: str, ready: Ready) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=LONG,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -1,10 +1,16 @@
 """The command line as a process of its own that asks for an orderly end, whatever signal comes."""
 
 import sys
+from pathlib import Path
 
 from backprop_check.cli import main
 from backprop_check.protocol import Terminated, orderly_signals
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from usual_signals import set_usual_signals
+
+set_usual_signals()
 try:
     with orderly_signals():
         main()

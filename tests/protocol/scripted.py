@@ -14,7 +14,7 @@ from _json import encode_basestring_ascii
 BEHAVIOUR = sys.argv[1]
 OPTIONS = dict(argument.split("=", 1) for argument in sys.argv[2:])
 OUT = sys.stdout.buffer
-SLEEP = "import time; time.sleep(60)"
+SLEEP = "import time; time.sleep(3600)"
 
 
 def write(data):
@@ -81,7 +81,7 @@ def dies_at_start(_):
 
 def hello_text(_):
     write(b"hello yourself\n")
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def noisy_hello(reply):
@@ -98,7 +98,7 @@ def once(reply):
 
 
 HELLOS = {
-    "no-hello": lambda _: time.sleep(60),
+    "no-hello": lambda _: time.sleep(3600),
     "wrong-protocol": lambda _: say(protocol=2),
     "dies-at-start": dies_at_start,
     "hello-text": hello_text,
@@ -127,7 +127,7 @@ def exit_seven(_):
 
 
 def hang(_):
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def stubborn(_):
@@ -135,7 +135,7 @@ def stubborn(_):
 
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     grandchild()
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def half_line(name):
@@ -145,7 +145,7 @@ def half_line(name):
 
 def half_line_hang(name):
     write(b'{"id": "%s", "loss": 0.' % name.encode())
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def no_newline(name):
@@ -186,12 +186,12 @@ def wrong_then_right(name):
 
 def close_stdin(_):
     os.close(0)
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def close_stdout(_):
     os.close(1)
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def orphan(_):
@@ -258,15 +258,15 @@ def eat_memory(_):
     for _ in range(128):
         hoard.append(b"x" * 2**24)
         time.sleep(0.005)
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def eat_memory_in_child(_):
-    code = "import time; hoard = b'x' * 2**28; time.sleep(60)"
+    code = "import time; hoard = b'x' * 2**28; time.sleep(3600)"
     import subprocess
 
     note_pid(subprocess.Popen([sys.executable, "-S", "-c", code]).pid)
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def keep_pipe(name):
@@ -422,11 +422,11 @@ def main():
                 os._exit(6)
             if BEHAVIOUR == "deaf-after-reply" and name.startswith("last"):
                 os.close(0)
-                time.sleep(60)
+                time.sleep(3600)
             if BEHAVIOUR == "one-line":
                 return None
     if BEHAVIOUR == "ignores-eof":
-        time.sleep(60)
+        time.sleep(3600)
     return None
 
 

@@ -7,21 +7,23 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from protocol_support import (
+    LONG,
     alive,
     command,
     converse,
     in_flights,
     nothing_left,
     others_answered,
-    patience,
+    patiently,
     request,
     requests,
+    until,
 )
 
 from backprop_check.errors import StartError
@@ -47,7 +49,7 @@ def _nothing_left() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("behaviour", "options", "sentence"),
     [
-        ("no-hello", {"start_timeout": 0.3}, "it did not answer hello within 0.3 s; does it read a line"),
+        ("no-hello", {"start_timeout": 0.3}, "it did not answer hello within {start_timeout:g} s; does it read a"),
         ("wrong-protocol", {}, "it speaks version 2 of the protocol, this backprop-check speaks version 1"),
         ("dies-at-start", {}, "exited with code 3 before it answered hello\nits stderr ends with:\nTraceback"),
         ("hello-text", {"start_timeout": 0.5}, "it printed what is not a JSON object: hello yourself"),
@@ -60,9 +62,13 @@ def _nothing_left() -> Iterator[None]:
 )
 def test_start_fails(behaviour: str, options: dict[str, float], sentence: str) -> None:
     """A port that does not come to its hello is a StartError with one clear sentence."""
-    with pytest.raises(StartError) as caught:
-        SubprocessImplementation(command(behaviour), **options)  # type: ignore[arg-type]
-    assert sentence in str(caught.value)
+
+    def check(start_timeout: float) -> None:
+        with pytest.raises(StartError) as caught:
+            SubprocessImplementation(command(behaviour), **{**options, "start_timeout": start_timeout})  # type: ignore[arg-type]
+        assert sentence.format(start_timeout=start_timeout) in str(caught.value)
+
+    patiently(check, seconds=options.get("start_timeout", 30.0))
 
 
 def test_command_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,11 +122,11 @@ def test_crash(behaviour: str, sentence: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "sentence"),
     [
-        ("hang", "no reply within 0.3 s, so the process was ended; if it did answer, does it write a newline"),
-        ("stubborn", "no reply within 0.3 s"),
+        ("hang", "no reply within {:g} s, so the process was ended; if it did answer, does it write a newline"),
+        ("stubborn", "no reply within {:g} s"),
         ("half-line-hang", "does it write a newline and flush"),
-        ("slow-bytes", "no reply within 0.3 s"),
-        ("close-stdin", "no reply within 0.3 s"),
+        ("slow-bytes", "no reply within {:g} s"),
+        ("close-stdin", "no reply within {:g} s"),
         ("wrong-id", 'a reply came with the id "other": a reply must repeat its request\'s id'),
         ("endless-lines", "what came on stdout were not JSON objects"),
         ("endless-empty-lines", "what came on stdout were not JSON objects"),
@@ -131,21 +137,16 @@ def test_crash(behaviour: str, sentence: str, tmp_path: Path) -> None:
 def test_timeout(behaviour: str, sentence: str, tmp_path: Path) -> None:
     """A case without a reply in time is a timeout, whatever comes instead; all others are answered."""
 
-    def run(flight: int) -> None:
-        start, pids = time.monotonic(), tmp_path / f"pids{flight}"
-        answers = converse(behaviour, flight=flight, timeout=0.3, pid=pids)
+    def run(flight: int, timeout: float) -> None:
+        pids = tmp_path / f"pids{flight}-{timeout}"
+        answers = converse(behaviour, flight=flight, timeout=timeout, pid=pids)
         assert answers["bad"].kind == "timeout"
-        assert sentence in answers["bad"].message
-        assert 0.29 < answers["bad"].seconds < 2 * patience()
-        # Two timeouts and four starts.
-        assert time.monotonic() - start < 6 * patience()
+        assert sentence.format(timeout) in answers["bad"].message
+        assert 0.99 * timeout < answers["bad"].seconds
         others_answered(answers)
         assert alive(pids) == []
 
-    worked = time.process_time()
-    in_flights(run, 1, 16)
-    # On a busy machine the clock says less than how much this process worked.
-    assert time.process_time() - worked < 5
+    patiently(lambda timeout: in_flights(lambda flight: run(flight, timeout), 1, 16), seconds=0.3)
 
 
 @pytest.mark.parametrize(
@@ -164,15 +165,15 @@ def test_timeout(behaviour: str, sentence: str, tmp_path: Path) -> None:
 def test_protocol_error(behaviour: str, sentence: str) -> None:
     """A reply that is none is a protocol error that says what is wrong and where."""
 
-    def run(flight: int) -> None:
-        # What floods does not read the next case, which is found out when that case's time is up.
-        timeout = 1 if behaviour.startswith("endless") else 5
+    def run(flight: int, timeout: float) -> None:
         answers = converse(behaviour, flight=flight, max_line=1_000_000, timeout=timeout)
         assert answers["bad"].kind == "protocol_error"
         assert sentence in answers["bad"].message
         others_answered(answers)
 
-    in_flights(run, 1, 16)
+    # What floods does not read the next case, which is found out when that case's time is up.
+    seconds = 1.0 if behaviour.startswith("endless") else 30.0
+    patiently(lambda timeout: in_flights(lambda flight: run(flight, timeout), 1, 16), seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -226,10 +227,14 @@ def test_pipe_kept_open(tmp_path: Path) -> None:
 def test_sometimes_too_slow() -> None:
     """A port that is too slow for some cases only has a timeout for these and an answer for all others."""
     names = [name for i in range(3) for name in (f"bad{i}", f"bad{i}-slow", f"c{i}")]
-    answers = converse("sometimes-slow", names, seconds=30, timeout=0.4)
-    for name, answer in answers.items():
-        assert answer.kind == ("timeout" if name.endswith("slow") else "reply"), name
-    others_answered(answers)
+
+    def check(timeout: float) -> None:
+        answers = converse("sometimes-slow", names, seconds=3600, timeout=timeout)
+        for name, answer in answers.items():
+            assert answer.kind == ("timeout" if name.endswith("slow") else "reply"), name
+        others_answered(answers)
+
+    patiently(check, seconds=0.4)
 
 
 MIB = 2**20
@@ -241,12 +246,11 @@ def test_memory_limit(behaviour: str, tmp_path: Path) -> None:
 
     def run(flight: int) -> None:
         pids = tmp_path / f"pids{flight}"
-        answers = converse(behaviour, flight=flight, memory_limit=120 * MIB, timeout=30, pid=pids)
+        answers = converse(behaviour, flight=flight, memory_limit=120 * MIB, pid=pids)
         assert answers["bad"].kind == "crash"
         message = answers["bad"].message
         assert message.startswith("the process used ")
         assert "more than its limit of 120 MiB, and was ended before it replied; does it keep something" in message
-        assert answers["bad"].seconds < 10 * patience()
         others_answered(answers)
         assert alive(pids) == []
 
@@ -345,7 +349,7 @@ def test_faults_at_random() -> None:
     names = [name for i, fault in enumerate(faults) for name in (f"bad~{fault}~{i}", f"c{2 * i}", f"c{2 * i + 1}")]
 
     def run(flight: int) -> None:
-        answers = converse("mixed", names, flight=flight, max_restarts=60, timeout=60)
+        answers = converse("mixed", names, flight=flight, max_restarts=60)
         others_answered(answers)
         for name, answer in answers.items():
             if name.startswith("bad"):
@@ -404,8 +408,11 @@ def test_dies_between_cases() -> None:
 @pytest.mark.parametrize("flight", [1, 4])
 def test_deaf_between_cases(flight: int) -> None:
     """A port that closes its input after a reply costs the next case nothing, not even its timeout."""
-    answers = converse("deaf-after-reply", ["c1", "last", "c2", "c3"], flight=flight, timeout=0.5 if flight > 1 else 30)
-    others_answered(answers)
+
+    def check(timeout: float) -> None:
+        others_answered(converse("deaf-after-reply", ["c1", "last", "c2", "c3"], flight=flight, timeout=timeout))
+
+    patiently(check, seconds=0.5 if flight > 1 else 30)
 
 
 def test_a_crash_is_certain_before_it_is_blamed() -> None:
@@ -532,24 +539,33 @@ def test_out_of_order() -> None:
 def test_queueing_is_not_blamed() -> None:
     """The time a case waits behind others in flight is not counted against it."""
     names = [f"bad{i}" for i in range(8)]
-    answers = converse("slowly", names, flight=8, seconds=0.1, timeout=0.5)
-    assert [answer.kind for answer in answers.values()] == ["reply"] * 8
-    assert all(0.05 < answer.seconds < 0.4 for answer in answers.values())
+
+    def check(timeout: float) -> None:
+        """Each takes a fifth of its timeout, all together more than it."""
+        answers = converse("slowly", names, flight=8, seconds=timeout / 5, timeout=timeout)
+        assert [answer.kind for answer in answers.values()] == ["reply"] * 8
+        assert all(timeout / 10 < answer.seconds < 0.8 * timeout for answer in answers.values())
+
+    patiently(check, seconds=0.5)
 
 
 def test_starved_case_times_out() -> None:
     """A case that is never answered while all others are comes to its timeout all the same."""
     names = ["c0", "bad", *(f"c{i}" for i in range(1, 400))]
-    answers = converse("starving", names, flight=4, timeout=0.3)
-    assert answers["bad"].kind == "timeout"
-    others_answered(answers)
+
+    def check(timeout: float) -> None:
+        answers = converse("starving", names, flight=4, timeout=timeout)
+        assert answers["bad"].kind == "timeout"
+        others_answered(answers)
+
+    patiently(check, seconds=0.3)
 
 
 @pytest.mark.parametrize(("flight", "one_shot"), [(4, False), (1, True)])
 def test_ten_megabytes_each_way(flight: int, *, one_shot: bool) -> None:
     """Messages of 10 MB go both ways without a deadlock, also where several are on their way at once."""
     padding = b" " * 10_000_000
-    with SubprocessImplementation(command("big", flight=flight), timeout=60, one_shot=one_shot) as port:
+    with SubprocessImplementation(command("big", flight=flight), timeout=LONG, one_shot=one_shot) as port:
         wide = ((name, data[:-1] + padding + b"}") for name, data in requests(["bad1", "bad2", "bad3"]))
         answers = list(port.exchange(wide))
     assert [answer.kind for answer in answers] == ["reply"] * 3
@@ -564,9 +580,13 @@ def test_one_shot() -> None:
     assert answers["bad"].kind == "crash"
     assert "exited with code 7" in answers["bad"].message
     others_answered(answers)
-    answers = converse("hang", one_shot=True, timeout=0.5)
-    assert answers["bad"].kind == "timeout"
-    others_answered(answers)
+
+    def check(timeout: float) -> None:
+        answers = converse("hang", one_shot=True, timeout=timeout)
+        assert answers["bad"].kind == "timeout"
+        others_answered(answers)
+
+    patiently(check, seconds=0.5)
 
 
 def test_one_shot_without_newline() -> None:
@@ -676,16 +696,21 @@ def test_requests_are_pulled_lazily() -> None:
 def test_slow_requests_cost_nothing() -> None:
     """Time spent in making requests, or by whoever reads the answers, is not the port's."""
 
-    def slow() -> Iterator[tuple[str, bytes]]:
-        for i in range(4):
-            time.sleep(0.3)
-            yield request(f"c{i}")
+    def check(timeout: float) -> None:
+        """Each takes longer than the timeout to be made, and half of it to be read."""
 
-    with SubprocessImplementation(command("fine", flight=4), timeout=0.25) as port:
-        for answer in port.exchange(slow()):
-            time.sleep(0.1)
-            assert answer.kind == "reply"
-            assert answer.seconds < 0.2
+        def slow() -> Iterator[tuple[str, bytes]]:
+            for i in range(4):
+                time.sleep(1.2 * timeout)
+                yield request(f"c{i}")
+
+        with SubprocessImplementation(command("fine", flight=4), timeout=timeout) as port:
+            for answer in port.exchange(slow()):
+                time.sleep(0.5 * timeout)
+                assert answer.kind == "reply"
+                assert answer.seconds < 0.8 * timeout
+
+    patiently(check, seconds=0.25)
 
 
 def test_same_id_twice_in_flight() -> None:
@@ -704,9 +729,7 @@ def test_memory_stays_bounded() -> None:
         process = port.current()
         assert process is not None
         process.send(request("bad")[1])
-        deadline = time.monotonic() + 10
-        while not process._channel.full and time.monotonic() < deadline:  # noqa: SLF001
-            time.sleep(0.01)
+        assert until(lambda: process._channel.full)  # noqa: SLF001
         read = process._channel.read  # noqa: SLF001
         assert read < 30_000_000
         time.sleep(0.1)
@@ -721,6 +744,4 @@ def test_forgotten_port() -> None:
     assert process is not None
     pid = process.pid
     del port, process
-    deadline = time.monotonic() + 5
-    while any(str(pid) in thread.name for thread in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    assert until(lambda: not psutil.pid_exists(pid))

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from protocol_support import alive, command, patience
 
-from backprop_check.protocol import Terminated, orderly_signals
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from protocol_support import LONG, alive, command, until
+from usual_signals import usual_signals
+
+from backprop_check.protocol import SubprocessImplementation, Terminated, orderly_signals
 from backprop_check.protocol.signals import held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 
 LAUNCHER = Path(__file__).with_name("interrupted.py")
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds * patience()
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+@pytest.fixture(autouse=True)
+def _usual() -> Iterator[None]:
+    with usual_signals():
+        yield
 
 
 def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path]:
     """Start a run and wait until its port, and what that starts, is there."""
     pids = tmp_path / "pids"
     port = shlex.join(command(behaviour, pid=pids))
-    argv = [sys.executable, str(LAUNCHER), "run", port, "--suite", "generated", "--timeout", "60", "--cases", "5"]
+    argv = [sys.executable, str(LAUNCHER), "run", port, "--suite", "generated", "--timeout", str(LONG), "--cases", "5"]
     run = subprocess.Popen(
         argv, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -48,7 +47,6 @@ def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path
         run.kill()
     if run.poll() is not None:
         pytest.fail(f"the run did not come to its port:\n{run.communicate()[0].decode()}")
-    time.sleep(0.2)
     return run, pids
 
 
@@ -68,7 +66,7 @@ def test_no_child_survives(behaviour: str, number: str, tmp_path: Path) -> None:
         assert run.poll() is None
         assert alive(pids)
         run.send_signal(getattr(signal, number))
-        said, _ = run.communicate(timeout=20 * patience())
+        said, _ = run.communicate(timeout=LONG)
     finally:
         run.kill()
         run.wait()
@@ -81,15 +79,32 @@ def test_impatient(tmp_path: Path) -> None:
     """Ctrl-C again and again while the children are being ended leaves none of them."""
     run, pids = start(tmp_path, "all-stubborn")
     try:
-        deadline = time.monotonic() + 20 * patience()
-        while run.poll() is None and time.monotonic() < deadline:
-            run.send_signal(signal.SIGINT)
-            time.sleep(0.003)
-        assert run.poll() is not None
+
+        def ended() -> bool:
+            if run.poll() is None:
+                run.send_signal(signal.SIGINT)
+            return run.poll() is not None
+
+        assert until(ended)
     finally:
         run.kill()
         run.communicate()
-    assert until(lambda: alive(pids) == [], 5)
+    assert until(lambda: alive(pids) == [])
+
+
+def test_a_signal_at_the_start_of_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it comes when the port's process is there and not yet known, the process is ended all the same."""
+    popen, started = subprocess.Popen, []
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        signal.raise_signal(signal.SIGTERM)
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(Terminated), orderly_signals():
+        SubprocessImplementation(command("no-hello"))
+    assert until(lambda: [process.poll() for process in started] == [-signal.SIGKILL])
 
 
 def test_terminated_is_like_ctrl_c() -> None:
@@ -109,8 +124,7 @@ def test_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with orderly_signals():
-            os.kill(os.getpid(), signal.SIGHUP)
-            time.sleep(0.05)
+            signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)
     seen = []
@@ -139,3 +153,21 @@ def test_held_signals_come_afterwards() -> None:
         work()
     assert done == [True]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    "how", ["signal.signal({0}, signal.SIG_IGN)", "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}])"]
+)
+def test_these_tests_do_not_mind_what_they_inherit(how: str) -> None:
+    """Under nohup, in the background of a script, below a supervisor that blocks signals: they pass all the same."""
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
+    chosen = "terminated_is or held_signals or start_of_a_port or (survives and no-hello)"
+    numbers = ("signal.SIGINT", "signal.SIGTERM", "signal.SIGHUP")
+    code = "\n".join(
+        ["import os, signal, sys", *(how.format(each) for each in numbers), "os.execv(sys.argv[1], sys.argv[1:])"]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *pytest_here, chosen], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout

@@ -53,14 +53,11 @@ def axe() -> str:
         if shutil.which("npm") is None:
             missing("npm, which fetches axe-core, is not installed")
         folder.mkdir(exist_ok=True)
-        done = subprocess.run(
-            ["npm", "pack", "axe-core@4", "--silent"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        fetch = ["npm", "pack", "axe-core@4", "--silent"]
+        try:
+            done = subprocess.run(fetch, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+        except subprocess.TimeoutExpired:
+            missing("npm could not fetch axe-core within 300 s")
         archives = sorted(folder.glob("axe-core-*.tgz"))
         if done.returncode or not archives:
             missing(f"npm could not fetch axe-core: {done.stderr[:200]}")

@@ -7,6 +7,7 @@ machine to machine. The page is ``reports/example.html``; its picture, ``reports
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,14 @@ def run_results() -> dict[str, Any]:
         path = Path(folder) / "results.json"
         arguments = ["run", COMMAND, "--suite", "published", "--json", str(path)]
         code = "import sys; from backprop_check.cli import main; main(sys.argv[1:])"
+        path_of_python = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path_of_python},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode != 1:
             raise SystemExit(f"the run should have found the mistake (exit code 1): {done.returncode}\n{done.stderr}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,10 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from usual_signals import AS_IN_A_TERMINAL
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ODD = Path(__file__).with_name("odd_port.py")
+#: Seconds within which what must happen has happened, on a machine as busy as can be.
+LONG = 600.0
+
 FULL = os.environ.get("BACKPROP_CHECK_FULL") == "1"
 
 
@@ -24,10 +33,14 @@ def odd(**options: object) -> str:
     return " ".join([f'"{sys.executable}" "{ODD}"', *(f'"{key}={value}"' for key, value in options.items())])
 
 
-def start(*rest: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
-    """A run of ours in a process and a session of its own, as from a terminal."""
-    code = "import sys; from backprop_check.cli import main; main(prog_name='backprop-check')"
-    return subprocess.Popen(
+@contextlib.contextmanager
+def start(*rest: object, cwd: Path, before: str = "", **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A run of ours in a process and a session of its own, as from a terminal; killed where the test leaves it running.
+
+    ``before`` is code that the process does first.
+    """
+    code = f"{AS_IN_A_TERMINAL}{before}\nmain(prog_name='backprop-check')"
+    with subprocess.Popen(
         [sys.executable, "-c", code, *map(str, rest)],
         cwd=cwd,
         stdout=subprocess.PIPE,
@@ -35,13 +48,23 @@ def start(*rest: object, cwd: Path, **options: Any) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
         **options,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    """What it says until its end, which must come."""
+    return process.communicate(timeout=LONG)[0]
 
 
 def finish(*rest: object, cwd: Path, **options: Any) -> tuple[int, str]:
     """The same to its end: exit code and output."""
     with start(*rest, cwd=cwd, **options) as process:
-        out, _ = process.communicate(timeout=300)
+        out = output_of(process)
     return process.returncode, out
 
 
@@ -58,9 +81,9 @@ def without_times(path: Path) -> bytes:
     return json.dumps(data, indent=1).encode()
 
 
-def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(holds: Callable[[], bool]) -> None:
     """Wait for something to be so."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + LONG
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)

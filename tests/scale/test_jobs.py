@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from scale_support import alive, finish, odd, pids_in, start, until, without_times
+from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
 from backprop_check.parallel import Pool
 from backprop_check.plan import Plan
@@ -63,7 +63,7 @@ def test_a_port_that_always_dies_is_given_up_alike(tmp_path: Path) -> None:
 
 def _work(count: int, **port: object) -> Work:
     plan = Plan(suites=("generated",), count=count)
-    return Work(spec=odd(**port), options={"timeout": 10.0}, plan=plan, settings=Settings())
+    return Work(spec=odd(**port), options={"timeout": LONG}, plan=plan, settings=Settings())
 
 
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
@@ -92,13 +92,34 @@ def test_all_processes_end_with_the_run(number: signal.Signals, tmp_path: Path) 
         family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         assert len(pids_in(pids)) == 3
         process.send_signal(number)
-        out, _ = process.communicate(timeout=60)
+        out = output_of(process)
     until(lambda: alive([*family, *pids_in(pids)]) == [])
     assert b'"complete":false' in results.read_bytes()
     if number != signal.SIGKILL:
         assert process.returncode == 1
         assert "interrupted" in out
         assert "Traceback" not in out
+
+
+#: What a run may find that was started by a script or a supervisor, and hands on to what it starts itself.
+INHERITED = {
+    "ignored": "import signal\nfor number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)",
+    "blocked": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [1, 2, 15])",
+}
+
+
+@pytest.mark.parametrize("inherited", INHERITED)
+def test_no_process_is_left_where_signals_are_inherited(inherited: str, tmp_path: Path) -> None:
+    """A run that ignores or blocks what asks it to end is killed: its workers end, though the port hangs."""
+    pids, results = tmp_path / "pids", tmp_path / "results.json"
+    port = odd(pid=pids, slow=Plan(suites=("generated",)).case(0).id)
+    command = ["run", port, "--suite", "generated", "--cases", 5000, "--jobs", 2, "--timeout", LONG, "--json", results]
+    with start(*command, before=INHERITED[inherited], cwd=tmp_path) as process:
+        until(lambda: results.exists() and len(read_unfinished(results).ahead) > 8)
+        family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        process.kill()
+        output_of(process)
+    until(lambda: alive([*family, *pids_in(pids)]) == [])
 
 
 @pytest.mark.parametrize(
@@ -118,7 +139,7 @@ def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: floa
     pids, results = tmp_path / "pids", tmp_path / "results.json"
     hanging = Plan(suites=("generated",)).case(24).id
     port = odd(sleep=0.02, pid=pids, slow=hanging)
-    command = ["run", port, "--suite", "generated", "--cases", 5000, "--jobs", 2, "--timeout", 99, "--json", results]
+    command = ["run", port, "--suite", "generated", "--cases", 5000, "--jobs", 2, "--timeout", LONG, "--json", results]
     with start(*command, cwd=tmp_path) as process:
         until(lambda: results.exists() and results.read_bytes().count(b"\n") > 8)
         family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
@@ -126,7 +147,7 @@ def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: floa
             if process.poll() is None:
                 process.send_signal(number)
             time.sleep(apart)
-        out, _ = process.communicate(timeout=60)
+        out = output_of(process)
     until(lambda: alive([*family, *pids_in(pids)]) == [])
     # A signal that comes when all is closed already ends what is left of the process at once.
     assert process.returncode in (1, *(-number for number in signals[1:]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from scale_support import alive, finish, odd, pids_in, start, until, without_times
+from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.plan import Plan
@@ -49,7 +49,7 @@ def test_a_local_cluster_gives_what_one_process_gives(tmp_path: Path) -> None:
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
     """One of two workers is killed in the middle: all results come, in order, and what it had started ends."""
     plan, pids = Plan(suites=("generated",), count=160), tmp_path / "pids"
-    work = Work(spec=odd(sleep=0.02, pid=pids), options={"timeout": 20.0}, plan=plan, settings=Settings())
+    work = Work(spec=odd(sleep=0.02, pid=pids), options={"timeout": LONG}, plan=plan, settings=Settings())
     scheduler, ids, victim = Scheduler(work, "local", 2), [], 0
     for number, judged in enumerate(scheduler.judging(0)):
         assert judged.result.outcome == "passed"
@@ -83,7 +83,7 @@ def test_interrupted(everyone: bool, tmp_path: Path) -> None:  # noqa: FBT001 - 
         until(lambda: results.exists() and results.read_bytes().count(b"\n") > 20)
         family = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         (os.killpg if everyone else os.kill)(process.pid, signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out = output_of(process)
     assert process.returncode == 1, out
     assert "interrupted" in out
     assert "Traceback" not in out

@@ -1,0 +1,5 @@
+"""Python imports this at its start where ``PYTHONPATH`` holds this folder: so every child Python is moved as well."""
+
+import last_bit
+
+last_bit.move_if_asked()

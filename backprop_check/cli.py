@@ -12,6 +12,7 @@ import click
 
 from backprop_check import __version__
 from backprop_check.errors import BackpropCheckError
+from backprop_check.report.plain_text import readable_streams
 
 #: Every command with the line that ``--help`` shows, in the order in which people meet them.
 COMMANDS = {
@@ -30,6 +31,11 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Imports a command when it is asked for, and turns our errors into one sentence and their exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """All of it, ``--help`` too, on an output that may lack characters."""
+        with readable_streams():
+            return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The names, in our order."""

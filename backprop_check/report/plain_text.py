@@ -45,9 +45,9 @@ _SPINNER = range(0x2800, 0x2900)
 
 
 def plain(text: str, encoding: str) -> str:
-    """``text`` with what ``encoding`` lacks replaced by ASCII; an index or exponent stays whole.
+    r"""``text`` with what ``encoding`` lacks replaced by ASCII; an index or exponent stays whole.
 
-    ``δⱼ⁽²⁾`` becomes ``delta_j^(2)``. What has no readable form becomes an escape such as ``\\u4e2d``.
+    ``δⱼ⁽²⁾`` becomes ``delta_j^(2)``. What has no readable form becomes an escape such as ``\u4e2d``.
     """
     if not _lacks(encoding, text):
         return text

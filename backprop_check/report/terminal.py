@@ -15,6 +15,7 @@ from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
+from backprop_check.report.plain_text import shown_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,12 @@ _FEW = 30
 #: A command of more characters is not one to paste.
 BY_HAND = 400
 
+#: The columns of numbers.
+_NUMBERS = ("expected", "got", "error", "allowed")
+
+#: On narrower consoles each wrong value is a block of lines.
+NARROW = 110
+
 _SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
 
@@ -51,23 +58,48 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
 
 
 def print_values(console: Console, case: Case, result: Result) -> None:
-    """The table of a failing case: what is wrong first, and what follows from it."""
+    """What is wrong first and what follows from it: a table, or where the console is too narrow, a block a value."""
     chosen = _chosen(result.mismatches)
-    hinted = all(each.expected is None for each in chosen)
-    table = Table(box=None, padding=(0, 1), pad_edge=True)
-    headings = ["", "quantity", "where", *([] if hinted else ["expected", "got", "error", "allowed"])]
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("quantity", "where", "") else "right", no_wrap=True)
-    for one in chosen:
-        numbers = []
-        if not hinted:
-            numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
-        cells = [_said(one), one.quantity.replace("_", " "), in_short(case, one), *numbers]
-        style = "bold" if one.origin == "root" else ""
-        table.add_row(*(Text(clean_text(cell, 60)) for cell in cells), style=style)
-    console.print(table)
+    rows = [[shown_on(console, cell) for cell in _cells(case, one)] for one in chosen]
+    styles = ["bold" if one.origin == "root" else "" for one in chosen]
+    numbers = [] if all(one.expected is None for one in chosen) else list(_NUMBERS)
+    table = _table(rows, styles, numbers)
+    # Measured on a console without an end: on its own, a table is never wider than it.
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    if max(NARROW, needed) > console.width:
+        _print_stacked(console, rows, styles, numbers)
+    else:
+        console.print(table)
     if result.mismatch_count > len(chosen):
         console.print(f"  … and {result.mismatch_count - len(chosen)} more values")
+
+
+def _cells(case: Case, one: Mismatch) -> list[str]:
+    """What is told of a wrong value: how it is wrong, what it is, where, and its numbers."""
+    words = [clean_text(text, 60) for text in (_said(one), one.quantity.replace("_", " "), in_short(case, one))]
+    numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
+    return [*words, *(clean_text(number, 60) for number in numbers)]
+
+
+def _table(rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for heading in ("", "quantity", "where", *numbers):
+        table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
+    for row, style in zip(rows, styles, strict=True):
+        table.add_row(*(Text(cell) for cell in row[: 3 + len(numbers)]), style=style)
+    return table
+
+
+def _print_stacked(
+    console: Console, rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """Each value's words on a line, and each of its numbers on one of its own: no width cuts a number."""
+    width = max(map(len, _NUMBERS))
+    for (said, quantity, where, *values), style in zip(rows, styles, strict=True):
+        console.print(Text(f"  {said}: {', '.join(text for text in (quantity, where) if text)}", style=style))
+        for name, value in zip(numbers, values, strict=False):
+            if value:
+                console.print(Text(f"    {name:{width}}  {value}", style=style))
 
 
 def _said(one: Mismatch) -> str:

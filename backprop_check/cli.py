@@ -65,11 +65,17 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; an error of ours becomes its sentence."""
+        """Run it; an error of ours becomes its sentence, and so does being asked to stop."""
+        from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415 - quicker --help
+
         if sys.stdout is None:  # a closed standard output
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
         try:
-            return super().invoke(ctx)
+            with orderly_signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            click.echo(f"backprop-check: interrupted ({error or 'Ctrl-C'}) before it was done", err=True)
+            ctx.exit(1)
         except BackpropCheckError as error:
             from backprop_check.protocol.text import clean_text  # noqa: PLC0415 - only for an error
 

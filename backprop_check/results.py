@@ -52,6 +52,8 @@ class Summary:
 
     def __init__(self) -> None:
         self.complete = False
+        self.interrupted = ""
+        """What is said of a run that was asked to stop: by what, and where it was."""
         self.counts = dict.fromkeys(_COUNTED.values(), 0)
         self.neurons_checked = self.values_checked = 0
 
@@ -75,6 +77,7 @@ class Summary:
         """As in the results file."""
         return {
             "complete": self.complete,
+            **({"interrupted": self.interrupted} if self.interrupted else {}),
             "cases": self.cases,
             **self.counts,
             "neurons_checked": self.neurons_checked,
@@ -251,12 +254,12 @@ class ResultsFile:
     def _tail(self, conclusion: Conclusion | None = None) -> bytes:
         return END + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n"
 
-    def finish(self, conclusion: Conclusion, *, complete: bool = True) -> None:
+    def finish(self, conclusion: Conclusion, *, complete: bool = True, interrupted: str = "") -> None:
         """Write what is known at the end: the causes, and for each failing case their names.
 
         The file is written anew beside the old one and takes its place at once, so that it is whole at every moment.
         """
-        self.summary.complete = complete
+        self.summary.complete, self.summary.interrupted = complete, interrupted
         self._end_sync()
         names = conclusion.names()
         anew = self.path.with_name(f".{self.path.name}.new")  # one that a kill left is in nobody's way

@@ -21,7 +21,7 @@ from backprop_check.quick import Right, right
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 
     from backprop_check.network import Case
     from backprop_check.protocol import Answer, HelloReply, Implementation
@@ -275,7 +275,7 @@ class Order:
                 f"and is given up; the last trouble: {self._trouble}"
             )
 
-    def run(self, judging: Callable[[int], Iterator[Judged]]) -> Iterator[Judged]:
+    def run(self, judging: Callable[[int], Iterator[Judged]]) -> Generator[Judged, None, None]:
         """All results from here on. ``judging`` gives those of the positions from the given one, in their order.
 
         It is closed where the implementation is given up, which is at the end of a chunk.

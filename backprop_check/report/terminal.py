@@ -200,7 +200,7 @@ def print_summary(
     judged = counts["passed"] + counts["mismatched"]
     broken = conclusion.failed if conclusion else []
     if not summary.complete:
-        console.print("The run was not finished.")
+        console.print(Text(summary.interrupted or "The run was not finished."))
     if summary.failed:
         asked = summary.cases - counts["skipped"]
         text = f"{info.name} does not compute backpropagation right: {summary.failed} of {asked} cases fail."
@@ -211,16 +211,20 @@ def print_summary(
     elif broken:
         text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))
+    elif not judged and not summary.complete:
+        console.print(Text(f"Nothing was judged: {info.name} had answered no case by then.", style="bold yellow"))
     elif not judged:
         console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
     else:
+        which = f"all {judged} cases" if summary.complete else f"the {judged} cases that were judged"
         text = (
-            f"{info.name} computes all {judged} cases right: {summary.values_checked} values "
+            f"{info.name} computes {which} right: {summary.values_checked} values "
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
         if judged < _FEW:
             text += f" But {judged} is too few to rely on."
-        console.print(Text(text, style="bold green" if judged >= _FEW else "bold yellow"))
+        good = judged >= _FEW and summary.complete
+        console.print(Text(text, style="bold green" if good else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))
     others = {name.replace("_", " "): n for name, n in counts.items() if n and name != "passed"}

@@ -70,7 +70,8 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
         "torch": harness.torch and one_line(harness.torch, 40),
         "platform": harness.platform and one_line(harness.platform, 120),
     }
-    verdict, tone = _verdict(label, cases, counts, complete=complete)
+    ended = "" if complete else clean_text(str(one.summary.get("interrupted") or "The run was not finished."), 500)
+    verdict, tone = _verdict(label, cases, counts, ended)
     return {
         "label": label,
         "language": one_line(info.language or "", 80),
@@ -100,24 +101,27 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
     }
 
 
-def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, complete: bool) -> tuple[str, str]:
-    """What came out, in a sentence, and whether it is good."""
+def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended: str) -> tuple[str, str]:
+    """What came out, in a sentence, and whether it is good; ``ended`` says that the run ended before its end."""
     failed = sum(counts[key] for key in FAILING)
     sent = len(cases) - counts["not_applicable"]
-    unfinished = "" if complete else " The run was not finished."
+    unfinished = f" {ended}" if ended else ""
     if failed:
         what = "case fails" if failed == 1 else "cases fail"
         return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
     if not counts["passed"]:
-        return f"Nothing was judged: {label} supports none of these cases.{unfinished}", "none"
+        why = "had answered no case by then" if ended else "supports none of these cases"
+        return f"Nothing was judged: {label} {why}.{unfinished}", "none"
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
     right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"
+    if ended:
+        right = f"the {counts['passed']:,} cases that were judged"
     return (
         (
             f"{label} computes {right} right: {values:,} values of {neurons:,} neurons are within what rounding allows."
             f"{unfinished}"
         ),
-        "good" if complete else "none",
+        "none" if ended else "good",
     )
 
 

@@ -16,6 +16,7 @@ from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.plain_text import shown_on
+from backprop_check.run import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,9 @@ _FEW = 30
 #: A command of more characters is not one to paste.
 BY_HAND = 400
 
+#: Of a longer log the middle is left out.
+_LOG_LINES = 16
+
 #: The columns of numbers.
 _NUMBERS = ("expected", "got", "error", "allowed")
 
@@ -53,8 +57,25 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
     console.print(Text(f"  {clean_text(result.message)}"))
     if result.mismatches:
         print_values(console, case, result)
-    for note in result.notes[:3]:
+    notes = [note for note in result.notes if LOG not in note]
+    for note in notes[:3]:
         console.print(Text(f"  note: {clean_text(note, 300)}"))
+    _print_logs(console, result)
+
+
+def _print_logs(console: Console, result: Result) -> None:
+    """The traceback that a port sent and what it wrote to standard error; of a long log the beginning and the end."""
+    for note in result.notes:
+        name, log, text = note.partition(LOG)
+        if not log:
+            continue
+        lines = text.splitlines()
+        if len(lines) > _LOG_LINES:
+            half = _LOG_LINES // 2
+            lines = [*lines[:half], f"… ({len(lines) - 2 * half} lines left out)", *lines[-half:]]
+        console.print(Text(f"  {name}:"))
+        for line in lines:
+            console.print(Text(f"    {clean_text(line, 300)}"))
 
 
 def print_values(console: Console, case: Case, result: Result) -> None:
@@ -139,6 +160,9 @@ def print_cause(console: Console, cause: Cause, result: Result | None, *, failed
         if case is not None:
             console.print(Text(f"\n  In {result.id}:"))
             print_values(console, case, result)
+    elif result is not None:
+        console.print(Text(f"\n  In {result.id}: {clean_text(result.message)}"))
+        _print_logs(console, result)
     if cause.right:
         console.print(Text(f"\n  right:        {cause.right}"))
         console.print(Text(f"  implemented:  {cause.implemented}"))

@@ -178,6 +178,6 @@ def test_equations_stay_aligned() -> None:
     for line in lines:  # in pieces, as rich writes
         stream.write(line + "\n")
     out.flush()
-    shown = out.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    shown = out.buffer.getvalue().decode().splitlines()
     assert shown[0] == "  right:  dL/da^(1)_0 = w^(2)_00*delta^(2)_0"
     assert {line.index("=") for line in shown} == {shown[0].index("=")}

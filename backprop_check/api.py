@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -174,6 +175,17 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
             )
 
 
+def _spec_of(function: Callable[..., Any]) -> str:
+    """``python:module:callable`` of a function that other processes find so; empty for all others."""
+    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if module in (None, "__main__") or path is None:
+        return ""
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return f"python:{module}:{path}" if found is function else ""
+
+
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
@@ -215,11 +227,13 @@ def check(
     suites = (suites,) if isinstance(suites, str) else suites
     refuse_unknown(suites)
     opened: Implementation
+    command = ""
     if isinstance(implementation, str):
         opened = open_configured(configured(implementation) or Configured(implementation), isolated=False)
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
-        opened = CallableImplementation(implementation, name=name, dtype=dtype)
+        command = "" if dtype is not None else _spec_of(implementation)
+        opened = CallableImplementation(implementation, name=name, dtype=dtype, command=command)
     within = supported(opened.hello.supports)
     judged: list[Judged] = []
     results: list[Result] = []
@@ -240,5 +254,7 @@ def check(
                 judged.append(each)
         conclusion = run.conclude()
     run.summary.complete = True
-    about = {"seed": seed, "profile": profile}
+    about: dict[str, Any] = {"seed": seed, "profile": profile, "rtol": rtol, "atol": atol}
+    if _is_count(cases) and (isinstance(implementation, str) or command):
+        about |= {"suites": list(suites), "cases": operator.index(cases)}
     return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

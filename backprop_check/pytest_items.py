@@ -350,7 +350,15 @@ class _Finished:
         from backprop_check.protocol import ImplementationInfo  # noqa: PLC0415 - beside its use
 
         option = self.config.getoption
-        about = {"seed": option("--backprop-seed"), "profile": option("--backprop-profile"), "rtol": 0.0, "atol": 0.0}
+        about = {
+            "seed": option("--backprop-seed"),
+            "suites": option("--backprop-suite"),
+            "cases": option("--backprop-cases"),
+            "profile": option("--backprop-profile"),
+            "rtol": 0.0,
+            "atol": 0.0,
+            "timeout": option("--backprop-timeout"),
+        }
         names = self.conclusion.names()
         info = ImplementationInfo(**self.entries[0].info)  # type: ignore[arg-type]
         cases = [msgspec.to_builtins(with_names(entry.result, names)) for entry in self.entries]

@@ -28,6 +28,7 @@ from backprop_check.known import news, read_known
 from backprop_check.plan import Plan, supported
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import Interruption, held
+from backprop_check.report.again import OPENING
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
@@ -160,6 +161,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
         "rtol": work.settings.rtol,
         "atol": work.settings.atol,
         "hints_only": options["hints_only"],
+        **{key: options[key] for key in OPENING},
         "torch": torch_version(),
     }
     info = run.implementation.describe()
@@ -198,8 +200,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
 
 def work_of(spec: str, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
-    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
-    opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
+    opening = {**{key: options[key] for key in OPENING}, "max_restarts": NO_BOUND}
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
     plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
     return Work(

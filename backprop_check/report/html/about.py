@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from typing import Any
 
+import msgspec
+
 from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
@@ -21,6 +23,10 @@ OUTCOMES = {
     "not_applicable": "not applicable",
     "passed": "passed",
 }
+
+
+#: A longer command was cut when it was written.
+_LONGEST_COMMAND = 2000
 
 
 def causes_of(one: ResultsData) -> dict[str, list[int]]:
@@ -78,7 +84,7 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
         "version": one_line(info.version or "", 80),
         "dtype": info.dtype,
         "command": one_line(info.command or "", 500),
-        "reproduce": f"backprop-check run {shlex.quote(one_line(info.command, 2000))}" if info.command else "",
+        "reproduce": _again(one),
         "harness": {key: value for key, value in known.items() if value is not None},
         "verdict": verdict,
         "tone": tone,
@@ -99,6 +105,15 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
             for each in (one.behaviours or [])[:50]
         ],
     }
+
+
+def _again(one: ResultsData) -> str:
+    """The command that asks for the run again; empty where none does: of a function without a name, say."""
+    command, harness = one.implementation.command or "", one.harness
+    if not command or harness.cases is None or len(command) > _LONGEST_COMMAND:
+        return ""
+    windows = (harness.platform or "").startswith("Windows")
+    return command_again(one_line(command, _LONGEST_COMMAND), msgspec.structs.asdict(harness), windows=windows)
 
 
 def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended: str) -> tuple[str, str]:

@@ -143,6 +143,15 @@ class Harness(_Loose, frozen=True):
     atol: float = 0.0
     torch: Short | None = None
     platform: Short | None = None
+    suites: Annotated[list[Short], msgspec.Meta(max_length=100)] = []
+    cases: Count | None = None
+    timeout: float | None = None
+    start_timeout: float | None = None
+    one_shot: bool = False
+    memory_limit: Count | None = None
+    strict_stdout: bool = False
+    sandbox: bool = False
+    hints_only: bool = False
 
 
 class ResultsData(_Loose, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -255,6 +256,9 @@ def check(
         conclusion = run.conclude()
     run.summary.complete = True
     about: dict[str, Any] = {"seed": seed, "profile": profile, "rtol": rtol, "atol": atol}
+    info = opened.describe()
     if _is_count(cases) and (isinstance(implementation, str) or command):
         about |= {"suites": list(suites), "cases": operator.index(cases)}
-    return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)
+    else:  # no command asks for these cases, or finds this function
+        info = replace(info, command="")
+    return Results(results, run.summary, conclusion, info, judged, about, settings)

@@ -100,8 +100,8 @@ def test_in_a_shell(tmp_path: Path) -> None:
     case = next(iter(before))
     line = f"{on_the_page(tmp_path)} --case {case}".removeprefix("backprop-check ")
     start = shlex.join([sys.executable, "-c", "from backprop_check.cli import main; main()"])
-    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False, "timeout": 300}
-    done = subprocess.run(f"{start} {line}", shell=True, **options)  # noqa: S602 - what is tested is what a shell reads
+    options: dict[str, Any] = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(f"{start} {line}", shell=True, check=False, **options)  # noqa: S602 - a shell is to read it
     assert done.returncode == 1, done.stdout + done.stderr
     assert case in done.stdout
 

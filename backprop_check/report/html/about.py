@@ -108,9 +108,9 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
 
 
 def _again(one: ResultsData) -> str:
-    """The command that asks for the run again; empty where none does: of a function without a name, say."""
+    """The command that asks for the run again; empty where none does."""
     command, harness = one.implementation.command or "", one.harness
-    if not command or harness.cases is None or len(command) > _LONGEST_COMMAND:
+    if not command or len(command) > _LONGEST_COMMAND:
         return ""
     windows = (harness.platform or "").startswith("Windows")
     return command_again(one_line(command, _LONGEST_COMMAND), msgspec.structs.asdict(harness), windows=windows)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
@@ -178,6 +180,17 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
             )
 
 
+def _spec_of(function: Callable[..., Any]) -> str:
+    """``python:module:callable`` of a function that other processes find so; empty for all others."""
+    module, path = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    if module in (None, "__main__") or path is None:
+        return ""
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return f"python:{module}:{path}" if found is function else ""
+
+
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
@@ -226,13 +239,15 @@ def check(
     suites = (suites,) if isinstance(suites, str) else suites
     refuse_unknown(suites)
     opened: Implementation
+    command = ""
     if isinstance(implementation, str):
         entry = configured(implementation) or Configured(implementation)
         kinks = kinks or entry.kinks
         opened = open_configured(entry, isolated=False)
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
-        opened = CallableImplementation(implementation, name=name, dtype=dtype)
+        command = "" if dtype is not None else _spec_of(implementation)
+        opened = CallableImplementation(implementation, name=name, dtype=dtype, command=command)
     within = supported(opened.hello.supports)
     judged: list[Judged] = []
     results: list[Result] = []
@@ -253,5 +268,10 @@ def check(
                 judged.append(each)
         conclusion = run.conclude(Effort.within(diagnosis_timeout))
     run.summary.complete = True
-    about = {"seed": seed, "profile": profile, "kinks": settings.kinks}
-    return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)
+    about: dict[str, Any] = {"seed": seed, "profile": profile, "rtol": rtol, "atol": atol, "kinks": settings.kinks}
+    info = opened.describe()
+    if _is_count(cases) and (isinstance(implementation, str) or command):
+        about |= {"suites": list(suites), "cases": operator.index(cases)}
+    else:  # no command asks for these cases, or finds this function
+        info = replace(info, command="")
+    return Results(results, run.summary, conclusion, info, judged, about, settings)

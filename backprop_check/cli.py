@@ -12,6 +12,7 @@ import click
 
 from backprop_check import __version__
 from backprop_check.errors import BackpropCheckError
+from backprop_check.report.plain_text import readable_streams
 
 #: Every command with the line that ``--help`` shows, in the order in which people meet them.
 COMMANDS = {
@@ -30,6 +31,11 @@ COMMANDS = {
 
 class Commands(click.Group):
     """Imports a command when it is asked for, and turns our errors into one sentence and their exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """All of it, ``--help`` too, on an output that may lack characters."""
+        with readable_streams():
+            return super().main(*args, **kwargs)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The names, in our order."""
@@ -59,11 +65,17 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; an error of ours becomes its sentence."""
+        """Run it; an error of ours becomes its sentence, and so does being asked to stop."""
+        from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415 - quicker --help
+
         if sys.stdout is None:  # a closed standard output
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the end
         try:
-            return super().invoke(ctx)
+            with orderly_signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            click.echo(f"backprop-check: interrupted ({error or 'Ctrl-C'}) before it was done", err=True)
+            ctx.exit(1)
         except BackpropCheckError as error:
             from backprop_check.protocol.text import clean_text  # noqa: PLC0415 - only for an error
 

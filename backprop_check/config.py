@@ -18,10 +18,15 @@ from backprop_check.strangers import read_toml
 if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
 
+_TABLE = "backprop-check"
+_FILE = f"{_TABLE}.toml"
 _KEYS = ("command", "python", "setup", "kinks")
 
 #: Which choices at kinks are right: every one that is a subgradient, or PyTorch's only.
 KINKS = ("any", "pytorch")
+
+#: So like the table's name, a name is meant as it; those of other tools are less so.
+_CLOSE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +54,10 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
     Raises ``ConfigurationError`` naming file, key, what was expected and what came.
     """
     folder = folder or Path.cwd()
-    own, project = folder / "backprop-check.toml", folder / "pyproject.toml"
+    own, project = folder / _FILE, folder / "pyproject.toml"
     table: Any = {}
     source, prefix = own, ""
+    _refuse_misnamed(folder)
     if own.is_file():
         table = _read(own)
         if set(table) == {"tool"}:  # written as in pyproject.toml
@@ -106,7 +112,20 @@ def open_configured(entry: Configured, *, isolated: bool = True, **options: Any)
 def _tool(table: dict[str, Any], source: Path) -> Any:
     tools = table.get("tool", {})
     _expect(isinstance(tools, dict), source, "tool", "a table", tools)
-    return tools.get("backprop-check", {})
+    for key in tools:
+        plain = key[:100].casefold().replace("_", "-")
+        if key != _TABLE and difflib.get_close_matches(plain, [_TABLE], 1, _CLOSE):
+            msg = f"{source}: the table [tool.{key[:100]}] is not read: its name is [tool.{_TABLE}]"
+            raise ConfigurationError(msg)
+    return tools.get(_TABLE, {})
+
+
+def _refuse_misnamed(folder: Path) -> None:
+    """A file with an underscore in its name is not read in silence."""
+    misnamed = folder / _FILE.replace("-", "_")
+    if misnamed.is_file():
+        msg = f"{misnamed} is not read: its name is {_FILE}"
+        raise ConfigurationError(msg)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.run import FAILURES, Result
-from backprop_check.strangers import read_toml
+from backprop_check.strangers import LARGEST_TOML, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +52,13 @@ def read_known(path: Path) -> list[Entry]:
     return entries
 
 
-def news(entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]]) -> list[str]:
+def news(
+    entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]], *, complete: bool = True
+) -> list[str]:
     """A sentence for everything that is not as the entries say; empty where all is as known.
 
-    ``codes`` gives for each failing case the codes and names of the bugs that explain it.
+    ``codes`` gives for each failing case the codes and names of the bugs that explain it. Of a run that is not
+    ``complete`` it is not known which entries match no case, nor which bugs there are.
     """
     found: list[str] = []
     matched: set[int] = set()
@@ -71,19 +75,22 @@ def news(entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, l
         if result.outcome != entry.outcome:
             better = " (remove the entry: it is fixed)" if result.outcome == "passed" else ""
             found.append(f"{result.id}: {result.outcome} where {entry.outcome} is known{better}")
-        elif entry.bug and entry.bug not in codes.get(result.id, []):
+        elif complete and entry.bug and entry.bug not in codes.get(result.id, []):
             named = " ".join(codes.get(result.id, [])) or "no name fits"
             found.append(f"{result.id}: {named} where {entry.bug} is known")
     found += [
         f"the entry {entry.id!r} matches no case: remove it"
         for number, entry in enumerate(entries)
-        if number not in matched
+        if complete and number not in matched
     ]
     return found
 
 
 def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]]) -> None:
-    """Rewrite the file so that it says what is; reasons and issues of entries that still hold are kept."""
+    """Rewrite the file so that it says what is; reasons and issues of entries that still hold are kept.
+
+    What is written is what ``read_known`` reads. Raises ``ConfigurationError`` where that cannot be.
+    """
     lines = ["# Known failures of this implementation; backprop-check run --update-known writes this file.", ""]
     for result in results:
         if result.outcome not in FAILURES:
@@ -91,17 +98,32 @@ def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], cod
         before = next((entry for entry in old if fnmatch.fnmatchcase(result.id, entry.id)), None)
         bug = next((name for name in codes.get(result.id, []) if name.startswith("BP")), "")
         fields: dict[str, Any] = {
-            "id": result.id,
+            "id": _literal(result.id),
             "outcome": result.outcome,
             "bug": bug,
             "reason": before.reason if before else "",
             "issue": before.issue if before else "",
         }
         lines.append("[[known]]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items() if value]
+        lines += [f"{key} = {_quoted(value)}" for key, value in fields.items() if value]
         lines.append("")
+    data = "\n".join(lines).encode("utf-8")
+    if len(data) > LARGEST_TOML:
+        many = sum(line == "[[known]]" for line in lines)
+        msg = f"{path} would have {len(data)} bytes, more than the {LARGEST_TOML} that are read: with {many} failing "
+        raise ConfigurationError(msg + "cases, write the entries by hand, with patterns such as mlp-*")
     try:
-        path.write_text("\n".join(lines), encoding="utf-8")
+        path.write_bytes(data)
     except OSError as error:
         msg = f"the file {path} cannot be written: {error.strerror}"
         raise ConfigurationError(msg) from None
+
+
+def _literal(case: str) -> str:
+    """The pattern that matches this id alone."""
+    return re.sub(r"[*?[]", r"[\g<0>]", case)
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: JSON's escapes, but no halves of surrogate pairs, and DEL is a control character."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -382,8 +382,14 @@ class _Finished:
         """As a results file holds it."""
         from backprop_check.protocol import ImplementationInfo  # noqa: PLC0415 - beside its use
 
-        seed, settings = self.config.getoption("--backprop-seed"), msgspec.to_builtins(self.settings)
-        about = {"seed": seed, **settings}
+        option = self.config.getoption
+        about = {
+            "seed": option("--backprop-seed"),
+            "suites": option("--backprop-suite"),
+            "cases": option("--backprop-cases"),
+            **msgspec.to_builtins(self.settings),
+            "timeout": option("--backprop-timeout"),
+        }
         names = self.conclusion.names()
         info = ImplementationInfo(**self.entries[0].info)  # type: ignore[arg-type]
         cases = [msgspec.to_builtins(with_names(entry.result, names)) for entry in self.entries]

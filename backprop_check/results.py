@@ -54,6 +54,8 @@ class Summary:
 
     def __init__(self) -> None:
         self.complete = False
+        self.interrupted = ""
+        """What is said of a run that was asked to stop: by what, and where it was."""
         self.counts = dict.fromkeys(_COUNTED.values(), 0)
         self.neurons_checked = self.values_checked = 0
         self.conventions = Conventions()
@@ -79,6 +81,7 @@ class Summary:
         """As in the results file."""
         return {
             "complete": self.complete,
+            **({"interrupted": self.interrupted} if self.interrupted else {}),
             "cases": self.cases,
             **self.counts,
             "neurons_checked": self.neurons_checked,
@@ -307,13 +310,13 @@ class ResultsFile:
     def _tail(self, conclusion: Conclusion | None = None) -> bytes:
         return END + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n"
 
-    def finish(self, conclusion: Conclusion, *, complete: bool = True) -> None:
+    def finish(self, conclusion: Conclusion, *, complete: bool = True, interrupted: str = "") -> None:
         """Write what is known at the end: the causes, and for each failing case their names.
 
         The file is written anew beside the old one and takes its place at once, so that it is whole at every moment.
         Where somebody else had changed the old one, the notes of ``conclusion`` say so from now on.
         """
-        self.summary.complete = complete
+        self.summary.complete, self.summary.interrupted = complete, interrupted
         self._end_sync()
         if how := self._mirror.changed(self._file, self._closing_part) or self._mirror.unlike(self._closing_part):
             self._disturb(how)

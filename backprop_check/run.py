@@ -17,7 +17,7 @@ from backprop_check.errors import HarnessError
 from backprop_check.expected import disagreement, expect
 from backprop_check.names import LOSSES
 from backprop_check.places import in_words, what_it_is, with_indexes
-from backprop_check.protocol.text import clean_text
+from backprop_check.protocol.text import both_ends, clean_text
 from backprop_check.unstable import unstable_sentence
 from backprop_check.wire import as_reply
 
@@ -43,6 +43,9 @@ Outcome = Literal[
 
 #: Outcomes that make a run fail.
 FAILURES = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run")
+
+#: Stands between what a log is (``traceback``, ``stderr``) and its lines, in a result's notes.
+LOG = ":\n"
 
 #: A failing case is kept in the results whole, with what was replied, where that is no longer than this.
 _WHOLE = 4 * 2**20
@@ -219,8 +222,8 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         return Judged(Result(**common, outcome="skipped", message=answer.message, notes=notes), case)
     if answer.kind != "reply" or answer.reply is None:
         outcome: Any = answer.kind
-        stderr = [f"stderr: {answer.stderr}"] if answer.stderr else []
-        result = Result(**common, outcome=outcome, message=answer.message, notes=notes + stderr, case=case.to_dict())
+        notes += _logs(answer)
+        result = Result(**common, outcome=outcome, message=answer.message, notes=notes, case=case.to_dict())
         return Judged(result, case)
     rounded = case.rounded(dtype)
     expected = witnesses(rounded, dtype, settings.profile)
@@ -259,6 +262,13 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
         notes=notes,
     )
     return Judged(result, rounded, comparison.actual, unstable)
+
+
+def _logs(answer: Answer) -> list[str]:
+    """What the implementation said about a case that it did not answer with numbers, each as a note."""
+    traceback = (answer.reply and answer.reply.traceback) or ""
+    said = (("traceback", both_ends(traceback, 3500).strip("\n")), ("stderr", answer.stderr))
+    return [f"{name}{LOG}{text}" for name, text in said if text.strip()]
 
 
 def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:

@@ -33,10 +33,13 @@ def read_within(path: Path, largest: int) -> bytes:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file within the limits; raises ``OSError`` and ``ValueError`` (with a sentence)."""
+    """A TOML file within the limits; raises ``OSError`` and ``ValueError`` (with a sentence).
+
+    The mark that Windows' editors put before UTF-8 (a BOM) is passed over.
+    """
     data = read_within(path, LARGEST_TOML)
     try:
-        table = tomllib.loads(data.decode("utf-8"))
+        table = tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError:
         table = None
     except ValueError as error:

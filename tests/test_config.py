@@ -100,3 +100,40 @@ def test_not_utf_8(tmp_path: Path) -> None:
     (tmp_path / "backprop-check.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigurationError, match="TOML"):
         implementations(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("backprop-check.toml", ""), ("pyproject.toml", "tool.backprop-check.")])
+def test_with_a_mark_of_utf_8(tmp_path: Path, name: str, prefix: str) -> None:
+    """Windows' editors put a BOM before the text: it is read like any other."""
+    (tmp_path / name).write_text(GOOD.format(prefix=prefix), encoding="utf-8-sig")
+    assert implementations(tmp_path) == READ
+
+
+@pytest.mark.parametrize(
+    "table", ["backprop_check", "backpropcheck", "Backprop-Check", "backprop-chek", "back-prop-check"]
+)
+@pytest.mark.parametrize("name", ["backprop-check.toml", "pyproject.toml"])
+def test_a_table_of_almost_that_name(tmp_path: Path, name: str, table: str) -> None:
+    """It is refused with its right name, not passed over."""
+    (tmp_path / name).write_text(GOOD.format(prefix=f"tool.{table}."))
+    with pytest.raises(ConfigurationError) as caught:
+        implementations(tmp_path)
+    sentence = f"the table [tool.{table}] is not read: its name is [tool.backprop-check]"
+    assert str(caught.value) == f"{tmp_path / name}: {sentence}"
+
+
+def test_other_tools_have_other_names(tmp_path: Path) -> None:
+    """Their tables are nobody's business."""
+    others = "".join(
+        f"[tool.{name}]\nx = 1\n" for name in ("backprop", "black", "pre-commit", "pyproject-check", "check")
+    )
+    (tmp_path / "pyproject.toml").write_text(others + GOOD.format(prefix="tool.backprop-check."))
+    assert implementations(tmp_path) == READ
+
+
+def test_a_file_of_almost_that_name(tmp_path: Path) -> None:
+    """The same for an underscore in the file's name."""
+    (tmp_path / "backprop_check.toml").write_text(GOOD.format(prefix=""))
+    with pytest.raises(ConfigurationError) as caught:
+        configured("mine", tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'backprop_check.toml'} is not read: its name is backprop-check.toml"

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import msgspec
 import pytest
 from command_line import called, sentence_of, small_port
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.known import Entry, news, read_known, write_known
-from backprop_check.run import Result
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from backprop_check.run import FAILURES, Outcome, Result
 
 CODES = {"wrong-1": ["BP102", "hidden-derivative-missing"], "wrong-2": ["BP102", "hidden-derivative-missing"]}
 
@@ -133,3 +134,55 @@ def test_refused_sentences_need_no_implementation(tmp_path: Path) -> None:
     )
     assert done.exit_code in (0, 1)
     assert "mazur-*" in done.output or done.exit_code == 0
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["🐛 known since May", "\x7f\r\n\t\x00\x1b", '"""', "\\u0041", "\u2028", "[*]"]
+)
+
+
+@given(
+    st.dictionaries(TEXTS.filter(bool), st.tuples(st.sampled_from(FAILURES), TEXTS, TEXTS), min_size=1, max_size=5),
+    st.sampled_from(["", "fine", "a*"]),
+)
+def test_what_is_written_is_read(failures: dict[str, tuple[Outcome, str, str]], passed: str) -> None:
+    """Any id, any reason: the file says what is, and a second rewriting keeps what people wrote."""
+    judged = [Result(id=case, outcome=outcome) for case, (outcome, _, _) in failures.items()]
+    judged += [Result(id=passed, outcome="passed")] if passed and passed not in failures else []
+    codes = {case: ["BP102"] for case in failures}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "known.toml"
+        write_known(path, [], judged, codes)
+        bare = read_known(path)
+        assert news(bare, judged, codes) == []
+        reasoned = [
+            msgspec.structs.replace(entry, reason=reason, issue=issue)
+            for entry, (_, reason, issue) in zip(bare, failures.values(), strict=True)
+        ]
+        write_known(path, reasoned, judged, codes)
+        assert read_known(path) == reasoned
+        assert news(reasoned, judged, codes) == []
+
+
+def test_more_than_can_be_read_is_not_written(tmp_path: Path) -> None:
+    """The file that there was stays; the sentence says what to do."""
+    path = tmp_path / "known.toml"
+    path.write_text("known = []\n")
+    many = [Result(id=f"mlp-{number}", outcome="error") for number in range(100_000)]
+    with pytest.raises(ConfigurationError, match=r"100000 failing cases.*patterns such as mlp-"):
+        write_known(path, [], many, {})
+    assert read_known(path) == []
+
+
+def test_a_file_with_a_mark_of_utf_8(tmp_path: Path) -> None:
+    """Windows' editors put a BOM before the text."""
+    path = tmp_path / "known.toml"
+    path.write_text('[[known]]\nid = "x"\noutcome = "error"\n', encoding="utf-8-sig")
+    assert read_known(path) == [Entry("x", "error")]
+
+
+def test_of_an_unfinished_run_only_what_was_seen_is_news() -> None:
+    """It does not know which entries match no case, nor the names of bugs."""
+    entries = [*TRUE, Entry("not-reached", "mismatched")]
+    assert news(entries, results(), {}, complete=False) == []
+    assert news([TRUE[0]], results(), {}, complete=False) == ["dead: error, which is not known"]

@@ -36,9 +36,11 @@ def command(chapter: str | None, path: Path | None) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.markdown import Markdown  # noqa: PLC0415
 
+    from backprop_check.report.plain_text import shown_on  # noqa: PLC0415
+
     found = find_chapter(chapter)
     console = Console(highlight=False)
-    console.print(Markdown(for_terminal(found)))
+    console.print(Markdown(shown_on(console, for_terminal(found))))
     names = [each.name for each in chapters()]
     after = names.index(found.name) + 1
     if after < len(names):

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from backprop_check import __version__
+from backprop_check.commands.ending import codes_of, interrupted_sentence, written
+from backprop_check.commands.gathered import Gathered
 from backprop_check.commands.options import opened, outputs_of
 from backprop_check.config import Configured, configured
 from backprop_check.diagnose.causes import Shown
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError, ResultsError
-from backprop_check.judging import INTERRUPTED, Run
+from backprop_check.judging import Run
 from backprop_check.kept import keep
-from backprop_check.known import news, read_known, write_known
+from backprop_check.known import news, read_known
 from backprop_check.plan import Plan, supported
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
-from backprop_check.protocol.signals import orderly_signals
-from backprop_check.report.files import write_csv, write_junit
+from backprop_check.protocol.signals import Interruption, held
+from backprop_check.report.again import OPENING
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
@@ -79,9 +82,14 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
     if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
         msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
         raise ConfigurationError(msg)
-    with orderly_signals(), opened(impl, {**options, "max_restarts": NO_BOUND}) as implementation, ExitStack() as stack:
-        introduce(console, implementation)
-        work = prepared(work_of(configured(impl) or Configured(impl), options), implementation, options)
+    with Interruption() as interruption, ExitStack() as stack:
+        begun = interruption.attempt(
+            "the implementation was started", lambda: _begun(console, stack.enter_context, impl, options)
+        )
+        if begun is None:
+            console.print(f"{interrupted_sentence(interruption)}. Nothing was judged.")
+            return 1
+        implementation, work = begun
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -90,21 +98,39 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         if path is not None:
             file, before = file_of(path, work, run, options)
             stack.enter_context(file)
-        results, failing, complete = judge_all(console, run, work, file, before, options)
+        gathered = gathered_of(run, options)
+        judge_all(console, work, file, before, options, gathered, interruption)
         conclusion = Conclusion()
-        if complete or options["fail_fast"]:
-            conclusion = _conclude(console, run, options)
+        if gathered.complete or options["fail_fast"]:
+            conclusion = _conclude(console, run, options, interruption)
+        run.summary.complete = gathered.complete and not interruption
+        if interruption:
+            after = f"after {gathered.count} of {len(work.plan)} cases"
+            run.summary.interrupted = f"{interrupted_sentence(interruption)}, {after}."
         implementation.close()  # before the files: what it does at its end must not harm them
-        if file is not None:
-            file.finish(conclusion, complete=complete)
-        run.summary.complete = complete
-        disturbed = file is not None and bool(file.disturbed)
-        if options["exercise"]:
-            return _exercise(console, results) or _DISTURBED * disturbed
-        _show(console, run, conclusion, failing, implementation)
+        files = written(options, gathered, conclusion, file, known)
+        disturbed = _DISTURBED if file is not None and file.disturbed else 0
+        if options["exercise"] and not interruption:
+            return _exercise(console, gathered.results) or disturbed
+        _show(console, run, conclusion, gathered.failing, implementation)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
-        _write_files(console, options, path, results, conclusion, implementation)
-        return _verdict(console, run, conclusion, results, known, options) or _DISTURBED * disturbed
+        for line in files.lines:
+            console.print(Text(f"  {line}"))
+        if files.error is not None:
+            raise files.error
+        code = _verdict(console, run, conclusion, gathered.results, known, options) or disturbed
+        if interruption and not run.summary.interrupted:
+            console.print(f"It was asked to stop ({interruption.reason}) when all was judged: nothing is missing.")
+    return 1 if interruption else code
+
+
+def _begun(
+    console: Console, enter: Callable[[Implementation], Implementation], impl: str, options: dict[str, Any]
+) -> tuple[Implementation, Work]:
+    """The implementation, started and to be closed by whoever ``enter`` belongs to, and the work to be done."""
+    implementation = enter(opened(impl, {**options, "max_restarts": NO_BOUND}))
+    introduce(console, implementation)
+    return implementation, prepared(work_of(configured(impl) or Configured(impl), options), implementation, options)
 
 
 def _check_paths(options: dict[str, Any]) -> None:
@@ -144,6 +170,8 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
         "atol": work.settings.atol,
         "kinks": work.settings.kinks,
         "hints_only": options["hints_only"],
+        "diagnosis_timeout": options["diagnosis_timeout"],
+        **{key: options[key] for key in OPENING},
         "torch": torch_version(),
     }
     info = run.implementation.describe()
@@ -182,8 +210,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
 
 def work_of(entry: Configured, options: dict[str, Any]) -> Work:
     """What the options ask for, in a form that other processes understand."""
-    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
-    opening = {**{key: options[key] for key in keys}, "max_restarts": NO_BOUND}
+    opening = {**{key: options[key] for key in OPENING}, "max_restarts": NO_BOUND}
     if options["sandbox"]:
         opening["outputs"] = outputs_of(options)
     suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
@@ -201,15 +228,35 @@ def work_of(entry: Configured, options: dict[str, Any]) -> Work:
     )
 
 
+def gathered_of(run: Run, options: dict[str, Any]) -> Gathered:
+    """What is to be gathered of a run's results: no more than is asked for."""
+    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
+    return Gathered(run, listing=any(options[key] for key in wanted), whole=options["exercise"])
+
+
 def judge_all(
     console: Console,
-    run: Run,
     work: Work,
     file: ResultsFile | None,
     before: Unfinished | None,
     options: dict[str, Any],
-) -> tuple[list[Result], list[Judged], bool]:
-    """Every case: its result is counted, written and, where it fails, remembered."""
+    gathered: Gathered,
+    interruption: Interruption,
+) -> None:
+    """Every case, until the run is interrupted: its result is counted, written and, where it fails, remembered."""
+    interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
+    gathered.take_rest(before)
+
+
+def _judge_all(
+    console: Console,
+    work: Work,
+    file: ResultsFile | None,
+    before: Unfinished | None,
+    options: dict[str, Any],
+    gathered: Gathered,
+) -> None:
+    run = gathered.run
     order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
 
     def early(position: int, judged: Judged) -> None:
@@ -218,51 +265,42 @@ def judge_all(
 
     done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
     judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
-    results: list[Result] = []
-    failing: list[Judged] = []
-    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
-    light = not any(options[key] for key in wanted)
-
-    def remember(judged: Judged | None, result: Result) -> None:
-        if not light:
-            whole = options["exercise"]
-            results.append(result if whole else msgspec.structs.replace(result, case=None, actual=None))
-        if judged is not None and result.outcome in FAILURES and len(failing) < 400:  # noqa: PLR2004 - to be read
-            failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
-
     stop: threading.Event | None = options.get("stop")
     with _progress(console, alone=stop is None) as progress:
         task = progress.add_task("cases", total=len(work.plan))
-        try:
-            for position, (result, slots) in enumerate(before.results() if before else ()):
-                from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+        for position, (result, slots) in enumerate(before.results() if before else ()):
+            from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
 
-                order.count(result)
-                judged = recalled(run, work, position, result, slots)
+            order.count(result)
+            judged = recalled(run, work, position, result, slots)
+            with held():
                 if judged is None:
                     run.summary.add(result)
                 else:
                     run.take(judged)
-                remember(judged, result)
-                progress.update(task, advance=1)
-            # Closed here, and not when it is forgotten: a second Ctrl-C may come with the end of the workers.
-            with contextlib.closing(order.run(judging)) as judgements:
-                for judged in judgements:
-                    reported = _reported(run, judged)
-                    run.take(judged)
-                    result = run.told(judged)
-                    progress.update(task, advance=1, description=_counts(run))
-                    if file is not None:
-                        file.add(result, reported)
-                    remember(judged, result)
-                    if stop is not None and stop.is_set():
-                        raise KeyboardInterrupt  # noqa: TRY301 - as if it had come here
-                    if options["fail_fast"] and result.outcome in FAILURES:
-                        return results, failing, False
-        except KeyboardInterrupt as error:
-            progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
-            return results, failing, False
-    return results, failing, True
+                gathered.remember(judged, result)
+            progress.update(task, advance=1)
+        with contextlib.closing(order.run(judging)) as results:
+            for judged in results:
+                with held():  # what is counted is also written
+                    result = _taken(run, judged, file)
+                    gathered.remember(judged, result)
+                progress.update(task, advance=1, description=_counts(run))
+                if stop is not None and stop.is_set():
+                    raise KeyboardInterrupt  # as if it had come here
+                if options["fail_fast"] and result.outcome in FAILURES:
+                    return
+    gathered.complete = True
+
+
+def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
+    """Count a result and write it; gives it as it may be shown."""
+    reported = _reported(run, judged)
+    run.take(judged)
+    result = run.told(judged)
+    if file is not None:
+        file.add(result, reported)
+    return result
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
@@ -308,26 +346,18 @@ def _counts(run: Run) -> str:
     return f"cases, {run.summary.failed} failing" if run.summary.failed else "cases"
 
 
-def _conclude(console: Console, run: Run, options: dict[str, Any]) -> Conclusion:
-    """The causes, each with its smallest network; a terminal shows what is being tried."""
+def _conclude(console: Console, run: Run, options: dict[str, Any], interruption: Interruption) -> Conclusion:
+    """The causes, each with its smallest network, as far as an interruption leaves time; a terminal shows progress."""
     with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext() as status:
         tell = None if status is None else (lambda what: status.update(Text(what)))
         effort = Effort.within(options["diagnosis_timeout"], tell)
-        conclusion = run.conclude(effort)
-        if not options["hints_only"]:
-            conclusion.causes = _with_smallest_networks(run, conclusion, effort)
+        conclusion = interruption.attempt("the cause was looked for", lambda: run.conclude(effort)) or Conclusion()
+        shrunk = 0 if options["hints_only"] else min(_SHRUNK, len(conclusion.causes))
+        for number, cause in enumerate(conclusion.causes[:shrunk]):
+            shrink = partial(_with_smallest, run, cause, effort, among=shrunk - number)
+            smallest = interruption.attempt("the smallest network was looked for", shrink)
+            conclusion.causes[number] = smallest or cause
     return conclusion
-
-
-def _with_smallest_networks(run: Run, conclusion: Conclusion, effort: Effort) -> list[Cause]:
-    """The causes, the first of them with the smallest network; those that Ctrl-C comes before go without."""
-    causes, shrunk = list(conclusion.causes), min(_SHRUNK, len(conclusion.causes))
-    try:
-        for number in range(shrunk):
-            causes[number] = _with_smallest(run, causes[number], effort, among=shrunk - number)
-    except KeyboardInterrupt:
-        conclusion.notes = [INTERRUPTED, *conclusion.notes]
-    return causes
 
 
 def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cause:
@@ -387,29 +417,6 @@ def _show(
         console.print(f"\n… and {len(rest) - SHOWN} more failing cases.")
 
 
-def _write_files(
-    console: Console,
-    options: dict[str, Any],
-    path: Path | None,
-    results: list[Result],
-    conclusion: Conclusion,
-    implementation: Implementation,
-) -> None:
-    names = conclusion.names()
-    named = [with_names(each, names) for each in results]
-    if options["csv_path"]:
-        write_csv(options["csv_path"], named)
-        console.print(Text(f"  csv: {options['csv_path']}"))
-    if options["junit_path"]:
-        write_junit(options["junit_path"], named, implementation.describe())
-        console.print(Text(f"  junit: {options['junit_path']}"))
-    if options["html_path"] and path is not None:
-        from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
-
-        write_report([path], options["html_path"])
-        console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
-
-
 def _verdict(
     console: Console,
     run: Run,
@@ -422,20 +429,12 @@ def _verdict(
     if known is None:
         judged = run.summary.counts["passed"] + run.summary.counts["mismatched"]
         return 1 if run.summary.failed or conclusion.failed or not complete or not judged else 0
-    codes = {
-        case: [
-            each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each
-        ]
-        for case in {case for cause in conclusion.causes for case in cause.explains}
-    }
     if options["update_known"]:
-        write_known(options["known"], known, results, codes)
-        console.print(Text(f"  known failures written: {options['known']}"))
-        return 0
-    unlike = news(known, results, codes)
+        return 0 if complete else 1
+    unlike = news(known, results, codes_of(conclusion), complete=complete)
     for line in unlike[:20]:
         console.print(Text(f"  not as known: {line}", style="bold red"))
-    if not unlike:
+    if not unlike and complete:
         console.print(Text("  Every failure is known.", style="bold green"))
     return 1 if unlike or not complete else 0
 

@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from backprop_check.commands.ending import Written, write_page
 from backprop_check.commands.handed_in import refusal
-from backprop_check.commands.judging import file_of, introduce, judge_all, prepared, run_of, work_of
+from backprop_check.commands.judging import file_of, gathered_of, introduce, judge_all, prepared, run_of, work_of
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
-from backprop_check.protocol import one_line, orderly_signals, split_command
+from backprop_check.protocol import Interruption, one_line, split_command
 from backprop_check.report.html.read import checked, read_file
 from backprop_check.results import Conclusion
 from backprop_check.run import FAILURES
@@ -34,9 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from backprop_check.plan import Plan
+    from backprop_check.protocol import Implementation
+    from backprop_check.work import Work
 
 #: So many submissions are judged at once on a cluster, at most.
 _AT_ONCE = 16
+
+_JUDGED = "they were judged"
 
 #: What makes no sense for many, with what to do instead.
 _ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
@@ -63,10 +68,17 @@ class Row:
     bad: bool = False
     path: Path | None = None
     digest: bytes = b""
+    interrupted: bool = False
 
     def done(self, path: Path) -> None:
         """Remember the results file, and what stands in it now."""
         self.path, self.digest = path, _digest(path)
+
+    def cut_short(self) -> Row:
+        """It was interrupted before its end."""
+        self.bad = self.interrupted = True
+        self.cause = self.cause or "interrupted"
+        return self
 
     def add(self, suite: str, outcome: str) -> None:
         """Count one case."""
@@ -93,43 +105,48 @@ def run_many(options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     targets = _targets(options)
     rows: list[Row] = []
-    whole = False
-    with orderly_signals(), ExitStack() as stack:
+    with Interruption() as interruption, ExitStack() as stack:
         if folder is None and options["html_path"] is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         names = _file_names(target.name for target in targets)
         places = [folder / name if folder is not None else None for name in names]
-        judged = stack.enter_context(
-            contextlib.closing(_rows(console, list(zip(targets, places, strict=True)), options))
-        )
-        with contextlib.suppress(KeyboardInterrupt):
-            for row in judged:
-                rows.append(row)
-                console.print(_line(row))
-            whole = len(rows) == len(targets)
-        _print_table(console, rows, options)
-        if not whole:
-            console.print(f"Interrupted: {len(targets) - len(rows)} of {len(targets)} were not judged.")
+        todo = list(zip(targets, places, strict=True))
+        judged = stack.enter_context(contextlib.closing(_rows(console, todo, options, interruption)))
+        for row in judged:
+            rows.append(row)
+            console.print(_line(row))
         spoiled = [row for row in rows if row.path is not None and _digest(row.path) != row.digest]
+        paths = [row.path for row in rows if row.path is not None and row not in spoiled]
+        page, files = options["html_path"], Written()
+        if page is not None and paths:
+            files.attempt(f"report: {page.absolute().as_uri()}", lambda: write_page(paths, page))
+        _print_table(console, rows, options)
         for row in spoiled:
             text = f"{row.path} was changed after {row.name} had been judged, perhaps by a submission: use --sandbox"
             console.print(Text(text, style="bold red"))
-        paths = [row.path for row in rows if row.path is not None and row not in spoiled]
-        if options["html_path"] is not None and paths:
-            from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
-
-            write_report(paths, options["html_path"])
-            console.print(Text(f"  report: {options['html_path'].absolute().as_uri()}"))
-    return 1 if not whole or spoiled or any(row.bad for row in rows) else 0
+        if interruption:
+            left = len(targets) - sum(not row.interrupted for row in rows)
+            many = f"{left} of {len(targets)} were not judged to the end"
+            console.print(f"Interrupted ({interruption.reason}): {many}.")
+        for line in files.lines:
+            console.print(Text(f"  {line}"))
+        if files.error is not None:
+            raise files.error
+    return 1 if interruption or spoiled or any(row.bad for row in rows) else 0
 
 
 def _rows(
-    console: Console, todo: list[tuple[Target, Path | None]], options: dict[str, Any]
+    console: Console, todo: list[tuple[Target, Path | None]], options: dict[str, Any], interruption: Interruption
 ) -> Generator[Row, None, None]:
-    """The row of each, in their order: one after the other here, several at once on a cluster."""
+    """The row of each, in their order, until it is interrupted: one after the other here, several at once on a cluster.
+
+    The one that was under way has its row too, with what was judged until then.
+    """
     if options["scheduler"] is None:
         for target, path in todo:
-            yield _one(console, target, path, options)
+            if interruption:
+                return
+            yield _one(console, target, path, options, interruption)
         return
     from backprop_check.scheduler import local_cluster, workers_at  # noqa: PLC0415 - an extra
 
@@ -140,14 +157,19 @@ def _rows(
         options = {**options, "scheduler": address, "stop": stop}
         at_once = max(2, min(workers_at(address), _AT_ONCE, len(todo))) if len(todo) > 1 else 1
         pool = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="submission"))
-        under_way = [pool.submit(_one, console, target, path, options) for target, path in todo]
+        under_way = [pool.submit(_one, console, target, path, options, interruption) for target, path in todo]
+        given = 0
         try:
-            for future in under_way:
-                yield future.result()
+            while given < len(under_way) and (row := interruption.attempt(_JUDGED, under_way[given].result)):
+                given += 1
+                yield row
         finally:
             stop.set()
             for future in under_way:
                 future.cancel()
+        for future in under_way[given:]:  # those that were under way give what they have
+            if not future.cancelled():
+                yield future.result()
 
 
 def _targets(options: dict[str, Any]) -> list[Target]:
@@ -208,8 +230,10 @@ def _file_names(names: Iterable[str]) -> list[str]:
     return list(taken.values())
 
 
-def _one(console: Console, target: Target, path: Path | None, options: dict[str, Any]) -> Row:
-    """Judge one; whatever is wrong with it stands in its row."""
+def _one(
+    console: Console, target: Target, path: Path | None, options: dict[str, Any], interruption: Interruption
+) -> Row:
+    """Judge one; whatever is wrong with it stands in its row, also that it was interrupted."""
     row = Row(one_line(target.name, 60))
     if target.refused:
         row.bad, row.cause = True, f"not judged: {target.refused}"
@@ -218,10 +242,11 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
     if options["sandbox"]:
         work.options["hidden"] = target.hidden
     try:
-        with open_configured(target.entry, **work.options) as implementation, ExitStack() as stack:
-            if implementation.echo_problems:
-                introduce(console, implementation)
-            work = prepared(work, implementation, options)
+        with ExitStack() as stack:
+            begun = interruption.attempt(_JUDGED, lambda: _begun(console, stack, target.entry, work, options))
+            if begun is None:
+                return row.cut_short()
+            implementation, work = begun
             # Which cases there are depends on what it supports, so that only now a run can be seen to be whole.
             if options["resume"] and path is not None and (done := _done(path, row, work.plan)) is not None:
                 return done
@@ -230,9 +255,13 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             if path is not None:
                 file, before = file_of(path, work, run, options)
                 stack.enter_context(file)
-            outcomes, _, complete = judge_all(console, run, work, file, before, options)
-            effort = Effort.within(options["diagnosis_timeout"])
-            conclusion = run.conclude(effort) if complete or options["fail_fast"] else Conclusion()
+            gathered = gathered_of(run, options)
+            judge_all(console, work, file, before, options, gathered, interruption)
+            concluded, effort = None, Effort.within(options["diagnosis_timeout"])
+            if gathered.complete or options["fail_fast"]:
+                concluded = interruption.attempt(_JUDGED, lambda: run.conclude(effort))
+            complete = gathered.complete and concluded is not None and not effort.interrupted
+            conclusion = concluded or Conclusion()
             implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
@@ -243,17 +272,25 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
             raise  # there can be no sandbox: no fault of theirs
         row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
         return row
-    for position, result in enumerate(outcomes):
+    for position, result in enumerate(gathered.results):
         row.add(work.plan.suite(position), result.outcome)
-    row.bad |= bool(conclusion.failed) or not complete
+    row.bad |= bool(conclusion.failed)
     causes = [*conclusion.causes, *conclusion.failed]
     if causes and not row.cause:  # that its results were written to comes first
         row.cause = _name_of(causes[0])
     elif row.bad and not row.cause:
-        row.cause = next((one_line(each.message, 90) for each in outcomes if each.outcome in FAILURES), "")
-    if not complete and not options["fail_fast"]:
-        raise KeyboardInterrupt
-    return row
+        row.cause = next((one_line(each.message, 90) for each in gathered.results if each.outcome in FAILURES), "")
+    return row if complete or options["fail_fast"] else row.cut_short()
+
+
+def _begun(
+    console: Console, stack: ExitStack, entry: Configured, work: Work, options: dict[str, Any]
+) -> tuple[Implementation, Work]:
+    """The implementation, started, and the work to be done."""
+    implementation = stack.enter_context(open_configured(entry, **work.options))
+    if implementation.echo_problems:
+        introduce(console, implementation)
+    return implementation, prepared(work, implementation, options)
 
 
 def _name_of(cause: Any) -> str:
@@ -290,6 +327,7 @@ def _digest(path: Path) -> bytes:
 def _line(row: Row) -> Text:
     judged, failed = sum(row.judged.values()), sum(row.failed.values())
     counts = f"{judged - failed} of {judged} cases right" if judged else "not judged"
+    counts += ", interrupted" if row.interrupted else ""
     return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {counts}", style="red" if row.bad else "green")
 
 

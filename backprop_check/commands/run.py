@@ -35,7 +35,7 @@ from backprop_check.config import KINKS
 )
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes that judge at once.")
 @click.option(
-    "--scheduler", metavar="local|tcp://…", help="Judge on a Dask cluster: one that is started here, or yours."
+    "--scheduler", metavar="local|tcp://HOST:PORT", help="Judge on a Dask cluster: one that is started here, or yours."
 )
 @click.option("--no-cache", is_flag=True, help="Work out what is expected anew, and keep nothing of it.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")

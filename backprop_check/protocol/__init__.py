@@ -38,7 +38,7 @@ from backprop_check.protocol.parsing import decode_value, parse_hello, parse_lin
 from backprop_check.protocol.process import Process
 from backprop_check.protocol.sandbox import Limits
 from backprop_check.protocol.session import SubprocessImplementation
-from backprop_check.protocol.signals import Terminated, orderly_signals
+from backprop_check.protocol.signals import Interruption, Terminated, orderly_signals
 from backprop_check.protocol.text import clean_text, one_line
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "HelloReply",
     "Implementation",
     "ImplementationInfo",
+    "Interruption",
     "Kind",
     "LayerReply",
     "Limits",

@@ -149,7 +149,7 @@ class Conversation:
             if process is not None and process.has_unread and self._doubtful(process, oldest):
                 self._make_sure(oldest, f"the process did not read this case within {self._port.timeout:g} s")
                 return
-            self._fail("timeout", timeout_message(process, oldest, self._port.timeout))
+            self._fail("timeout", timeout_message(process, oldest, self._port.timeout, self._port.unanswered))
 
     def _await(self, process: Process, deadline: float) -> Event | None:
         while True:

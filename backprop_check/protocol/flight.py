@@ -41,6 +41,7 @@ class Port(Protocol):
     """What the conversation needs of the implementation."""
 
     timeout: float
+    unanswered: str
     one_shot: bool
     strict_stdout: bool
     max_restarts: int

@@ -44,6 +44,8 @@ class IsolatedCallable(SubprocessImplementation):
     Raises ``ConfigurationError`` where the callable is not there, and ``StartError``.
     """
 
+    unanswered = "the callable had not returned by then; --timeout waits longer"
+
     def __init__(self, spec: str, **options: Any) -> None:
         self._spec, self._token = spec, uuid.uuid4().hex
         env = os.environ if options.get("env") is None else options["env"]
@@ -63,6 +65,12 @@ class IsolatedCallable(SubprocessImplementation):
                 yield msgspec.structs.replace(answer, kind="protocol_error", reply=None, message=problem)
             else:
                 yield answer
+
+    def _advice_on_silence(self) -> str:
+        return (
+            f'it is the import of "{one_line(self._spec)}" that takes so long: does its module train, or wait '
+            "for something, when it is imported? --start-timeout waits longer"
+        )
 
     def _say_hello(self) -> HelloReply:
         process = self._process

@@ -39,6 +39,9 @@ class SubprocessImplementation:
     port does: every request gets an answer.  One exchange at a time, from one thread.
     """
 
+    unanswered = "if it did answer, does it write a newline and flush its output after each reply?"
+    """What may be the cause where no reply to a case came."""
+
     def __init__(
         self,
         argv: Sequence[str],
@@ -272,11 +275,20 @@ class SubprocessImplementation:
         if printed:
             text += f"; it printed what is not a JSON object: {printed}"
         elif "within" in problem:
-            text += "; does it read a line, answer with a line, and flush its output?"
+            text += f"; {self._advice_on_silence()}"
         tail = process.stderr_tail().strip()[-_STDERR_SHOWN:]
         if tail:
             text += f"\nits stderr ends with:\n{clean_text(tail)}"
         return StartError(text)
+
+    def _advice_on_silence(self) -> str:
+        """What may be the cause where no answer to hello came."""
+        if self.one_shot:
+            return "does it answer with a line once its standard input has ended? --start-timeout waits longer"
+        return (
+            "does it read a line, answer with a line, and flush its output? One that reads its standard input to the "
+            "end before it answers (Octave's usually do) needs --one-shot; --start-timeout waits longer"
+        )
 
     def __del__(self) -> None:
         """End what was forgotten."""

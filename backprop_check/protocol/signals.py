@@ -5,14 +5,21 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any, Final
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import FrameType
+    from collections.abc import Callable, Iterator
+    from types import FrameType, TracebackType
+
+_T = TypeVar("_T")
 
 _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+
+
+# Whoever still asks after so many seconds is heeded at once, wherever the run is: something may hang.
+_PATIENCE: Final = 10.0
 
 
 class Terminated(KeyboardInterrupt):
@@ -77,3 +84,66 @@ def held() -> Iterator[None]:
             signal.signal(number, handler)
         for number in dict.fromkeys(came):
             signal.raise_signal(number)
+
+
+class Interruption:
+    """Whether a run was asked to stop, by what, and in the middle of what; false where it was not.
+
+    Being asked ends only what ``attempt`` does, and is noted elsewhere: files are written to their end and the verdict
+    is printed, whatever comes meanwhile.  Use it as a context manager; outside of the main thread, where Python allows
+    no handlers, it only notes the ``KeyboardInterrupt`` that an attempt raises.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        """Ctrl-C or the signal's name."""
+        self.phase = ""
+        """What was being done then, as the middle of a sentence."""
+        self._doing, self._open, self._since = "", False, 0.0
+        self._before: dict[int, Any] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+    def attempt(self, phase: str, work: Callable[[], _T]) -> _T | None:
+        """Do ``work``; None where the run was asked to stop, before or meanwhile."""
+        self._doing = phase
+        before, main = self._open, threading.current_thread() is threading.main_thread()
+        try:
+            try:
+                if main:
+                    self._open = True
+                # Only now: whoever asks a moment after this look interrupts the work.
+                return None if self.reason else work()
+            finally:
+                if main:
+                    self._open = before
+        except KeyboardInterrupt as error:
+            if main:
+                self._open = before
+            self._note(str(error) or "Ctrl-C")
+        return None
+
+    def _note(self, reason: str) -> None:
+        if not self.reason:
+            self.reason, self.phase, self._since = reason, self._doing, time.monotonic()
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        self._note("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        if self._open or time.monotonic() - self._since > _PATIENCE:
+            self._open = False  # who asks again does not interrupt the clearing up
+            raise KeyboardInterrupt(self.reason)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                handler = signal.getsignal(number)
+                if callable(handler) or handler == signal.SIG_DFL:  # ignored ones (nohup) stay so
+                    self._before[number] = signal.signal(number, self._asked)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

@@ -40,3 +40,15 @@ def clean_text(text: str, limit: int = 2000) -> str:
 def one_line(text: str, limit: int = 200) -> str:
     r"""``clean_text`` for the middle of a sentence: newlines and tabs are shown as ``\n`` and ``\t`` too."""
     return clean_text(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def both_ends(text: str, limit: int = 4000) -> str:
+    """``clean_text`` for a log or a traceback: of a long one the middle is left out.
+
+    The innermost call stands last in some languages and first in others.
+    """
+    left = len(text) - limit
+    if left <= 0:
+        return clean_text(text, limit)
+    half = limit // 2
+    return f"{clean_text(text[:half])}\n… ({left} characters left out)\n{clean_text(text[-half:])}"

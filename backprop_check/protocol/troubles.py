@@ -30,8 +30,8 @@ def crash_message(process: Process, how: str, case: Case, half: bytes, *, one_sh
     return message
 
 
-def timeout_message(process: Process | None, case: Case, timeout: float) -> str:
-    """Say that no reply came, and what may be the cause."""
+def timeout_message(process: Process | None, case: Case, timeout: float, unanswered: str) -> str:
+    """Say that no reply came, and what may be the cause: ``unanswered`` where nothing tells it."""
     message = f"no reply within {timeout:g} s, so the process was ended"
     if case.other_id is not None:
         return f'{message}; a reply came with the id "{case.other_id}": a reply must repeat its request\'s id'
@@ -39,4 +39,4 @@ def timeout_message(process: Process | None, case: Case, timeout: float) -> str:
         return f"{message}; it had closed its standard input"
     if case.notes.noise:
         return f"{message}; what came on stdout were not JSON objects"
-    return f"{message}; if it did answer, does it write a newline and flush its output after each reply?"
+    return f"{message}; {unanswered}"

@@ -16,6 +16,8 @@ from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
+from backprop_check.report.plain_text import shown_on
+from backprop_check.run import LOG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,15 @@ _FEW = 30
 #: A command of more characters is not one to paste.
 BY_HAND = 400
 
+#: Of a longer log the middle is left out.
+_LOG_LINES = 16
+
+#: The columns of numbers.
+_NUMBERS = ("expected", "got", "error", "allowed")
+
+#: On narrower consoles each wrong value is a block of lines.
+NARROW = 110
+
 _SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
 
@@ -47,28 +58,70 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
     console.print(Text(f"  {clean_text(result.message)}"))
     if result.mismatches:
         print_values(console, case, result)
-    for note in result.notes[:3]:
+    notes = [note for note in result.notes if LOG not in note]
+    for note in notes[:3]:
         console.print(Text(f"  note: {clean_text(note, 300)}"))
+    _print_logs(console, result)
+
+
+def _print_logs(console: Console, result: Result) -> None:
+    """The traceback that a port sent and what it wrote to standard error; of a long log the beginning and the end."""
+    for note in result.notes:
+        name, log, text = note.partition(LOG)
+        if not log:
+            continue
+        lines = text.splitlines()
+        if len(lines) > _LOG_LINES:
+            half = _LOG_LINES // 2
+            lines = [*lines[:half], f"… ({len(lines) - 2 * half} lines left out)", *lines[-half:]]
+        console.print(Text(f"  {name}:"))
+        for line in lines:
+            console.print(Text(f"    {clean_text(line, 300)}"))
 
 
 def print_values(console: Console, case: Case, result: Result) -> None:
-    """The table of a failing case: what is wrong first, and what follows from it."""
+    """What is wrong first and what follows from it: a table, or where the console is too narrow, a block a value."""
     chosen = _chosen(result.mismatches)
-    hinted = all(each.expected is None for each in chosen)
-    table = Table(box=None, padding=(0, 1), pad_edge=True)
-    headings = ["", "quantity", "where", *([] if hinted else ["expected", "got", "error", "allowed"])]
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("quantity", "where", "") else "right", no_wrap=True)
-    for one in chosen:
-        numbers = []
-        if not hinted:
-            numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
-        cells = [_said(one), one.quantity.replace("_", " "), in_short(case, one), *numbers]
-        style = "bold" if one.origin == "root" else ""
-        table.add_row(*(Text(clean_text(cell, 60)) for cell in cells), style=style)
-    console.print(table)
+    rows = [[shown_on(console, cell) for cell in _cells(case, one)] for one in chosen]
+    styles = ["bold" if one.origin == "root" else "" for one in chosen]
+    numbers = [] if all(one.expected is None for one in chosen) else list(_NUMBERS)
+    table = _table(rows, styles, numbers)
+    # Measured on a console without an end: on its own, a table is never wider than it.
+    needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
+    if max(NARROW, needed) > console.width:
+        _print_stacked(console, rows, styles, numbers)
+    else:
+        console.print(table)
     if result.mismatch_count > len(chosen):
         console.print(f"  … and {result.mismatch_count - len(chosen)} more values")
+
+
+def _cells(case: Case, one: Mismatch) -> list[str]:
+    """What is told of a wrong value: how it is wrong, what it is, where, and its numbers."""
+    words = [clean_text(text, 60) for text in (_said(one), one.quantity.replace("_", " "), in_short(case, one))]
+    numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
+    return [*words, *(clean_text(number, 60) for number in numbers)]
+
+
+def _table(rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequence[str]) -> Table:
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for heading in ("", "quantity", "where", *numbers):
+        table.add_column(heading, justify="right" if heading in numbers else "left", no_wrap=True)
+    for row, style in zip(rows, styles, strict=True):
+        table.add_row(*(Text(cell) for cell in row[: 3 + len(numbers)]), style=style)
+    return table
+
+
+def _print_stacked(
+    console: Console, rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequence[str]
+) -> None:
+    """Each value's words on a line, and each of its numbers on one of its own: no width cuts a number."""
+    width = max(map(len, _NUMBERS))
+    for (said, quantity, where, *values), style in zip(rows, styles, strict=True):
+        console.print(Text(f"  {said}: {', '.join(text for text in (quantity, where) if text)}", style=style))
+        for name, value in zip(numbers, values, strict=False):
+            if value:
+                console.print(Text(f"    {name:{width}}  {value}", style=style))
 
 
 def _said(one: Mismatch) -> str:
@@ -108,6 +161,9 @@ def print_cause(console: Console, cause: Cause, result: Result | None, *, failed
         if case is not None:
             console.print(Text(f"\n  In {result.id}:"))
             print_values(console, case, result)
+    elif result is not None:
+        console.print(Text(f"\n  In {result.id}: {clean_text(result.message)}"))
+        _print_logs(console, result)
     if cause.right:
         console.print(Text(f"\n  right:        {cause.right}"))
         console.print(Text(f"  implemented:  {cause.implemented}"))
@@ -170,7 +226,7 @@ def print_summary(
     judged = counts["passed"] + counts["mismatched"]
     broken = conclusion.failed if conclusion else []
     if not summary.complete:
-        console.print("The run was not finished.")
+        console.print(Text(summary.interrupted or "The run was not finished."))
     if summary.failed:
         asked = summary.cases - counts["skipped"]
         text = f"{info.name} does not compute backpropagation right: {summary.failed} of {asked} cases fail."
@@ -181,16 +237,20 @@ def print_summary(
     elif broken:
         text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))
+    elif not judged and not summary.complete:
+        console.print(Text(f"Nothing was judged: {info.name} had answered no case by then.", style="bold yellow"))
     elif not judged:
         console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
     else:
+        which = f"all {judged} cases" if summary.complete else f"the {judged} cases that were judged"
         text = (
-            f"{info.name} computes all {judged} cases right: {summary.values_checked} values "
+            f"{info.name} computes {which} right: {summary.values_checked} values "
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
         if judged < _FEW:
             text += f" But {judged} is too few to rely on."
-        console.print(Text(text, style="bold green" if judged >= _FEW else "bold yellow"))
+        good = judged >= _FEW and summary.complete
+        console.print(Text(text, style="bold green" if good else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))
     for each in summary.conventions.to_list():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +125,33 @@ def test_one_that_cannot_be_had(spec: str, error: type[Exception], said: str, mo
     (module / "poses.py").write_text("import os\ndef f(case): pass\nos._exit(78)\n")
     with pytest.raises(error, match=said.replace("(", "\\(")):
         open_implementation(spec, isolated=True)
+
+
+def test_advice_that_fits_a_callable(module: Path) -> None:
+    """It writes no line and flushes nothing: what is slow is its import, or itself."""
+    (module / "sleeper.py").write_text("import time\ntime.sleep(600)\ndef backprop(case):\n    return {}\n")
+    with pytest.raises(StartError) as caught:
+        open_implementation("python:sleeper:backprop", isolated=True, start_timeout=2)
+    said = str(caught.value)
+    assert 'it is the import of "python:sleeper:backprop" that takes so long' in said
+    assert "--start-timeout waits longer" in said
+    assert "flush" not in said
+    answers = _answers(module, "dreams", "time.sleep(600)", timeout=1)
+    assert "the callable had not returned by then; --timeout waits longer" in answers[1].message
+    assert "flush" not in answers[1].message
+
+
+@pytest.mark.parametrize("one_shot", [False, True])
+def test_advice_that_fits_a_command(module: Path, *, one_shot: bool) -> None:
+    """One that answers only when its input has ended is told of --one-shot, and with it answers."""
+    hello = '{"protocol": 1, "name": "octave"}'
+    (module / "port.py").write_text(f"import sys\nsys.stdin.read()\nprint({hello!r})\n")
+    command = f'"{sys.executable}" port.py'
+    if one_shot:
+        with open_implementation(command, one_shot=True) as port:
+            assert port.describe().name == "octave"
+        return
+    with pytest.raises(StartError) as caught:
+        open_implementation(command, start_timeout=2)
+    assert "flush its output?" in str(caught.value)
+    assert "(Octave's usually do) needs --one-shot" in str(caught.value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from typing import Any
 
+import msgspec
+
 from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
@@ -21,6 +23,10 @@ OUTCOMES = {
     "not_applicable": "not applicable",
     "passed": "passed",
 }
+
+
+#: A longer command was cut when it was written.
+_LONGEST_COMMAND = 2000
 
 
 def causes_of(one: ResultsData) -> dict[str, list[int]]:
@@ -70,14 +76,15 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
         "torch": harness.torch and one_line(harness.torch, 40),
         "platform": harness.platform and one_line(harness.platform, 120),
     }
-    verdict, tone = _verdict(label, cases, counts, complete=complete)
+    ended = "" if complete else clean_text(str(one.summary.get("interrupted") or "The run was not finished."), 500)
+    verdict, tone = _verdict(label, cases, counts, ended)
     return {
         "label": label,
         "language": one_line(info.language or "", 80),
         "version": one_line(info.version or "", 80),
         "dtype": info.dtype,
         "command": one_line(info.command or "", 500),
-        "reproduce": f"backprop-check run {shlex.quote(one_line(info.command, 2000))}" if info.command else "",
+        "reproduce": _again(one),
         "harness": {key: value for key, value in known.items() if value is not None},
         "verdict": verdict,
         "tone": tone,
@@ -114,24 +121,36 @@ def _plain(value: float | str | None) -> float | str | None:
     return one_line(value, 80) if isinstance(value, str) else value
 
 
-def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, complete: bool) -> tuple[str, str]:
-    """What came out, in a sentence, and whether it is good."""
+def _again(one: ResultsData) -> str:
+    """The command that asks for the run again; empty where none does."""
+    command, harness = one.implementation.command or "", one.harness
+    if not command or len(command) > _LONGEST_COMMAND:
+        return ""
+    windows = (harness.platform or "").startswith("Windows")
+    return command_again(one_line(command, _LONGEST_COMMAND), msgspec.structs.asdict(harness), windows=windows)
+
+
+def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended: str) -> tuple[str, str]:
+    """What came out, in a sentence, and whether it is good; ``ended`` says that the run ended before its end."""
     failed = sum(counts[key] for key in FAILING)
     sent = len(cases) - counts["not_applicable"]
-    unfinished = "" if complete else " The run was not finished."
+    unfinished = f" {ended}" if ended else ""
     if failed:
         what = "case fails" if failed == 1 else "cases fail"
         return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
     if not counts["passed"]:
-        return f"Nothing was judged: {label} supports none of these cases.{unfinished}", "none"
+        why = "had answered no case by then" if ended else "supports none of these cases"
+        return f"Nothing was judged: {label} {why}.{unfinished}", "none"
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
     right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"
+    if ended:
+        right = f"the {counts['passed']:,} cases that were judged"
     return (
         (
             f"{label} computes {right} right: {values:,} values of {neurons:,} neurons are within what rounding allows."
             f"{unfinished}"
         ),
-        "good" if complete else "none",
+        "none" if ended else "good",
     )
 
 

@@ -24,7 +24,7 @@ from backprop_check.network import Case
 from backprop_check.places import Places
 from backprop_check.protocol.messages import Message
 from backprop_check.protocol.parsing import parse_line
-from backprop_check.protocol.text import clean_text, one_line
+from backprop_check.protocol.text import both_ends, clean_text, one_line
 from backprop_check.report.html.kinds import KINDS, flat
 from backprop_check.report.html.packing import packed, plain
 from backprop_check.report.html.replies import number_of, read_reply
@@ -71,7 +71,7 @@ def detail(result: CaseResult, dtype: str, harness: Harness, room: int = ROOM) -
         **body,
         "count": count,
         "others": others[:_OTHERS],
-        "notes": [clean_text(note, 4000) for note in (result.notes or [])[:20]],
+        "notes": [both_ends(note) for note in (result.notes or [])[:20]],
         "unlisted": max(0, len(others) - _OTHERS),
     }
 

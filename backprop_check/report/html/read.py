@@ -144,6 +144,16 @@ class Harness(_Loose, frozen=True):
     kinks: Literal["any", "pytorch"] = "pytorch"
     torch: Short | None = None
     platform: Short | None = None
+    suites: Annotated[list[Short], msgspec.Meta(max_length=100)] = []
+    cases: Count | None = None
+    timeout: float | None = None
+    start_timeout: float | None = None
+    one_shot: bool = False
+    memory_limit: Count | None = None
+    strict_stdout: bool = False
+    sandbox: bool = False
+    hints_only: bool = False
+    diagnosis_timeout: float | None = None
 
 
 class Convention(_Loose, frozen=True):

@@ -1,0 +1,91 @@
+"""How a run ends: whatever happened, its files are written, and then its verdict is printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.errors import BackpropCheckError
+from backprop_check.known import write_known
+from backprop_check.report.files import write_csv, write_junit
+from backprop_check.results import with_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from backprop_check.commands.gathered import Gathered
+    from backprop_check.known import Entry
+    from backprop_check.protocol import Interruption
+    from backprop_check.results import Conclusion, ResultsFile
+
+
+def interrupted_sentence(interruption: Interruption) -> str:
+    """What is said of a run that was asked to stop, without the full stop."""
+    return f"The run was not finished: it was interrupted ({interruption.reason}) while {interruption.phase}"
+
+
+@dataclass
+class Written:
+    """The files of a run: a line for each that was written, and the first error, which ends none of the others."""
+
+    lines: list[str] = field(default_factory=list)
+    error: BackpropCheckError | None = None
+
+    def attempt(self, line: str, write: Callable[[], object]) -> None:
+        """Write one."""
+        try:
+            write()
+        except BackpropCheckError as error:
+            self.error = self.error or error
+        else:
+            self.lines += [line] if line else []
+
+
+def written(
+    options: dict[str, Any],
+    gathered: Gathered,
+    conclusion: Conclusion,
+    file: ResultsFile | None,
+    known: list[Entry] | None,
+) -> Written:
+    """Write all files that are asked for: before anything is printed, since what is printed can fail."""
+    done, summary = Written(), gathered.run.summary
+    if file is not None:
+        done.attempt("", lambda: file.finish(conclusion, complete=summary.complete, interrupted=summary.interrupted))
+    if options["exercise"]:
+        return done
+    names = conclusion.names()
+    named = [with_names(each, names) for each in gathered.results]
+    if path := options["csv_path"]:
+        done.attempt(f"csv: {path}", lambda: write_csv(path, named))
+    if junit := options["junit_path"]:
+        done.attempt(f"junit: {junit}", lambda: write_junit(junit, named, gathered.run.implementation.describe()))
+    if (page := options["html_path"]) and file is not None:
+        done.attempt(f"report: {page.absolute().as_uri()}", lambda: write_page([file.path], page))
+    if options["update_known"] and known is not None:
+        target = options["known"]
+        if summary.complete:
+            codes = codes_of(conclusion)
+            done.attempt(
+                f"known failures written: {target}", lambda: write_known(target, known, gathered.results, codes)
+            )
+        else:
+            done.lines.append(f"known failures not written: {target} is as it was, since the run was not finished")
+    return done
+
+
+def write_page(results: Sequence[Path], page: Path) -> None:
+    """The report of these results files; raises ``ResultsError``."""
+    from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
+
+    write_report(results, page)
+
+
+def codes_of(conclusion: Conclusion) -> dict[str, list[str]]:
+    """For each failing case the codes and names of the bugs that explain it."""
+    found: dict[str, list[str]] = {}
+    for cause in conclusion.causes:
+        for case in dict.fromkeys(cause.explains):
+            found.setdefault(case, []).extend(name for name in (cause.code, cause.bug) if name)
+    return found

@@ -223,6 +223,7 @@ def check(
     within = supported(opened.hello.supports)
     judged: list[Judged] = []
     results: list[Result] = []
+    plan = None
     with opened:
         settings = Settings(profile=profile, rtol=rtol, atol=atol)
         run = Run(opened, settings)
@@ -239,6 +240,7 @@ def check(
             if keep_values:
                 judged.append(each)
         conclusion = run.conclude()
+    conclusion.notes += plan.notes() if plan is not None else []
     run.summary.complete = True
     about = {"seed": seed, "profile": profile}
     return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

@@ -12,7 +12,7 @@ from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.cases.select import quarter
 from backprop_check.cases.training import label as training_label
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, kinds_of, wired_case
+from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, drawable, kinds_of, wired_case
 from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
@@ -117,12 +117,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def _size(self, suite: str) -> int:
         if suite == "generated":
-            return self.count
+            return self.count * self._can_make(suite)
         if suite == "training":
-            return len(_files(suite)) + quarter(self.count) if self.within.trains() else 0
+            return len(_files(suite)) + quarter(self.count) * self._can_make(suite) if self.within.trains() else 0
         if suite in FAMILIES:
-            return len(_files(suite)) + quarter(self.count) if kinds_of(suite, self.within) else 0
+            made = quarter(self.count) * self._can_make(suite)
+            return len(_files(suite)) + made if kinds_of(suite, self.within) else 0
         return len(_files(suite))
+
+    def _can_make(self, suite: str) -> bool:
+        """Whether cases of a suite can be generated that keep to what is supported."""
+        return bool(drawable(suite, self.within)) if suite in FAMILIES else self.within.has_chains()
+
+    def without_cases(self) -> list[str]:
+        """The suites asked for of which something is claimed, and yet no case can be generated."""
+        claimed = {
+            "generated": True,
+            "training": self.within.trains(),
+            **{family: bool(kinds_of(family, self.within)) for family in FAMILIES},
+        }
+        return [suite for suite in self._suites() if claimed.get(suite) and not self._can_make(suite)]
+
+    def notes(self) -> list[str]:
+        """What whoever reads the results should know of the cases: which suites have none, and why."""
+        empty = self.without_cases()
+        if not empty or not self.count or self.numbers is not None:
+            return []
+        text = (
+            f"no case could be generated for the suites {', '.join(empty)}: what the implementation claims to support "
+            "holds no layer, activation and loss that go together there"
+        )
+        return [text]
 
     def _suites(self) -> list[str]:
         return [suite for suite in SUITES if not self.suites or suite in self.suites]

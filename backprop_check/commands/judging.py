@@ -86,6 +86,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
+            conclusion.notes += work.plan.notes()
         if file is not None:
             file.finish(conclusion, complete=complete)
         run.summary.complete = complete

@@ -220,6 +220,7 @@ def _one(console: Console, target: Target, path: Path | None, options: dict[str,
                 stack.enter_context(file)
             outcomes, _, complete = judge_all(console, run, work, file, before, options)
             conclusion = run.conclude() if complete or options["fail_fast"] else Conclusion()
+            conclusion.notes += work.plan.notes()
             if file is not None:
                 file.finish(conclusion, complete=complete)
                 row.path = path

@@ -96,8 +96,8 @@ def _suits_any(within: Within) -> list[str]:
 def wired_case(family: str, index: int, seed: int = 0, within: Within | None = None) -> Case:
     """Case ``index`` of a family's suite, for an implementation that supports what is ``within`` (None: all).
 
-    Where none of the kind whose turn it is can be drawn, the next kind takes its turn. Raises ``NothingToDrawError`` where
-    that holds for every kind (``drawable`` says so beforehand).
+    Where none of the kind whose turn it is can be drawn, the next kind takes its turn. Raises ``NothingToDrawError``
+    where that holds for every kind (``drawable`` says so beforehand).
     """
     kinds, able = kinds_of(family, within), drawable(family, within)
     turn, round_number = (index + seed) % len(kinds) if kinds else 0, (index + seed) // max(1, len(kinds))

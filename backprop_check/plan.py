@@ -17,7 +17,7 @@ from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.names import LOSS_FEATURES
+from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def supported(supports: Supports) -> Within:
     """What the generated cases keep to, for an implementation that says what it supports."""
     activations, losses = supports.activations, supports.losses
     return Within(
-        activations=EVERYTHING.activations if activations is None else tuple(activations),
-        losses=EVERYTHING.losses if losses is None else tuple(losses),
+        activations=EVERYTHING.activations if activations is None else _those_of(ACTIVATIONS, activations),
+        losses=EVERYTHING.losses if losses is None else _those_of(ALL_LOSSES, losses),
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
@@ -42,7 +42,13 @@ def supported(supports: Supports) -> Within:
 
 
 def _known(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """The known ones that are claimed, in our order."""
     return tuple(name for name in names if name in claimed)
+
+
+def _those_of(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """The same in the order of the claim, on which some cases depend."""
+    return tuple(name for name in claimed if name in names)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from pathlib import Path
@@ -12,6 +13,7 @@ import msgspec
 from backprop_check.cases.select import refuse_unknown
 from backprop_check.compare import Mismatch
 from backprop_check.config import Configured, configured, open_configured
+from backprop_check.coverage import Coverage, requirements
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
 from backprop_check.plan import Plan, supported
@@ -81,7 +83,7 @@ class Results:
         return self.conclusion.causes
 
     def raise_for_mismatch(self) -> None:
-        """Raise ``Mismatched`` (an AssertionError) where a case failed, or where none was judged."""
+        """Raise ``Mismatched`` (an AssertionError) where a case failed, or none was judged, or not what is required."""
         if self.failed:
             count = f"{len(self.failed)} of {self.summary.cases} cases fail"
             causes = [f"{each.code or 'no name fits'}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
@@ -92,6 +94,8 @@ class Results:
         if not self.summary.counts["passed"]:
             msg = "no case was judged: the implementation supports none of them"
             raise Mismatched(msg)
+        if self.conclusion.unmet:
+            raise Mismatched("\n".join(self.conclusion.unmet))
 
     def to_dataframe(self, rows: Literal["mismatches", "values"] = "mismatches") -> pd.DataFrame:
         """A row a mismatch, or (``rows="values"``) a row a compared value; needs pandas.
@@ -174,6 +178,10 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
             )
 
 
+def _case(judged: Judged) -> Case:
+    return judged.case
+
+
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
@@ -191,6 +199,7 @@ def check(
     dtype: Literal["float64", "float32"] | None = None,
     keep_values: bool = False,
     cache: bool = True,
+    require: Sequence[str] = (),
 ) -> Results:
     """Judge ``implementation``: a callable from the protocol's case (a dict) to its reply, or an IMPL text.
 
@@ -200,8 +209,10 @@ def check(
     ``cases`` is how many generated cases, or the cases themselves. ``dtype`` is the callable's arithmetic (default:
     what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
     ``to_dataframe("values")``. With ``cache`` what the witnesses said of the shipped and generated cases is kept for
-    the next time, as the command line keeps it. Raises ``ConfigurationError`` and ``StartError`` as the command line
-    does; a failing case raises nothing (``Results.raise_for_mismatch``).
+    the next time, as the command line keeps it. ``require`` are words of ``--require``: levels, kinds of layers,
+    activations, losses, optimizers, ``cases=N``; what was not judged of them stands in ``conclusion.unmet``. Raises
+    ``ConfigurationError`` and ``StartError`` as the command line does; a failing case raises nothing
+    (``Results.raise_for_mismatch``).
     """
     if profile not in ("textbook", "strict"):
         msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
@@ -215,8 +226,11 @@ def check(
     suites = (suites,) if isinstance(suites, str) else suites
     refuse_unknown(suites)
     opened: Implementation
+    required = requirements((require,) if isinstance(require, str) else require)
     if isinstance(implementation, str):
-        opened = open_configured(configured(implementation) or Configured(implementation), isolated=False)
+        entry = configured(implementation) or Configured(implementation)
+        required = requirements((*entry.require, *((require,) if isinstance(require, str) else require)))
+        opened = open_configured(entry, isolated=False)
     else:
         name = getattr(implementation, "__name__", type(implementation).__name__)
         opened = CallableImplementation(implementation, name=name, dtype=dtype)
@@ -226,7 +240,7 @@ def check(
     plan = None
     with opened:
         settings = Settings(profile=profile, rtol=rtol, atol=atol)
-        run = Run(opened, settings)
+        run = Run(opened, settings, coverage=Coverage(required))
         if _is_count(cases):
             plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
             kept = kept_for(opened.hello, settings) if cache and not keep_values else None
@@ -234,13 +248,15 @@ def check(
             judging = alone(work, opened)(0)
         else:
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]
-        for each in judging:
+        for position, each in enumerate(judging):
             run.take(each)
+            run.coverage.add(plan.suite(position) if plan else "", each.result.outcome, functools.partial(_case, each))
             results.append(each.result)
             if keep_values:
                 judged.append(each)
         conclusion = run.conclude()
     conclusion.notes += plan.notes() if plan is not None else []
+    conclusion.unmet = run.coverage.unmet(within)
     run.summary.complete = True
     about = {"seed": seed, "profile": profile}
     return Results(results, run.summary, conclusion, opened.describe(), judged, about, settings)

@@ -18,15 +18,19 @@ from backprop_check.strangers import read_toml
 if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
 
-_KEYS = ("command", "python", "setup")
+_KEYS = ("command", "python", "setup", "require")
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up."""
+    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up.
+
+    ``require`` are words of ``--require``: what a run must have judged of it.
+    """
 
     spec: str
     setup: str = ""
+    require: tuple[str, ...] = ()
 
 
 def configured(name: str, folder: Path | None = None) -> Configured | None:
@@ -41,7 +45,48 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
 
     Raises ``ConfigurationError`` naming file, key, what was expected and what came.
     """
-    folder = folder or Path.cwd()
+    table, source, prefix = _table(folder or Path.cwd())
+    found = table.get("implementations", {})
+    _expect(isinstance(found, dict), source, f"{prefix}implementations", "a table", found)
+    everywhere = _required(table, source, prefix)
+    result = {}
+    for name, entry in found.items():
+        place = f"{prefix}implementations.{name}"
+        _expect(isinstance(entry, dict), source, place, "a table with 'command' or 'python'", entry)
+        _known(entry, _KEYS, source, f"{place}.")
+        for key, value in entry.items():
+            _expect(key == "require" or isinstance(value, str), source, f"{place}.{key}", "a text", value)
+        given = [key for key in ("command", "python") if key in entry]
+        _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
+        spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
+        required = (*everywhere, *_required(entry, source, f"{place}."))
+        result[name] = Configured(spec, entry.get("setup", ""), required)
+    return result
+
+
+def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ...]:
+    """The words under ``require``, which are known ones."""
+    words = table.get("require", [])
+    _expect(
+        isinstance(words, list) and all(isinstance(word, str) for word in words),
+        source,
+        f"{prefix}require",
+        "a list of texts",
+        words,
+    )
+    if words:
+        from backprop_check.coverage import requirements  # noqa: PLC0415 - numpy, and only where it is used
+
+        try:
+            requirements(words)
+        except ConfigurationError as error:
+            msg = f"{source}: at {prefix}require: {error}"
+            raise ConfigurationError(msg) from None
+    return tuple(words)
+
+
+def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
+    """The configuration of a folder as it stands there, its file, and what stands before its keys."""
     own, project = folder / "backprop-check.toml", folder / "pyproject.toml"
     table: Any = {}
     source, prefix = own, ""
@@ -53,21 +98,8 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
         source, prefix = project, "tool.backprop-check."
         table = _tool(_read(project), source)
     _expect(isinstance(table, dict), source, prefix.rstrip("."), "a table", table)
-    _known(table, ("implementations",), source, prefix)
-    found = table.get("implementations", {})
-    _expect(isinstance(found, dict), source, f"{prefix}implementations", "a table", found)
-    result = {}
-    for name, entry in found.items():
-        place = f"{prefix}implementations.{name}"
-        _expect(isinstance(entry, dict), source, place, "a table with 'command' or 'python'", entry)
-        _known(entry, _KEYS, source, f"{place}.")
-        for key, value in entry.items():
-            _expect(isinstance(value, str), source, f"{place}.{key}", "a text", value)
-        given = [key for key in ("command", "python") if key in entry]
-        _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
-        spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
-        result[name] = Configured(spec, entry.get("setup", ""))
-    return result
+    _known(table, ("implementations", "require"), source, prefix)
+    return table, source, prefix
 
 
 def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:

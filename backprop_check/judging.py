@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backprop_check.compare import compare
+from backprop_check.coverage import Coverage
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug, with_formulas
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
@@ -52,6 +53,7 @@ class Run:
     hints_only: bool = False
     diagnosing: bool = True
     summary: Summary = field(default_factory=Summary)
+    coverage: Coverage = field(default_factory=Coverage)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,7 @@ LAYERS = [
     ["diagnose"],
     ["run"],
     ["plan"],
+    ["coverage"],
     ["ahead"],
     ["work"],
     ["parallel"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -16,7 +17,9 @@ from rich.text import Text
 
 from backprop_check import __version__
 from backprop_check.commands.options import opened
+from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, configured
+from backprop_check.coverage import Coverage
 from backprop_check.diagnose.causes import Shown
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run, hinted
@@ -29,6 +32,7 @@ from backprop_check.report.files import write_csv, write_junit
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
+    print_coverage,
     print_failure,
     print_replay,
     print_summary,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
 
     from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
+    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
     from backprop_check.trace import Slot
@@ -63,6 +68,8 @@ _SHRUNK = 3
 def run_command(impl: str, options: dict[str, Any]) -> int:
     """The main job; gives the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    entry = configured(impl) or Configured(impl)
+    options = {**options, "required": required_of(entry, options)}
     known = _known(options)
     _check_paths(options)
     if options["json_path"] is not None and options["json_path"].is_dir():
@@ -73,7 +80,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         raise ConfigurationError(msg)
     with orderly_signals(), opened(impl, {**options, "max_restarts": NO_BOUND}) as implementation, ExitStack() as stack:
         introduce(console, implementation)
-        work = prepared(work_of((configured(impl) or Configured(impl)).spec, options), implementation, options)
+        work = prepared(work_of(entry.spec, options), implementation, options)
         run = run_of(work, implementation, options)
         path = options["json_path"]
         if path is None and options["html_path"] is not None:
@@ -86,7 +93,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         conclusion = Conclusion()
         if complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options)
-            conclusion.notes += work.plan.notes()
+            complete_with(conclusion, run, work.plan)
         if file is not None:
             file.finish(conclusion, complete=complete)
         run.summary.complete = complete
@@ -94,8 +101,10 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             return _exercise(console, results)
         _show(console, run, conclusion, failing, implementation)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
+        print_coverage(console, run.coverage.levels(work.plan.within), conclusion)
         _write_files(console, options, path, results, conclusion, implementation)
-        return _verdict(console, run, conclusion, results, known, options)
+        code = _verdict(console, run, conclusion, results, known, options)
+        return 1 if conclusion.unmet else code
 
 
 def _check_paths(options: dict[str, Any]) -> None:
@@ -120,7 +129,10 @@ def _known(options: dict[str, Any]) -> list[Any] | None:
 def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) -> Run:
     """The run that counts and concludes."""
     diagnosing = not (options["no_diagnosis"] or options["exercise"])
-    return Run(implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing)
+    coverage = Coverage(options["required"])
+    return Run(
+        implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing, coverage=coverage
+    )
 
 
 def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
@@ -222,6 +234,7 @@ def judge_all(
 
                 order.count(result)
                 run.started -= result.seconds
+                run.coverage.add(work.plan.suite(position), result.outcome, functools.partial(work.plan.case, position))
                 judged = recalled(run, work, position, result, slots)
                 if judged is None:
                     run.summary.add(result)
@@ -232,6 +245,8 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
+                suite = work.plan.suite(order.position - 1)
+                run.coverage.add(suite, judged.result.outcome, functools.partial(_case, judged))
                 result = hinted(judged.result, judged.case) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
@@ -245,6 +260,10 @@ def judge_all(
             progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
             return results, failing, False
     return results, failing, True
+
+
+def _case(judged: Judged) -> Case:
+    return judged.case
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:

@@ -134,26 +134,27 @@ def unknown_claims(supports: Mapping[str, Any]) -> str:
 def _hint(key: str, word: str) -> str:
     """Which word of the list was probably meant, or which list."""
     others = [other for other, known in vocabulary().items() if word in known]
-    if others and _plain(word) not in ALIASES[key]:
+    if others and plain(word) not in ALIASES[key]:
         return f", but belongs in $.supports.{others[0]}"
     return _meant(near_claims(key, word))
 
 
 def near_claims(key: str, word: str) -> list[str]:
     """The words of a list that are likely meant by an unknown one: by what others call them, and by their spelling."""
-    called = ALIASES[key].get(_plain(word), ())
+    called = ALIASES[key].get(plain(word), ())
     return list(called) or nearest(word, vocabulary()[key])
 
 
 def nearest(word: str, known: Sequence[str]) -> list[str]:
     """The known words that are spelt most like it, the likeliest first; whatever stands between letters is nothing."""
-    plain = {_plain(each): each for each in known}
-    if _plain(word) in plain:
-        return [plain[_plain(word)]]
-    return [plain[each] for each in difflib.get_close_matches(_plain(word)[:60], plain, _SUGGESTED, 0.6)]
+    by_letters = {plain(each): each for each in known}
+    if plain(word) in by_letters:
+        return [by_letters[plain(word)]]
+    return [by_letters[each] for each in difflib.get_close_matches(plain(word)[:60], by_letters, _SUGGESTED, 0.6)]
 
 
-def _plain(word: str) -> str:
+def plain(word: str) -> str:
+    """Its letters and digits in lower case: ``Conv2d`` and ``conv_2d`` are one word."""
     return "".join(each for each in word.lower() if each.isalnum())
 
 

@@ -83,10 +83,12 @@ def _words_of(case: Case) -> set[tuple[str, str]]:
     """What a case can meet: its levels, kinds, activations, loss and optimizer."""
     layers = case.network.layers
     levels = {KINDS[layer.kind].family for layer in layers} - {""}
+    levels |= {"dense"} if case.network.is_chain else set()
+    levels |= {"dense"} if case.network.is_chain else set()
     levels |= {"training"} if case.trains else set()
     levels |= {"graph"} if "graph" in case.features else set()
     return {
-        *(("level", level) for level in levels or {"dense"}),
+        *(("level", level) for level in levels),
         *(("kind", layer.kind) for layer in layers),
         *(("activation", layer.activation) for layer in layers if layer.activations),
         ("loss", case.loss.kind),
@@ -166,7 +168,7 @@ def _why(each: Requirement, outcomes: Counter[str], within: Within) -> str:
 
 #: Where a port claims it.
 _FIELDS = {
-    "level": "its layers, optimizers and features in supports",
+    "level": "layers, optimizers and features",
     "kind": "supports.layers",
     "activation": "supports.activations",
     "loss": "supports.losses",

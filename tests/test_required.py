@@ -306,3 +306,21 @@ def test_smoke_has_networks_of_any_pair(activation: str) -> None:
         assert all(within.has(case) for case in made)
     assert [case.name for case in networks(supported(Supports(layers=["lstm"])))]
     assert [case.id for case in networks(supported(Supports()))] == [Case.from_dict(each).id for each in SMOKE]
+
+
+# On the page --------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_was_required_and_not_judged() -> None:
+    """In its verdict, which is then no good one."""
+
+    def right(case: dict[str, Any]) -> dict[str, Any]:
+        import small_port  # noqa: PLC0415 - it changes the path that modules are found on
+
+        answer: dict[str, Any] = small_port.right(case)
+        return answer
+
+    for require, sign in ((["dense"], "✓"), (["dense", "cases=9"], "✕")):
+        shown = check(right, cases=2, suites="generated", require=require)._repr_html_()
+        assert sign in shown
+        assert ("But at least 9 judged cases are required, 2 were judged." in shown) == (sign == "✕")

@@ -71,6 +71,9 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
         "platform": harness.platform and one_line(harness.platform, 120),
     }
     verdict, tone = _verdict(label, cases, counts, complete=complete)
+    if one.unmet:
+        verdict = " ".join([verdict, *(f"But {clean_text(sentence, 300)}." for sentence in one.unmet[:10])])
+        tone = "bad"
     return {
         "label": label,
         "language": one_line(info.language or "", 80),

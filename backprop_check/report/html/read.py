@@ -156,6 +156,7 @@ class ResultsData(_Loose, frozen=True):
     diagnoses: list[Cause] | None = None
     behaviours: list[Behaviour] | None = None
     notes: list[Short] | None = None
+    unmet: list[Short] | None = None
 
 
 #: Outcomes that make a run fail.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import sys
@@ -14,6 +15,7 @@ import msgspec
 from backprop_check.cases.select import refuse_unknown
 from backprop_check.compare import Mismatch
 from backprop_check.config import KINKS, Configured, configured, open_configured
+from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
@@ -84,7 +86,7 @@ class Results:
         return self.conclusion.causes
 
     def raise_for_mismatch(self) -> None:
-        """Raise ``Mismatched`` (an AssertionError) where a case failed, or where none was judged."""
+        """Raise ``Mismatched`` (an AssertionError) where a case failed, or none was judged, or not what is required."""
         if self.failed:
             count = f"{len(self.failed)} of {self.summary.cases} cases fail"
             causes = [f"{each.code or each.title}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
@@ -95,6 +97,8 @@ class Results:
         if not self.summary.counts["passed"]:
             msg = "no case was judged: the implementation supports none of them"
             raise Mismatched(msg)
+        if self.conclusion.unmet:
+            raise Mismatched("\n".join(self.conclusion.unmet))
 
     def to_dataframe(self, rows: Literal["mismatches", "values"] = "mismatches") -> pd.DataFrame:
         """A row a mismatch, or (``rows="values"``) a row a compared value; needs pandas.
@@ -191,9 +195,42 @@ def _spec_of(function: Callable[..., Any]) -> str:
     return f"python:{module}:{path}" if found is function else ""
 
 
+def _case(judged: Judged) -> Case:
+    return judged.case
+
+
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
+
+
+def _refuse_wrong_arguments(implementation: object, profile: str, rtol: float, atol: float, kinks: str | None) -> None:
+    if profile not in ("textbook", "strict"):
+        msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
+        raise ConfigurationError(msg)
+    if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
+        msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
+        raise ConfigurationError(msg)
+    if kinks not in (None, *KINKS):
+        msg = f"kinks: expected 'any' or 'pytorch', got {kinks!r}"
+        raise ConfigurationError(msg)
+    if not (isinstance(implementation, str) or callable(implementation)):
+        msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
+        raise ConfigurationError(msg)
+
+
+def _opened(
+    implementation: Callable[[dict[str, Any]], Any] | str,
+    entry: Configured | None,
+    dtype: Literal["float64", "float32"] | None,
+) -> tuple[Implementation, str]:
+    """The implementation, and the IMPL text by which other processes find a function; empty where they do not."""
+    if entry is not None:
+        return open_configured(entry, isolated=False), ""
+    assert callable(implementation)
+    name = getattr(implementation, "__name__", type(implementation).__name__)
+    command = "" if dtype is not None else _spec_of(implementation)
+    return CallableImplementation(implementation, name=name, dtype=dtype, command=command), command
 
 
 def check(
@@ -210,6 +247,7 @@ def check(
     keep_values: bool = False,
     cache: bool = True,
     diagnosis_timeout: float | None = None,
+    require: Sequence[str] = (),
 ) -> Results:
     """Judge ``implementation``: a callable from the protocol's case (a dict) to its reply, or an IMPL text.
 
@@ -221,39 +259,27 @@ def check(
     what its attribute ``dtype`` says, else float64). ``keep_values`` keeps every value for
     ``to_dataframe("values")``. With ``cache`` what the witnesses said of the shipped and generated cases is kept for
     the next time, as the command line keeps it. The search for the cause counts its work; ``diagnosis_timeout`` ends
-    it after so many seconds. Raises ``ConfigurationError`` and ``StartError`` as the command line
-    does; a failing case raises nothing (``Results.raise_for_mismatch``).
+    it after so many seconds. ``require`` are words of ``--require``: levels, kinds of layers, activations, losses,
+    optimizers, ``cases=N``; what was not judged of them stands in ``conclusion.unmet``. Raises ``ConfigurationError``
+    and ``StartError`` as the command line does; a failing case raises nothing (``Results.raise_for_mismatch``).
     """
-    if profile not in ("textbook", "strict"):
-        msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
-        raise ConfigurationError(msg)
-    if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
-        msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
-        raise ConfigurationError(msg)
-    if kinks not in (None, *KINKS):
-        msg = f"kinks: expected 'any' or 'pytorch', got {kinks!r}"
-        raise ConfigurationError(msg)
-    if not (isinstance(implementation, str) or callable(implementation)):
-        msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
-        raise ConfigurationError(msg)
+    _refuse_wrong_arguments(implementation, profile, rtol, atol, kinks)
     suites = (suites,) if isinstance(suites, str) else suites
     refuse_unknown(suites)
-    opened: Implementation
-    command = ""
+    words = (require,) if isinstance(require, str) else tuple(require)
+    entry = None
     if isinstance(implementation, str):
         entry = configured(implementation) or Configured(implementation)
-        kinks = kinks or entry.kinks
-        opened = open_configured(entry, isolated=False)
-    else:
-        name = getattr(implementation, "__name__", type(implementation).__name__)
-        command = "" if dtype is not None else _spec_of(implementation)
-        opened = CallableImplementation(implementation, name=name, dtype=dtype, command=command)
+        kinks, words = kinks or entry.kinks, (*entry.require, *words)
+    required = requirements(words)
+    opened, command = _opened(implementation, entry, dtype)
     within = supported(opened.hello.supports)
     judged: list[Judged] = []
     results: list[Result] = []
+    plan = None
     with opened:
         settings = Settings(profile=profile, rtol=rtol, atol=atol, kinks=kinks or "any")
-        run = Run(opened, settings)
+        run = Run(opened, settings, coverage=Coverage(required))
         if _is_count(cases):
             plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
             kept = kept_for(opened.hello, settings) if cache and not keep_values else None
@@ -261,12 +287,15 @@ def check(
             judging = alone(work, opened)(0)
         else:
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]
-        for each in judging:
+        for position, each in enumerate(judging):
             run.take(each)
+            run.coverage.add(plan.suite(position) if plan else "", each.result.outcome, functools.partial(_case, each))
             results.append(each.result)
             if keep_values:
                 judged.append(each)
         conclusion = run.conclude(Effort.within(diagnosis_timeout))
+    conclusion.notes += plan.notes() if plan is not None else []
+    conclusion.unmet = run.coverage.unmet(within)
     run.summary.complete = True
     about: dict[str, Any] = {"seed": seed, "profile": profile, "rtol": rtol, "atol": atol, "kinks": settings.kinks}
     info = opened.describe()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TABLE = "backprop-check"
 _FILE = f"{_TABLE}.toml"
-_KEYS = ("command", "python", "setup", "kinks")
+_KEYS = ("command", "python", "setup", "kinks", "require")
 
 #: Which choices at kinks are right: every one that is a subgradient, or PyTorch's only.
 KINKS = ("any", "pytorch")
@@ -33,12 +33,14 @@ _CLOSE = 0.85
 class Configured:
     """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up.
 
-    ``kinks`` says which choices at kinks are right.
+    ``kinks`` says which choices at kinks are right; ``require`` are words of ``--require``: what a run must have
+    judged of it.
     """
 
     spec: str
     setup: str = ""
     kinks: Any = "any"
+    require: tuple[str, ...] = ()
 
 
 def configured(name: str, folder: Path | None = None) -> Configured | None:
@@ -53,7 +55,50 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
 
     Raises ``ConfigurationError`` naming file, key, what was expected and what came.
     """
-    folder = folder or Path.cwd()
+    table, source, prefix = _table(folder or Path.cwd())
+    found = table.get("implementations", {})
+    _expect(isinstance(found, dict), source, f"{prefix}implementations", "a table", found)
+    everywhere = _required(table, source, prefix)
+    result = {}
+    for name, entry in found.items():
+        place = f"{prefix}implementations.{name}"
+        _expect(isinstance(entry, dict), source, place, "a table with 'command' or 'python'", entry)
+        _known(entry, _KEYS, source, f"{place}.")
+        for key, value in entry.items():
+            _expect(key == "require" or isinstance(value, str), source, f"{place}.{key}", "a text", value)
+        given = [key for key in ("command", "python") if key in entry]
+        _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
+        kinks = entry.get("kinks", KINKS[0])
+        _expect(kinks in KINKS, source, f"{place}.kinks", "'any' or 'pytorch'", kinks)
+        spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
+        required = (*everywhere, *_required(entry, source, f"{place}."))
+        result[name] = Configured(spec, entry.get("setup", ""), kinks, required)
+    return result
+
+
+def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ...]:
+    """The words under ``require``, which are known ones."""
+    words = table.get("require", [])
+    _expect(
+        isinstance(words, list) and all(isinstance(word, str) for word in words),
+        source,
+        f"{prefix}require",
+        "a list of texts",
+        words,
+    )
+    if words:
+        from backprop_check.coverage import requirements  # noqa: PLC0415 - numpy, and only where it is used
+
+        try:
+            requirements(words)
+        except ConfigurationError as error:
+            msg = f"{source}: at {prefix}require: {error}"
+            raise ConfigurationError(msg) from None
+    return tuple(words)
+
+
+def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
+    """The configuration of a folder as it stands there, its file, and what stands before its keys."""
     own, project = folder / _FILE, folder / "pyproject.toml"
     table: Any = {}
     source, prefix = own, ""
@@ -66,23 +111,8 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
         source, prefix = project, "tool.backprop-check."
         table = _tool(_read(project), source)
     _expect(isinstance(table, dict), source, prefix.rstrip("."), "a table", table)
-    _known(table, ("implementations",), source, prefix)
-    found = table.get("implementations", {})
-    _expect(isinstance(found, dict), source, f"{prefix}implementations", "a table", found)
-    result = {}
-    for name, entry in found.items():
-        place = f"{prefix}implementations.{name}"
-        _expect(isinstance(entry, dict), source, place, "a table with 'command' or 'python'", entry)
-        _known(entry, _KEYS, source, f"{place}.")
-        for key, value in entry.items():
-            _expect(isinstance(value, str), source, f"{place}.{key}", "a text", value)
-        given = [key for key in ("command", "python") if key in entry]
-        _expect(len(given) == 1, source, place, "one of 'command' and 'python'", " and ".join(given) or "neither")
-        spec = entry["command"] if given == ["command"] else f"python:{entry['python']}"
-        kinks = entry.get("kinks", KINKS[0])
-        _expect(kinks in KINKS, source, f"{place}.kinks", "'any' or 'pytorch'", kinks)
-        result[name] = Configured(spec, entry.get("setup", ""), kinks)
-    return result
+    _known(table, ("implementations", "require"), source, prefix)
+    return table, source, prefix
 
 
 def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:

@@ -46,6 +46,10 @@ def _short(text: str) -> str:
     return text if len(text) <= 1000 else f"{text[:1000]}…"  # noqa: PLR2004 - a screen's worth
 
 
+class NothingToDrawError(BackpropCheckError):
+    """No case of a suite can be generated from what an implementation claims; whoever asks first sees that."""
+
+
 class HarnessError(BackpropCheckError):
     """The witnesses disagree on a case beyond their bounds: our fault, never the implementation's."""
 

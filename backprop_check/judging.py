@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.compare import compare
+from backprop_check.coverage import Coverage
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug, with_formulas
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
@@ -54,6 +55,7 @@ class Run:
     hints_only: bool = False
     diagnosing: bool = True
     summary: Summary = field(default_factory=Summary)
+    coverage: Coverage = field(default_factory=Coverage)
 
     def __post_init__(self) -> None:
         hello = self.implementation.hello

@@ -33,3 +33,6 @@ DEFAULT_THRESHOLD = 1.0
 #: The suites beyond chains of dense layers, in the order in which they are learnt: how layers are wired, then what
 #: kinds of layers there are.
 FAMILIES = ("graph", "convolution", "recurrent", "normalisation", "attention")
+
+#: The levels of README's table, in its order: the first is number 1.
+LEVELS = ("dense", "training", *FAMILIES)

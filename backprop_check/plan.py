@@ -12,12 +12,12 @@ from backprop_check.cases.generate import EVERYTHING, Within, generated_case
 from backprop_check.cases.select import quarter
 from backprop_check.cases.training import label as training_label
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, kinds_of, wired_case
+from backprop_check.cases.wired import FAMILIES, WIRED_VERSION, drawable, kinds_of, wired_case
 from backprop_check.cases.wired import label as wired_label
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.names import LOSS_FEATURES
+from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def supported(supports: Supports) -> Within:
     """What the generated cases keep to, for an implementation that says what it supports."""
     activations, losses = supports.activations, supports.losses
     return Within(
-        activations=EVERYTHING.activations if activations is None else tuple(activations),
-        losses=EVERYTHING.losses if losses is None else tuple(losses),
+        activations=EVERYTHING.activations if activations is None else _those_of(ACTIVATIONS, activations),
+        losses=EVERYTHING.losses if losses is None else _those_of(ALL_LOSSES, losses),
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,
         optimizers=("sgd",) if supports.optimizers is None else _known(OPTIMIZERS, supports.optimizers),
@@ -42,7 +42,13 @@ def supported(supports: Supports) -> Within:
 
 
 def _known(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """The known ones that are claimed, in our order."""
     return tuple(name for name in names if name in claimed)
+
+
+def _those_of(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
+    """The same in the order of the claim, on which some cases depend."""
+    return tuple(name for name in claimed if name in names)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,12 +123,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     def _size(self, suite: str) -> int:
         if suite == "generated":
-            return self.count
+            return self.count * self._can_make(suite)
         if suite == "training":
-            return len(_files(suite)) + quarter(self.count) if self.within.trains() else 0
+            return len(_files(suite)) + quarter(self.count) * self._can_make(suite) if self.within.trains() else 0
         if suite in FAMILIES:
-            return len(_files(suite)) + quarter(self.count) if kinds_of(suite, self.within) else 0
+            made = quarter(self.count) * self._can_make(suite)
+            return len(_files(suite)) + made if kinds_of(suite, self.within) else 0
         return len(_files(suite))
+
+    def _can_make(self, suite: str) -> bool:
+        """Whether cases of a suite can be generated that keep to what is supported."""
+        return bool(drawable(suite, self.within)) if suite in FAMILIES else self.within.has_chains()
+
+    def without_cases(self) -> list[str]:
+        """The suites asked for of which something is claimed, and yet no case can be generated."""
+        claimed = {
+            "generated": True,
+            "training": self.within.trains(),
+            **{family: bool(kinds_of(family, self.within)) for family in FAMILIES},
+        }
+        return [suite for suite in self._suites() if claimed.get(suite) and not self._can_make(suite)]
+
+    def notes(self) -> list[str]:
+        """What whoever reads the results should know of the cases: which suites have none, and why."""
+        empty = self.without_cases()
+        if not empty or not self.count or self.numbers is not None:
+            return []
+        text = (
+            f"no case could be generated for the suites {', '.join(empty)}: what the implementation claims to support "
+            "holds no layer, activation and loss that go together there"
+        )
+        return [text]
 
     def _suites(self) -> list[str]:
         return [suite for suite in SUITES if not self.suites or suite in self.suites]

@@ -7,6 +7,7 @@ is that of one process.
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from backprop_check.cases.generate import EVERYTHING
 from backprop_check.cases.select import select_cases
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.conventions import told
+from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
@@ -65,6 +67,7 @@ class Collecting:
         """Find out what is to be judged; raises ``pytest.UsageError`` with one sentence."""
         self.config = config
         self.entries: dict[str, list[Entry]] = {}
+        self.collected: dict[str, set[str]] = {}
         self.opened: dict[str, Implementation] = {}
         self.supported: dict[str, Supports] = {}
         given = config.getoption("--backprop-impl")
@@ -73,6 +76,7 @@ class Collecting:
                 split_command(command)  # that a quote is not closed is no matter of each case
             configured = implementations(config.rootpath)
             self.kept = kept_failures(config.rootpath) if config.getoption("--backprop-replay") else []
+            requirements(config.getoption("--backprop-require"))
         except BackpropCheckError as error:
             raise pytest.UsageError(str(error)) from None
         self.chosen: set[str] = set()
@@ -142,7 +146,21 @@ class Collecting:
         node.workerinput[_PROPERTY] = {
             name: msgspec.json.encode(supports).decode() for name, supports in self.supported.items()
         }
-        self.pytest_sessionfinish()
+        self.close()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
+        """Of xdist: what the workers collected; all of them the same."""
+        names = {_slug(name) for name in self.wanted}
+        for name, _, case in (each.partition("::") for each in ids):
+            if name in names:
+                self.collected.setdefault(name, set()).add(case)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is to be run, after all that chooses among it: only then are the results complete."""
+        for item in session.items:
+            if isinstance(item, CaseItem) and item.parent is not None:
+                self.collected.setdefault(item.parent.name, set()).add(item.name)
 
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
         """The cases come after the tests, and are chosen by ``-k``, ``--lf`` and node ids like them."""
@@ -157,7 +175,24 @@ class Collecting:
             found = list(collector.collect())
             items += [each for each in found if not self.chosen or self.chosen & {each.nodeid, collector.nodeid}]
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End what was started; where something required was not judged, the session fails."""
+        self.close()
+        reports = not hasattr(self.config, "workerinput")
+        if reports and session.exitstatus == pytest.ExitCode.OK and any(map(self.unmet, self.wanted)):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def unmet(self, name: str) -> list[str]:
+        """What is required of an implementation and was not judged, a sentence each."""
+        words = [*self.wanted[name].require, *self.config.getoption("--backprop-require")]
+        if self.config.getoption("--backprop-replay") or self.config.getoption("collectonly"):
+            return []
+        coverage = Coverage(requirements(words))
+        for entry in self.entries.get(_slug(name), []):
+            coverage.add("", entry.result.outcome, functools.partial(Case.from_dict, entry.case))
+        return coverage.unmet(supported(self.supported.get(name, Supports()))) if words else []
+
+    def close(self) -> None:
         """End what was started."""
         for implementation in self.opened.values():
             implementation.close()
@@ -185,15 +220,21 @@ class Collecting:
     def _finished(self, slug: str) -> _Finished:
         """The results of the implementation whose items have that name."""
         name = next(each for each in self.wanted if _slug(each) == slug)
-        return _Finished(self.config, slug, self.entries[slug], self.settings(name))
+        collected, unmet = self.collected.get(slug, set()), self.unmet(name)
+        return _Finished(self.config, slug, self.entries[slug], self.settings(name), collected, unmet)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """The causes, and where the files are; once, in the process that reports."""
-        if hasattr(self.config, "workerinput") or not self.entries:
+        if hasattr(self.config, "workerinput"):
+            return
+        for name in self.wanted:
+            if _slug(name) not in self.entries:  # it has no section of its own
+                _say_unmet(terminalreporter, name, self.unmet(name))
+        if not self.entries:
             return
         files: list[Path] = []
-        for name in self.entries:
-            done = self._finished(name)
+        finished = [self._finished(name) for name in self.entries]
+        for done in finished:
             done.show(terminalreporter)
             for option in ("--backprop-json",):
                 if path := self.config.getoption(option):
@@ -204,8 +245,7 @@ class Collecting:
 
             target = self.config.rootpath / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            wholes = [self._finished(name).whole() for name in self.entries]
-            target.write_bytes(render(wholes))
+            target.write_bytes(render([done.whole() for done in finished]))
             terminalreporter.write_line(f"report: {target.resolve().as_uri()}")
 
 
@@ -325,15 +365,25 @@ class CaseFailure(Exception):  # noqa: N818 - it is a verdict, not an error
 class _Finished:
     """One implementation's results, in the order of the cases, with their causes."""
 
-    def __init__(self, config: pytest.Config, name: str, entries: list[Entry], settings: Settings) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        name: str,
+        entries: list[Entry],
+        settings: Settings,
+        collected: set[str],
+        unmet: list[str],
+    ) -> None:
         self.config, self.name, self.settings = config, name, settings
         seen = {entry.result.id: entry for entry in entries}
         self.entries = sorted(seen.values(), key=lambda entry: _place(entry.result.id))
         self.summary = Summary()
         for entry in self.entries:
             self.summary.add(entry.result)
-        self.summary.complete = True
+        self.missing = len(collected - set(seen))
+        self.summary.complete = not self.missing
         self.conclusion = self._conclude()
+        self.conclusion.unmet = unmet
 
     def _conclude(self) -> Conclusion:
         from backprop_check.compare import compare  # noqa: PLC0415 - only where something fails
@@ -367,6 +417,9 @@ class _Finished:
         counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in self.summary.counts.items() if n)
         terminal.section(f"backprop-check: {self.name}")
         terminal.write_line(f"{self.entries[0].info['name']}: {counts}")
+        if self.missing:
+            terminal.write_line(f"The run was not finished: {self.missing} of the cases collected have no result.")
+        _say_unmet(terminal, self.name, self.conclusion.unmet)
         by_id = {entry.result.id: entry.result for entry in self.entries}
         for number, cause in enumerate(self.conclusion.causes):
             out = io.StringIO()
@@ -401,6 +454,11 @@ class _Finished:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(msgspec.json.encode(self.whole()) + b"\n")
         return target
+
+
+def _say_unmet(terminal: TerminalReporter, name: str, unmet: list[str]) -> None:
+    for sentence in unmet:
+        terminal.write_line(f"FAIL  {name}: {sentence}.", red=True)
 
 
 def _place(case: str) -> tuple[bool, str, str]:

@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--backprop-timeout", type=float, default=10.0, metavar="S", help="seconds for one case")
     group.addoption("--backprop-profile", choices=["textbook", "strict"], default="textbook", help="of the bounds")
     group.addoption("--backprop-kinks", choices=["any", "pytorch"], help="what is right at a kink (default: any)")
+    group.addoption(
+        "--backprop-require",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="fail unless this was judged and right: a level, kind of layer, activation, loss, optimizer, or cases=N",
+    )
     group.addoption("--backprop-json", metavar="PATH", help="write the results here (several: PATH-NAME.json)")
     group.addoption("--backprop-html", metavar="PATH", help="write a report here")
     group.addoption("--backprop-replay", action="store_true", help="run the kept failures instead")

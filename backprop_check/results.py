@@ -96,6 +96,8 @@ class Conclusion:
     causes: list[Cause] = field(default_factory=list)
     behaviours: list[Behaviour] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unmet: list[str] = field(default_factory=list)
+    """What was required and not judged, a sentence each: it makes the run fail."""
 
     def names(self) -> dict[str, list[str]]:
         """For each failing case the names of the bugs that explain it."""
@@ -136,6 +138,7 @@ def tail(summary: Summary, conclusion: Conclusion | None = None) -> dict[str, An
         "behaviours": msgspec.to_builtins(done.behaviours),
         "notes": done.notes,
         "conventions": summary.conventions.to_list(),
+        "unmet": done.unmet,
     }
 
 

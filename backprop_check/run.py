@@ -103,7 +103,7 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
     can, layers = hello.supports, case.network.layers
     wanted: list[tuple[str, list[str] | None, set[str]]] = [
         ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
-        ("the activation", can.activations, {layer.activation for layer in layers if hasattr(layer, "activation")}),
+        ("the activation", can.activations, {layer.activation for layer in layers if layer.activations}),
         ("the loss", list(LOSSES) if can.losses is None else can.losses, {case.loss.kind}),
         (
             "the optimizer",

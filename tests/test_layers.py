@@ -42,6 +42,7 @@ LAYERS = [
     ["diagnose"],
     ["run"],
     ["plan"],
+    ["coverage"],
     ["ahead"],
     ["mirror"],
     ["work"],

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from backprop_check.cases.files import SUITES
 from backprop_check.cli import main
 from backprop_check.commands import levels
+from backprop_check.coverage import SUITES_OF
 from backprop_check.explain.starting import ports
 from backprop_check.kinds import KINDS
 
@@ -37,7 +38,7 @@ def test_the_table_in_readme_is_what_the_command_prints() -> None:
 
 def test_every_suite_and_every_kind_is_in_a_level() -> None:
     """None is forgotten."""
-    assert sorted(suite for members in levels.suites().values() for suite in members) == sorted(SUITES)
+    assert sorted(suite for members in SUITES_OF.values() for suite in members) == sorted(SUITES)
     text = "\n".join(levels.table({}))
     assert [kind for kind, of in KINDS.items() if of.family and f"`{kind}`" not in text] == []
 

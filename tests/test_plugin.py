@@ -362,3 +362,62 @@ def test_conventions_at_kinks_are_told(pytester: pytest.Pytester) -> None:
     file.write_text(f'{file.read_text()}kinks = "pytorch"\n')
     pytester.runpytest_inprocess(*options, *chosen).assert_outcomes(failed=1)
     pytester.runpytest_inprocess(*options, *chosen, "--backprop-kinks=any").assert_outcomes(passed=1)
+
+
+def end_at(pytester: pytest.Pytester, number: int, how: str) -> None:
+    """In a worker (or this process), the case of that number ends as ``how`` says, before it is judged."""
+    pytester.makeconftest(
+        f"import os\n\ndef pytest_runtest_call(item):\n    if '-s{number:04d}-' in item.nodeid:\n        {how}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        (["-x"], "raise AssertionError"),
+        ([], "raise KeyboardInterrupt"),
+        (["-n", "1"], "os._exit(1)"),
+        ([], "raise AssertionError"),  # all others ran, but this one has no result
+    ],
+)
+def test_a_run_that_was_ended_is_not_complete(pytester: pytest.Pytester, options: list[str], how: str) -> None:
+    """After ``-x``, Ctrl-C and a killed worker: the file holds what was finished, and does not claim to be all."""
+    configure(pytester, mine="right")
+    end_at(pytester, 2, how)
+    ran = pytester.runpytest_subprocess(*GENERATED, "--backprop-cases=4", "--backprop-json=r.json", *options)
+    assert ran.ret != 0
+    data = results(pytester.path)
+    assert data["summary"]["complete"] is False
+    assert 0 < len(data["cases"]) < 4
+    missing = 4 - len(data["cases"])
+    ran.stdout.fnmatch_lines([f"The run was not finished: {missing} of the cases collected have no result."])
+
+
+def test_a_choice_of_cases_is_complete(pytester: pytest.Pytester) -> None:
+    """Those that ``-k`` leaves out were not to be run."""
+    configure(pytester, mine="right", yours="right")
+    run(pytester, "--backprop-json=r.json", "-k", "s0001 or s0002")
+    for name in ("r-mine.json", "r-yours.json"):
+        data = results(pytester.path, name)
+        assert data["summary"]["complete"] is True
+        assert len(data["cases"]) == 2
+
+
+def test_what_is_required_decides(pytester: pytest.Pytester) -> None:
+    """By the option and by the configuration: the session fails with a sentence, though every case is right."""
+    configure(pytester, mine="right")
+    met = run(pytester, "--backprop-require=dense", "--backprop-require=cases=4")
+    assert met.ret == 0
+    unmet = run(pytester, "--backprop-require=cases=5", "--backprop-json=r.json")
+    assert unmet.ret == 1
+    unmet.assert_outcomes(passed=4)
+    unmet.stdout.fnmatch_lines(["FAIL  mine: at least 5 judged cases are required, 4 were judged."])
+    assert results(pytester.path)["unmet"] == ["at least 5 judged cases are required, 4 were judged"]
+    with (pytester.path / "pyproject.toml").open("a") as file:
+        file.write("require = ['gru']\n")
+    several = run(pytester, "-n", "2")
+    assert several.ret == 1
+    several.stdout.fnmatch_lines(["FAIL  mine: the kind gru is required, but no case with it was judged*"])
+    wrong = run(pytester, "--backprop-require=Conv2d")
+    assert wrong.ret == 4
+    assert "did you mean conv2d?" in "\n".join(wrong.errlines)

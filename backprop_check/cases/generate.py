@@ -88,14 +88,19 @@ class Within:
 
     def has(self, case: Case) -> bool:
         """Whether a case keeps to it."""
+        layers, optimizer = case.network.layers, case.optimizer
         return (
-            {layer.activation for layer in case.network.layers} <= set(self.activations)
+            {layer.kind for layer in layers} <= set(self.layers)
+            and {layer.activation for layer in layers if layer.activations} <= set(self.activations)
             and case.loss.kind in self.losses
             and (self.batch or len(case.inputs) == 1)
-            and (self.updates or case.optimizer is None)
-            and (case.optimizer is None or case.optimizer.kind in ("sgd", *self.optimizers))
+            and (optimizer is None or (self.updates if optimizer.kind == "sgd" else optimizer.kind in self.optimizers))
             and set(case.features) <= set(self.features)
         )
+
+    def has_chains(self) -> bool:
+        """Whether any chain of dense layers keeps to it: then every generated case does."""
+        return "dense" in self.layers and bool(self.pairs())
 
     def trains(self) -> bool:
         """Whether there is anything to train with beyond level 1's plain gradient descent."""
@@ -142,8 +147,8 @@ def _clear(key: str, index: int, pair: tuple[str, str], within: Within) -> Case:
 
 
 def generated_cases(count: int, seed: int = 0, start: int = 0, within: Within = EVERYTHING) -> Iterator[Case]:
-    """Cases ``start`` to ``start + count − 1``, made as they are asked for."""
-    return (generated_case(index, seed, within) for index in range(start, start + count))
+    """Cases ``start`` to ``start + count − 1``, made as they are asked for; none where there can be none."""
+    return (generated_case(index, seed, within) for index in range(start, start + count * within.has_chains()))
 
 
 def _candidate(draw: Draw, index: int, activation: str, loss: str, within: Within) -> Case:

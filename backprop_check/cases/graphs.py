@@ -217,6 +217,8 @@ def candidate(draw: Draw, index: int, within: Within | None) -> Case:
     activation, loss = pairs[(index * 37) % len(pairs)]
     form = _FORMS[index % len(_FORMS)]
     kind = others[index // 7 % len(others)] if others and form is _skip and index // 7 % 2 else None
+    if kind is not None and kind.activations and not set(kind.drawn_activations) & set(known):
+        kind = None  # it has no activation that is supported
     inputs: Shape = (draw.whole(2, 3),) if kind is None else kind.draw_inputs(draw)
     net = Wired(draw, inputs, activations)
     if kind is None:

@@ -106,7 +106,8 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
 
 def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = ALL_TRAINING) -> Iterator[Case]:
     """Cases ``start`` to ``start + count − 1``, made as they are asked for; none where nothing can be trained."""
-    return (training_case(index, seed, within) for index in range(start, start + count if within.trains() else start))
+    able = within.trains() and within.has_chains()
+    return (training_case(index, seed, within) for index in range(start, start + count * able))
 
 
 def label(within: Within) -> str:

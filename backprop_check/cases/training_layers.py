@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.cases.wired import FAMILIES, is_clear, kinds_of, wired_case
-from backprop_check.errors import CaseError
+from backprop_check.errors import CaseError, NothingToDrawError
 from backprop_check.network import Case
 from backprop_check.numbers.wired import WiredLanes
 from backprop_check.reference.wired import run_wired
@@ -54,7 +54,10 @@ def trained_layers(
     for attempt in range(_ATTEMPTS):
         draw = draw_of(attempt)
         number = turn + attempt * 1000
-        found = wired_case(able[number % len(able)], number, seed, within)
+        try:
+            found = wired_case(able[number % len(able)], number, seed, within)
+        except NothingToDrawError:
+            continue
         parameters = [layer.arrays() for layer in found.network.layers if not layer.shares]
         if not any(parameters) or sum(_count(own) for own in parameters) > _MOST_PARAMETERS:
             continue

@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 
 from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, POLE, Draw, Within, slope_of, target_of
-from backprop_check.errors import CaseError
+from backprop_check.errors import CaseError, NothingToDrawError
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds.kind import Ending, nested, size
-from backprop_check.names import ALL_LOSSES, DEFAULT_ALPHA, LOSS_FEATURES
+from backprop_check.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, LOSS_FEATURES, NEEDS_OUTPUT
 from backprop_check.network import Case, Network
 from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.reference.activations import ELEMENTWISE
@@ -42,7 +42,10 @@ _ATTEMPTS = 300
 #: Families that are not about kinds of layers: the module whose ``candidate`` draws one case.
 MADE_BY = {"graph": "backprop_check.cases.graphs"}
 
-__all__ = ["FAMILIES", "WIRED_VERSION", "is_clear", "kinds_of", "label", "wired_case", "wired_cases"]
+#: Losses that suit any output: with the first of them a layer of any kind can be a network's last.
+_SQUARED = ("half_squared_error", "squared_error", "mean_squared_error")
+
+__all__ = ["FAMILIES", "WIRED_VERSION", "drawable", "is_clear", "kinds_of", "label", "wired_case", "wired_cases"]
 
 
 def kinds_of(family: str, within: Within | None) -> list[type[Kind]]:
@@ -63,38 +66,78 @@ def _able(kind: type[Kind], within: Within) -> bool:
     return set(kind.needs) <= set(within.features)
 
 
-def wired_case(family: str, index: int, seed: int = 0, within: Within | None = None) -> Case:
-    """Case ``index`` of a family's suite, for an implementation that supports what is ``within`` (None: all)."""
+def drawable(family: str, within: Within | None) -> list[type[Kind]]:
+    """The kinds of a family of which cases can be generated that keep ``within``: those that ``wired_case`` draws.
+
+    A layer's activation has to be supported, and so has the network's end: a dense layer with a pair of activation and
+    loss, or (for all families but the graphs, whose layers are mostly dense) a loss that suits the layer's own output.
+    """
     kinds = kinds_of(family, within)
-    kind = kinds[(index + seed) % len(kinds)]
-    round_number = (index + seed) // len(kinds)
+    if within is None:
+        return kinds
+    if family == "graph":
+        able = within.has_chains() and any(name in within.activations for name in ACTIVATIONS if name != "log_softmax")
+        return kinds if able else []
+    ends = within.has_chains() or _suits_any(within)
+    return [kind for kind in kinds if ends and _has_activation(kind, within)]
+
+
+def _has_activation(kind: type[Kind], within: Within) -> bool:
+    """Whether a generated layer of this kind can have an activation that is supported, or has none."""
+    possible = {*kind.drawn_activations, *(name for name in ELEMENTWISE if name in kind.activations)}
+    return not kind.activations or not possible.isdisjoint(within.activations)
+
+
+def _suits_any(within: Within) -> list[str]:
+    """The supported losses that suit any layer's output."""
+    return [loss for loss in within.losses if loss not in NEEDS_OUTPUT]
+
+
+def wired_case(family: str, index: int, seed: int = 0, within: Within | None = None) -> Case:
+    """Case ``index`` of a family's suite, for an implementation that supports what is ``within`` (None: all).
+
+    Where none of the kind whose turn it is can be drawn, the next kind takes its turn. Raises ``NothingToDrawError``
+    where that holds for every kind (``drawable`` says so beforehand).
+    """
+    kinds, able = kinds_of(family, within), drawable(family, within)
+    turn, round_number = (index + seed) % len(kinds) if kinds else 0, (index + seed) // max(1, len(kinds))
+    for kind in (*kinds[turn:], *kinds[:turn]):
+        if kind in able:
+            case = _case_of(family, kind, index, seed, round_number, within)
+            if case is not None:
+                return case
+    msg = f"no case of the suite {family} can be generated from what the implementation claims to support"
+    raise NothingToDrawError(msg)
+
+
+def _case_of(
+    family: str, kind: type[Kind], index: int, seed: int, round_number: int, within: Within | None
+) -> Case | None:
+    """The first one drawn that is clear, else the last one drawn; None where none keeps ``within``."""
     key = f"{family}:{WIRED_VERSION}:{seed}:{index}:{label(family, within)}"
-    case = None
+    found = None
     for attempt in range(_ATTEMPTS):
         draw = Draw(f"{key}:{attempt}")
         alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
         try:
-            case = (
+            case: Case = (
                 importlib.import_module(MADE_BY[family]).candidate(draw, index, within)
                 if family in MADE_BY
                 else _candidate(draw, family, kind, index, 0 if alone else round_number, within)
             )
         except CaseError:  # what was drawn does not fit together: draw again
             continue
-        if within is not None and not set(case.network.features) <= set(within.features):
-            case = None
+        if within is not None and not within.has(case):
             continue
         if is_clear(case):
             return case
-    if case is None:
-        msg = f"no case of {kind.__name__} could be drawn"
-        raise AssertionError(msg)
-    return case
+        found = case
+    return found
 
 
 def wired_cases(family: str, count: int, seed: int = 0, start: int = 0, within: Within | None = None) -> Iterator[Case]:
     """Cases ``start`` to ``start + count − 1`` of a family; none where nothing of it is supported."""
-    able = bool(kinds_of(family, within))
+    able = bool(drawable(family, within))
     return (wired_case(family, index, seed, within) for index in range(start, start + count * able))
 
 
@@ -167,6 +210,9 @@ def _end(draw: Draw, kind: type[Kind], shape: Shape, index: int, round_number: i
     """What comes last: a dense layer; or nothing more; or an end that its family alone has."""
     pairs = [pair for pair in PAIRS if within is None or {pair[0]} <= set(within.activations)]
     pairs = [pair for pair in pairs if within is None or pair[1] in within.losses]
+    own = within is not None and not within.has_chains()  # no dense layer may stand behind it
+    if within is not None and own:
+        pairs = [("identity", loss) for loss in _suits_any(within)]
     activation, loss = pairs[(index * 37) % len(pairs)]
     if round_number % 4 == 2:  # noqa: PLR2004 - now and then
         able = (ALL_LOSSES, LOSS_FEATURES) if within is None else (within.losses, within.features)
@@ -174,9 +220,8 @@ def _end(draw: Draw, kind: type[Kind], shape: Shape, index: int, round_number: i
         if end is not None and _knows(within, end.layers):
             return end
     layers = []
-    if round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
-        loss = draw.one_of([name for name in ("half_squared_error", "squared_error", "mean_squared_error")
-                            if within is None or name in within.losses] or [loss])  # fmt: skip
+    if own or round_number % 4 == 3:  # noqa: PLR2004 - now and then its own output is the network's
+        loss = draw.one_of([name for name in _SQUARED if within is None or name in within.losses] or [loss])
         activation = "identity"
     else:
         units = draw.whole(2, 3)
@@ -210,7 +255,8 @@ def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str
 
 def _keep_within(draw: Draw, layer: dict[str, Any], within: Within | None) -> None:
     """Put an activation that is supported in the place of one that is not."""
-    if within is None or layer.get("activation", "identity") in within.activations:
+    has_one = bool(KINDS[layer["kind"]].activations)
+    if within is None or not has_one or layer.get("activation", "identity") in within.activations:
         return
     known = [name for name in ELEMENTWISE if name in within.activations]
     if not known:

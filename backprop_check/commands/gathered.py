@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from backprop_check.run import FAILURES, Judged, Result
 
 if TYPE_CHECKING:
     from backprop_check.judging import Run
+    from backprop_check.plan import Plan
     from backprop_check.resume import Unfinished
 
 #: So many failing cases are kept with their numbers, to be shown.
@@ -42,8 +44,10 @@ class Gathered:
         if judged is not None and result.outcome in FAILURES and len(self.failing) < _SHOWABLE:
             self.failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
 
-    def take_rest(self, before: Unfinished | None) -> None:
+    def take_rest(self, before: Unfinished | None, plan: Plan) -> None:
         """Count what a resumed run had judged, where an interruption kept it from being read again."""
         for result, _ in itertools.islice(before.results() if before else (), self.count, None):
             self.run.summary.add(result)
+            case = functools.partial(plan.case, self.count)
+            self.run.coverage.add(plan.suite(self.count), result.outcome, case)
             self.remember(None, result)

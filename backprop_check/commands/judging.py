@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -19,7 +20,9 @@ from backprop_check import __version__
 from backprop_check.commands.ending import codes_of, interrupted_sentence, written
 from backprop_check.commands.gathered import Gathered
 from backprop_check.commands.options import opened, outputs_of
+from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, configured
+from backprop_check.coverage import Coverage
 from backprop_check.diagnose.causes import Shown
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError, ResultsError
@@ -34,6 +37,7 @@ from backprop_check.report.again import OPENING
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
+    print_coverage,
     print_failure,
     print_replay,
     print_summary,
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
 
     from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
+    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
     from backprop_check.trace import Slot
@@ -71,20 +76,13 @@ _SHRUNK = 3
 def run_command(impl: str, options: dict[str, Any]) -> int:
     """The main job; gives the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    entry = configured(impl) or Configured(impl)
+    options = {**options, "required": required_of(entry, options)}
     known = _known(options)
-    _check_paths(options)
-    if options["json_path"] is not None and options["json_path"].is_dir():
-        msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
-        raise ConfigurationError(msg)
-    if options["exercise"] and options["hints_only"]:
-        msg = "--exercise shows the formula and the numbers of the next step, which --hints-only is to keep back"
-        raise ConfigurationError(msg)
-    if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
-        msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
-        raise ConfigurationError(msg)
+    _check_options(options)
     with Interruption() as interruption, ExitStack() as stack:
         begun = interruption.attempt(
-            "the implementation was started", lambda: _begun(console, stack.enter_context, impl, options)
+            "the implementation was started", lambda: _begun(console, stack.enter_context, impl, entry, options)
         )
         if begun is None:
             console.print(f"{interrupted_sentence(interruption)}. Nothing was judged.")
@@ -103,6 +101,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         conclusion = Conclusion()
         if gathered.complete or options["fail_fast"]:
             conclusion = _conclude(console, run, options, interruption)
+            complete_with(conclusion, run, work.plan)
         run.summary.complete = gathered.complete and not interruption
         if interruption:
             after = f"after {gathered.count} of {len(work.plan)} cases"
@@ -114,6 +113,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             return _exercise(console, gathered.results) or disturbed
         _show(console, run, conclusion, gathered.failing, implementation)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
+        print_coverage(console, run.coverage.levels(work.plan.within), conclusion)
         for line in files.lines:
             console.print(Text(f"  {line}"))
         if files.error is not None:
@@ -121,22 +121,36 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         code = _verdict(console, run, conclusion, gathered.results, known, options) or disturbed
         if interruption and not run.summary.interrupted:
             console.print(f"It was asked to stop ({interruption.reason}) when all was judged: nothing is missing.")
-    return 1 if interruption else code
+    return 1 if interruption or conclusion.unmet else code
 
 
 def _begun(
-    console: Console, enter: Callable[[Implementation], Implementation], impl: str, options: dict[str, Any]
+    console: Console,
+    enter: Callable[[Implementation], Implementation],
+    impl: str,
+    entry: Configured,
+    options: dict[str, Any],
 ) -> tuple[Implementation, Work]:
     """The implementation, started and to be closed by whoever ``enter`` belongs to, and the work to be done."""
     implementation = enter(opened(impl, {**options, "max_restarts": NO_BOUND}))
     introduce(console, implementation)
-    return implementation, prepared(work_of(configured(impl) or Configured(impl), options), implementation, options)
+    return implementation, prepared(work_of(entry, options), implementation, options)
 
 
-def _check_paths(options: dict[str, Any]) -> None:
+def _check_options(options: dict[str, Any]) -> None:
+    """Refuse options that contradict each other; raises ``ConfigurationError``."""
     paths = [options[key] for key in ("json_path", "html_path", "junit_path", "csv_path") if options[key] is not None]
     if len({path.resolve() for path in paths}) < len(paths):
         msg = "two of --json, --html, --junit and --csv name the same file: give each its own"
+        raise ConfigurationError(msg)
+    if options["json_path"] is not None and options["json_path"].is_dir():
+        msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
+        raise ConfigurationError(msg)
+    if options["exercise"] and options["hints_only"]:
+        msg = "--exercise shows the formula and the numbers of the next step, which --hints-only is to keep back"
+        raise ConfigurationError(msg)
+    if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
+        msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
         raise ConfigurationError(msg)
 
 
@@ -155,7 +169,10 @@ def _known(options: dict[str, Any]) -> list[Any] | None:
 def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) -> Run:
     """The run that counts and concludes."""
     diagnosing = not (options["no_diagnosis"] or options["exercise"])
-    return Run(implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing)
+    coverage = Coverage(options["required"])
+    return Run(
+        implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing, coverage=coverage
+    )
 
 
 def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
@@ -245,7 +262,7 @@ def judge_all(
 ) -> None:
     """Every case, until the run is interrupted: its result is counted, written and, where it fails, remembered."""
     interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
-    gathered.take_rest(before)
+    gathered.take_rest(before, work.plan)
 
 
 def _judge_all(
@@ -272,6 +289,7 @@ def _judge_all(
             from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
 
             order.count(result)
+            run.coverage.add(work.plan.suite(position), result.outcome, functools.partial(work.plan.case, position))
             judged = recalled(run, work, position, result, slots)
             with held():
                 if judged is None:
@@ -284,6 +302,8 @@ def _judge_all(
             for judged in results:
                 with held():  # what is counted is also written
                     result = _taken(run, judged, file)
+                    suite = work.plan.suite(order.position - 1)
+                    run.coverage.add(suite, judged.result.outcome, functools.partial(_case, judged))
                     gathered.remember(judged, result)
                 progress.update(task, advance=1, description=_counts(run))
                 if stop is not None and stop.is_set():
@@ -301,6 +321,10 @@ def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
     if file is not None:
         file.add(result, reported)
     return result
+
+
+def _case(judged: Judged) -> Case:
+    return judged.case
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:

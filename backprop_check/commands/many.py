@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import re
 import shlex
 import sys
 import tempfile
 import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,9 +23,12 @@ from rich.text import Text
 from backprop_check.commands.ending import Written, write_page
 from backprop_check.commands.handed_in import refusal
 from backprop_check.commands.judging import file_of, gathered_of, introduce, judge_all, prepared, run_of, work_of
+from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, implementations, open_configured
+from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
+from backprop_check.names import LEVELS
 from backprop_check.protocol import Interruption, one_line, split_command
 from backprop_check.report.html.read import checked, read_file
 from backprop_check.results import Conclusion
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 16
 
 _JUDGED = "they were judged"
+
+#: Outcomes of cases that were not judged, as the table calls them.
+_BESIDE = {"skipped": "skipped", "not_applicable": "not claimed"}
 
 #: What makes no sense for many, with what to do instead.
 _ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
@@ -62,8 +68,7 @@ class Row:
     """What became of one."""
 
     name: str
-    judged: Counter[str] = field(default_factory=Counter)
-    failed: Counter[str] = field(default_factory=Counter)
+    coverage: Coverage = field(default_factory=Coverage)
     cause: str = ""
     bad: bool = False
     path: Path | None = None
@@ -80,16 +85,24 @@ class Row:
         self.cause = self.cause or "interrupted"
         return self
 
-    def add(self, suite: str, outcome: str) -> None:
-        """Count one case."""
-        if outcome not in ("not_applicable", "skipped"):
-            self.judged[suite] += 1
-            self.failed[suite] += outcome in FAILURES
-            self.bad |= outcome in FAILURES
+    def conclude(self, causes: list[Any], unmet: list[str]) -> None:
+        """Whether it conforms, and the first reason why not: it must have been judged, and right in all it claims."""
+        failed, judged = self.coverage.failed(), self.coverage.judged()
+        self.bad |= bool(failed or causes or unmet or not judged)
+        if self.cause:
+            return  # that its results were written to comes first
+        if causes:
+            self.cause = one_line(_name_of(causes[0]), 120)
+        elif not failed and not judged:
+            skipped = self.coverage.count("skipped")
+            why = f"it skipped all {skipped} cases that it claims" if skipped else "it claims none of these cases"
+            self.cause = f"nothing was judged: {why}"
+        elif not failed and unmet:
+            self.cause = unmet[0]
 
-    def cell(self, suite: str) -> Text:
-        """``200/200``: the right ones among those judged."""
-        judged, failed = self.judged[suite], self.failed[suite]
+    def cell(self, suites: tuple[str, ...]) -> Text:
+        """``200/200``: the right ones among those judged of some suites."""
+        judged, failed = self.coverage.judged(*suites), self.coverage.failed(*suites)
         return Text(f"{judged - failed}/{judged}", style="red" if failed else "green") if judged else Text("–")
 
 
@@ -104,6 +117,7 @@ def run_many(options: dict[str, Any]) -> int:
         msg = "--resume goes on with the results in a folder: give it with --json"
         raise ConfigurationError(msg)
     targets = _targets(options)
+    requirements(options["require"])  # a word that is unknown is no fault of theirs
     rows: list[Row] = []
     with Interruption() as interruption, ExitStack() as stack:
         if folder is None and options["html_path"] is not None:
@@ -248,7 +262,8 @@ def _one(
                 return row.cut_short()
             implementation, work = begun
             # Which cases there are depends on what it supports, so that only now a run can be seen to be whole.
-            if options["resume"] and path is not None and (done := _done(path, row, work.plan)) is not None:
+            options = {**options, "required": required_of(target.entry, options)}
+            if options["resume"] and path is not None and (done := _done(path, row, work.plan, options)) is not None:
                 return done
             run = run_of(work, implementation, options)
             file, before = None, None
@@ -262,6 +277,7 @@ def _one(
                 concluded = interruption.attempt(_JUDGED, lambda: run.conclude(effort))
             complete = gathered.complete and concluded is not None and not effort.interrupted
             conclusion = concluded or Conclusion()
+            complete_with(conclusion, run, work.plan)
             implementation.close()  # before the file: what it does at its end must not harm it
             if file is not None:
                 file.finish(conclusion, complete=complete)
@@ -272,13 +288,9 @@ def _one(
             raise  # there can be no sandbox: no fault of theirs
         row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
         return row
-    for position, result in enumerate(gathered.results):
-        row.add(work.plan.suite(position), result.outcome)
-    row.bad |= bool(conclusion.failed)
-    causes = [*conclusion.causes, *conclusion.failed]
-    if causes and not row.cause:  # that its results were written to comes first
-        row.cause = _name_of(causes[0])
-    elif row.bad and not row.cause:
+    row.coverage = run.coverage
+    row.conclude([*conclusion.causes, *conclusion.failed], conclusion.unmet)
+    if row.bad and not row.cause:
         row.cause = next((one_line(each.message, 90) for each in gathered.results if each.outcome in FAILURES), "")
     return row if complete or options["fail_fast"] else row.cut_short()
 
@@ -297,7 +309,7 @@ def _name_of(cause: Any) -> str:
     return f"{cause.code}  {getattr(cause, 'title', '') or cause.check}" if cause.code else str(cause.title)
 
 
-def _done(path: Path, row: Row, plan: Plan) -> Row | None:
+def _done(path: Path, row: Row, plan: Plan, options: dict[str, Any]) -> Row | None:
     """The row of a run that was complete; None where there is still something to do."""
     if not path.exists():
         return None
@@ -307,12 +319,11 @@ def _done(path: Path, row: Row, plan: Plan) -> Row | None:
         return None
     if data.summary.get("complete") is not True or len(data.cases) != len(plan):
         return None
+    row.coverage = Coverage(options["required"])
     for position, each in enumerate(data.cases):
-        row.add(plan.suite(position), each.outcome)
+        row.coverage.add(plan.suite(position), each.outcome, functools.partial(plan.case, position))
     broken = [each for each in data.behaviours or [] if not each.holds]
-    row.bad |= bool(broken)
-    causes = [*(data.diagnoses or []), *broken]
-    row.cause = one_line(_name_of(causes[0]), 120) if causes else ""
+    row.conclude([*(data.diagnoses or []), *broken], row.coverage.unmet(plan.within))
     row.done(path)
     return row
 
@@ -325,20 +336,29 @@ def _digest(path: Path) -> bytes:
 
 
 def _line(row: Row) -> Text:
-    judged, failed = sum(row.judged.values()), sum(row.failed.values())
-    counts = f"{judged - failed} of {judged} cases right" if judged else "not judged"
-    counts += ", interrupted" if row.interrupted else ""
-    return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {counts}", style="red" if row.bad else "green")
+    judged, failed = row.coverage.judged(), row.coverage.failed()
+    parts = [f"{judged - failed} of {judged} cases right" if judged else "not judged"]
+    beside = {name: row.coverage.count(outcome) for outcome, name in _BESIDE.items()}
+    parts += [f"{count} {name}" for name, count in beside.items() if count]
+    parts += ["interrupted"] if row.interrupted else []
+    return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {', '.join(parts)}", style="red" if row.bad else "green")
 
 
 def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> None:
-    trained = ("training",) if any(row.judged["training"] for row in rows) else ()
-    suites = options["suite"] or ("published", "edge", "generated", *trained)
-    table = Table(box=None, padding=(0, 2), pad_edge=False)
-    for heading in ("", *suites, "first cause"):
-        table.add_column(heading, justify="right" if heading in suites else "left", overflow="fold")
+    columns: dict[str, tuple[str, ...]] = {
+        suite: (suite,) for suite in options["suite"] or ("published", "edge", "generated")
+    }
+    if not options["suite"] and any(row.coverage.judged(*LEVELS[1:]) for row in rows):
+        columns["other\nlevels"] = LEVELS[1:]
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("", overflow="fold")
+    for heading in (*columns, "judged", *_BESIDE.values()):
+        table.add_column(heading.replace(" ", "\n"), justify="right", overflow="fold")
+    table.add_column("first cause", overflow="fold")
     for row in rows:
-        table.add_row(Text(row.name), *(row.cell(suite) for suite in suites), Text(row.cause))
+        counts = [row.coverage.judged(), *(row.coverage.count(outcome) for outcome in _BESIDE)]
+        cells = [row.cell(suites) for suites in columns.values()]
+        table.add_row(Text(row.name), *cells, *(Text(str(n)) for n in counts), Text(row.cause))
     console.print()
     console.print(table)
     bad = sum(row.bad for row in rows)

@@ -39,6 +39,12 @@ from backprop_check.config import KINKS
 )
 @click.option("--no-cache", is_flag=True, help="Work out what is expected anew, and keep nothing of it.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failure.")
+@click.option(
+    "--require",
+    multiple=True,
+    metavar="WORD",
+    help="Fail unless this was judged and right: a level, kind of layer, activation, loss, optimizer, or cases=N.",
+)
 @click.option("--hints-only", is_flag=True, help="For graders: no expected value in any output or file.")
 @click.option("--no-diagnosis", is_flag=True, help="Only compare: no names, no smallest network.")
 @click.option(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from backprop_check.commands.options import opened, opening
+
+if TYPE_CHECKING:
+    from backprop_check.cases.generate import Within
+    from backprop_check.network import Case
 
 _LAYER = {"kind": "dense", "activation": "sigmoid"}
 SMOKE: list[dict[str, Any]] = [
@@ -40,12 +45,15 @@ SMOKE: list[dict[str, Any]] = [
     },
 ]  # fmt: skip
 
+#: Among so many generated cases networks are looked for where a port has no dense layers.
+_TRIED = 8
+
 
 @click.command("smoke")
 @click.argument("impl")
 @opening
 def command(impl: str, **options: Any) -> NoReturn:
-    """Is the port IMPL wired right? Hello, echo, one neuron, one network of two layers.
+    """Is the port IMPL wired right? Hello, echo, one neuron, one network of two layers, of what it claims.
 
     \b
     backprop-check smoke "dart run bin/port.dart"
@@ -58,7 +66,7 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
     from rich.text import Text  # noqa: PLC0415
 
     from backprop_check.commands.judging import introduce  # noqa: PLC0415 - numpy and torch
-    from backprop_check.network import Case  # noqa: PLC0415
+    from backprop_check.plan import supported  # noqa: PLC0415
     from backprop_check.protocol.echo import echo_notes  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
     from backprop_check.run import FAILURES, judge  # noqa: PLC0415
@@ -66,19 +74,77 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     with orderly_signals(), opened(impl, options) as implementation:
         introduce(console, implementation)
-        failed = bool(implementation.echo_problems)
+        failed, right, skipped = bool(implementation.echo_problems), 0, 0
         if not failed:
             echo = implementation.hello.echo
             came = "" if echo is None else ", and numbers come back as they were sent"
             console.print(f"ok    hello{came}{' but for the sign of zero' if echo_notes(echo) else ''}")
-        for result in judge([Case.from_dict(each) for each in SMOKE], implementation):
+        for result in judge(networks(supported(implementation.hello.supports)), implementation):
             name = result.id.rsplit("-", 1)[0].removeprefix("smoke-").replace("-", " ")
             bad = result.outcome in FAILURES
             mark = "FAIL" if bad else "ok  " if result.outcome == "passed" else "skip"
             console.print(Text(f"{mark}  {name}: {result.message or 'right'}"))
             failed |= bad
+            right += result.outcome == "passed"
+            skipped += result.outcome == "skipped"
     if failed:
         console.print("Mend the first line that says FAIL, then run this again.")
-    else:
+    elif right:
         console.print("The port is wired right. Now: backprop-check run, with the same command.")
-    return 1 if failed else 0
+    else:
+        why = (
+            "the port skipped every network: answer one of them with numbers"
+            if skipped
+            else "in what the port claims (supports) there is no layer, activation and loss that go together"
+        )
+        console.print(f"Nothing was checked: {why}, then run this again.")
+    return 1 if failed or not right else 0
+
+
+def networks(within: Within) -> list[Case]:
+    """A few networks of what is supported: one neuron and two layers of these; else of whatever layers there are."""
+    from backprop_check.network import Case  # noqa: PLC0415 - numpy
+    from backprop_check.plan import Plan  # noqa: PLC0415
+
+    if within.has_chains():
+        return [Case.from_dict(each) for each in _chains(within)]
+    plan = Plan(count=_TRIED, within=within)
+    made = (plan.case(position) for position in range(len(plan)))
+    return list(itertools.islice(filter(within.has, made), len(SMOKE)))
+
+
+def _chains(within: Within) -> list[dict[str, Any]]:
+    """The networks of ``SMOKE`` with another activation, loss and number of samples where theirs are not supported."""
+    from backprop_check.cases.generate import Draw, target_of  # noqa: PLC0415 - numpy
+
+    pairs = sorted(within.pairs(), key=lambda pair: (pair[0] != "sigmoid", pair[0] in ("identity", "log_softmax")))
+    activation, loss = pairs[0]
+    hidden = next((name for name in (activation, *within.activations) if name != "log_softmax"), None)
+    draw, found = Draw("smoke"), []
+    for one in SMOKE:
+        network, samples = one["network"], slice(None if within.batch else 1)
+        last = {**network["layers"][-1], "activation": activation}
+        before = [{**layer, "activation": hidden} for layer in network["layers"][:-1]]
+        if ("softmax" in activation and last["units"] == 1) or (before and hidden is None):
+            continue  # the softmax of one neuron is always 1
+        targets = one["targets"][samples]
+        if pairs[0] != ("sigmoid", "half_squared_error"):
+            targets = [target_of(draw, activation, loss, last["units"]) for _ in targets]
+        found.append(
+            {
+                **one,
+                "network": {**network, "layers": [*before, last]},
+                "loss": {"kind": loss},
+                "inputs": one["inputs"][samples],
+                "targets": targets,
+            }
+        )
+    return found or [_one_layer(activation, loss, target_of(draw, activation, loss, 2))]
+
+
+def _one_layer(activation: str, loss: str, target: list[float]) -> dict[str, Any]:
+    """For a port that has nothing but log-softmax: a layer of two neurons."""
+    layer = {**_LAYER, "activation": activation, "units": 2}
+    layer["parameters"] = {"weights": [[0.5, -0.25], [0.15, 0.4]], "biases": [0.1, -0.2]}
+    one = {**SMOKE[0], "name": "smoke-one-layer", "network": {"inputs": 2, "layers": [layer]}}
+    return {**one, "loss": {"kind": loss}, "targets": [target]}

@@ -17,6 +17,7 @@ from backprop_check.cases.wired import FAMILIES, kinds_of, wired_case
 from backprop_check.diagnose.draft import Draft, any_numbers, integers
 from backprop_check.diagnose.fitting import NAMED
 from backprop_check.diagnose.reductions import is_clear
+from backprop_check.errors import NothingToDrawError
 from backprop_check.kinds import FEATURES, KINDS
 from backprop_check.kinds.kind import nested, size
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
@@ -67,7 +68,7 @@ def _wired(failing: Sequence[Case], within: Within) -> Iterator[Case]:
         if families:
             try:
                 yield wired_case(families[number % len(families)], number, _SEED, within)
-            except AssertionError:  # none of these kinds can stand before an output that is supported
+            except NothingToDrawError:  # none of these kinds can stand before an output that is supported
                 families.remove(families[number % len(families)])
 
 

@@ -14,6 +14,7 @@ from backprop_check.kinds.windows import (
     convolving,
     transposed,
 )
+from backprop_check.names import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,8 @@ class Convolving(Spatial, frozen=True, kw_only=True):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 
     @property
     def window(self) -> Window:

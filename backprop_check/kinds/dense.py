@@ -34,6 +34,7 @@ class Dense(Kind, frozen=True, tag="dense"):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""

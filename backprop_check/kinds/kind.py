@@ -61,6 +61,12 @@ class Kind(
     #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
     needs: ClassVar[tuple[str, ...]] = ()
 
+    #: The activations that a layer of this kind can have; empty where the kind has no activation.
+    activations: ClassVar[tuple[str, ...]] = ()
+
+    #: Those of them that ``draw`` gives.
+    drawn_activations: ClassVar[tuple[str, ...]] = ()
+
     #: What of it only some of those layers need (``features`` tells of each); others are drawn where it is not had.
     options: ClassVar[tuple[str, ...]] = ()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.kinds.dense import check_activation
 from backprop_check.kinds.kind import Ending, Kind, Shape, drawn, fail, flat, nested, size
 from backprop_check.kinds.wiring import Index, Wiring, picking
+from backprop_check.names import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +74,8 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
@@ -37,6 +37,9 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     is_causal: bool = False
     src_key_padding_mask: Mask | None = None
 
+    activations: ClassVar[tuple[str, ...]] = ("relu", "gelu")
+    drawn_activations: ClassVar[tuple[str, ...]] = activations
+
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         check_tokens(path, inputs)
@@ -44,8 +47,8 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
             fail(f"{path}.nhead", f"a divisor of {inputs[1]} features", self.nhead)
         if self.dim_feedforward < 1:
             fail(f"{path}.dim_feedforward", "at least 1", self.dim_feedforward)
-        if self.activation not in ("relu", "gelu"):
-            fail(f"{path}.activation", "relu or gelu", repr(self.activation))
+        if self.activation not in self.activations:
+            fail(f"{path}.activation", " or ".join(self.activations), repr(self.activation))
         if not 0 < self.layer_norm_eps < math.inf:
             fail(f"{path}.layer_norm_eps", "a positive number", self.layer_norm_eps)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
@@ -104,7 +107,7 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
             "kind": "transformer_block",
             "nhead": draw.one_of([each for each in range(1, inputs[1] + 1) if inputs[1] % each == 0]),
             "dim_feedforward": hidden,
-            "activation": draw.one_of(("relu", "gelu")),
+            "activation": draw.one_of(cls.activations),
             "norm_first": bool(draw.whole(0, 1)),
             **masks,
             **eps,

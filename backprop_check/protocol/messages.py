@@ -37,7 +37,8 @@ Dtype = Literal["float64", "float32"]
 class Supports(msgspec.Struct, frozen=True):
     """What an implementation can do; None means all of level 1, dense networks with plain gradient descent.
 
-    ``features`` are what it knows beyond: options of optimizers, schedules, clipping, penalties in the loss.
+    ``features`` are what it knows beyond: options of optimizers, schedules, clipping, penalties in the loss. The words
+    of each list are those of ``claims.vocabulary``; others are an error of the hello, unless they begin with ``x-``.
     """
 
     layers: list[str] | None = None

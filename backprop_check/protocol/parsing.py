@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from backprop_check.protocol.claims import unknown_claims
 from backprop_check.protocol.messages import (
     HelloReply,
     LayerReply,
@@ -142,9 +143,11 @@ def parse_hello(line: bytes) -> HelloReply | Noise | Malformed:
     if isinstance(supports, dict):
         fields["supports"] = {key: field for key, field in supports.items() if field is not None}
     try:
-        return msgspec.convert(fields, HelloReply)
+        hello = msgspec.convert(fields, HelloReply)
     except _FAILURES as error:
         return Malformed(None, _problem(error), notes.texts())
+    problem = unknown_claims(fields.get("supports", {}))
+    return Malformed(None, problem, notes.texts()) if problem else hello
 
 
 def decode_value(raw: msgspec.Raw) -> Any:

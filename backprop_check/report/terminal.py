@@ -260,3 +260,10 @@ def print_summary(
     console.print("  " + ", ".join(parts))
     if results is not None:
         console.print(f"  results: {escape(str(results))}")
+
+
+def print_coverage(console: Console, levels: str, conclusion: Conclusion) -> None:
+    """Which levels were judged and which not, and what of the required was not."""
+    console.print(Text(f"  levels {levels}"))
+    for sentence in conclusion.unmet:
+        console.print(Text(f"  FAIL  {sentence}.", style="bold red"))

@@ -78,6 +78,9 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
     }
     ended = "" if complete else clean_text(str(one.summary.get("interrupted") or "The run was not finished."), 500)
     verdict, tone = _verdict(label, cases, counts, ended)
+    if one.unmet:
+        verdict = " ".join([verdict, *(f"But {clean_text(sentence, 300)}." for sentence in one.unmet[:10])])
+        tone = "bad"
     return {
         "label": label,
         "language": one_line(info.language or "", 80),

@@ -178,6 +178,7 @@ class ResultsData(_Loose, frozen=True):
     behaviours: list[Behaviour] | None = None
     notes: list[Short] | None = None
     conventions: list[Convention] | None = None
+    unmet: list[Short] | None = None
 
 
 #: Outcomes that make a run fail.

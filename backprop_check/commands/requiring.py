@@ -1,0 +1,30 @@
+"""What ``--require`` and the configuration ask for, and what is said of it at the end of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from backprop_check.coverage import requirements
+from backprop_check.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from backprop_check.config import Configured
+    from backprop_check.coverage import Requirement
+    from backprop_check.judging import Run
+    from backprop_check.plan import Plan
+    from backprop_check.results import Conclusion
+
+
+def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement, ...]:
+    """What must be judged, by the configuration and the options; raises ``ConfigurationError``."""
+    words = (*entry.require, *options["require"])
+    if words and options["exercise"]:
+        msg = "--exercise has stages of its own: leave out --require"
+        raise ConfigurationError(msg)
+    return requirements(words)
+
+
+def complete_with(conclusion: Conclusion, run: Run, plan: Plan) -> None:
+    """Add what is to be said of the cases as a whole: which there could not be, and what is required and not judged."""
+    conclusion.notes += plan.notes()
+    conclusion.unmet = run.coverage.unmet(plan.within)

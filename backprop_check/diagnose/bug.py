@@ -115,7 +115,7 @@ class SwappedRules(Swapped):
 class Variant:
     """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only.
 
-    ``right`` and ``wrong`` are its own formulas, where those of the bug's page are of another way to make it.
+    ``right``, ``wrong`` and ``sentence`` are its own, where those of the bug's page are of another way to make it.
     """
 
     stages: type[Swapped]
@@ -123,6 +123,7 @@ class Variant:
     usual: bool = True
     right: str = ""
     wrong: str = ""
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +212,9 @@ def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **att
     return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
 
 
-def written(each: Variant, wrong: str, right: str = "") -> Variant:
-    """The same variant with formulas of its own."""
-    return dataclasses.replace(each, right=right, wrong=wrong)
+def written(each: Variant, wrong: str, right: str = "", sentence: str = "") -> Variant:
+    """The same variant with formulas (and a sentence) of its own."""
+    return dataclasses.replace(each, right=right, wrong=wrong, sentence=sentence)
 
 
 def _own_name(stages: type[Swapped], name: str) -> str:
@@ -231,7 +232,7 @@ def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
     """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
     found = list(wrong)
     composed = ((each, variant(each.stages, each.label, usual=False, fused=False)) for each in found)
-    return (*found, *(written(other, each.wrong, each.right) for each, other in composed))
+    return (*found, *(written(other, each.wrong, each.right, each.sentence) for each, other in composed))
 
 
 def activations_of(case: Case) -> set[str]:

@@ -74,19 +74,25 @@ def find_bug(code_or_name: str) -> Bug:
     raise ConfigurationError(msg)
 
 
+def variant_of(code: str, label: str) -> Variant | None:
+    """The bug's variant of that label."""
+    return next((each for each in find_bug(code).variants if label and each.label == label), None)
+
+
 def formulas_of(code: str, label: str) -> tuple[str, str]:
     """The formula as it should be and as it was: of the bug's variant of that label, where it has its own."""
-    bug = find_bug(code)
-    own = next((each for each in bug.variants if label and each.label == label), None)
+    bug, own = find_bug(code), variant_of(code, label)
     return (own and own.right) or bug.right, (own and own.wrong) or bug.wrong
 
 
 def with_formulas(causes: Iterable[Cause]) -> list[Cause]:
-    """Causes with the formulas of what was found, which is one of several ways to make a mistake."""
+    """Causes with the formulas and the sentence of what was found, which is one of several ways to make a mistake."""
     found = []
     for cause in causes:
         if cause.code is not None and cause.right:
             right, wrong = formulas_of(cause.code, cause.detail)
-            cause = msgspec.structs.replace(cause, right=right, implemented=wrong)  # noqa: PLW2901 - the same cause
+            own = variant_of(cause.code, cause.detail)
+            sentence = (own and own.sentence) or cause.sentence
+            cause = msgspec.structs.replace(cause, right=right, implemented=wrong, sentence=sentence)  # noqa: PLW2901
         found.append(cause)
     return found

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.generate import Within
     from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.bug import Swapped
     from backprop_check.network import Case
     from backprop_check.trace import Array, Mask
 
@@ -134,6 +135,7 @@ class Diagnostician:
         named = []
         if with_roots:
             named = self._named([(each, evidences[id(each)]) for each in with_roots], started + seconds, ask)
+            named = self._with_what_else_fits(named)
         found = [*self._of_form(named), *named]
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
@@ -150,6 +152,26 @@ class Diagnostician:
             if code not in {cause.code for cause in named}:
                 found.append(_cause(code, having, places=_arrays(having)))
         return found
+
+    def _with_what_else_fits(self, named: list[Cause]) -> list[Cause]:
+        """The one name that was found also for failures that it was not looked for in, where it gives their numbers.
+
+        These are unstable (a name that gives the very number says more), or nothing is wrong given its own inputs.
+        """
+        if len(named) != 1 or not self.matches or named[0].code not in self.matches[0].codes:
+            return named
+        cause, stages = named[0], self.matches[0].stages
+        more = [
+            each.id
+            for each in self.failures
+            if each.actual and each.id not in cause.explains and self._gives(each, stages)
+        ]
+        explains = [*cause.explains, *more]
+        return [msgspec.structs.replace(cause, explains=explains, cases=len(explains))]
+
+    def _gives(self, failure: Failure, stages: type[Swapped]) -> bool:
+        evidence = Evidence(failure.case, failure.actual, self.dtype, self.profile)
+        return evidence.reproduced_by(stages) if evidence.has_roots else evidence.follows_from(stages)
 
     def _of_rest(self, rest: Sequence[Failure], evidences: Mapping[int, Evidence]) -> list[Cause]:
         unstable = [each for each in rest if each.unstable or id(each) not in evidences]
@@ -343,12 +365,15 @@ def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: S
     best = names[0]
     found = []
     for bug, variant, place in best.parts:
-        explained = list(failures)
+        pairs = [*zip(failures, evidences, strict=True)]
+        # Where a name gives no definite number it claims nothing.
+        explained = [each for each, evidence in pairs if evidence.reproduced_by(best.stages)]
         if len(best.parts) > 1:
             explained = [
                 each
-                for each, evidence in zip(failures, evidences, strict=True)
-                if variant.stages.matters(each.case)
+                for each, evidence in pairs
+                if each in explained
+                and variant.stages.matters(each.case)
                 and differ_anywhere(each.case, variant.stages, None, evidence.dtype, evidence.profile, lenient=())
             ]
         others = {

@@ -42,6 +42,10 @@ _TELLING = 60
 #: Of the failing cases this share at most may be undecided by a name.
 _OPEN = 0.1
 
+#: A name gives a value where its bound is at most this part of the largest number of the array, or of what is to be
+#: explained (a number that cancels to 0). A wider bound admits the numbers of other formulas too.
+_SHARP = 2.0**-8
+
 #: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
 _LENIENT = {"input_gradient"}
 
@@ -146,10 +150,43 @@ class Evidence:
         return frozenset(name for name, _ in self.wrong_kinds if name not in _LENIENT | later) if full else None
 
     def reproduced_by(self, stages: type[Swapped]) -> bool:
-        """Whether these stages give every number that was reported."""
+        """Whether these stages give every number that was reported, and say sharply what is wrong.
+
+        Where their bound says little (1 − p has lost its digits), they must give the number from exactly what was
+        reported.
+        """
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
-        return stages.concerns(self.case) and self._all_fit(self.under(stages))
+        if not stages.concerns(self.case) or not self._all_fit(self.under(stages)):
+            return False
+        if self._explains(self.under(stages)):
+            return True
+        exact = given(self.case, self.actual, self.dtype, self.profile, stages, as_reported=True)
+        return self._explains(exact)
+
+    def _explains(self, local: Local) -> bool:
+        """Whether every value that is wrong given its own inputs is what ``local`` says, with a bound that tells."""
+        for slot, array in self.actual.items():
+            wrong = ~self._fit(self.right, slot, array)
+            if not wrong.any():
+                continue
+            with np.errstate(invalid="ignore", over="ignore"):
+                size = np.max(abs(local.values[slot]), initial=0.0, where=np.isfinite(local.values[slot]))
+                gap = abs(array - self.right.values[slot])
+                sharp = local.allowed[slot] <= _SHARP * np.fmax(size, np.where(np.isfinite(gap), gap, 0.0) * _SHARP)
+            if not (local.fits(slot, array) & sharp)[wrong].all():
+                return False
+        return True
+
+    def follows_from(self, stages: type[Swapped]) -> bool:
+        """Whether these stages, worked out from the case alone, give every number that was reported.
+
+        So what is wrong only because small errors pile up, with no stage of its own that is wrong, finds its name.
+        """
+        if not stages.concerns(self.case):
+            return False
+        local = given(self.case, {}, self.dtype, self.profile, stages)
+        return all(self._fit(local, slot, array).all() for slot, array in self.actual.items())
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
         """Whether all that these stages do not give is where they give no finite number, such as 0/0.
@@ -166,8 +203,13 @@ class Evidence:
         )
 
     def allows(self, stages: type[Swapped]) -> bool:
-        """Whether these stages (the right ones, where they do not matter) give every number that was reported."""
-        return self.reproduced_by(stages) if stages.concerns(self.case) else self._all_fit(self.right)
+        """Whether these stages (the right ones, where they do not matter) give every number that was reported.
+
+        Or whether the case decides nothing.
+        """
+        if not stages.concerns(self.case):
+            return self._all_fit(self.right)
+        return self.reproduced_by(stages) or self.undecided_by(stages)
 
     def refutes(self, stages: type[Swapped]) -> bool:
         """Whether these stages predict a difference that did not come."""

@@ -28,7 +28,7 @@ from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
-from backprop_check.results import Conclusion, Summary, head, tail, with_names
+from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import judge_one, kept_for
 
@@ -334,8 +334,9 @@ class _Finished:
         from rich.console import Console  # noqa: PLC0415
 
         counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in self.summary.counts.items() if n)
+        said = how_many_fail(self.summary.counts) if self.summary.failed else counts
         terminal.section(f"backprop-check: {self.name}")
-        terminal.write_line(f"{self.entries[0].info['name']}: {counts}")
+        terminal.write_line(f"{self.entries[0].info['name']}: {said}")
         by_id = {entry.result.id: entry.result for entry in self.entries}
         for number, cause in enumerate(self.conclusion.causes):
             out = io.StringIO()

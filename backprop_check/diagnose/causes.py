@@ -217,7 +217,7 @@ class Diagnostician:
                 bug=None,
                 title="unstable",
                 sentence="The mathematics is right, but the formula loses its digits here: a stable way to write it is "
-                f"needed. It fits {failures[0].unstable}.",
+                f"needed. Such numbers come, for example, from {failures[0].unstable}.",
                 cases=len(failures),
                 first_case=failures[0].id,
                 explains=[each.id for each in failures],

@@ -39,6 +39,9 @@ _TOGETHER = 12
 _PROBES = 5
 _TELLING = 60
 
+#: A condition (an activation, a loss) is named where so many failing cases meet it.
+_FOR_A_CONDITION = 3
+
 #: Of the failing cases this share at most may be undecided by a name.
 _OPEN = 0.1
 
@@ -306,10 +309,11 @@ class Match:
         """The bugs' codes."""
         return tuple(bug.code for bug, _, _ in self.parts)
 
-    def rank(self) -> tuple[int, int, str]:
+    def rank(self) -> tuple[int, int, int, str]:
         """The simpler the better: fewer bugs, everywhere, the usual variant; then by code."""
-        odd = sum((place != Place()) + (not variant.usual) for _, variant, place in self.parts)
-        return len(self.parts), odd, " ".join(self.codes)
+        places = sum(place != Place() for _, _, place in self.parts)
+        odd = sum(not variant.usual for _, variant, _ in self.parts)
+        return len(self.parts), places, odd, " ".join(self.codes)
 
 
 def _under(match: Match, place: Place) -> Match | None:
@@ -337,7 +341,28 @@ class Search:
         return time.thread_time() > self.deadline
 
     def names(self) -> list[Match]:
-        """Every way to explain all failing cases, the simplest kind only; empty where there is none."""
+        """Every way to explain all failing cases, the simplest kind only; empty where there is none.
+
+        A place is named only as far as it is known.
+        """
+        return [self._as_known(match) for match in self._names()]
+
+    def _as_known(self, match: Match) -> Match:
+        """The match with a place that cases on both sides of it bear witness to.
+
+        Within it enough cases must fail, where it is something that a case asks for: of a single one everything that
+        it asks for could be the condition. Outside of it a case must be right that the bug would have made wrong.
+        """
+        if len(match.parts) != 1 or match.parts[0][2] == Place():
+            return match
+        ((bug, variant, place),) = match.parts
+        within = sum(each.reproduced_by(match.stages) for each in self.failing)
+        if not place.is_condition or within >= _FOR_A_CONDITION:
+            return match
+        elsewhere = any(each.refutes(variant.stages) for each in self.failing) or self.passing.refute(variant.stages)
+        return Match(match.stages, ((bug, variant, Place(unknown=True) if elsewhere else Place()),))
+
+    def _names(self) -> list[Match]:
         if not self.failing:
             return []
         probes = self._probes()

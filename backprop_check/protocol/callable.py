@@ -68,7 +68,7 @@ class CallableImplementation:
         self._name = name or _name_of(function)
         self._command = command
         self.hello: HelloReply = self._hello(dtype, supports)
-        self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
+        self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype, self.hello.language)
 
     def _hello(self, dtype: str | None, supports: Supports | Mapping[str, Any] | None) -> HelloReply:
         given = getattr(self._function, "hello", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,14 @@ _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf
 _COARSE_ERROR: Final = 1e-3
 _DENORMAL: Final = 2.0**-1022
 
+#: What a port in one of these languages calls its language.
+_JAVASCRIPT: Final = re.compile(r"javascript|typescript|node|deno|\bbun\b|\b[jt]s\b", re.IGNORECASE)
 
-def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
+
+def echo_problems(echo: Sequence[Any] | None, dtype: Dtype, language: str = "") -> list[str]:
     """Compare what came back with what was sent; a sentence for each number that changed.
 
-    No echo is no problem.  A float32 implementation may send the numbers as float32 holds them.
+    ``language`` is the port's own, as its hello says it. No echo is no problem.  A float32 implementation may send the numbers as float32 holds them.
     """
     if echo is None:
         return []
@@ -34,7 +38,7 @@ def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
         if value is None:
             problems.append(f"sent {sent!r}, got back {_shown(got)}, which is not a number")
         elif _bits(value) != _bits(sent) and not (dtype == "float32" and _bits(value) == _bits(single(sent))):
-            cause = _cause(sent, got, value, narrow=narrow)
+            cause = _cause(sent, got, value, narrow=narrow, language=language)
             problems.append(f"sent {sent!r}, got back {_shown(got)}: {cause}")
     return problems
 
@@ -67,16 +71,20 @@ def _shown(got: object) -> str:
     return one_line("null" if got is None else repr(got), 60)
 
 
-def _cause(sent: float, got: object, value: float, *, narrow: bool) -> str:
+def _cause(sent: float, got: object, value: float, *, narrow: bool, language: str) -> str:
     if sent == 0 and value == 0:
-        return "the sign of zero is lost (JavaScript's JSON.stringify does that); gradients do not depend on it"
+        known = " (JavaScript's JSON.stringify does that)" if _JAVASCRIPT.search(language) else ""
+        return f"the sign of zero is lost{known}; gradients do not depend on it"
+    if abs(sent) < _DENORMAL and value == 0:
+        return (
+            "subnormal numbers (those below 2.2e-308) are flushed to zero; where you print the number, use the "
+            "shortest form that round-trips, or %.17g, and let the processor keep subnormals"
+        )
     if isinstance(got, int) and not float(sent).is_integer():
         return "numbers are cut to integers; parse and print them as float64"
     if narrow and _bits(value) == _bits(single(sent)):
         return 'numbers pass through float32; use float64, or say "dtype": "float32" in the hello'
     error = abs(value - sent) / abs(sent) if math.isfinite(value) else math.inf
-    if abs(sent) < _DENORMAL:
-        return "very small numbers are lost; print the shortest form that round-trips, or use %.17g"
     if 0 < error < _COARSE_ERROR:
         return "numbers are printed with too few digits; print the shortest form that round-trips, or use %.17g"
     return "the number is parsed or printed wrongly"

@@ -82,7 +82,7 @@ class SubprocessImplementation:
             self.drop(0)
             self.close()
             raise
-        self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
+        self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype, self.hello.language)
 
     # What Implementation promises
 

@@ -15,6 +15,7 @@ from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
+from backprop_check.results import how_many_fail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,9 @@ def print_values(console: Console, case: Case, result: Result) -> None:
 def _said(one: Mismatch) -> str:
     if one.unstable:
         return "unstable"
-    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite", "recovered") else one.problem
+    if one.problem == "recovered":
+        return "not sent: follows from the gradients"
+    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite") else one.problem
 
 
 def _chosen(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
@@ -170,8 +173,7 @@ def print_summary(
     if not summary.complete:
         console.print("The run was not finished.")
     if summary.failed:
-        asked = summary.cases - counts["skipped"]
-        text = f"{info.name} does not compute backpropagation right: {summary.failed} of {asked} cases fail."
+        text = f"{info.name} does not compute backpropagation right: {how_many_fail(counts)}."
         console.print(Text(text, style="bold red"))
         named = [cause for cause in conclusion.causes if cause.code] if conclusion else []
         if named:

@@ -8,6 +8,7 @@ from typing import Any
 
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
+from backprop_check.results import how_many_fail
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
 OUTCOMES = {
@@ -103,11 +104,9 @@ def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[s
 def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], *, complete: bool) -> tuple[str, str]:
     """What came out, in a sentence, and whether it is good."""
     failed = sum(counts[key] for key in FAILING)
-    sent = len(cases) - counts["not_applicable"]
     unfinished = "" if complete else " The run was not finished."
     if failed:
-        what = "case fails" if failed == 1 else "cases fail"
-        return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
+        return f"{label} does not compute backpropagation right: {how_many_fail(counts)}.{unfinished}", "bad"
     if not counts["passed"]:
         return f"Nothing was judged: {label} supports none of these cases.{unfinished}", "none"
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)

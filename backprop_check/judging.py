@@ -13,7 +13,7 @@ import msgspec
 
 from backprop_check.compare import compare
 from backprop_check.diagnose import behaviour, signs
-from backprop_check.diagnose.catalogue import find_bug, with_formulas
+from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.match import Evidence
 from backprop_check.diagnose.shrink import shrink
@@ -100,7 +100,7 @@ class Run:
         budget = max(4.0, time.monotonic() - self.started) if seconds is None else seconds
         behaviours = self._behaviours() if self.summary.counts["passed"] + self.summary.counts["mismatched"] else []
         try:
-            causes = with_formulas(self.diagnostician.causes(budget, self._ask))
+            causes = self.diagnostician.causes(budget, self._ask)
         except OURS as error:
             # A fault of ours here must not end the run.
             note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"

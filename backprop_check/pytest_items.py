@@ -306,7 +306,6 @@ class _Finished:
 
     def _conclude(self) -> Conclusion:
         from backprop_check.compare import compare  # noqa: PLC0415 - only where something fails
-        from backprop_check.diagnose.catalogue import with_formulas  # noqa: PLC0415
         from backprop_check.expected import expect  # noqa: PLC0415
         from backprop_check.protocol.messages import Reply  # noqa: PLC0415
         from backprop_check.trace import Slot  # noqa: PLC0415
@@ -325,7 +324,7 @@ class _Finished:
                 found.failed(Failure(case, result.mismatches, actual, entry.unstable, result.id))
             elif result.outcome in ("error", "protocol_error"):
                 found.refused(case, result.message)
-        return Conclusion(with_formulas(found.causes()))
+        return Conclusion(found.causes())
 
     def show(self, terminal: TerminalReporter) -> None:
         """A line of counts, and a block a cause."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass
@@ -130,7 +130,8 @@ class Variant:
 class Bug:
     """A bug's page, and its variants (none for a bug that is seen in another way than by its numbers).
 
-    ``right`` and ``wrong`` are the formula as it should be and as it was; ``stays_right`` says which values do not
+    ``right`` and ``wrong`` are the formula as it should be and as it was, ``by_activation`` both for one activation
+    (where it depends on that); ``stays_right`` says which values do not
     show it; ``confused_with`` are codes; ``example`` is code with the mistake and its fix.
     """
 
@@ -144,7 +145,17 @@ class Bug:
     example: str = ""
     confused_with: tuple[str, ...] = ()
     seen: str = ""
+    by_activation: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+
+    def formulas(self, variant: Variant | None = None, activations: Container[str] | None = None) -> tuple[str, str]:
+        """As it should be and as it was: the variant's own, where it has any; for these activations (None: for all)."""
+        texts = [(variant and variant.right) or self.right, (variant and variant.wrong) or self.wrong]
+        if variant is None or not variant.wrong:
+            for name, pair in self.by_activation.items():
+                if activations is None or name in activations:
+                    texts = [f"{text}, for {name.replace('_', ' ')} {own}" for text, own in zip(texts, pair, strict=True)]
+        return texts[0], texts[1]
 
     @property
     def title(self) -> str:

@@ -9,16 +9,13 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from backprop_check.diagnose import bugs
+from backprop_check.diagnose.bug import written
+from backprop_check.diagnose.bugs.formulas import FORMULAS
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from backprop_check.diagnose.bug import Bug, Variant
-    from backprop_check.diagnose.causes import Cause
 
 
 def _collected() -> tuple[Bug, ...]:
@@ -34,7 +31,22 @@ def _collected() -> tuple[Bug, ...]:
         for code, more in getattr(module, "VARIANTS", {}).items():
             at = next(number for number, bug in enumerate(found) if bug.code == code)
             found[at] = dataclasses.replace(found[at], variants=(*found[at].variants, *more))
-    return tuple(sorted(found, key=lambda bug: bug.code))
+    return tuple(sorted((_with_own_formulas(bug) for bug in found), key=lambda bug: bug.code))
+
+
+def _with_own_formulas(bug: Bug) -> Bug:
+    """The bug, its variants with the formulas that ``FORMULAS`` has for their labels."""
+    own = {frozenset(key.split(", ")): formula for key, formula in FORMULAS.get(bug.code, {}).items()}
+    made = []
+    for each in bug.variants:
+        parts = set(each.label.split(", "))
+        key = max((key for key in own if key <= parts), key=len, default=None)
+        if key is None or each.wrong:
+            made.append(each)
+        else:
+            right, wrong = own[key] if isinstance(own[key], tuple) else ("", str(own[key]))
+            made.append(written(each, wrong, right, each.sentence))
+    return dataclasses.replace(bug, variants=tuple(made))
 
 
 #: In the order of their codes.
@@ -77,22 +89,3 @@ def find_bug(code_or_name: str) -> Bug:
 def variant_of(code: str, label: str) -> Variant | None:
     """The bug's variant of that label."""
     return next((each for each in find_bug(code).variants if label and each.label == label), None)
-
-
-def formulas_of(code: str, label: str) -> tuple[str, str]:
-    """The formula as it should be and as it was: of the bug's variant of that label, where it has its own."""
-    bug, own = find_bug(code), variant_of(code, label)
-    return (own and own.right) or bug.right, (own and own.wrong) or bug.wrong
-
-
-def with_formulas(causes: Iterable[Cause]) -> list[Cause]:
-    """Causes with the formulas and the sentence of what was found, which is one of several ways to make a mistake."""
-    found = []
-    for cause in causes:
-        if cause.code is not None and cause.right:
-            right, wrong = formulas_of(cause.code, cause.detail)
-            own = variant_of(cause.code, cause.detail)
-            sentence = (own and own.sentence) or cause.sentence
-            cause = msgspec.structs.replace(cause, right=right, implemented=wrong, sentence=sentence)  # noqa: PLW2901
-        found.append(cause)
-    return found

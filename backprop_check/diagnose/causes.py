@@ -12,7 +12,8 @@ import numpy as np
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
-from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.bug import activations_of
+from backprop_check.diagnose.catalogue import find_bug, variant_of
 from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
 from backprop_check.diagnose.restrict import Place
 from backprop_check.trace import Slot
@@ -331,15 +332,18 @@ def _arrays(failures: Sequence[Failure]) -> str:
 
 
 def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str = "") -> Cause:
-    bug = find_bug(code)
+    """The bug as it was made here: its variant's own texts, and formulas of the activations that these cases have."""
+    bug, own = find_bug(code), variant_of(code, detail)
+    activations = {activation for each in failures for activation in activations_of(each.case)}
+    right, implemented = bug.formulas(own, activations)
     return Cause(
         code=bug.code,
         bug=bug.name,
         title=bug.title,
-        sentence=bug.sentence,
+        sentence=(own and own.sentence) or bug.sentence,
         detail=detail or places,
-        right=bug.right,
-        implemented=bug.wrong,
+        right=right,
+        implemented=implemented,
         fix=bug.fix,
         stays_right=bug.stays_right,
         cases=len(failures),

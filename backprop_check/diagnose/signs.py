@@ -32,6 +32,9 @@ _SAME = 1e-9
 #: Of a ratio that is nearer to 1 than this, six digits show 1.
 _WRITTEN = 5e-6
 
+#: Two excesses over 1 that differ by less than this share are one, in two digits.
+_ALIKE = 0.01
+
 #: Fewer values in another order may be something else: two that are swapped are soon found.
 _MOVED = 3
 
@@ -234,15 +237,14 @@ def _seen(ratios: list[float], offsets: list[float], all_zero: bool, permuted: b
     """What wrong values have in common; what a factor explains (of a softmax's δ a sign) is no other order."""
     checks = [
         (all_zero, "all of them are 0"),
-        (_constant(ratios) and not _near_one(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
-        (_constant(ratios), f"each is {_beside_one(ratios[0] - 1.0)}" if ratios else ""),
+        (_near_one(ratios), _beside_one([x - 1.0 for x in ratios])),
+        (_constant(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
         (
             any(x < 0 for x in ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios),
             "the sizes are right, the signs are not",
         ),
         (_constant(offsets), f"each is off by {offsets[0]:.6g}" if offsets else ""),
         (permuted, "the right values stand there in another order"),
-        (_near_one(ratios), f"each is right but for a relative error of at most {_furthest(ratios):.2g}"),
         (bool(ratios) and all(0 < x < 1 for x in ratios), "all are too small, by no constant factor"),
         (bool(ratios) and all(x > 1 for x in ratios), "all are too large, by no constant factor"),
     ]
@@ -255,12 +257,12 @@ def _constant(numbers: list[float]) -> bool:
 
 def _near_one(ratios: list[float]) -> bool:
     """Whether all of them would be written as 1."""
-    return bool(ratios) and _furthest(ratios) < _WRITTEN
+    return bool(ratios) and all(abs(x - 1.0) < _WRITTEN for x in ratios)
 
 
-def _furthest(ratios: list[float]) -> float:
-    return max((abs(x - 1.0) for x in ratios), default=0.0)
-
-
-def _beside_one(excess: float) -> str:
-    return f"too {'large' if excess > 0 else 'small'} by a relative {abs(excess):.2g}"
+def _beside_one(excess: list[float]) -> str:
+    """How far ratios that would be written as 1 are from it."""
+    least, most = min(excess, default=0.0), max(excess, default=0.0)
+    if least * most > 0 and most - least <= _ALIKE * abs(most):
+        return f"each is too {'large' if most > 0 else 'small'} by a relative {abs(most):.2g}"
+    return f"each is right but for a relative error of at most {max(-least, most):.2g}"

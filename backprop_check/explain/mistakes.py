@@ -106,7 +106,7 @@ class _Seen:
             values = self.got.setdefault(slot, np.array(self.expected.values[slot], dtype=float))
             values[place_of(one)] = float(one.actual or 0.0)
         before = itertools.takewhile(lambda slot: slot not in self.got, self.expected.values)
-        self.right = [slot for slot in before if slot not in wrong]
+        self.right = [slot for slot in before if slot not in wrong and not slot.quantity.startswith("updated")]
 
     @classmethod
     def of(cls, result: Result, mismatches: list[Mismatch]) -> _Seen | None:

@@ -287,4 +287,13 @@ def _odd(habit: str) -> bool:
     return habit in SAID
 
 
-__all__ = ["SAID", "SOMEWHERE", "Habits", "admits", "alternatives", "most_telling", "raised_sentence", "unstable_sentence"]
+__all__ = [
+    "SAID",
+    "SOMEWHERE",
+    "Habits",
+    "admits",
+    "alternatives",
+    "most_telling",
+    "raised_sentence",
+    "unstable_sentence",
+]

@@ -154,7 +154,9 @@ class Bug:
         if variant is None or not variant.wrong:
             for name, pair in self.by_activation.items():
                 if activations is None or name in activations:
-                    texts = [f"{text}, for {name.replace('_', ' ')} {own}" for text, own in zip(texts, pair, strict=True)]
+                    texts = [
+                        f"{text}, for {name.replace('_', ' ')} {own}" for text, own in zip(texts, pair, strict=True)
+                    ]
         return texts[0], texts[1]
 
     @property

@@ -190,8 +190,22 @@ class Diagnostician:
                 overflowing.setdefault(sign[0], []).append(each)
                 said.setdefault(*sign)
         found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
-        if others:
-            found.append(_unnamed(others, signs.pattern([evidences[id(each)] for each in others])))
+        return found + self._left([(each, evidences[id(each)]) for each in others])
+
+    def _left(self, pairs: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
+        """What no name explains: where the name that was found gives no definite number, and the rest."""
+        named = self.matches[:1]
+        open_to = [
+            (each, evidence)
+            for each, evidence in pairs
+            if evidence.has_roots and any(evidence.undecided_by(match.stages) for match in named)
+        ]
+        rest = [pair for pair in pairs if pair not in open_to]
+        found = []
+        if open_to:
+            found.append(_undecided([each for each, _ in open_to], " and ".join(named[0].codes)))
+        if rest:
+            found.append(_unnamed([each for each, _ in rest], signs.pattern([evidence for _, evidence in rest])))
         return found
 
     def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
@@ -276,9 +290,7 @@ class Diagnostician:
             left = [pair for pair in failing if pair not in explained]
         # What is not finite is looked at afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        if left:
-            found.append(_unnamed([each for each, _ in left], signs.pattern([evidence for _, evidence in left])))
-        return found
+        return found + self._left(left)
 
     def _told_apart(self, names: list[Match], ask: Callable[[Case], Mapping[Slot, Array] | None] | None) -> list[Match]:
         """Send cases on which the names would differ, and keep those that the answers leave."""
@@ -360,6 +372,19 @@ def _unnamed(failures: Sequence[Failure], pattern: str) -> Cause:
         sentence=f"No bug of the catalogue gives these numbers. What can be seen: {pattern}.",
         cases=len(failures),
         first_case=failures[0].id if failures else None,
+        explains=[each.id for each in failures],
+    )
+
+
+def _undecided(failures: Sequence[Failure], codes: str) -> Cause:
+    return Cause(
+        code=None,
+        bug=None,
+        title="cannot be told",
+        sentence=f"With {codes} these cases have no definite numbers (0/0, or all digits are lost): they speak neither "
+        f"for it nor against it. Mend {codes}, and run them again.",
+        cases=len(failures),
+        first_case=failures[0].id,
         explains=[each.id for each in failures],
     )
 

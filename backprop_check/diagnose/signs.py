@@ -86,7 +86,8 @@ def of_values(evidence: Evidence) -> tuple[str, str] | None:
             kind = evidence.case.network.layers[slot.layer].activation
             z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values.get(Slot("z", slot.layer)))
             if z is not None and kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
-                return "BP005", f"the exponential in {kind} overflows for a z of {float(np.nanmax(abs(z))):.4g}"
+                largest = float(z.flat[int(np.nanargmax(abs(z)))])
+                return "BP005", f"the exponential in {kind} leaves the range of numbers for a z of {largest:.4g}"
         return code, f"first in the {where}"
     return None
 

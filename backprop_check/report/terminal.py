@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.causes import KEPT
 from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
@@ -122,7 +123,9 @@ def print_cause(console: Console, cause: Cause, result: Result | None, *, failed
         console.print(Text(f"\n  help: {cause.fix}", style="bold"))
     if cause.equivalent:
         console.print(Text(f"  Just as well it may be {', '.join(cause.equivalent)}: no case tells them apart."))
-    which = f"This explains {cause.cases} of {failed} failing cases."
+    which = f"This {'explains' if cause.code else 'is seen in'} {cause.cases} of {failed} failing cases."
+    if failed > KEPT:
+        which += f" (The first {KEPT} were looked at.)"
     console.print(Text(f"  {which}{' Fix this first.' if first else ''}"))
     if cause.code:
         console.print(Text(f"  More: backprop-check explain {cause.code}"))

@@ -108,9 +108,7 @@ def test_the_outputs_delta_is_first_though_its_inputs_were_not_reported() -> Non
 
 def test_a_gradient_of_the_first_pass_is_before_every_update() -> None:
     """An update that follows from no gradient that was reported is a root, but not the first wrong value."""
-    case = next(
-        each for each in cases() if each.optimizer is not None and each.steps > 1 and len(each.inputs) > 1
-    )
+    case = next(each for each in cases() if each.optimizer is not None and each.steps > 1 and len(each.inputs) > 1)
 
     def reply(request: Any) -> Any:
         found = implementation("hidden-derivative-missing", "bias-gradient-shared", report="gradients")(request)

@@ -220,3 +220,25 @@ def test_formulas_speak_of_the_activation_at_hand() -> None:
     assert "tanh" in cause.implemented
     assert "σ" not in cause.right + cause.implemented + cause.fix
     assert "sigmoid" not in cause.right + cause.implemented + cause.fix + cause.sentence
+
+
+def test_where_a_name_gives_no_definite_number_nothing_is_claimed() -> None:
+    """1 − p + ε has lost its digits where p is all but 1: the case is told apart, neither explained nor nameless."""
+    odd = next(case for case in saturated() if case.name == "sigmoid-half")
+    stages = variant_of("BP307", "ε = 1e-15")
+    assert stages is not None
+    clipped = implementation("derivative-of-clipped", clip=2.0**-52)
+    evidence = Evidence(odd, answered(odd, "derivative-of-clipped", clip=2.0**-52))
+    assert evidence.undecided_by(stages.stages)
+    assert not evidence.reproduced_by(stages.stages)
+    usual = implementation(epsilon=1e-15)
+
+    def port(case: Any) -> Any:
+        return (clipped if case["id"] == odd.id else usual)(case)
+
+    port.supports = SUPPORTS  # type: ignore[attr-defined]
+    first, second = judged(port, saturated()).causes
+    assert first.code == "BP307"
+    assert odd.id not in first.explains
+    assert (second.code, second.title, second.explains) == (None, "cannot be told", [odd.id])
+    assert "BP307" in second.sentence

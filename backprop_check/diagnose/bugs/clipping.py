@@ -113,7 +113,9 @@ def _clipped(said: str, epsilon: float, gradient: str, *, above: bool) -> Varian
         above=above,
     )
     kept = "c = min(max(p, ε), 1 − ε)" if above else "c = max(p, ε)"
-    sentence = f"The probability is clipped to {bounds} before its logarithm is taken, and the result is no longer exact."
+    sentence = (
+        f"The probability is clipped to {bounds} before its logarithm is taken, and the result is no longer exact."
+    )
     return written(made, f"ℓ = −t ln c{derivative}, with {kept}", _RIGHT, sentence)
 
 

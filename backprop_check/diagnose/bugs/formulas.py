@@ -303,7 +303,10 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "w[i, c] in the input's gradient": "w[i, c], in the input's gradient",
         "w[i, c] forward": "w[i, c], in the forward pass",
         "w[i, c] forward and backward alike": "w[i, c], both ways",
-        "the weight's gradient with its channels swapped": ("∂L/∂w[c, i] = Σ δ[c] · x[i]", "∂L/∂w[c, i] = Σ δ[i] · x[c]"),
+        "the weight's gradient with its channels swapped": (
+            "∂L/∂w[c, i] = Σ δ[c] · x[i]",
+            "∂L/∂w[c, i] = Σ δ[i] · x[c]",
+        ),
         "the first input channel's kernel for all of them": "w[c, 0] for every i",
         "the first input channel's kernel for all": "w[c, 0] for every i, in the input's gradient",
         "the weight's gradient from the first input channel": (
@@ -405,7 +408,10 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "the first of each sample": "∂L/∂w[v] = Σₛ ∂L/∂a[s, t] of the first such t of each sample",
     },
     "BP910": {
-        "in the backward pass only": ("∂L/∂q = Σ ∂L/∂scores k / √d, ∂L/∂k alike", "∂L/∂q = Σ ∂L/∂scores k, ∂L/∂k alike"),
+        "in the backward pass only": (
+            "∂L/∂q = Σ ∂L/∂scores k / √d, ∂L/∂k alike",
+            "∂L/∂q = Σ ∂L/∂scores k, ∂L/∂k alike",
+        ),
         "in the keys' gradient only": ("∂L/∂k = Σ ∂L/∂scores q / √d", "∂L/∂k = Σ ∂L/∂scores q"),
         "in the forward pass only": (_SCORES, "scores = q · k, and a backward pass with 1/√d"),
         "the root of the whole width": (_SCORES, "scores = q · k / √E, E the width of all heads together"),

@@ -214,7 +214,7 @@ def most_telling(
     for alternative in every:
         admitted = {slot: mask & admits(alternative, slot, got) for slot, (mask, got) in suspects.items()}
         count = sum(int(mask.sum()) for mask in admitted.values())
-        if count == 0 or count < best[0] and best[1]:
+        if count == 0 or (count < best[0] and best[1]):
             continue
         possible = not _contradicted(alternative, suspects, right)
         if (possible, count) > (best[1], best[0]):

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 from backprop_check.diagnose import bugs
 from backprop_check.diagnose.bug import written
-from backprop_check.diagnose.bugs.formulas import FORMULAS
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from backprop_check.diagnose.bug import Bug, Variant
+    from backprop_check.diagnose.bugs.formulas import Formula
 
 
 def _collected() -> tuple[Bug, ...]:
     """The bugs of every module in ``bugs``, found by being there.
 
     A module has ``BUGS``, and may have ``VARIANTS``: by code, further ways to make a mistake that has its page already.
+    Those with ``FORMULAS`` have, by code and label, the formulas of variants.
     """
     modules = [
         importlib.import_module(f"{bugs.__name__}.{module.name}") for module in pkgutil.iter_modules(bugs.__path__)
@@ -31,21 +34,24 @@ def _collected() -> tuple[Bug, ...]:
         for code, more in getattr(module, "VARIANTS", {}).items():
             at = next(number for number, bug in enumerate(found) if bug.code == code)
             found[at] = dataclasses.replace(found[at], variants=(*found[at].variants, *more))
-    return tuple(sorted((_with_own_formulas(bug) for bug in found), key=lambda bug: bug.code))
+    formulas = {code: own for module in modules for code, own in getattr(module, "FORMULAS", {}).items()}
+    found = [_with_own_formulas(bug, formulas.get(bug.code, {})) for bug in found]
+    return tuple(sorted(found, key=lambda bug: bug.code))
 
 
-def _with_own_formulas(bug: Bug) -> Bug:
-    """The bug, its variants with the formulas that ``FORMULAS`` has for their labels."""
-    own = {frozenset(key.split(", ")): formula for key, formula in FORMULAS.get(bug.code, {}).items()}
+def _with_own_formulas(bug: Bug, formulas: Mapping[str, Formula]) -> Bug:
+    """The bug, its variants with the formulas that there are for their labels: of several the most special."""
+    own = {frozenset(key.split(", ")): formula for key, formula in formulas.items()}
     made = []
     for each in bug.variants:
         parts = set(each.label.split(", "))
         key = max((key for key in own if key <= parts), key=len, default=None)
         if key is None or each.wrong:
             made.append(each)
-        else:
-            right, wrong = own[key] if isinstance(own[key], tuple) else ("", str(own[key]))
-            made.append(written(each, wrong, right, each.sentence))
+            continue
+        formula = own[key]
+        right, wrong = ("", formula) if isinstance(formula, str) else formula
+        made.append(written(each, wrong, right, each.sentence))
     return dataclasses.replace(bug, variants=tuple(made))
 
 

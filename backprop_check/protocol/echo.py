@@ -24,7 +24,8 @@ _JAVASCRIPT: Final = re.compile(r"javascript|typescript|node|deno|\bbun\b|\b[jt]
 def echo_problems(echo: Sequence[Any] | None, dtype: Dtype, language: str = "") -> list[str]:
     """Compare what came back with what was sent; a sentence for each number that changed.
 
-    ``language`` is the port's own, as its hello says it. No echo is no problem.  A float32 implementation may send the numbers as float32 holds them.
+    ``language`` is the port's own, as its hello says it. No echo is no problem. A float32 implementation may send the
+    numbers as float32 holds them.
     """
     if echo is None:
         return []

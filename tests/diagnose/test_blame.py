@@ -163,7 +163,7 @@ def test_recovery_needs_one_sample_and_gradients_of_rank_one() -> None:
 
 
 def test_a_recovered_delta_is_told_but_is_never_the_first_wrong_value() -> None:
-    """Gradients of one sample alone show the δ that is wrong; nobody sent it, so the gradient is what is wrong first."""
+    """Gradients of one sample alone show the δ that is wrong; nobody sent it, so the gradient is wrong first."""
     case = next(
         each
         for each in cases()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -11,14 +11,17 @@ from tiny import SUPPORTS, implementation
 
 from backprop_check.cases.files import suite_files
 from backprop_check.diagnose import signs
+from backprop_check.diagnose.bugs import formulas, formulas_of_layers
 from backprop_check.diagnose.catalogue import BUGS, find_bug, variant_of
-from backprop_check.diagnose.causes import Cause
 from backprop_check.diagnose.match import Evidence
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.bug import _cases_for, _for_case, _shows
-from backprop_check.network import Case
 from backprop_check.reference import Stages
 from backprop_check.trace import Slot
+
+if TYPE_CHECKING:
+    from backprop_check.diagnose.causes import Cause
+    from backprop_check.network import Case
 
 #: What is computed first stands first; so many cases show what a bug gets wrong.
 KINDS, FEW = ["forward", "loss", "backward", "update"], 4
@@ -180,6 +183,14 @@ def kind_of(slot: Slot) -> str:
     if slot.quantity == "loss":
         return "loss"
     return "update" if slot.quantity.startswith("updated") else "backward"
+
+
+def test_every_formula_is_some_variants() -> None:
+    """None of them is left over from a label that has other words now."""
+    shown = {(bug.code, each.wrong) for bug in BUGS for each in bug.variants}
+    for code, own in {**formulas.FORMULAS, **formulas_of_layers.FORMULAS}.items():
+        for label, formula in own.items():
+            assert (code, formula if isinstance(formula, str) else formula[1]) in shown, (code, label)
 
 
 def test_a_label_has_one_formula() -> None:

@@ -12,6 +12,12 @@ _ROWS = "∂L/∂x[i, y, x] = Σ w[c, i, ky, kx] · δ[c, y − ky, x − kx]"
 _AVERAGE = "a = (1/n) Σ x over the window"
 _SCORES = "scores = q · k / √d"
 
+#: n − 1 for the batch's variance, which the running variance takes for that over n.
+_TWICE = (
+    "var = (1/n) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
+    "var = (1/(n − 1)) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
+)
+
 
 def _one_added(which: str) -> Formula:
     """Of the layers that a sum adds, one alone gets a gradient."""
@@ -142,10 +148,8 @@ FORMULAS: dict[str, dict[str, Formula]] = {
             "running var⁺ = (1 − m) running var + m (1/(n − 1)) Σ (x − μ)²",
             "running var⁺ = (1 − m) running var + m (1/n) Σ (x − μ)²",
         ),
-        "and twice for the running variance": (
-            "var = (1/n) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
-            "var = (1/(n − 1)) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
-        ),
+        "n − 1 forward and backward, and twice for the running variance": _TWICE,
+        "n − 1 forward, and twice for the running variance": _TWICE,
     },
     "BP905": {
         "forward and backward": "x̂ = (x − μ)/(√var + ε), and the derivative of that",

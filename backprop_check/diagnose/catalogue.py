@@ -40,19 +40,25 @@ def _collected() -> tuple[Bug, ...]:
 
 
 def _with_own_formulas(bug: Bug, formulas: Mapping[str, Formula]) -> Bug:
-    """The bug, its variants with the formulas that there are for their labels: of several the most special."""
-    own = {frozenset(key.split(", ")): formula for key, formula in formulas.items()}
+    """The bug, its variants with the formulas that there are for their labels."""
     made = []
     for each in bug.variants:
-        parts = set(each.label.split(", "))
-        key = max((key for key in own if key <= parts), key=len, default=None)
-        if key is None or each.wrong:
+        formula = _formula_for(each.label, formulas)
+        if formula is None or each.wrong:
             made.append(each)
             continue
-        formula = own[key]
         right, wrong = ("", formula) if isinstance(formula, str) else formula
         made.append(written(each, wrong, right, each.sentence))
     return dataclasses.replace(bug, variants=tuple(made))
+
+
+def _formula_for(label: str, formulas: Mapping[str, Formula]) -> Formula | None:
+    """That of the label itself, else of the most of its parts."""
+    if label in formulas:
+        return formulas[label]
+    parts = set(label.split(", "))
+    fitting = [key for key in formulas if set(key.split(", ")) <= parts]
+    return formulas[max(fitting, key=lambda key: key.count(", "))] if fitting else None
 
 
 #: In the order of their codes.

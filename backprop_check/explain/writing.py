@@ -120,6 +120,9 @@ class Writer:
             return self._product(x, numbers=numbers)
         if operation == "t ln":
             return f"{self._at(operands[0], _PRODUCT, numbers=numbers)}·{self._inside(operands[1], numbers)}", _PRODUCT
+        if operation == "constant" and x.value != 1.0 and self.number(x.value) == "1":
+            gap = 1.0 - x.value  # 1 − ε, which would be written as 1
+            return f"1 {'−' if gap > 0 else '+'} {self.number(abs(gap))}", _SUM
         if operation in ("constant", "given"):
             return self._leaf(x)
         if operation == "π":

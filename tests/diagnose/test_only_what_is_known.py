@@ -15,7 +15,8 @@ from backprop_check.diagnose.bugs import formulas, formulas_of_layers
 from backprop_check.diagnose.catalogue import BUGS, find_bug, variant_of
 from backprop_check.diagnose.match import Evidence
 from backprop_check.expected import textbook_pass
-from backprop_check.explain.bug import _cases_for, _for_case, _shows
+from backprop_check.explain.bug import _cases_for, _for_case, _shows, first_difference
+from backprop_check.explain.layout import equation_lines
 from backprop_check.reference import Stages
 from backprop_check.trace import Slot
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
 
 #: What is computed first stands first; so many cases show what a bug gets wrong.
-KINDS, FEW = ["forward", "loss", "backward", "update"], 4
+KINDS, FEW = ["forward", "loss", "backward", "state", "update"], 4
 
 #: The ε of two libraries that clip.
 EPSILON = {"1e-15": 1e-15, "2.2e-16": 2.0**-52, "1e-07": 1e-7, "1e-12": 1e-12}
@@ -57,6 +58,18 @@ def test_clipping_in_the_loss_is_not_epsilon_in_the_logarithm(epsilon: str) -> N
     assert "p + ε" not in cause.implemented
     assert "min(max(p, ε), 1 − ε)" in cause.implemented
     assert "∂ℓ/∂p" not in cause.implemented
+
+
+def test_an_epsilon_beside_one_is_written() -> None:
+    """As implemented is not ln(1 − 1): 1 − ε is no 1, however few digits are shown."""
+    found = variant_of("BP307", "p is clipped to [ε, 1 − ε] in the loss only, with ε = 1e-12")
+    assert found is not None
+    case = next(case for case in saturated() if case.name == "sigmoid-half")
+    pair = first_difference(case, found.stages)
+    assert pair is not None
+    lines = "\n".join(equation_lines(pair[1], 6))
+    assert "ln(1 − (1 − 9.99978e−13))" in lines
+    assert "ln(1 − 1)" not in lines
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,7 @@ def test_the_formula_shown_is_of_the_kind_that_is_wrong(code: str) -> None:
 
 
 def first_kind(stages: Any) -> str:
-    """What is wrong first in small cases that show it: forward, loss, backward, update."""
+    """What is wrong first in small cases that show it, one of ``KINDS``."""
     found: list[str] = []
     for case in _cases_for(stages):
         if not stages.matters(case) or not _shows(case, stages):
@@ -178,8 +191,10 @@ def first_kind(stages: Any) -> str:
 
 
 def kind_of(slot: Slot) -> str:
-    if slot.quantity in ("z", "a") or slot.quantity.endswith("_buffer"):
+    if slot.quantity in ("z", "a"):
         return "forward"
+    if slot.quantity.endswith("_buffer"):
+        return "state"
     if slot.quantity == "loss":
         return "loss"
     return "update" if slot.quantity.startswith("updated") else "backward"

@@ -21,7 +21,7 @@ from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
 from backprop_check.plan import Plan, supported
 from backprop_check.protocol import CallableImplementation, Implementation
-from backprop_check.results import Conclusion, Summary, head, tail, with_names
+from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
 from backprop_check.work import Work, alone, kept_for
 
@@ -88,7 +88,7 @@ class Results:
     def raise_for_mismatch(self) -> None:
         """Raise ``Mismatched`` (an AssertionError) where a case failed, or none was judged, or not what is required."""
         if self.failed:
-            count = f"{len(self.failed)} of {self.summary.cases} cases fail"
+            count = how_many_fail(self.summary.counts)
             causes = [f"{each.code or each.title}: {each.sentence} {each.fix}".rstrip() for each in self.causes]
             lines = [f"{case.id}: {case.outcome}: {case.message}" for case in self.failed[:5]]
             raise Mismatched("\n".join([count, *causes, *lines]))

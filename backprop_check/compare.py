@@ -150,7 +150,9 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
     count = _judge(expected, actual, broken, found, suspects, (rtol, atol))
     formula = None
     if suspects and expected.alternatives is not None:
-        formula, admitted = most_telling(expected.alternatives(), suspects)
+        formula, admitted = most_telling(
+            expected.alternatives(), suspects, {slot: (got, expected.allowed[slot]) for slot, got in actual.items()}
+        )
         found = [_marked(one, admitted) for one in found]
     neurons = {
         (slot.layer, j)

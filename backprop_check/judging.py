@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.compare import compare
 from backprop_check.coverage import Coverage
 from backprop_check.diagnose import behaviour, signs
-from backprop_check.diagnose.catalogue import find_bug, with_formulas
+from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.match import Evidence, differ_anywhere
@@ -137,7 +137,7 @@ class Run:
         return Conclusion(causes, behaviours, [*notes, *self._notes()])
 
     def _causes(self, effort: Effort) -> list[Cause]:
-        return with_formulas(self.diagnostician.causes(effort, self._ask))
+        return self.diagnostician.causes(effort, self._ask)
 
     def _notes(self) -> list[str]:
         """What the implementation printed beside its replies, and how often it was started again; each once."""

@@ -30,7 +30,7 @@ from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
-from backprop_check.results import Conclusion, Summary, head, tail, with_names
+from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings
 from backprop_check.work import judge_one, kept_for
 
@@ -387,7 +387,6 @@ class _Finished:
 
     def _conclude(self) -> Conclusion:
         from backprop_check.compare import compare  # noqa: PLC0415 - only where something fails
-        from backprop_check.diagnose.catalogue import with_formulas  # noqa: PLC0415
         from backprop_check.expected import expect  # noqa: PLC0415
         from backprop_check.protocol.messages import Reply  # noqa: PLC0415
         from backprop_check.trace import Slot  # noqa: PLC0415
@@ -406,7 +405,7 @@ class _Finished:
                 found.failed(Failure(case, result.mismatches, actual, entry.unstable, result.id))
             elif result.outcome in ("error", "protocol_error"):
                 found.refused(case, result.message)
-        return Conclusion(with_formulas(found.causes()))
+        return Conclusion(found.causes())
 
     def show(self, terminal: TerminalReporter) -> None:
         """A line of counts, and a block a cause."""
@@ -415,8 +414,9 @@ class _Finished:
         from rich.console import Console  # noqa: PLC0415
 
         counts = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in self.summary.counts.items() if n)
+        said = how_many_fail(self.summary.counts) if self.summary.failed else counts
         terminal.section(f"backprop-check: {self.name}")
-        terminal.write_line(f"{self.entries[0].info['name']}: {counts}")
+        terminal.write_line(f"{self.entries[0].info['name']}: {said}")
         if self.missing:
             terminal.write_line(f"The run was not finished: {self.missing} of the cases collected have no result.")
         _say_unmet(terminal, self.name, self.conclusion.unmet)

@@ -41,6 +41,22 @@ _COUNTED = {
     "not_run": "not_run",
 }
 
+#: Outcomes of cases that were not judged.
+_NOT_JUDGED = ("not_run", "skipped", "not_applicable")
+
+
+def how_many_fail(counts: Mapping[str, int]) -> str:
+    """``79 of 79 judged cases fail (127 not applicable)``: the one way to say it, in every report.
+
+    ``counts`` are by outcome, or by its name in a summary.
+    """
+    number = {outcome: counts.get(name, counts.get(outcome, 0)) for outcome, name in _COUNTED.items()}
+    failed = sum(number[outcome] for outcome in FAILURES if outcome != "not_run")
+    rest = [f"{number[each]:,} {each.replace('_', ' ')}" for each in _NOT_JUDGED if number[each]]
+    cases = "cases fails" if failed == 1 else "cases fail"
+    said = f"{failed:,} of {failed + number['passed']:,} judged {cases}"
+    return f"{said} ({', '.join(rest)})" if rest else said
+
 
 #: Before the cases of a results file, and behind them.
 BEGIN, END = b',"cases":[\n', b"\n],"

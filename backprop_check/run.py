@@ -286,7 +286,5 @@ def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
             return f"wrong shape: {what} ({at}): {numbers}{more}"
         case "not_a_number":
             return f"the {what} of {at} is no number: got {clean_text(str(first.actual), 80)}{more}"
-        case "recovered":
-            return f"first wrong value: the {what} of {at}, which follows from the gradients: {numbers}{more}"
         case _:
             return f"first wrong value: the {what} of {at}: {numbers}{more}"

@@ -59,11 +59,16 @@ SAID = {
     "library's tanh)",
     "slope": "a derivative with a square that overflows, as in e^−z/(1 + e^−z)² (write a(1 − a); 1 − a² for tanh)",
     "unshifted": "a softmax without its shift, e^z/Σe^z, which overflows (subtract the layer's largest z first)",
+    "divided": "log-softmax's backward pass written as that of softmax, which divides by a probability that has "
+    "underflowed to 0 (write δ = g − p Σg, with g = ∂L/∂a)",
     "guarded": "a logarithm, and a division, of a probability that has been rounded to 0 or 1 (compute the loss from "
     "z with log-sum-exp, and δ as p − t)",
     "unguarded": "0 · ln 0 or 0/0, where a probability has been rounded to 0 or 1 (compute the loss from z with "
     "log-sum-exp, and δ as p − t)",
 }
+
+#: What is said where every such habit would also show in activations that are right.
+SOMEWHERE = "an exponential that overflows, or a division by a number that has underflowed to 0"
 
 _RAISED = re.compile(
     r"(?<!stack)(?<!stack )overflow|math (range|domain) error|zero ?division|(division|divide) by zero", re.IGNORECASE
@@ -124,6 +129,10 @@ class _Habitual(Stages):
     def composed_delta(self, l: Any, s: Any) -> None:
         m, how, z, error = self.m, self.habits.exponentials, l.z[s, ...], l.error[s, ...]
         match l.activation:
+            case "log_softmax" if self.habits.softmax == "divided":
+                p = m.exp(l.a[s, ...])
+                divided = error / p
+                l.delta[s, ...] = p * (divided - m.sum(divided * p))
             case "softplus" if how == "growing":
                 l.delta[s, ...] = error * _sigmoid(m, z, how)
             case "silu" if how == "growing":
@@ -197,30 +206,53 @@ def admits(alternative: Alternative, slot: Slot, got: Array) -> Mask:
 
 
 def most_telling(
-    every: Iterable[Alternative], suspects: Mapping[Slot, tuple[Mask, Array]]
+    every: Iterable[Alternative], suspects: Mapping[Slot, tuple[Mask, Array]], right: Mapping[Slot, tuple[Array, Array]]
 ) -> tuple[str | None, dict[Slot, Mask]]:
     """The formula of the alternative that gives the most of the suspected values, and where.
 
-    ``suspects`` is (where it differs, what came) by slot. One author has one set of habits: all that is
-    marked is explained by a single alternative. (None, {}) where none explains anything.
+    ``suspects`` is (where it differs, what came) by slot, ``right`` (what came, its bound) of what does not differ. One
+    author has one set of habits: all that is marked is explained by a single alternative. Where it would show in an
+    activation that is right, that author is another one: the values are marked, and ``SOMEWHERE`` is the formula.
+    (None, {}) where none explains anything.
     """
-    best, formula, found = 0, None, {}
+    best, formula, found = (0, False), None, {}
     total = sum(int(mask.sum()) for mask, _ in suspects.values())
     for alternative in every:
         admitted = {slot: mask & admits(alternative, slot, got) for slot, (mask, got) in suspects.items()}
         count = sum(int(mask.sum()) for mask in admitted.values())
-        if count > best:
-            best, formula, found = count, alternative.formula, admitted
-        if best == total:
+        if count == 0 or (count < best[0] and best[1]):
+            continue
+        possible = not _contradicted(alternative, suspects, right)
+        if (possible, count) > (best[1], best[0]):
+            best, found = (count, possible), admitted
+            formula = alternative.formula if possible else SOMEWHERE
+        if best == (total, True):
             break
     return formula, found
+
+
+def _contradicted(
+    alternative: Alternative, suspects: Mapping[Slot, tuple[Mask, Array]], right: Mapping[Slot, tuple[Array, Array]]
+) -> bool:
+    """Whether the alternative gives a wrong activation where the right one came."""
+    for slot, (got, allowed) in right.items():
+        if slot.quantity != "a":
+            continue
+        value, bound = alternative.values[slot]
+        with np.errstate(invalid="ignore", over="ignore"):
+            apart = ~np.isfinite(value) | (np.isfinite(bound) & ~(abs(got - value) <= bound + allowed))
+        if slot in suspects:
+            apart = apart & ~suspects[slot][0]
+        if (apart & np.isfinite(got)).any():
+            return True
+    return False
 
 
 def unstable_sentence(formula: str) -> str:
     """The verdict in words: what it means, what causes it, what to write instead."""
     return (
         "right mathematics, numerically unstable: on paper the formula is right, but here its numbers overflow, "
-        f"underflow or lose all their digits. It fits {formula}"
+        f"underflow or lose all their digits. Such numbers come, for example, from {formula}"
     )
 
 
@@ -245,7 +277,11 @@ def _habits(case: Case) -> list[Habits]:
         losses += ["guarded", "unguarded"]
     elif last == "log_softmax":
         losses += ["guarded"]
-    softmaxes = ["shifted", "unshifted"] if kinds & {"softmax", "log_softmax"} else ["shifted"]
+    softmaxes = ["shifted"]
+    if kinds & {"softmax", "log_softmax"}:
+        softmaxes += ["unshifted"]
+    if "log_softmax" in kinds:
+        softmaxes += ["divided"]
     exponentials = ["stable"]
     if kinds & _WITH_EXPONENTIALS:
         exponentials += ["growing", "falling", "both", "slope"]
@@ -257,4 +293,13 @@ def _odd(habit: str) -> bool:
     return habit in SAID
 
 
-__all__ = ["SAID", "Habits", "admits", "alternatives", "most_telling", "raised_sentence", "unstable_sentence"]
+__all__ = [
+    "SAID",
+    "SOMEWHERE",
+    "Habits",
+    "admits",
+    "alternatives",
+    "most_telling",
+    "raised_sentence",
+    "unstable_sentence",
+]

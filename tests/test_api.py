@@ -48,7 +48,7 @@ def test_raise_for_mismatch(right: Results, wrong: Results) -> None:
         wrong.raise_for_mismatch()
     assert isinstance(caught.value, Mismatched)
     lines = str(caught.value).splitlines()
-    assert lines[0] == f"{len(wrong.failed)} of 12 cases fail"
+    assert lines[0] == f"{len(wrong.failed)} of 12 judged cases fail"
     assert lines[1].startswith("BP102: ")
     assert wrong.causes[0].fix in lines[1]
     assert lines[2].startswith(f"{wrong.failed[0].id}: mismatched: first wrong value: the delta")

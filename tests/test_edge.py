@@ -20,8 +20,16 @@ from backprop_check.network import ACTIVATIONS, Case
 from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
-from backprop_check.trace import Expected, Slot
-from backprop_check.unstable import NEAR, NEAR_OF_SOFTPLUS, SAID, raised_sentence, unstable_sentence
+from backprop_check.trace import Alternative, Expected, Slot
+from backprop_check.unstable import (
+    NEAR,
+    NEAR_OF_SOFTPLUS,
+    SAID,
+    SOMEWHERE,
+    most_telling,
+    raised_sentence,
+    unstable_sentence,
+)
 
 sys.path.insert(0, str(Path(__file__).with_name("benchmarks")))
 from make_edge_cases import edge_cases
@@ -143,6 +151,33 @@ def test_the_verdict_says_which_formula() -> None:
     assert "right mathematics" in sentence
     assert "compute the loss from z" in sentence
     assert set(SAID) >= {"unshifted", "unguarded"}
+
+
+def test_a_shift_that_is_there_is_not_missed() -> None:
+    """Log-softmax's activations are right, so its softmax is shifted: the division in its backward pass gives NaN."""
+
+    def spoil(reply: dict[str, Any]) -> None:
+        layer = reply["layers"][0]
+        for array in (layer["delta"], layer["gradients"]["weights"], layer["gradients"]["biases"]):
+            array[:] = np.nan
+
+    comparison = _verdict(_named("log-softmax-right"), spoil, Style())
+    assert comparison.mismatches
+    assert all(one.unstable for one in comparison.mismatches)
+    assert "shift" not in comparison.formula
+    assert "divides by a probability that has underflowed" in comparison.formula
+
+
+def test_a_formula_that_activations_speak_against_is_not_named() -> None:
+    """Its numbers are marked unstable all the same."""
+    delta, a = Slot("delta", 0), Slot("a", 0)
+    nothing, one = np.array([[np.nan]]), np.array([[1.0]])
+    alternative = Alternative("an exponential", {delta: (nothing, one), a: (nothing, one)})
+    suspects = {delta: (np.array([[True]]), nothing)}
+    formula, found = most_telling([alternative], suspects, {a: (one, 1e-15 * one)})
+    assert formula == SOMEWHERE
+    assert found[delta].all()
+    assert most_telling([alternative], suspects, {})[0] == "an exponential"
 
 
 def test_a_wrong_value_beside_unstable_ones_stays_wrong() -> None:

@@ -308,7 +308,7 @@ def test_fixtures(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=4, failed=1)
     text = result.stdout.str()
     assert "BP102" in text
-    assert "cases fail" in text
+    assert "judged cases fail" in text
     result = pytester.runpytest_inprocess("-m", "backprop", "--backprop-suite=generated", "--backprop-cases=3")
     result.assert_outcomes(passed=3, deselected=2)
 

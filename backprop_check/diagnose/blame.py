@@ -20,9 +20,8 @@ from backprop_check.trace import Array, Expected, Slot, parameter_of, place_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backprop_check.diagnose.given import Local
     from backprop_check.network import Case
-
-_RANK = {"root": 0, "unknown": 1, "inherited": 2}
 
 #: A rank-one gradient shows so by this, relative: far above rounding, far below a bug.
 _RANK_ONE = 1e-9
@@ -36,9 +35,12 @@ def blame(
     dtype: str,
     profile: str,
 ) -> list[Mismatch]:
-    """The mismatches with their origin, roots first, each kind in the order of computing.
+    """The mismatches with their origin, in the order of computing: first what may have gone wrong where it stands.
 
-    Roots beyond those kept are added, and wrong values that can be recovered from gradients alone.
+    What is inherited comes behind it. Where an input was not reported, a mistake may be at the value itself, so that
+    it stands among the roots: the first of all is the first that was computed. Roots beyond those kept are added, and
+    wrong values that can be recovered from gradients alone; these come last, for nobody reported them, and the
+    gradients that they follow from are the roots.
     """
     recovered = {slot: array for slot, array in recover(case, actual).items() if slot not in actual}
     known = {**recovered, **actual}
@@ -51,21 +53,61 @@ def blame(
         found += [_recovered(slot, tuple(at), expected, array) for at in np.argwhere(wrong)[:20]]
     if len(found) >= KEPT:
         found += _more_roots(expected, actual, local.fits, {_key(each) for each in found})
-    blamed = []
-    for each in found:
-        slot = Slot(each.quantity, each.layer, each.step)
-        at = place_in(slot, each)
-        if slot not in known or at is None or each.problem == "not_a_number":
-            origin = "root"  # missing, of the wrong shape, no number: nothing else explains it
-        elif local.fits(slot, known[slot])[at]:
-            origin = "inherited"
-        else:
-            origin = "root" if _inputs(case, slot) <= set(known) else "unknown"
-        blamed.append(msgspec.structs.replace(each, origin=origin))
+    blamed = [msgspec.structs.replace(each, origin=_origin(case, each, known, local)) for each in found]
+    blamed = _rooted_in_gradients(blamed)
     last = len(order)
-    return sorted(
-        blamed, key=lambda each: (_RANK[each.origin], order.get(Slot(each.quantity, each.layer, each.step), last))
-    )
+
+    def rank(each: Mismatch) -> tuple[bool, bool, int]:
+        at = order.get(Slot(each.quantity, each.layer, each.step), last)
+        return each.problem == "recovered", each.origin == "inherited", at
+
+    return sorted(blamed, key=rank)
+
+
+def _origin(case: Case, each: Mismatch, known: Mapping[Slot, Array], local: Local) -> str:
+    slot = Slot(each.quantity, each.layer, each.step)
+    at = place_in(slot, each)
+    if slot not in known or at is None or each.problem == "not_a_number":
+        return "root"  # missing, of the wrong shape, no number: nothing else explains it
+    if local.fits(slot, known[slot])[at]:
+        return "inherited"
+    return "root" if _inputs(case, slot) <= set(known) else "unknown"
+
+
+def _rooted_in_gradients(blamed: list[Mismatch]) -> list[Mismatch]:
+    """Where a recovered value is a root, the gradients that it was recovered from are; the value follows from them."""
+    # δ of a layer comes from that layer's gradients, an activation from those of the layer that reads it.
+    layers = {
+        (each.layer or 0) + (each.quantity == "a")
+        for each in blamed
+        if each.problem == "recovered" and each.origin != "inherited"
+    }
+    gradients = ("weight_gradient", "bias_gradient")
+    found = []
+    for each in blamed:
+        origin = each.origin
+        if each.problem == "recovered":
+            origin = "inherited"
+        elif each.quantity in gradients and each.layer in layers and each.problem == "wrong":
+            origin = "root"
+        found.append(msgspec.structs.replace(each, origin=origin))
+    return found
+
+
+def origins(
+    case: Case, actual: Mapping[Slot, Array], recovered: Mapping[Slot, Array], dtype: str, profile: str
+) -> dict[Slot, Array]:
+    """For every value that was reported (or recovered) where it would come from, were it wrong: r, u or i.
+
+    As ``blame`` says it, for the values of a long list that have no mismatch of their own.
+    """
+    known = {**recovered, **actual}
+    local = local_of(case, known, dtype, profile)
+    found = {}
+    for slot, array in known.items():
+        own = "r" if _inputs(case, slot) <= set(known) else "u"
+        found[slot] = np.where(local.fits(slot, array), "i", own)
+    return found
 
 
 def place_in(slot: Slot, mismatch: Mismatch) -> tuple[int, ...] | None:

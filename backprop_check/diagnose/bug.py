@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass
@@ -115,7 +115,7 @@ class SwappedRules(Swapped):
 class Variant:
     """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only.
 
-    ``right`` and ``wrong`` are its own formulas, where those of the bug's page are of another way to make it.
+    ``right``, ``wrong`` and ``sentence`` are its own, where those of the bug's page are of another way to make it.
     """
 
     stages: type[Swapped]
@@ -123,13 +123,15 @@ class Variant:
     usual: bool = True
     right: str = ""
     wrong: str = ""
+    sentence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bug:
     """A bug's page, and its variants (none for a bug that is seen in another way than by its numbers).
 
-    ``right`` and ``wrong`` are the formula as it should be and as it was; ``stays_right`` says which values do not
+    ``right`` and ``wrong`` are the formula as it should be and as it was, ``by_activation`` both for one activation
+    (where it depends on that); ``stays_right`` says which values do not
     show it; ``confused_with`` are codes; ``example`` is code with the mistake and its fix.
     """
 
@@ -143,7 +145,19 @@ class Bug:
     example: str = ""
     confused_with: tuple[str, ...] = ()
     seen: str = ""
+    by_activation: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+
+    def formulas(self, variant: Variant | None = None, activations: Container[str] | None = None) -> tuple[str, str]:
+        """As it should be and as it was: the variant's own, where it has any; for these activations (None: for all)."""
+        texts = [(variant and variant.right) or self.right, (variant and variant.wrong) or self.wrong]
+        if variant is None or not variant.wrong:
+            for name, pair in self.by_activation.items():
+                if activations is None or name in activations:
+                    texts = [
+                        f"{text}, for {name.replace('_', ' ')} {own}" for text, own in zip(texts, pair, strict=True)
+                    ]
+        return texts[0], texts[1]
 
     @property
     def title(self) -> str:
@@ -211,9 +225,9 @@ def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **att
     return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
 
 
-def written(each: Variant, wrong: str, right: str = "") -> Variant:
-    """The same variant with formulas of its own."""
-    return dataclasses.replace(each, right=right, wrong=wrong)
+def written(each: Variant, wrong: str, right: str = "", sentence: str = "") -> Variant:
+    """The same variant with formulas (and a sentence) of its own."""
+    return dataclasses.replace(each, right=right, wrong=wrong, sentence=sentence)
 
 
 def _own_name(stages: type[Swapped], name: str) -> str:
@@ -231,7 +245,7 @@ def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
     """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
     found = list(wrong)
     composed = ((each, variant(each.stages, each.label, usual=False, fused=False)) for each in found)
-    return (*found, *(written(other, each.wrong, each.right) for each, other in composed))
+    return (*found, *(written(other, each.wrong, each.right, each.sentence) for each, other in composed))
 
 
 def activations_of(case: Case) -> set[str]:

@@ -9,22 +9,22 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from backprop_check.diagnose import bugs
+from backprop_check.diagnose.bug import written
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from backprop_check.diagnose.bug import Bug, Variant
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.bugs.formulas import Formula
 
 
 def _collected() -> tuple[Bug, ...]:
     """The bugs of every module in ``bugs``, found by being there.
 
     A module has ``BUGS``, and may have ``VARIANTS``: by code, further ways to make a mistake that has its page already.
+    Those with ``FORMULAS`` have, by code and label, the formulas of variants.
     """
     modules = [
         importlib.import_module(f"{bugs.__name__}.{module.name}") for module in pkgutil.iter_modules(bugs.__path__)
@@ -34,7 +34,31 @@ def _collected() -> tuple[Bug, ...]:
         for code, more in getattr(module, "VARIANTS", {}).items():
             at = next(number for number, bug in enumerate(found) if bug.code == code)
             found[at] = dataclasses.replace(found[at], variants=(*found[at].variants, *more))
+    formulas = {code: own for module in modules for code, own in getattr(module, "FORMULAS", {}).items()}
+    found = [_with_own_formulas(bug, formulas.get(bug.code, {})) for bug in found]
     return tuple(sorted(found, key=lambda bug: bug.code))
+
+
+def _with_own_formulas(bug: Bug, formulas: Mapping[str, Formula]) -> Bug:
+    """The bug, its variants with the formulas that there are for their labels."""
+    made = []
+    for each in bug.variants:
+        formula = _formula_for(each.label, formulas)
+        if formula is None or each.wrong:
+            made.append(each)
+            continue
+        right, wrong = ("", formula) if isinstance(formula, str) else formula
+        made.append(written(each, wrong, right, each.sentence))
+    return dataclasses.replace(bug, variants=tuple(made))
+
+
+def _formula_for(label: str, formulas: Mapping[str, Formula]) -> Formula | None:
+    """That of the label itself, else of the most of its parts."""
+    if label in formulas:
+        return formulas[label]
+    parts = set(label.split(", "))
+    fitting = [key for key in formulas if set(key.split(", ")) <= parts]
+    return formulas[max(fitting, key=lambda key: key.count(", "))] if fitting else None
 
 
 #: In the order of their codes.
@@ -74,19 +98,6 @@ def find_bug(code_or_name: str) -> Bug:
     raise ConfigurationError(msg)
 
 
-def formulas_of(code: str, label: str) -> tuple[str, str]:
-    """The formula as it should be and as it was: of the bug's variant of that label, where it has its own."""
-    bug = find_bug(code)
-    own = next((each for each in bug.variants if label and each.label == label), None)
-    return (own and own.right) or bug.right, (own and own.wrong) or bug.wrong
-
-
-def with_formulas(causes: Iterable[Cause]) -> list[Cause]:
-    """Causes with the formulas of what was found, which is one of several ways to make a mistake."""
-    found = []
-    for cause in causes:
-        if cause.code is not None and cause.right:
-            right, wrong = formulas_of(cause.code, cause.detail)
-            cause = msgspec.structs.replace(cause, right=right, implemented=wrong)  # noqa: PLW2901 - the same cause
-        found.append(cause)
-    return found
+def variant_of(code: str, label: str) -> Variant | None:
+    """The bug's variant of that label."""
+    return next((each for each in find_bug(code).variants if label and each.label == label), None)

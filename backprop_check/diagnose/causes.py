@@ -11,7 +11,8 @@ import numpy as np
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
-from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.bug import activations_of
+from backprop_check.diagnose.catalogue import find_bug, variant_of
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
 from backprop_check.diagnose.restrict import Place
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.generate import Within
     from backprop_check.compare import Mismatch
+    from backprop_check.diagnose.bug import Swapped
     from backprop_check.diagnose.effort import Part
     from backprop_check.network import Case
     from backprop_check.trace import Array, Mask
@@ -133,6 +135,7 @@ class Diagnostician:
         named = []
         if with_roots:
             named = self._named([(each, evidences[id(each)]) for each in with_roots], effort or Effort(), ask)
+            named = self._with_what_else_fits(named)
         found = [*self._of_form(named), *named]
         explained = {case for cause in found for case in cause.explains}
         # What is not finite, or unstable, in cases of which nothing else is wrong.
@@ -160,6 +163,26 @@ class Diagnostician:
                 found.append(_cause(code, having, places=_arrays(having)))
         return found
 
+    def _with_what_else_fits(self, named: list[Cause]) -> list[Cause]:
+        """The one name that was found also for failures that it was not looked for in, where it gives their numbers.
+
+        These are unstable (a name that gives the very number says more), or nothing is wrong given its own inputs.
+        """
+        if len(named) != 1 or not self.matches or named[0].code not in self.matches[0].codes:
+            return named
+        cause, stages = named[0], self.matches[0].stages
+        more = [
+            each.id
+            for each in self.failures
+            if each.actual and each.id not in cause.explains and self._gives(each, stages)
+        ]
+        explains = [*cause.explains, *more]
+        return [msgspec.structs.replace(cause, explains=explains, cases=len(explains))]
+
+    def _gives(self, failure: Failure, stages: type[Swapped]) -> bool:
+        evidence = Evidence(failure.case, failure.actual, self.dtype, self.profile, kinks=self.kinks)
+        return evidence.reproduced_by(stages) if evidence.has_roots else evidence.follows_from(stages)
+
     def _of_rest(self, rest: Sequence[Failure], evidences: Mapping[int, Evidence]) -> list[Cause]:
         unstable = [each for each in rest if each.unstable or id(each) not in evidences]
         found = self._unstable([each for each in unstable if each.unstable])
@@ -176,8 +199,26 @@ class Diagnostician:
                 overflowing.setdefault(sign[0], []).append(each)
                 said.setdefault(*sign)
         found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
-        if others:
-            found.append(_unnamed(others, signs.pattern([evidences[id(each)] for each in others])))
+        return found + self._left([(each, evidences[id(each)]) for each in others])
+
+    def _left(self, pairs: Sequence[tuple[Failure, Evidence]], left_out: Sequence[str] = ()) -> list[Cause]:
+        """What no name explains: where the name that was found gives no definite number, and the rest.
+
+        ``left_out`` is what the search for names did not come to.
+        """
+        named = self.matches[:1]
+        open_to = [
+            (each, evidence)
+            for each, evidence in pairs
+            if evidence.has_roots and any(evidence.undecided_by(match.stages) for match in named)
+        ]
+        rest = [pair for pair in pairs if pair not in open_to]
+        found = []
+        if open_to:
+            found.append(_undecided([each for each, _ in open_to], " and ".join(named[0].codes)))
+        if rest:
+            seen = signs.pattern([evidence for _, evidence in rest])
+            found.append(_unnamed([each for each, _ in rest], seen, left_out))
         return found
 
     def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
@@ -204,7 +245,7 @@ class Diagnostician:
                 bug=None,
                 title="unstable",
                 sentence="The mathematics is right, but the formula loses its digits here: a stable way to write it is "
-                f"needed. It fits {failures[0].unstable}.",
+                f"needed. Such numbers come, for example, from {failures[0].unstable}.",
                 cases=len(failures),
                 first_case=failures[0].id,
                 explains=[each.id for each in failures],
@@ -262,10 +303,7 @@ class Diagnostician:
             left = [pair for pair in failing if pair not in explained]
         # What is not finite is looked at afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        if left:
-            seen = signs.pattern([evidence for _, evidence in left])
-            found.append(_unnamed([each for each, _ in left], seen, search.left_out))
-        return found
+        return found + self._left(left, search.left_out)
 
     def _told_apart(
         self, names: list[Match], effort: Effort, ask: Callable[[Case], Mapping[Slot, Array] | None]
@@ -328,15 +366,18 @@ def _arrays(failures: Sequence[Failure]) -> str:
 
 
 def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str = "") -> Cause:
-    bug = find_bug(code)
+    """The bug as it was made here: its variant's own texts, and formulas of the activations that these cases have."""
+    bug, own = find_bug(code), variant_of(code, detail)
+    activations = {activation for each in failures for activation in activations_of(each.case)}
+    right, implemented = bug.formulas(own, activations)
     return Cause(
         code=bug.code,
         bug=bug.name,
         title=bug.title,
-        sentence=bug.sentence,
+        sentence=(own and own.sentence) or bug.sentence,
         detail=detail or places,
-        right=bug.right,
-        implemented=bug.wrong,
+        right=right,
+        implemented=implemented,
         fix=bug.fix,
         stays_right=bug.stays_right,
         cases=len(failures),
@@ -362,17 +403,33 @@ def _unnamed(failures: Sequence[Failure], pattern: str, left_out: Sequence[str] 
     )
 
 
+def _undecided(failures: Sequence[Failure], codes: str) -> Cause:
+    return Cause(
+        code=None,
+        bug=None,
+        title="cannot be told",
+        sentence=f"With {codes} these cases have no definite numbers (0/0, or all digits are lost): they speak neither "
+        f"for it nor against it. Mend {codes}, and run them again.",
+        cases=len(failures),
+        first_case=failures[0].id,
+        explains=[each.id for each in failures],
+    )
+
+
 def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: Sequence[Evidence]) -> list[Cause]:
     """One cause for each bug of the best match; other matches of as few bugs are its equivalents."""
     best = names[0]
     found = []
     for bug, variant, place in best.parts:
-        explained = list(failures)
+        pairs = [*zip(failures, evidences, strict=True)]
+        # Where a name gives no definite number it claims nothing.
+        explained = [each for each, evidence in pairs if evidence.reproduced_by(best.stages)]
         if len(best.parts) > 1:
             explained = [
                 each
-                for each, evidence in zip(failures, evidences, strict=True)
-                if variant.stages.matters(each.case)
+                for each, evidence in pairs
+                if each in explained
+                and variant.stages.matters(each.case)
                 and differ_anywhere(
                     each.case, variant.stages, None, evidence.dtype, evidence.profile, (), evidence.kinks
                 )

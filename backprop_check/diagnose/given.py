@@ -73,8 +73,9 @@ class _Keeping:
         own: float,
         floor: float,
         decides: Container[Slot],
+        as_reported: bool,  # noqa: FBT001
     ) -> None:
-        self._learns = learns
+        self._learns, self._as_reported = learns, as_reported
         self.found: dict[Slot, tuple[Array, Any]] = {}
         self._reported = reported
         self._blind = False
@@ -115,6 +116,8 @@ class _Keeping:
 
     def _error_of(self, quantity: str, reported: Array) -> Any:
         """How far what it went on with may be from what it reported."""
+        if self._as_reported:
+            return 0.0
         return _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
 
 
@@ -202,12 +205,16 @@ def given(
     profile: str = "textbook",
     stages: type[Stages] = Stages,
     choices: Choices | None = None,
+    *,
+    as_reported: bool = False,
 ) -> Local:
     """What ``stages`` give for ``case``, each on the inputs that the implementation reported.
 
-    ``choices`` says what is taken at kinks, where that is not PyTorch's choice.
+    ``choices`` says what is taken at kinks, where that is not PyTorch's choice. An implementation may print its numbers
+    and go on with others, a rounding away: the bounds admit that. With ``as_reported`` it went on with exactly what it
+    reported, which matters where a rounding changes much: 1 − p.
     """
-    return _local(_worked_out(case, reported, dtype, profile, stages, choices))
+    return _local(_worked_out(case, reported, dtype, profile, stages, choices, as_reported=as_reported))
 
 
 def given_unless_refuted(
@@ -245,12 +252,14 @@ def _worked_out(
     stages: type[Stages],
     choices: Choices | None,
     decides: Container[Slot] = (),
+    *,
+    as_reported: bool = False,
 ) -> Any:
     chain = case.network.is_chain
     u, own = roundoff(dtype, choices)
     m: Any = (Given if chain else GivenWired)(u, profile)
     m.choices = choices
-    m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides)
+    m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides, as_reported)
     work: Any = run_pass if chain else run_wired
     with np.errstate(all="ignore"):
         work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)

@@ -41,6 +41,9 @@ _TOGETHER = 12
 _PROBES = 5
 _TELLING = 60
 
+#: A condition (an activation, a loss) is named where so many failing cases meet it.
+_FOR_A_CONDITION = 3
+
 #: Of the failing cases this share at most may be undecided by a name.
 _OPEN = 0.1
 
@@ -50,6 +53,10 @@ _TOLD = 20
 #: What is left out where the work is spent, in the order in which it would have been tried.
 _USUAL, _RARE = "some of the usual mistakes", "rarer ways to make the known mistakes"
 _IN_PLACES, _IN_PAIRS = "mistakes in one place only", "two mistakes at once"
+
+#: A name gives a value where its bound is at most this part of the largest number of the array, or of what is to be
+#: explained (a number that cancels to 0). A wider bound admits the numbers of other formulas too.
+_SHARP = 2.0**-8
 
 #: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
 _LENIENT = {"input_gradient"}
@@ -189,10 +196,44 @@ class Evidence:
         return frozenset(name for name, _ in self.wrong_kinds if name not in _LENIENT | later) if full else None
 
     def reproduced_by(self, stages: type[Swapped]) -> bool:
-        """Whether these stages give every number that was reported."""
+        """Whether these stages give every number that was reported, and say sharply what is wrong.
+
+        Where their bound says little (1 − p has lost its digits), they must give the number from exactly what was
+        reported.
+        """
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
-        return stages.concerns(self.case) and not self._soon_refuted(stages) and self._all_fit(self.under(stages))
+        if not stages.concerns(self.case) or self._soon_refuted(stages) or not self._all_fit(self.under(stages)):
+            return False
+        if self._explains(self.under(stages)):
+            return True
+        choices = choices_for(self.kinks)
+        exact = given(self.case, self.actual, self.dtype, self.profile, stages, choices, as_reported=True)
+        return self._explains(exact)
+
+    def _explains(self, local: Local) -> bool:
+        """Whether every value that is wrong given its own inputs is what ``local`` says, with a bound that tells."""
+        for slot, array in self.actual.items():
+            wrong = ~self._fit(self.right, slot, array)
+            if not wrong.any():
+                continue
+            with np.errstate(invalid="ignore", over="ignore"):
+                size = np.max(abs(local.values[slot]), initial=0.0, where=np.isfinite(local.values[slot]))
+                gap = abs(array - self.right.values[slot])
+                sharp = local.allowed[slot] <= _SHARP * np.fmax(size, np.where(np.isfinite(gap), gap, 0.0) * _SHARP)
+            if not (local.fits(slot, array) & sharp)[wrong].all():
+                return False
+        return True
+
+    def follows_from(self, stages: type[Swapped]) -> bool:
+        """Whether these stages, worked out from the case alone, give every number that was reported.
+
+        So what is wrong only because small errors pile up, with no stage of its own that is wrong, finds its name.
+        """
+        if not stages.concerns(self.case):
+            return False
+        local = given(self.case, {}, self.dtype, self.profile, stages, choices_for(self.kinks))
+        return all(self._fit(local, slot, array).all() for slot, array in self.actual.items())
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
         """Whether all that these stages do not give is where they give no finite number, such as 0/0.
@@ -209,8 +250,13 @@ class Evidence:
         )
 
     def allows(self, stages: type[Swapped]) -> bool:
-        """Whether these stages (the right ones, where they do not matter) give every number that was reported."""
-        return self.reproduced_by(stages) if stages.concerns(self.case) else self._all_fit(self.right)
+        """Whether these stages (the right ones, where they do not matter) give every number that was reported.
+
+        Or whether the case decides nothing.
+        """
+        if not stages.concerns(self.case):
+            return self._all_fit(self.right)
+        return self.reproduced_by(stages) or self.undecided_by(stages)
 
     def refutes(self, stages: type[Swapped]) -> bool:
         """Whether these stages predict a difference that did not come."""
@@ -318,10 +364,11 @@ class Match:
         variant, place = next((variant, place) for bug, variant, place in self.parts if bug.code == code)
         return variant.stages if place == Place() else only(variant.stages, place)
 
-    def rank(self) -> tuple[int, int, str]:
+    def rank(self) -> tuple[int, int, int, str]:
         """The simpler the better: fewer bugs, everywhere, the usual variant; then by code."""
-        odd = sum((place != Place()) + (not variant.usual) for _, variant, place in self.parts)
-        return len(self.parts), odd, " ".join(self.codes)
+        places = sum(place != Place() for _, _, place in self.parts)
+        odd = sum(not variant.usual for _, variant, _ in self.parts)
+        return len(self.parts), places, odd, " ".join(self.codes)
 
 
 def _under(match: Match, place: Place) -> Match | None:
@@ -359,7 +406,30 @@ class Search:
         return True
 
     def names(self) -> list[Match]:
-        """Every way to explain all failing cases, the simplest kind only; empty where there is none."""
+        """Every way to explain all failing cases, the simplest kind only; empty where there is none.
+
+        A place is named only as far as it is known.
+        """
+        return [self._as_known(match) for match in self._names()]
+
+    def _as_known(self, match: Match) -> Match:
+        """The match with a place that cases on both sides of it bear witness to.
+
+        Within it enough cases must fail, where it is something that a case asks for: of a single one everything that
+        it asks for could be the condition. Outside of it a case must be right that the bug would have made wrong.
+        """
+        if len(match.parts) != 1 or match.parts[0][2] == Place():
+            return match
+        ((bug, variant, place),) = match.parts
+        within = sum(each.reproduced_by(match.stages) for each in self.failing)
+        if not place.is_condition or within >= _FOR_A_CONDITION:
+            return match
+        elsewhere = any(each.refutes(variant.stages) for each in self.failing) or self.passing.refute(
+            variant.stages, self.effort
+        )
+        return Match(match.stages, ((bug, variant, Place(unknown=True) if elsewhere else Place()),))
+
+    def _names(self) -> list[Match]:
         if not self.failing:
             return []
         probes = self._probes()

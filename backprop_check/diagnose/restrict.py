@@ -25,7 +25,8 @@ class Place:
     """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
 
     Or where the case asks for an ``activation``, a ``loss`` or an ``optimizer``, in layers of one ``kind``, or in
-    ``networks`` of one form: ``chain`` (dense layers, one after the other) or ``wired`` (any other).
+    ``networks`` of one form: ``chain`` (dense layers, one after the other) or ``wired`` (any other). ``unknown`` is
+    some condition that the failing cases are too few to tell.
     """
 
     layer: int | None = None
@@ -36,6 +37,12 @@ class Place:
     kind: str = ""
     optimizer: str = ""
     networks: str = ""
+    unknown: bool = False
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is what a case asks for, and no position in its network."""
+        return self.of_cases or bool(self.activation or self.kind)
 
     @property
     def of_cases(self) -> bool:
@@ -72,6 +79,11 @@ class Place:
 
     def words(self) -> str:
         """For people: ``in hidden1 only``."""
+        if self.unknown:
+            return (
+                "not everywhere: other cases that would show it are right, and what sets the failing ones apart "
+                "cannot be told from so few"
+            )
         if self.loss:
             return f"with the loss {self.loss.replace('_', ' ')} only"
         if self.optimizer:

@@ -30,6 +30,12 @@ _SHORT = 6
 #: Ratios that differ by no more are one.
 _SAME = 1e-9
 
+#: Of a ratio that is nearer to 1 than this, six digits show 1.
+_WRITTEN = 5e-6
+
+#: Two excesses over 1 that differ by less than this share are one, in two digits.
+_ALIKE = 0.01
+
 #: Fewer values in another order may be something else: two that are swapped are soon found.
 _MOVED = 3
 
@@ -81,7 +87,8 @@ def of_values(evidence: Evidence) -> tuple[str, str] | None:
             kind = evidence.case.network.layers[slot.layer].activation
             z = evidence.actual.get(Slot("z", slot.layer), evidence.right.values.get(Slot("z", slot.layer)))
             if z is not None and kind in _EXPONENTIAL and float(np.nanmax(abs(z))) > _LARGE:
-                return "BP005", f"the exponential in {kind} overflows for a z of {float(np.nanmax(abs(z))):.4g}"
+                largest = float(z.flat[int(np.nanargmax(abs(z)))])
+                return "BP005", f"the exponential in {kind} leaves the range of numbers for a z of {largest:.4g}"
         return code, f"first in the {where}"
     return None
 
@@ -236,8 +243,12 @@ def _seen(ratios: list[float], offsets: list[float], all_zero: bool, permuted: b
     """What wrong values have in common; what a factor explains (of a softmax's δ a sign) is no other order."""
     checks = [
         (all_zero, "all of them are 0"),
+        (_near_one(ratios), _beside_one([x - 1.0 for x in ratios])),
         (_constant(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
-        (bool(ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios), "the sizes are right, the signs are not"),
+        (
+            any(x < 0 for x in ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios),
+            "the sizes are right, the signs are not",
+        ),
         (_constant(offsets), f"each is off by {offsets[0]:.6g}" if offsets else ""),
         (permuted, "the right values stand there in another order"),
         (bool(ratios) and all(0 < x < 1 for x in ratios), "all are too small, by no constant factor"),
@@ -248,3 +259,16 @@ def _seen(ratios: list[float], offsets: list[float], all_zero: bool, permuted: b
 
 def _constant(numbers: list[float]) -> bool:
     return bool(numbers) and max(numbers) - min(numbers) <= _SAME * abs(numbers[0]) < math.inf
+
+
+def _near_one(ratios: list[float]) -> bool:
+    """Whether all of them would be written as 1."""
+    return bool(ratios) and all(abs(x - 1.0) < _WRITTEN for x in ratios)
+
+
+def _beside_one(excess: list[float]) -> str:
+    """How far ratios that would be written as 1 are from it."""
+    least, most = min(excess, default=0.0), max(excess, default=0.0)
+    if least * most > 0 and most - least <= _ALIKE * abs(most):
+        return f"each is too {'large' if most > 0 else 'small'} by a relative {abs(most):.2g}"
+    return f"each is right but for a relative error of at most {max(-least, most):.2g}"

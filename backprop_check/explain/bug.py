@@ -60,8 +60,9 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
     yield ""
     yield f"  {bug.sentence}"
     yield ""
-    yield f"  right:  {bug.right}"
-    yield f"  wrong:  {bug.wrong}"
+    right, wrong = bug.formulas()
+    yield f"  right:  {right}"
+    yield f"  wrong:  {wrong}"
     told: dict[str, str] = {}
     for each in bug.variants:
         if each.wrong and told.setdefault(each.wrong, each.label) == each.label:

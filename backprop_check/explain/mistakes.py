@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,9 +92,12 @@ def _called(case_id: str) -> Case | None:
 
 
 class _Seen:
-    """What one case got wrong in the stage: the slots, and the implementation's values there."""
+    """What one case got wrong in the stage: the slots, and the implementation's values there.
 
-    def __init__(self, case: Case, mismatches: list[Mismatch]) -> None:
+    ``right`` are the slots of the stages before it that hold what they should.
+    """
+
+    def __init__(self, case: Case, mismatches: list[Mismatch], wrong: set[Slot]) -> None:
         self.case, self.size = case, len(case.request())
         self.expected = expect(case)
         self.got: dict[Slot, Array] = {}
@@ -101,6 +105,8 @@ class _Seen:
             slot = Slot(one.quantity, one.layer, one.step)
             values = self.got.setdefault(slot, np.array(self.expected.values[slot], dtype=float))
             values[place_of(one)] = float(one.actual or 0.0)
+        before = itertools.takewhile(lambda slot: slot not in self.got, self.expected.values)
+        self.right = [slot for slot in before if slot not in wrong and not slot.quantity.startswith("updated")]
 
     @classmethod
     def of(cls, result: Result, mismatches: list[Mismatch]) -> _Seen | None:
@@ -108,15 +114,19 @@ class _Seen:
         case = case_of(result)
         if case is None or result.mismatch_count > len(result.mismatches):
             return None
-        return cls(case, mismatches)
+        return cls(case, mismatches, {Slot(one.quantity, one.layer, one.step) for one in result.mismatches})
 
     def fits(self, stages: type[Stages]) -> bool:
-        """Whether the wrong stages give these values, and give right ones where the implementation does."""
+        """Whether the wrong stages give these values, and leave right what is right before them.
+
+        An update that goes the wrong way can be the update's own mistake, or that of every gradient: only what came
+        before it tells.
+        """
         if hasattr(stages, "matters") and not stages.matters(self.case):
             return False
         # On recording numbers an infinity is a value, and no exception.
         wrong = dict(slots_of(run_pass(self.case, Recording(), stages)))
-        for slot, got in self.got.items():
+        for slot, got in [*self.got.items(), *((slot, self.expected.values[slot]) for slot in self.right)]:
             values = _values(wrong.get(slot))
             if values.shape != got.shape:
                 return False

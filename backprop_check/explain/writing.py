@@ -120,11 +120,18 @@ class Writer:
             return self._product(x, numbers=numbers)
         if operation == "t ln":
             return f"{self._at(operands[0], _PRODUCT, numbers=numbers)}·{self._inside(operands[1], numbers)}", _PRODUCT
-        if operation in ("constant", "given"):
+        if operation == "constant":
+            return self._constant(x)
+        if operation == "given":
             return self._leaf(x)
-        if operation == "π":
-            return "π", _ATOM
-        return self._function(x, numbers=numbers)
+        return ("π", _ATOM) if operation == "π" else self._function(x, numbers=numbers)
+
+    def _constant(self, x: Recorded) -> tuple[str, int]:
+        """A number of the formula; 1 − ε, which would be written as 1, as that difference."""
+        gap = 1.0 - x.value
+        if gap and self.number(x.value) == "1":
+            return f"1 {'−' if gap > 0 else '+'} {self.number(abs(gap))}", _SUM
+        return self._leaf(x)
 
     def _is_long(self, x: Recorded) -> bool:
         waiting, count = [x], 0

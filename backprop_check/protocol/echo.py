@@ -80,13 +80,16 @@ def _shown(got: object) -> str:
 
 
 def _cause(sent: float, got: object, value: float, *, narrow: bool) -> str:
+    if 0 < abs(sent) < _DENORMAL and value == 0:
+        return (
+            "subnormal numbers (those below 2.2e-308) are flushed to zero; where you print the number, use the "
+            "shortest form that round-trips, or %.17g, and let the processor keep subnormals"
+        )
     if isinstance(got, int) and not float(sent).is_integer():
         return "numbers are cut to integers; parse and print them as float64"
     if narrow and _bits(value) == _bits(single(sent)):
         return 'numbers pass through float32; use float64, or say "dtype": "float32" in the hello'
     error = abs(value - sent) / abs(sent) if math.isfinite(value) and sent else math.inf
-    if 0 < abs(sent) < _DENORMAL:
-        return "very small numbers are lost; print the shortest form that round-trips, or use %.17g"
     if 0 < error < _COARSE_ERROR:
         return "numbers are printed with too few digits; print the shortest form that round-trips, or use %.17g"
     return "the number is parsed or printed wrongly"

@@ -12,11 +12,13 @@ from rich.text import Text
 
 from backprop_check.conventions import told
 from backprop_check.diagnose.catalogue import find_bug
+from backprop_check.diagnose.causes import KEPT
 from backprop_check.kept import keep_lines
 from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.plain_text import shown_on
+from backprop_check.results import how_many_fail
 from backprop_check.run import LOG
 
 if TYPE_CHECKING:
@@ -127,7 +129,9 @@ def _print_stacked(
 def _said(one: Mismatch) -> str:
     if one.unstable:
         return "unstable"
-    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite", "recovered") else one.problem
+    if one.problem == "recovered":
+        return "not sent: follows from the gradients"
+    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite") else one.problem
 
 
 def _chosen(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
@@ -176,7 +180,9 @@ def print_cause(console: Console, cause: Cause, result: Result | None, *, failed
         console.print(Text(f"\n  help: {cause.fix}", style="bold"))
     if cause.equivalent:
         console.print(Text(f"  Just as well it may be {', '.join(cause.equivalent)}: no case tells them apart."))
-    which = f"This explains {cause.cases} of {failed} failing cases."
+    which = f"This {'explains' if cause.code else 'is seen in'} {cause.cases} of {failed} failing cases."
+    if failed > KEPT:
+        which += f" (The first {KEPT} were looked at.)"
     console.print(Text(f"  {which}{' Fix this first.' if first else ''}"))
     if cause.code:
         console.print(Text(f"  More: backprop-check explain {cause.code}"))
@@ -228,8 +234,7 @@ def print_summary(
     if not summary.complete:
         console.print(Text(summary.interrupted or "The run was not finished."))
     if summary.failed:
-        asked = summary.cases - counts["skipped"]
-        text = f"{info.name} does not compute backpropagation right: {summary.failed} of {asked} cases fail."
+        text = f"{info.name} does not compute backpropagation right: {how_many_fail(counts)}."
         console.print(Text(text, style="bold red"))
         named = [cause for cause in conclusion.causes if cause.code] if conclusion else []
         if named:

@@ -9,7 +9,7 @@ import pytest
 from asking import answered, cases, compared, deep
 from tiny import Tiny, implementation
 
-from backprop_check.diagnose.blame import blame, recover
+from backprop_check.diagnose.blame import blame, origins, place_in, recover
 from backprop_check.expected import expect
 from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
@@ -58,19 +58,66 @@ def test_one_wrong_delta_is_the_only_root() -> None:
     assert count > 10
 
 
-def test_roots_stand_first_and_each_kind_in_the_order_of_computing() -> None:
+def in_order(case: Case, found: list[Mismatch]) -> bool:
+    """Whether they stand in the order of computing."""
+    order = list(expect(case).values)
+    places = [order.index(Slot(each.quantity, each.layer, each.step)) for each in found]
+    return places == sorted(places)
+
+
+def test_roots_stand_first_and_all_in_the_order_of_computing() -> None:
     """Two mistakes far apart: both roots come before all that only inherits."""
     case = deep(samples=2)
     found = blamed(case, implementation("bias-twice", "absolute-weights"))
-    kinds = [each.origin for each in found]
-    assert kinds == sorted(kinds, key=["root", "unknown", "inherited"].index)
-    order = list(expect(case).values)
-    for origin in set(kinds):
-        places = [order.index(Slot(each.quantity, each.layer, each.step)) for each in found if each.origin == origin]
-        assert places == sorted(places)
-    assert found[0].quantity == "z"
-    assert found[0].layer == 0
-    assert "inherited" in kinds
+    inherited = [each.origin == "inherited" for each in found]
+    assert inherited == sorted(inherited)
+    assert any(inherited)
+    for part in (True, False):
+        assert in_order(case, [each for each in found if (each.origin == "inherited") is part])
+    assert (found[0].quantity, found[0].layer) == ("z", 0)
+
+
+def without_forward(*mistakes: str) -> Any:
+    """``tiny`` that reports deltas and gradients, but neither z nor a nor the loss."""
+
+    def reply(request: Any) -> Any:
+        found = implementation(*mistakes)(request)
+        found.pop("loss")
+        for layer in found["layers"]:
+            layer.pop("z")
+            layer.pop("a")
+        return found
+
+    return reply
+
+
+def test_the_outputs_delta_is_first_though_its_inputs_were_not_reported() -> None:
+    """What is wrong in a hidden layer given its own inputs comes behind it, not before."""
+    case = next(
+        each
+        for each in cases()
+        if len(each.network.layers) > 1
+        and each.loss.kind in ("squared_error", "mean_squared_error")
+        and each.network.layers[0].units > 1
+    )
+    found = blamed(case, without_forward("factor-two-missing", "bias-gradient-shared"))
+    assert "root" in {each.origin for each in found[1:]}
+    assert (found[0].quantity, found[0].layer) == ("delta", len(case.network.layers) - 1)
+    assert found[0].origin == "unknown"
+
+
+def test_a_gradient_of_the_first_pass_is_before_every_update() -> None:
+    """An update that follows from no gradient that was reported is a root, but not the first wrong value."""
+    case = next(each for each in cases() if each.optimizer is not None and each.steps > 1 and len(each.inputs) > 1)
+
+    def reply(request: Any) -> Any:
+        found = implementation("hidden-derivative-missing", "bias-gradient-shared", report="gradients")(request)
+        whole = implementation("hidden-derivative-missing", "bias-gradient-shared", "gradient-ascent")(request)
+        return {**found, "trajectory": whole["trajectory"]}
+
+    found = blamed(case, reply)
+    assert any(each.quantity.startswith("updated") and each.origin == "root" for each in found)
+    assert found[0].quantity.endswith("_gradient")
 
 
 def test_where_inputs_are_not_reported_nothing_is_said() -> None:
@@ -115,8 +162,8 @@ def test_recovery_needs_one_sample_and_gradients_of_rank_one() -> None:
     assert Slot("delta", 0) not in recover(one, values)
 
 
-def test_a_recovered_delta_is_blamed() -> None:
-    """Gradients of one sample alone name the δ that is wrong, though nobody reported it."""
+def test_a_recovered_delta_is_told_but_is_never_the_first_wrong_value() -> None:
+    """Gradients of one sample alone show the δ that is wrong; nobody sent it, so the gradient is wrong first."""
     case = next(
         each
         for each in cases()
@@ -128,7 +175,30 @@ def test_a_recovered_delta_is_blamed() -> None:
     deltas = [each for each in found if each.problem == "recovered"]
     assert deltas
     assert {(each.quantity, each.layer) for each in deltas} == {("delta", 0)}
-    assert found[0].quantity == "delta"
+    assert {each.origin for each in deltas} == {"inherited"}
+    assert (found[0].quantity, found[0].layer, found[0].origin) == ("weight_gradient", 0, "root")
+    opened = CallableImplementation(implementation("hidden-derivative-missing", report="gradients"))
+    (answer,) = opened.exchange([(case.id, case.request())])
+    result = judge_answer(case, answer, "float64", Settings()).result
+    assert result.message.startswith("first wrong value: the weight gradient of neuron 0 of hidden1")
+    assert "delta" not in result.message
+
+
+def test_where_every_value_of_a_long_list_comes_from() -> None:
+    """Also of what is beyond the mismatches kept it is known: unknown means that inputs were not reported."""
+    case = big_case()
+    found = compared(case, implementation("bias-twice", "absolute-weights"))
+    assert found.count > 2 * len(found.mismatches)
+    letters = origins(case, found.actual, {}, "float64", "textbook")
+    assert letters.keys() == found.actual.keys()
+    assert not any((each == "u").any() for each in letters.values())
+    assert (letters[Slot("z", 2)][:, 1:] == "r").all()  # the first bias is 0, and so is twice that
+    assert (letters[Slot("a", 2)] == "i").all()
+    for each in blame(case, expect(case), found.actual, found.mismatches, "float64", "textbook"):
+        slot = Slot(each.quantity, each.layer, each.step)
+        at = place_in(slot, each)
+        assert at is not None
+        assert letters[slot][at] == each.origin[0]
 
 
 def big_case() -> Case:

@@ -115,6 +115,8 @@ class Tiny:
         if kind == "sigmoid":
             return np.asarray(a * (1 - a))
         if kind == "tanh":
+            if "tanh-slope-of-a" in self.on:
+                return np.asarray(1 - np.tanh(a) ** 2)
             return np.asarray(z if "tanh-slope-is-z" in self.on else 1 - a * a)
         if kind in ("relu", "leaky_relu"):
             return np.asarray(np.where(z > 0, self.dtype(1.0), self.alpha(layer)))
@@ -125,6 +127,8 @@ class Tiny:
     def loss(self, a: Array, z: Array) -> tuple[Array, Array]:
         """The loss of every sample, and ∂L/∂a of the reduced loss."""
         kind, t, outputs = self.case["loss"]["kind"], self.t, a.shape[1]
+        if "clip" in self.parameters and kind in ("binary_cross_entropy", "cross_entropy"):
+            return self.clipped(kind, a)
         epsilon = self.dtype(self.parameters.get("epsilon", 0.0))
         if kind == "binary_cross_entropy":
             terms = np.logaddexp(0, z) - t * z
@@ -143,6 +147,16 @@ class Tiny:
         size = {"half_squared_error": 0.5, "squared_error": 1.0, "mean_squared_error": 1.0 / outputs}[kind]
         return self.dtype(size) * (e * e).sum(axis=1), self.share * (self.dtype(factor) * e)
 
+    def clipped(self, kind: str, a: Array) -> tuple[Array, Array]:
+        """The loss of p kept within [ε, 1 − ε], and a derivative as the mistakes have it."""
+        t, edge = self.t, self.parameters["clip"]
+        c = np.clip(a, edge, 1 - edge)
+        terms = -t * np.log(c) - ((1 - t) * np.log(1 - c) if kind == "binary_cross_entropy" else 0.0)
+        slope = -t / c + ((1 - t) / (1 - c) if kind == "binary_cross_entropy" else 0.0)
+        if "no-gradient-where-clipped" in self.on:
+            slope = np.where(a == c, slope, 0.0)
+        return terms.sum(axis=1), self.share * slope
+
     @staticmethod
     def log_softmax(z: Array) -> Array:
         shifted = z - z.max(axis=1, keepdims=True)
@@ -153,7 +167,8 @@ class Tiny:
     def output_delta(self, z: Array, a: Array, error: Array) -> Array:
         last, kind = self.layers[-1], self.case["loss"]["kind"]
         matched = (last["activation"], kind) in {("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy")}
-        if matched and "epsilon" not in self.parameters:
+        composed = "epsilon" in self.parameters or self.on & {"derivative-of-clipped", "no-gradient-where-clipped"}
+        if matched and not composed:
             return (
                 np.asarray(self.share * (a * self.t.sum(axis=1, keepdims=True) - self.t))
                 if (last["activation"] == "softmax")

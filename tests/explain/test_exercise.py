@@ -7,15 +7,22 @@ import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from backprop_check.cases.generate import generated_cases
 from backprop_check.cli import main
 from backprop_check.compare import Mismatch
+from backprop_check.expected import expect
 from backprop_check.explain.exercise import LEFT_OUT, STAGES, Step, finished, next_step, unfinished
 from backprop_check.explain.making import made_up
-from backprop_check.run import Outcome, Result
+from backprop_check.network import Case
+from backprop_check.protocol import CallableImplementation
+from backprop_check.run import Outcome, Result, judge
+from backprop_check.wire import as_reply
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
@@ -159,6 +166,28 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
     gradients(learner)
     update(learner)
     forward(learner)
+
+
+def climbing(request: dict[str, Any]) -> dict[str, Any]:
+    """Right but for its update, which is a step up the slope."""
+    case = Case.from_dict({key: value for key, value in request.items() if key not in ("type", "id")})
+    values = dict(expect(case).values)
+    for slot, updated in values.items():
+        if slot.quantity.startswith("updated") and slot.layer is not None:
+            parameters = case.network.layers[slot.layer].parameters
+            before = parameters.weights if slot.quantity == "updated_weight" else parameters.biases
+            values[slot] = 2 * np.array(before) - updated
+    return {"id": request["id"], **as_reply(values, len(case.network.layers))}
+
+
+def test_the_update_is_blamed_where_the_gradients_are_right() -> None:
+    """With updates alone a flipped error gives the same numbers, but that would have shown in every gradient."""
+    cases = [case for case in generated_cases(200) if case.optimizer is not None and case.steps == 1][:5]
+    step = next_step(list(judge(cases, CallableImplementation(climbing))))
+    assert step.stage is not None
+    assert step.stage.name == "update"
+    assert "This is what BP501 gives" in step.mistakes[0]
+    assert not any("BP118" in mistake for mistake in step.mistakes)
 
 
 LANGUAGES = sorted(path.parent.name for path in PORTS.glob("*/port.toml"))

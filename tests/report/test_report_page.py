@@ -31,7 +31,7 @@ def chosen(looking: Looking) -> str:
 def test_the_page_opens_on_the_root(look: Look) -> None:
     """Verdict, cause, network and the wrong neuron's mathematics are there without a click."""
     page = look("mazur")
-    assert page.text(".sentence").endswith("mazur does not compute backpropagation right: 2 of 2 cases fail.")
+    assert page.text(".sentence").endswith("mazur does not compute backpropagation right: 2 of 2 judged cases fail.")
     assert "sent back through weights" in page.text(".cause .say")
     assert page.text(".cause .is-wrong dd") == "δⱼ = Σₖ w⁺ₖⱼ δₖ · φ′(zⱼ)"
     assert page.text("#case-title") == MAZUR
@@ -486,7 +486,7 @@ def test_without_script_there_is_a_summary(browser: Any, reports: Any) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(reports("mazur").as_uri())
-    assert "2 of 2 cases fail" in page.inner_text("main")
+    assert "2 of 2 judged cases fail" in page.inner_text("main")
     assert MAZUR in page.inner_text("main")
     context.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import re
 import subprocess
@@ -20,7 +21,7 @@ from backprop_check.cases.generate import generated_case
 from backprop_check.commands.report import command
 from backprop_check.errors import ResultsError
 from backprop_check.expected import expect
-from backprop_check.network import ACTIVATIONS, ALL_LOSSES, LOSSES
+from backprop_check.network import ACTIVATIONS, ALL_LOSSES, LOSSES, Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference import run_pass
 from backprop_check.report.html import formulas, glossary, render, summary_html, write_report
@@ -286,6 +287,35 @@ def test_values_recovered_from_gradients_are_shown() -> None:
     assert all((x is None) != (i in slot["x"]) for slot in held for i, x in enumerate(slot["g"]))
 
 
+def test_where_a_wrong_value_beyond_those_listed_comes_from() -> None:
+    """Only 200 mismatches are kept, but all inputs were reported: nobody is told that they were not."""
+    wave = [[round(math.sin(3.1 * j + 1.3 * i) / 3, 3) for i in range(24)] for j in range(24)]
+    layer = {"kind": "dense", "units": 24, "activation": "tanh", "parameters": {"weights": wave, "biases": wave[1]}}
+    case = Case.from_dict(
+        {
+            "name": "wide",
+            "network": {"inputs": 24, "layers": [layer, layer]},
+            "loss": {"kind": "half_squared_error"},
+            "reduction": "mean",
+            "inputs": [wave[1], wave[2]],
+            "targets": [wave[3], wave[4]],
+        }
+    )
+
+    def shifted(request: dict[str, Any]) -> dict[str, Any]:
+        reply = make_results.right_reply(request)
+        for each in reply["layers"]:
+            each["gradients"]["weights"] = [[x + 0.5 for x in row] for row in each["gradients"]["weights"]]
+        return reply
+
+    results = make_results.judged(shifted, [case], name="x")
+    assert results["cases"][0]["mismatch_count"] == 2 * 24 * 24
+    _, (body,) = parts(render([results]))
+    origins = [slot["o"] for key, slot in body["slots"].items() if key.startswith("weight_gradient")]
+    assert sum(map(len, origins)) > 300
+    assert set("".join(origins)) == {"r"}
+
+
 def test_many_cases_stay_small() -> None:
     """10,000 cases with 200 failing: at most 8 MB; with far more failing, the page says what it left out."""
     results = make_results.many_results()
@@ -325,7 +355,7 @@ def test_notebook_summary(mazur: dict[str, Any]) -> None:
     assert "✓ right computes all 14 cases right" in summary_html(right)
     assert "<table" not in summary_html(right)
     shown = summary_html(mazur)
-    assert "✕ mazur does not compute backpropagation right: 2 of 3 cases fail." in shown
+    assert "✕ mazur does not compute backpropagation right: 2 of 3 judged cases fail (23 not applicable)." in shown
     assert "already been updated.</b> <code>BP107</code>" in shown
     assert "δⱼ = Σₖ w⁺ₖⱼ δₖ · φ′(zⱼ)" in shown
 

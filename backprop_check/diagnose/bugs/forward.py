@@ -289,7 +289,7 @@ BUGS = (
     Bug(
         "BP208",
         "softmax-unshifted",
-        "Softmax overflows: the largest z is not subtracted first.",
+        "Softmax's exponentials overflow, or all become 0: the largest z is not subtracted first.",
         right="pⱼ = e^(zⱼ − max z) / Σₖ e^(zₖ − max z)",
         wrong="pⱼ = e^zⱼ / Σₖ e^zₖ, which is ∞/∞ for z beyond 709",
         stays_right="every layer whose z stay small",

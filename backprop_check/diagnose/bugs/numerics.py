@@ -185,11 +185,12 @@ BUGS = (
     Bug(
         "BP005",
         "overflow",
-        "A result is infinite: an exponential (or a quotient) overflowed.",
+        "A result is infinite: an exponential overflowed, a number was divided by 0, or ∞ was put in.",
         right="a finite number",
         wrong="∞",
         stays_right="layers whose z stay small",
-        fix="write the function so that no large exponential appears: e^(−|z|), and the softmax with its shift",
+        fix="look at the first value that is infinite and at the operation that gives it; where it is an exponential, "
+        "write the function with e^(−|z|), so that no large one appears",
         example="1 / (1 + exp(-z))   # BP005 in C for z = -800\n",
         confused_with=("BP208", "BP004"),
     ),

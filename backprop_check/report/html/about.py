@@ -10,6 +10,7 @@ import msgspec
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
+from backprop_check.results import how_many_fail
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
 OUTCOMES = {
@@ -136,11 +137,9 @@ def _again(one: ResultsData) -> str:
 def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended: str) -> tuple[str, str]:
     """What came out, in a sentence, and whether it is good; ``ended`` says that the run ended before its end."""
     failed = sum(counts[key] for key in FAILING)
-    sent = len(cases) - counts["not_applicable"]
     unfinished = f" {ended}" if ended else ""
     if failed:
-        what = "case fails" if failed == 1 else "cases fail"
-        return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
+        return f"{label} does not compute backpropagation right: {how_many_fail(counts)}.{unfinished}", "bad"
     if not counts["passed"]:
         why = "had answered no case by then" if ended else "supports none of these cases"
         return f"Nothing was judged: {label} {why}.{unfinished}", "none"

@@ -15,6 +15,7 @@ import numpy as np
 
 from backprop_check.cases.files import MOST_WIRED
 from backprop_check.compare import compare
+from backprop_check.diagnose.blame import origins, recover
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import freed
 from backprop_check.errors import BackpropCheckError
@@ -130,6 +131,12 @@ def _worked_out(
             with np.errstate(invalid="ignore", over="ignore"):
                 wrong[slot] = np.array(~(abs(actual[slot] - right) <= bound))
         origin[slot] = np.full(right.shape, "u")
+    if not listed:  # of what is beyond the mismatches kept, too, it is told where it comes from
+        sent = {slot: array for slot, array in actual.items() if slot in values}
+        known = {slot: array for slot, array in recover(case, sent).items() if slot not in sent}
+        origin |= {
+            slot: array for slot, array in origins(case, sent, known, dtype, harness.profile).items() if slot in values
+        }
     placed: set[int] = set()
     recovered: dict[Slot, Array] = {}
     for number, one in enumerate(findings):

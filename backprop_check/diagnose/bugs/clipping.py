@@ -1,0 +1,129 @@
+"""BP307 in another form: the probability is clipped before its logarithm is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from backprop_check.diagnose.bug import Swapped, Variant, variant, written
+
+if TYPE_CHECKING:
+    from backprop_check.network import Case
+    from backprop_check.reference import LayerPass, Pass
+
+_BINARY = "binary_cross_entropy"
+
+#: The usual ε, with its name: those of Keras, scikit-learn and textbooks, and what 1 + ε is told from 1 by.
+_EPSILONS = {
+    "1e-07": 1e-7,
+    "1e-15": 1e-15,
+    "1e-12": 1e-12,
+    "1e-08": 1e-8,
+    "2.2e-16, the unit of float64": 2.0**-52,
+    "1.2e-07, the unit of float32": 2.0**-23,
+    "1e-16": 1e-16,
+    "1e-10": 1e-10,
+    "1e-09": 1e-9,
+    "1e-06": 1e-6,
+    "1e-05": 1e-5,
+    "1e-04": 1e-4,
+    "1e-03": 1e-3,
+}
+
+
+class ProbabilityClipped(Swapped):
+    """ln c for ln p, where c is p kept within [ε, 1 − ε]; or at least ε only (``above`` is False).
+
+    ``gradient`` is ``right``, ``at_clipped`` (−t/c) or ``through`` (0 where p was clipped, as autograd has it).
+    """
+
+    fused = False
+    networks = "any"
+    __epsilon: ClassVar[float] = 1e-7
+    __gradient: ClassVar[str] = "right"
+    __above: ClassVar[bool] = True
+
+    def is_fused(self, p: Pass, l: LayerPass) -> bool:
+        return self.__gradient == "right" and Swapped(self.m).is_fused(p, l)
+
+    def __clipped(self, a: Any, inside: Any, below: Any, beyond: Any) -> Any:
+        """``below`` where a is less than ε, ``beyond`` where it is more than 1 − ε, else ``inside``."""
+        m = self.m
+        if self.__above:
+            inside = m.where_positive(a - m.number(1.0 - self.__epsilon), beyond, inside)
+        return m.where_positive(m.number(self.__epsilon) - a, below, inside)
+
+    def __kept(self, a: Any) -> Any:
+        return self.__clipped(a, a, self.m.number(self.__epsilon), self.m.number(1.0 - self.__epsilon))
+
+    def __rest(self, a: Any) -> Any:
+        """What stands for 1 − p."""
+        return 1 - self.__kept(a) if self.__above else self.__kept(1 - a)
+
+    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+        if not self.__of_probability(p.loss_kind):
+            return super().loss_term(p, s, k)
+        m, a, t = self.m, p.layers[-1].a[s, k], p.targets[s, k]
+        term = m.log_or_zero(t, self.__kept(a))
+        if p.loss_kind == _BINARY:
+            term = term + m.log_or_zero(1 - t, self.__rest(a))
+        return -term
+
+    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+        if self.__gradient == "right" or not self.__of_probability(p.loss_kind):
+            return super().output_error(p, s, k)
+        a, t, none = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(0.0)
+        first, second = -t / self.__kept(a), (1 - t) / self.__rest(a)
+        if self.__gradient == "through":
+            first = self.__clipped(a, first, none, none)
+            rest = a if self.__above else 1 - a
+            second = self.__clipped(rest, second, none, none)
+        return self.in_batch(p, first + second if p.loss_kind == _BINARY else first)
+
+    @staticmethod
+    def __of_probability(loss: str) -> bool:
+        return loss in ("cross_entropy", _BINARY)
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return cls.__of_probability(case.loss.kind)
+
+
+_RIGHT = "ℓ = −t ln p, ∂ℓ/∂p = −t/p"
+
+#: Where the gradient comes from: its place in the label, and its formula.
+_GRADIENTS = {
+    "right": ("in the loss only", ""),
+    "at_clipped": ("in the loss and in its derivative", ", ∂ℓ/∂p = −t/c"),
+    "through": (
+        "in the loss, so that no gradient comes back where it is clipped",
+        ", ∂ℓ/∂p = −t/p, but 0 where p is clipped",
+    ),
+}
+
+
+def _clipped(said: str, epsilon: float, gradient: str, *, above: bool) -> Variant:
+    where, derivative = _GRADIENTS[gradient]
+    bounds = "[ε, 1 − ε]" if above else "[ε, 1]"
+    made = variant(
+        ProbabilityClipped,
+        f"p is clipped to {bounds} {where}, with ε = {said}",
+        usual=False,
+        epsilon=epsilon,
+        gradient=gradient,
+        above=above,
+    )
+    kept = "c = min(max(p, ε), 1 − ε)" if above else "c = max(p, ε)"
+    sentence = (
+        f"The probability is clipped to {bounds} before its logarithm is taken, and the result is no longer exact."
+    )
+    return written(made, f"ℓ = −t ln c{derivative}, with {kept}", _RIGHT, sentence)
+
+
+VARIANTS = {
+    "BP307": tuple(
+        _clipped(said, epsilon, gradient, above=above)
+        for above in (True, False)
+        for gradient in _GRADIENTS
+        for said, epsilon in _EPSILONS.items()
+    )
+}

@@ -8,6 +8,7 @@ the cases, where all results come together.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -307,12 +308,28 @@ class Order:
 
 
 def alone(work: Work, implementation: Implementation, done: Container[int] = ()) -> Callable[[int], Iterator[Judged]]:
-    """Judging in this process."""
+    """Judging in this process, in one exchange.
+
+    Where some are ``done`` it is one for each unbroken run of positions: with such a case's turn the implementation
+    may be asked about it again, and what is in flight meanwhile would be lost.
+    """
 
     def judging(start: int) -> Iterator[Judged]:
-        yield from work.judge_all(implementation, left(start, len(work.plan), done))
+        pieces = left(start, len(work.plan), done)
+        if not done:
+            yield from work.judge_all(implementation, pieces)
+            return
+        for piece in pieces:
+            for run in unbroken(piece):
+                yield from work.judge(implementation, run)
 
     return judging
+
+
+def unbroken(positions: Sequence[int]) -> list[list[int]]:
+    """The runs of positions that follow one another."""
+    numbered = itertools.groupby(enumerate(positions), key=lambda pair: pair[1] - pair[0])
+    return [[position for _, position in run] for _, run in numbered]
 
 
 def with_done(

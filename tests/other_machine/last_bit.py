@@ -9,6 +9,11 @@ moves them in ``math`` and in NumPy, in pytest's own process and in every Python
 ``BACKPROP_CHECK_ULPS=4`` moves them as far as the bounds allow a mathematics library to be off (``KAPPA`` in
 ``backprop_check.numbers.lanes``): 4u·|f(x)|, which is two or three units in the last place.
 
+So were run, by 1: the tests of levels, edge and published cases, training, bounds, reference, generated cases, guide,
+explain, report, diagnose, the plugin and commands, and a part of ``meta``; by 4: those of edge and published cases,
+training files, and the verdicts of all levels. They found files compared byte for byte, and a softplus that was called
+wrong where its logarithm was off by one ulp. ``test_last_bit`` runs a small selection each time.
+
 What every library gives alike stays: 0, ±1, infinities, NaN, and a result that is the argument itself (tanh of 1e-20).
 PyTorch is not moved: it brings its own mathematics, as the implementations in other languages do.
 """

@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ from scale_support import FULL, LONG, ODD, finish, odd, start, until, without_ti
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
 from backprop_check.plan import Plan
-from backprop_check.protocol import ImplementationInfo
+from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
 from backprop_check.results import Conclusion, ResultsFile
 from backprop_check.resume import read_unfinished
-from backprop_check.run import Result
+from backprop_check.run import Judged, Result, Settings
 from backprop_check.trace import Slot
+from backprop_check.work import Work, alone, with_done
 
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
@@ -206,6 +208,25 @@ def test_what_others_finished_is_not_lost(options: list[object], who: list[objec
     assert not beside(results).exists()
     finish(*command, "--no-diagnosis", "--json", tmp_path / "whole.json", cwd=tmp_path)
     assert without_times(results) == without_times(tmp_path / "whole.json")
+
+
+def test_what_is_asked_again_disturbs_no_other() -> None:
+    """A result that came early may need its numbers anew: the port is asked when nothing else is in flight."""
+    plan = Plan(suites=("generated",), count=40)
+    work = Work(spec="", options={}, plan=plan, settings=Settings())
+    with open_implementation(odd(bug="delta"), timeout=60.0) as port:
+        assert isinstance(port, SubprocessImplementation)
+        assert port.max_in_flight > 8
+
+        def again(position: int) -> Judged:
+            (judged,) = work.judge(port, [position])
+            return judged
+
+        done = {position: partial(again, position) for position in (3, 20, 21)}
+        found = [judged.result for judged in with_done(alone(work, port, done), done, len(plan))(0)]
+    assert [each.id for each in found] == [plan.case(position).id for position in range(len(plan))]
+    assert {each.outcome for each in found} == {"passed", "mismatched"}
+    assert [each.notes for each in found if each.notes] == []  # no reply was dropped, no case sent again
 
 
 def test_what_came_early_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from backprop_check.known import news, read_known
 from backprop_check.plan import Plan, supported
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import Interruption, held
-from backprop_check.report.again import OPENING
+from backprop_check.report.again import OPENING, options_of
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
@@ -102,7 +102,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         files = written(options, gathered, conclusion, file, known)
         if options["exercise"] and not interruption:
             return _exercise(console, gathered.results)
-        _show(console, run, conclusion, gathered.failing, implementation)
+        _show(console, run, conclusion, gathered.failing, options)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
         for line in files.lines:
             console.print(Text(f"  {line}"))
@@ -351,7 +351,14 @@ def _with_smallest(run: Run, cause: Cause) -> Cause:
     if case is None:
         return cause
     command = run.implementation.describe().command
-    kept = keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case or "", command=command)
+    kept = keep(
+        case,
+        code=cause.code,
+        sentence=cause.sentence,
+        found_in=cause.first_case or "",
+        command=command,
+        settings=run.settings,
+    )
     shown = None
     match = next((each for each in run.diagnostician.matches if cause.code in each.codes), None)
     if match is not None:
@@ -373,9 +380,7 @@ def _with_smallest(run: Run, cause: Cause) -> Cause:
     )
 
 
-def _show(
-    console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], implementation: Implementation
-) -> None:
+def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], options: dict[str, Any]) -> None:
     """A block a cause; then a few of the failing cases that no cause explains."""
     explained = {case for cause in conclusion.causes for case in cause.explains}
     by_id = {each.result.id: each for each in failing}
@@ -393,7 +398,9 @@ def _show(
 
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
-            print_replay(console, case, implementation.describe().command, hello_request(__version__).decode())
+            opening = options_of({key: options[key] for key in OPENING})
+            hello = hello_request(__version__).decode()
+            print_replay(console, case, run.implementation.describe().command, hello, opening)
     print_behaviours(console, conclusion.failed)
     rest = [each for each in failing if each.result.id not in explained]
     for each in rest[:SHOWN]:

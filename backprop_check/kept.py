@@ -7,6 +7,7 @@ remembered beside the user's own files and not in that folder: a folder that com
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 from backprop_check.cases.files import LARGEST, CaseFile, read_case_file
 from backprop_check.errors import ConfigurationError
 from backprop_check.network import Case
+from backprop_check.run import Settings
 from backprop_check.strangers import read_within
 
 _FOLDER = Path(".backprop-check") / "failures"
@@ -29,6 +31,8 @@ class Kept(msgspec.Struct, frozen=True):
     file: CaseFile
     code: str | None
     command: str | None
+    settings: Settings = Settings()
+    """How it was judged: the profile and the tolerances."""
 
     @property
     def id(self) -> str:
@@ -36,7 +40,16 @@ class Kept(msgspec.Struct, frozen=True):
         return self.file.case.id
 
 
-def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command: str, root: Path | None = None) -> Path:
+def keep(
+    case: Case,
+    *,
+    code: str | None,
+    sentence: str,
+    found_in: str,
+    command: str,
+    settings: Settings | None = None,
+    root: Path | None = None,
+) -> Path:
     """Write a failing case to be run again; gives the file, which has the id of the case that is read from it."""
     folder = (root or Path.cwd()) / _FOLDER
     request = msgspec.json.decode(case.request())
@@ -49,7 +62,7 @@ def keep(case: Case, *, code: str | None, sentence: str, found_in: str, command:
         "name": case.name,
         "case": {**request, "id": case.id},
         "title": sentence,
-        "kept": {"code": code, "found_in": found_in},
+        "kept": {"code": code, "found_in": found_in, **({"settings": settings} if settings else {})},
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,9 +88,19 @@ def kept_failures(root: Path | None = None) -> list[Kept]:
         file = read_case_file(path)
         with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
             data: Any = msgspec.json.decode(read_within(path, LARGEST))
-            code = data.get("kept", {}).get("code") if isinstance(data.get("kept"), dict) else None
-            found.append(Kept(path, file, code if isinstance(code, str) else None, commands.get(file.case.id)))
+            told = data["kept"] if isinstance(data.get("kept"), dict) else {}
+            code, command = told.get("code"), commands.get(file.case.id)
+            found.append(Kept(path, file, code if isinstance(code, str) else None, command, _settings(told)))
     return found
+
+
+def _settings(told: dict[str, Any]) -> Settings:
+    """How a failure was judged; a file that says it in another way than ours is judged as by default."""
+    try:
+        found = msgspec.convert(told.get("settings", {}), Settings)
+    except msgspec.ValidationError:
+        return Settings()
+    return found if 0 <= found.rtol < math.inf and 0 <= found.atol < math.inf else Settings()
 
 
 def keep_lines(case_id: str, lines: str, root: Path | None = None) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from command_line import called, sentence_of, small_port
 
 from backprop_check.kept import keep, kept_failures
 from backprop_check.network import Case
+from backprop_check.run import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +173,30 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / ".backprop-check").write_text("")
     sentence = sentence_of(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "4", code=2)
     assert ".backprop-check" in sentence
+
+
+def test_it_is_judged_and_started_as_in_the_run(tmp_path: Path) -> None:
+    """With tolerances of its own a run fails in few digits only; what is kept is replayed with the same."""
+    tolerant = ("--suite", "generated", "--cases", "12", "--atol", "0.01", "--timeout", "60")
+    done = called(tmp_path, "run", small_port("offset"), *tolerant)
+    assert done.exit_code == 1, done.output
+    assert re.search(r"Again: backprop-check replay \S+ --timeout 60\n", done.output)
+    assert {each.settings for each in kept_failures(tmp_path)} == {Settings(atol=0.01)}
+    (path,) = [each.path for each in kept_failures(tmp_path)][:1]
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["kept"]["settings"]["atol"] = 1e9
+    path.write_text(json.dumps(data), encoding="utf-8")
+    again = called(tmp_path, "replay", kept_failures(tmp_path)[0].id, "--timeout", "60")
+    assert again.exit_code == 0, "its own tolerance was not heeded"
+    assert "FIXED" in again.output
+
+
+@pytest.mark.parametrize("settings", [3, {"rtol": -1.0}, {"rtol": "much"}, {"profile": "loose"}, {"atol": 1e999}])
+def test_settings_that_are_none(tmp_path: Path, settings: object) -> None:
+    """A stranger's file is judged as by default."""
+    path = keep(chain(), code=None, sentence="", found_in="", command="x", root=tmp_path)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["kept"]["settings"] = settings
+    path.write_text(json.dumps(data).replace("Infinity", "1e999"), encoding="utf-8")
+    found = kept_failures(tmp_path)
+    assert [each.settings for each in found] in ([], [Settings()])

@@ -61,7 +61,7 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
         )
     if options["form"] is None:
         options["form"] = _ENDINGS.get(path.suffix.casefold() if path else "", "text")
-    bug = None if case is None else _bug_page(case, options["digits"])
+    bug = None if case is None else _bug_page(case, options["form"], options["digits"])
     if bug is not None:
         _write(bug, path)
         return
@@ -70,10 +70,14 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _bug_page(name: str, digits: int) -> str | None:
-    """The page of a named bug, where ``name`` is a code or a name of the catalogue."""
+def _bug_page(name: str, form: str, digits: int) -> str | None:
+    """The page of a named bug, where ``name`` is a code or a name of the catalogue: HTML, or text for all else."""
     if not re.fullmatch(r"[Bb][Pp]\d{3}|[a-z]+(-[a-z0-9]+)+", name):
         return None
+    if form == "html":
+        from backprop_check.explain.bug_html import bug_html  # noqa: PLC0415
+
+        return bug_html(name, digits)
     from backprop_check.explain.bug import bug_page  # noqa: PLC0415
 
     return bug_page(name, digits)

@@ -33,7 +33,7 @@ from backprop_check.plan import Plan, supported
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import Interruption, held
-from backprop_check.report.again import OPENING
+from backprop_check.report.again import OPENING, options_of
 from backprop_check.report.terminal import (
     print_behaviours,
     print_cause,
@@ -111,7 +111,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         disturbed = _DISTURBED if file is not None and file.disturbed else 0
         if options["exercise"] and not interruption:
             return _exercise(console, gathered.results) or disturbed
-        _show(console, run, conclusion, gathered.failing, implementation)
+        _show(console, run, conclusion, gathered.failing, options)
         print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
         print_coverage(console, run.coverage.levels(work.plan.within), conclusion)
         for line in files.lines:
@@ -390,7 +390,14 @@ def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cau
     if case is None:
         return cause
     command = run.implementation.describe().command
-    kept = keep(case, code=cause.code, sentence=cause.sentence, found_in=cause.first_case or "", command=command)
+    kept = keep(
+        case,
+        code=cause.code,
+        sentence=cause.sentence,
+        found_in=cause.first_case or "",
+        command=command,
+        settings=run.settings,
+    )
     shown = None
     match = next((each for each in run.diagnostician.matches if cause.code in each.codes), None)
     if match is not None:
@@ -412,9 +419,7 @@ def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cau
     )
 
 
-def _show(
-    console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], implementation: Implementation
-) -> None:
+def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], options: dict[str, Any]) -> None:
     """A block a cause; then a few of the failing cases that no cause explains."""
     explained = {case for cause in conclusion.causes for case in cause.explains}
     by_id = {each.result.id: each for each in failing}
@@ -432,7 +437,9 @@ def _show(
 
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
-            print_replay(console, case, implementation.describe().command, hello_request(__version__).decode())
+            opening = options_of({key: options[key] for key in OPENING})
+            hello = hello_request(__version__).decode()
+            print_replay(console, case, run.implementation.describe().command, hello, opening)
     print_behaviours(console, conclusion.failed, remedies=not run.hints_only)
     rest = [each for each in failing if each.result.id not in explained]
     for each in rest[:SHOWN]:

@@ -30,7 +30,7 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     from backprop_check.kept import Kept, drop, kept_failures  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
     from backprop_check.report.terminal import print_failure  # noqa: PLC0415
-    from backprop_check.run import judge  # noqa: PLC0415 - numpy and torch
+    from backprop_check.run import Settings, judge  # noqa: PLC0415 - numpy and torch
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     kept = kept_failures()
@@ -43,19 +43,19 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     if not kept:
         console.print("No failure is kept here: a failing backprop-check run keeps its smallest networks.")
         return 0
-    by_command: dict[str, list[Kept]] = {}
+    groups: dict[tuple[str, Settings], list[Kept]] = {}  # one start for those that are judged alike
     for each in kept:
         command = impl or each.command
         if command is None:
             msg = f"it is not known which command {each.id} failed with: give it with --impl"
             raise ConfigurationError(msg)
-        by_command.setdefault(command, []).append(each)
+        groups.setdefault((command, each.settings), []).append(each)
     failed = 0
     with orderly_signals():
-        for spec, group in by_command.items():
+        for (spec, settings), group in groups.items():
             with opened(spec, options) as implementation:
                 cases = [each.file.case for each in group]
-                for each, result in zip(group, judge(cases, implementation), strict=True):
+                for each, result in zip(group, judge(cases, implementation, settings), strict=True):
                     if result.outcome == "passed":
                         console.print(Text(f"FIXED   {each.id}  {each.file.title}", style="green"))
                         drop(each)

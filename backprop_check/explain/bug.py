@@ -37,8 +37,8 @@ _SMALL = 8
 _TRIED_OF_FAMILY = 60
 
 
-def bug_page(name: str, digits: int = 6) -> str | None:
-    """The page of a bug of the catalogue; None where ``name`` is no bug.
+def named_bug(name: str) -> Bug | None:
+    """The bug of that code or name in the catalogue; None where ``name`` is no bug.
 
     Raises ``ConfigurationError`` for a code that the catalogue does not have.
     """
@@ -47,12 +47,17 @@ def bug_page(name: str, digits: int = 6) -> str | None:
     if is_shipped(name):
         return None
     try:
-        bug = find_bug(name)
+        return find_bug(name)
     except ConfigurationError:
         if name.upper().startswith("BP"):
             raise
         return None
-    return "\n".join(_lines(bug, digits))
+
+
+def bug_page(name: str, digits: int = 6) -> str | None:
+    """The page of a bug as text; None and ``ConfigurationError`` as from ``named_bug``."""
+    bug = named_bug(name)
+    return None if bug is None else "\n".join(_lines(bug, digits))
 
 
 def _lines(bug: Bug, digits: int) -> Iterator[str]:
@@ -60,26 +65,35 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
     yield ""
     yield f"  {bug.sentence}"
     yield ""
+    yield from (f"  {f'{label}:':7} {formula}" for label, formula in formulas(bug))
+    yield from demonstration(bug, digits)
+    for title, text in sections(bug):
+        yield ""
+        yield f"  {title}"
+        yield from (f"    {line}".rstrip() for line in text.strip("\n").splitlines())
+
+
+def formulas(bug: Bug) -> Iterator[tuple[str, str]]:
+    """The formula as it should be, as it is, and as its variants have it: ``right``, ``wrong``, ``or``."""
     right, wrong = bug.formulas()
-    yield f"  right:  {right}"
-    yield f"  wrong:  {wrong}"
+    yield "right", right
+    yield "wrong", wrong
     told: dict[str, str] = {}
     for each in bug.variants:
         if each.wrong and told.setdefault(each.wrong, each.label) == each.label:
-            yield f"  or:     {each.wrong}  ({each.label})"
-    yield from demonstration(bug, digits)
-    others = [
+            yield "or", f"{each.wrong}  ({each.label})"
+
+
+def sections(bug: Bug) -> list[tuple[str, str]]:
+    """What else is told of a bug: title and text."""
+    told = [
         ("What stays right", bug.stays_right),
         ("Easily confused with", ", ".join(bug.confused_with)),
         ("The fix", bug.fix),
         ("Example", bug.example),
         ("Seen in", bug.seen),
     ]
-    for title, text in others:
-        if text:
-            yield ""
-            yield f"  {title}"
-            yield from (f"    {line}".rstrip() for line in text.strip("\n").splitlines())
+    return [(title, text) for title, text in told if text]
 
 
 def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:

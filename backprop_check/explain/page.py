@@ -26,7 +26,7 @@ from backprop_check.explain.wired_picture import is_wide, lit, wired_picture
 from backprop_check.explain.writing import number_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from backprop_check.explain.beside import Beside
     from backprop_check.explain.explanation import Explanation
@@ -39,26 +39,8 @@ _COLUMN, _ROW, _RADIUS = 150, 84, 27
 
 def as_html(explanation: Explanation, digits: int = 6) -> str:
     """The page."""
-    style, script = _part("page.css"), _part("page.js")
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; base-uri 'none'"
-    title = escape(explanation.title or explanation.case)
-    intro = "\n".join(f"<p>{escape(text)}</p>" for text in introduction(explanation))
-    after = f"<p>{escape(explanation.left_out)}</p>" if explanation.left_out else ""
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: backpropagation with its numbers</title>
-<style>{style}</style>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-{intro}
-</header>
-<main{' class="broad"' if explanation.shapes and is_wide(explanation) else ""}>
+    title = explanation.title or explanation.case
+    main = f"""<main{' class="broad"' if explanation.shapes and is_wide(explanation) else ""}>
 <section class="picture">
 {wired_picture(explanation) if explanation.shapes else picture(explanation)}
 <nav hidden aria-label="Steps">
@@ -70,10 +52,35 @@ def as_html(explanation: Explanation, digits: int = 6) -> str:
 </section>
 <section aria-live="polite">
 {chr(10).join(_articles(explanation, digits))}
-{after}
+{f"<p>{escape(explanation.left_out)}</p>" if explanation.left_out else ""}
 </section>
-</main>
-<script>{script}</script>
+</main>"""
+    return framed(
+        f"{title}: backpropagation with its numbers", title, introduction(explanation), main, _part("page.js")
+    )
+
+
+def framed(title: str, heading: str, intro: Iterable[str], main: str, script: str = "") -> str:
+    """A whole page in the look of these: texts are escaped here, ``main`` is markup."""
+    style = _part("page.css")
+    allowed = f"style-src '{_hash(style)}'" + (f"; script-src '{_hash(script)}'" if script else "")
+    paragraphs = "\n".join(f"<p>{escape(text)}</p>" for text in intro)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; {allowed}; base-uri 'none'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<header>
+<h1>{escape(heading)}</h1>
+{paragraphs}
+</header>
+{main}
+{f"<script>{script}</script>" if script else ""}
 </body>
 </html>
 """

@@ -192,9 +192,12 @@ def _case_of(result: Result) -> Case | None:
     return None if result.case is None else Case.from_dict(result.case)
 
 
-def print_replay(console: Console, case: Case, command: str, hello: str) -> None:
-    """How to run the smallest network again: by name, and by hand; what is too long for a line comes from a file."""
-    console.print(Text(f"  Again: backprop-check replay {case.id}"))
+def print_replay(console: Console, case: Case, command: str, hello: str, opening: Sequence[str] = ()) -> None:
+    """How to run the smallest network again: by name, and by hand; what is too long for a line comes from a file.
+
+    ``opening`` are the options with which the implementation was started; how it was judged is kept with the case.
+    """
+    console.print(Text(f"  Again: {' '.join(['backprop-check replay', case.id, *opening])}"))
     if command.startswith("python:"):
         return  # a callable reads no line
     lines = [hello, case.request().decode()]

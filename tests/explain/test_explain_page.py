@@ -7,13 +7,17 @@ import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner
 
 from backprop_check.cli import main
+from backprop_check.diagnose.catalogue import BUGS
+from backprop_check.explain.bug_html import bug_html
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.making import find_case
 from backprop_check.explain.page import as_html
@@ -53,6 +57,44 @@ def test_a_wide_layer_is_drawn_with_dots() -> None:
     assert html.count("⋮") == 1
     assert 'data-at="0:49"' in html
     assert '<g data-at="0:3"' not in html
+
+
+def test_a_bugs_page_is_a_page(tmp_path: Path) -> None:
+    """--output x.html of BP107: the look and the policy of the other pages, and all that its text says."""
+    told = CliRunner().invoke(main, ["explain", "BP107"]).output
+    done = CliRunner().invoke(main, ["explain", "BP107", "--output", str(tmp_path / "x.HTML")])
+    assert done.exit_code == 0, done.output
+    html = (tmp_path / "x.HTML").read_text(encoding="utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    assert html.endswith("</html>\n")
+    assert "<script" not in html
+    assert "default-src 'none'; style-src 'sha256-" in html
+    assert not re.search(r"\s(style|on\w+)=|https?://", html)
+    style = re.search(r"<style>.*</style>", html, re.DOTALL)
+    assert style is not None
+    assert style[0] in html_of("mazur-2x2x2")
+    shown = unescape(re.sub(r"<[^>]+>", " ", html.replace(style[0], "")))
+    words = [word for word in shown.split() if word]
+    for word in told.split():
+        assert word.strip("()") in words or word in words, word
+
+
+def test_a_bugs_text_stays_text_elsewhere(tmp_path: Path) -> None:
+    """Other endings are as they were; what stands in an example is no markup."""
+    told = CliRunner().invoke(main, ["explain", "BP102"]).output
+    CliRunner().invoke(main, ["explain", "BP102", "--output", str(tmp_path / "x.txt")])
+    assert (tmp_path / "x.txt").read_text(encoding="utf-8") == told
+    formatted = CliRunner().invoke(main, ["explain", "BP102", "--format", "html"]).output
+    assert formatted.startswith("<!DOCTYPE html>")
+
+
+def test_every_bugs_page_can_be_written() -> None:
+    """Whatever stands in formulas and examples (< and & do) is no markup."""
+    for bug in BUGS[::9]:
+        html = bug_html(bug.code) or ""
+        markup = re.sub(r"<(meta|!DOCTYPE)[^>]*>|<style>.*</style>", "", html, flags=re.DOTALL)
+        ET.fromstring(markup)  # noqa: S314 - our own
+        assert escape(bug.sentence) in html
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 from pathlib import Path
@@ -178,10 +177,6 @@ def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any,
             )
 
 
-def _case(judged: Judged) -> Case:
-    return judged.case
-
-
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
@@ -250,7 +245,7 @@ def check(
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]
         for position, each in enumerate(judging):
             run.take(each)
-            run.coverage.add(plan.suite(position) if plan else "", each.result.outcome, functools.partial(_case, each))
+            run.coverage.take(plan.suite(position) if plan else "", each)
             results.append(each.result)
             if keep_values:
                 judged.append(each)

@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
-    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
     from backprop_check.trace import Slot
@@ -245,8 +244,7 @@ def judge_all(
             for judged in order.run(judging):
                 reported = _reported(run, judged)
                 run.take(judged)
-                suite = work.plan.suite(order.position - 1)
-                run.coverage.add(suite, judged.result.outcome, functools.partial(_case, judged))
+                run.coverage.take(work.plan.suite(order.position - 1), judged)
                 result = hinted(judged.result, judged.case) if run.hints_only else judged.result
                 progress.update(task, advance=1, description=_counts(run))
                 if file is not None:
@@ -260,10 +258,6 @@ def judge_all(
             progress.console.print(f"interrupted ({error or 'Ctrl-C'}): what was finished is kept")
             return results, failing, False
     return results, failing, True
-
-
-def _case(judged: Judged) -> Case:
-    return judged.case
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
@@ -414,9 +408,9 @@ def _verdict(
     options: dict[str, Any],
 ) -> int:
     complete = run.summary.complete
+    nothing = not (run.summary.failed or run.summary.counts["passed"])  # was judged
     if known is None:
-        judged = run.summary.counts["passed"] + run.summary.counts["mismatched"]
-        return 1 if run.summary.failed or conclusion.failed or not complete or not judged else 0
+        return 1 if run.summary.failed or conclusion.failed or not complete or nothing else 0
     codes = {
         case: [
             each for cause in conclusion.causes if case in cause.explains for each in (cause.code, cause.bug) if each
@@ -430,9 +424,9 @@ def _verdict(
     unlike = news(known, results, codes)
     for line in unlike[:20]:
         console.print(Text(f"  not as known: {line}", style="bold red"))
-    if not unlike:
+    if not (unlike or nothing):
         console.print(Text("  Every failure is known.", style="bold green"))
-    return 1 if unlike or not complete else 0
+    return 1 if unlike or not complete or nothing else 0
 
 
 def _exercise(console: Console, results: list[Result]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 import sys
@@ -195,10 +194,6 @@ def _spec_of(function: Callable[..., Any]) -> str:
     return f"python:{module}:{path}" if found is function else ""
 
 
-def _case(judged: Judged) -> Case:
-    return judged.case
-
-
 def _is_count(cases: object) -> TypeGuard[int]:
     """Whether it is a whole number, numpy's too."""
     return hasattr(cases, "__index__")
@@ -289,7 +284,7 @@ def check(
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]
         for position, each in enumerate(judging):
             run.take(each)
-            run.coverage.add(plan.suite(position) if plan else "", each.result.outcome, functools.partial(_case, each))
+            run.coverage.take(plan.suite(position) if plan else "", each)
             results.append(each.result)
             if keep_values:
                 judged.append(each)

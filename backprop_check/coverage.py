@@ -1,4 +1,4 @@
-"""What a run has judged: how many cases of each suite became what, and whether all that is required is among them.
+"""What a run has judged: how many cases of each suite had which outcome, and whether they cover what is required.
 
 ``--require`` takes a level (its name, or its number in README's table), a kind of layer, an activation, a loss, an
 optimizer, or ``cases=N``. A word is met where at least one case with it was judged and is right; ``cases=N`` where N
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.generate import Within
     from backprop_check.network import Case
+    from backprop_check.run import Judged
 
 #: The words that can be required, by what they are. ``dense`` is the level before it is the kind.
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -36,7 +37,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
     "optimizer": OPTIMIZERS,
 }
 
-#: Outcomes of cases that were not judged. One that was not run since the implementation was given up is judged wrong.
+#: Outcomes of cases that were not judged. A case that was not run because the implementation was given up is a failure.
 _NOT_JUDGED = ("not_applicable", "skipped")
 
 
@@ -110,6 +111,10 @@ class Coverage:
             words = _words_of(case())
             for each, outcomes in self._required.items():
                 outcomes[outcome] += (each.what, each.name) in words
+
+    def take(self, suite: str, judged: Judged) -> None:
+        """Count one case that has just been judged."""
+        self.add(suite, judged.result.outcome, lambda: judged.case)
 
     def judged(self, *suites: str) -> int:
         """How many cases (of these suites only, where any are named) were judged."""

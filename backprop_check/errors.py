@@ -47,7 +47,7 @@ def _short(text: str) -> str:
 
 
 class NothingToDrawError(BackpropCheckError):
-    """No case of a suite can be generated from what an implementation claims; whoever asks first sees that."""
+    """No case of a suite can be generated from what an implementation claims to support."""
 
 
 class HarnessError(BackpropCheckError):

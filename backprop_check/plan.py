@@ -136,7 +136,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return bool(drawable(suite, self.within)) if suite in FAMILIES else self.within.has_chains()
 
     def without_cases(self) -> list[str]:
-        """The suites asked for of which something is claimed, and yet no case can be generated."""
+        """The suites for which no case can be generated although the implementation claims something of them."""
         claimed = {
             "generated": True,
             "training": self.within.trains(),
@@ -145,7 +145,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return [suite for suite in self._suites() if claimed.get(suite) and not self._can_make(suite)]
 
     def notes(self) -> list[str]:
-        """What whoever reads the results should know of the cases: which suites have none, and why."""
+        """Notes for the results: which suites have no generated cases, and why."""
         empty = self.without_cases()
         if not empty or not self.count or self.numbers is not None:
             return []

@@ -69,6 +69,20 @@ def test_a_port_that_is_wrong_is_not_in_it(tmp_path: Path) -> None:
     assert found["training"] == ""
 
 
+def test_what_is_skipped_is_neither_passed_nor_failed(tmp_path: Path) -> None:
+    """A port that skips some of a level passes it in part; one that skips all of it has nothing of it."""
+    (tmp_path / "skips.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport small_port\n"
+        "def backprop(case):\n"
+        "    deep = len(case['network']['layers']) > 2\n"
+        "    return {'skip': 'too deep'} if deep else small_port.right(case)\n"
+        "backprop.supports = {'layers': ['dense'], 'optimizers': ['sgd']}\n"
+        "def lazy(case):\n    return {'skip': 'not today'}\n"
+    )
+    assert levels.judged_levels("python:skips:backprop", tmp_path, 4)["dense"] == "in part"
+    assert set(levels.judged_levels("python:skips:lazy", tmp_path, 4).values()) == {""}
+
+
 def test_the_table_is_written_between_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else of the file changes; without marks it is refused, and left as it is."""
     monkeypatch.setattr(levels, "_run", lambda *_: iter([("Ada", {"dense": "passed", "graph": "in part"})]))

@@ -209,6 +209,16 @@ def test_a_single_run_says_what_was_skipped_and_what_is_not_claimed(folder: Path
     assert "levels skipped: dense; not claimed: training," in " ".join(lazy.output.split())
 
 
+def test_known_failures_excuse_no_run_without_a_verdict(folder: Path) -> None:
+    """Where nothing was judged, that every failure is known says nothing."""
+    (folder / "known.toml").write_text("")
+    good = called(folder, "run", "python:claims_of:right", *GENERATED, "--known", "known.toml")
+    assert good.exit_code == 0, good.output
+    lazy = called(folder, "run", "python:claims_of:lazy", *GENERATED, "--known", "known.toml")
+    assert lazy.exit_code == 1
+    assert "Every failure is known" not in lazy.output
+
+
 def test_unknown_words_are_usage_errors(folder: Path) -> None:
     for more in ([], ["--all"]):
         impl = [] if more else ["python:claims_of:right"]

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
     from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
-    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
     from backprop_check.trace import Slot
@@ -302,8 +301,7 @@ def _judge_all(
             for judged in results:
                 with held():  # what is counted is also written
                     result = _taken(run, judged, file)
-                    suite = work.plan.suite(order.position - 1)
-                    run.coverage.add(suite, judged.result.outcome, functools.partial(_case, judged))
+                    run.coverage.take(work.plan.suite(order.position - 1), judged)
                     gathered.remember(judged, result)
                 progress.update(task, advance=1, description=_counts(run))
                 if stop is not None and stop.is_set():
@@ -321,10 +319,6 @@ def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
     if file is not None:
         file.add(result, reported)
     return result
-
-
-def _case(judged: Judged) -> Case:
-    return judged.case
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
@@ -457,17 +451,17 @@ def _verdict(
     options: dict[str, Any],
 ) -> int:
     complete = run.summary.complete
+    nothing = not (run.summary.failed or run.summary.counts["passed"])  # was judged
     if known is None:
-        judged = run.summary.counts["passed"] + run.summary.counts["mismatched"]
-        return 1 if run.summary.failed or conclusion.failed or not complete or not judged else 0
+        return 1 if run.summary.failed or conclusion.failed or not complete or nothing else 0
     if options["update_known"]:
         return 0 if complete else 1
     unlike = news(known, results, codes_of(conclusion), complete=complete)
     for line in unlike[:20]:
         console.print(Text(f"  not as known: {line}", style="bold red"))
-    if not unlike and complete:
+    if not (unlike or nothing) and complete:
         console.print(Text("  Every failure is known.", style="bold green"))
-    return 1 if unlike or not complete else 0
+    return 1 if unlike or not complete or nothing else 0
 
 
 def _exercise(console: Console, results: list[Result]) -> int:

@@ -86,7 +86,10 @@ class Row:
         return self
 
     def conclude(self, causes: list[Any], unmet: list[str]) -> None:
-        """Whether it conforms, and the first reason why not: it must have been judged, and right in all it claims."""
+        """Decide whether it conforms, and give the first reason why not.
+
+        It conforms where some of its cases were judged, all of these are right, and all that is required is met.
+        """
         failed, judged = self.coverage.failed(), self.coverage.judged()
         self.bad |= bool(failed or causes or unmet or not judged)
         if self.cause:

@@ -1,4 +1,4 @@
-"""What ``--require`` and the configuration ask for, and what is said of it at the end of a run."""
+"""What ``--require`` and the configuration ask for, and what a run says about it at its end."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement
 
 
 def complete_with(conclusion: Conclusion, run: Run, plan: Plan) -> None:
-    """Add what is to be said of the cases as a whole: which there could not be, and what is required and not judged."""
+    """Add to a conclusion which suites have no cases, and what is required but was not judged."""
     conclusion.notes += plan.notes()
     conclusion.unmet = run.coverage.unmet(plan.within)

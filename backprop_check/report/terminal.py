@@ -18,7 +18,7 @@ from backprop_check.network import Case
 from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.plain_text import shown_on
-from backprop_check.results import how_many_fail
+from backprop_check.results import how_many_fail, why_nothing_was_judged
 from backprop_check.run import LOG
 
 if TYPE_CHECKING:
@@ -245,10 +245,9 @@ def print_summary(
     elif broken:
         text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))
-    elif not judged and not summary.complete:
-        console.print(Text(f"Nothing was judged: {info.name} had answered no case by then.", style="bold yellow"))
     elif not judged:
-        console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
+        why = why_nothing_was_judged(counts, complete=summary.complete)
+        console.print(Text(f"Nothing was judged: {info.name} {why}.", style="bold yellow"))
     else:
         which = f"all {judged} cases" if summary.complete else f"the {judged} cases that were judged"
         text = (

@@ -10,7 +10,7 @@ import msgspec
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
-from backprop_check.results import how_many_fail
+from backprop_check.results import how_many_fail, why_nothing_was_judged
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
 OUTCOMES = {
@@ -141,7 +141,7 @@ def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended:
     if failed:
         return f"{label} does not compute backpropagation right: {how_many_fail(counts)}.{unfinished}", "bad"
     if not counts["passed"]:
-        why = "had answered no case by then" if ended else "supports none of these cases"
+        why = why_nothing_was_judged(counts, complete=not ended)
         return f"Nothing was judged: {label} {why}.{unfinished}", "none"
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
     right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"

@@ -240,7 +240,7 @@ def flood_stderr(name):
         sys.stderr.write("log \x1b[31m" * 1000)
     sys.stderr.write("the end\n")
     sys.stderr.flush()
-    time.sleep(0.1)
+    time.sleep(float(OPTIONS.get("seconds", 0.1)))
     say(id=name, loss=0.5)
 
 
@@ -298,7 +298,7 @@ def every_text(name):
     nasty = OPTIONS["nasty"].encode("ascii").decode("unicode_escape")
     sys.stderr.buffer.write(nasty.encode("utf-8", "surrogatepass") + b"\n")
     sys.stderr.flush()
-    time.sleep(0.05)
+    time.sleep(float(OPTIONS["seconds"]))
     write(nasty.replace("\n", " ").encode("utf-8", "surrogatepass") + b"\n")
     say(id="other" + nasty, loss=0.5)
     fields = {"id": name, nasty: nasty, "issue_url": nasty, "traceback": nasty}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from protocol_support import command, converse, nothing_left
+from protocol_support import command, converse, nothing_left, patiently
 from small_case import CASE, RIGHT
 
 from backprop_check.protocol import SubprocessImplementation
@@ -148,13 +148,18 @@ NASTY = [
 @pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
 def test_every_text_is_safe(nasty: str) -> None:
     """Whatever stands in an error, a skip, an id, a key, on stdout or stderr: no text to show can act on a terminal."""
-    answers = converse("every-text", ["c1", "bad", "bad-skip", "c2"], nasty=nasty)
-    assert [answer.kind for answer in answers.values()] == ["reply", "error", "skip", "reply"]
-    for answer in answers.values():
-        texts = [answer.message, answer.stderr, *answer.notes]
-        for text in texts:
-            assert all(char.isprintable() or char in "\n\t " for char in text), ascii(text)
-            assert len(text) < 9000
-            text.encode("utf-8")
-    assert answers["bad"].notes
-    assert answers["bad"].stderr
+
+    def check(seconds: float) -> None:
+        """The reply comes so much later than what stands on stderr."""
+        answers = converse("every-text", ["c1", "bad", "bad-skip", "c2"], nasty=nasty, seconds=seconds)
+        assert [answer.kind for answer in answers.values()] == ["reply", "error", "skip", "reply"]
+        for answer in answers.values():
+            texts = [answer.message, answer.stderr, *answer.notes]
+            for text in texts:
+                assert all(char.isprintable() or char in "\n\t " for char in text), ascii(text)
+                assert len(text) < 9000
+                text.encode("utf-8")
+        assert answers["bad"].notes
+        assert answers["bad"].stderr
+
+    patiently(check, seconds=0.05)

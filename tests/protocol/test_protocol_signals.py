@@ -104,7 +104,8 @@ def test_a_signal_at_the_start_of_a_port(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(subprocess, "Popen", interrupted)
     with pytest.raises(Terminated), orderly_signals():
         SubprocessImplementation(command("no-hello"))
-    assert until(lambda: [process.poll() for process in started] == [-signal.SIGKILL])
+    assert len(started) == 1
+    assert until(lambda: started[0].poll() is not None)
 
 
 def test_terminated_is_like_ctrl_c() -> None:

@@ -311,3 +311,10 @@ def test_values_at_kinks_are_marked_as_right(tmp_path: Path) -> None:
     table = judged("above", tmp_path, cases=kinked()[:4], keep_values=True).to_dataframe("values")
     assert table["ok"].all()
     assert (table["error"] > 1e-3).any()
+
+
+def test_explain_says_that_another_choice_is_right(tmp_path: Path) -> None:
+    """Beside every step stands what was replied; at a kink it is right."""
+    done = called(tmp_path, "explain", "kink-leaky-relu", "--impl", written(tmp_path / "port"))
+    assert done.exit_code == 0, done.output
+    assert "gives every number right" in done.output

@@ -132,17 +132,18 @@ def _off_in_total(
         return tuple(np.concatenate([each[slot].ravel() for slot in slots]) for each in (local.values, local.allowed))  # type: ignore[return-value]
 
     first, allowed = gradients({})
-    changes = np.stack([gradients({tie: cell})[0] - first for tie, cell in picks], axis=1)
-    scale = allowed + _TOTAL * (abs(first) + abs(changes).sum(axis=1))
-    touched = (changes != 0).any(axis=1) & np.isfinite(scale) & (scale > 0)
-    if not touched.any():
-        return {}
     came = np.concatenate([reported[slot].ravel() for slot in slots])
-    off = ((came - first)[touched]) / scale[touched]
-    matrix = changes[touched] / scale[touched][:, None]
-    residual = off - matrix @ np.linalg.lstsq(matrix, off, rcond=None)[0]
-    if not residual @ residual > len(residual):
-        return {}
+    with np.errstate(all="ignore"):  # what overflows is left out
+        changes = np.stack([gradients({tie: cell})[0] - first for tie, cell in picks], axis=1)
+        scale = allowed + _TOTAL * (abs(first) + abs(changes).sum(axis=1))
+        off = (came - first) / scale
+        touched = (changes != 0).any(axis=1) & np.isfinite(scale) & np.isfinite(off)
+        if not touched.any():
+            return {}
+        matrix = changes[touched] / scale[touched][:, None]
+        residual = off[touched] - matrix @ np.linalg.lstsq(matrix, off[touched], rcond=None)[0]
+        if not residual @ residual > len(residual):
+            return {}
     wrong = np.zeros(len(came), dtype=bool)
     wrong[touched] = abs(residual) > 1
     ends = np.cumsum([reported[slot].size for slot in slots])[:-1]

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import make_results
 import msgspec
 import pytest
+from conventional import conventional
 
+from backprop_check import check
+from backprop_check.cases.files import suite_files
 from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.network import Case
 from backprop_check.report.html import render
@@ -100,6 +103,20 @@ def test_downloaded_results_are_results(look: Look) -> None:
     again, before = embedded_in(render([saved])), embedded_in(render([make_results.mazur_results()]))
     assert again.pop("index")["cases"] == before.pop("index")["cases"]
     assert again == before
+
+
+def test_conventions_at_kinks(look: Look, tmp_path: Path) -> None:
+    """A list of its own, and part of the downloaded results."""
+    edge = [file.case for file in suite_files("edge") if file.case.name in ("kink-leaky-relu", "kink-hinge")]
+    results = check(conventional("jax", tmp_path / "port"), cases=edge)
+    page = look(results.to_html(tmp_path / "page.html"))
+    assert page.text(".conventions summary") == "2 conventions at kinks"
+    page.page.locator(".conventions summary").click()
+    assert "at z = 0 the slope of leaky_relu is 1 here; PyTorch takes 0.25" in page.text(".conventions ul")
+    with page.page.expect_download() as waiting:
+        page.page.locator("#download").click()
+    saved = json.loads(waiting.value.path().read_text())
+    assert saved["conventions"] == results.to_dict()["conventions"]
 
 
 def test_cases_filter_search_and_sort(look: Look) -> None:

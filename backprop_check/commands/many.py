@@ -20,7 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.commands.ending import Written, write_page
-from backprop_check.commands.judging import file_of, gathered_of, introduce, judge_all, prepared, run_of, work_of
+from backprop_check.commands.gathered import gathered_of, judge_all
+from backprop_check.commands.judging import file_of, introduce, prepared, run_of, work_of
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol import Interruption, one_line, split_command

@@ -106,7 +106,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             raise files.error
         code = _verdict(console, run, conclusion, gathered.results, known, options)
         if interruption and not run.summary.interrupted:
-            console.print(f"It was asked to stop ({interruption.reason}) when all was judged: nothing is missing.")
+            console.print(f"The run was asked to stop ({interruption.reason}) when all was done: nothing is missing.")
     return 1 if interruption else code
 
 

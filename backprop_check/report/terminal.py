@@ -239,7 +239,7 @@ def print_summary(
         text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))
     elif not judged and not summary.complete:
-        console.print(Text(f"Nothing was judged: {info.name} had answered no case by then.", style="bold yellow"))
+        console.print(Text(f"Nothing was judged: {info.name} had not answered any case by then.", style="bold yellow"))
     elif not judged:
         console.print(Text(f"Nothing was judged: {info.name} supports none of these cases.", style="bold yellow"))
     else:

@@ -125,7 +125,7 @@ def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended:
         what = "case fails" if failed == 1 else "cases fail"
         return f"{label} does not compute backpropagation right: {failed:,} of {sent:,} {what}.{unfinished}", "bad"
     if not counts["passed"]:
-        why = "had answered no case by then" if ended else "supports none of these cases"
+        why = "had not answered any case by then" if ended else "supports none of these cases"
         return f"Nothing was judged: {label} {why}.{unfinished}", "none"
     values, neurons = sum(case.values_checked for case in cases), sum(case.neurons_checked for case in cases)
     right = "the one case" if counts["passed"] == 1 else f"all {counts['passed']:,} cases"

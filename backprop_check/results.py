@@ -61,7 +61,7 @@ def how_many_fail(counts: Mapping[str, int]) -> str:
 def why_nothing_was_judged(counts: Mapping[str, int], *, complete: bool) -> str:
     """``it skipped all 12 cases``: the end of "Nothing was judged: NAME …", in every report."""
     if not complete:
-        return "had answered no case by then"
+        return "had not answered any case by then"
     skipped = counts.get("skipped", 0)
     return f"skipped all {skipped:,} cases that it supports" if skipped else "supports none of these cases"
 

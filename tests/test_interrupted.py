@@ -93,7 +93,7 @@ def test_at_the_first_case(tmp_path: Path) -> None:
     """Nothing was judged, which is not that nothing is supported: neither in the terminal nor on the page."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at=1, by="SIGHUP")
     assert "it was interrupted (SIGHUP) while its cases were judged, after 0 of 20 cases." in said
-    assert "Nothing was judged: vanilla-python had answered no case by then." in said
+    assert "Nothing was judged: vanilla-python had not answered any case by then." in said
     assert "supports none" not in said
     assert "supports none" not in (tmp_path / "r.html").read_text(encoding="utf-8")
     written(tmp_path, 0)
@@ -135,7 +135,7 @@ def test_while_its_files_are_written(tmp_path: Path) -> None:
     )
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at="never", code=code)
     assert "computes all 20 cases right" in said
-    assert "It was asked to stop (SIGTERM) when all was judged: nothing is missing." in said
+    assert "The run was asked to stop (SIGTERM) when all was done: nothing is missing." in said
     written(tmp_path, 20)
     assert results(tmp_path)["summary"]["complete"] is True
 

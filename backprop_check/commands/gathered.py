@@ -1,20 +1,34 @@
-"""What a run has judged so far: it is there whatever interrupts the judging."""
+"""Judging all cases of a run, and what has been judged so far: it is there whatever interrupts."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from backprop_check.protocol.signals import held
 from backprop_check.run import FAILURES, Judged, Result
+from backprop_check.work import Order, alone, start_notes, with_done
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Container, Iterator
+
+    from rich.console import Console
+
+    from backprop_check.ahead import Early
     from backprop_check.judging import Run
     from backprop_check.plan import Plan
+    from backprop_check.protocol import Implementation, Interruption
+    from backprop_check.results import ResultsFile
     from backprop_check.resume import Unfinished
+    from backprop_check.trace import Slot
+    from backprop_check.work import Work
 
 #: So many failing cases are kept with their numbers, to be shown.
 _SHOWABLE = 400
@@ -51,3 +65,128 @@ class Gathered:
             case = functools.partial(plan.case, self.count)
             self.run.coverage.add(plan.suite(self.count), result.outcome, case)
             self.remember(None, result)
+
+
+def gathered_of(run: Run, options: dict[str, Any]) -> Gathered:
+    """What is to be gathered of a run's results: no more than is asked for."""
+    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
+    return Gathered(run, listing=any(options[key] for key in wanted), whole=options["exercise"])
+
+
+def judge_all(
+    console: Console,
+    work: Work,
+    file: ResultsFile | None,
+    before: Unfinished | None,
+    options: dict[str, Any],
+    gathered: Gathered,
+    interruption: Interruption,
+) -> None:
+    """Every case, until the run is interrupted: its result is counted, written and, where it fails, remembered."""
+    interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
+    gathered.take_rest(before, work.plan)
+
+
+def _judge_all(
+    console: Console,
+    work: Work,
+    file: ResultsFile | None,
+    before: Unfinished | None,
+    options: dict[str, Any],
+    gathered: Gathered,
+) -> None:
+    run = gathered.run
+    order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
+
+    def early(position: int, judged: Judged) -> None:
+        if file is not None:
+            file.early(position, run.told(judged), _reported(run, judged))
+
+    done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
+    judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
+    stop: threading.Event | None = options.get("stop")
+    with _progress(console, alone=stop is None) as progress:
+        task = progress.add_task("cases", total=len(work.plan))
+        for position, (result, slots) in enumerate(before.results() if before else ()):
+            from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+
+            order.count(result)
+            run.coverage.add(work.plan.suite(position), result.outcome, functools.partial(work.plan.case, position))
+            judged = recalled(run, work, position, result, slots)
+            with held():
+                if judged is None:
+                    run.summary.add(result)
+                else:
+                    run.take(judged)
+                gathered.remember(judged, result)
+            progress.update(task, advance=1)
+        with contextlib.closing(order.run(judging)) as results:
+            for judged in results:
+                with held():  # what is counted is also written
+                    result = _taken(run, judged, file)
+                    run.coverage.take(work.plan.suite(order.position - 1), judged)
+                    gathered.remember(judged, result)
+                progress.update(task, advance=1, description=_counts(run))
+                if stop is not None and stop.is_set():
+                    raise KeyboardInterrupt  # as if it had come here
+                if options["fail_fast"] and result.outcome in FAILURES:
+                    return
+    gathered.complete = True
+
+
+def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
+    """Count a result and write it; gives it as it may be shown."""
+    reported = _reported(run, judged)
+    run.take(judged)
+    result = run.told(judged)
+    if file is not None:
+        file.add(result, reported)
+    return result
+
+
+def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
+    """The arrays that a right reply held, while they are of use."""
+    return tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
+
+
+def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
+    """A kept result whose turn comes later."""
+    from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+
+    def recall() -> Judged:
+        found = recalled(run, work, each.position, each.result, each.slots)
+        return Judged(each.result, work.plan.case(each.position)) if found is None else found
+
+    return recall
+
+
+def judges(
+    work: Work,
+    implementation: Implementation,
+    options: dict[str, Any],
+    early: Callable[[int, Judged], None],
+    done: Container[int],
+) -> Callable[[int], Iterator[Judged]]:
+    """Who judges: this process, several, or a cluster; all cases but those that are done."""
+    if options["jobs"] == 1 and options["scheduler"] is None:
+        return alone(work, implementation, done)
+    if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
+        list(implementation.exchange(iter(())))
+    if options["scheduler"] is not None:
+        from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
+
+        return Scheduler(
+            work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
+        ).judging
+    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
+
+    return Pool(work, options["jobs"], early, done).judging
+
+
+def _counts(run: Run) -> str:
+    return f"cases, {run.summary.failed} failing" if run.summary.failed else "cases"
+
+
+def _progress(console: Console, *, alone: bool) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not (alone and console.is_terminal))

@@ -1,9 +1,8 @@
-"""The work of ``run``: cases, progress, files, causes, verdict."""
+"""The work of ``run``: implementation, files, causes, verdict."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from backprop_check import __version__
 from backprop_check.commands.ending import codes_of, interrupted_sentence, written
-from backprop_check.commands.gathered import Gathered
+from backprop_check.commands.gathered import gathered_of, judge_all
 from backprop_check.commands.options import opened, outputs_of
 from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, configured
@@ -32,7 +30,7 @@ from backprop_check.known import news, read_known
 from backprop_check.plan import Plan, supported
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
-from backprop_check.protocol.signals import Interruption, held
+from backprop_check.protocol.signals import Interruption
 from backprop_check.report.again import OPENING, options_of
 from backprop_check.report.terminal import (
     print_behaviours,
@@ -43,21 +41,18 @@ from backprop_check.report.terminal import (
     print_summary,
 )
 from backprop_check.results import Conclusion, ResultsFile, head, with_names
-from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import Order, Work, alone, kept_for, start_notes, with_done
+from backprop_check.run import Judged, Result, Settings
+from backprop_check.work import Work, kept_for
 
 #: What an exercise is about: chains of dense layers.
 EXERCISE = ("published", "edge", "generated")
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Container, Iterator
+    from collections.abc import Callable
 
-    from backprop_check.ahead import Early
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import Implementation
     from backprop_check.resume import Unfinished
-    from backprop_check.trace import Slot
 
 #: So many failing cases without a cause are shown in full; the rest stand in the results file.
 SHOWN = 3
@@ -119,7 +114,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             raise files.error
         code = _verdict(console, run, conclusion, gathered.results, known, options) or disturbed
         if interruption and not run.summary.interrupted:
-            console.print(f"It was asked to stop ({interruption.reason}) when all was judged: nothing is missing.")
+            console.print(f"The run was asked to stop ({interruption.reason}) when all was done: nothing is missing.")
     return 1 if interruption or conclusion.unmet else code
 
 
@@ -244,126 +239,6 @@ def work_of(entry: Configured, options: dict[str, Any]) -> Work:
     )
 
 
-def gathered_of(run: Run, options: dict[str, Any]) -> Gathered:
-    """What is to be gathered of a run's results: no more than is asked for."""
-    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
-    return Gathered(run, listing=any(options[key] for key in wanted), whole=options["exercise"])
-
-
-def judge_all(
-    console: Console,
-    work: Work,
-    file: ResultsFile | None,
-    before: Unfinished | None,
-    options: dict[str, Any],
-    gathered: Gathered,
-    interruption: Interruption,
-) -> None:
-    """Every case, until the run is interrupted: its result is counted, written and, where it fails, remembered."""
-    interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
-    gathered.take_rest(before, work.plan)
-
-
-def _judge_all(
-    console: Console,
-    work: Work,
-    file: ResultsFile | None,
-    before: Unfinished | None,
-    options: dict[str, Any],
-    gathered: Gathered,
-) -> None:
-    run = gathered.run
-    order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
-
-    def early(position: int, judged: Judged) -> None:
-        if file is not None:
-            file.early(position, run.told(judged), _reported(run, judged))
-
-    done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
-    judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
-    stop: threading.Event | None = options.get("stop")
-    with _progress(console, alone=stop is None) as progress:
-        task = progress.add_task("cases", total=len(work.plan))
-        for position, (result, slots) in enumerate(before.results() if before else ()):
-            from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
-
-            order.count(result)
-            run.coverage.add(work.plan.suite(position), result.outcome, functools.partial(work.plan.case, position))
-            judged = recalled(run, work, position, result, slots)
-            with held():
-                if judged is None:
-                    run.summary.add(result)
-                else:
-                    run.take(judged)
-                gathered.remember(judged, result)
-            progress.update(task, advance=1)
-        with contextlib.closing(order.run(judging)) as results:
-            for judged in results:
-                with held():  # what is counted is also written
-                    result = _taken(run, judged, file)
-                    run.coverage.take(work.plan.suite(order.position - 1), judged)
-                    gathered.remember(judged, result)
-                progress.update(task, advance=1, description=_counts(run))
-                if stop is not None and stop.is_set():
-                    raise KeyboardInterrupt  # as if it had come here
-                if options["fail_fast"] and result.outcome in FAILURES:
-                    return
-    gathered.complete = True
-
-
-def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
-    """Count a result and write it; gives it as it may be shown."""
-    reported = _reported(run, judged)
-    run.take(judged)
-    result = run.told(judged)
-    if file is not None:
-        file.add(result, reported)
-    return result
-
-
-def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
-    """The arrays that a right reply held, while they are of use."""
-    return tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
-
-
-def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
-    """A kept result whose turn comes later."""
-    from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
-
-    def recall() -> Judged:
-        found = recalled(run, work, each.position, each.result, each.slots)
-        return Judged(each.result, work.plan.case(each.position)) if found is None else found
-
-    return recall
-
-
-def judges(
-    work: Work,
-    implementation: Implementation,
-    options: dict[str, Any],
-    early: Callable[[int, Judged], None],
-    done: Container[int],
-) -> Callable[[int], Iterator[Judged]]:
-    """Who judges: this process, several, or a cluster; all cases but those that are done."""
-    if options["jobs"] == 1 and options["scheduler"] is None:
-        return alone(work, implementation, done)
-    if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
-        list(implementation.exchange(iter(())))
-    if options["scheduler"] is not None:
-        from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
-
-        return Scheduler(
-            work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
-        ).judging
-    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
-
-    return Pool(work, options["jobs"], early, done).judging
-
-
-def _counts(run: Run) -> str:
-    return f"cases, {run.summary.failed} failing" if run.summary.failed else "cases"
-
-
 def _conclude(console: Console, run: Run, options: dict[str, Any], interruption: Interruption) -> Conclusion:
     """The causes, each with its smallest network, as far as an interruption leaves time; a terminal shows progress."""
     with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext() as status:
@@ -480,8 +355,3 @@ def introduce(console: Console, implementation: Implementation) -> None:
         console.print(Text(f"note  {note}"))
     for problem in implementation.echo_problems:
         console.print(Text(f"FAIL  {problem}", style="bold red"))
-
-
-def _progress(console: Console, *, alone: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not (alone and console.is_terminal))

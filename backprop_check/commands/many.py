@@ -21,8 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.commands.ending import Written, write_page
+from backprop_check.commands.gathered import gathered_of, judge_all
 from backprop_check.commands.handed_in import refusal
-from backprop_check.commands.judging import file_of, gathered_of, introduce, judge_all, prepared, run_of, work_of
+from backprop_check.commands.judging import file_of, introduce, prepared, run_of, work_of
 from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.coverage import Coverage, requirements

@@ -68,8 +68,8 @@ class IsolatedCallable(SubprocessImplementation):
 
     def _advice_on_silence(self) -> str:
         return (
-            f'it is the import of "{one_line(self._spec)}" that takes so long: does its module train, or wait '
-            "for something, when it is imported? --start-timeout waits longer"
+            f'importing "{one_line(self._spec)}" takes too long: does its module train, or wait for something, when '
+            "it is imported? --start-timeout waits longer"
         )
 
     def _say_hello(self) -> HelloReply:

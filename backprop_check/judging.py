@@ -14,7 +14,7 @@ from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.effort import Effort
-from backprop_check.diagnose.match import Evidence, differ_anywhere
+from backprop_check.diagnose.evidence import Evidence, differ_anywhere
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect

@@ -14,7 +14,8 @@ from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.bug import activations_of
 from backprop_check.diagnose.catalogue import find_bug, variant_of
 from backprop_check.diagnose.effort import Effort
-from backprop_check.diagnose.match import Evidence, Match, Passing, Search, differ_anywhere
+from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
+from backprop_check.diagnose.match import Match, Search
 from backprop_check.diagnose.restrict import Place
 from backprop_check.trace import Slot
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backprop_check.compare import Mismatch
-    from backprop_check.diagnose.match import Evidence
+    from backprop_check.diagnose.evidence import Evidence
     from backprop_check.network import Case
 
 _EXPONENTIAL = {"sigmoid", "tanh", "softplus", "elu", "silu", "softmax", "log_softmax"}

@@ -13,7 +13,7 @@ from backprop_check.cases.files import suite_files
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.bugs import formulas, formulas_of_layers
 from backprop_check.diagnose.catalogue import BUGS, find_bug, variant_of
-from backprop_check.diagnose.match import Evidence
+from backprop_check.diagnose.evidence import Evidence
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.bug import _cases_for, _for_case, _shows, first_difference
 from backprop_check.explain.layout import equation_lines

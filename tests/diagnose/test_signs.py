@@ -11,7 +11,7 @@ from asking import answered, cases, compared, curved, deep
 from tiny import implementation
 
 from backprop_check.diagnose import signs
-from backprop_check.diagnose.match import Evidence
+from backprop_check.diagnose.evidence import Evidence
 from backprop_check.trace import Array, Slot
 
 

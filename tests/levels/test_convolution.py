@@ -19,7 +19,7 @@ from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.wired import is_clear, wired_case, wired_cases
 from backprop_check.compare import compare
 from backprop_check.diagnose.catalogue import BUGS, find_bug
-from backprop_check.diagnose.match import differ_anywhere
+from backprop_check.diagnose.evidence import differ_anywhere
 from backprop_check.diagnose.restrict import both
 from backprop_check.errors import CaseError
 from backprop_check.expected import disagreement, expect, textbook_pass

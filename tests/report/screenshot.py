@@ -38,7 +38,7 @@ def run_results() -> dict[str, Any]:
         if done.returncode != 1:
             raise SystemExit(f"the run should have found the mistake (exit code 1): {done.returncode}\n{done.stderr}")
         results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    results["harness"] = {key: results["harness"][key] for key in ("seed", "profile")} | {"argv": []}
+    results["harness"] = {key: results["harness"][key] for key in ("seed", "profile", "kinks")} | {"argv": []}
     results["implementation"].update(language="Python", version=None)
     for case in results["cases"]:
         case["seconds"] = 0.0

@@ -95,7 +95,7 @@ def test_the_results_are_the_ports() -> None:
 def test_nothing_in_the_example_differs_from_machine_to_machine() -> None:
     text = screenshot.RESULTS.read_text(encoding="utf-8")
     results = json.loads(text)
-    assert set(results["harness"]) == {"seed", "profile", "argv"}
+    assert set(results["harness"]) == {"seed", "profile", "kinks", "argv"}
     assert all(case["seconds"] == 0.0 for case in results["cases"])
     assert "/home/" not in text
     assert "/tmp/" not in text  # noqa: S108 - looked for, not written to

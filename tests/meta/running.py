@@ -101,12 +101,6 @@ def run_planted(
         return run_port(command, Path(name), *chosen, *options, *(() if diagnosis else ("--no-diagnosis",)))
 
 
-@functools.cache
-def run_once(planted: Planted | None, *, diagnosis: bool = False) -> Run:
-    """The run of the tests: seed 0, every quantity reported."""
-    return run_planted(planted, diagnosis=diagnosis)
-
-
 # ---- the truth -----------------------------------------------------------------------------------
 
 

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from naming import claimed
 from running import Run, run_port
 from second_port import BUGS
 
 PROGRAM = Path(__file__).with_name("second_port.py")
-CASES = ("--suite", "generated", "--cases", "120", "--no-diagnosis")
+CASES = ("--suite", "generated", "--cases", "200")
 
 
 def run_with(folder: Path, bug: str = "") -> Run:
@@ -26,8 +27,9 @@ def test_right(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bug", BUGS)
-def test_caught(bug: str, tmp_path: Path) -> None:
-    """With it the run fails."""
+def test_caught_and_named(bug: str, tmp_path: Path) -> None:
+    """With it the run fails, and the name does not depend on the style of the port."""
     run = run_with(tmp_path, bug)
     assert run.exit_code == 1, run.output
     assert all(case["outcome"] == "mismatched" for case in run.failed)
+    assert [bug in cause for cause in claimed(run.results)] == [True], claimed(run.results)

@@ -1,0 +1,54 @@
+"""A port without a bug; bugs without a name; bugs that show in several cases only; and bugs in Dart."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from checks import check_failures, check_name, each
+from dart import DART, write_dart
+from naming import claimed
+from outside import OUTSIDE
+from planted import REPEATED
+from running import run_planted, run_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from planting import Planted
+
+
+def test_the_right_port_passes() -> None:
+    """Without a bug the written port is right: what is caught below is the bug."""
+    run = run_planted(None, diagnosis=False)
+    assert run.exit_code == 0, run.output
+    assert run.results["summary"]["passed"] == 60
+
+
+@each(REPEATED)
+def test_what_shows_when_asked_again_is_named(planted: Planted) -> None:
+    """What no single case shows has its name too."""
+    check_name(planted, run_planted(planted))
+
+
+@each(OUTSIDE)
+def test_outside_the_catalogue_caught_and_not_named(planted: Planted) -> None:
+    """A bug of nobody's catalogue fails as well, at its place, with an honest "no name fits"."""
+    run = run_planted(planted)
+    check_failures(planted, run)
+    assert claimed(run.results) == []
+
+
+@each(DART)
+def test_dart(planted: Planted, tmp_path: Path) -> None:
+    """The same in the Dart port, on the real Dart VM."""
+    dart = os.environ.get("BACKPROP_CHECK_DART") or shutil.which("dart")
+    if dart is None:
+        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
+            pytest.fail("dart is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
+        pytest.skip("this test runs a port with dart, which is not installed here")
+    command = f'"{dart}" "{write_dart(planted, tmp_path / "dart")}"'
+    options = ("--suite", "generated", "--cases", str(planted.cases), "--seed", "0", "--no-diagnosis")
+    check_failures(planted, run_port(command, tmp_path, *options))

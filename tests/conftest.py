@@ -1,6 +1,10 @@
-"""Which tests are slow: minutes of work whose quick half is always run. They wait for those who ask for them.
+"""Three tiers of tests: those that always run, the thorough ones that CI runs as well, and the slow ones.
 
-``BACKPROP_CHECK_FULL=1 pytest``, ``pytest -m slow`` and a node id run them. A test may also bear the marker itself.
+README's command for the tests covers every planted bug, kind of layer and port once, in a few minutes. What looks at
+the same again in other ways is ``thorough``: CI runs it, and so do ``BACKPROP_CHECK_THOROUGH=1 pytest`` and
+``pytest -m thorough``. Benchmarks, and what repeats for a long time, are ``slow``: ``BACKPROP_CHECK_FULL=1 pytest`` runs
+everything.
+A node id runs its test, whatever its tier. A test may also bear a marker itself.
 """
 
 from __future__ import annotations
@@ -9,40 +13,109 @@ import os
 
 import pytest
 
-#: Test functions by file, or one of their parameters. What always runs in their place: test_exercise_still_runs, and
-#: of the languages that take their time to build test_port_conforms.
-SLOW = {
-    "ports/test_ports_a.py": (
-        "test_exercise_goes_stage_by_stage",
-        "test_exercise_still_runs[kotlin]",
-        "test_exercise_still_runs[rust-cargo]",
-    ),
-    "ports/test_ports_b.py": ("test_exercise_still_runs[cpp]",),
-    "levels/test_attention.py": (
-        "test_every_planted_mistake_is_named",
-        "test_every_planted_mistake_is_named_by_gradients_alone",
-    ),
-    # The walk in Python goes the same way; what this one adds is that Dart can be walked through as well.
-    "explain/test_exercise.py": ("test_the_walk_in_dart_with_the_usual_mistakes_on_the_way",),
-    # Three processes in a row must die at one case: on a busy machine another case may come between.
-    "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
+#: By tier, test functions or one of their parameters by file. A file without any is of that tier as a whole.
+TIERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "slow": {
+        # Figures that a busy machine would spoil; clusters; many kills. test_jobs and test_resume do the same in small.
+        "benchmarks/": (),
+        "scale/test_scheduler.py": (),
+        "scale/test_soak.py": (),
+        # Of languages that take their time to build test_port_conforms runs always.
+        "ports/test_ports_a.py": (
+            "test_exercise_goes_stage_by_stage",
+            "test_exercise_still_runs[kotlin]",
+            "test_exercise_still_runs[rust-cargo]",
+        ),
+        "ports/test_ports_b.py": ("test_exercise_still_runs[cpp]",),
+        "levels/test_attention.py": (
+            "test_every_planted_mistake_is_named",
+            "test_every_planted_mistake_is_named_by_gradients_alone",
+        ),
+        # The walk in Python goes the same way; what this one adds is that Dart can be walked through as well.
+        "explain/test_exercise.py": ("test_the_walk_in_dart_with_the_usual_mistakes_on_the_way",),
+        # Three processes in a row must die at one case: on a busy machine another case may come between.
+        "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
+    },
+    "thorough": {
+        "test_readme.py": ("test_section",),
+        "test_wheel.py": (),
+        "test_plugin.py": (
+            "test_xdist_gives_the_same_report",
+            "test_xdist_workers_collect_the_same",
+            "test_junit_tells_no_expected_value_of_what_passes[workers1]",
+        ),
+        "diagnose/test_causes.py": ("test_diagnosis_never_fails_a_run",),
+        "diagnose/test_match.py": ("test_no_name_for_what_the_catalogue_does_not_have",),
+        "diagnose/test_only_what_is_known.py": (
+            "test_a_condition_needs_several_cases",
+            "test_epsilon_in_the_logarithm_keeps_its_name",
+            "test_where_a_name_gives_no_definite_number_nothing_is_claimed",
+        ),
+        "explain/test_exercise.py": ("test_the_update_is_blamed_where_the_gradients_are_right",),
+        "explain/test_explain.py": (
+            "test_every_bug_can_be_told_with_numbers",
+            "test_the_chain_rules_factors_multiply_to_the_gradient",
+            "test_gradients_that_meet_are_added_term_by_term",
+        ),
+        "levels/test_attention.py": ("test_no_name_fits_what_is_not_in_the_catalogue",),
+        "levels/test_graph.py": ("test_two_mistakes_at_once_have_both_names", "test_what_has_no_name_is_given_none"),
+        "levels/test_neurons_in_graphs.py": ("test_it_has_its_name",),
+        "levels/test_recurrent.py": (
+            "test_the_formula_is_that_of_the_way_it_was_made",
+            "test_what_has_no_name_is_given_none",
+        ),
+        "levels/test_smallest.py": ("test_it_fits_on_a_line", "test_a_kept_one_replays"),
+        "meta/test_second_port.py": ("test_caught_and_named",),
+        "other_machine/test_last_bit.py": ("test_what_is_right_stays_right[4]", "test_what_is_wrong_keeps_its_name"),
+        "ports/test_ports_a.py": ("test_exercise_still_runs", "test_functions_are_precise"),
+        "ports/test_ports_b.py": ("test_exercise_still_runs", "test_no_memory_is_lost_or_misused[cpp]"),
+        "report/test_report_render.py": ("test_many_cases_stay_small",),
+        "scale/test_cache.py": ("test_the_command_line_uses_it",),
+        "scale/test_jobs.py": (
+            "test_the_results_are_those_of_one_process[a bug]",
+            "test_the_results_are_those_of_one_process[errors, a noisy start, little support]",
+            "test_the_results_are_those_of_one_process[crashes]",
+            "test_a_port_that_always_dies_is_given_up_alike",
+            "test_a_disk_that_fills_up",
+        ),
+        "scale/test_many.py": ("test_a_folder_of_submissions", "test_all_that_is_configured"),
+        "scale/test_resume.py": (
+            "test_killed_at_random_moments[a bug, diagnosed]",
+            "test_killed_at_random_moments[errors and a noisy start]",
+            "test_killed_at_random_moments[in two processes]",
+            "test_killed_at_random_moments[hints only]",
+            "test_what_others_finished_is_not_lost",
+            "test_a_full_disk_ends_in_a_sentence",
+            "test_other_files_are_refused",
+        ),
+    },
 }
 
-#: Files and folders that are slow as a whole: benchmarks, whose figures a busy machine would spoil, and what starts
-#: clusters or waits for many kills. test_jobs and test_resume always run.
-SLOW_FILES = ("benchmarks/", "scale/test_scheduler.py", "scale/test_soak.py")
+_ASKED = {"slow": "BACKPROP_CHECK_FULL=1", "thorough": "BACKPROP_CHECK_THOROUGH=1"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the slow tests, and skip them unless they are asked for."""
-    asked = os.environ.get("BACKPROP_CHECK_FULL") == "1" or "slow" in str(config.getoption("-m"))
+    """Mark the tests of each tier, and skip them unless they are asked for."""
     named = {argument.split("[")[0] for argument in config.args if "::" in argument}
-    skip = pytest.mark.skip(reason="slow: BACKPROP_CHECK_FULL=1, -m slow or its node id runs it")
+    everything, marker = os.environ.get("BACKPROP_CHECK_FULL") == "1", str(config.getoption("-m"))
+    asked = {
+        tier: everything or tier in marker or os.environ.get(variable.partition("=")[0]) == "1"
+        for tier, variable in _ASKED.items()
+    }
     for item in items:
-        path, _, test = item.nodeid.partition("::")
-        here = path.removeprefix("tests/")
-        if {test, test.split("[")[0]} & set(SLOW.get(here, ())) or here.startswith(SLOW_FILES):
-            item.add_marker("slow")
-        by_name = item.nodeid.split("[")[0] in named
-        if item.get_closest_marker("slow") is not None and not asked and not by_name:
-            item.add_marker(skip)
+        for tier, variable in _ASKED.items():
+            if _is_of(tier, item):
+                item.add_marker(tier)
+            by_name = item.nodeid.split("[")[0] in named
+            if item.get_closest_marker(tier) is not None and not asked[tier] and not by_name:
+                reason = f"{tier}: {variable}, -m {tier} or its node id runs it"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _is_of(tier: str, item: pytest.Item) -> bool:
+    path, _, test = item.nodeid.partition("::")
+    here = path.removeprefix("tests/")
+    for file, tests in TIERS[tier].items():
+        if here.startswith(file) and (not tests or {test, test.split("[")[0]} & set(tests)):
+            return True
+    return False

@@ -40,7 +40,9 @@ def test_the_results_are_those_of_one_process(kind: str, tmp_path: Path) -> None
     for jobs in (1, 2, 3) if kind == "crashes" else (1, 2):
         files.append(tmp_path / f"{jobs}.json")
         port, cases = odd(**PORTS[kind]), 10 if kind == "a bug" else 40
-        code, out = finish("run", port, "--cases", cases, "--jobs", jobs, "--json", files[-1], cwd=tmp_path)
+        code, out = finish(
+            "run", port, "--suite", "generated", "--cases", cases, "--jobs", jobs, "--json", files[-1], cwd=tmp_path
+        )
         assert code == (0 if kind == "right" else 1), out
     first = without_times(files[0])
     assert b'"complete": true' in first

@@ -33,18 +33,21 @@ KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
     "in two processes": ({"error": 6}, ["--jobs", 2]),
     "hints only": ({"bug": "delta"}, ["--hints-only"]),
 }
-KILLS = 200 if FULL else 10
+KILLS = 200 if FULL else len(KINDS)
+
+#: The cases of these runs: of every suite where there is time.
+SOME: list[object] = ["--cases", 60] if FULL else ["--suite", "generated", "--cases", 60]
 
 
 def _killed_at_random(kind: str, folder: Path, kills: int, dice: random.Random) -> tuple[int, list[int]]:
     """Run, kill -9, resume, until it is through; the kills, and how many results each left."""
     port, options = KINDS[kind]
     results, counts, done = folder / "broken.json", [], 0
-    command = ["run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", results, "--resume"]
+    command = ["run", odd(**port, sleep=0.02), *SOME, *options, "--json", results, "--resume"]
     while done < kills:
         began = time.monotonic()
         with start(*command, cwd=folder) as process:
-            time.sleep(dice.uniform(0.3, 5.0))
+            time.sleep(dice.uniform(0.3, 5.0 if FULL else 2.5))
             process.send_signal(signal.SIGKILL)
             _, code = process.communicate(), process.returncode
         if code != -signal.SIGKILL:
@@ -64,9 +67,7 @@ def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
     port, options = KINDS[kind]
     dice = random.Random(kind)  # noqa: S311 - no secret
     share, kills = KILLS // len(KINDS), 0
-    code, out = finish(
-        "run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", tmp_path / "whole.json", cwd=tmp_path
-    )
+    code, out = finish("run", odd(**port, sleep=0.02), *SOME, *options, "--json", tmp_path / "whole.json", cwd=tmp_path)
     assert code in (0, 1), out
     while kills < share:
         (tmp_path / "broken.json").unlink(missing_ok=True)
@@ -74,7 +75,7 @@ def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
         kills += more
         assert counts == sorted(counts)
         if not read_unfinished(tmp_path / "broken.json").complete:
-            command = ["run", odd(**port, sleep=0.02), "--cases", 60, *options, "--json", tmp_path / "broken.json"]
+            command = ["run", odd(**port, sleep=0.02), *SOME, *options, "--json", tmp_path / "broken.json"]
             again, out = finish(*command, "--resume", cwd=tmp_path)
             assert again == code, out
         assert without_times(tmp_path / "broken.json") == without_times(tmp_path / "whole.json")

@@ -2,7 +2,7 @@
 
 README's command for the tests covers every planted bug, kind of layer and port once, in a few minutes. What looks at
 the same again in other ways is ``thorough``: CI runs it, and so do ``BACKPROP_CHECK_THOROUGH=1 pytest`` and
-``pytest -m thorough``. Benchmarks, and what repeats for a long time, are ``slow``: ``BACKPROP_CHECK_FULL=1 pytest`` runs
+``pytest -m thorough``. Benchmarks, and what repeats for long, are ``slow``: ``BACKPROP_CHECK_FULL=1 pytest`` runs
 everything.
 A node id runs its test, whatever its tier. A test may also bear a marker itself.
 """

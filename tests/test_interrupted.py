@@ -10,21 +10,32 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from usual_signals import AS_IN_A_TERMINAL, usual_signals
 
 from backprop_check.protocol import Interruption
 from backprop_check.protocol.signals import held
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
 PORT = f'"{sys.executable}" "{HERE / "stopping_port.py"}"'
 CALLABLE = "python:stopping_port:backprop"
 CASES = ("--suite", "generated", "--cases", "20", "--timeout", "300", "--start-timeout", "300", "--no-cache")
 FILES = ("--json", "r.json", "--html", "r.html", "--junit", "r.xml", "--csv", "r.csv")
-MAIN = "from backprop_check.cli import main; main(prog_name='backprop-check')"
+MAIN = f"{AS_IN_A_TERMINAL}main(prog_name='backprop-check')"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process is sent signals as on POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_terminal() -> Iterator[None]:
+    """Signals that pytest was started to ignore come all the same."""
+    with usual_signals():
+        yield
 
 
 def stopped(folder: Path, *arguments: str, at: object, by: str = "SIGTERM", code: str = MAIN, fault: str = "") -> str:

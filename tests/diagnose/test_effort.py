@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from asking import cases, deep, judged
 from tiny import SUPPORTS, implementation
+from usual_signals import AS_IN_A_TERMINAL
 
 from backprop_check import check
 from backprop_check.diagnose.effort import Effort, work
@@ -137,7 +137,15 @@ def test_ctrl_c_in_the_diagnosis_keeps_the_files(tmp_path: Path) -> None:
     pid, port = tmp_path / "pid", tmp_path / "port.py"
     port.write_text(INTERRUPTING.format(here=str(HERE), pid=str(pid), after=16))
     files = [tmp_path / name for name in ("out.json", "out.csv", "out.html")]
-    argv = [sys.executable, "-m", "backprop_check", "run", f'"{sys.executable}" "{port}"', "--suite", "generated"]
+    argv = [
+        sys.executable,
+        "-c",
+        f"{AS_IN_A_TERMINAL}main()",
+        "run",
+        f'"{sys.executable}" "{port}"',
+        "--suite",
+        "generated",
+    ]
     argv += ["--cases", "15", "--json", files[0], "--csv", files[1], "--html", files[2]]  # type: ignore[list-item]
     run = subprocess.Popen(
         argv,
@@ -145,7 +153,6 @@ def test_ctrl_c_in_the_diagnosis_keeps_the_files(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     pid.write_text(str(run.pid))
     said, _ = run.communicate(timeout=300)

@@ -509,6 +509,7 @@ UPDATE_BUGS = [
         ),
         at("any", "z"),
         updates,
+        cases=60,
     ),
     Planted(
         "BP519",

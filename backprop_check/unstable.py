@@ -179,7 +179,9 @@ def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Arra
     """What every habit that matters for ``case`` gives, the usual ones first; ``right`` are the expected values."""
     sizes = [values for slot, values in right.items() if slot.quantity == "z"]
     softplus = any(layer.activation == "softplus" for layer in case.network.layers)
-    if max(max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes) <= (NEAR_OF_SOFTPLUS if softplus else NEAR):
+    with np.errstate(over="ignore"):  # the largest numbers on both sides of 0: far enough apart
+        widest = max(max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes)
+    if widest <= (NEAR_OF_SOFTPLUS if softplus else NEAR):
         return
     u, floor = UNIT_ROUNDOFF[dtype], 1024.0 * SMALLEST_NORMAL[dtype]
     reading = Lanes(u, profile, np.float64 if dtype == "float64" else np.float32)

@@ -346,7 +346,7 @@ def test_ctrl_c_twice_is_like_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("backprop_check.commands.judging.judges", twice)
+    monkeypatch.setattr("backprop_check.commands.gathered.judges", twice)
     monkeypatch.setattr(Run, "take", interrupted)
     monkeypatch.setattr(sys, "unraisablehook", ignored.append)
     done = called(tmp_path, "run", small_port(), *GENERATED, "3", "--json", "r.json")

@@ -54,11 +54,12 @@ class CallableImplementation:
         dtype: Dtype | None = None,
         supports: Supports | Mapping[str, Any] | None = None,
         command: str = "",
+        checking_claims: bool = True,
     ) -> None:
         """Wrap a callable.
 
         Attributes of the function (``dtype``, ``supports``, ``max_in_flight``, or a dict ``hello`` with
-        fields of the hello reply) say what it is, unless said here.
+        fields of the hello reply) say what it is, unless said here. ``checking_claims`` as in ``parse_hello``.
 
         Raises:
             StartError: what its attributes say is not a hello reply.
@@ -67,10 +68,12 @@ class CallableImplementation:
         self._function = function
         self._name = name or _name_of(function)
         self._command = command
-        self.hello: HelloReply = self._hello(dtype, supports)
+        self.hello: HelloReply = self._hello(dtype, supports, checking_claims=checking_claims)
         self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
 
-    def _hello(self, dtype: str | None, supports: Supports | Mapping[str, Any] | None) -> HelloReply:
+    def _hello(
+        self, dtype: str | None, supports: Supports | Mapping[str, Any] | None, *, checking_claims: bool
+    ) -> HelloReply:
         given = getattr(self._function, "hello", None)
         fields: dict[str, Any] = {"language": f"Python {sys.version.split()[0]}", "protocol": PROTOCOL}
         for key in _HELLO_ATTRIBUTES:
@@ -84,7 +87,7 @@ class CallableImplementation:
         if supports is not None:
             fields["supports"] = msgspec.to_builtins(supports)
         try:
-            hello = parse_hello(encode(fields))
+            hello = parse_hello(encode(fields), checking_claims=checking_claims)
         except (TypeError, ValueError, RecursionError) as error:
             message = f"the hello of {one_line(self._name)} cannot be written as JSON: {one_line(str(error))}"
             raise StartError(message) from None

@@ -318,11 +318,16 @@ def test_input_gradients_of_indices_are_zero_or_absent() -> None:
 
 
 def causes(bug: str, *, report: bool = True) -> tuple[int, set[str | None]]:
-    """How many cases fail, and what is named. "Not a number" is no cause, but what came of a division by 0."""
+    """How many cases fail, and what is named.
+
+    "Not a number" is no cause, but what came of a division by 0; and where σ = 0, a name may have no definite number.
+    """
     count = 140 if report else 200  # without input_gradients a norm tells only when something stands before it
     results = check(Implementation(bug, report=report), suites=["normalisation"], cases=count)
     assert results.conclusion.notes == []
-    return len(results.failed), {cause.code for cause in results.causes} - {"BP004"}
+    return len(results.failed), {
+        cause.code for cause in results.causes if (cause.code, cause.title) != (None, "cannot be told")
+    } - {"BP004"}
 
 
 @pytest.mark.parametrize("bug", BUGS)

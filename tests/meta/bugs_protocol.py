@@ -293,7 +293,7 @@ PROTOCOL_BUGS = [
     ),
 ]
 
-#: What only the same case sent twice can show: every answer is right within what rounding allows.
+#: No bug: the same case sent twice gives other numbers, and every answer is right within what rounding allows.
 REPEATED_BUGS = [
     Planted(
         "BP009",

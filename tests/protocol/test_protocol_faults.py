@@ -721,7 +721,7 @@ def test_slow_requests_cost_nothing() -> None:
 def test_same_id_twice_in_flight() -> None:
     """Two requests in flight with one id are the caller's mistake."""
     with (
-        SubprocessImplementation(command("fine", flight=4)) as port,
+        SubprocessImplementation(command("hang", flight=4)) as port,  # which answers neither before both are sent
         pytest.raises(ValueError, match="two requests in flight have the id 'c'"),
     ):
         list(port.exchange(requests(["c", "c"])))

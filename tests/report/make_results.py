@@ -75,7 +75,7 @@ def judged(
             one["diagnosis"] = [cause["bug"]] if one["id"] in explained else []
     return {
         "schema": 1,
-        "harness": {"version": "0.1.0", "argv": [], "seed": 0, "profile": "textbook"},
+        "harness": {"version": "0.1.0", "argv": [], "seed": 0, "profile": "textbook", "kinks": "any"},
         "implementation": {
             "name": name or info.name, "language": info.language, "command": info.command, "dtype": info.dtype,
         },

@@ -94,7 +94,6 @@ FORMULAS: dict[str, dict[str, Formula]] = {
     },
     "BP711": {
         "each gets all of δ": "all x[i] = max get δ",
-        "each gets an equal share": "all x[i] = max get δ/n, n how many they are",
     },
     "BP712": {
         "on the way back": ("∂L/∂x = δ/n", "∂L/∂x = δ"),

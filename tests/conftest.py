@@ -37,7 +37,37 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
     },
     "thorough": {
-        "test_readme.py": ("test_section",),
+        "test_told.py": ("test_pytest_judges_a_family",),
+        "test_known.py": ("test_the_whole_way",),
+        "levels/test_convolution.py": (
+            "test_every_variant_of_every_bug_shows_somewhere",
+            "test_gradients_alone_name_a_convolution_s_bugs",
+        ),
+        "explain/test_explain_page.py": ("test_every_bugs_page_can_be_written",),
+        "diagnose/test_overflow.py": ("test_numbers_that_overflow_warn_nobody",),
+        "diagnose/test_axes.py": ("test_every_variant_is_the_same_one_neuron_at_a_time",),
+        "test_ports.py": ("test_dart_port",),
+        "test_run.py": ("test_a_planted_bug_is_found_at_its_neuron",),
+        "test_kinks.py": (
+            "test_a_bug_keeps_its_name_beside_a_convention",
+            "test_an_option_and_the_configuration_insist_on_pytorch_s_choice",
+        ),
+        "report/test_plain_text.py": (
+            "test_every_command[cp1252]",
+            "test_every_command[LANG=C]",
+            "test_every_command[utf-8]",
+        ),
+        "meta/test_outside.py": ("test_dart",),
+        "test_interrupted.py": (
+            "test_with_several_processes",
+            "test_while_it_is_shrunk",
+            "test_known_failures_stay_known",
+        ),
+        "test_levels.py": ("test_the_ports_of_the_table_pass",),
+        "test_readme.py": (
+            "test_section",
+            "test_the_two_commands",
+        ),
         "test_wheel.py": (),
         "test_plugin.py": (
             "test_xdist_gives_the_same_report",
@@ -56,6 +86,7 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_every_bug_can_be_told_with_numbers",
             "test_the_chain_rules_factors_multiply_to_the_gradient",
             "test_gradients_that_meet_are_added_term_by_term",
+            "test_the_printed_numbers_give_the_printed_value",
         ),
         "levels/test_attention.py": ("test_no_name_fits_what_is_not_in_the_catalogue",),
         "levels/test_graph.py": ("test_two_mistakes_at_once_have_both_names", "test_what_has_no_name_is_given_none"),
@@ -78,7 +109,11 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_a_port_that_always_dies_is_given_up_alike",
             "test_a_disk_that_fills_up",
         ),
-        "scale/test_many.py": ("test_a_folder_of_submissions", "test_all_that_is_configured"),
+        "scale/test_many.py": (
+            "test_a_folder_of_submissions",
+            "test_all_that_is_configured",
+            "test_the_sandbox_is_heeded",
+        ),
         "scale/test_resume.py": (
             "test_killed_at_random_moments[a bug, diagnosed]",
             "test_killed_at_random_moments[errors and a noisy start]",
@@ -87,6 +122,7 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_what_others_finished_is_not_lost",
             "test_a_full_disk_ends_in_a_sentence",
             "test_other_files_are_refused",
+            "test_a_port_that_writes_to_the_results_harms_nothing",
         ),
     },
 }

@@ -218,7 +218,7 @@ def test_the_two_commands(tmp_path: Path, environment: dict[str, str]) -> None:
     assert "BP107" in (here / "reports" / "mazur.html").read_text(encoding="utf-8")
     assert "reports/mazur.html" in README.partition(SET_UP)[0]
 
-    assert tests == "python -m pytest -n auto --dist loadfile"
+    assert tests == "python -m pytest -n 4 --dist loadfile"
     assert tests in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     shell(f"{sys.executable} -m pytest --collect-only -q -p no:cacheprovider", ROOT, environment)
 

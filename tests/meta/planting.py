@@ -78,7 +78,7 @@ class Planted:
     where: tuple[Where, ...]
     needs: Callable[[Case], bool] = bool  # by default any case
     also: tuple[str, ...] = ()
-    cases: int = 30
+    cases: int = 20
     suite: str = "generated"
     options: tuple[str, ...] = ()
     repeatable: bool = True

@@ -37,6 +37,7 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
     },
     "thorough": {
+        "training/test_training_right.py": ("test_torch_and_mpmath_agree_with_the_reference",),
         "test_told.py": ("test_pytest_judges_a_family",),
         "test_known.py": ("test_the_whole_way",),
         "levels/test_convolution.py": (
@@ -47,10 +48,14 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "diagnose/test_overflow.py": ("test_numbers_that_overflow_warn_nobody",),
         "diagnose/test_axes.py": ("test_every_variant_is_the_same_one_neuron_at_a_time",),
         "test_ports.py": ("test_dart_port",),
-        "test_run.py": ("test_a_planted_bug_is_found_at_its_neuron",),
+        "test_run.py": (
+            "test_a_planted_bug_is_found_at_its_neuron",
+            "test_the_python_port_conforms",
+        ),
         "test_kinks.py": (
             "test_a_bug_keeps_its_name_beside_a_convention",
             "test_an_option_and_the_configuration_insist_on_pytorch_s_choice",
+            "test_a_run_tells_conventions_once_and_succeeds",
         ),
         "report/test_plain_text.py": (
             "test_every_command[cp1252]",
@@ -67,12 +72,15 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "test_readme.py": (
             "test_section",
             "test_the_two_commands",
+            "test_the_story",
         ),
         "test_wheel.py": (),
         "test_plugin.py": (
             "test_xdist_gives_the_same_report",
             "test_xdist_workers_collect_the_same",
             "test_junit_tells_no_expected_value_of_what_passes[workers1]",
+            "test_a_run_that_was_ended_is_not_complete[options2-os._exit(1)]",
+            "test_what_is_required_decides",
         ),
         "diagnose/test_causes.py": ("test_diagnosis_never_fails_a_run",),
         "diagnose/test_match.py": ("test_no_name_for_what_the_catalogue_does_not_have",),
@@ -101,18 +109,23 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "ports/test_ports_a.py": ("test_exercise_still_runs", "test_functions_are_precise"),
         "ports/test_ports_b.py": ("test_exercise_still_runs", "test_no_memory_is_lost_or_misused[cpp]"),
         "report/test_report_render.py": ("test_many_cases_stay_small",),
-        "scale/test_cache.py": ("test_the_command_line_uses_it",),
+        "scale/test_cache.py": (
+            "test_the_command_line_uses_it",
+            "test_a_warm_run_gives_what_a_cold_one_gives[port1]",
+        ),
         "scale/test_jobs.py": (
             "test_the_results_are_those_of_one_process[a bug]",
             "test_the_results_are_those_of_one_process[errors, a noisy start, little support]",
             "test_the_results_are_those_of_one_process[crashes]",
             "test_a_port_that_always_dies_is_given_up_alike",
             "test_a_disk_that_fills_up",
+            "test_a_worker_that_dies_costs_only_time",
         ),
         "scale/test_many.py": (
             "test_a_folder_of_submissions",
             "test_all_that_is_configured",
             "test_the_sandbox_is_heeded",
+            "test_what_is_no_submission_of_its_own_is_refused_by_name",
         ),
         "scale/test_resume.py": (
             "test_killed_at_random_moments[a bug, diagnosed]",
@@ -123,6 +136,8 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_a_full_disk_ends_in_a_sentence",
             "test_other_files_are_refused",
             "test_a_port_that_writes_to_the_results_harms_nothing",
+            "test_every_torn_file_is_read",
+            "test_a_report_of_a_torn_file",
         ),
     },
 }

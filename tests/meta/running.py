@@ -105,16 +105,17 @@ def run_planted(
 
 
 def within_of(planted: Planted | None) -> Within:
-    """What the written port says it supports: its generated cases keep to that. No planted bug changes it."""
-    edits = planted.edits if planted is not None else ()
-    assert not any("supports" in edit.old.casefold() for edit in edits)
-    return EVERYTHING if any(edit.file.endswith(".dart") for edit in edits) else _claimed()
+    """What the written port says it supports: its generated cases keep to that."""
+    files = {edit.file for edit in planted.edits} if planted is not None else set()
+    if any(file.endswith(".dart") for file in files):
+        return EVERYTHING
+    return _claimed(planted if "port.py" in files else None)  # which is where it says so
 
 
 @functools.cache
-def _claimed() -> Within:
+def _claimed(planted: Planted | None) -> Within:
     with tempfile.TemporaryDirectory() as name:
-        program = write(None, Path(name))
+        program = write(planted, Path(name))
         done = subprocess.run([sys.executable, str(program)], input=HELLO + b"\n", capture_output=True, check=True)
     hello = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{"))
     return supported(msgspec.convert(hello["supports"], Supports))

@@ -64,10 +64,10 @@ def expect(
 def roundoff(dtype: str, choices: Choices | None = None) -> tuple[float, float]:
     """The unit roundoff of a reading, and what its bounds are to be multiplied by for our own rounding.
 
-    With ``choices`` an error is more than rounding, and must not be multiplied: there our own is part of u.
+    With ``choices`` that widen it, an error is more than rounding, and must not be multiplied: our own is part of u.
     """
     u, ours = UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF["float64"]
-    return (u, 1.0 + ours / u) if choices is None else (u + ours, 1.0)
+    return (u, 1.0 + ours / u) if choices is None or not choices.widens else (u + ours, 1.0)
 
 
 def _passes(case: Case, u: float, profile: str, stages: type[Stages], choices: Choices | None) -> Any:

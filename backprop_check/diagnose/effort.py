@@ -107,6 +107,10 @@ class Part:
         """Count passes over a case."""
         self.used += int(passes * work(case))
 
+    def half(self) -> Part:
+        """A further search with half as much work, and no questions."""
+        return Part(self.whole, None if self.limit is None else self.limit // 2, 0)
+
     @property
     def spent(self) -> bool:
         """Whether nothing more may be tried."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backprop_check.diagnose.bug import Swapped, swapped_quantities
-from backprop_check.diagnose.given import Local, given, given_unless_refuted
+from backprop_check.diagnose.given import Local, given, given_at_kinks
 from backprop_check.diagnose.kinks import local_of, without_freedom
-from backprop_check.numbers.choices import choices_for
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -115,18 +114,15 @@ class Evidence:
         if stages not in self._tried:
             if self.effort is not None:
                 self.effort.spend(self.case)
-            choices = choices_for(self.kinks)
-            local = given(self.case, self.actual, self.dtype, self.profile, stages, choices)
+            local = given_at_kinks(self.case, self.actual, self.dtype, self.profile, stages, self.kinks)
+            assert local is not None
             self._tried[stages] = without_freedom(local, self.right)
         return self._tried[stages]
 
     def _soon_refuted(self, stages: type[Swapped]) -> bool:
         """Whether a pass with swapped stages comes to a number that was not reported: most end at their first."""
         if stages not in self._refuted and stages not in self._tried:
-            choices = choices_for(self.kinks)
-            local = given_unless_refuted(
-                self.case, self.actual, self.dtype, self.profile, stages, choices, self._deciding
-            )
+            local = given_at_kinks(self.case, self.actual, self.dtype, self.profile, stages, self.kinks, self._deciding)
             if self.effort is not None:
                 self.effort.spend(self.case, 0.5 if local is None else 1)
             if local is None:
@@ -182,12 +178,10 @@ class Evidence:
             return False
         if self._explains(self.under(stages)):
             return True
-        choices = choices_for(self.kinks)
         # The bug may bring a value to a kink: then PyTorch's choice there is one that says something sharp.
-        readings = ((choices, True), *(((None, False), (None, True)) if choices is not None else ()))
         return any(
-            self._explains(given(self.case, self.actual, self.dtype, self.profile, stages, taken, as_reported=exactly))
-            for taken, exactly in readings
+            self._explains(given(self.case, self.actual, self.dtype, self.profile, stages, as_reported=exactly))
+            for exactly in (True, False)
         )
 
     def _explains(self, local: Local) -> bool:
@@ -211,7 +205,7 @@ class Evidence:
         """
         if not stages.concerns(self.case):
             return False
-        local = given(self.case, {}, self.dtype, self.profile, stages, choices_for(self.kinks))
+        local = _at_kinks(self.case, self.dtype, self.profile, stages, self.kinks)
         return all(self._fit(local, slot, array).all() for slot, array in self.actual.items())
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
@@ -270,6 +264,13 @@ def _differ(one: Local, other: Local, slot: Slot) -> Mask:
     return result
 
 
+def _at_kinks(case: Case, dtype: str, profile: str, stages: type[Stages], kinks: str) -> Local:
+    """What stages give for a case of which nothing was reported."""
+    found = given_at_kinks(case, {}, dtype, profile, stages, kinks)
+    assert found is not None  # only what was reported refutes
+    return found
+
+
 def differ_anywhere(
     case: Case,
     one: type[Swapped],
@@ -281,7 +282,7 @@ def differ_anywhere(
 ) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
     x, y = (
-        given(case, {}, dtype, profile, each if each and each.concerns(case) else Swapped, choices_for(kinks))
+        _at_kinks(case, dtype, profile, each if each and each.concerns(case) else Swapped, kinks)
         for each in (one, other)
     )
     return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in lenient)
@@ -314,9 +315,9 @@ class Passing:
                 continue
             if number not in self._right:
                 effort.spend(case)
-                self._right[number] = given(case, {}, dtype, profile, choices=choices_for(self.kinks))
+                self._right[number] = _at_kinks(case, dtype, profile, Swapped, self.kinks)
             effort.spend(case)
-            local = given(case, {}, dtype, profile, stages, choices_for(self.kinks))
+            local = _at_kinks(case, dtype, profile, stages, self.kinks)
             if any(
                 _differ(local, self._right[number], slot).any()
                 for slot in reported

@@ -16,6 +16,7 @@ from backprop_check.diagnose.bug import Swapped
 from backprop_check.expected import roundoff
 from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
+from backprop_check.numbers.choices import Open, Watching
 from backprop_check.numbers.lane import is_exact
 from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
 from backprop_check.reference import Stages, run_pass, run_wired
@@ -217,19 +218,36 @@ def given(
     return _local(_worked_out(case, reported, dtype, profile, stages, choices, as_reported=as_reported))
 
 
-def given_unless_refuted(
+def given_at_kinks(
     case: Case,
     reported: Mapping[Slot, Array],
     dtype: str,
     profile: str,
     stages: type[Stages],
-    choices: Choices | None,
+    kinks: str,
+    decides: Container[Slot] = (),
+) -> Local | None:
+    """The same with every correct choice at kinks where any is met (with PyTorch's alone, where ``kinks`` says so).
+
+    None as soon as ``stages`` give another number than was reported in one of the slots ``decides``: most of a bug's
+    stages are refuted by their first number, and then the rest of the pass is saved.
+    """
+    watching = Watching()
+    found = _unless_refuted(case, reported, dtype, profile, stages, watching, decides)
+    if kinks != "any" or not watching.met:
+        return found
+    return _unless_refuted(case, reported, dtype, profile, stages, Open(), decides)
+
+
+def _unless_refuted(
+    case: Case,
+    reported: Mapping[Slot, Array],
+    dtype: str,
+    profile: str,
+    stages: type[Stages],
+    choices: Choices,
     decides: Container[Slot],
 ) -> Local | None:
-    """The same; None as soon as ``stages`` give another number than was reported in one of the slots ``decides``.
-
-    Most of a bug's stages are refuted by their first number, and then the rest of the pass is saved.
-    """
     try:
         return _local(_worked_out(case, reported, dtype, profile, stages, choices, decides))
     except _RefutedError:

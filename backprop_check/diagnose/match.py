@@ -92,8 +92,12 @@ class Search:
         self.passing = passing
         self.effort = Effort().part(None) if effort is None else effort
         self.left_out: list[str] = []
+        self._count_in(self.effort)
+
+    def _count_in(self, effort: Part) -> None:
+        self.effort = effort
         for each in self.failing:
-            each.effort = self.effort
+            each.effort = effort
 
     def _spent(self, what: str, share: float = 1.0) -> bool:
         """Whether so much of the work is spent; then ``what`` is among what was left out."""
@@ -170,7 +174,11 @@ class Search:
         return open_cases <= _OPEN * len(self.failing) and not self.passing.refute(match.stages, self.effort)
 
     def largest_part(self) -> Match | None:
-        """The name that explains most of the failing cases (two at least) and that no case refutes."""
+        """The name that explains most of the failing cases (two at least) and that no case refutes.
+
+        It has an effort of its own, half as large: where no name explains all, much was spent to see that.
+        """
+        self._count_in(self.effort.half())
         best, most = None, 1
         for probe in self._probes():
             for match in self._everywhere(probe):

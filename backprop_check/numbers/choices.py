@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,9 @@ class Tie(NamedTuple):
 
 class Choices:
     """What is taken at kinks. ``met`` tells which kinks were reached, with their slopes below and above."""
+
+    #: Whether an error may be more than rounding.
+    widens: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.met: dict[Kink, tuple[float, float]] = {}
@@ -126,6 +129,22 @@ class Chosen(Choices):
         width = values.shape[-1]
         first = tied.argmax(axis=-1) if split == "first" else width - 1 - tied[..., ::-1].argmax(axis=-1)
         return np.where(tied, np.arange(width) == first[..., None], won.value), np.where(tied, 0.0, _certain(won))
+
+
+class Watching(Choices):
+    """PyTorch's choice everywhere: only what is met is of interest."""
+
+    widens = False
+
+    def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
+        """PyTorch's slope."""
+        del kink, near, sides
+        return slope
+
+    def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
+        """PyTorch's shares."""
+        del tied, values
+        return won.value, won.error
 
 
 class Picked(Choices):

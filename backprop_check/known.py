@@ -42,7 +42,9 @@ def read_known(path: Path) -> list[Entry]:
     try:
         entries = msgspec.convert(read_toml(path), _File).known
     except (OSError, ValueError, msgspec.ValidationError) as error:
-        msg = f"{path}: expected a TOML file with [[known]] entries (id, outcome, bug, reason, issue): {error}"
+        msg = (
+            f"{path}: expected a TOML file with [[known]] entries (id, outcome, bug, reason, issue): {str(error)[:500]}"
+        )
         raise ConfigurationError(msg) from None
     for entry in entries:
         if entry.outcome not in FAILURES:

@@ -275,7 +275,7 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 ATTACK = """
 import glob, json, os, subprocess, sys
 
-KEPT = (".chunk", ".ahead", "r.json", "old.json", "x.json", "later.csv")
+KEPT = ("r.json", "old.json", "x.json", "later.csv", ".r.json.ahead")
 
 def search():
     programs = [os.path.join(place, "python3") for place in os.environ.get("PATH", "").split(os.pathsep)]
@@ -283,7 +283,7 @@ def search():
     found = {"values": [], "modules": [], "variables": []}
     for place in sys.argv[2:]:
         for folder, _, names in os.walk(place):
-            found["values"] += [os.path.join(folder, name) for name in names if name.endswith(KEPT)]
+            found["values"] += [os.path.join(folder, name) for name in names if name in KEPT or name.endswith(".chunk")]
     code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.expected as e; print(e.__file__)"
     for python in dict.fromkeys(pythons):
         done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

@@ -37,8 +37,9 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "scale/test_jobs.py": ("test_a_case_that_ends_every_worker_is_named",),
     },
     "thorough": {
+        "training/test_training_layers.py": ("test_right_implementations_pass",),
         "levels/test_normalisation.py": ("test_dart_port",),
-        "training/test_training_right.py": ("test_torch_and_mpmath_agree_with_the_reference",),
+        "training/test_training_right.py": (),
         "test_told.py": ("test_pytest_judges_a_family",),
         "test_known.py": ("test_the_whole_way",),
         "levels/test_convolution.py": (
@@ -53,11 +54,14 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
         "test_run.py": (
             "test_a_planted_bug_is_found_at_its_neuron",
             "test_the_python_port_conforms",
+            "test_mazur_ending_fails",
         ),
         "test_kinks.py": (
             "test_a_bug_keeps_its_name_beside_a_convention",
             "test_an_option_and_the_configuration_insist_on_pytorch_s_choice",
             "test_a_run_tells_conventions_once_and_succeeds",
+            "test_pytorch_s_choice_can_be_insisted_on",
+            "test_what_is_taken_at_a_kink_is_a_convention",
         ),
         "report/test_plain_text.py": (
             "test_every_command[cp1252]",
@@ -101,7 +105,10 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_epsilon_in_the_logarithm_keeps_its_name",
             "test_where_a_name_gives_no_definite_number_nothing_is_claimed",
         ),
-        "explain/test_exercise.py": ("test_the_update_is_blamed_where_the_gradients_are_right",),
+        "explain/test_exercise.py": (
+            "test_the_update_is_blamed_where_the_gradients_are_right",
+            "test_the_exercise_in_python_begins_with_the_output_delta",
+        ),
         "explain/test_explain.py": (
             "test_every_bug_can_be_told_with_numbers",
             "test_the_chain_rules_factors_multiply_to_the_gradient",

@@ -453,9 +453,3 @@ def _order(code: str | None) -> tuple[int, str]:
     """What to fix first: the form, then forward, loss, backward, batch, update."""
     families = ["BP0", "BP2", "BP6", "BP7", "BP8", "BP9", "BP1", "BP3", "BP4", "BP5"]
     return (families.index(code[:3]) if code else len(families), code or "")
-
-
-def to_builtins(causes: Sequence[Cause]) -> list[dict[str, Any]]:
-    """For the results file."""
-    found: list[dict[str, Any]] = msgspec.to_builtins(causes)
-    return found

@@ -173,8 +173,3 @@ class Picked(Choices):
 def _certain(won: Lane) -> Any:
     """How far PyTorch's shares may be off: an array, or 0."""
     return 0.0 if is_exact(won.error) else won.error
-
-
-def choices_for(kinks: str) -> Open | None:
-    """How kinks are read: every correct choice, or PyTorch's only (``kinks`` is "any" or "pytorch")."""
-    return Open() if kinks == "any" else None

@@ -48,10 +48,15 @@ _GIVES = {
     "updated_bias": {"updated_bias"},
     "updated_number": {"updated_weight", "updated_bias"},
     "updated": {"updated_weight", "updated_bias"},
+    "equations": {"z", "a", "delta", "weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    "value": {"z", "a"},
+    "share": {"delta", "weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    "matched_error": {"delta"},
     "penalty": {"loss"},
     "l2_value": {"loss"},
     "counts_biases": {"loss", "bias_gradient", "updated_bias"},
     "l2_slope": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
+    "penalized_number": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
     "penalized": {"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
     **{stage: {"updated_weight", "updated_bias"} for stage in _OF_TRAINING},
 }
@@ -77,6 +82,11 @@ class Swapped(Stages):
         return (kind == "any" or (kind == "chain") == case.network.is_chain) and cls.matters(case)
 
     @classmethod
+    def in_chains(cls) -> bool:
+        """Whether it swaps the stages that only a chain of dense layers goes through (``reference.backward``)."""
+        return (cls.networks or _networks(cls)) == "chain"  # type: ignore[arg-type] # a class can be hashed
+
+    @classmethod
     def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
         """The stages that a case is worked out with."""
         return cls
@@ -95,7 +105,7 @@ class SwappedRules(Swapped):
     class, its table's ``role``, its ``layer`` and ``spec`` (the layer's fields).
     """
 
-    networks = "wired"
+    networks = "any"
     kinds: ClassVar[tuple[str, ...]] = ()
 
     #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
@@ -109,6 +119,10 @@ class SwappedRules(Swapped):
     def matters(cls, case: Case) -> bool:
         """Whether there is such a layer."""
         return not cls.kinds or any(layer.kind in cls.kinds for layer in case.network.layers)
+
+
+#: What was implemented, or (as it should be, as it was implemented).
+Formula = str | tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +160,8 @@ class Bug:
     confused_with: tuple[str, ...] = ()
     seen: str = ""
     by_activation: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    by_label: Mapping[str, Formula] = dataclasses.field(default_factory=dict)
+    """Formulas of variants that make the mistake in another way, by (some of) the parts of their label."""
     variants: tuple[Variant, ...] = ()
 
     def formulas(self, variant: Variant | None = None, activations: Container[str] | None = None) -> tuple[str, str]:
@@ -174,7 +190,7 @@ def _kinds_of(stages: type, family: type) -> tuple[str, ...]:
 #: Stages that both kinds of pass go through.
 _SHARED = {
     *("loss_term", "sample_loss", "batch_loss", "in_batch", "output_error"),
-    *("penalty", "penalized", "has_penalty", "counts_biases", "l2_value", "l2_slope", "updated"),
+    *("penalty", "penalized", "penalized_number", "has_penalty", "counts_biases", "l2_value", "l2_slope", "updated"),
     *_OF_TRAINING,
 }
 

@@ -16,8 +16,7 @@ from backprop_check.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from backprop_check.diagnose.bug import Bug, Variant
-    from backprop_check.diagnose.bugs.formulas import Formula
+    from backprop_check.diagnose.bug import Bug, Formula, Variant
 
 
 def _collected() -> tuple[Bug, ...]:
@@ -35,7 +34,7 @@ def _collected() -> tuple[Bug, ...]:
             at = next(number for number, bug in enumerate(found) if bug.code == code)
             found[at] = dataclasses.replace(found[at], variants=(*found[at].variants, *more))
     formulas = {code: own for module in modules for code, own in getattr(module, "FORMULAS", {}).items()}
-    found = [_with_own_formulas(bug, formulas.get(bug.code, {})) for bug in found]
+    found = [_with_own_formulas(bug, {**formulas.get(bug.code, {}), **bug.by_label}) for bug in found]
     return tuple(sorted(found, key=lambda bug: bug.code))
 
 

@@ -273,14 +273,15 @@ def _worked_out(
     *,
     as_reported: bool = False,
 ) -> Any:
-    chain = case.network.is_chain
+    swapped = stages.for_case(case) if issubclass(stages, Swapped) else stages
+    chain = case.network.is_chain and issubclass(swapped, Swapped) and swapped.in_chains()
     u, own = roundoff(dtype, choices)
     m: Any = (Given if chain else GivenWired)(u, profile)
     m.choices = choices
     m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides, as_reported)
     work: Any = run_pass if chain else run_wired
     with np.errstate(all="ignore"):
-        work(case, m, stages.for_case(case) if issubclass(stages, Swapped) else stages)
+        work(case, m, swapped)
     return m
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantities
+from backprop_check.reference.circuit import WeightedSum, read_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.kinds import Kind
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass, Stages
     from backprop_check.reference.optimizers import Learning
+    from backprop_check.reference.wired import LayerTables
 
 
 #: Classes that were made: matching remembers what a class gives.
@@ -155,25 +158,11 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
         return wrong.matters(case)
 
     gives = swapped_quantities(wrong)
-    if wrong.networks == "wired" and not place.of_cases:
-        return type(
-            f"{wrong.__name__}Only",
-            (_OnlyWired,),
-            {
-                "kind": wrong,
-                "place": place,
-                "matters": staticmethod(matters),
-                "gives": gives,
-                "fused": wrong.fused,
-            },
-        )
+    parts = {"matters": staticmethod(matters), "gives": gives}
     if place.of_cases:
-        return type(f"{wrong.__name__}Only", (wrong,), {"matters": staticmethod(matters), "gives": gives})
-    return type(
-        f"{wrong.__name__}Only",
-        (_Only,),
-        {"kind": wrong, "place": place, "matters": staticmethod(matters), "gives": gives},
-    )
+        return type(f"{wrong.__name__}Only", (wrong,), parts)
+    parts |= {"kind": wrong, "place": place, "fused": wrong.fused}
+    return type(f"{wrong.__name__}Only", (_Only if wrong.in_chains() else _OnlyRules,), parts)
 
 
 class _Only(Swapped):
@@ -273,36 +262,128 @@ class _Only(Swapped):
         return self._value("updated_bias", l, j, l, j, learning_rate)
 
 
-class _OnlyWired(Swapped):
-    """The rules of some layers swapped."""
+class _OnlyRules(Swapped):
+    """The rules, and the stages of loss and update, of some layers (or of one neuron of them) swapped."""
 
-    networks = "wired"
+    networks = "any"
     kind: type[Swapped]
     place: Place
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
         self.wrong, self.right = self.kind(m), Swapped(m)
-        self._last = -1
+        self._layers: tuple[Kind, ...] = ()
 
     def over(self, m: Any) -> Self:
         other = super().over(m)
         other.wrong, other.right = self.wrong.over(m), self.right.over(m)
         return other
 
-    def _of(self, layer: int, spec: Kind | None) -> Swapped:
-        """The stages that a layer is worked out with."""
-        return self.wrong if self.place.has_layer(layer, spec, self._last) else self.right
+    def _has(self, layer: int) -> bool:
+        """Whether a layer, by its number, is one of the place's; the network's input is none."""
+        spec = self._layers[layer] if 0 <= layer < len(self._layers) else None
+        return self.place.has_layer(layer, spec, len(self._layers) - 1)
+
+    def _one(self, layer: int, neuron: Sequence[bool] | None, i: Any, wrong: Callable[[], Any], right: Any) -> Any:
+        """The wrong value in the layers of the place, of its neuron alone where it has one; else the right one."""
+        if not self._has(layer):
+            return right()
+        if self.place.neuron is None or neuron is None:
+            return wrong()
+        return self.m.where(i, neuron, wrong(), right())
+
+    def _neuron(self, units: int, each: int = 1) -> list[bool]:
+        """Where the neuron's own numbers are, of ``units`` with ``each`` numbers each."""
+        return [i // each == self.place.neuron for i in range(units * each)]
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        self._last = len(c.case.network.layers) - 1
-        return self._of(c.layer, layer).equations(c, layer, x, parameters, inputs)
+        self._layers = c.case.network.layers
+        return (self.wrong if self._has(c.layer) else self.right).equations(c, layer, x, parameters, inputs)
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        return self._of(rule.layer, rule.spec).value(rule, s, o)
+        return self._one(
+            rule.layer,
+            self._neuron(rule.out.units),
+            o,
+            lambda: self.wrong.value(rule, s, o),
+            lambda: self.right.value(rule, s, o),
+        )
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        return self._of(rule.layer, rule.spec).share(rule, role, s, i)
+        right = functools.partial(self.right.share, rule, role, s, i)
+        table = read_by(rule, role)
+        # What comes back to a neuron is that neuron's own business, though it comes from the layer behind it.
+        of_neuron = self.place.neuron is not None and role[0] == "x" and isinstance(rule, WeightedSum)
+        made_by = None if table is None else table.made_by
+        layer = rule.layer if not of_neuron else -1 if made_by is None else made_by.layer
+        if not self._has(layer):
+            return right()
+        wrong = self.wrong.share(rule, role, s, i)
+        if self.place.neuron is None or table is None:
+            return wrong
+        each = table.units // rule.out.units if role[0] == "weights" else 1
+        neuron = self._neuron(table.units // each, each)
+        g = self.m.where(i, neuron, self.m.dots([wrong], []), self.m.dots([right()], []))
+        return self.m.one(g), None
+
+    def _at_output(self) -> Swapped:
+        return self.wrong if self._has(len(self._layers) - 1) else self.right
+
+    def _of_loss(self) -> Swapped:
+        return self._at_output() if self.place.neuron is None else self.right
+
+    def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
+        return self.right.smoothed(t, epsilon, classes)
+
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
+        return self._of_loss().loss_term(p, s, k)
+
+    def sample_loss(self, p: Any, terms: Any, s: Any) -> Any:
+        return self._of_loss().sample_loss(p, terms, s)
+
+    def batch_loss(self, p: Any, total: Any) -> Any:
+        return self._of_loss().batch_loss(p, total)
+
+    def penalty(self, p: Any) -> Any:
+        return self._at_output().penalty(p)
+
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
+        return self._one(
+            len(self._layers) - 1,
+            self._neuron(p.layers[-1].units),
+            k,
+            lambda: self.wrong.output_error(p, s, k),
+            lambda: self.right.output_error(p, s, k),
+        )
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        return self._one(
+            rule.layer,
+            self._neuron(rule.out.units),
+            i,
+            lambda: self.wrong.matched_error(p, rule, s, i, composed),
+            lambda: self.right.matched_error(p, rule, s, i, composed),
+        )
+
+    def before_update(self, p: Learning) -> None:
+        self.wrong.before_update(p)
+        self.right.before_update(p)
+
+    def penalized_number(self, p: Any, l: LayerTables, name: str, i: Any, gradient: Any) -> Any:
+        return self._of_parameter("penalized_number", l, name, i, p, l, name, i, gradient)
+
+    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+        return self._of_parameter("updated_number", l, name, i, l, name, i, learning_rate)
+
+    def _of_parameter(self, stage: str, l: LayerTables, name: str, i: Any, *arguments: Any) -> Any:
+        each = l.parameters[name].units // l.units if name == "weights" else 1
+        return self._one(
+            l.index,
+            self._neuron(l.parameters[name].units // each, each),
+            i,
+            lambda: getattr(self.wrong, stage)(*arguments),
+            lambda: getattr(self.right, stage)(*arguments),
+        )
 
 
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
@@ -317,7 +398,19 @@ def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
 
 def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
     """Whether two bugs can be had at once: not two ways of making the same mistake."""
-    return _own_bases(first).isdisjoint(_own_bases(second)) and None in (first.pass_function, second.pass_function)
+    mixed = {_swaps_rules(each) for each in (first, second)} == {True, False} and (
+        first.in_chains() or second.in_chains()
+    )
+    return (
+        not mixed
+        and _own_bases(first).isdisjoint(_own_bases(second))
+        and None in (first.pass_function, second.pass_function)
+    )
+
+
+def _swaps_rules(stages: type[Swapped]) -> bool:
+    own = stages.__mro__[: stages.__mro__.index(Swapped)]
+    return any({"value", "share", "equations", "matched_error"} & vars(each).keys() for each in own)
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:
@@ -348,6 +441,7 @@ def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
         "for_case": staticmethod(for_case),
         "gives": swapped_quantities(first) | swapped_quantities(second),
         "networks": "any",
+        "in_chains": staticmethod(lambda: first.in_chains() or second.in_chains()),
     }
     whole = type(f"{first.__name__}And{second.__name__}", (first, second), parts)
     return whole

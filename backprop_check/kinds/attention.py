@@ -326,7 +326,7 @@ class Parts:
         scaled = c.weighted_sum([(query, factor, wirings.scaled)], role="scaled")
         scores = c.weighted_sum([(scaled, key, wirings.scores)], role="scores")
         if shown:
-            c.show(scores, 0, scores.units)
+            c.show(scores)
         weights = self.weights(c, scores, wirings, form, mask)
         return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
 

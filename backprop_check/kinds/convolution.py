@@ -120,6 +120,7 @@ class Convolving(Spatial, frozen=True, kw_only=True):
         biases = [(parameters["bias"], by_channel)] if "bias" in parameters else []
         z = c.weighted_sum([(x, parameters["weight"], self.wiring(inputs))], biases=biases, role="z")
         groups = across_channels(shape) if "softmax" in self.activation else None
+        c.show(z)
         return c.output(c.activate(self.activation, z, self.alpha, groups), z)
 
     @classmethod

@@ -67,6 +67,7 @@ class Dense(Kind, frozen=True, tag="dense"):
         """zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ; aⱼ = φ(zⱼ)."""
         wiring = every(self.units, size(inputs))
         z = c.weighted_sum([(x, parameters["weights"], wiring)], biases=[(parameters["biases"], range(self.units))])
+        c.show(z)
         return c.output(c.activate(self.activation, z, self.alpha), z)
 
 

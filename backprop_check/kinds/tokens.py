@@ -107,7 +107,7 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """z = W x + b and a = φ(z), token by token."""
         z = of_every_token(c, x, parameters["weight"], parameters.get("bias"), inputs, self.out_features, "z")
-        c.show(z, 0, z.units)
+        c.show(z)
         groups = None
         if "softmax" in self.activation:
             groups = by_token(size(inputs[:-1]), self.out_features)

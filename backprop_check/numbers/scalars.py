@@ -183,7 +183,11 @@ class Scalars(Unchanged):
 
         if isinstance(table, list):
             return [rounded(x) for x in table]
-        return Grid([[rounded(x) for x in row] for row in table.rows])
+        return type(table)([[rounded(x) for x in row] for row in table.rows])
+
+    def where(self, index: int, mask: Sequence[bool], then: Any, otherwise: Any) -> Any:
+        """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
+        return then if mask[index] else otherwise
 
     def choose(self, index: int, wanted: int, then: Any, otherwise: Any) -> Any:
         """``then`` for the index that is ``wanted``, else ``otherwise``."""

@@ -233,6 +233,21 @@ class WiredLanes(Lanes):
             won.value, won.error = self.choices.shares(values, near if xs.mask is None else near & xs.mask, won)
         return won
 
+    def where(self, _index: Any, mask: Sequence[bool], then: Any, otherwise: Any) -> Lane:
+        """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
+        x, ex = parts(then)
+        y, ey = parts(otherwise)
+        wanted = np.asarray(mask)
+        if isinstance(then, Vector) or isinstance(otherwise, Vector):
+            masks = [each.mask for each in (then, otherwise) if isinstance(each, Vector) and each.mask is not None]
+            wanted = wanted[:, None]
+            return Vector(np.where(wanted, x, y), np.where(wanted, ex, ey), self.u, masks[0] if masks else None)
+        return Lane(np.where(wanted, x, y), np.where(wanted, ex, ey), self.u)
+
+    def single(self, table: WiredGrid) -> WiredGrid:
+        """A table with every number rounded to single precision (for a named bug)."""
+        return WiredGrid(table.value.astype(np.float32).astype(np.float64), table.error, self.u)
+
     def exact(self, x: Lane) -> Lane:
         """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
         return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)

@@ -235,6 +235,20 @@ class Given(Rule):
         return m.one(self.out.values[s, i]), None
 
 
+def read_by(rule: Rule, role: tuple[str, int]) -> Table | None:
+    """The table that a rule reads in a role; None for the loss, which reads the network's output."""
+    what, number = role
+    if isinstance(rule, Given):
+        return None
+    if not isinstance(rule, WeightedSum):
+        found: Table = rule.x  # type: ignore[attr-defined]
+        return found
+    if what == "bias":
+        return rule.biases[number][0]
+    source = rule.sources[number]
+    return source.x if what == "x" else source.weights
+
+
 class Output:
     """What a layer gives: its output ``a``, the tables of its pre-activations ``z``, if it has any.
 
@@ -341,11 +355,13 @@ class Circuit:
         """The same numbers, but nothing flows back through them."""
         return Table(x.units, x.values, fixed=True, role="cut")
 
-    def show(self, z: Table, start: int, width: int) -> Table:
-        """Report ``z`` at once, from column ``start`` of ``width`` on: what follows goes on with what was reported.
+    def show(self, z: Table, start: int = 0, width: int | None = None) -> Table:
+        """Report ``z`` at once: what follows goes on with what was reported in its place.
 
-        It is for layers that have many: ``c.output`` is given them in the order of their columns.
+        A layer that has several says where each begins, as column ``start`` of ``width`` columns, and gives them to
+        ``c.output`` in that order.
         """
+        width = z.units if width is None else width
         z.values = self.m.seen_part("z", self.layer, self.step, z.values, start, width)
         z.reported = Reported(self.layer, "z", start, width)
         return z

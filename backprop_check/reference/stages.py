@@ -182,6 +182,10 @@ class Stages(Optimizers):
         """∂L/∂bⱼ of the loss with its penalty, which most leave biases without."""
         return self.penalized(p, "bias", gradient, l.biases[j])
 
+    def penalized_number(self, p: Any, l: LayerTables, name: str, i: Any, gradient: Any) -> Any:
+        """The same for number i of any parameter of any layer."""
+        return self.penalized(p, quantity_of(name), gradient, l.parameters[name].values[0, i])
+
     # Update -------------------------------------------------------------------------------------
 
     def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:

@@ -263,7 +263,7 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
         for name, table in l.parameters.items():
             p.circuit.flow_back(table)
             if p.regularization is not None:
-                table.error = penalized(p, table, name, m, stages)
+                table.error = penalized(p, l, name, m, stages)
             shape = trace_shape(network.layers[l.index].parameter_shapes(network.input_shapes[l.index])[name])
             quantity = f"{quantity_of(name)}_gradient"
             table.error = m.seen_row(quantity, l.index, p.step, table.error, shape)
@@ -309,11 +309,12 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
             z.error[s, i] = stages.matched_error(p, rule, s, i, functools.partial(composed.__getitem__, (s, i)))
 
 
-def penalized(p: WiredPass, table: Table, name: str, m: Any, stages: Stages) -> Any:
+def penalized(p: WiredPass, l: LayerTables, name: str, m: Any, stages: Stages) -> Any:
     """The gradients of a parameter with the part of the loss's penalty."""
+    table = l.parameters[name]
     row = m.row(table.units)
     for i in m.each(table.units):
-        row[0, i] = stages.penalized(p, quantity_of(name), table.error[0, i], table.values[0, i])
+        row[0, i] = stages.penalized_number(p, l, name, i, table.error[0, i])
     return row
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Variant, variant, variants
-from backprop_check.diagnose.bugs.wired import OfGraph, read_by
+from backprop_check.diagnose.bugs.wired import OfGraph
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Given, WeightedSum
+from backprop_check.reference.circuit import Given, WeightedSum, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,9 +86,10 @@ class ReadersOverwrite(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        if isinstance(rule, Given):
+        table = read_by(rule, role)
+        if table is None:
             return right
-        edges = Edges(table := read_by(rule, role))
+        edges = Edges(table)
         if table.parameter or not edges.leaves(rule) or len(edges.edges) < 2:  # noqa: PLR2004 - nothing to overwrite
             return right
         # Backwards the layers come from the last to the first, and each goes through what it reads in order.
@@ -104,9 +105,10 @@ class ReadersCountedAgain(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        if isinstance(rule, Given):
+        table = read_by(rule, role)
+        if table is None:
             return right
-        edges = Edges(table := read_by(rule, role))
+        edges = Edges(table)
         if table.parameter or table.made_by is None or not edges.leaves(rule):
             return right
         return right if len(edges.edges) < 2 else self.times(float(len(edges.edges)), right)  # noqa: PLR2004
@@ -151,7 +153,7 @@ class SharedOverwritten(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        table = read_by(rule, role)
         if table is None or not table.parameter or table.fixed:
             return right
         layers = [reader.layer for reader, _ in table.readers]
@@ -165,7 +167,7 @@ class SharedAveraged(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        table = read_by(rule, role)
         if table is None or not table.parameter or table.fixed:
             return right
         users = len({reader.layer for reader, _ in table.readers})

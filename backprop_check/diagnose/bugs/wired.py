@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, composed_too, variant, variants
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
+from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum, read_by
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -44,23 +44,10 @@ def is_output(rule: Rule) -> bool:
     return any(isinstance(reader, Given) for reader, _ in rule.out.readers)
 
 
-def read_by(rule: Rule, role: tuple[str, int]) -> Table:
-    """The table that a rule reads in a role."""
-    what, number = role
-    if not isinstance(rule, WeightedSum):
-        found: Table = rule.x  # type: ignore[attr-defined]
-        return found
-    if what == "bias":
-        return rule.biases[number][0]
-    source = rule.sources[number]
-    if what == "x":
-        return source.x
-    assert source.weights is not None
-    return source.weights
-
-
 class OfGraph(SwappedRules):
     """Something wrong in the rules; it knows the network while a layer is worked out."""
+
+    networks = "wired"
 
     common = True
 
@@ -167,7 +154,7 @@ class HiddenErrorDoubled(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        table = read_by(rule, role) if not isinstance(rule, Given) else None
+        table = read_by(rule, role)
         inside = table is None or table.made_by is None or table.made_by.layer == rule.layer
         return right if inside else self.times(2.0, right)
 
@@ -200,10 +187,8 @@ class OfGradients(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        if isinstance(rule, Given):
-            return right
         table = read_by(rule, role)
-        portion = self.share_of_gradient() if table.parameter and not table.fixed else 1.0
+        portion = self.share_of_gradient() if table is not None and table.parameter and not table.fixed else 1.0
         return right if portion == 1.0 else self.times(portion, right)
 
 

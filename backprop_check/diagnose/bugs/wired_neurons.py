@@ -116,6 +116,8 @@ class WeightsTransposed(OtherWeights):
 class OfWeightGradient(SwappedRules):
     """Something wrong in ∂L/∂w of layers whose parameters one sum reads."""
 
+    networks = "wired"
+
     kinds: ClassVar[tuple[str, ...]] = OtherWeights.kinds
 
     def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> tuple[Any, Any] | None:
@@ -159,6 +161,8 @@ class PreActivationAsInput(OfWeightGradient):
 
 class OfActivation(SwappedRules):
     """Something wrong with the activations ``names``, in whatever layer."""
+
+    networks = "wired"
 
     names: ClassVar[frozenset[str]] = frozenset()
 

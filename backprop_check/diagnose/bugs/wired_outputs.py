@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, Variant, activations_of, composed_too, variant, variants
-from backprop_check.diagnose.bugs.wired import is_activation, read_by
+from backprop_check.diagnose.bugs.wired import is_activation
 from backprop_check.names import DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.circuit import Function, Given, Softmax
+from backprop_check.reference.circuit import Function, Softmax, read_by
 from backprop_check.reference.losses import MATCHED
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 class WrongActivation(SwappedRules):
     """Another function wherever the case asks for ``asked``; ``forward_only``: with the right derivative."""
+
+    networks = "wired"
 
     __asked: ClassVar[str] = ""
     __used: ClassVar[str] = ""
@@ -50,6 +52,8 @@ class WrongActivation(SwappedRules):
 
 class OfSoftmax(SwappedRules):
     """δ of a softmax by another formula than its full Jacobian."""
+
+    networks = "wired"
 
     logarithm: ClassVar[bool] = False
 
@@ -122,14 +126,14 @@ class DerivativeTwice(Swapped):
 class OneSampleOnly(SwappedRules):
     """The gradients of one sample of the batch; ``whole``: not divided by the number of samples."""
 
+    networks = "wired"
+
     __last: ClassVar[bool] = True
     __whole: ClassVar[bool] = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if isinstance(rule, Given) or rule.out.parameter:
-            return super().share(rule, role, s, i)
         table = read_by(rule, role)
-        if not table.parameter or table.fixed:
+        if table is None or rule.out.parameter or not table.parameter or table.fixed:
             return super().share(rule, role, s, i)
         right, rule.out.error = rule.out.error, self.__of_one(rule)
         try:

@@ -233,9 +233,9 @@ class WrongFactor(OfGraph):
     own: ClassVar[bool] = True
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not is_combined(rule, "multiply"):
-            return super().share(rule, role, s, i)
         table = read_by(rule, role)
+        if table is None or not is_combined(rule, "multiply"):
+            return super().share(rule, role, s, i)
         partial = table.role == "combined" and table.made_by is not None and table.made_by.layer == rule.layer
         g = self.m.one(rule.out.error[s, i])
         return g, self.m.one(table.values[s, i]) if self.own and not partial else None

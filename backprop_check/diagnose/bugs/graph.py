@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Variant, variant, variants
-from backprop_check.diagnose.bugs.wired import OfGraph
+from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
+from backprop_check.diagnose.rules import is_learnt, nothing, times
 from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Given, WeightedSum, read_by
 
@@ -79,7 +79,7 @@ def _place(rule: Rule, role: tuple[str, int]) -> int:
     return depth + 1 if what == "weights" else 0
 
 
-class ReadersOverwrite(OfGraph):
+class ReadersOverwrite(SwappedRules):
     """Of all layers that read an output, only one's part is left: the one that wrote last, or first."""
 
     __latest: ClassVar[bool] = False
@@ -95,12 +95,12 @@ class ReadersOverwrite(OfGraph):
         # Backwards the layers come from the last to the first, and each goes through what it reads in order.
         layer = (max if self.__latest else min)(at for at, _ in edges.edges)
         kept = layer, max(place for at, place in edges.edges if at == layer)
-        return right if edges.edge(rule, role) == kept else self.nothing(right)
+        return right if edges.edge(rule, role) == kept else nothing(self.m, right)
 
     matters = staticmethod(_fans_out)
 
 
-class ReadersCountedAgain(OfGraph):
+class ReadersCountedAgain(SwappedRules):
     """What comes back to an output is propagated once for each layer that reads it."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
@@ -111,12 +111,12 @@ class ReadersCountedAgain(OfGraph):
         edges = Edges(table)
         if table.parameter or table.made_by is None or not edges.leaves(rule):
             return right
-        return right if len(edges.edges) < 2 else self.times(float(len(edges.edges)), right)  # noqa: PLR2004
+        return right if len(edges.edges) < 2 else times(self.m, float(len(edges.edges)), right)  # noqa: PLR2004
 
     matters = staticmethod(_fans_out)
 
 
-class PathMissing(OfGraph):
+class PathMissing(SwappedRules):
     """Of outputs that are added, only one gets its gradient: ``kept`` is first, last (in ``from``), skip or block.
 
     ``forward``: the others are left out of the sum as well.
@@ -141,12 +141,12 @@ class PathMissing(OfGraph):
         right = super().share(rule, role, s, i)
         if not (self.__backward and is_combined(rule, "add")) or role[1] == self.__kept(rule):
             return right
-        return self.nothing(right)
+        return nothing(self.m, right)
 
     matters = staticmethod(_adds)
 
 
-class SharedOverwritten(OfGraph):
+class SharedOverwritten(SwappedRules):
     """Of all layers that use the same parameters, only one's gradient is left."""
 
     __latest: ClassVar[bool] = False
@@ -154,29 +154,29 @@ class SharedOverwritten(OfGraph):
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
         table = read_by(rule, role)
-        if table is None or not table.parameter or table.fixed:
+        if not is_learnt(table):
             return right
         layers = [reader.layer for reader, _ in table.readers]
-        return right if rule.layer == (max if self.__latest else min)(layers) else self.nothing(right)
+        return right if rule.layer == (max if self.__latest else min)(layers) else nothing(self.m, right)
 
     matters = staticmethod(_shares)
 
 
-class SharedAveraged(OfGraph):
+class SharedAveraged(SwappedRules):
     """The mean over all that use the same parameters, where it is their sum."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
         table = read_by(rule, role)
-        if table is None or not table.parameter or table.fixed:
+        if not is_learnt(table):
             return right
         users = len({reader.layer for reader, _ in table.readers})
-        return right if users == 1 else self.times(1.0 / users, right)
+        return right if users == 1 else times(self.m, 1.0 / users, right)
 
     matters = staticmethod(_shares)
 
 
-class SplitWrongly(OfGraph):
+class SplitWrongly(SwappedRules):
     """A concatenation's gradient is cut in wrong places: ``how`` tells where each part's begins.
 
     ``forward``: the parts stand in that order forwards too (``backward`` False: forwards only).
@@ -227,7 +227,7 @@ class SplitWrongly(OfGraph):
     matters = staticmethod(_joins)
 
 
-class WrongFactor(OfGraph):
+class WrongFactor(SwappedRules):
     """The slope of x·y·… with regard to x: x itself (``own``), or 1."""
 
     own: ClassVar[bool] = True

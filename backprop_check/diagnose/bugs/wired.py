@@ -9,8 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, composed_too, variant, variants
+from backprop_check.diagnose.rules import (
+    is_activation,
+    is_dense,
+    is_last,
+    is_learnt,
+    is_output,
+    nothing,
+    several_layers,
+    several_samples,
+    terms,
+    times,
+)
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum, read_by
+from backprop_check.reference.circuit import Function, WeightedSum, read_by
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
@@ -18,54 +30,22 @@ if TYPE_CHECKING:
     from backprop_check.reference.circuit import Rule, Table
 
 
-def _several_samples(case: Case) -> bool:
-    return len(case.inputs) > 1
-
-
 def _mean(case: Case) -> bool:
-    return _several_samples(case) and case.reduction == "mean"
+    return several_samples(case) and case.reduction == "mean"
 
 
 def _sum(case: Case) -> bool:
-    return _several_samples(case) and case.reduction == "sum"
+    return several_samples(case) and case.reduction == "sum"
 
 
-def _deep(case: Case) -> bool:
-    return len(case.network.layers) > 1
-
-
-def is_activation(rule: Rule) -> bool:
-    """Whether a rule is a layer's activation (and no function inside of it, such as a gate's)."""
-    return rule.out.role == "a" and isinstance(rule, Function | Softmax)
-
-
-def is_output(rule: Rule) -> bool:
-    """Whether what the rule makes is the network's output: the loss reads it. On the way back only."""
-    return any(isinstance(reader, Given) for reader, _ in rule.out.readers)
-
-
-class OfGraph(SwappedRules):
-    """Something wrong in the rules; it knows the network while a layer is worked out."""
+class BesideChains(SwappedRules):
+    """Something wrong in rules; in a chain of dense layers it is swapped as a stage (``backward``, ``forward``, …)."""
 
     networks = "wired"
-
     common = True
 
-    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        self.layers = len(c.case.network.layers)
-        return super().equations(c, layer, x, parameters, inputs)
 
-    def nothing(self, share: tuple[Any, Any]) -> tuple[Any, Any]:
-        """The same share, with slopes of 0."""
-        return share[0], self.m.vector(lambda x: 0.0 * x, share[0])
-
-    def times(self, factor: float, share: tuple[Any, Any]) -> tuple[Any, Any]:
-        """The same share, times a number."""
-        g, slopes = share
-        return self.m.vector(lambda x: self.m.number(factor) * x, g), slopes
-
-
-class SlopeMissing(OfGraph):
+class SlopeMissing(BesideChains):
     """∂L/∂z = ∂L/∂a, at the output or before it."""
 
     __output: ClassVar[bool] = True
@@ -76,7 +56,7 @@ class SlopeMissing(OfGraph):
         return super().share(rule, role, s, i)
 
 
-class OtherSlope(OfGraph):
+class OtherSlope(BesideChains):
     """φ′ of something else than z: of a (``value``), a formula in a fed z (``fed_z``), or φ itself (``function``)."""
 
     __how: ClassVar[str] = "value"
@@ -115,13 +95,13 @@ class OtherSlope(OfGraph):
         return cls.__how != "fed_z" or bool(activations_of(case) & {"sigmoid", "tanh"})
 
 
-class LastNeuronOnly(OfGraph):
+class LastNeuronOnly(BesideChains):
     """Σ over the neurons that read a unit: only the last one's part is left."""
 
     kinds = ("dense",)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if role[0] != "x" or not _is_dense(rule):
+        if role[0] != "x" or not is_dense(rule):
             return super().share(rule, role, s, i)
         source = rule.sources[role[1]]
         readers, used = source.wiring.by_input
@@ -129,39 +109,27 @@ class LastNeuronOnly(OfGraph):
         return rule.out.error[s, last[i]], source.weights.values[s, through[i]]
 
 
-def _is_dense(rule: Any) -> bool:
-    """Whether a rule is a dense layer's weighted sum."""
-    return (
-        isinstance(rule, WeightedSum)
-        and rule.spec is not None
-        and rule.spec.kind == "dense"
-        and rule.out.role != "combined"
-        and rule.sources[0].weights is not None
-        and rule.sources[0].weights.parameter
-    )
-
-
-class BiasGradientMissing(OfGraph):
+class BiasGradientMissing(BesideChains):
     """∂L/∂b = 0."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        return self.nothing(right) if role[0] == "bias" else right
+        return nothing(self.m, right) if role[0] == "bias" else right
 
 
-class HiddenErrorDoubled(OfGraph):
+class HiddenErrorDoubled(BesideChains):
     """What comes back to a hidden layer is counted twice."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
         table = read_by(rule, role)
         inside = table is None or table.made_by is None or table.made_by.layer == rule.layer
-        return right if inside else self.times(2.0, right)
+        return right if inside else times(self.m, 2.0, right)
 
-    matters = staticmethod(_deep)
+    matters = staticmethod(several_layers)
 
 
-class ErrorSignFlipped(OfGraph):
+class ErrorSignFlipped(BesideChains):
     """t − a for a − t, from the output's δ on."""
 
     def batch_loss(self, p: Any, total: Any) -> Any:
@@ -178,7 +146,7 @@ class ErrorSignFlippedAndAdded(ErrorSignFlipped):
         return parameter + self.m.number(learning_rate) * gradient
 
 
-class OfGradients(OfGraph):
+class OfGradients(BesideChains):
     """The gradients of parameters times a number, the δ right."""
 
     def share_of_gradient(self) -> float:
@@ -187,9 +155,8 @@ class OfGradients(OfGraph):
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
-        table = read_by(rule, role)
-        portion = self.share_of_gradient() if table is not None and table.parameter and not table.fixed else 1.0
-        return right if portion == 1.0 else self.times(portion, right)
+        portion = self.share_of_gradient() if is_learnt(read_by(rule, role)) else 1.0
+        return right if portion == 1.0 else times(self.m, portion, right)
 
 
 class ScaledGradients(OfGradients):
@@ -207,23 +174,16 @@ class ScaledGradients(OfGradients):
         return self.factor
 
 
-class BiasMissingForward(OfGraph):
+class BiasMissingForward(BesideChains):
     """z = Σ w x."""
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         if not (isinstance(rule, WeightedSum) and rule.biases and rule.sources[0].weights is not None):
             return super().value(rule, s, o)
-        terms = [
-            (
-                source.x.values[s, source.wiring.reads[o]],
-                None if source.weights is None else source.weights.values[s, source.wiring.uses[o]],
-            )
-            for source in rule.sources
-        ]
-        return self.m.dots(terms, [])
+        return self.m.dots(terms(rule, s, o), [])
 
 
-class ActivationMissing(OfGraph):
+class ActivationMissing(BesideChains):
     """a = z, at the output or before it; ``slope_too``: φ′ = 1 there, else φ′ as it should be."""
 
     __output: ClassVar[bool] = True
@@ -231,7 +191,7 @@ class ActivationMissing(OfGraph):
     loss_of_a: ClassVar[bool] = False
 
     def __here(self, rule: Rule) -> bool:
-        return is_activation(rule) and (rule.layer == self.layers - 1) is self.__output
+        return is_activation(rule) and is_last(rule) is self.__output
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         return rule.x.values[s, o] if self.__here(rule) else super().value(rule, s, o)

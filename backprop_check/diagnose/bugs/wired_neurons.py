@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import SwappedRules, Variant, activations_of, variant, variants
+from backprop_check.diagnose.bug import Variant, variant, variants
 from backprop_check.diagnose.bugs.backward import gelu_by_tanh
-from backprop_check.diagnose.bugs.wired import OfGraph, is_activation
+from backprop_check.diagnose.bugs.wired import BesideChains
+from backprop_check.diagnose.rules import OfActivation, instead, is_activation, parameter_beside
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.tokens import Linear
 from backprop_check.kinds.wiring import Index, Places
@@ -24,15 +25,7 @@ if TYPE_CHECKING:
 _SQUARE = ("dense", "linear")
 
 
-def parameter_beside(rule: Rule, role: tuple[str, int], what: str, kinds: tuple[str, ...]) -> Table | None:
-    """The parameter by which a layer of these kinds multiplies, where its sum is read in the role ``what``."""
-    if role[0] != what or not isinstance(rule, WeightedSum) or rule.spec.kind not in kinds:
-        return None
-    w = rule.sources[role[1]].weights
-    return w if w is not None and w.parameter else None
-
-
-class OtherWeights(OfGraph):
+class OtherWeights(BesideChains):
     """Backward through other weights than forward, in layers where one sum reads them."""
 
     kinds: ClassVar[tuple[str, ...]] = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
@@ -46,11 +39,8 @@ class OtherWeights(OfGraph):
         other = None if w is None else self.weights(rule, role[1], w)  # type: ignore[arg-type] # a sum has weights
         if w is None or other is None:
             return super().share(rule, role, s, i)
-        right, w.values = w.values, other
-        try:
+        with instead(w, values=other):
             return super().share(rule, role, s, i)
-        finally:
-            w.values = right
 
 
 class WeightsUpdatedTooEarly(OtherWeights):
@@ -113,10 +103,8 @@ class WeightsTransposed(OtherWeights):
     matters = staticmethod(_may_be_square)
 
 
-class OfWeightGradient(SwappedRules):
+class OfWeightGradient(BesideChains):
     """Something wrong in ∂L/∂w of layers whose parameters one sum reads."""
-
-    networks = "wired"
 
     kinds: ClassVar[tuple[str, ...]] = OtherWeights.kinds
 
@@ -159,32 +147,7 @@ class PreActivationAsInput(OfWeightGradient):
         return rule.out.error[s, units[k]], before.x.values[s, inputs[k]]
 
 
-class OfActivation(SwappedRules):
-    """Something wrong with the activations ``names``, in whatever layer."""
-
-    networks = "wired"
-
-    names: ClassVar[frozenset[str]] = frozenset()
-
-    def here(self, rule: Rule) -> bool:
-        """Whether a rule is one of them."""
-        return isinstance(rule, Function) and is_activation(rule) and rule.name in self.names
-
-    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
-        """What is taken for φ′."""
-        return rule.slope(self.m, s, i)
-
-    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.here(rule):
-            return super().share(rule, role, s, i)
-        return self.m.one(rule.out.error[s, i]), self.m.one(self.taken_slope(rule, s, i))
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return bool(activations_of(case) & cls.names)
-
-
-class LeakySlopeMissing(OfActivation):
+class LeakySlopeMissing(OfActivation, BesideChains):
     """The slope is 0 on the negative side."""
 
     names = frozenset(DEFAULT_ALPHA)
@@ -193,7 +156,7 @@ class LeakySlopeMissing(OfActivation):
         return self.m.where_positive(rule.x.values[s, i], super().taken_slope(rule, s, i), 0.0)
 
 
-class LeakySlopeIgnored(OfActivation):
+class LeakySlopeIgnored(OfActivation, BesideChains):
     """An α of its own for the case's."""
 
     names = frozenset(DEFAULT_ALPHA)
@@ -215,7 +178,7 @@ class LeakySlopeIgnored(OfActivation):
         return rule.function.derivative(self.m, rule.x.values[s, i], rule.out.values[s, i], DEFAULT_ALPHA[rule.name])
 
 
-class ReluMaskFromDelta(OfActivation):
+class ReluMaskFromDelta(OfActivation, BesideChains):
     """The mask is δ > 0 for z > 0, or both (``guided``)."""
 
     names = frozenset({"relu"})
@@ -226,7 +189,7 @@ class ReluMaskFromDelta(OfActivation):
         return self.m.where_positive(rule.out.error[s, i], right if self.guided else 0.0 * right + 1, 0.0 * right)
 
 
-class GeluVariantsMixed(OfActivation):
+class GeluVariantsMixed(OfActivation, BesideChains):
     """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
 
     names = frozenset({"gelu"})

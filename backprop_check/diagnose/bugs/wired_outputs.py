@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, Variant, activations_of, composed_too, variant, variants
-from backprop_check.diagnose.bugs.wired import is_activation
+from backprop_check.diagnose.rules import instead, is_activation, is_learnt
 from backprop_check.names import DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.circuit import Function, Softmax, read_by
@@ -132,14 +132,10 @@ class OneSampleOnly(SwappedRules):
     __whole: ClassVar[bool] = False
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        table = read_by(rule, role)
-        if table is None or rule.out.parameter or not table.parameter or table.fixed:
+        if rule.out.parameter or not is_learnt(read_by(rule, role)):
             return super().share(rule, role, s, i)
-        right, rule.out.error = rule.out.error, self.__of_one(rule)
-        try:
+        with instead(rule.out, error=self.__of_one(rule)):
             return super().share(rule, role, s, i)
-        finally:
-            rule.out.error = right
 
     def __of_one(self, rule: Rule) -> Any:
         m, samples = self.m, len(rule.case.inputs)

@@ -11,13 +11,16 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from backprop_check.kinds.kind import quantity_of
 from backprop_check.reference import Stages
+from backprop_check.reference.wired import trace_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference import LayerPass, Pass, WiredPass
+    from backprop_check.reference.wired import LayerTables
 
 
 #: Stages of an update that is more than a plain step down the slope, or of clipping before it.
@@ -85,6 +88,11 @@ class Swapped(Stages):
     def in_chains(cls) -> bool:
         """Whether it swaps the stages that only a chain of dense layers goes through (``reference.backward``)."""
         return (cls.networks or _networks(cls)) == "chain"  # type: ignore[arg-type] # a class can be hashed
+
+    @classmethod
+    def strings_pass(cls) -> bool:
+        """Whether its mistake is in how a pass is strung together: it is made in a whole pass, or not at all."""
+        return cls.pass_function is not None or cls.whole_pass is not Stages.whole_pass
 
     @classmethod
     def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
@@ -189,7 +197,7 @@ def _kinds_of(stages: type, family: type) -> tuple[str, ...]:
 
 #: Stages that both kinds of pass go through.
 _SHARED = {
-    *("loss_term", "sample_loss", "batch_loss", "in_batch", "output_error"),
+    *("whole_pass", "loss_term", "sample_loss", "batch_loss", "in_batch", "output_error"),
     *("penalty", "penalized", "penalized_number", "has_penalty", "counts_biases", "l2_value", "l2_slope", "updated"),
     *_OF_TRAINING,
 }
@@ -221,7 +229,7 @@ def swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
 def _swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
     if stages.gives is not None:
         return stages.gives
-    if stages.pass_function is not None:
+    if stages.strings_pass():
         return EVERY_QUANTITY
     found: set[str] = {"delta", "loss"} if not stages.fused else set()
     for kind in stages.__mro__[: stages.__mro__.index(Swapped)]:
@@ -267,6 +275,50 @@ def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
 def activations_of(case: Case) -> set[str]:
     """Which activations the case's layers have."""
     return {layer.activation for layer in case.network.layers}
+
+
+def report(
+    p: WiredPass,
+    m: Any,
+    *,
+    last: bool,
+    unless: Container[str] = (),
+    written: Callable[[LayerTables, str, Any], Any] = lambda _l, _name, row: row,
+) -> None:
+    """Report a pass that was worked out unseen, but for the quantities ``unless``.
+
+    ``written(l, name, row)`` rearranges the row of a parameter (its gradient, its new values) of that name.
+    """
+    network, step = p.case.network, p.step
+
+    def part(quantity: str, layer: int | None, values: Any, start: int, width: int) -> None:
+        if quantity not in unless:
+            m.seen_part(quantity, layer, step, values, start, width)
+
+    def row(quantity: str, l: LayerTables, values: Any, shape: tuple[int, ...]) -> None:
+        if quantity not in unless:
+            m.seen_row(quantity, l.index, step, values, shape, last=last)
+
+    for l in p.layers:
+        layer = network.layers[l.index]
+        for table in l.output.z:
+            at = table.reported
+            if at is not None and "z" in layer.reported:
+                part("z", at.layer, table.values, at.start, at.width)
+            if at is not None:
+                part("delta", at.layer, table.error, at.start, at.width)
+        part("a", l.index, l.output.a.values, 0, l.output.a.units)
+        for name, values in l.buffers.items():
+            row(f"{name}_buffer", l, values, (l.output.buffers[name].units,))
+        shapes = layer.parameter_shapes(network.input_shapes[l.index])
+        for name, table in l.parameters.items():
+            shape, of = trace_shape(shapes[name]), quantity_of(name)
+            row(f"{of}_gradient", l, written(l, name, table.error), shape)
+            if p.updated is not None:
+                row(f"updated_{of}", l, written(l, name, p.updated[l.index][name]), shape)
+    if "loss" not in unless:
+        m.seen("loss", None, step, p.loss)
+    part("input_gradient", None, p.input_gradient, 0, p.inputs.units)
 
 
 def show(p: Pass, m: Any, *, last: bool, weights: Callable[[LayerPass, Any], Any] = lambda _l, grid: grid) -> None:

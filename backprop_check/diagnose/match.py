@@ -72,7 +72,7 @@ class Match:
 def _under(match: Match, place: Place) -> Match | None:
     """A match that holds everywhere, restricted to a place; None where that cannot be."""
     ((bug, variant, _),) = match.parts
-    if variant.stages.pass_function is not None and not place.of_cases:
+    if variant.stages.strings_pass() and not place.of_cases:
         return None
     return Match(only(variant.stages, place), ((bug, variant, place),))
 
@@ -234,7 +234,7 @@ class Search:
             for bug, variant in likely:
                 if self._spent(_IN_PLACES, share):
                     return found
-                if variant.stages.pass_function is not None and not place.of_cases:
+                if variant.stages.strings_pass() and not place.of_cases:
                     continue
                 match = Match(only(variant.stages, place), ((bug, variant, place),))
                 if probe.reproduced_by(match.stages) and self.holds(match, probes):

@@ -404,13 +404,13 @@ def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
     return (
         not mixed
         and _own_bases(first).isdisjoint(_own_bases(second))
-        and None in (first.pass_function, second.pass_function)
+        and not (first.strings_pass() and second.strings_pass())
     )
 
 
 def _swaps_rules(stages: type[Swapped]) -> bool:
     own = stages.__mro__[: stages.__mro__.index(Swapped)]
-    return any({"value", "share", "equations", "matched_error"} & vars(each).keys() for each in own)
+    return any({"value", "share", "equations", "matched_error", "whole_pass"} & vars(each).keys() for each in own)
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:

@@ -19,9 +19,10 @@ from backprop_check.reference.optimizers import Optimizers, Remembered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.network import Case
     from backprop_check.reference.backward import LayerPass, Pass
     from backprop_check.reference.circuit import Circuit, Rule
-    from backprop_check.reference.wired import LayerTables
+    from backprop_check.reference.wired import LayerTables, WiredPass
 
 
 class Stages(Optimizers):
@@ -45,6 +46,15 @@ class Stages(Optimizers):
 
     def prepare(self, p: Pass) -> None:
         """Before a pass; the right mathematics has nothing to change in what it is given."""
+
+    def whole_pass(
+        self, right: Callable[..., WiredPass], case: Case, parameters: list[Any], buffers: list[Any], step: int
+    ) -> WiredPass:
+        """One pass over the batch and its update: ``right`` is ``wired.wired_pass``, which strings the stages together.
+
+        A bug that lies there strings them together anew, from ``begin``, ``through`` and ``update`` of that module.
+        """
+        return right(case, parameters, buffers, self.m, self, step)
 
     # Any layer (``circuit``) --------------------------------------------------------------------
 

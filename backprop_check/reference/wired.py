@@ -87,7 +87,7 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
     buffers = [{name: m.given_row(value) for name, value in layer.buffer_rows().items()} for layer in network.layers]
     using, passes = stages(m), []
     for step in range(case.steps):
-        p = wired_pass(case, parameters, buffers, m, using, step)
+        p = using.whole_pass(wired_pass, case, parameters, buffers, step)
         passes.append(p)
         if p.updated is None:
             break
@@ -106,7 +106,16 @@ def wired_pass(
     case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int
 ) -> WiredPass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
-    p = WiredPass(
+    p = begin(case, m, stages, step)
+    through(p, parameters, buffers, m, stages)
+    if p.learning_rate is not None:
+        p.updated = update(p, p.learning_rate, m, stages, last=step_is_last(p))
+    return p
+
+
+def begin(case: Case, m: Any, stages: Stages, step: int) -> WiredPass:
+    """A pass with its inputs and targets, and nothing computed."""
+    return WiredPass(
         case=case,
         circuit=Circuit(case, m, stages, step),
         loss_kind=case.loss.kind,
@@ -121,12 +130,13 @@ def wired_pass(
         clip=case.clip,
         regularization=case.regularization,
     )
+
+
+def through(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
+    """The pass up to its update: forward, loss, backward, gradients."""
     forward(p, parameters, buffers, m, stages)
     loss(p, m, stages)
     backward(p, m, stages)
-    if p.learning_rate is not None:
-        p.updated = update(p, p.learning_rate, m, stages, last=step_is_last(p))
-    return p
 
 
 def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:

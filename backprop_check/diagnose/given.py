@@ -18,7 +18,8 @@ from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.numbers.choices import Open, Watching
 from backprop_check.numbers.lane import is_exact
-from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
+from backprop_check.numbers.vectors import Vector
+from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.reference import Stages, run_pass, run_wired
 from backprop_check.trace import Array, Expected, Mask, Slot
 

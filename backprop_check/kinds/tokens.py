@@ -5,14 +5,13 @@ A sample is ``[token][feature]``. What reads tokens here does not flatten them, 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.kinds.dense import check_activation
 from backprop_check.kinds.kind import Ending, Kind, Shape, drawn, fail, flat, nested, size
-from backprop_check.kinds.wiring import Index, Wiring, picking
+from backprop_check.kinds.wiring import Index, Wiring, picking, rows_of
 from backprop_check.names import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -244,18 +243,14 @@ def of_every_token(c: Any, x: Any, weight: Any, bias: Any, inputs: Shape, featur
     return c.weighted_sum([(x, weight, wiring)], biases=biases, role=role)
 
 
-@functools.lru_cache(maxsize=64)
 def token_by_token(tokens: int, width: int, features: int, first: int, rows: int) -> Wiring:
     """Unit (t, o) reads all of token t, through row ``first`` + o of so many rows of weights."""
-    reads = [range(t * width, (t + 1) * width) for t in range(tokens) for _ in range(features)]
-    uses = [range((first + o) * width, (first + o + 1) * width) for _ in range(tokens) for o in range(features)]
-    return Wiring(tokens * width, rows * width, reads, uses)
+    return rows_of(features, width, rows, first, tokens)
 
 
-@functools.lru_cache(maxsize=64)
 def by_token(tokens: int, features: int) -> Index:
     """For every unit those of its token."""
-    return Index(range(t * features, (t + 1) * features) for t in range(tokens) for _ in range(features))
+    return Index.blocks(tokens, features)
 
 
 def linear(draw: Any, fan_in: int, features: int, activation: str, *, bias: bool = True) -> dict[str, Any]:

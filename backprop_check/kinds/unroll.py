@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.wiring import Wiring, picking
+from backprop_check.kinds.wiring import Wiring, picking, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,12 +203,9 @@ def _masks(c: Any, layer: Any, steps: int) -> Masks | None:
     return [c.given(rows) for rows in going], [c.given(rows) for rows in ended]
 
 
-@functools.lru_cache(maxsize=256)
 def block(units: int, inputs: int, rows: int, number: int) -> Wiring:
     """Each unit reads every input, through its row in block ``number`` of a matrix [rows, inputs]."""
-    first = number * units
-    uses = [range((first + o) * inputs, (first + o + 1) * inputs) for o in range(units)]
-    return Wiring(inputs, rows * inputs, [range(inputs)] * units, uses)
+    return rows_of(units, inputs, rows, number * units)
 
 
 @functools.lru_cache(maxsize=256)

@@ -8,6 +8,8 @@ and where weight k is used.
 
 from __future__ import annotations
 
+import functools
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,14 @@ if TYPE_CHECKING:
 class Index:
     """For every unit a list of positions. A reading that takes all units at once is given the whole of it.
 
-    It is made of ``rows`` or of arrays (``of_array``); whichever it was not made of follows when it is asked for.
+    It is made of ``rows``, of arrays (``of_array``), or as an ``operand`` of a product; whichever it was not made of
+    follows when it is asked for. ``width`` is set where each ``width`` units after one another have the same list:
+    themselves (``blocks``, of ``units`` in all).
     """
+
+    operand: Operand | None = None
+    width: int | None = None
+    units = 0
 
     def __init__(self, rows: Iterable[Iterable[int]]) -> None:
         self.rows = tuple(tuple(row) for row in rows)
@@ -31,9 +39,26 @@ class Index:
         index.arrays = positions, mask
         return index
 
+    @classmethod
+    def of_operand(cls, operand: Operand) -> Index:
+        """The positions of one factor of a product."""
+        index = cls.__new__(cls)
+        index.operand = operand
+        return index
+
+    @classmethod
+    def blocks(cls, count: int, width: int) -> Index:
+        """For every unit the ``width`` units of its block, of ``count`` blocks that follow one another."""
+        index = cls.__new__(cls)
+        index.width, index.units = width, count * width
+        return index
+
     @cached_property
     def rows(self) -> tuple[tuple[int, ...], ...]:
         """The positions as lists."""
+        if self.width is not None:
+            width = self.width
+            return tuple(tuple(range(o // width * width, (o // width + 1) * width)) for o in range(self.units))
         positions, mask = self.arrays
         if mask is None:
             return tuple(map(tuple, positions.tolist()))
@@ -44,6 +69,8 @@ class Index:
         """The positions as one array, and where they are real: shorter rows are filled up (None: all are)."""
         import numpy as np  # noqa: PLC0415 - heavy, and not every reading needs it
 
+        if self.operand is not None:
+            return self.operand.arrays()
         lengths = [len(row) for row in self.rows]
         longest = max(lengths, default=0)
         if min(lengths, default=0) == longest:
@@ -54,17 +81,120 @@ class Index:
         return array, mask
 
     def __len__(self) -> int:
+        if self.operand is not None:
+            return self.operand.rows.table
+        if self.width is not None:
+            return self.units
         return len(self.__dict__["rows"]) if "rows" in self.__dict__ else len(self.arrays[0])
 
     def __getitem__(self, o: Any) -> Any:
         return self.rows[o] if isinstance(o, int) else self
 
 
+class Factor:
+    """One array of a product, its axes named by ``letters``: where each of its places stands in a table.
+
+    The table has ``table`` places; those of the array begin with place ``first``, in the order of the axes, or each is
+    where ``at`` says (−1: nowhere, a 0 stands for it).
+    """
+
+    def __init__(self, letters: str, shape: Sequence[int], table: int, first: int = 0, at: Any = None) -> None:
+        self.letters, self.shape, self.table, self.first, self.at = letters, tuple(shape), table, first, at
+        self.size = math.prod(self.shape)
+
+
+class Product:
+    """A wiring that is a product of arrays: outₒ = Σ x·w, over all axes of x and w that o lacks.
+
+    ``"ti,oi->to"`` is a linear layer of every token t: outₜₒ = Σᵢ xₜᵢ wₒᵢ. So a reading that takes all units at once
+    needs matrix products only, in both directions: the gradients are ``"to,oi->ti"`` and ``"to,ti->oi"``.
+    """
+
+    def __init__(self, x: Factor, w: Factor, out: Factor) -> None:
+        self.x, self.w, self.out = x, w, out
+        self.sizes = {
+            letter: size for each in (x, w, out) for letter, size in zip(each.letters, each.shape, strict=True)
+        }
+
+        self._terms: dict[int, int] = {}
+        self.plans: dict[Any, Any] = {}  # how a reading works sums out, kept for all cases
+
+    def terms(self, of: Factor) -> int:
+        """How many terms the sum has that makes one place of a factor (or of the result), at most."""
+        count = self._terms.get(id(of))
+        if count is None:
+            count = self._terms[id(of)] = self._counted(of)
+        return count
+
+    def _counted(self, of: Factor) -> int:
+        count = math.prod(size for letter, size in self.sizes.items() if letter not in of.letters)
+        if of.at is None:
+            return count
+        import numpy as np  # noqa: PLC0415
+
+        return count * int(np.bincount(of.at[of.at >= 0].ravel(), minlength=1).max())
+
+    def places(self, of: Factor, rows: Factor) -> tuple[Any, Any]:
+        """For every place of ``rows`` those places of ``of`` that go with it: [row, term], and which are real."""
+        import numpy as np  # noqa: PLC0415
+
+        order = rows.letters + "".join(letter for letter in self.sizes if letter not in rows.letters)
+        shape = [self.sizes[letter] for letter in order]
+        found: Any = np.zeros(shape, dtype=np.intp)
+        stride = 1
+        for letter, size in zip(reversed(of.letters), reversed(of.shape), strict=True):
+            axis = [1] * len(order)
+            axis[order.index(letter)] = size
+            found = found + (np.arange(size) * stride).reshape(axis)
+            stride *= size
+        found = found.reshape(rows.size, -1)
+        if of.at is None:
+            return found + of.first, None
+        found = of.at.ravel()[found]
+        return np.maximum(found, 0), None if (found >= 0).all() else found >= 0
+
+
+class Operand:
+    """The places of the factor ``of`` that each place of ``rows`` goes with, in a product."""
+
+    def __init__(self, wiring: Wiring, rows: Factor, of: Factor) -> None:
+        self.wiring, self.rows, self.of = wiring, rows, of
+        assert wiring.product is not None
+        self.product: Product = wiring.product
+
+    def pairs_with(self, other: Operand) -> bool:
+        """Whether the two are the factors of one sum."""
+        return self.wiring is other.wiring and self.rows is other.rows and self.of is not other.of
+
+    def arrays(self) -> tuple[Any, Any]:
+        """As one array [row, term], and which are real."""
+        import numpy as np  # noqa: PLC0415
+
+        product, rows = self.product, self.rows
+        if rows is product.out or (rows.at is None and rows.size == rows.table):
+            return product.places(self.of, rows)
+        if rows.at is None:  # a part of a larger table: the rest of it takes no part
+            part, real = product.places(self.of, rows)
+            positions = np.zeros((rows.table, part.shape[1]), dtype=np.intp)
+            mask = np.zeros(positions.shape, dtype=bool)
+            inside = slice(rows.first, rows.first + rows.size)
+            positions[inside], mask[inside] = part, True if real is None else real
+            return positions, mask
+        by, beside = self.wiring.reads, self.wiring.uses
+        if rows is product.w:
+            by, beside = beside, by
+        units, companions = _turned_arrays(rows.table, by, beside)
+        return (units if self.of is product.out else companions).arrays
+
+
 class Wiring:
     """``reads[o]``: the units that o reads; ``uses[o]``: through which weights, in the same order.
 
-    ``inputs`` is how many units there are to be read, ``weights`` how many weights.
+    ``inputs`` is how many units there are to be read, ``weights`` how many weights. ``product`` says the same as a
+    product of arrays, where it is one.
     """
+
+    product: Product | None = None
 
     def __init__(
         self,
@@ -77,14 +207,30 @@ class Wiring:
         self.reads = reads if isinstance(reads, Index) else Index(reads)
         self.uses = uses if isinstance(uses, Index) else Index(uses)
 
+    @classmethod
+    def of_product(cls, x: Factor, w: Factor, out: Factor) -> Wiring:
+        """outₒ = Σ x·w over all axes that o lacks."""
+        wiring = cls.__new__(cls)
+        wiring.product = product = Product(x, w, out)
+        wiring.inputs, wiring.weights = x.table, w.table
+        wiring.reads, wiring.uses = (Index.of_operand(Operand(wiring, out, each)) for each in (x, w))
+        assert product.out.at is None
+        return wiring
+
     @cached_property
     def by_input(self) -> tuple[Index, Index]:
         """For every unit that is read: the units that read it, and through which weights."""
+        if self.product is not None:
+            x, w, out = self.product.x, self.product.w, self.product.out
+            return Index.of_operand(Operand(self, x, out)), Index.of_operand(Operand(self, x, w))
         return _turned(self.inputs, self.reads, self.uses)
 
     @cached_property
     def by_weight(self) -> tuple[Index, Index]:
         """For every weight: the units whose sum it is part of, and what it multiplies there."""
+        if self.product is not None:
+            x, w, out = self.product.x, self.product.w, self.product.out
+            return Index.of_operand(Operand(self, w, out)), Index.of_operand(Operand(self, w, x))
         return _turned(self.weights, self.uses, self.reads)
 
 
@@ -125,10 +271,24 @@ def _turned_arrays(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
     return turned[0], turned[1]
 
 
+@functools.lru_cache(maxsize=256)
 def every(units: int, inputs: int) -> Wiring:
     """Every unit reads every input through a weight of its own, as in a dense layer: weight[o, i]."""
-    rows = [range(inputs)] * units
-    return Wiring(inputs, units * inputs, rows, [range(o * inputs, (o + 1) * inputs) for o in range(units)])
+    return Wiring.of_product(
+        Factor("i", (inputs,), inputs),
+        Factor("oi", (units, inputs), units * inputs),
+        Factor("o", (units,), units),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> Wiring:
+    """Unit o of every token reads all of the token, through row ``first`` + o of a matrix [rows, inputs]."""
+    return Wiring.of_product(
+        Factor("ti", (tokens, inputs), tokens * inputs),
+        Factor("oi", (units, inputs), rows * inputs, first * inputs),
+        Factor("to", (tokens, units), tokens * units),
+    )
 
 
 def picking(inputs: int, positions: Sequence[int]) -> Wiring:

@@ -13,27 +13,20 @@ import numpy as np
 
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.numbers.given import as_array
-from backprop_check.numbers.lane import Lane, is_exact, parts
+from backprop_check.numbers.lane import QUANTUM, Lane, is_exact, is_multiple, parts
 from backprop_check.numbers.lanes import Lanes
+from backprop_check.numbers.sums import part
+from backprop_check.numbers.vectors import Block, Operand, Single, Vector, each_block, over_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backprop_check.numbers.lane import Array
+    from backprop_check.numbers.sums import Part
 
 
 #: A unit roundoff below this is a float64's: 2⁻⁵³, or twice that where our own rounding is part of it.
 _OF_FLOAT64 = 2.0**-51
-
-
-class Vector(Lane):
-    """For every unit the vector of what it reads; ``mask`` is False where one was filled up (None: nowhere)."""
-
-    __slots__ = ("mask",)
-
-    def __init__(self, value: Any, error: Any, u: float, mask: Any = None) -> None:
-        super().__init__(value, error, u)
-        self.mask = mask
 
 
 class WiredGrid:
@@ -47,8 +40,12 @@ class WiredGrid:
     def __getitem__(self, at: tuple[Any, Any]) -> Lane:
         s, i = at
         if isinstance(i, Index):
-            positions, mask = i.arrays
-            return self._gathered(positions, mask, together=isinstance(s, slice))
+            together = isinstance(s, slice)
+            if i.operand is not None:
+                return Operand(self, i, together=together)
+            if i.width is not None and not together:
+                return self._blocks(i.width)
+            return self.gathered(*i.arrays, together=together)
         if isinstance(i, Places):
             if i.arrays is None:
                 i.arrays = np.array(i.positions, dtype=np.intp)
@@ -59,7 +56,14 @@ class WiredGrid:
             return Vector(self.value[:, None, :], error, self.u)
         return Lane(self.value, self.error, self.u)
 
-    def _gathered(self, positions: Array, mask: Any, *, together: bool) -> Vector:
+    def _blocks(self, width: int) -> Block:
+        shape = (len(self.value), -1, width)
+        error = self.error if isinstance(self.error, float) else self.error.reshape(shape)
+        return Block(self.value.reshape(shape), error, self.u, None, width)
+
+    def gathered(self, positions: Array, mask: Any, *, together: bool) -> Vector:
+        """What stands at these positions, for every unit a vector."""
+
         def taken(array: Array) -> Array:
             found = array[:, positions]
             if mask is not None:
@@ -86,8 +90,8 @@ class WiredGrid:
             errors[:, real] = spread if mask is None else spread[:, mask]
             self.value, self.error = values, errors
             return
-        self.value = np.broadcast_to(value, shape)
-        self.error = error if is_exact(error) else np.broadcast_to(error, shape)
+        self.value = value if getattr(value, "shape", None) == shape else np.broadcast_to(value, shape)
+        self.error = error if is_exact(error) or error.shape == shape else np.broadcast_to(error, shape)
 
     def columns(self, start: int, stop: int) -> WiredGrid:
         """Some of its columns."""
@@ -124,60 +128,56 @@ class WiredLanes(Lanes):
 
     def one(self, x: Lane | float) -> Vector:
         """A vector of one number."""
-        value, error = parts(x)
-        return Vector(np.asarray(value)[..., None], error if is_exact(error) else np.asarray(error)[..., None], self.u)
+        return Single(x if isinstance(x, Lane) else Lane(np.asarray(x, dtype=self.dtype), 0.0, self.u))
 
     def vector(self, function: Callable[..., Any], *arguments: Lane) -> Vector:
         """A function of every number of vectors; single numbers are the same for a whole vector."""
         masks = [x.mask for x in arguments if isinstance(x, Vector) and x.mask is not None]
-        spread = [x if isinstance(x, Vector) else self.one(x) for x in arguments]
+        width = next((x.width for x in arguments if isinstance(x, Block)), 0)
+        spread = [x if isinstance(x, Vector) else self.one(each_block(x, width)) for x in arguments]
         found = function(*spread)
-        if not masks:
-            return Vector(found.value, found.error, self.u)
-        error = found.error if is_exact(found.error) else np.where(masks[0], found.error, 0.0)
-        return Vector(np.where(masks[0], found.value, 0.0), error, self.u, masks[0])
+        mask, error = masks[0] if masks else None, found.error
+        if mask is not None and not is_exact(error):
+            error = np.where(mask, error, 0.0)
+        value = found.value if mask is None else np.where(mask, found.value, 0.0)
+        return Block(value, error, self.u, mask, width) if width else Vector(value, error, self.u, mask)
 
     def dots(self, terms: Sequence[tuple[Any, Any]], plus: Sequence[Lane]) -> Lane:
         """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers; added in whatever order."""
-        value: Any = 0.0
-        size: Any = 0.0
-        error: Any = 0.0
-        count = len(plus)
-        multiplied = False
-        copied: Any = len(plus) * 2  # how many products are not 0, as long as each is an exact number times 0 or 1
-        for xs, ys in terms:
-            length = xs.value.shape[-1]
-            if not length:
-                continue
-            count += length
-            x, e = xs.value, xs.error
-            if ys is None:
-                value = value + x.sum(axis=-1)
-                size = size + abs(x).sum(axis=-1)
-                error = error if is_exact(e) else error + e.sum(axis=-1)
-                copied = 2
-                continue
-            multiplied = True
-            y, f = ys.value, ys.error
-            value = value + (x * y).sum(axis=-1)
-            if is_exact(e) and is_exact(f) and ((x == 0) | (x == 1)).all() and self._holds(y):
-                copied = copied + ((x != 0) & (y != 0)).sum(axis=-1)
-            else:
-                copied = 2
-            sizes = abs(x)
-            size = size + (sizes * abs(y)).sum(axis=-1)
-            if not is_exact(e):
-                error = error + (e * abs(y)).sum(axis=-1)
-                sizes = sizes + e
-            if not is_exact(f):
-                error = error + (sizes * f).sum(axis=-1)
+        parts = [each for x, y in terms if (each := part(x, y)).count]
+        count = len(plus) + sum([each.count for each in parts])
+        if len(parts) == 1 and not plus:
+            value: Any = parts[0].value()
+        else:
+            value = np.asarray(sum([each.value() for each in parts], 0.0))
+            for x in plus:
+                value = value + x.value
+        exact = all([each.exact for each in parts]) and all([is_exact(x.error) for x in plus])  # noqa: C419 - faster
+        if exact and self._is_exact_sum(parts, plus, count):
+            return Lane(value, 0.0, self.u)
+        rounds = count > 1 or any([each.multiplies for each in parts])  # noqa: C419
+        gamma = self._gamma(count + 2) if rounds else 0.0
+        error: Any = parts[0].error(gamma) if parts else 0.0
+        for each in parts[1:]:
+            error = error + each.error(gamma)
         for x in plus:
-            value = value + x.value
-            size = size + abs(x.value)
-            error = error if is_exact(x.error) else error + x.error
-        if (multiplied or count > 1) and np.max(copied) > 1:
-            error = error + self._gamma(count + 2) * size
-        return Lane(np.asarray(value), error, self.u)
+            error = error + (gamma * abs(x.value) if is_exact(x.error) else gamma * abs(x.value) + x.error)
+        return Lane(value, error, self.u)
+
+    def _is_exact_sum(self, parts: Sequence[Part], plus: Sequence[Lane], count: int) -> bool:
+        """Whether no order of summation rounds.
+
+        All that is added is a small multiple of one power of two; or it is one number of the case times 0 or 1.
+        """
+        if count <= 1 and not any(each.multiplies for each in parts):
+            return True
+        if all(each.multiple for each in parts) and all(is_multiple(x.value) for x in plus):
+            size: Any = sum((each.size() for each in parts), 0.0)
+            size = sum((abs(x.value) for x in plus), size)
+            return bool(np.max(size, initial=0.0) * self.u <= QUANTUM * QUANTUM)
+        if plus or not all(each.copies and self._holds(each.y) for each in parts):
+            return False
+        return bool(np.max(sum((each.copied() for each in parts), 0)) <= 1)
 
     def _holds(self, y: Array) -> bool:
         """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
@@ -187,7 +187,10 @@ class WiredLanes(Lanes):
         """Those of a vector that ``keep`` has a 1 for."""
         mask = keep.value > 0 if xs.mask is None else (keep.value > 0) & xs.mask
         error = xs.error if is_exact(xs.error) else np.where(mask, xs.error, 0.0)
-        return Vector(np.where(mask, xs.value, 0.0), error, self.u, mask)
+        value = np.where(mask, xs.value, 0.0)
+        return (
+            Block(value, error, self.u, mask, xs.width) if isinstance(xs, Block) else Vector(value, error, self.u, mask)
+        )
 
     def total(self, xs: Vector) -> Lane:
         """Σ xᵢ."""
@@ -210,7 +213,7 @@ class WiredLanes(Lanes):
         values, errors = self._candidates(xs)
         value = values.max(axis=-1)
         error = 2 * self.u * abs(value)
-        return Lane(value, error if is_exact(errors) else error + errors.max(axis=-1), self.u)
+        return over_blocks(Lane(value, error if is_exact(errors) else error + errors.max(axis=-1), self.u), xs)
 
     def largest(self, xs: Vector) -> Lane:
         """The largest: between the largest of x − e and the largest of x + e."""

@@ -375,7 +375,7 @@ class Circuit:
         if name == "identity":
             return z
         if name in ("softmax", "log_softmax"):
-            groups = groups or Index([range(z.units)] * z.units)
+            groups = groups or Index.blocks(1, z.units)
             return self.softmax(z, groups, logarithm=name == "log_softmax", role="a")
         return self.function(name, z, alpha_of(name, alpha), role="a")
 

@@ -27,7 +27,8 @@ from backprop_check.kinds import KINDS
 from backprop_check.names import LOSS_FEATURES
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
-from backprop_check.numbers.wired import Vector, WiredGrid, WiredLanes
+from backprop_check.numbers.vectors import Vector
+from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.oracle import autograd_pass
 from backprop_check.training import FEATURES
 

@@ -107,9 +107,7 @@ class Entry(msgspec.Struct, array_like=True):
             kept[0][slot] = values[at:end].reshape(shape)
             kept[1][slot] = allowed[at:end].reshape(shape)
             at = end
-        if not case.network.is_chain:
-            return case, Expected(*kept, None, Form(case))
-        return case, Expected(*kept, lambda: alternatives(case.rounded(dtype), dtype, profile, kept[0]))
+        return case, Expected(*kept, lambda: alternatives(case.rounded(dtype), dtype, profile, kept[0]), Form(case))
 
     @property
     def whole(self) -> bool:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes, Scalars
+from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.wired import WiredLanes
-from backprop_check.reference import Stages, run_pass, run_wired
+from backprop_check.reference import Stages, run_wired
 from backprop_check.trace import Array, Expected, Form, Slot, Trace, slots_of
 from backprop_check.unstable import alternatives
 
@@ -37,28 +37,28 @@ def expect(
     values: dict[Slot, Array] = {}
     allowed: dict[Slot, Array] = {}
     known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
-    form = None if case.network.is_chain else Form(case)
+    form = Form(case)
+    m = WiredLanes(u, profile)
+    m.choices = choices
     with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
-        for slot, number in slots_of(_passes(case, u, profile, stages, choices)):
+        for slot, number in slots_of(run_wired(case, m, stages)):
             before = known.setdefault(id(number), slot)
             if before is not slot:
                 values[slot], allowed[slot] = values[before], allowed[before]
                 continue
             some: Any = number
-            value, error = some.value, some.error
-            if slot.quantity == "loss":
-                value, error = np.reshape(value, ()), np.reshape(error, ())
-            elif form is not None:
-                shape = form.trace_shape(slot)
-                error = np.broadcast_to(error, value.shape).reshape(shape)
-                value = value.reshape(shape)
-            bound = error * own + floor
-            if case.steps > 1 or form is not None:  # bounds of many steps, or of deep blocks, may come to say nothing
-                bound = np.where(np.isnan(bound) & np.isfinite(value), np.inf, bound)
-            values[slot], allowed[slot] = value, bound if np.ndim(bound) else np.full(value.shape, bound)
-    if form is not None:
-        return Expected(values, allowed, None, form)
-    return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values))
+            shape = form.trace_shape(slot)
+            values[slot] = value = some.value.reshape(shape)
+            bound = some.error * own + floor
+            if not np.ndim(bound):
+                allowed[slot] = np.full(shape, bound)
+                continue
+            bound = bound.reshape(shape) if bound.shape == some.value.shape else np.broadcast_to(bound, shape)
+            nothing = np.isnan(bound)
+            if nothing.any():  # bounds of many steps, or of deep blocks, may come to say nothing
+                bound = np.where(nothing & np.isfinite(value), np.inf, bound)
+            allowed[slot] = bound
+    return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values), form)
 
 
 def roundoff(dtype: str, choices: Choices | None = None) -> tuple[float, float]:
@@ -68,12 +68,6 @@ def roundoff(dtype: str, choices: Choices | None = None) -> tuple[float, float]:
     """
     u, ours = UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF["float64"]
     return (u, 1.0 + ours / u) if choices is None or not choices.widens else (u + ours, 1.0)
-
-
-def _passes(case: Case, u: float, profile: str, stages: type[Stages], choices: Choices | None) -> Any:
-    m = Lanes(u, profile) if case.network.is_chain else WiredLanes(u, profile)
-    m.choices = choices
-    return run_pass(case, m, stages) if case.network.is_chain else run_wired(case, m, stages)
 
 
 def disagreement(expected: Expected, other: Trace, share: float = 1.0) -> tuple[Slot, tuple[int, ...]] | None:
@@ -101,11 +95,10 @@ def textbook_pass(case: Case, reading: Scalars | None = None, stages: type[Stage
     """The reference on plain numbers (floats by default), one neuron at a time."""
     m = Scalars.of_floats() if reading is None else reading
     found: dict[Any, Any] = {}
-    form = None if case.network.is_chain else Form(case)
-    passes: Any = run_pass(case, m, stages) if form is None else run_wired(case, m, stages)
-    for slot, number in slots_of(passes):
+    form = Form(case)
+    for slot, number in slots_of(run_wired(case, m, stages)):
         some: Any = number
         plain = some.tolist() if hasattr(some, "tolist") else some
         array = np.array(plain, dtype=np.float64 if reading is None else object)
-        found[slot] = array if form is None else array.reshape(form.trace_shape(slot))
+        found[slot] = array.reshape(form.trace_shape(slot))
     return Trace(found)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 from torch.optim.adagrad import adagrad
 from torch.optim.adam import adam
 from torch.optim.adamw import adamw
@@ -17,7 +15,7 @@ from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers.given import as_array
 from backprop_check.trace import Array, Form, Slot, Trace
 from backprop_check.witness import LAYERS
-from backprop_check.witness.activation import activate, losses
+from backprop_check.witness.activation import losses
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
@@ -32,7 +30,7 @@ def autograd_pass(case: Case) -> Trace:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _pass(case) if case.network.is_chain else _wired(case)
+        return _pass(case)
     finally:
         torch.set_num_threads(threads)
 
@@ -111,56 +109,9 @@ class _Training:
 
 
 def _pass(case: Case) -> Trace:
-    parameters: list[tuple[Any, Any]] = [
-        (
-            _given(layer.parameters.weights).requires_grad_(),
-            _given(layer.parameters.biases).requires_grad_(),
-        )
-        for layer in case.network.layers
-    ]
-    targets, inputs = _given(case.targets), _given(case.inputs)
-    values: dict[Slot, Array] = {}
-    step_of = None if case.optimizer is None else _Training(case)
-    for step in range(case.steps):
-        x = inputs.detach().requires_grad_()
-        zs, activations, a = [], [], x
-        for layer, (weights, biases) in zip(case.network.layers, parameters, strict=True):
-            z = F.linear(a, weights, biases)
-            a = activate(layer, z)
-            zs.append(z)
-            activations.append(a)
-        each = losses(case, zs[-1], a, targets)
-        named = [pair for own in parameters for pair in zip(("weight", "bias"), own, strict=True)]
-        loss = _batch_loss(case, each, named)
-        flat = [p for pair in parameters for p in pair]
-        gradients = torch.autograd.grad(loss, [*flat, *zs, x])
-        if step == 0:
-            values[Slot("loss")] = np.array(loss.item())
-            values[Slot("input_gradient")] = gradients[-1].numpy()
-            for index, (z, a_of) in enumerate(zip(zs, activations, strict=True)):
-                values[Slot("z", index)] = z.detach().numpy()
-                values[Slot("a", index)] = a_of.detach().numpy()
-                values[Slot("delta", index)] = gradients[len(flat) + index].numpy()
-                values[Slot("weight_gradient", index)] = gradients[2 * index].numpy()
-                values[Slot("bias_gradient", index)] = gradients[2 * index + 1].numpy()
-        if step_of is None:
-            break
-        stepped = step_of(flat, list(gradients[: len(flat)]), step)
-        values[Slot("loss", None, step)] = np.array(loss.item())
-        for index in range(len(parameters)):
-            weights, biases = stepped[2 * index], stepped[2 * index + 1]
-            parameters[index] = (weights.requires_grad_(), biases.requires_grad_())
-            for at in (step, None) if step == case.steps - 1 else (step,):
-                values[Slot("updated_weight", index, at)] = weights.detach().numpy()
-                values[Slot("updated_bias", index, at)] = biases.detach().numpy()
-    return Trace(values)
-
-
-def _wired(case: Case) -> Trace:
-    """The same for layers of any kind, in any wiring."""
     network, form = case.network, Form(case)
     parameters = [
-        {} if layer.shares else {name: torch.tensor(each, dtype=torch.float64) for name, each in layer.arrays().items()}
+        {} if layer.shares else {name: _given(each) for name, each in layer.arrays().items()}
         for layer in network.layers
     ]
     buffers = [

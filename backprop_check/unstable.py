@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Lanes
+from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.lanes import KAPPA, TEXTBOOK
-from backprop_check.reference import Stages, run_pass
+from backprop_check.numbers.wired import WiredLanes
+from backprop_check.reference import Stages, run_wired
+from backprop_check.reference.circuit import Function, Softmax
 from backprop_check.reference.losses import MATCHED
-from backprop_check.trace import Alternative, Array, Mask, Slot, slots_of
+from backprop_check.trace import Alternative, Array, Form, Mask, Slot, slots_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from backprop_check.network import Case
 
@@ -101,51 +103,72 @@ class _Habitual(Stages):
 
     habits = Habits()
 
-    def activate(self, l: Any, s: Any) -> None:
-        m, how, z = self.m, self.habits.exponentials, l.z[s, ...]
-        match l.activation:
-            case "softmax" | "log_softmax" if self.habits.softmax == "unshifted":
-                e = m.exp(z)
-                total = m.sum(e)
-                l.a[s, ...] = e / total if l.activation == "softmax" else z - m.log(total)
-            case "log_softmax" if self.habits.loss != "fused":
-                shifted = m.exp(z - m.max(z))
-                l.a[s, ...] = m.log(shifted / m.sum(shifted))
-            case "sigmoid" if how == "growing":
-                l.a[s, ...] = _sigmoid(m, z, how)
-            case "silu" if how == "growing":
-                l.a[s, ...] = z * _sigmoid(m, z, how)
-            case "tanh" if how != "stable":
-                l.a[s, ...] = _tanh(m, z, how)
-            case "softplus" if how in ("growing", "both"):
-                l.a[s, ...] = m.log(1 + m.exp(z))
-            case "softplus" if how in ("falling", "slope"):
-                l.a[s, ...] = z + m.log(1 + m.exp(-z))
-            case "elu" if how in ("growing", "both"):
-                l.a[s, ...] = _elu(m, z, l.alpha)
-            case _:
-                super().activate(l, s)
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if rule.out.role == "a":
+            found = None
+            if isinstance(rule, Softmax) and rule.keep is None:
+                found = self._softmax(rule, s, o)
+            elif isinstance(rule, Function):
+                found = self._function(rule, rule.x.values[s, o])
+            if found is not None:
+                return found
+        return super().value(rule, s, o)
 
-    def composed_delta(self, l: Any, s: Any) -> None:
-        m, how, z, error = self.m, self.habits.exponentials, l.z[s, ...], l.error[s, ...]
-        match l.activation:
-            case "log_softmax" if self.habits.softmax == "divided":
-                p = m.exp(l.a[s, ...])
-                divided = error / p
-                l.delta[s, ...] = p * (divided - m.sum(divided * p))
+    def _softmax(self, rule: Softmax, s: Any, o: Any) -> Any:
+        m, z, group = self.m, rule.x.values[s, o], rule.x.values[s, rule.groups[o]]
+        if self.habits.softmax == "unshifted":
+            total = m.total(m.vector(m.exp, group))
+            return z - m.log(total) if rule.logarithm else m.exp(z) / total
+        if rule.logarithm and self.habits.loss != "fused":
+            top = m.top(group)
+            return m.log(m.exp(z - top) / m.total(m.vector(lambda x, top: m.exp(x - top), group, top)))
+        return None
+
+    def _function(self, rule: Function, z: Any) -> Any:
+        m, how = self.m, self.habits.exponentials
+        match rule.name:
+            case "sigmoid" if how == "growing":
+                return _sigmoid(m, z, how)
+            case "silu" if how == "growing":
+                return z * _sigmoid(m, z, how)
+            case "tanh" if how != "stable":
+                return _tanh(m, z, how)
+            case "softplus" if how in ("growing", "both"):
+                return m.log(1 + m.exp(z))
+            case "softplus" if how in ("falling", "slope"):
+                return z + m.log(1 + m.exp(-z))
+            case "elu" if how in ("growing", "both"):
+                return _elu(m, z, rule.alpha)
+        return None
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        m = self.m
+        if isinstance(rule, Function) and rule.out.role == "a":
+            slope = self._slope(rule, rule.x.values[s, i])
+            if slope is not None:
+                return m.one(rule.out.error[s, i]), m.one(slope)
+        if isinstance(rule, Softmax) and rule.logarithm and self.habits.softmax == "divided":
+            a, g, group = rule.out.values, rule.out.error, rule.groups[i]
+            back = m.vector(lambda g, a: g / m.exp(a) * m.exp(a), g[s, group], a[s, group])
+            p = m.exp(a[s, i])
+            return m.one(p * (g[s, i] / p - m.total(back))), None
+        return super().share(rule, role, s, i)
+
+    def _slope(self, rule: Function, z: Any) -> Any:
+        m, how = self.m, self.habits.exponentials
+        match rule.name:
             case "softplus" if how == "growing":
-                l.delta[s, ...] = error * _sigmoid(m, z, how)
+                return _sigmoid(m, z, how)
             case "silu" if how == "growing":
                 p = _sigmoid(m, z, how)
-                l.delta[s, ...] = error * (p + z * (p * (1 - p)))
+                return p + z * (p * (1 - p))
             case "sigmoid" if how == "slope":
                 e = m.exp(-z)
-                l.delta[s, ...] = error * (e / ((1 + e) * (1 + e)))
+                return e / ((1 + e) * (1 + e))
             case "tanh" if how == "slope":
                 e = m.exp(z) + m.exp(-z)
-                l.delta[s, ...] = error * (4 / (e * e))
-            case _:
-                super().composed_delta(l, s)
+                return 4 / (e * e)
+        return None
 
     def _guarded(self, factor: Any, value: Any) -> Any:
         """``value``, and 0 where its factor is 0 (unless it is written without that care)."""
@@ -163,36 +186,38 @@ class _Habitual(Stages):
             term = term + self._guarded(1 - t, (1 - t) * m.log(1 - last.a[s, k]))
         return -term
 
-    def matched_delta(self, p: Any, l: Any, s: Any) -> None:
-        if self.habits.loss == "fused":
-            super().matched_delta(p, l, s)
-            return
-        a, t = l.a[s, ...], p.targets[s, ...]
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
+        if self.habits.loss == "fused" or (p.layers[-1].activation, p.loss_kind) not in MATCHED:
+            return super().output_error(p, s, k)
+        a, t = p.layers[-1].a[s, k], p.targets[s, k]
         slope = -self._guarded(t, t / a)
         if p.loss_kind == "binary_cross_entropy":
             slope = slope + self._guarded(1 - t, (1 - t) / (1 - a))
-        l.error[s, ...] = self.in_batch(p, slope)
-        self.composed_delta(l, s)
+        return self.in_batch(p, slope)
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        return super().matched_error(p, rule, s, i, composed) if self.habits.loss == "fused" else composed()
 
 
 def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Array]) -> Iterator[Alternative]:
     """What every habit that matters for ``case`` gives, the usual ones first; ``right`` are the expected values."""
-    sizes = [values for slot, values in right.items() if slot.quantity == "z"]
+    sizes = [values for slot, values in right.items() if slot.quantity == "z" and values.size]
     softplus = any(layer.activation == "softplus" for layer in case.network.layers)
     with np.errstate(over="ignore"):  # the largest numbers on both sides of 0: far enough apart
-        widest = max(max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes)
+        widest = max((max(z.max(), 0.0) - min(z.min(), 0.0) for z in sizes), default=0.0)
     if widest <= (NEAR_OF_SOFTPLUS if softplus else NEAR):
         return
     u, floor = UNIT_ROUNDOFF[dtype], 1024.0 * SMALLEST_NORMAL[dtype]
-    reading = Lanes(u, profile, np.float64 if dtype == "float64" else np.float32)
+    reading = WiredLanes(u, profile, np.float64 if dtype == "float64" else np.float32)
+    form = Form(case)
     for habits in _habits(case):
         stages = type("Habit", (_Habitual,), {"habits": habits})
         found = {}
         with np.errstate(all="ignore"):  # that it overflows is the point
-            for slot, number in slots_of(run_pass(case, reading, stages)):
+            for slot, number in slots_of(run_wired(case, reading, stages)):
                 some: Any = number
-                value = some.value if slot.quantity != "loss" else np.reshape(some.value, ())
-                error = np.broadcast_to(some.error, np.shape(some.value)).reshape(np.shape(value))
+                value = some.value.reshape(form.trace_shape(slot))
+                error = np.broadcast_to(some.error, some.value.shape).reshape(value.shape)
                 # Twice: once for the implementation's rounding, once for that of this very evaluation.
                 found[slot] = (value.astype(np.float64), 2.0 * error.astype(np.float64) + floor)
         yield Alternative("; ".join(SAID[habit] for habit in habits if habit in SAID), found)

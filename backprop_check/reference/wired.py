@@ -307,16 +307,17 @@ def matched_rule(p: WiredPass, last: Table) -> Any:
 def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages) -> None:
     """∂L/∂z = p Σt − t (p − t for one neuron's sigmoid), the sum over the softmax's own group; or by the chain rule."""
     z: Table = rule.x
-    last.error, composed = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
-    z.error = m.grid(p.samples, z.units)
+    last.error, z.error = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
     dense = as_dense(p)
-    for s in m.each(p.samples):
+
+    def composed(s: Any, i: Any) -> Any:
         for k in m.each(last.units):
             last.error[s, k] = stages.output_error(dense, s, k)
+        return m.dots([stages.share(rule, ("x", 0), s, i)], [])
+
+    for s in m.each(p.samples):
         for i in m.each(z.units):
-            composed[s, i] = m.dots([stages.share(rule, ("x", 0), s, i)], [])
-        for i in m.each(z.units):
-            z.error[s, i] = stages.matched_error(p, rule, s, i, functools.partial(composed.__getitem__, (s, i)))
+            z.error[s, i] = stages.matched_error(p, rule, s, i, functools.partial(composed, s, i))
 
 
 def penalized(p: WiredPass, l: LayerTables, name: str, m: Any, stages: Stages) -> Any:

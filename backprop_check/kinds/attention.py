@@ -25,7 +25,7 @@ from backprop_check.kinds.tokens import (
     of_every_token,
     token_by_token,
 )
-from backprop_check.kinds.wiring import Index, Wiring
+from backprop_check.kinds.wiring import Factor, Index, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -373,6 +373,8 @@ def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_
     heads, queries, keys, width, out, causal = form
     d, e = width // heads, out // heads
     triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
+    if split is side_by_side and merge is side_by_side:
+        return _products(form, [at for at, (_, i, j) in enumerate(triples) if j <= i or not causal])
     scores = Wiring(
         queries * width,
         keys * width,
@@ -400,6 +402,36 @@ def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_
         visible,
         Index(rows[triples[at][:2]] for at in visible),
         context,
+    )
+
+
+def _products(form: Heads, visible: list[int]) -> Wirings:
+    """The same where a token's features are head after head: qk is Σ_f q[i, h, f] k[j, h, f], and likewise the mean."""
+    import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
+
+    heads, queries, keys, width, out, _ = form
+    place = np.full(heads * queries * keys, -1)
+    place[visible] = np.arange(len(visible))
+    whole = len(visible) == len(place)
+    hidden = Factor("hij", (heads, queries, keys), len(visible), at=None if whole else place)
+    query, key = Factor("ihf", (queries, heads, width // heads), queries * width), (keys, heads, width // heads)
+    value, context = (keys, heads, out // heads), Factor("ihf", (queries, heads, out // heads), queries * out)
+    groups = Index.blocks(heads * queries, keys)
+    if not whole:
+        rows: dict[int, list[int]] = {}
+        for number, at in enumerate(visible):
+            rows.setdefault(at // keys, []).append(number)
+        groups = Index(rows[at // keys] for at in visible)
+    return Wirings(
+        Wiring.of_product(
+            Factor("x", (query.size,), query.size), Factor("", (), 1), Factor("x", (query.size,), query.size)
+        ),
+        Wiring.of_product(
+            query, Factor("jhf", key, keys * width), Factor("hij", (heads, queries, keys), heads * queries * keys)
+        ),
+        visible,
+        groups,
+        Wiring.of_product(Factor("jhf", value, keys * out), hidden, context),
     )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from backprop_check.kinds.attention import Heads, Mask, Parts, check_mask, draw_masks
 from backprop_check.kinds.kind import Shape, drawn, fail
 from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, linear, of_every_token
-from backprop_check.kinds.wiring import Wiring
+from backprop_check.kinds.wiring import Factor, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,14 +198,13 @@ def normalized(c: Any, x: Any, shape: Shape, scale: Any, shift: Any, eps: float)
 @functools.lru_cache(maxsize=64)
 def norm_of(tokens: int, width: int) -> dict[str, Wiring]:
     """The wirings of a layer norm: unit (t, e), and one mean, variance and root a token."""
-    units, each = tokens * width, [[i] for i in range(tokens * width)]
-    by_token = [[i // width] for i in range(units)]
-    return {
-        "mean": Wiring(
-            units, 1, [range(t * width, (t + 1) * width) for t in range(tokens)], [[0] * width for _ in range(tokens)]
-        ),
-        "each": Wiring(units, 1, each, [[0]] * units),
-        "token": Wiring(tokens, 1, by_token, [[0]] * units),
-        "scaled": Wiring(units, tokens, each, by_token),
-        "learned": Wiring(units, width, each, [[i % width] for i in range(units)]),
+    units = tokens * width
+    features, of_tokens, scalar = ("te", (tokens, width), units), ("t", (tokens,), tokens), ("", (), 1)
+    sums = {
+        "mean": (features, scalar, of_tokens),
+        "each": (features, scalar, features),
+        "token": (of_tokens, scalar, features),
+        "scaled": (features, of_tokens, features),
+        "learned": (features, ("e", (width,), width), features),
     }
+    return {name: Wiring.of_product(*(Factor(*each) for each in factors)) for name, factors in sums.items()}

@@ -6,10 +6,9 @@ whether gradients flow back through it): a named bug is another way.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.wiring import Wiring, picking, rows_of
+from backprop_check.kinds.wiring import Wiring, own, part, placed, rows_of, same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +70,7 @@ class Direction:
         self.hidden: int = layer.hidden_size
         self.rows = len(layer.gates) * self.hidden
         self.own = own(self.hidden, self.hidden, 0)
-        self.each = picking(self.hidden, range(self.hidden))
+        self.each = same(self.hidden)
         self.width = self.rows * len(layer.runs())
         self.shown: list[tuple[int, Any]] = []
         self.sums: list[dict[str, Any]] = [{} for _ in range(steps)]
@@ -206,22 +205,3 @@ def _masks(c: Any, layer: Any, steps: int) -> Masks | None:
 def block(units: int, inputs: int, rows: int, number: int) -> Wiring:
     """Each unit reads every input, through its row in block ``number`` of a matrix [rows, inputs]."""
     return rows_of(units, inputs, rows, number * units)
-
-
-@functools.lru_cache(maxsize=256)
-def own(units: int, weights: int, first: int) -> Wiring:
-    """Each unit reads the one of the same number, through a weight of its own, from weight ``first`` on."""
-    return Wiring(units, weights, [[o] for o in range(units)], [[first + o] for o in range(units)])
-
-
-@functools.lru_cache(maxsize=256)
-def part(inputs: int, first: int, count: int) -> Wiring:
-    """So many of the inputs, from ``first`` on, as they are."""
-    return picking(inputs, range(first, first + count))
-
-
-@functools.lru_cache(maxsize=1024)
-def placed(units: int, first: int, count: int) -> Wiring:
-    """So many inputs in their place among ``units``; the other units read nothing."""
-    rows = [[o - first] if first <= o < first + count else [] for o in range(units)]
-    return Wiring(count, count, rows, rows)

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backprop_check.kinds.kind import Shape, fail, size
-from backprop_check.kinds.wiring import Index, Wiring
+from backprop_check.kinds.wiring import Factor, Index, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,14 +84,13 @@ def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes:
     at, inside = _grid(window, inputs[1:], sizes)
     outputs, places = at.shape
     depth, area, own = inputs[0] // groups, size(inputs[1:]), channels // groups
-    first = (np.arange(channels) // own * depth)[:, None, None, None]
-    within = np.arange(depth)[None, None, :, None]
-    reads = (first + within) * area + at[None, :, None, :]
-    uses = (np.arange(channels)[:, None, None, None] * depth + within) * places + np.arange(places)
-    shape = (channels, outputs, depth, places)
-    mask = None if inside.all() else np.broadcast_to(inside[None, :, None, :], shape).reshape(-1, depth * places)
-    flat = [np.broadcast_to(array, shape).reshape(-1, depth * places) for array in (reads, uses)]
-    return Wiring(size(inputs), channels * depth * places, *(Index.of_array(array, mask) for array in flat))
+    channel = np.arange(inputs[0]).reshape(groups, depth, 1, 1)
+    read = np.where(inside, channel * area + at, -1)
+    return Wiring.of_product(
+        Factor("gdpk", (groups, depth, outputs, places), size(inputs), at=read),
+        Factor("gcdk", (groups, own, depth, places), channels * depth * places),
+        Factor("gcp", (groups, own, outputs), channels * outputs),
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -100,9 +99,7 @@ def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes:
 
     The weight is that convolution's: [input channels, channels / groups, *kernel].
     """
-    back = convolving((channels, *sizes), inputs[0], groups, window, inputs[1:])
-    reads, uses = back.by_input
-    return Wiring(size(inputs), back.weights, reads, uses)
+    return convolving((channels, *sizes), inputs[0], groups, window, inputs[1:]).turned()
 
 
 @functools.lru_cache(maxsize=32)

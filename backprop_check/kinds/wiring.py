@@ -171,7 +171,7 @@ class Operand:
         import numpy as np  # noqa: PLC0415
 
         product, rows = self.product, self.rows
-        if rows is product.out or (rows.at is None and rows.size == rows.table):
+        if rows.at is None and rows.size == rows.table:
             return product.places(self.of, rows)
         if rows.at is None:  # a part of a larger table: the rest of it takes no part
             part, real = product.places(self.of, rows)
@@ -211,10 +211,19 @@ class Wiring:
     def of_product(cls, x: Factor, w: Factor, out: Factor) -> Wiring:
         """outₒ = Σ x·w over all axes that o lacks."""
         wiring = cls.__new__(cls)
-        wiring.product = product = Product(x, w, out)
+        wiring.product = Product(x, w, out)
         wiring.inputs, wiring.weights = x.table, w.table
         wiring.reads, wiring.uses = (Index.of_operand(Operand(wiring, out, each)) for each in (x, w))
-        assert product.out.at is None
+        assert out.at is None
+        return wiring
+
+    def turned(self) -> Wiring:
+        """The same wiring read from its other end: what was read reads now, through the same weights."""
+        wiring = Wiring(len(self.reads), self.weights, *self.by_input)
+        if self.product is not None:
+            x, w, out = self.product.x, self.product.w, self.product.out
+            by_weight = Index.of_operand(Operand(self, w, x)), Index.of_operand(Operand(self, w, out))
+            wiring.__dict__ |= {"by_input": (self.reads, self.uses), "by_weight": by_weight}
         return wiring
 
     @cached_property
@@ -288,6 +297,32 @@ def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> 
         Factor("ti", (tokens, inputs), tokens * inputs),
         Factor("oi", (units, inputs), rows * inputs, first * inputs),
         Factor("to", (tokens, units), tokens * units),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def part(inputs: int, first: int, count: int) -> Wiring:
+    """So many of the inputs, from ``first`` on, as they are (times a weight that is shared by all: weight 0)."""
+    return Wiring.of_product(Factor("o", (count,), inputs, first), Factor("", (), 1), Factor("o", (count,), count))
+
+
+def same(units: int) -> Wiring:
+    """Unit o is the input o, as it is."""
+    return part(units, 0, units)
+
+
+@functools.lru_cache(maxsize=1024)
+def placed(units: int, first: int, count: int) -> Wiring:
+    """So many inputs in their place among ``units``, times a number each; the other units read nothing."""
+    one = Factor("o", (count,), count)
+    return Wiring.of_product(one, Factor("o", (count,), count), Factor("o", (count,), units, first))
+
+
+@functools.lru_cache(maxsize=1024)
+def own(units: int, weights: int, first: int) -> Wiring:
+    """Each unit reads the one of the same number, through a weight of its own, from weight ``first`` on."""
+    return Wiring.of_product(
+        Factor("o", (units,), units), Factor("o", (units,), weights, first), Factor("o", (units,), units)
     )
 
 

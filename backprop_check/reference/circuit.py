@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.wiring import Index, Places, Wiring, picking
+from backprop_check.kinds.wiring import Index, Places, Wiring, own, picking, placed, same
 from backprop_check.reference.activations import ELEMENTWISE, Elementwise
 
 if TYPE_CHECKING:
@@ -328,24 +328,20 @@ class Circuit:
         """Tables one after the other."""
         if len(tables) == 1:
             return tables[0]
-        widths = [table.units for table in tables]
+        width, start = sum(table.units for table in tables), 0
         sources: list[tuple[Table, Table | None, Wiring]] = []
-        for number, table in enumerate(tables):
-            reads: list[list[int]] = []
-            for other, width in enumerate(widths):
-                reads += [[i] if other == number else [] for i in range(width)]
-            sources.append((table, None, Wiring(table.units, 1, reads, [[0] * len(row) for row in reads])))
+        for table in tables:
+            sources.append((table, None, placed(width, start, table.units)))
+            start += table.units
         return self.weighted_sum(sources, role=role)
 
     def add(self, tables: Sequence[Table], role: str = "") -> Table:
         """The sum of tables of one shape, unit by unit."""
-        wiring = picking(tables[0].units, range(tables[0].units))
-        return self.weighted_sum([(table, None, wiring) for table in tables], role=role)
+        return self.weighted_sum([(table, None, same(table.units)) for table in tables], role=role)
 
     def multiply(self, x: Table, y: Table, role: str = "") -> Table:
         """The product of two tables, unit by unit."""
-        rows = [[i] for i in range(x.units)]
-        return self.weighted_sum([(x, y, Wiring(x.units, y.units, rows, rows))], role=role)
+        return self.weighted_sum([(x, y, own(x.units, y.units, 0))], role=role)
 
     def given(self, rows: Any) -> Table:
         """Numbers of the case, ``[sample][unit]``: nothing flows back into them."""

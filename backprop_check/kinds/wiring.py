@@ -335,18 +335,41 @@ class Places:
     """For every unit one position, as the bias that it has."""
 
     def __init__(self, positions: Iterable[int]) -> None:
-        self.positions = tuple(positions)
-        self.arrays: Any = None
-        self._by: Index | None = None
+        self.positions = positions if isinstance(positions, range) else tuple(positions)
+        self._by: dict[int, Index] = {}
+
+    @cached_property
+    def arrays(self) -> Any:
+        """The positions as an array, or as a slice where they follow one another."""
+        import numpy as np  # noqa: PLC0415
+
+        if isinstance(self.positions, range):
+            return slice(self.positions.start, self.positions.stop)
+        return np.array(self.positions, dtype=np.intp)
 
     def __getitem__(self, o: Any) -> Any:
         return self.positions[o] if isinstance(o, int) else self
 
     def by_place(self, count: int) -> Index:
-        """For every position the units that have it."""
-        if self._by is None:
-            rows: list[list[int]] = [[] for _ in range(count)]
-            for o, position in enumerate(self.positions):
-                rows[position].append(o)
-            self._by = Index(rows)
-        return self._by
+        """For every position, of ``count`` in all, the units that have it."""
+        if count not in self._by:
+            self._by[count] = self._turned(count)
+        return self._by[count]
+
+    def _turned(self, count: int) -> Index:
+        if isinstance(self.positions, range):
+            return part(count, self.positions.start, len(self.positions)).by_input[0]
+        rows: list[list[int]] = [[] for _ in range(count)]
+        for o, position in enumerate(self.positions):
+            rows[position].append(o)
+        return Index(rows)
+
+
+@functools.lru_cache(maxsize=512)
+def _kept(positions: range | tuple[int, ...]) -> Places:
+    return Places(positions)
+
+
+def places(positions: Iterable[int]) -> Places:
+    """The positions, kept for the next case that has the same. A range begins at a position and goes up by 1."""
+    return _kept(positions if isinstance(positions, range) else tuple(positions))

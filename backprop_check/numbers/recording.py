@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.numbers.scalars import Grid, Scalars
+from backprop_check.numbers.scalars import Grid, Scalars, flattened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -212,10 +212,10 @@ class Recording(Scalars):
         """An empty row, whose cells remember their place."""
         return RecordedRow([[self.zero] * count])
 
-    def given_row(self, values: Iterable[float], _roundings: Any = None) -> RecordedRow:  # type: ignore[override]
-        """The case's own numbers, the same for all samples."""
+    def given_row(self, values: Iterable[Any], _roundings: Any = None) -> RecordedRow:  # type: ignore[override]
+        """The case's own numbers, of any shape, one row for all samples."""
         row = RecordedRow([])
-        row.rows = [[Recorded(float(x), "given", (), (row, 0, i)) for i, x in enumerate(values)]]
+        row.rows = [[Recorded(float(x), "given", (), (row, 0, i)) for i, x in enumerate(flattened(values))]]
         return row
 
     def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Recorded:

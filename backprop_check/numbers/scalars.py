@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.numbers.showing import Unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+def flattened(values: Iterable[Any]) -> Iterator[float]:
+    """The numbers of nested lists in their order."""
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from flattened(value)
+        else:
+            yield value
 
 
 class Grid:
@@ -115,9 +124,9 @@ class Scalars(Unchanged):
         """An empty row that all samples share."""
         return Row([[self.zero] * count])
 
-    def given_row(self, values: Iterable[float], _roundings: Any = None) -> Row:
-        """The case's own numbers, the same for all samples."""
-        return Row([[self.number(x) for x in values]])
+    def given_row(self, values: Iterable[Any], _roundings: Any = None) -> Row:
+        """The case's own numbers, of any shape, one row for all samples."""
+        return Row([[self.number(x) for x in flattened(values)]])
 
     def joined(self, grids: Sequence[Grid]) -> Grid:
         """Tables side by side."""

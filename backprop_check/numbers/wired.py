@@ -47,8 +47,6 @@ class WiredGrid:
                 return self._blocks(i.width)
             return self.gathered(*i.arrays, together=together)
         if isinstance(i, Places):
-            if i.arrays is None:
-                i.arrays = np.array(i.positions, dtype=np.intp)
             error = self.error if isinstance(self.error, float) else self.error[:, i.arrays]
             return Lane(self.value[:, i.arrays], error, self.u)
         if isinstance(i, slice):
@@ -115,9 +113,9 @@ class WiredLanes(Lanes):
         return WiredGrid(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
 
     def given_row(self, values: Any, roundings: Any = None) -> WiredGrid:
-        """The case's own numbers, the same for all samples: exact, or computed with so much of u to be off."""
+        """The case's own numbers, of any shape, the same for all samples: exact, or with so much of u to be off."""
         error = 0.0 if roundings is None else self.u * np.asarray(roundings, dtype=float).reshape(1, -1)
-        return WiredGrid(np.asarray(values, dtype=self.dtype).reshape(1, -1), error, self.u)
+        return WiredGrid(as_array(values).astype(self.dtype, copy=False).reshape(1, -1), error, self.u)
 
     def joined(self, grids: Sequence[WiredGrid]) -> WiredGrid:
         """Tables side by side."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.wiring import Index, Places, Wiring, own, picking, placed, same
+from backprop_check.kinds.wiring import Index, Places, Wiring, own, picking, placed, places, same
 from backprop_check.reference.activations import ELEMENTWISE, Elementwise
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ class Circuit:
         """outₒ = Σ w·x + b: a source is (table, weights or None, wiring), a bias (parameter, its place by unit)."""
         read = [table for x, weights, _ in sources for table in (x, weights) if table is not None]
         out = self._table(len(sources[0][2].reads), role, [*read, *(bias for bias, _ in biases)])
-        rule = WeightedSum(out, [Source(*each) for each in sources], [(b, Places(of)) for b, of in biases], other)
+        rule = WeightedSum(out, [Source(*each) for each in sources], [(b, places(of)) for b, of in biases], other)
         return self._made(out, rule)
 
     def across(

@@ -81,7 +81,7 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
     """Work a case out on the reading ``m``: one pass a training step (at least one)."""
     network = case.network
     parameters = [
-        {} if layer.shares else {name: m.given_row(_flat(value)) for name, value in layer.arrays().items()}
+        {} if layer.shares else {name: m.given_row(value) for name, value in layer.arrays().items()}
         for layer in network.layers
     ]
     buffers = [{name: m.given_row(value) for name, value in layer.buffer_rows().items()} for layer in network.layers]
@@ -93,13 +93,6 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
             break
         parameters, buffers = p.updated, [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
     return passes
-
-
-def _flat(value: Any) -> list[float]:
-    """The numbers of nested lists in their order."""
-    if value and isinstance(value[0], tuple | list):
-        return [x for part in value for x in _flat(part)]
-    return list(value)
 
 
 def wired_pass(

@@ -15,6 +15,7 @@ import numpy as np
 
 from backprop_check.compare import KEPT, Mismatch, value_mismatch
 from backprop_check.diagnose.kinks import local_of
+from backprop_check.kinds.dense import Dense
 from backprop_check.trace import Array, Expected, Slot, parameter_of, place_of
 
 if TYPE_CHECKING:
@@ -143,36 +144,6 @@ def _recovered(slot: Slot, at: tuple[int, ...], expected: Expected, array: Array
 
 def _inputs(case: Case, slot: Slot) -> set[Slot]:
     """What the stage that gives ``slot`` reads, beside the case itself."""
-    if not case.network.is_chain:
-        return _inputs_of_any(case, slot)
-    quantity, layer, step = slot
-    last = len(case.network.layers) - 1
-    match quantity:
-        case "z":
-            return {Slot("a", layer - 1)} if layer else set()
-        case "a":
-            return {Slot("z", layer)}
-        case "loss":
-            return {Slot("z", last), Slot("a", last)} if not step else set()
-        case "delta" if layer == last:
-            return {Slot("z", last), Slot("a", last)}
-        case "delta":
-            assert layer is not None
-            return {Slot("z", layer), Slot("a", layer), Slot("delta", layer + 1)}
-        case "weight_gradient":
-            return {Slot("delta", layer)} | ({Slot("a", layer - 1)} if layer else set())
-        case "bias_gradient":
-            return {Slot("delta", layer)}
-        case "input_gradient":
-            return {Slot("delta", 0)}
-        case "updated_weight" | "updated_bias" if not step and case.steps == 1:
-            return {Slot(f"{quantity.removeprefix('updated_')}_gradient", layer)}
-        case _:
-            return set()
-
-
-def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
-    """The same for layers of any kind."""
     network, (quantity, layer, step) = case.network, slot
     layers = range(len(network.layers))
     read_by = {source: [at for at in layers if source in network.sources[at]] for source in (-1, *layers)}
@@ -184,9 +155,14 @@ def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
         """What the layer computed on its way, and reports."""
         return {Slot(each, at) for each in network.layers[at].reported}
 
+    def inside(at: int) -> set[Slot]:
+        """What a layer's slopes depend on: a sum has weights for slopes."""
+        plain = network.layers[at].one_sum and network.layers[at].combine != "multiply"
+        return set() if plain else outputs(at) | own(at)
+
     def behind(source: int) -> set[Slot]:
         """What flows back to a layer's output (or to the input) comes from these."""
-        return {Slot("delta", at) for at in read_by[source]}.union(*(outputs(at) | own(at) for at in read_by[source]))
+        return {Slot("delta", at) for at in read_by[source]}.union(*map(inside, read_by[source]))
 
     match quantity:
         case "a" if layer is not None and "z" in network.layers[layer].reported:
@@ -203,7 +179,8 @@ def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
         case name if name.endswith("_gradient"):
             assert layer is not None
             users = [at for at in layers if network.owner(at) == layer]
-            return {Slot("delta", at) for at in users}.union(*(outputs(at) | own(at) for at in users))
+            read = set() if name.startswith("bias") else set().union(*map(outputs, users))
+            return {Slot("delta", at) for at in users}.union(read, *map(inside, users))
         case name if name.endswith("_buffer") and not step and case.steps == 1:
             return outputs(layer or 0)
         case name if name.startswith("updated_") and not step and case.steps == 1:
@@ -213,13 +190,16 @@ def _inputs_of_any(case: Case, slot: Slot) -> set[Slot]:
 
 
 def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
-    """δ and a from the gradients of one sample: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
-    if len(case.inputs) != 1 or not case.network.is_chain:
+    """δ and a from the gradients of one sample in a dense layer: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
+    network = case.network
+    if len(case.inputs) != 1 or case.regularization is not None:  # a penalty's gradient is no δ aᵀ
         return {}
-    if case.regularization is not None:  # a penalty's gradient is no δ aᵀ
-        return {}
+    shared = {network.owner(index) for index, layer in enumerate(network.layers) if layer.shares}
     found: dict[Slot, Array] = {}
-    for index in range(len(case.network.layers)):
+    for index, layer in enumerate(network.layers):
+        if not isinstance(layer, Dense) or layer.shares or index in shared or len(network.sources[index]) > 1:
+            continue
+        (source,) = network.sources[index]
         weights, biases = actual.get(Slot("weight_gradient", index)), actual.get(Slot("bias_gradient", index))
         if weights is None or biases is None or not (np.isfinite(weights).all() and np.isfinite(biases).all()):
             continue
@@ -232,9 +212,9 @@ def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
             alike = np.allclose(weights, products, rtol=_RANK_ONE, atol=_RANK_ONE * abs(weights).max())
         if not alike:
             continue
-        if index == 0 and not np.allclose(inputs, case.inputs[0], rtol=_RANK_ONE, atol=_RANK_ONE):
+        if source < 0 and not np.allclose(inputs, case.inputs[0], rtol=_RANK_ONE, atol=_RANK_ONE):
             continue  # what was divided by is not δ
         found[Slot("delta", index)] = biases[None, :]
-        if index:
-            found[Slot("a", index - 1)] = inputs[None, :]
+        if source >= 0:
+            found[Slot("a", source)] = inputs[None, :]
     return found

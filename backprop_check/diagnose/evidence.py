@@ -11,6 +11,7 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped, swapped_quantities
 from backprop_check.diagnose.given import Local, given, given_at_kinks
 from backprop_check.diagnose.kinks import local_of, without_freedom
+from backprop_check.kinds.kind import quantity_of, size
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ class Evidence:
     def size(self) -> int:
         """How much work the case is."""
         network = self.case.network
-        if not network.is_chain:
-            width: int = sum(network.widths)
-            return len(self.case.inputs) * 4 * width
-        return len(self.case.inputs) * sum(
-            layer.units * (len(layer.parameters.weights[0]) + 4) for layer in network.layers
+        weights = sum(
+            size(shape)
+            for layer, read in zip(network.layers, network.input_shapes, strict=True)
+            for shape in layer.parameter_shapes(read).values()
+            if len(shape) > 1
         )
+        return len(self.case.inputs) * (weights + 4 * sum(network.widths))
 
     @property
     def has_roots(self) -> bool:
@@ -85,9 +87,8 @@ class Evidence:
     @property
     def plainness(self) -> tuple[bool, bool, bool, int]:
         """The plainer a case the lower: one step, no weights of 0 (which hide much), large enough to tell, small."""
-        layers = self.case.network.layers
-        chain = self.case.network.is_chain
-        hiding = chain and any(w == 0 for layer in layers for row in layer.parameters.weights for w in row)
+        arrays = (array for layer in self.case.network.layers for array in layer.arrays().values())
+        hiding = any((np.asarray(array) == 0).any() for array in arrays if np.ndim(array) > 1)
         return self.case.steps > 1, hiding, self.size < _TELLING, self.size
 
     @functools.cached_property
@@ -97,11 +98,9 @@ class Evidence:
         last = len(network.layers) - 1
 
         def where(layer: int | None) -> object:
-            if network.is_chain:
-                return layer == last
             source = -1 if layer is None else layer
             near = (at for at, sources in enumerate(network.sources) if at == layer or source in sources)
-            return frozenset(network.layers[at].kind for at in near)
+            return layer == last, frozenset(network.layers[at].kind for at in near)
 
         return frozenset(
             (slot.quantity, where(slot.layer))
@@ -157,10 +156,11 @@ class Evidence:
     @functools.cached_property
     def _wrong(self) -> frozenset[str] | None:
         """The quantities that are wrong given their own inputs, where all inputs were reported; else None."""
-        full = self.case.network.is_chain and all(
+        layers = self.case.network.layers
+        full = all(layer.one_sum and not layer.combine and not layer.shares for layer in layers) and all(
             Slot(quantity, index) in self.actual
-            for index in range(len(self.case.network.layers))
-            for quantity in ("z", "a", "delta", "weight_gradient", "bias_gradient")
+            for index, layer in enumerate(layers)
+            for quantity in ("z", "a", "delta", *(f"{quantity_of(name)}_gradient" for name in layer.arrays()))
         )
         # In a second step nothing but the result is reported: any stage may show there.
         later = {"loss", "updated_weight", "updated_bias"} if self.case.steps > 1 else set()

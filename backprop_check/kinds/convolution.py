@@ -71,6 +71,7 @@ class Convolving(Spatial, frozen=True, kw_only=True):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    one_sum: ClassVar[bool] = True
     activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
     drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 

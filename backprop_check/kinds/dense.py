@@ -34,6 +34,7 @@ class Dense(Kind, frozen=True, tag="dense"):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    one_sum: ClassVar[bool] = True
     activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:

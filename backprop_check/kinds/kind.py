@@ -73,6 +73,9 @@ class Kind(
     #: What it reports: ``z`` too, where that is not its output.
     reported: ClassVar[tuple[str, ...]] = ("a",)
 
+    #: Whether it is z = Σ w·x + b and a = φ(z) and nothing else: everything that it computes is reported.
+    one_sum: ClassVar[bool] = False
+
     #: Whether it is given the layers that it reads one by one: ``inputs`` is then a tuple of their shapes, ``x`` a list
     #: of their tables (attention reads queries here and keys there). All others read one, or several ``combine``-d.
     apart: ClassVar[bool] = False

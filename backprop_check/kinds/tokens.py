@@ -73,6 +73,7 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     alpha: float | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
+    one_sum: ClassVar[bool] = True
     activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
     drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 

@@ -21,7 +21,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 TASKS = ("generated-cold", "generated-warm", "mnist", "lstm", "block-64", "block-128")
@@ -133,7 +136,12 @@ def measure(task: str) -> dict[str, float]:
     """Seconds of processor time, torch's share of it, and mebibytes."""
     if task.startswith("generated"):
         return {"seconds": suite(warm=task.endswith("warm"))}
-    bodies = {"mnist": mnist, "lstm": lstm, "block-64": lambda: block(64), "block-128": lambda: block(128)}
+    bodies: dict[str, Callable[[], dict[str, Any]]] = {
+        "mnist": mnist,
+        "lstm": lstm,
+        "block-64": lambda: block(64),
+        "block-128": lambda: block(128),
+    }
     seconds, torch = one_case(bodies[task]())
     return {"seconds": seconds, "torch": torch, "MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

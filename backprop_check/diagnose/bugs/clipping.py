@@ -8,7 +8,6 @@ from backprop_check.diagnose.bug import Swapped, Variant, variant, written
 
 if TYPE_CHECKING:
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
 
 _BINARY = "binary_cross_entropy"
 
@@ -42,9 +41,6 @@ class ProbabilityClipped(Swapped):
     __gradient: ClassVar[str] = "right"
     __above: ClassVar[bool] = True
 
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return self.__gradient == "right" and Swapped(self.m).is_fused(p, l)
-
     def __clipped(self, a: Any, inside: Any, below: Any, beyond: Any) -> Any:
         """``below`` where a is less than ε, ``beyond`` where it is more than 1 − ε, else ``inside``."""
         m = self.m
@@ -59,7 +55,7 @@ class ProbabilityClipped(Swapped):
         """What stands for 1 − p."""
         return 1 - self.__kept(a) if self.__above else self.__kept(1 - a)
 
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if not self.__of_probability(p.loss_kind):
             return super().loss_term(p, s, k)
         m, a, t = self.m, p.layers[-1].a[s, k], p.targets[s, k]
@@ -68,7 +64,7 @@ class ProbabilityClipped(Swapped):
             term = term + m.log_or_zero(1 - t, self.__rest(a))
         return -term
 
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if self.__gradient == "right" or not self.__of_probability(p.loss_kind):
             return super().output_error(p, s, k)
         a, t, none = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(0.0)
@@ -110,6 +106,7 @@ def _clipped(said: str, epsilon: float, gradient: str, *, above: bool) -> Varian
         usual=False,
         epsilon=epsilon,
         gradient=gradient,
+        fused=gradient == "right",
         above=above,
     )
     kept = "c = min(max(p, ε), 1 − ε)" if above else "c = max(p, ε)"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Swapped, Variant, variant, variants
+from backprop_check.diagnose.rules import instead
+from backprop_check.kinds.wiring import Places
 from backprop_check.network import LOSSES as KINDS
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
 
 
 class ScaledError(Swapped):
@@ -18,18 +21,18 @@ class ScaledError(Swapped):
 
     __loss_too: ClassVar[bool] = False
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         """The factor."""
         raise NotImplementedError
 
-    def in_batch(self, p: Pass, x: Any) -> Any:
+    def in_batch(self, p: Any, x: Any) -> Any:
         return self.__times(p, super().in_batch(p, x))
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
+    def batch_loss(self, p: Any, total: Any) -> Any:
         right = super().in_batch(p, total)
         return self.__times(p, right) if self.__loss_too else right
 
-    def __times(self, p: Pass, x: Any) -> Any:
+    def __times(self, p: Any, x: Any) -> Any:
         portion = self.portion(p)
         return x if portion == 1.0 else self.m.number(portion) * x
 
@@ -37,7 +40,7 @@ class ScaledError(Swapped):
 class FactorTwo(ScaledError):
     """2e for e."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 2.0 if p.loss_kind == "half_squared_error" else 1.0
 
     @classmethod
@@ -48,7 +51,7 @@ class FactorTwo(ScaledError):
 class FactorTwoMissing(ScaledError):
     """E for 2e."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 0.5 if p.loss_kind in ("squared_error", "mean_squared_error") else 1.0
 
     @classmethod
@@ -59,7 +62,7 @@ class FactorTwoMissing(ScaledError):
 class MeanOverOutputsMissing(ScaledError):
     """The sum over the outputs for their mean."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else 1.0
 
     @classmethod
@@ -70,7 +73,7 @@ class MeanOverOutputsMissing(ScaledError):
 class MeanOverOutputsExtra(ScaledError):
     """The mean over the outputs for their sum."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 1.0 if LOSSES[p.loss_kind].mean_over_outputs else 1.0 / p.layers[-1].units
 
     @classmethod
@@ -86,12 +89,12 @@ class BceHalfMissing(Swapped):
     __gradient_too: ClassVar[bool] = True
     __loss_too: ClassVar[bool] = False
 
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if p.loss_kind != "binary_cross_entropy" or not self.__gradient_too:
             return super().output_error(p, s, k)
         return self.in_batch(p, -p.targets[s, k] / p.layers[-1].a[s, k])
 
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if p.loss_kind != "binary_cross_entropy" or not self.__loss_too:
             return super().loss_term(p, s, k)
         return -self.m.log_or_zero(p.targets[s, k], p.layers[-1].a[s, k])
@@ -110,13 +113,10 @@ class AnotherLoss(Swapped):
     __used: ClassVar[str] = ""
     __loss_too: ClassVar[bool] = False
 
-    def __here(self, p: Pass) -> bool:
+    def __here(self, p: Any) -> bool:
         return p.loss_kind != self.__used and self.__asked in ("", p.loss_kind)
 
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self.__here(p) and Swapped(self.m).is_fused(p, l)
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if not self.__here(p):
             return super().output_error(p, s, k)
         asked, p.loss_kind = p.loss_kind, self.__used
@@ -124,12 +124,12 @@ class AnotherLoss(Swapped):
         p.loss_kind = asked
         return error
 
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if not (self.__loss_too and self.__here(p)):
             return super().loss_term(p, s, k)
         return LOSSES[self.__used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
-    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
+    def sample_loss(self, p: Any, terms: Any, s: Any) -> Any:
         if not (self.__loss_too and self.__here(p)):
             return super().sample_loss(p, terms, s)
         total = self.m.sum(terms[s, :])
@@ -149,10 +149,7 @@ class EpsilonInLog(Swapped):
     __gradient_too: ClassVar[bool] = True
     __loss_too: ClassVar[bool] = True
 
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self.__gradient_too and Swapped(self.m).is_fused(p, l)
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if not self.__gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
             return super().output_error(p, s, k)
         a, t, e = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
@@ -161,7 +158,7 @@ class EpsilonInLog(Swapped):
             slope = slope + (1 - t) / (1 - a + e)
         return self.in_batch(p, slope)
 
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if not self.__loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
             return super().loss_term(p, s, k)
         m, a, t, e = self.m, p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
@@ -178,7 +175,7 @@ class EpsilonInLog(Swapped):
 class HuberSignLost(Swapped):
     """+threshold beyond the threshold, on either side."""
 
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if p.loss_kind != "huber":
             return super().output_error(p, s, k)
         last, m = p.layers[-1], self.m
@@ -194,18 +191,44 @@ class HuberSignLost(Swapped):
 class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
-    gives = frozenset({"loss", "delta"})
+    networks = "any"
     __shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
+
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self.__right = self.__shifted = None
+
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().loss_term(p, s, k)
+
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().output_error(p, s, k)
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().matched_error(p, rule, s, i, composed)
+
+    def __targets(self, p: Any) -> Any:
+        if self.__right is not p.targets:
+            self.__right, self.__shifted = p.targets, self.__moved(p)
+        return self.__shifted
+
+    def __moved(self, p: Any) -> Any:
+        m, units = self.m, p.case.network.widths[-1]
+        classes = p.case.network.classes or units
+        places = Places([k - k % classes + (k - self.__shift) % classes for k in range(units)])
+        shifted = m.grid(p.samples, units)
+        for s in m.each(p.samples):
+            for k in m.each(units):
+                shifted[s, k] = p.targets[s, places[k]]
+        return shifted
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return not cls.classes_only or case.loss.kind in ("cross_entropy", "negative_log_likelihood")
-
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        units = p.layers[-1].units
-        p.targets = self.m.rearranged(p.targets, p.samples, units, lambda r, c: (r, (c - self.__shift) % units))
 
 
 class LossOnly(Swapped):
@@ -213,7 +236,7 @@ class LossOnly(Swapped):
 
     __factor: ClassVar[str] = "2"
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
+    def batch_loss(self, p: Any, total: Any) -> Any:
         n, k = float(p.samples), float(p.layers[-1].units)
         mean, over = p.reduction == "mean", LOSSES[p.loss_kind].mean_over_outputs
         factors = {
@@ -261,7 +284,7 @@ def _epsilons() -> tuple[Variant, ...]:
         for said, parts in (
             ("", {}),
             (", in the gradient", {"loss_too": False}),
-            (", in the loss", {"gradient_too": False}),
+            (", in the loss", {"gradient_too": False, "fused": True}),
         ):
             found.append(
                 variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{said}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004

@@ -246,6 +246,7 @@ BUGS = (
         example="for s in batch: grad += delta[s] * a[s]  # BP401 for a mean\ngrad /= N                                # right\n",
         confused_with=("BP402", "BP303"),
         seen="DeepLearningZeroToAll#173",
+        by_label={"and in the loss": ("L = (1/N) Σₛ ℓₛ, and its gradient", "L = Σₛ ℓₛ, and its gradient")},
         variants=variants(
             variant(SumNotMean, "from the output's delta on"),
             variant(SumNotMean, "from the output's delta on, and in the loss", loss_too=True),
@@ -262,6 +263,7 @@ BUGS = (
         fix='heed "reduction": with "sum" nothing is divided',
         example='grad /= N                            # BP402\nif reduction == "mean": grad /= N    # right\n',
         confused_with=("BP401",),
+        by_label={"and in the loss": ("L = Σₛ ℓₛ, and its gradient", "L = (1/N) Σₛ ℓₛ, and its gradient")},
         variants=variants(
             variant(MeanNotSum, "from the output's delta on"),
             variant(MeanNotSum, "from the output's delta on, and in the loss", loss_too=True),
@@ -294,6 +296,7 @@ BUGS = (
         fix="add each sample's gradients to those before: += and not =",
         example="for s in batch: grad = delta[s] * a[s]   # BP404\nfor s in batch: grad += delta[s] * a[s]  # right\n",
         confused_with=("BP405", "BP108"),
+        by_label={"not divided by N": ("∂L/∂w = (1/N) Σₛ ∂ℓₛ/∂w", "∂L/∂w = ∂ℓ_N/∂w, of the last sample")},
         variants=variants(OneSampleOnly, variant(OneSampleOnly, "not divided by N", whole=True)),
     ),
     Bug(
@@ -306,6 +309,7 @@ BUGS = (
         fix="run the backward pass over every sample of the batch and add up",
         example="grad = delta[0] * a[0]                   # BP405\nfor s in batch: grad += delta[s] * a[s]  # right\n",
         confused_with=("BP404",),
+        by_label={"not divided by N": ("∂L/∂w = (1/N) Σₛ ∂ℓₛ/∂w", "∂L/∂w = ∂ℓ₁/∂w, of the first sample")},
         variants=variants(
             variant(OneSampleOnly, last=False), variant(OneSampleOnly, "not divided by N", last=False, whole=True)
         ),
@@ -320,6 +324,7 @@ BUGS = (
         fix="set all gradients to 0 before each backward pass",
         example="for step in steps: backward(); update()               # BP406\nfor step in steps: zero_gradients(); backward(); update()  # right\n",
         seen="karpathy/micrograd#102",
+        by_label={"those of the biases only": ("b⁺ = b − η gₜ", "b⁺ = b − η (g₁ + … + gₜ)")},
         variants=variants(GradientsKept, variant(GradientsKept, "those of the biases only", biases_only=True)),
     ),
     Bug(
@@ -333,6 +338,13 @@ BUGS = (
         example="grad_w = delta.T @ a            # BP407: a sum,\ngrad_b = delta.mean(axis=0)     # and a mean\n",
         confused_with=("BP401", "BP402"),
         seen="kvfrans/notes#5",
+        by_label={
+            "the weights summed for a mean": ("∂L/∂w = (1/N) Σₛ δₛ aₛ", "∂L/∂w = Σₛ δₛ aₛ"),
+            "the biases averaged for a sum": ("∂L/∂b = Σₛ δₛ", "∂L/∂b = (1/N) Σₛ δₛ"),
+            "the biases averaged twice": ("∂L/∂b = (1/N) Σₛ δₛ", "∂L/∂b = (1/N²) Σₛ δₛ"),
+            "the weights averaged for a sum": ("∂L/∂w = Σₛ δₛ aₛ", "∂L/∂w = (1/N) Σₛ δₛ aₛ"),
+            "the biases summed for a mean": ("∂L/∂b = (1/N) Σₛ δₛ", "∂L/∂b = Σₛ δₛ"),
+        },
         variants=variants(
             variant(ScaledGradient, "the weights summed for a mean", weights=("N", "1")),
             variant(ScaledGradient, "the biases averaged for a sum", biases=("1", "1/N")),
@@ -356,6 +368,17 @@ BUGS = (
         stays_right="the first pass, where gradients are kept apart; batches of one sample",
         fix="add up the gradients of all samples, then update once",
         example="for s in batch: backward(s); update()  # BP408\nfor s in batch: backward(s)\nupdate()                               # right\n",
+        by_label={
+            "by each sample's share of the mean": "w⁺ = w − η (1/N) ∂ℓ₁/∂w, then the next sample from there",
+            "all values taken while the parameters move": (
+                "z, a, δ and gradients of all samples at the same w",
+                "w⁺ = w − η ∂ℓ₁/∂w, then z, a, δ and gradients of the next sample at w⁺",
+            ),
+            "all values taken while the parameters move, by shares": (
+                "z, a, δ and gradients of all samples at the same w",
+                "w⁺ = w − η (1/N) ∂ℓ₁/∂w, then z, a, δ and gradients of the next sample at w⁺",
+            ),
+        },
         variants=variants(
             variant(UpdateAfterEverySample, "by each sample's whole gradient"),
             variant(UpdateAfterEverySample, "by each sample's share of the mean", whole=False),

@@ -81,29 +81,6 @@ class MeanOverOutputsExtra(ScaledError):
         return not LOSSES[case.loss.kind].mean_over_outputs
 
 
-class BceHalfMissing(Swapped):
-    """−t ln a, without (1 − t) ln(1 − a)."""
-
-    fused = False
-    networks = "any"
-    __gradient_too: ClassVar[bool] = True
-    __loss_too: ClassVar[bool] = False
-
-    def output_error(self, p: Any, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.__gradient_too:
-            return super().output_error(p, s, k)
-        return self.in_batch(p, -p.targets[s, k] / p.layers[-1].a[s, k])
-
-    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.__loss_too:
-            return super().loss_term(p, s, k)
-        return -self.m.log_or_zero(p.targets[s, k], p.layers[-1].a[s, k])
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return case.loss.kind == "binary_cross_entropy"
-
-
 class AnotherLoss(Swapped):
     """∂ℓ/∂a of the loss ``used``, where the case asks for ``asked`` (or for any)."""
 
@@ -138,38 +115,6 @@ class AnotherLoss(Swapped):
     @classmethod
     def matters(cls, case: Case) -> bool:
         return case.loss.kind != cls.__used and cls.__asked in ("", case.loss.kind)
-
-
-class EpsilonInLog(Swapped):
-    """ln(p + ε), and −t/(p + ε)."""
-
-    fused = False
-    networks = "any"
-    epsilon: ClassVar[float] = 1e-8
-    __gradient_too: ClassVar[bool] = True
-    __loss_too: ClassVar[bool] = True
-
-    def output_error(self, p: Any, s: Any, k: Any) -> Any:
-        if not self.__gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
-            return super().output_error(p, s, k)
-        a, t, e = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
-        slope = -t / (a + e)
-        if p.loss_kind == "binary_cross_entropy":
-            slope = slope + (1 - t) / (1 - a + e)
-        return self.in_batch(p, slope)
-
-    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
-        if not self.__loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
-            return super().loss_term(p, s, k)
-        m, a, t, e = self.m, p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
-        term = m.log_or_zero(t, a + e)
-        if p.loss_kind == "binary_cross_entropy":
-            term = term + m.log_or_zero(1 - t, 1 - a + e)
-        return -term
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return case.loss.kind in ("cross_entropy", "binary_cross_entropy")
 
 
 class HuberSignLost(Swapped):
@@ -277,21 +222,6 @@ def _other_losses() -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _epsilons() -> tuple[Variant, ...]:
-    found = []
-    for exponent in (8, 7, 9, 6, 10, 5, 12, 4, 3, 2, 15, 16):
-        epsilon = 10.0**-exponent
-        for said, parts in (
-            ("", {}),
-            (", in the gradient", {"loss_too": False}),
-            (", in the loss", {"gradient_too": False, "fused": True}),
-        ):
-            found.append(
-                variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{said}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004
-            )
-    return tuple(found)
-
-
 BUGS = (
     Bug(
         "BP301",
@@ -303,6 +233,7 @@ BUGS = (
         fix="the ½ of the half squared error cancels the 2 of the derivative",
         example="error = 2 * (a - t)  # BP301\nerror = a - t        # right for half_squared_error\n",
         confused_with=("BP302", "BP401"),
+        by_label={"in the loss too": ("ℓ = ½e², ∂L/∂a = a − t", "ℓ = e², ∂L/∂a = 2(a − t)")},
         variants=variants(FactorTwo, variant(FactorTwo, "in the loss too", loss_too=True, usual=False)),
     ),
     Bug(
@@ -315,6 +246,7 @@ BUGS = (
         fix="keep the 2 of the derivative where the loss has no ½",
         example="error = a - t        # BP302\nerror = 2 * (a - t)  # right for squared_error\n",
         confused_with=("BP301", "BP306"),
+        by_label={"in the loss too": ("ℓ = e², ∂L/∂a = 2(a − t)", "ℓ = ½e², ∂L/∂a = a − t")},
         variants=variants(FactorTwoMissing, variant(FactorTwoMissing, "in the loss too", loss_too=True, usual=False)),
     ),
     Bug(
@@ -327,6 +259,9 @@ BUGS = (
         fix="divide by the number of outputs K",
         example="error = 2 * (a - t)      # BP303\nerror = 2 * (a - t) / K  # right for mean_squared_error\n",
         confused_with=("BP304", "BP401"),
+        by_label={
+            "in the loss too": ("ℓ = (1/K) Σₖ ℓₖ, ∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ", "ℓ = Σₖ ℓₖ, ∂L/∂aₖ = ∂ℓₖ/∂aₖ"),
+        },
         variants=variants(MeanOverOutputsMissing, variant(MeanOverOutputsMissing, "in the loss too", loss_too=True)),
     ),
     Bug(
@@ -339,23 +274,10 @@ BUGS = (
         fix="do not divide by the number of outputs: only the mean over samples, if asked for, divides",
         example="error = (a - t) / K  # BP304\nerror = a - t        # right\n",
         confused_with=("BP303", "BP403"),
+        by_label={
+            "in the loss too": ("ℓ = Σₖ ℓₖ, ∂L/∂aₖ = ∂ℓₖ/∂aₖ", "ℓ = (1/K) Σₖ ℓₖ, ∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ"),
+        },
         variants=variants(MeanOverOutputsExtra, variant(MeanOverOutputsExtra, "in the loss too", loss_too=True)),
-    ),
-    Bug(
-        "BP305",
-        "bce-half-missing",
-        "Binary cross-entropy lacks its second half, for targets of 0.",
-        right="∂L/∂a = (1 − t)/(1 − a) − t/a",
-        wrong="∂L/∂a = −t/a",
-        stays_right="outputs whose target is 1",
-        fix="add the term of 1 − t: an output that should be 0 must be pushed down",
-        example="loss = -t * log(a)                          # BP305\nloss = -t * log(a) - (1 - t) * log(1 - a)  # right\n",
-        confused_with=("BP306",),
-        variants=variants(
-            variant(BceHalfMissing, "in the gradient"),
-            variant(BceHalfMissing, "in the gradient and the loss", loss_too=True),
-            variant(BceHalfMissing, "in the loss", loss_too=True, gradient_too=False, fused=True),
-        ),
     ),
     Bug(
         "BP306",
@@ -367,18 +289,10 @@ BUGS = (
         fix="start the backward pass with the derivative of the very loss that is reported",
         example="loss = cross_entropy(p, t); error = p - t  # BP306 where p − t is then multiplied by φ′ once more\n",
         confused_with=("BP101", "BP302", "BP603"),
+        by_label={
+            "in the loss too": ("ℓ and ∂ℓ/∂a of the loss that is asked for", "ℓ and ∂ℓ/∂a of another loss"),
+        },
         variants=_other_losses(),
-    ),
-    Bug(
-        "BP307",
-        "epsilon-in-log",
-        "A small ε is added to the probability in the logarithm, and the result is no longer exact.",
-        right="ℓ = −t ln p, ∂ℓ/∂p = −t/p",
-        wrong="ℓ = −t ln(p + ε), ∂ℓ/∂p = −t/(p + ε)",
-        stays_right="the forward pass; p − t, where the delta is taken so",
-        fix="compute the logarithm from z (log-sum-exp), and the delta as p − t: then no ε is needed",
-        example="loss = -t * log(p + 1e-8)  # BP307\nloss = log_sum_exp(z) - z[k]  # right, and finite for every z\n",
-        variants=_epsilons(),
     ),
     Bug(
         "BP308",
@@ -400,6 +314,12 @@ BUGS = (
         stays_right="the forward pass",
         fix="check with one sample which output the target belongs to",
         example="target[label] = 1      # BP309 for labels from 1\ntarget[label - 1] = 1  # right\n",
+        by_label={
+            "one class up": "tₖ₊₁ = 1",
+            "one class down": "tₖ₋₁ = 1",
+            "one output up": ("aₖ is compared with tₖ", "aₖ is compared with tₖ₋₁"),
+            "one output down": ("aₖ is compared with tₖ", "aₖ is compared with tₖ₊₁"),
+        },
         variants=variants(
             variant(LabelOffByOne, "one class up", shift=1),
             variant(LabelOffByOne, "one class down", shift=-1),
@@ -417,6 +337,17 @@ BUGS = (
         fix="report the loss whose gradients you compute (mind ½, the mean over samples, and log base e)",
         example="print(sum(losses))      # BP310\nprint(sum(losses) / N)  # right for a mean\n",
         confused_with=("BP401",),
+        by_label={
+            "by the factor 2": "2 L",
+            "by the factor ½": "½ L",
+            "by the factor −1": "−L",
+            "by the factor N": ("L = (1/N) Σₛ ℓₛ", "L = Σₛ ℓₛ"),
+            "by the factor 1/N": ("L = Σₛ ℓₛ", "L = (1/N) Σₛ ℓₛ"),
+            "by the factor 1/N again": ("L = (1/N) Σₛ ℓₛ", "L = (1/N²) Σₛ ℓₛ"),
+            "by the factor K": ("ℓ = (1/K) Σₖ ℓₖ", "ℓ = Σₖ ℓₖ"),
+            "by the factor 1/K": ("ℓ = Σₖ ℓₖ", "ℓ = (1/K) Σₖ ℓₖ"),
+            "by the factor 1/ln 2": ("−t ln a", "−t log₂ a"),
+        },
         variants=variants(
             *(
                 variant(LossOnly, f"by the factor {factor}", factor=factor, usual=factor in ("2", "½"))

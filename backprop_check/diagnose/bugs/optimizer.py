@@ -201,6 +201,14 @@ BUGS = (
         fix="report (copy) the gradients before the update",
         example="update(); report(backward())      # BP505\ngrad = backward(); update()       # right\n",
         confused_with=("BP107",),
+        by_label={
+            "all values": ("z, a, loss, δ and gradients at w", "z, a, loss, δ and gradients at w⁺"),
+            "the gradients, after all updates": "∂L/∂w at the w of the last update",
+            "all values, after all updates": (
+                "z, a, loss, δ and gradients at w",
+                "z, a, loss, δ and gradients at the w of the last update",
+            ),
+        },
         variants=variants(
             variant(GradientTakenAfterUpdate, "the gradients"),
             variant(GradientTakenAfterUpdate, "all values", everything=True),
@@ -220,6 +228,7 @@ BUGS = (
         fix="update inside the loop over the layers",
         example="layers[0].update()                    # BP519\nfor layer in layers: layer.update()   # right\n",
         confused_with=("BP520",),
+        by_label={"the first": "only those of the first layer move", "the last": "only those of the last layer move"},
         variants=variants(
             variant(UpdateOnOneLayerOnly, "the first"), variant(UpdateOnOneLayerOnly, "the last", first=False)
         ),

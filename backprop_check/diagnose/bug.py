@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
     from backprop_check.reference import LayerPass, Pass, WiredPass
-    from backprop_check.reference.wired import LayerTables
+    from backprop_check.reference.wired import LayerTables, Named
 
 
 #: Stages of an update that is more than a plain step down the slope, or of clipping before it.
@@ -319,6 +319,22 @@ def report(
     if "loss" not in unless:
         m.seen("loss", None, step, p.loss)
     part("input_gradient", None, p.input_gradient, 0, p.inputs.units)
+
+
+def report_update(p: WiredPass, updated: list[Named], m: Any, *, last: bool) -> list[Named]:
+    """Report parameters that were worked out unseen, and give what the next step begins with."""
+    network, shown = p.case.network, []
+    for l, values in zip(p.layers, updated, strict=True):
+        shapes = network.layers[l.index].parameter_shapes(network.input_shapes[l.index])
+        shown.append(
+            {
+                name: m.seen_row(
+                    f"updated_{quantity_of(name)}", l.index, p.step, row, trace_shape(shapes[name]), last=last
+                )
+                for name, row in values.items()
+            }
+        )
+    return shown
 
 
 def show(p: Pass, m: Any, *, last: bool, weights: Callable[[LayerPass, Any], Any] = lambda _l, grid: grid) -> None:

@@ -56,7 +56,7 @@ def is_dense(rule: Rule) -> bool:
 
 def is_learnt(table: Table | None) -> TypeGuard[Table]:
     """Whether a table is a parameter, which has a gradient of its own."""
-    return table is not None and table.parameter and not table.fixed
+    return table is not None and table.parameter and not (table.fixed or table.across)
 
 
 def parameter_beside(rule: Rule, role: tuple[str, int], what: str, kinds: tuple[str, ...]) -> Table | None:
@@ -90,14 +90,14 @@ def times(m: Any, factor: float, share: Share) -> Share:
 
 
 @contextmanager
-def instead(table: Table, **other: Any) -> Iterator[None]:
-    """Another ``values`` or ``error`` of a table, for as long as the block runs."""
-    right = {name: getattr(table, name) for name in other}
+def instead(of: Any, **other: Any) -> Iterator[None]:
+    """Another ``values`` or ``error`` of a table, or ``targets`` of a pass, for as long as the block runs."""
+    right = {name: getattr(of, name) for name in other}
     try:
-        vars(table).update(other)
+        vars(of).update(other)
         yield
     finally:
-        vars(table).update(right)
+        vars(of).update(right)
 
 
 class OfActivation(SwappedRules):

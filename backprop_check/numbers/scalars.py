@@ -136,6 +136,10 @@ class Scalars(Unchanged):
             else Grid([[x for row in rows for x in row] for rows in zip(*(g.rows for g in grids), strict=True)])
         )
 
+    def stacked(self, grids: Sequence[Grid]) -> Grid:
+        """Tables one below the other."""
+        return Grid([row for grid in grids for row in grid.rows])
+
     def one(self, x: Any) -> list[Any]:
         """A vector of one number."""
         return [x]

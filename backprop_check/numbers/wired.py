@@ -124,6 +124,11 @@ class WiredLanes(Lanes):
         errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
         return WiredGrid(np.concatenate([grid.value for grid in grids], 1), np.concatenate(errors, 1), self.u)
 
+    def stacked(self, grids: Sequence[WiredGrid]) -> WiredGrid:
+        """Tables one below the other."""
+        errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
+        return WiredGrid(np.concatenate([grid.value for grid in grids]), np.concatenate(errors), self.u)
+
     def one(self, x: Lane | float) -> Vector:
         """A vector of one number."""
         return Single(x if isinstance(x, Lane) else Lane(np.asarray(x, dtype=self.dtype), 0.0, self.u))

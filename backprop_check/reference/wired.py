@@ -233,7 +233,7 @@ class _AsDense:
         whole = isinstance(rule, Softmax) and all(len(row) == last.units for row in rule.groups.rows)
         activation = last.activation if isinstance(rule, Function) or whole else f"{last.activation} in groups"
         self.layers = [_Last(last, activation)]
-        self.samples, self.reduction, self.targets = p.samples, p.reduction, p.targets
+        self.case, self.samples, self.reduction, self.targets = p.case, p.samples, p.reduction, p.targets
         self.loss_kind, self.threshold = p.loss_kind, p.threshold
 
 

@@ -6,75 +6,61 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
+from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, report, report_update, variant, variants
 from backprop_check.diagnose.bugs.loss import ScaledError
-from backprop_check.reference.backward import Parameters, backward, begin, forward, loss, one_pass, update
+from backprop_check.diagnose.rules import instead, is_learnt, several_samples, times
+from backprop_check.reference.circuit import read_by
+from backprop_check.reference.wired import begin, step_is_last, through, update
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass, Stages
+    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.wired import Named, WiredPass
 
-
-def _many(case: Case) -> bool:
-    return len(case.inputs) > 1
+_OF_GRADIENTS = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
 
 
 def _mean(case: Case) -> bool:
-    return _many(case) and case.reduction == "mean"
+    return several_samples(case) and case.reduction == "mean"
 
 
 def _sum(case: Case) -> bool:
-    return _many(case) and case.reduction == "sum"
+    return several_samples(case) and case.reduction == "sum"
 
 
-class ScaledGradient(Swapped):
-    """The gradients of weights and biases times ``portion``, the δ right."""
+class ScaledGradient(SwappedRules):
+    """The gradients of weights and of biases times 1, N or 1/N; the δ are right.
 
-    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
-    __mean: ClassVar[str] = "1"
-    __sum: ClassVar[str] = "1"
-    biases: ClassVar[str] = "both"
+    ``weights`` and ``biases`` say which: where the batch's mean is asked for, and where its sum is.
+    """
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        n = float(p.samples)
-        factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}
-        self.__share = factor[self.__mean if p.reduction == "mean" else self.__sum]
+    gives = _OF_GRADIENTS
+    __weights: ClassVar[tuple[str, str]] = ("1", "1")
+    __biases: ClassVar[tuple[str, str]] = ("1", "1")
 
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        right = super().weight_gradient(l, j, i)
-        return right if self.__share == 1.0 or self.biases == "only" else self.m.number(self.__share) * right
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right = super().share(rule, role, s, i)
+        if not is_learnt(read_by(rule, role)):
+            return right
+        factor = _factor(rule.case, self.__biases if role[0] == "bias" else self.__weights)
+        return right if factor == 1.0 else times(self.m, factor, right)
 
-    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        right = super().bias_gradient(l, j)
-        return right if self.__share == 1.0 or self.biases == "not" else self.m.number(self.__share) * right
-
-    matters = staticmethod(_many)
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return any(_factor(case, of) != 1.0 for of in (cls.__weights, cls.__biases))
 
 
-class SumsAndMeans(Swapped):
-    """Σ over the samples for the weights, their mean for the biases, whatever is asked for."""
-
-    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
-
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        n = float(p.samples)
-        self.__weights, self.__biases = (n, 1.0) if p.reduction == "mean" else (1.0, 1.0 / n)
-
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        return self.m.number(self.__weights) * super().weight_gradient(l, j, i)
-
-    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.m.number(self.__biases) * super().bias_gradient(l, j)
-
-    matters = staticmethod(_many)
+def _factor(case: Case, of: tuple[str, str]) -> float:
+    n = float(len(case.inputs))
+    return {"1": 1.0, "N": n, "1/N": 1.0 / n}[of[0] if case.reduction == "mean" else of[1]]
 
 
 class SumNotMean(ScaledError):
     """The sum over the samples for their mean, from the output's δ on."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return float(p.samples) if p.reduction == "mean" else 1.0
 
     matters = staticmethod(_mean)
@@ -83,7 +69,7 @@ class SumNotMean(ScaledError):
 class MeanNotSum(ScaledError):
     """The mean over the samples for their sum, from the output's δ on."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 1.0 if p.reduction == "mean" else 1.0 / p.samples
 
     matters = staticmethod(_sum)
@@ -92,129 +78,78 @@ class MeanNotSum(ScaledError):
 class DividedTwice(ScaledError):
     """The mean taken twice, from the output's δ on."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 1.0 / p.samples if p.reduction == "mean" else 1.0
 
     matters = staticmethod(_mean)
 
 
-class OneSampleOnly(Swapped):
-    """The gradients of one sample; ``whole``: not divided by the number of samples."""
+class OneSampleOnly(SwappedRules):
+    """The gradients of one sample of the batch; ``whole``: not divided by the number of samples."""
 
-    gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
+    gives = _OF_GRADIENTS
     __last: ClassVar[bool] = True
     __whole: ClassVar[bool] = False
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        self.__share = float(p.samples) if self.__whole and p.reduction == "mean" else 1.0
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self.__alone: dict[Table, tuple[Any, Any]] = {}
 
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        s = l.samples - 1 if self.__last else 0
-        return self.m.number(self.__share) * (l.delta[s, j] * l.previous[s, i])
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if rule.out.parameter or not is_learnt(read_by(rule, role)):
+            return super().share(rule, role, s, i)
+        with instead(rule.out, error=self.__of_one(rule)):
+            return super().share(rule, role, s, i)
 
-    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.m.number(self.__share) * l.delta[l.samples - 1 if self.__last else 0, j]
+    def __of_one(self, rule: Rule) -> Any:
+        """The errors of what the rule makes, those of all other samples 0."""
+        error, alone = self.__alone.get(rule.out, (None, None))
+        if error is not rule.out.error:
+            alone = self.__without_others(rule)
+            self.__alone[rule.out] = rule.out.error, alone
+        return alone
 
-    matters = staticmethod(_many)
+    def __without_others(self, rule: Rule) -> Any:
+        m, samples = self.m, len(rule.case.inputs)
+        factor = float(samples) if self.__whole and rule.case.reduction == "mean" else 1.0
+        kept = m.given_grid([[factor if s == (samples - 1 if self.__last else 0) else 0.0] for s in range(samples)])
+        found = m.grid(samples, rule.out.units)
+        for s in m.each(samples):
+            for o in m.each(rule.out.units):
+                found[s, o] = kept[s, 0] * rule.out.error[s, o]
+        return found
+
+    matters = staticmethod(several_samples)
 
 
-class GradientsKept(Swapped):
+class GradientsKept(SwappedRules):
     """Each step's gradients are added to those of the steps before."""
 
+    gives = _OF_GRADIENTS
     biases_only: ClassVar[bool] = False
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
-        self.__kept: dict[Any, Any] = {}
+        self.__names: dict[Table, tuple[int, str]] = {}
+        self.__kept: dict[tuple[int, str, int], Any] = {}
 
-    def __with_kept(self, key: Any, gradient: Any) -> Any:
-        total = gradient if key not in self.__kept else self.__kept[key] + gradient
-        self.__kept[key] = total
-        return total
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        for name, table in parameters.items():
+            self.__names.setdefault(table, (c.layer, name))
+        return super().equations(c, layer, x, parameters, inputs)
 
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        if self.biases_only:
-            return super().weight_gradient(l, j, i)
-        key = (l.index, getattr(j, "axis", j), getattr(i, "axis", i))
-        return self.__with_kept(key, super().weight_gradient(l, j, i))
-
-    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self.__with_kept((l.index, getattr(j, "axis", j)), super().bias_gradient(l, j))
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        right, table = super().share(rule, role, s, i), read_by(rule, role)
+        name = None if table is None else self.__names.get(table)
+        if table is None or name is None or (self.biases_only and "bias" not in name[1]):
+            return right
+        kept = self.__kept.setdefault((*name, table.readers.index((rule, role))), self.m.row(table.units))
+        kept[0, i] = kept[0, i] + self.m.dots([right], [])
+        return self.m.one(kept[0, i]), None
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return case.steps > 1
-
-
-def _one_sample(case: Case, s: int) -> Case:
-    return msgspec.structs.replace(case, inputs=(case.inputs[s],), targets=(case.targets[s],))
-
-
-def _sample_by_sample(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
-    """A pass whose update follows every sample. What else it reports is that of each sample when it came."""
-    if case.optimizer is None:
-        return one_pass(case, parameters, m, stages, step)
-    remembered = stages.memory
-    p = begin(case, parameters, m, step) if stages.moving else one_pass(case, parameters, m, stages, step)
-    stages.memory = remembered
-    share = 1.0 / len(case.inputs) if case.reduction == "mean" and not stages.whole else 1.0
-    with m.unseen():
-        samples = []
-        for s in range(len(case.inputs)):
-            one = begin(_one_sample(case, s), parameters, m, step)
-            one.learning_rate = (p.learning_rate or 0.0) * share
-            parameters = _update_of(one, m, stages)
-            samples.append(one)
-    if stages.moving:
-        _gather(p, samples, m, stages, 1.0 / len(case.inputs) if case.reduction == "mean" else 1.0)
-    last = step == case.steps - 1
-    p.updated = [
-        (
-            m.seen("updated_weight", index, step, weights, last=last),
-            m.seen("updated_bias", index, step, biases, last=last),
-        )
-        for index, (weights, biases) in enumerate(parameters)
-    ]
-    return p
-
-
-def _update_of(one: Pass, m: Any, stages: Stages) -> Parameters:
-    """Work one sample out and give the parameters after it."""
-    stages.prepare(one)
-    forward(one, m, stages)
-    loss(one, m, stages)
-    backward(one, m, stages)
-    assert one.learning_rate is not None
-    return update(one, one.learning_rate, m, stages, last=False)
-
-
-def _gather(p: Pass, samples: list[Pass], m: Any, stages: Stages, share: float) -> None:
-    """Put the samples' passes together as one of the batch."""
-    total = m.number(0.0)
-    for s, one in enumerate(samples):
-        total = total + one.loss
-        for l, own in zip(p.layers, one.layers, strict=True):
-            for j in m.each(l.units):
-                l.z[s, j], l.a[s, j] = own.z[0, j], own.a[0, j]
-                l.delta[s, j] = m.number(share) * own.delta[0, j]
-    p.loss = m.seen("loss", None, p.step, m.number(share) * total)
-    for l in p.layers:
-        if l.before is not None:
-            l.previous = l.before.a
-        for name in ("z", "a", "delta"):
-            m.seen(name, l.index, p.step, getattr(l, name))
-        for j in m.each(l.units):
-            for i in m.each(l.inputs):
-                l.weight_gradient[j, i] = stages.weight_gradient(l, j, i)
-            l.bias_gradient[j] = stages.bias_gradient(l, j)
-        m.seen("weight_gradient", l.index, p.step, l.weight_gradient)
-        m.seen("bias_gradient", l.index, p.step, l.bias_gradient)
-    p.input_gradient = m.grid(p.samples, p.layers[0].inputs)
-    for s, one in enumerate(samples):
-        for i in m.each(p.layers[0].inputs):
-            p.input_gradient[s, i] = m.number(share) * one.input_gradient[0, i]
-    p.input_gradient = m.seen("input_gradient", None, p.step, p.input_gradient)
 
 
 class UpdateAfterEverySample(Swapped):
@@ -223,13 +158,80 @@ class UpdateAfterEverySample(Swapped):
     ``moving``: every value reported is that of its sample at the parameters of that moment.
     """
 
-    pass_function = staticmethod(_sample_by_sample)
     whole: ClassVar[bool] = True
     moving: ClassVar[bool] = False
 
+    def whole_pass(
+        self, right: Callable[..., WiredPass], case: Case, parameters: list[Named], buffers: list[Named], step: int
+    ) -> WiredPass:
+        if case.optimizer is None:
+            return super().whole_pass(right, case, parameters, buffers, step)
+        m, p, samples = self.m, begin(case, self.m, self, step), []
+        if not self.moving:
+            through(p, parameters, buffers, m, self)
+        with m.unseen():
+            if self.moving:
+                through(p, parameters, buffers, m, self)  # for its tables; their numbers are replaced
+            for s in range(p.samples):
+                one, updated = self.__pass_of(case, s, parameters, buffers, step)
+                parameters = updated
+                buffers = [{**old, **l.buffers} for old, l in zip(buffers, one.layers, strict=True)]
+                samples.append(one)
+        if self.moving:
+            _gather(p, samples, m)
+            report(p, m, last=step_is_last(p))
+        p.updated = report_update(p, parameters, m, last=step_is_last(p))
+        return p
+
+    def __pass_of(
+        self, case: Case, s: int, parameters: list[Named], buffers: list[Named], step: int
+    ) -> tuple[WiredPass, list[Named]]:
+        """The pass of one sample, and the parameters after it."""
+        one = begin(_one_sample(case, s), self.m, self, step)
+        through(one, parameters, buffers, self.m, self)
+        share = 1.0 if self.whole or case.reduction == "sum" else 1.0 / len(case.inputs)
+        one.learning_rate = (one.learning_rate or 0.0) * share
+        return one, update(one, one.learning_rate, self.m, self, last=False)
+
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _many(case) and case.optimizer is not None
+        return several_samples(case) and case.optimizer is not None
+
+
+def _one_sample(case: Case, s: int) -> Case:
+    layers = tuple(layer.of_samples((s,)) for layer in case.network.layers)
+    network = case.network
+    if any(own is not layer for own, layer in zip(layers, network.layers, strict=True)):
+        network = msgspec.structs.replace(network, layers=layers)
+    return msgspec.structs.replace(case, network=network, inputs=(case.inputs[s],), targets=(case.targets[s],))
+
+
+def _gather(p: WiredPass, samples: list[WiredPass], m: Any) -> None:
+    """Put into ``p`` what the samples' own passes gave, as if it were one of the batch."""
+    share = m.number(1.0 / p.samples if p.reduction == "mean" else 1.0)
+
+    def scaled(table: Table) -> Any:
+        found = m.grid(1, table.units)
+        for s in m.each(1):
+            for i in m.each(table.units):
+                found[s, i] = share * table.error[s, i]
+        return found
+
+    for number, l in enumerate(p.layers):
+        own = [one.layers[number] for one in samples]
+        for at, table in enumerate((*l.output.z, l.output.a)):
+            parts = [(*each.output.z, each.output.a)[at] for each in own]
+            table.values = m.stacked([part.values for part in parts])
+            table.error = m.stacked([scaled(part) for part in parts])
+        for name, table in l.parameters.items():
+            table.error = m.row(table.units)
+            for i in m.each(table.units):
+                table.error[0, i] = share * m.dots(
+                    [(m.one(each.parameters[name].error[0, i]), None) for each in own], []
+                )
+        l.buffers = own[-1].buffers
+    p.loss = share * m.dots([(m.one(one.loss), None) for one in samples], [])
+    p.input_gradient = m.stacked([scaled(one.inputs) for one in samples])
 
 
 BUGS = (
@@ -244,10 +246,11 @@ BUGS = (
         example="for s in batch: grad += delta[s] * a[s]  # BP401 for a mean\ngrad /= N                                # right\n",
         confused_with=("BP402", "BP303"),
         seen="DeepLearningZeroToAll#173",
+        by_label={"and in the loss": ("L = (1/N) Σₛ ℓₛ, and its gradient", "L = Σₛ ℓₛ, and its gradient")},
         variants=variants(
             variant(SumNotMean, "from the output's delta on"),
             variant(SumNotMean, "from the output's delta on, and in the loss", loss_too=True),
-            variant(ScaledGradient, "in the gradients only", mean="N", matters=staticmethod(_mean)),
+            variant(ScaledGradient, "in the gradients only", weights=("N", "1"), biases=("N", "1")),
         ),
     ),
     Bug(
@@ -260,10 +263,11 @@ BUGS = (
         fix='heed "reduction": with "sum" nothing is divided',
         example='grad /= N                            # BP402\nif reduction == "mean": grad /= N    # right\n',
         confused_with=("BP401",),
+        by_label={"and in the loss": ("L = Σₛ ℓₛ, and its gradient", "L = (1/N) Σₛ ℓₛ, and its gradient")},
         variants=variants(
             variant(MeanNotSum, "from the output's delta on"),
             variant(MeanNotSum, "from the output's delta on, and in the loss", loss_too=True),
-            variant(ScaledGradient, "in the gradients only", sum="1/N", matters=staticmethod(_sum)),
+            variant(ScaledGradient, "in the gradients only", weights=("1", "1/N"), biases=("1", "1/N")),
         ),
     ),
     Bug(
@@ -279,7 +283,7 @@ BUGS = (
         seen="d2l-en#1000",
         variants=variants(
             variant(DividedTwice, "from the output's delta on"),
-            variant(ScaledGradient, "in the gradients", mean="1/N", matters=staticmethod(_mean)),
+            variant(ScaledGradient, "in the gradients", weights=("1/N", "1"), biases=("1/N", "1")),
         ),
     ),
     Bug(
@@ -292,6 +296,7 @@ BUGS = (
         fix="add each sample's gradients to those before: += and not =",
         example="for s in batch: grad = delta[s] * a[s]   # BP404\nfor s in batch: grad += delta[s] * a[s]  # right\n",
         confused_with=("BP405", "BP108"),
+        by_label={"not divided by N": ("∂L/∂w = (1/N) Σₛ ∂ℓₛ/∂w", "∂L/∂w = ∂ℓ_N/∂w, of the last sample")},
         variants=variants(OneSampleOnly, variant(OneSampleOnly, "not divided by N", whole=True)),
     ),
     Bug(
@@ -304,6 +309,7 @@ BUGS = (
         fix="run the backward pass over every sample of the batch and add up",
         example="grad = delta[0] * a[0]                   # BP405\nfor s in batch: grad += delta[s] * a[s]  # right\n",
         confused_with=("BP404",),
+        by_label={"not divided by N": ("∂L/∂w = (1/N) Σₛ ∂ℓₛ/∂w", "∂L/∂w = ∂ℓ₁/∂w, of the first sample")},
         variants=variants(
             variant(OneSampleOnly, last=False), variant(OneSampleOnly, "not divided by N", last=False, whole=True)
         ),
@@ -318,6 +324,7 @@ BUGS = (
         fix="set all gradients to 0 before each backward pass",
         example="for step in steps: backward(); update()               # BP406\nfor step in steps: zero_gradients(); backward(); update()  # right\n",
         seen="karpathy/micrograd#102",
+        by_label={"those of the biases only": ("b⁺ = b − η gₜ", "b⁺ = b − η (g₁ + … + gₜ)")},
         variants=variants(GradientsKept, variant(GradientsKept, "those of the biases only", biases_only=True)),
     ),
     Bug(
@@ -331,17 +338,25 @@ BUGS = (
         example="grad_w = delta.T @ a            # BP407: a sum,\ngrad_b = delta.mean(axis=0)     # and a mean\n",
         confused_with=("BP401", "BP402"),
         seen="kvfrans/notes#5",
+        by_label={
+            "the weights summed for a mean": ("∂L/∂w = (1/N) Σₛ δₛ aₛ", "∂L/∂w = Σₛ δₛ aₛ"),
+            "the biases averaged for a sum": ("∂L/∂b = Σₛ δₛ", "∂L/∂b = (1/N) Σₛ δₛ"),
+            "the biases averaged twice": ("∂L/∂b = (1/N) Σₛ δₛ", "∂L/∂b = (1/N²) Σₛ δₛ"),
+            "the weights averaged for a sum": ("∂L/∂w = Σₛ δₛ aₛ", "∂L/∂w = (1/N) Σₛ δₛ aₛ"),
+            "the biases summed for a mean": ("∂L/∂b = (1/N) Σₛ δₛ", "∂L/∂b = Σₛ δₛ"),
+        },
         variants=variants(
+            variant(ScaledGradient, "the weights summed for a mean", weights=("N", "1")),
+            variant(ScaledGradient, "the biases averaged for a sum", biases=("1", "1/N")),
+            variant(ScaledGradient, "the biases averaged twice", biases=("1/N", "1"), usual=False),
             variant(
-                ScaledGradient, "the weights summed for a mean", mean="N", biases="not", matters=staticmethod(_mean)
+                ScaledGradient,
+                "the weights always summed, the biases always averaged",
+                weights=("N", "1"),
+                biases=("1", "1/N"),
             ),
-            variant(
-                ScaledGradient, "the biases averaged for a sum", sum="1/N", biases="only", matters=staticmethod(_sum)
-            ),
-            variant(ScaledGradient, "the biases averaged twice", mean="1/N", biases="only", usual=False),
-            variant(SumsAndMeans, "the weights always summed, the biases always averaged"),
-            variant(ScaledGradient, "the weights averaged for a sum", sum="1/N", biases="not", usual=False),
-            variant(ScaledGradient, "the biases summed for a mean", mean="N", biases="only", usual=False),
+            variant(ScaledGradient, "the weights averaged for a sum", weights=("1", "1/N"), usual=False),
+            variant(ScaledGradient, "the biases summed for a mean", biases=("N", "1"), usual=False),
         ),
     ),
     Bug(
@@ -353,6 +368,17 @@ BUGS = (
         stays_right="the first pass, where gradients are kept apart; batches of one sample",
         fix="add up the gradients of all samples, then update once",
         example="for s in batch: backward(s); update()  # BP408\nfor s in batch: backward(s)\nupdate()                               # right\n",
+        by_label={
+            "by each sample's share of the mean": "w⁺ = w − η (1/N) ∂ℓ₁/∂w, then the next sample from there",
+            "all values taken while the parameters move": (
+                "z, a, δ and gradients of all samples at the same w",
+                "w⁺ = w − η ∂ℓ₁/∂w, then z, a, δ and gradients of the next sample at w⁺",
+            ),
+            "all values taken while the parameters move, by shares": (
+                "z, a, δ and gradients of all samples at the same w",
+                "w⁺ = w − η (1/N) ∂ℓ₁/∂w, then z, a, δ and gradients of the next sample at w⁺",
+            ),
+        },
         variants=variants(
             variant(UpdateAfterEverySample, "by each sample's whole gradient"),
             variant(UpdateAfterEverySample, "by each sample's share of the mean", whole=False),

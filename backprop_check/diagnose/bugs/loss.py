@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Swapped, Variant, variant, variants
+from backprop_check.diagnose.rules import instead
+from backprop_check.kinds.wiring import Places
 from backprop_check.network import LOSSES as KINDS
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
 
 
 class ScaledError(Swapped):
@@ -18,18 +21,18 @@ class ScaledError(Swapped):
 
     __loss_too: ClassVar[bool] = False
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         """The factor."""
         raise NotImplementedError
 
-    def in_batch(self, p: Pass, x: Any) -> Any:
+    def in_batch(self, p: Any, x: Any) -> Any:
         return self.__times(p, super().in_batch(p, x))
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
+    def batch_loss(self, p: Any, total: Any) -> Any:
         right = super().in_batch(p, total)
         return self.__times(p, right) if self.__loss_too else right
 
-    def __times(self, p: Pass, x: Any) -> Any:
+    def __times(self, p: Any, x: Any) -> Any:
         portion = self.portion(p)
         return x if portion == 1.0 else self.m.number(portion) * x
 
@@ -37,7 +40,7 @@ class ScaledError(Swapped):
 class FactorTwo(ScaledError):
     """2e for e."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 2.0 if p.loss_kind == "half_squared_error" else 1.0
 
     @classmethod
@@ -48,7 +51,7 @@ class FactorTwo(ScaledError):
 class FactorTwoMissing(ScaledError):
     """E for 2e."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 0.5 if p.loss_kind in ("squared_error", "mean_squared_error") else 1.0
 
     @classmethod
@@ -59,7 +62,7 @@ class FactorTwoMissing(ScaledError):
 class MeanOverOutputsMissing(ScaledError):
     """The sum over the outputs for their mean."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else 1.0
 
     @classmethod
@@ -70,35 +73,12 @@ class MeanOverOutputsMissing(ScaledError):
 class MeanOverOutputsExtra(ScaledError):
     """The mean over the outputs for their sum."""
 
-    def portion(self, p: Pass) -> float:
+    def portion(self, p: Any) -> float:
         return 1.0 if LOSSES[p.loss_kind].mean_over_outputs else 1.0 / p.layers[-1].units
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return not LOSSES[case.loss.kind].mean_over_outputs
-
-
-class BceHalfMissing(Swapped):
-    """−t ln a, without (1 − t) ln(1 − a)."""
-
-    fused = False
-    networks = "any"
-    __gradient_too: ClassVar[bool] = True
-    __loss_too: ClassVar[bool] = False
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.__gradient_too:
-            return super().output_error(p, s, k)
-        return self.in_batch(p, -p.targets[s, k] / p.layers[-1].a[s, k])
-
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if p.loss_kind != "binary_cross_entropy" or not self.__loss_too:
-            return super().loss_term(p, s, k)
-        return -self.m.log_or_zero(p.targets[s, k], p.layers[-1].a[s, k])
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return case.loss.kind == "binary_cross_entropy"
 
 
 class AnotherLoss(Swapped):
@@ -110,13 +90,10 @@ class AnotherLoss(Swapped):
     __used: ClassVar[str] = ""
     __loss_too: ClassVar[bool] = False
 
-    def __here(self, p: Pass) -> bool:
+    def __here(self, p: Any) -> bool:
         return p.loss_kind != self.__used and self.__asked in ("", p.loss_kind)
 
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self.__here(p) and Swapped(self.m).is_fused(p, l)
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if not self.__here(p):
             return super().output_error(p, s, k)
         asked, p.loss_kind = p.loss_kind, self.__used
@@ -124,12 +101,12 @@ class AnotherLoss(Swapped):
         p.loss_kind = asked
         return error
 
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if not (self.__loss_too and self.__here(p)):
             return super().loss_term(p, s, k)
         return LOSSES[self.__used].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
-    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
+    def sample_loss(self, p: Any, terms: Any, s: Any) -> Any:
         if not (self.__loss_too and self.__here(p)):
             return super().sample_loss(p, terms, s)
         total = self.m.sum(terms[s, :])
@@ -140,45 +117,10 @@ class AnotherLoss(Swapped):
         return case.loss.kind != cls.__used and cls.__asked in ("", case.loss.kind)
 
 
-class EpsilonInLog(Swapped):
-    """ln(p + ε), and −t/(p + ε)."""
-
-    fused = False
-    networks = "any"
-    epsilon: ClassVar[float] = 1e-8
-    __gradient_too: ClassVar[bool] = True
-    __loss_too: ClassVar[bool] = True
-
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return not self.__gradient_too and Swapped(self.m).is_fused(p, l)
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        if not self.__gradient_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
-            return super().output_error(p, s, k)
-        a, t, e = p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
-        slope = -t / (a + e)
-        if p.loss_kind == "binary_cross_entropy":
-            slope = slope + (1 - t) / (1 - a + e)
-        return self.in_batch(p, slope)
-
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        if not self.__loss_too or p.loss_kind not in ("cross_entropy", "binary_cross_entropy"):
-            return super().loss_term(p, s, k)
-        m, a, t, e = self.m, p.layers[-1].a[s, k], p.targets[s, k], self.m.number(self.epsilon)
-        term = m.log_or_zero(t, a + e)
-        if p.loss_kind == "binary_cross_entropy":
-            term = term + m.log_or_zero(1 - t, 1 - a + e)
-        return -term
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return case.loss.kind in ("cross_entropy", "binary_cross_entropy")
-
-
 class HuberSignLost(Swapped):
     """+threshold beyond the threshold, on either side."""
 
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if p.loss_kind != "huber":
             return super().output_error(p, s, k)
         last, m = p.layers[-1], self.m
@@ -194,18 +136,44 @@ class HuberSignLost(Swapped):
 class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
-    gives = frozenset({"loss", "delta"})
+    networks = "any"
     __shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
+
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self.__right = self.__shifted = None
+
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().loss_term(p, s, k)
+
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().output_error(p, s, k)
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        with instead(p, targets=self.__targets(p)):
+            return super().matched_error(p, rule, s, i, composed)
+
+    def __targets(self, p: Any) -> Any:
+        if self.__right is not p.targets:
+            self.__right, self.__shifted = p.targets, self.__moved(p)
+        return self.__shifted
+
+    def __moved(self, p: Any) -> Any:
+        m, units = self.m, p.case.network.widths[-1]
+        classes = p.case.network.classes or units
+        places = Places([k - k % classes + (k - self.__shift) % classes for k in range(units)])
+        shifted = m.grid(p.samples, units)
+        for s in m.each(p.samples):
+            for k in m.each(units):
+                shifted[s, k] = p.targets[s, places[k]]
+        return shifted
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return not cls.classes_only or case.loss.kind in ("cross_entropy", "negative_log_likelihood")
-
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        units = p.layers[-1].units
-        p.targets = self.m.rearranged(p.targets, p.samples, units, lambda r, c: (r, (c - self.__shift) % units))
 
 
 class LossOnly(Swapped):
@@ -213,7 +181,7 @@ class LossOnly(Swapped):
 
     __factor: ClassVar[str] = "2"
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
+    def batch_loss(self, p: Any, total: Any) -> Any:
         n, k = float(p.samples), float(p.layers[-1].units)
         mean, over = p.reduction == "mean", LOSSES[p.loss_kind].mean_over_outputs
         factors = {
@@ -254,21 +222,6 @@ def _other_losses() -> tuple[Variant, ...]:
     return tuple(found)
 
 
-def _epsilons() -> tuple[Variant, ...]:
-    found = []
-    for exponent in (8, 7, 9, 6, 10, 5, 12, 4, 3, 2, 15, 16):
-        epsilon = 10.0**-exponent
-        for said, parts in (
-            ("", {}),
-            (", in the gradient", {"loss_too": False}),
-            (", in the loss", {"gradient_too": False}),
-        ):
-            found.append(
-                variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{said}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004
-            )
-    return tuple(found)
-
-
 BUGS = (
     Bug(
         "BP301",
@@ -280,6 +233,7 @@ BUGS = (
         fix="the ½ of the half squared error cancels the 2 of the derivative",
         example="error = 2 * (a - t)  # BP301\nerror = a - t        # right for half_squared_error\n",
         confused_with=("BP302", "BP401"),
+        by_label={"in the loss too": ("ℓ = ½e², ∂L/∂a = a − t", "ℓ = e², ∂L/∂a = 2(a − t)")},
         variants=variants(FactorTwo, variant(FactorTwo, "in the loss too", loss_too=True, usual=False)),
     ),
     Bug(
@@ -292,6 +246,7 @@ BUGS = (
         fix="keep the 2 of the derivative where the loss has no ½",
         example="error = a - t        # BP302\nerror = 2 * (a - t)  # right for squared_error\n",
         confused_with=("BP301", "BP306"),
+        by_label={"in the loss too": ("ℓ = e², ∂L/∂a = 2(a − t)", "ℓ = ½e², ∂L/∂a = a − t")},
         variants=variants(FactorTwoMissing, variant(FactorTwoMissing, "in the loss too", loss_too=True, usual=False)),
     ),
     Bug(
@@ -304,6 +259,9 @@ BUGS = (
         fix="divide by the number of outputs K",
         example="error = 2 * (a - t)      # BP303\nerror = 2 * (a - t) / K  # right for mean_squared_error\n",
         confused_with=("BP304", "BP401"),
+        by_label={
+            "in the loss too": ("ℓ = (1/K) Σₖ ℓₖ, ∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ", "ℓ = Σₖ ℓₖ, ∂L/∂aₖ = ∂ℓₖ/∂aₖ"),
+        },
         variants=variants(MeanOverOutputsMissing, variant(MeanOverOutputsMissing, "in the loss too", loss_too=True)),
     ),
     Bug(
@@ -316,23 +274,10 @@ BUGS = (
         fix="do not divide by the number of outputs: only the mean over samples, if asked for, divides",
         example="error = (a - t) / K  # BP304\nerror = a - t        # right\n",
         confused_with=("BP303", "BP403"),
+        by_label={
+            "in the loss too": ("ℓ = Σₖ ℓₖ, ∂L/∂aₖ = ∂ℓₖ/∂aₖ", "ℓ = (1/K) Σₖ ℓₖ, ∂L/∂aₖ = (1/K) ∂ℓₖ/∂aₖ"),
+        },
         variants=variants(MeanOverOutputsExtra, variant(MeanOverOutputsExtra, "in the loss too", loss_too=True)),
-    ),
-    Bug(
-        "BP305",
-        "bce-half-missing",
-        "Binary cross-entropy lacks its second half, for targets of 0.",
-        right="∂L/∂a = (1 − t)/(1 − a) − t/a",
-        wrong="∂L/∂a = −t/a",
-        stays_right="outputs whose target is 1",
-        fix="add the term of 1 − t: an output that should be 0 must be pushed down",
-        example="loss = -t * log(a)                          # BP305\nloss = -t * log(a) - (1 - t) * log(1 - a)  # right\n",
-        confused_with=("BP306",),
-        variants=variants(
-            variant(BceHalfMissing, "in the gradient"),
-            variant(BceHalfMissing, "in the gradient and the loss", loss_too=True),
-            variant(BceHalfMissing, "in the loss", loss_too=True, gradient_too=False, fused=True),
-        ),
     ),
     Bug(
         "BP306",
@@ -344,18 +289,10 @@ BUGS = (
         fix="start the backward pass with the derivative of the very loss that is reported",
         example="loss = cross_entropy(p, t); error = p - t  # BP306 where p − t is then multiplied by φ′ once more\n",
         confused_with=("BP101", "BP302", "BP603"),
+        by_label={
+            "in the loss too": ("ℓ and ∂ℓ/∂a of the loss that is asked for", "ℓ and ∂ℓ/∂a of another loss"),
+        },
         variants=_other_losses(),
-    ),
-    Bug(
-        "BP307",
-        "epsilon-in-log",
-        "A small ε is added to the probability in the logarithm, and the result is no longer exact.",
-        right="ℓ = −t ln p, ∂ℓ/∂p = −t/p",
-        wrong="ℓ = −t ln(p + ε), ∂ℓ/∂p = −t/(p + ε)",
-        stays_right="the forward pass; p − t, where the delta is taken so",
-        fix="compute the logarithm from z (log-sum-exp), and the delta as p − t: then no ε is needed",
-        example="loss = -t * log(p + 1e-8)  # BP307\nloss = log_sum_exp(z) - z[k]  # right, and finite for every z\n",
-        variants=_epsilons(),
     ),
     Bug(
         "BP308",
@@ -377,6 +314,12 @@ BUGS = (
         stays_right="the forward pass",
         fix="check with one sample which output the target belongs to",
         example="target[label] = 1      # BP309 for labels from 1\ntarget[label - 1] = 1  # right\n",
+        by_label={
+            "one class up": "tₖ₊₁ = 1",
+            "one class down": "tₖ₋₁ = 1",
+            "one output up": ("aₖ is compared with tₖ", "aₖ is compared with tₖ₋₁"),
+            "one output down": ("aₖ is compared with tₖ", "aₖ is compared with tₖ₊₁"),
+        },
         variants=variants(
             variant(LabelOffByOne, "one class up", shift=1),
             variant(LabelOffByOne, "one class down", shift=-1),
@@ -394,6 +337,17 @@ BUGS = (
         fix="report the loss whose gradients you compute (mind ½, the mean over samples, and log base e)",
         example="print(sum(losses))      # BP310\nprint(sum(losses) / N)  # right for a mean\n",
         confused_with=("BP401",),
+        by_label={
+            "by the factor 2": "2 L",
+            "by the factor ½": "½ L",
+            "by the factor −1": "−L",
+            "by the factor N": ("L = (1/N) Σₛ ℓₛ", "L = Σₛ ℓₛ"),
+            "by the factor 1/N": ("L = Σₛ ℓₛ", "L = (1/N) Σₛ ℓₛ"),
+            "by the factor 1/N again": ("L = (1/N) Σₛ ℓₛ", "L = (1/N²) Σₛ ℓₛ"),
+            "by the factor K": ("ℓ = (1/K) Σₖ ℓₖ", "ℓ = Σₖ ℓₖ"),
+            "by the factor 1/K": ("ℓ = Σₖ ℓₖ", "ℓ = (1/K) Σₖ ℓₖ"),
+            "by the factor 1/ln 2": ("−t ln a", "−t log₂ a"),
+        },
         variants=variants(
             *(
                 variant(LossOnly, f"by the factor {factor}", factor=factor, usual=factor in ("2", "½"))

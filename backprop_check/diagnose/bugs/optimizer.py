@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Swapped, show, variant, variants
-from backprop_check.reference.backward import Parameters, backward, begin, forward, loss, one_pass
+from backprop_check.diagnose.bug import Bug, Swapped, report, variant, variants
+from backprop_check.kinds.kind import quantity_of
+from backprop_check.reference.wired import begin, step_is_last, through
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
-    from backprop_check.reference.wired import LayerTables
+    from backprop_check.reference.wired import LayerTables, Named, WiredPass
 
 
 class OfUpdate(Swapped):
@@ -47,54 +49,45 @@ class BiasesNeverUpdated(OfUpdate):
 
     networks = "any"
 
-    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
-        return 1 * l.biases[j]
-
     def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
         if "bias" not in name:
             return super().updated_number(l, name, i, learning_rate)
         return 1 * l.parameters[name].values[0, i]
 
 
-def _late_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
-    """A pass that reports the gradients (or everything) of a pass after an update, its own or the last of all."""
-    if case.optimizer is None:
-        return one_pass(case, parameters, m, stages, step)
-    with m.unseen():  # the update goes by the right gradients, not by those that are reported
-        p = one_pass(case, parameters, m, stages, step)
-    last = step == case.steps - 1
-    show(p, m, last=last)
-    if last if stages.at_the_end else step == 0:
-        _report_late(case, p, m, stages)
-    return p
-
-
-def _report_late(case: Case, p: Pass, m: Any, stages: Any) -> None:
-    """Take the place of what the first pass reported."""
-    assert p.updated is not None
-    again = begin(case, p.updated, m)
-    if stages.everything:
-        _work(again, m, stages)
-        return
-    with m.unseen():
-        _work(again, m, stages)
-    for l, late in zip(p.layers, again.layers, strict=True):
-        l.weight_gradient = m.seen("weight_gradient", l.index, 0, late.weight_gradient)
-        l.bias_gradient = m.seen("bias_gradient", l.index, 0, late.bias_gradient)
-
-
-def _work(p: Pass, m: Any, stages: Swapped) -> None:
-    forward(p, m, stages)
-    loss(p, m, stages)
-    backward(p, m, stages)
-
-
 class GradientTakenAfterUpdate(OfUpdate):
-    """The gradients reported are those at w⁺; ``everything``: all values are."""
+    """The gradients reported are those at w⁺; ``everything``: all values are. ``at_the_end``: at the last w⁺ of all."""
 
-    pass_function = staticmethod(_late_pass)
     everything: ClassVar[bool] = False
     at_the_end: ClassVar[bool] = False
+
+    def whole_pass(
+        self, right: Callable[..., WiredPass], case: Case, parameters: list[Named], buffers: list[Named], step: int
+    ) -> WiredPass:
+        if case.optimizer is None:
+            return super().whole_pass(right, case, parameters, buffers, step)
+        with self.m.unseen():  # the update goes by the right gradients, not by those that are reported
+            p = super().whole_pass(right, case, parameters, buffers, step)
+        late, others = self.__reported(p)
+        report(p, self.m, last=step_is_last(p), unless=late if step == 0 else ())
+        if step_is_last(p) if self.at_the_end else step == 0:
+            report(self.__again(p, buffers), self.m, last=False, unless=others)
+        return p
+
+    def __again(self, p: WiredPass, buffers: list[Named]) -> WiredPass:
+        """The pass after the update, in the place of the first."""
+        again = begin(p.case, self.m, self, 0)
+        now = [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
+        with self.m.unseen():
+            through(again, p.updated or [], now, self.m, self)
+        return again
+
+    def __reported(self, p: WiredPass) -> tuple[set[str], set[str]]:
+        """The quantities of a first pass: those that are reported too late, and the others."""
+        late = {f"{quantity_of(name)}_gradient" for l in p.layers for name in l.parameters}
+        rest = {"z", "a", "delta", "loss", "input_gradient"}
+        buffers = {f"{name}_buffer" for l in p.layers for name in l.buffers}
+        return (late | rest, buffers) if self.everything else (late, rest | buffers)
 
 
 class UpdateOnOneLayerOnly(OfUpdate):
@@ -108,18 +101,12 @@ class UpdateOnOneLayerOnly(OfUpdate):
         self.__only = learning[0 if self.__first else -1] if learning else None
         super().before_update(p)
 
-    def __here(self, l: LayerPass | LayerTables) -> bool:
+    def __here(self, l: LayerTables) -> bool:
         return l.index == self.__only
 
     def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
         here = self.__here(l)
         return super().updated_number(l, name, i, learning_rate) if here else 1 * l.parameters[name].values[0, i]
-
-    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        return super().updated_weight(l, j, i, learning_rate) if self.__here(l) else 1 * l.weights[j, i]
-
-    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        return super().updated_bias(l, j, learning_rate) if self.__here(l) else 1 * l.biases[j]
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -134,12 +121,6 @@ class NeverUpdated(OfUpdate):
     def moves(self) -> bool:
         """Whether this step moves anything."""
         return False
-
-    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        return super().updated_weight(l, j, i, learning_rate) if self.moves() else 1 * l.weights[j, i]
-
-    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        return super().updated_bias(l, j, learning_rate) if self.moves() else 1 * l.biases[j]
 
     def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
         moves = self.moves()
@@ -220,6 +201,14 @@ BUGS = (
         fix="report (copy) the gradients before the update",
         example="update(); report(backward())      # BP505\ngrad = backward(); update()       # right\n",
         confused_with=("BP107",),
+        by_label={
+            "all values": ("z, a, loss, δ and gradients at w", "z, a, loss, δ and gradients at w⁺"),
+            "the gradients, after all updates": "∂L/∂w at the w of the last update",
+            "all values, after all updates": (
+                "z, a, loss, δ and gradients at w",
+                "z, a, loss, δ and gradients at the w of the last update",
+            ),
+        },
         variants=variants(
             variant(GradientTakenAfterUpdate, "the gradients"),
             variant(GradientTakenAfterUpdate, "all values", everything=True),
@@ -239,6 +228,7 @@ BUGS = (
         fix="update inside the loop over the layers",
         example="layers[0].update()                    # BP519\nfor layer in layers: layer.update()   # right\n",
         confused_with=("BP520",),
+        by_label={"the first": "only those of the first layer move", "the last": "only those of the last layer move"},
         variants=variants(
             variant(UpdateOnOneLayerOnly, "the first"), variant(UpdateOnOneLayerOnly, "the last", first=False)
         ),

@@ -1,4 +1,4 @@
-"""BP506 to BP518: momentum, decay, and the optimizers that divide by what gradients usually are."""
+"""BP506 to BP512: momentum, weight decay and penalties."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
 from backprop_check.reference.optimizers import Memory
 
 if TYPE_CHECKING:
+    from backprop_check.diagnose.bug import Formula
     from backprop_check.network import Case
     from backprop_check.reference.optimizers import Learning, Remembered
 
-_ADAPTIVE = ("rmsprop", "adagrad", "adam", "adamw")
-_ADAM = ("adam", "adamw")
+ADAPTIVE = ("rmsprop", "adagrad", "adam", "adamw")
 
 
-def _kind(case: Case) -> str:
+def optimizer_of(case: Case) -> str:
     """The optimizer's kind; empty where there is none."""
     return "" if case.optimizer is None else case.optimizer.kind
 
 
-def _on(case: Case, name: str) -> bool:
+def has_on(case: Case, name: str) -> bool:
     """Whether the optimizer has the option, and it is on."""
     return case.optimizer is not None and bool(case.optimizer.settings.get(name))
 
@@ -40,7 +40,7 @@ class OfMomentum(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "momentum") and case.steps > 1 and cls.kind in ("", _kind(case))
+        return has_on(case, "momentum") and case.steps > 1 and cls.kind in ("", optimizer_of(case))
 
 
 def _each_kind(wrong: type[OfMomentum], label: str = "") -> tuple[Any, ...]:
@@ -70,7 +70,7 @@ class LookAheadSign(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "nesterov")
+        return has_on(case, "nesterov")
 
 
 class FirstStepDampened(Swapped):
@@ -81,7 +81,7 @@ class FirstStepDampened(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "dampening")
+        return has_on(case, "dampening")
 
 
 class VelocityReset(OfMomentum):
@@ -102,7 +102,7 @@ class MemoryReset(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return case.steps > 1 and (_on(case, "momentum") or _kind(case) in _ADAPTIVE)
+        return case.steps > 1 and (has_on(case, "momentum") or optimizer_of(case) in ADAPTIVE)
 
 
 class NesterovAsPlain(Swapped):
@@ -113,7 +113,7 @@ class NesterovAsPlain(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "nesterov")
+        return has_on(case, "nesterov")
 
 
 class DecayTimes(Swapped):
@@ -133,7 +133,7 @@ class DecayTimes(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "weight_decay")
+        return has_on(case, "weight_decay")
 
 
 class PenaltyTimes(Swapped):
@@ -167,7 +167,7 @@ class DecaySkipsBiases(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return _on(case, "weight_decay")
+        return has_on(case, "weight_decay")
 
 
 class PenaltySkipsBiases(Swapped):
@@ -186,103 +186,19 @@ class PenaltySkipsBiases(Swapped):
         return case.regularization is not None and case.regularization.biases
 
 
-class CorrectionMissing(Swapped):
-    """m and v as they are; ``of``: or only one of them."""
-
-    __of: ClassVar[str] = "both"
-
-    def correction_of_mean(self, beta: Any) -> Any:
-        return super().correction_of_mean(beta) if self.__of == "square" else self.m.number(1.0)
-
-    def correction_of_square(self, beta: Any) -> Any:
-        return super().correction_of_square(beta) if self.__of == "mean" else self.m.setting(1.0)
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in _ADAM
-
-
-class OneMinusBeta(Swapped):
-    """1 − β for 1 − βᵗ."""
-
-    def correction(self, beta: Any) -> Any:
-        return 1 - beta
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in _ADAM and case.steps > 1
-
-
-class TimeOff(Swapped):
-    """t is counted from another number than 1; where 1 − β⁰ would be 0, nothing is corrected."""
-
-    __shift: ClassVar[int] = 1
-
-    def correction(self, beta: Any) -> Any:
-        time = self.time + self.__shift
-        return 1 - self.power(beta, time) if time > 0 else self.m.setting(1.0)
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in _ADAM
-
-
-class EpsilonInside(Swapped):
-    """√(v + ε)."""
-
-    inside: ClassVar[tuple[str, ...]] = _ADAPTIVE
-
-    def root(self, v: Any) -> Any:
-        return self.m.sqrt(v + self.settings["eps"]) if self.__here() else super().root(v)
-
-    def adam_root(self, square: Any, beta2: Any) -> Any:
-        if not self.__here():
-            return super().adam_root(square, beta2)
-        return self.m.sqrt(square / self.correction_of_square(beta2) + self.settings["eps"])
-
-    def __here(self) -> bool:
-        return self.optimizer is not None and self.optimizer.kind in self.inside
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in cls.inside
-
-
-class EpsilonBeforeCorrection(Swapped):
-    """(√v + ε)/√(1 − β₂ᵗ): the ε̂ of Adam's shorter formula."""
-
-    def adam_root(self, square: Any, beta2: Any) -> Any:
-        return (self.m.sqrt(square) + self.settings["eps"]) / self.m.sqrt(self.correction_of_square(beta2))
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in _ADAM
-
-
-class WithoutRoot(Swapped):
-    """g/(v + ε)."""
-
-    rootless: ClassVar[tuple[str, ...]] = ("rmsprop", "adagrad")
-
-    def root(self, v: Any) -> Any:
-        if self.optimizer is None or self.optimizer.kind not in self.rootless:
-            return super().root(v)
-        return v + self.settings["eps"]
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) in cls.rootless
-
-
-class DecayAsL2(Swapped):
-    """AdamW with its decay in the gradient."""
-
-    def adamw(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        return self.adam(w, g, of, rate)
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return _kind(case) == "adamw" and _on(case, "weight_decay")
+def _times(factor: str) -> dict[str, Formula]:
+    """Decay and penalties, with that factor before λ."""
+    said = {"2": "twice", "½": "half of it"}[factor]
+    in_loss = {"2": "λ Σw²", "½": "¼ λ Σw²"}[factor]
+    return {
+        f"weight decay, {said}": ("g + λ w", f"g + {factor} λ w"),
+        f"the penalty's gradient, {said}": ("∂L/∂w + λ w", f"∂L/∂w + {factor} λ w"),
+        f"the penalty, {said}, in loss and gradient": (
+            "L + ½ λ Σw², ∂L/∂w + λ w",
+            f"L + {in_loss}, ∂L/∂w + {factor} λ w",
+        ),
+        f"the penalty's loss, {said}": ("L + ½ λ Σw²", f"L + {in_loss}"),
+    }
 
 
 def _factors(*factors: float) -> tuple[Any, ...]:
@@ -312,6 +228,7 @@ BUGS = (
         example="v = grad - mu * v; w -= rate * v  # BP506\nv = mu * v + grad; w -= rate * v  # right\n",
         confused_with=("BP501", "BP508"),
         seen="PaddlePaddle/Paddle#12231",
+        by_label={"in Nesterov's step": ("w⁺ = w − η (g + μ u⁺)", "w⁺ = w − η (g − μ u⁺)")},
         variants=variants(*_each_kind(MomentumSign), variant(LookAheadSign, "in Nesterov's step")),
     ),
     Bug(
@@ -340,6 +257,16 @@ BUGS = (
         "v = 0\nfor step in range(steps): v = mu * v + grad         # right\n",
         confused_with=("BP507",),
         seen="kozistr/pytorch_optimizer#516, mitsuba-renderer/mitsuba3#20",
+        by_label={
+            "everything": (
+                "what is remembered, from the step before",
+                "what is remembered, and t, as in the first step",
+            ),
+            "everything but the count of steps": (
+                "what is remembered, from the step before",
+                "what is remembered, as in the first step, with t counting on",
+            ),
+        },
         variants=variants(
             *_each_kind(VelocityReset, "the velocity"),
             variant(MemoryReset, "everything"),
@@ -370,6 +297,12 @@ BUGS = (
         example="grad -= decay * w  # BP510\ngrad += decay * w  # right\n",
         confused_with=("BP511",),
         seen="chainer/chainer#261",
+        by_label={
+            "weight decay": ("w⁺ = w − η (g + λ w)", "w⁺ = w − η (g − λ w)"),
+            "the penalty's gradient": ("∂L/∂w + λ w", "∂L/∂w − λ w"),
+            "the penalty, subtracted": ("L + ½ λ Σw², ∂L/∂w + λ w", "L − ½ λ Σw², ∂L/∂w − λ w"),
+            "the penalty's loss": ("L + ½ λ Σw²", "L − ½ λ Σw²"),
+        },
         variants=_factors(-1.0),
     ),
     Bug(
@@ -383,6 +316,7 @@ BUGS = (
         example="grad += 2 * decay * w  # BP511\ngrad += decay * w      # right\n",
         confused_with=("BP510", "BP301"),
         seen="titu1994/DenseNet#57, jingtinghuang/CS231n-Spring-2017#3",
+        by_label={**_times("2"), **_times("½")},
         variants=_factors(2.0, 0.5),
     ),
     Bug(
@@ -397,106 +331,15 @@ BUGS = (
         "w_grad += decay * w; b_grad += decay * b  # right\n",
         confused_with=("BP504",),
         seen="d2l-ai/d2l-en#2284",
+        by_label={
+            "weight decay": ("w⁺ and b⁺ with weight decay", "w⁺ with weight decay, b⁺ without"),
+            "the penalty": ("L + ½ λ (Σw² + Σb²), ∂L/∂b + λ b", "L + ½ λ Σw², ∂L/∂b"),
+            "the penalty's gradient": ("∂L/∂b + λ b", "∂L/∂b"),
+        },
         variants=variants(
             variant(DecaySkipsBiases, "weight decay"),
             variant(PenaltySkipsBiases, "the penalty"),
             variant(PenaltySkipsBiases, "the penalty's gradient", in_loss=False),
         ),
-    ),
-    Bug(
-        "BP513",
-        "adam-bias-correction-missing",
-        "Adam's averages are used as they are: begun at 0, they are too small at first.",
-        right="m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)",
-        wrong="m and v themselves",
-        stays_right="every gradient, and every other optimizer",
-        fix="divide both averages by 1 − βᵗ, t counted from 1",
-        example="w -= rate * m / (sqrt(v) + eps)          # BP513\n"
-        "w -= rate * (m / (1 - b1**t)) / (sqrt(v / (1 - b2**t)) + eps)  # right\n",
-        confused_with=("BP514", "BP515"),
-        seen="google-research/bert#153, oxiglade/mlx-rs#301",
-        variants=variants(
-            variant(CorrectionMissing, "of both averages"),
-            variant(CorrectionMissing, "of the gradient's average", of="mean"),
-            variant(CorrectionMissing, "of the square's average", of="square"),
-        ),
-    ),
-    Bug(
-        "BP514",
-        "adam-one-minus-beta",
-        "Adam's correction has no t: 1 − β in every step.",
-        right="m̂ = m/(1 − β₁ᵗ)",
-        wrong="m̂ = m/(1 − β₁)",
-        stays_right="every gradient, and the first step",
-        fix="raise β to the number of the step",
-        example="m_hat = m / (1 - b1)     # BP514\nm_hat = m / (1 - b1**t)  # right\n",
-        confused_with=("BP513", "BP515"),
-        seen="eriklindernoren/ML-From-Scratch#35, PennyLaneAI/pennylane#1929",
-        variants=variants(OneMinusBeta),
-    ),
-    Bug(
-        "BP515",
-        "adam-time-starts-at-zero",
-        "Adam counts its steps from another number than 1: from 0, the first correction divides by 0.",
-        right="t = 1 in the first step",
-        wrong="t = 0 in the first step (no number, or an error), or t = 2",
-        stays_right="every gradient, and every other optimizer",
-        fix="count the step before it is corrected: t += 1, then 1 − βᵗ",
-        example="m_hat = m / (1 - b1**t); t += 1  # BP515\nt += 1; m_hat = m / (1 - b1**t)  # right\n",
-        confused_with=("BP513", "BP514"),
-        seen="deeplearning4j/nd4j#1227, tracel-ai/burn#630",
-        variants=variants(
-            variant(TimeOff, "t is one ahead"),
-            variant(TimeOff, "t is one behind, and the first step is not corrected", shift=-1),
-        ),
-    ),
-    Bug(
-        "BP516",
-        "adam-epsilon-inside-sqrt",
-        "ε stands in another place than beside the root of v̂.",
-        right="√v̂ + ε",
-        wrong="√(v̂ + ε), or ε added before v is corrected",
-        stays_right="every gradient; with a tiny ε it hardly shows",
-        fix="take the root first, then add ε; correct v before",
-        example="g / sqrt(v + eps)    # BP516\ng / (sqrt(v) + eps)  # right\n",
-        confused_with=("BP517",),
-        seen="tensorflow/tensorflow#9047, keras-team/keras#4356",
-        variants=variants(
-            variant(EpsilonInside, "inside the root"),
-            variant(EpsilonInside, "inside Adam's root", inside=_ADAM),
-            variant(EpsilonInside, "inside RMSprop's root", inside=("rmsprop",)),
-            variant(EpsilonInside, "inside Adagrad's root", inside=("adagrad",)),
-            variant(EpsilonBeforeCorrection, "before v is corrected"),
-        ),
-    ),
-    Bug(
-        "BP517",
-        "rmsprop-without-sqrt",
-        "The gradient is divided by the average of its square, not by the root of that.",
-        right="w⁺ = w − η g/(√v + ε)",
-        wrong="w⁺ = w − η g/(v + ε)",
-        stays_right="every gradient",
-        fix="take the square root of v",
-        example="w -= rate * g / (v + eps)        # BP517\nw -= rate * g / (sqrt(v) + eps)  # right\n",
-        confused_with=("BP516",),
-        seen="hiromis/notes#52",
-        variants=variants(
-            variant(WithoutRoot, "in RMSprop and Adagrad"),
-            variant(WithoutRoot, "in RMSprop", rootless=("rmsprop",)),
-            variant(WithoutRoot, "in Adagrad", rootless=("adagrad",)),
-        ),
-    ),
-    Bug(
-        "BP518",
-        "adamw-decay-as-l2",
-        "AdamW's decay goes through the gradient, as Adam's does: it is divided by the gradient's usual size.",
-        right="w⁺ = w (1 − η λ) − η m̂/(√v̂ + ε)",
-        wrong="g + λ w in place of g",
-        stays_right="every gradient, and Adam",
-        fix="shrink the parameter by itself, and leave the gradient alone",
-        example="grad += decay * w; adam(w, grad)      # BP518\nw -= rate * decay * w; adam(w, grad)  # right\n",
-        confused_with=("BP510",),
-        seen="anhquan0412/basic_model_scratch#2",
-        variants=variants(DecayAsL2),
     ),
 )

@@ -312,6 +312,14 @@ BUGS = (
         example="t = t * (1 - eps) + (1 - t) * eps / (K - 1)  # BP311\nt = t * (1 - eps) + eps / K                  # right\n",
         confused_with=("BP306",),
         seen="fastai/fastai#1814, TimDettmers/ConvE#55, ildoonet/pytorch-randaugment#30",
+        by_label={
+        "": "t′ = t (1 − ε) + (1 − t) ε/(K − 1)",
+        "labels are not smoothed": "t′ = t",
+        "ε/(K − 1) for every class": "t′ = t (1 − ε) + ε/(K − 1)",
+        "the right class keeps all it had": "t′ = t + ε/K",
+        "t (1 − ε/K) + ε/K": "t′ = t (1 − ε/K) + ε/K",
+        "t (1 − ε) + 1/K": "t′ = t (1 − ε) + 1/K",
+    },
         variants=variants(
             SmoothedAmongOthers,
             variant(SmoothedAmongOthers, "labels are not smoothed", how="not"),
@@ -332,6 +340,7 @@ BUGS = (
         example='loss = F.cross_entropy(z.flatten(0, 1), t.flatten(0, 1))                        # BP312\n'
         'loss = F.cross_entropy(z.flatten(0, 1), t.flatten(0, 1), reduction="sum") / len(z)  # right\n',
         confused_with=("BP304", "BP403"),
+        by_label={"over tokens and classes": "ℓ = (1/(T K)) Σ over the T tokens and K classes of a sample"},
         variants=variants(
             MeanOverTokens, variant(MeanOverTokens, "over tokens and classes", usual=False, elements=True)
         ),

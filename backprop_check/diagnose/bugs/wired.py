@@ -17,7 +17,6 @@ from backprop_check.diagnose.rules import (
     is_output,
     nothing,
     several_layers,
-    several_samples,
     terms,
     times,
 )
@@ -28,14 +27,6 @@ from backprop_check.reference.losses import LOSSES
 if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
-
-
-def _mean(case: Case) -> bool:
-    return several_samples(case) and case.reduction == "mean"
-
-
-def _sum(case: Case) -> bool:
-    return several_samples(case) and case.reduction == "sum"
 
 
 class BesideChains(SwappedRules):
@@ -159,21 +150,6 @@ class OfGradients(BesideChains):
         return right if portion == 1.0 else times(self.m, portion, right)
 
 
-class ScaledGradients(OfGradients):
-    """Times N, or divided by it, where the batch's mean or sum is asked for."""
-
-    __mean: ClassVar[str] = "1"
-    __sum: ClassVar[str] = "1"
-
-    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        n = float(len(c.case.inputs))
-        self.factor = {"1": 1.0, "N": n, "1/N": 1.0 / n}[self.__mean if c.case.reduction == "mean" else self.__sum]
-        return super().equations(c, layer, x, parameters, inputs)
-
-    def share_of_gradient(self) -> float:
-        return self.factor
-
-
 class BiasMissingForward(BesideChains):
     """z = Σ w x."""
 
@@ -238,14 +214,5 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     "BP204": variants(
         variant(ActivationMissing, "forwards and backwards", output=False),
         variant(ActivationMissing, "forwards only", output=False, slope_too=False),
-    ),
-    "BP401": variants(
-        variant(ScaledGradients, "in the gradients only", mean="N", matters=staticmethod(_mean)),
-    ),
-    "BP402": variants(
-        variant(ScaledGradients, "in the gradients only", sum="1/N", matters=staticmethod(_sum)),
-    ),
-    "BP403": variants(
-        variant(ScaledGradients, "in the gradients", mean="1/N", matters=staticmethod(_mean)),
     ),
 }

@@ -1,4 +1,4 @@
-"""Bugs of activations, softmax and batches where layers are not a plain chain of dense ones.
+"""Bugs of activations and softmax where layers are not a plain chain of dense ones.
 
 Like those of ``wired``, these are further variants of bugs that have their pages.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, Variant, activations_of, composed_too, variant, variants
-from backprop_check.diagnose.rules import instead, is_activation, is_learnt
+from backprop_check.diagnose.rules import is_activation
 from backprop_check.names import DEFAULT_ALPHA
 from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.circuit import Function, Softmax, read_by
+from backprop_check.reference.circuit import Function, Softmax
 from backprop_check.reference.losses import MATCHED
 
 if TYPE_CHECKING:
@@ -123,35 +123,6 @@ class DerivativeTwice(Swapped):
         return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.__of))
 
 
-class OneSampleOnly(SwappedRules):
-    """The gradients of one sample of the batch; ``whole``: not divided by the number of samples."""
-
-    networks = "wired"
-
-    __last: ClassVar[bool] = True
-    __whole: ClassVar[bool] = False
-
-    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if rule.out.parameter or not is_learnt(read_by(rule, role)):
-            return super().share(rule, role, s, i)
-        with instead(rule.out, error=self.__of_one(rule)):
-            return super().share(rule, role, s, i)
-
-    def __of_one(self, rule: Rule) -> Any:
-        m, samples = self.m, len(rule.case.inputs)
-        times = float(samples) if self.__whole and rule.case.reduction == "mean" else 1.0
-        kept = m.given_grid([[times if s == (samples - 1 if self.__last else 0) else 0.0] for s in range(samples)])
-        found = m.grid(samples, rule.out.units)
-        for s in m.each(samples):
-            for o in m.each(rule.out.units):
-                found[s, o] = kept[s, 0] * rule.out.error[s, o]
-        return found
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return len(case.inputs) > 1
-
-
 def _wrong_activations() -> tuple[Variant, ...]:
     found = []
     for asked in ELEMENTWISE:
@@ -166,10 +137,6 @@ def _wrong_activations() -> tuple[Variant, ...]:
 #: By code: further variants of bugs that have their pages.
 VARIANTS: dict[str, tuple[Variant, ...]] = {
     "BP206": _wrong_activations(),
-    "BP404": variants(OneSampleOnly, variant(OneSampleOnly, "not divided by N", whole=True)),
-    "BP405": variants(
-        variant(OneSampleOnly, last=False), variant(OneSampleOnly, "not divided by N", last=False, whole=True)
-    ),
     "BP601": composed_too(variants(DiagonalOnly)),
     "BP602": composed_too(variants(OffDiagonalSign)),
     "BP603": variants(

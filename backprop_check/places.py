@@ -101,11 +101,12 @@ class Places:
         return len(shape) == 2 and names.get(2, ("",))[0] in ("step", "token", "time")  # noqa: PLR2004
 
     def source(self, layer: int, flat: int) -> str:
-        """What a layer reads at this place: a unit of the one layer before it, or the place in what was combined."""
+        """What a layer reads at this place: ``input 3``; of an image ``channel 2, row 1, column 0 of conv1``."""
         sources = self.network.sources[layer]
-        if len(sources) == 1:
-            return self.unit_of(None if sources[0] < 0 else sources[0], flat)
-        return f"input {flat}"
+        source = None if sources[0] < 0 else sources[0]
+        if len(sources) > 1 or len(self.shape(source)) == 1:
+            return f"input {flat}"
+        return self.unit_of(source, flat)
 
     def parameter_shape(self, layer: int, name: str) -> tuple[int, ...]:
         """The shape of a parameter by its name in a trace, whoever owns it."""
@@ -244,11 +245,18 @@ def find_unit(case: Case, text: str) -> tuple[int, int]:
     if len(at) == 1 and at[0] < math.prod(shape):
         return layer, at[0]
     if len(at) != len(shape) or any(i >= n for i, n in zip(at, shape, strict=True)):
-        called = places.unit(None if layer == INPUT else layer, math.prod(shape) - 1)
-        whose = "the input" if layer == INPUT else places.names[layer]
-        msg = f"the units of {whose} go from {','.join('0' * len(shape))} to {_joined(shape)} ({called})"
-        raise ValueError(msg)
+        raise ValueError(_range(places, layer, shape))
     return layer, ravel(at, shape)
+
+
+def _range(places: Places, layer: int, shape: Sequence[int]) -> str:
+    """Which units there are: ``the neurons of output are 0 to 1``."""
+    at = None if layer == INPUT else layer
+    names, whose = places.index_names(at), "the input" if at is None else places.names[at]
+    if len(names) == 1:
+        return f"the {names[0]}s{'' if at is None else f' of {whose}'} are 0 to {shape[0] - 1}"
+    called = places.unit(at, math.prod(shape) - 1)
+    return f"the units of {whose} go from {','.join('0' * len(shape))} to {_joined(shape)} ({called})"
 
 
 def _joined(shape: Sequence[int]) -> str:

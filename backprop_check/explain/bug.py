@@ -14,10 +14,12 @@ from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.errors import ConfigurationError
 from backprop_check.expected import textbook_pass
+from backprop_check.explain.chain import chain_steps
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import Found, is_shipped
 from backprop_check.kinds import KINDS
+from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.bug import Bug
     from backprop_check.explain.steps import Step
     from backprop_check.network import Case
-    from backprop_check.reference import Stages
     from backprop_check.trace import Array, Slot
 
 #: So many generated cases are tried where the published ones do not show a bug.
@@ -173,14 +174,21 @@ def _shows(case: Case, stages: type[Stages]) -> bool:
 
 def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | None:
     """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
-    found, everything, stages = Found(case), not case.network.is_chain, _for_case(stages, case)
+    stages = _for_case(stages, case)
     for sample in range(len(case.inputs)):
-        right = {_key(step): step for step in explain_case(found, sample=sample, everything=everything).steps}
-        for step in explain_case(found, sample=sample, stages=stages, everything=everything).steps:
+        right = {_key(step): step for step in _steps(case, Stages, sample)}
+        for step in _steps(case, stages, sample):
             other = right.get(_key(step))
             if other is not None and not math.isclose(step.value, other.value, rel_tol=1e-9, abs_tol=1e-12):
                 return other, step
     return None
+
+
+def _steps(case: Case, stages: type[Stages], sample: int) -> list[Step]:
+    """The steps of a case, worked out by ``stages``."""
+    if case.network.is_chain:  # as long as its bugs replace stages and not rules
+        return chain_steps(case, stages, sample)
+    return explain_case(Found(case), sample=sample, stages=stages, everything=True).steps
 
 
 def _key(step: Step) -> tuple[object, ...]:

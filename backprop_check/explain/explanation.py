@@ -9,18 +9,19 @@ import msgspec
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.beside import Beside, Judged, judge_steps
-from backprop_check.explain.names import Names
+from backprop_check.explain.recall import recalled_passes
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
-from backprop_check.explain.story import PassReader, read_passes
-from backprop_check.explain.wording import NO_WEIGHTS, OPTIMIZERS, SETTINGS
+from backprop_check.explain.story import PassReader
+from backprop_check.explain.tables import Names
+from backprop_check.explain.told import Told
+from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
-from backprop_check.places import INPUT, UNITS, Places
+from backprop_check.kinds.dense import Dense
+from backprop_check.places import UNITS, Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
@@ -29,19 +30,13 @@ if TYPE_CHECKING:
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000
 
-#: Of more training steps than this, only the first and the last are told in full.
-_ROUNDS_TOLD = 3
-
-#: Of more neurons or weights than this, only the first three and the last are told.
-_SHOWN = 12
-
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
 
-    Beyond the dense chain ``shapes`` has the shapes of the input and of every layer's output, ``by_step`` which of them
-    are sequences, ``reads`` what each layer reads (−1 is the input), ``indexes`` what the indexes of each are called;
-    ``sizes`` how many numbers of every quantity and parameter there are (of the input first), told or not.
+    ``kinds`` are the layers' kinds, ``reads`` what each reads (−1 is the input). Of the input and then of every layer
+    ``shapes`` has the shape of the output, ``by_step`` whether it is a sequence, ``indexes`` what its indexes are
+    called, ``sizes`` how many numbers of every quantity and parameter there are, told or not.
     """
 
     case: str
@@ -50,19 +45,20 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     erratum: str | None
     network: str
     layers: list[str]
+    kinds: list[str]
     widths: list[int]
     inputs: list[float]
     sample: int
     samples: int
     steps: list[Step]
+    shapes: list[list[int]]
+    by_step: list[bool]
+    reads: list[list[int]]
+    indexes: list[list[str]]
+    sizes: list[dict[str, int]]
     left_out: str = ""
     judged: Judged | None = None
     beside: list[Beside | None] = []
-    shapes: list[list[int]] = []
-    by_step: list[bool] = []
-    reads: list[list[int]] = []
-    indexes: list[list[str]] = []
-    sizes: list[dict[str, int]] = []
 
 
 def explain_case(
@@ -77,75 +73,23 @@ def explain_case(
 ) -> Explanation:
     """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron), ``conv1:2,1,0``.
 
-    ``weight`` is the input that it comes from, or (beyond the dense chain) its indexes: ``2,0,1,1``, ``bias:2``.
+    ``weight`` is the input that a dense layer's weight comes from, or a parameter's indexes: ``2,0,1,1``, ``bias:2``.
 
     ``everything`` leaves no neuron, weight or term out, however many. Raises ``ConfigurationError`` for a neuron,
     weight or sample that is not there.
     """
-    case = found.case
+    case, network = found.case, found.case.network
     if case.steps > MOST_STEPS:
         raise ConfigurationError(f"{case.steps} updates are too many to explain: at most {MOST_STEPS} (--steps)")
     if not 0 <= sample < len(case.inputs):
         raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
-    if not case.network.is_chain:
-        return _explain_wired(found, neuron, weight, sample, digits, everything=everything, stages=stages)
-    place = None if neuron is None else find_neuron(case, neuron)
-    if weight is not None:
-        if place is not None and place[0] == INPUT:
-            raise ConfigurationError(NO_WEIGHTS.format(weight))
-        weight = _whole(weight)
-        widest = max(_fan_in(case, l) for l in range(len(case.network.layers)) if place is None or l == place[0])
-        if not 0 <= weight < widest:
-            raise ConfigurationError(f"there is no weight {weight}: they count from 0 to {widest - 1} here")
-    passes = read_passes(case, stages)
-    told = _Told(case, place, weight, everything=everything)
-    limit = None if everything else TERMS_SHOWN
-    found_steps = [
-        step
-        for index, p in enumerate(passes)
-        for step in told.round(PassReader(case, p, Writer(Names(p), digits, limit), round_=index, sample=sample))
-    ]
-    return Explanation(
-        case=case.id,
-        title=one_line(found.title),
-        source=one_line(found.source),
-        erratum=found.erratum,
-        network=describe(case),
-        layers=[one_line(name, 60) for name in case.network.names()],
-        widths=[case.network.inputs, *(layer.units for layer in case.network.layers)],
-        inputs=list(case.inputs[sample]),
-        sample=sample,
-        samples=len(case.inputs),
-        steps=found_steps,
-        left_out=told.left_out(),
-    )
-
-
-def _explain_wired(
-    found: Found,
-    unit: str | None,
-    weight: int | str | None,
-    sample: int,
-    digits: int,
-    *,
-    everything: bool,
-    stages: type[Stages],
-) -> Explanation:
-    """The same for layers of any kind."""
-    from backprop_check.explain.recall import recalled_passes  # noqa: PLC0415 - where it is needed
-    from backprop_check.explain.tables import WiredNames  # noqa: PLC0415
-    from backprop_check.explain.wired import ToldWired, WiredReader  # noqa: PLC0415
-
-    case, network = found.case, found.case.network
     places, tables = Places(case), (None, *range(len(network.layers)))
-    told = ToldWired(case, unit, None if weight is None else str(weight), everything=everything)
-    limit = None if told.everything or (everything and unit is not None) else TERMS_SHOWN
+    told = Told(case, neuron, None if weight is None else str(weight), everything=everything)
+    limit = None if told.everything or (everything and neuron is not None) else TERMS_SHOWN
     steps = [
         step
         for index, p in enumerate(recalled_passes(case, stages))
-        for step in told.round(
-            WiredReader(case, p, Writer(WiredNames(case, p), digits, limit), round_=index, sample=sample)
-        )
+        for step in told.round(PassReader(case, p, Writer(Names(case, p), digits, limit), round_=index, sample=sample))
     ]
     return Explanation(
         case=case.id,
@@ -154,6 +98,7 @@ def _explain_wired(
         erratum=found.erratum,
         network=describe(case),
         layers=[one_line(name, 60) for name in network.names()],
+        kinds=[layer.kind for layer in network.layers],
         widths=[network.input_units, *network.widths],
         inputs=list(case.inputs[sample]),
         sample=sample,
@@ -177,25 +122,19 @@ def _sizes(places: Places, layer: int | None) -> dict[str, int]:
     return found | {name: math.prod(shape) for name, shape in places.form.parameters[owner].items()}
 
 
-def _whole(weight: int | str) -> int:
-    """The number of an input; raises ``ConfigurationError`` for what is none."""
-    if isinstance(weight, str) and not (weight.isascii() and weight.isdigit()):
-        raise ConfigurationError(f"--weight {weight}: expected the number of the input that it comes from")
-    return int(weight)
-
-
 def _described(case: Case) -> tuple[str, str]:
     """Inputs and layers in words."""
-    network, layers = case.network, case.network.layers
-    if network.is_chain:
-        count = network.input_units
-        parts = [f"{layer.units} {layer.activation.replace('_', ' ')}" for layer in layers]
-        return f"{count} input{'s' * (count > 1)}", f"layers of {', '.join(parts)}"
+    network = case.network
+    count, shape = network.input_units, network.input_shape
+    inputs = f"{count} input{'s' * (count > 1)}" if len(shape) == 1 else f"inputs {' x '.join(map(str, shape))}"
     parts = []
-    for layer, shape, name in zip(layers, network.output_shapes, network.names(), strict=True):
-        activation = "" if layer.activation == "identity" else f", {layer.activation.replace('_', ' ')}"
-        parts.append(f"{one_line(name, 60)} ({layer.kind}, {' x '.join(map(str, shape))}{activation})")
-    return f"inputs {' x '.join(map(str, network.input_shape))}", f"the layers {', '.join(parts)}"
+    for layer, each, name in zip(network.layers, network.output_shapes, network.names(), strict=True):
+        activation = layer.activation.replace("_", " ")
+        said = f"{layer.kind}, {' x '.join(map(str, each))}" + f", {activation}" * (layer.activation != "identity")
+        if isinstance(layer, Dense):
+            said = f"{layer.units} neuron{'s' * (layer.units > 1)}, {activation}"
+        parts.append(f"{one_line(name, 60)} ({said})")
+    return inputs, f"the layer{'s' * (len(parts) > 1)} {', '.join(parts)}"
 
 
 def describe(case: Case) -> str:
@@ -230,107 +169,6 @@ def _optimizer_words(optimizer: Optimizer) -> str:
         pairs = zip(letters, value, strict=True) if isinstance(value, tuple) else [(letters, value)]
         parts += [str(letter) if one is True else f"{letter} = {number_text(one, 6)}" for letter, one in pairs if one]
     return ", ".join(parts)
-
-
-def find_neuron(case: Case, text: str) -> tuple[int, int]:
-    """``hidden1:0`` or ``0:0`` as (layer, neuron); ``input:0`` has the layer ``INPUT``."""
-    name, _, number = text.rpartition(":")
-    names = case.network.names()
-    if name == "input" and number.isascii() and number.isdigit():
-        if int(number) >= case.network.input_units:
-            raise ConfigurationError(f"--neuron {text}: the inputs are 0 to {case.network.input_units - 1}")
-        return INPUT, int(number)
-    layer = names.index(name) if name in names else int(name) if name.isascii() and name.isdigit() else -1
-    if not (0 <= layer < len(names) and number.isascii() and number.isdigit()):
-        raise ConfigurationError(
-            f"--neuron {text}: expected layer:neuron, such as {one_line(names[0], 60)}:0; the layers are "
-            f"{', '.join(one_line(each, 60) for each in names)} (or 0 to {len(names) - 1}), and input"
-        )
-    units = case.network.layers[layer].units
-    if int(number) >= units:
-        raise ConfigurationError(f"--neuron {text}: {one_line(names[layer], 60)} has neurons 0 to {units - 1}")
-    return layer, int(number)
-
-
-def _fan_in(case: Case, layer: int) -> int:
-    return case.network.inputs if layer == 0 else case.network.layers[layer - 1].units
-
-
-class _Told:
-    """Which steps are told: of the neuron and weight asked for, or of all but what is too much to read."""
-
-    def __init__(self, case: Case, place: tuple[int, int] | None, weight: int | None, *, everything: bool) -> None:
-        self.case, self.place, self.weight, self.everything = case, place, weight, everything
-        self._skipped: list[str] = []
-
-    def round(self, reader: PassReader) -> Iterator[Step]:
-        """The steps of one training step."""
-        if not self.everything and self.case.steps > _ROUNDS_TOLD and 0 < reader.round < self.case.steps - 1:
-            self._skip("the updates between the first and the last, but for their loss")
-            yield from reader.loss()
-            return
-        yield from self._forward(reader)
-        yield from self._backward(reader)
-
-    def _forward(self, reader: PassReader) -> Iterator[Step]:
-        for layer in range(len(self.case.network.layers)):
-            for j in self._neurons(layer):
-                yield reader.weighted_sum(layer, j)
-            for j in self._neurons(layer):
-                yield reader.activation(layer, j)
-        if self.place is None or self.place[0] == reader.last:
-            for k in self._neurons(reader.last):
-                yield from reader.loss_term(k)
-        yield from reader.loss()
-
-    def _backward(self, reader: PassReader) -> Iterator[Step]:
-        layers = range(len(self.case.network.layers))
-        for layer in reversed(layers):
-            for j in self._neurons(layer):
-                yield from reader.error(layer, j)
-                yield from reader.slope(layer, j)
-                yield reader.delta(layer, j)
-        for layer in layers:
-            for j in self._neurons(layer):
-                yield from (reader.weight_gradient(layer, j, i) for i in self._weights(layer))
-                if self.weight is None:
-                    yield reader.bias_gradient(layer, j)
-        if self.place is None and self.weight is None:
-            for i in self._some(self.case.network.inputs, "inputs"):
-                yield reader.input_gradient(i)
-        elif self.place is not None and self.place[0] == INPUT:
-            yield reader.input_gradient(self.place[1])
-        for layer in layers:
-            for j in self._neurons(layer):
-                yield from reader.updates(layer, j, self._weights(layer), bias=self.weight is None)
-
-    def left_out(self) -> str:
-        """What was too much, in a sentence; empty where nothing was."""
-        if not self._skipped:
-            return ""
-        skipped = "; ".join(self._skipped)
-        return f"Left out for brevity: {skipped}. --full, --neuron, --weight and --format json have them."
-
-    def _neurons(self, layer: int) -> list[int]:
-        if self.place is not None:
-            return [self.place[1]] if layer == self.place[0] else []
-        return self._some(self.case.network.layers[layer].units, "neurons")
-
-    def _weights(self, layer: int) -> list[int]:
-        fan_in = _fan_in(self.case, layer)
-        if self.weight is not None:
-            return [self.weight] if self.weight < fan_in else []
-        return self._some(fan_in, "weights")
-
-    def _some(self, count: int, what: str) -> list[int]:
-        if count <= _SHOWN or self.everything:
-            return list(range(count))
-        self._skip(f"{what} 3 to {count - 2} where there are {count}")
-        return [0, 1, 2, count - 1]
-
-    def _skip(self, what: str) -> None:
-        if what not in self._skipped:
-            self._skipped.append(what)
 
 
 def set_beside(explanation: Explanation, case: Case, implementation: Implementation) -> Explanation:

@@ -57,15 +57,8 @@ def heading(step: Step, *, rounds: bool) -> str:
 
 
 def where(step: Step) -> str:
-    """``neuron 0, weight from input 1``; ``channel 2, row 1, column 0``."""
-    if step.place:
-        return step.place
-    parts = []
-    if step.neuron is not None:
-        parts.append(f"output {step.neuron}" if step.stage == "loss term" else f"neuron {step.neuron}")
-    if step.weight is not None:
-        parts.append(f"from input {step.weight}" if step.neuron is not None else f"input {step.weight}")
-    return ", ".join(parts)
+    """``neuron 0``; ``weight from input 1 into neuron 0``; ``channel 2, row 1, column 0``."""
+    return f"output {step.neuron}" if step.stage == "loss term" else step.place
 
 
 def equation_lines(step: Step, digits: int) -> list[str]:
@@ -183,9 +176,9 @@ def introduction(explanation: Explanation) -> list[str]:
     layers = ", ".join(f"⁽{_above(n)}⁾ {name}" for n, name in enumerate(explanation.layers, 1))
     names = f"Layers: {layers}. " if len(explanation.layers) > 1 else ""
     letters = "x inputs, z weighted sums, a activations, t targets, δ = ∂L/∂z"
-    counting = "Neurons count from 0; wⱼᵢ goes from i into j"
-    if explanation.shapes:
-        counting = f"Indexes stand as in the arrays of the protocol, and count from 0{_indexes(explanation)}"
+    counting = f"Indexes stand as in the arrays of the protocol, and count from 0{_indexes(explanation)}"
+    if all(kind == "dense" for kind in explanation.kinds):
+        counting = "Neurons count from 0; wⱼᵢ goes from i into j"
     lines = [f"{explanation.network}.", f"{names}{counting}; {letters}."]
     if explanation.title:
         lines.insert(0, f"{explanation.case}: {explanation.source}")

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.numbers.recording import Recorded
-    from backprop_check.reference import Pass
 
 _BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _ABOVE = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -74,34 +73,3 @@ class Cells:
 def above(layer: int, layers: int) -> str:
     """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
     return f"⁽{str(layer + 1).translate(_ABOVE)}⁾" if layers > 1 else ""
-
-
-class Names(Cells):
-    """Which cell is called what in one pass of dense layers."""
-
-    def __init__(self, p: Pass) -> None:
-        super().__init__()
-        self._layers = len(p.layers)
-        self._table(p.layers[0].previous, "x")
-        self._table(p.targets, "t")
-        for index, l in enumerate(p.layers):
-            mark = self.above(index)
-            self._table(l.z, f"z{mark}")
-            self._table(l.a, f"a{mark}")
-            self._table(l.error, f"∂L/∂a{mark}")
-            self._table(l.delta, f"δ{mark}")
-            self._put(l.weights, lambda j, i, mark=mark: f"w{mark}{below(j, i)}")
-            self._put(l.biases, lambda j, mark=mark: f"b{mark}{below(j)}")
-            self._put(l.weight_gradient, lambda j, i, mark=mark: f"∂L/∂w{mark}{below(j, i)}")
-            self._put(l.bias_gradient, lambda j, mark=mark: f"∂L/∂b{mark}{below(j)}")
-            self._weights.add(id(l.weights))
-
-    def above(self, layer: int) -> str:
-        """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
-        return above(layer, self._layers)
-
-    def _table(self, table: Any, letter: str) -> None:
-        """Name the cells of a table ``[sample, neuron]``."""
-        if id(table) in self._names:
-            return  # a layer's inputs are the activations of the layer before, and have their name
-        self._put(table, lambda s, j: f"{letter}{below(j)}" + (f"⟨{s}⟩" if self.samples else ""))

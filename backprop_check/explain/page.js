@@ -9,10 +9,12 @@ let stepping = true;
 function show(index) {
   now = Math.min(Math.max(index, 0), steps.length - 1);
   document.body.classList.toggle("stepping", stepping);
-  const lit = (steps[now].dataset.lit || "").split(" ");
+  const [own, used] = [steps[now].dataset.own, steps[now].dataset.used].map((names) => new Set(names.split(" ")));
   steps.forEach((step, i) => step.classList.toggle("now", i === now));
   for (const part of document.querySelectorAll("[data-at]")) {
-    part.classList.toggle("on", stepping && lit.includes(part.dataset.at));
+    const names = part.dataset.at.split(" ");
+    part.classList.toggle("on", stepping && names.some((name) => own.has(name)));
+    part.classList.toggle("used", stepping && names.some((name) => used.has(name)));
   }
   for (const part of document.querySelectorAll("[data-from]")) {
     part.classList.toggle("later", stepping && Number(part.dataset.from) > now);

@@ -1,16 +1,18 @@
 """A pass through any network, told cell by cell: its numbers are known, how one was made is asked for afterwards.
 
-The pass is worked out once for all units at the same time, as when an implementation is judged. Then every table's
-numbers are put into cells that look up their formula, by the same rules of the reference, when somebody asks: what is
-recorded is what is told, and a network for pictures is explained as quickly as a small one.
+The pass is worked out once: of a small network on plain floats, whose numbers are the same on every machine, of a large
+one for all units at the same time, as when an implementation is judged. Then every table's numbers are put into cells
+that look up their formula, by the same rules of the reference, when somebody asks: what is recorded is what is told,
+and a network for pictures is explained as quickly as a small one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.numbers import UNIT_ROUNDOFF
+from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_wired
 from backprop_check.reference.circuit import ALL, Given, Table
@@ -104,21 +106,33 @@ def _joined(parts: Sequence[Cells]) -> Cells | Joined:
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
+#: Up to so many products of a weight and an input a case is worked out on plain floats, one unit after the other.
+MOST_PLAIN = 50_000
+
+
 def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
     """The passes of a case, one a training step, with cells in the place of numbers."""
-    import numpy as np  # noqa: PLC0415 - where it is needed
-
-    from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
-
-    with np.errstate(all="ignore"):  # what is not finite is told as such
-        passes = run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+    passes = worked_out(case, stages)
     for p in passes:
         _recall(p, p.circuit.stages.over(Recording()))  # with what they know of this case, if they are a named bug's
     return passes
 
 
+def worked_out(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
+    """The passes of a case on plain floats; on arrays where these are too slow, or cannot hold what overflows."""
+    if case.network.products * len(case.inputs) * case.steps <= MOST_PLAIN:
+        with contextlib.suppress(ArithmeticError, ValueError):
+            return run_wired(case, Scalars.of_floats(), stages)
+    import numpy as np  # noqa: PLC0415 - where it is needed
+
+    from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
+
+    with np.errstate(all="ignore"):  # what is not finite is told as such
+        return run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+
+
 def _numbers(grid: Any) -> list[list[float]]:
-    found: list[list[float]] = grid.value.tolist()
+    found: list[list[float]] = grid.rows if hasattr(grid, "rows") else grid.value.tolist()
     return found
 
 

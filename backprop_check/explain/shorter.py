@@ -1,7 +1,7 @@
 """What a terminal shows of a long explanation: of many steps of one kind in a layer the first, and how to see the rest.
 
 Two steps are of one kind where they stand under the same heading and their sentences and symbols differ in indexes
-only. A dense chain is always told as it is: its steps are few, or left out by number already.
+only. Where all layers are dense they are told as they are: their steps are few, or left out by number already.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shown(NamedTuple):
 def shortened(explanation: Explanation) -> list[Shown]:
     """The steps that are shown: of every kind the first, and all that an implementation has wrong."""
     besides: Sequence[Beside | None] = explanation.beside or [None] * len(explanation.steps)
-    if not explanation.shapes:
+    if all(kind == "dense" for kind in explanation.kinds):
         return [Shown(step, beside, "") for step, beside in zip(explanation.steps, besides, strict=True)]
     kinds: dict[object, list[Step]] = {}
     for step, beside in zip(explanation.steps, besides, strict=True):

@@ -24,11 +24,11 @@ class Factor(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One stage of one neuron.
 
-    ``symbol = symbolic = numbers = value``. ``layer`` counts from 0, ``weight`` is the input that a weight comes
-    from; ``quantity`` and ``at`` are the place in the reply, all indexes but the first counted through. ``terms`` are
-    there where several gradients meet, ``factors`` where the chain rule is spelt out. Beyond the dense chain ``place``
-    says in words where it is, ``unit`` has the indexes (channel, row, column) of the unit or parameter, and ``uses``
-    the (layer, unit) of the values and errors that it is made of; layer −1 is the input.
+    ``symbol = symbolic = numbers = value``. ``layer`` counts from 0; of a dense weight ``neuron`` and ``weight``
+    are the neuron and the input that it connects. ``quantity`` and ``at`` are the place in the reply, all indexes but
+    the first counted through. ``terms`` are there where several gradients meet, ``factors`` where the chain rule is
+    spelt out. ``place`` says in words where it is, ``unit`` has the indexes (channel, row, column) of the unit or
+    parameter, ``uses`` the (layer, unit) of the values and errors that it is made of; layer −1 is the input.
     """
 
     stage: str

@@ -1,16 +1,21 @@
-"""The steps of one pass, neuron by neuron, read off a run of the reference on recording numbers.
+"""The steps of a pass, number by number, read off its recalled cells.
 
-What is constant here is words: the name of a stage, its sentence, and the general formula as the field writes it.
-What a step computes, with which quantities and which numbers, comes from the record alone, so that a stage that is
-replaced (a named bug) is told as it is.
+Forward it is told how each table's unit was made; backward, what flows back to it, term by term through all that read
+it; for a parameter, the sum over all the places (and samples) where it is used. All of it is generic: which tables
+there are, who reads whom and where a weight is shared comes from the circuit, names and places from the kind.
+
+What is constant here is words: the name of a stage, its sentence, and the general formula as the field writes it, which
+of a dense layer speaks of neurons. What a step computes, with which quantities and which numbers, comes from the record
+alone, so that a rule that is replaced (a named bug) is told as it is.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.explain.names import Names, below
+from backprop_check.explain.names import below
 from backprop_check.explain.steps import Factor, Step, Term
+from backprop_check.explain.tables import About, Names, named_below
 from backprop_check.explain.wording import (
     COLLAPSE,
     LOGARITHM,
@@ -21,25 +26,29 @@ from backprop_check.explain.wording import (
     UPDATES,
     WORDS,
 )
-from backprop_check.explain.writing import Writer
-from backprop_check.numbers.recording import OVER, TIMES, Recorded, Recording
+from backprop_check.kinds.dense import Dense
+from backprop_check.names import ACTIVATIONS
+from backprop_check.numbers.recording import OVER, TIMES, Recorded
 from backprop_check.protocol.text import one_line
-from backprop_check.reference import Stages, run_pass
-from backprop_check.reference.activations import LAYERWISE
+from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.explain.writing import Writer
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference.wired import WiredPass
+
+#: Of what a number is made of, so many units are named.
+_USED = 64
 
 
 class PassReader:
     """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told."""
 
-    def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
+    def __init__(self, case: Case, p: WiredPass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
-        self.names: Any = writer.names
+        self.names: Names = writer.names  # type: ignore[assignment]
         self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
         self._find_losses()
@@ -63,18 +72,57 @@ class PassReader:
 
     # Forward ------------------------------------------------------------------------------------
 
-    def weighted_sum(self, layer: int, j: int) -> Step:
-        """zⱼ."""
-        x = self.p.layers[layer].z[self.sample, j]
-        return self._step("weighted sum", x, layer, j, quantity="z")
+    def value(self, one: About, i: int) -> Iterator[Step]:
+        """How a unit was made; where the activation leaves z as it is, then a = z."""
+        rule = one.table.made_by
+        x = one.table.values[self.sample, i]
+        stage, what, notes = "weighted sum" if one.dense else "weighted sum of any", "", []
+        if isinstance(rule, WeightedSum):
+            if not rule.biases and not any(source.weights for source in rule.sources):
+                stage = "sum"
+            notes = self._on_sum(rule, i)
+        elif isinstance(rule, Function):
+            stage, what = "activation" if rule.name in ACTIVATIONS else "function", _plain(rule.name)
+            notes = [SIGMOID] if rule.name == "sigmoid" else []
+        elif isinstance(rule, Softmax):
+            stage, what = "layer activation" if one.dense else "softmax", "log softmax" if rule.logarithm else "softmax"
+            notes = [SOFTMAX]
+        elif isinstance(rule, Largest):
+            stage, notes = "largest", self._winner(rule, i)
+        symbol = self.names.called(one, i, one.letter)
+        yield self._of_unit(stage, x, one, i, symbol=symbol, what=what, notes=notes, quantity=one.values)
+        if one.also:
+            name = self.names.called(one, i, one.also)
+            yield self._of_unit(
+                "activation", x, one, i, symbol=name, what="identity", quantity=one.also, symbolic=symbol
+            )
 
-    def activation(self, layer: int, j: int) -> Step:
-        """aⱼ."""
-        l = self.p.layers[layer]
-        stage = "layer activation" if l.activation in LAYERWISE else "activation"
-        notes = [SIGMOID] if l.activation == "sigmoid" else [SOFTMAX] if l.activation in LAYERWISE else []
-        x = l.a[self.sample, j]
-        return self._step(stage, x, layer, j, quantity="a", what=_plain(l.activation), notes=notes)
+    def _on_sum(self, rule: WeightedSum, i: int) -> list[str]:
+        """Where weights are shared, and where a window reaches beyond the edge."""
+        if is_dense(rule):
+            return []
+        notes = []
+        for source in rule.sources:
+            reads, uses = source.wiring.reads, source.wiring.uses[i]
+            if source.weights is None or not uses:
+                continue
+            name = self.names.of(source.weights.values[0, uses[0]])
+            count = len(source.wiring.by_weight[0].rows[uses[0]])
+            if source.weights.parameter and name is not None and count > 1:
+                notes.append(f"Its weights are shared: {name} is used at {count} places of this layer.")
+            longest = max(len(row) for row in reads.rows)
+            if len(uses) < longest and source.weights.parameter:
+                notes.append(
+                    f"It reads {len(uses)} numbers where others read {longest}: what lies beyond the edge is 0."
+                )
+        return list(dict.fromkeys(notes))
+
+    def _winner(self, rule: Largest, i: int) -> list[str]:
+        positions = rule.wiring.reads[i]
+        values = [rule.x.values[self.sample, position] for position in positions]
+        best = max(range(len(values)), key=lambda n: values[n].value)
+        name = self.write.name(values[best])
+        return [f"The largest is {name}; the gradient will go back to it alone."] if len(values) > 1 else []
 
     def loss_term(self, k: int) -> Iterator[Step]:
         """What output k adds to the loss of the sample."""
@@ -90,96 +138,180 @@ class PassReader:
             x = self.losses[self.sample]
             yield self._step("sample loss", x, sample=self.sample, symbol=f"ℓ⟨{self.sample}⟩")
         kind = "loss of one" if len(self.case.inputs) == 1 else "mean loss" if self.case.reduction == "mean" else "loss"
-        yield self._step("loss", self.p.loss, symbol="L", quantity="loss", at=[], words=WORDS[kind])
+        yield self._step("loss", self.p.loss, symbol="L", quantity="loss", words=WORDS[kind])
 
     # Backward -----------------------------------------------------------------------------------
 
-    def error(self, layer: int, j: int) -> Iterator[Step]:
-        """∂L/∂aⱼ, term by term where the neuron feeds several."""
-        x = self.p.layers[layer].error[self.sample, j]
-        if x.operation != "cell":
-            return  # this pass never computed it
-        if layer == self.last:
-            yield self._step("output error", x, layer, j)
+    def errors(self, one: About, i: int) -> Iterator[Step]:
+        """∂L/∂x of a unit: from the loss, through one function (the chain rule), or as a sum over all readers."""
+        if one.table.error is None:
             return
-        terms = [self._term(layer + 1, term) for term in self.write.terms(x)]
-        yield self._step("hidden error", x, layer, j, terms=terms if len(terms) > 1 else [], equation="BP2")
+        x = one.table.error[self.sample, i]
+        symbol = self.names.name_of(one, i, error=True)
+        readers = [rule for rule, _ in one.table.readers]
+        if len(readers) == 1 and isinstance(readers[0], Function | Softmax):
+            yield from self._through_function(readers[0], x, one, i, symbol)
+            return
+        quantity = "" if one.also else one.errors
+        error = self.names.called(one, i, f"∂L/∂{one.also}") if one.also else symbol
+        if one.table is self.p.layers[-1].output.a:
+            yield self._of_unit("output error", x, one, i, symbol=error, quantity=quantity)
+        else:
+            stage = "hidden error" if one.dense and all(map(is_dense, readers)) else "error of any"
+            terms = [self._through(term) for term in self.write.terms(x)]
+            yield self._of_unit(
+                stage, x, one, i, symbol=error, quantity=quantity, terms=terms if len(terms) > 1 else [], equation="BP2"
+            )
+        if one.also:  # the slope of the identity is 1
+            yield self._of_unit(
+                "delta", x, one, i, symbol=symbol, quantity=one.errors, symbolic=error, equation=self._number(one)
+            )
 
-    def slope(self, layer: int, j: int) -> Iterator[Step]:
-        """∂aⱼ/∂zⱼ, where the delta was made of it."""
-        l = self.p.layers[layer]
-        x = self._slope_of(l, j)
-        if x is not None:
-            above = self.names.above(layer)
-            symbol = f"∂a{above}{below(j)}/∂z{above}{below(j)}"
-            yield self._step("slope", x, layer, j, symbol=symbol, what=_plain(l.activation))
-            self.names.name_one(x, symbol)
-
-    def delta(self, layer: int, j: int) -> Step:
-        """δⱼ."""
-        l = self.p.layers[layer]
-        x = l.delta[self.sample, j]
-        stage = "layer delta" if l.activation in LAYERWISE else "delta"
-        notes = self._long_way(x, COLLAPSE)
-        equation = "BP1" if layer == self.last else "BP2"
-        return self._step(stage, x, layer, j, quantity="delta", notes=notes, equation=equation)
-
-    def weight_gradient(self, layer: int, j: int, i: int) -> Step:
-        """∂L/∂wⱼᵢ."""
-        l = self.p.layers[layer]
-        x = l.weight_gradient[j, i]
-        terms = self._per_sample(x)
-        factors = self._chain(l, layer, x, j, i)
-        return self._step(
-            "weight gradient", x, layer, j, weight=i, quantity="weight_gradient", at=[j, i],
-            terms=terms, factors=factors, equation="BP4",
+    def _through_function(self, rule: Any, x: Recorded, one: About, i: int, symbol: str) -> Iterator[Step]:
+        """The chain rule: what flows back to a function's output, times its slope."""
+        slope = self._slope_in(x) if isinstance(rule, Function) else None
+        if slope is not None:
+            out = self.names.about(rule.out)
+            above = "a" if out is None else self.names.name_of(out, i)
+            name = f"∂{above}/∂{self.names.name_of(one, i)}"
+            yield self._of_unit("slope", slope, one, i, symbol=name, what=_plain(rule.name), quantity="")
+            self.names.name_one(slope, name)
+        stage = "delta" if isinstance(rule, Function) else "layer delta"
+        yield self._of_unit(
+            stage, x, one, i, symbol=symbol, quantity=one.errors, notes=self._long_way(x, COLLAPSE),
+            equation=self._number(one),
         )  # fmt: skip
 
-    def bias_gradient(self, layer: int, j: int) -> Step:
-        """∂L/∂bⱼ."""
-        x = self.p.layers[layer].bias_gradient[j]
-        terms = self._per_sample(x)
-        return self._step(
-            "bias gradient", x, layer, j, quantity="bias_gradient", at=[j], terms=terms, equation="BP3"
+    def _number(self, one: About) -> str:
+        """Which of the four equations a δ is of."""
+        return "BP1" if one.layer == self.last else "BP2"
+
+    def _slope_in(self, x: Recorded) -> Recorded | None:
+        """The factor beside an error in what made ``x``."""
+        for way in ways(x):
+            if way.operation == TIMES:
+                for left, right in (way.operands, way.operands[::-1]):
+                    found = self.names.where(left)
+                    if found is not None and found[2] and right.place is None:
+                        return right
+        return None
+
+    def _errors_in(self, term: Recorded) -> list[tuple[About, int, Recorded]]:
+        """The errors that a term of a sum brings back."""
+        cells = [term] if self.names.where(term) is not None else named_below(self.names, term)
+        found = []
+        for cell in cells:
+            place = self.names.where(cell)
+            if place is not None and place[2]:
+                found.append((place[0], place[1], cell))
+        return found
+
+    def _through(self, term: Recorded) -> Term:
+        errors = self._errors_in(term)
+        places = dict.fromkeys(self.names.words(one, i) for one, i, _ in errors)
+        what = f"through {next(iter(places))}" if places else "one more term"
+        if len(places) > 1:
+            what += f" and {len(places) - 1} more"
+        return self._term(what, term)
+
+    def _term(self, what: str, term: Recorded) -> Term:
+        return Term(what=what, symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value)
+
+    # Gradients ----------------------------------------------------------------------------------
+
+    def gradient(self, one: About, i: int) -> Step:
+        """∂L/∂w, added up over all places where the weight is used, and over the samples."""
+        x = one.table.error[0, i]
+        batch = len(self.case.inputs) > 1
+        self.names.samples = batch
+        found = [(term, self._errors_in(term)) for term in self.write.terms(x)]
+        places = {(id(errors[0][0]), errors[0][1]) for _, errors in found if errors}
+        samples, terms = set(), []
+        for term, errors in found:
+            what = "one more term"
+            if errors:
+                about, unit, cell = errors[0]
+                sample = (cell.place or (None, 0))[1]
+                samples.add(sample)
+                words = f"at {self.names.words(about, unit, layer=about.layer != one.layer)}"
+                what = ", ".join([words] * (len(places) > 1 or not batch) + [f"sample {sample}"] * batch)
+            terms.append(self._term(what, term))
+        self.names.samples = False
+        notes = []
+        if len(places) > 1:
+            each = f" in each of {len(samples)} samples" if len(samples) > 1 else ""
+            used = f"This {one.name} is shared: it is used at {len(places)} places{each}"
+            notes = [f"{used}, and its gradient is the sum over all of them."]
+        stage = f"{one.name} gradient" if one.name in ("weight", "bias") else "gradient"
+        if not one.dense and stage != "gradient":
+            stage += " of any"
+        return self._of_parameter(
+            stage, x, one, i, f"{one.name}_gradient", symbol=self.names.name_of(one, i, error=True),
+            terms=terms if len(terms) > 1 else [], notes=notes, equation="BP3" if one.name == "bias" else "BP4",
+            what=one.name, factors=self._chain(one, x, i),
         )  # fmt: skip
+
+    def _chain(self, one: About, x: Recorded, i: int) -> list[Factor]:
+        """The factors of ∂L/∂wⱼᵢ of a dense layer, where its part of this sample is delta times input."""
+        readers = one.table.readers
+        if not one.dense or one.name != "weight" or len(readers) != 1 or one.layer is None:
+            return []
+        rule, (_, number) = readers[0]
+        z, (j, source) = self.names.about(rule.out), one.indexes(i)
+        made = self.write.terms(x) or [self.write.made_by(x)]
+        if z is None or not isinstance(rule, WeightedSum) or self.sample >= len(made):
+            return []
+        delta, read = rule.out.error[self.sample, j], rule.sources[number].x.values[self.sample, source]
+        part = made[self.sample]
+        if part.operation != TIMES or not all(any(x is y for y in part.operands) for x in (delta, read)):
+            return []
+        output = self.names.about(self.p.layers[one.layer].output.a)
+        last = Factor(symbol=f"∂{self.names.called(z, j, 'z')}/∂{self.names.name_of(one, i)}", value=read.value)
+        slope = 1.0 if output is z else self._slope_in(delta)
+        if slope is None or output is None:
+            return [Factor(symbol=f"∂L/∂{self.names.called(z, j, 'z')}", value=delta.value), last]
+        a = self.names.called(output, j, "a")
+        return [
+            Factor(symbol=f"∂L/∂{a}", value=output.table.error[self.sample, j].value),
+            Factor(symbol=f"∂{a}/∂{self.names.called(z, j, 'z')}", value=float(slope)),
+            last,
+        ]
 
     def input_gradient(self, i: int) -> Step:
-        """∂L/∂xᵢ."""
-        x = self.p.input_gradient[self.sample, i]
-        terms = [self._term(0, term) for term in self.write.terms(x)]
-        at = [self.sample, i]
-        return self._step(
-            "input gradient", x, symbol=f"∂L/∂x{below(i)}", quantity="input_gradient", at=at,
-            weight=i, sample=self.sample, terms=terms if len(terms) > 1 else [],
+        """∂L/∂x of an input."""
+        one = self.names.input
+        x = one.table.error[self.sample, i]
+        terms = [self._through(term) for term in self.write.terms(x)]
+        dense = all(is_dense(rule) for rule, _ in one.table.readers)
+        return self._of_unit(
+            "input gradient" if dense else "input gradient of any", x, one, i,
+            symbol=self.names.name_of(one, i, error=True), quantity="input_gradient",
+            terms=terms if len(terms) > 1 else [],
         )  # fmt: skip
 
     # Update -------------------------------------------------------------------------------------
 
-    def updates(self, layer: int, j: int, weights: list[int], *, bias: bool = True) -> Iterator[Step]:
-        """w⁺ and b⁺ of neuron j."""
-        if self.p.updated is None or self.case.optimizer is None:
+    def update(self, one: About, i: int) -> Iterator[Step]:
+        """w⁺, and before it what an optimizer remembers of w."""
+        if self.p.updated is None or self.case.optimizer is None or one.layer is None:
             return
-        grid, line = self.p.updated[layer]
-        l = self.p.layers[layer]
-        plain = self.p.training is None
-        if plain:
+        wire = next(wire for wire, table in self.p.layers[one.layer].parameters.items() if table is one.table)
+        x = self.p.updated[one.layer][wire][0, i]
+        symbol, quantity = f"{self.names.name_of(one, i)}⁺", f"updated_{one.name}"
+        if self.p.training is None:
             self.names.with_rate(self.p.learning_rate)
-        words = None if plain else UPDATES[self.case.optimizer.kind]
-        notes = [] if plain else self._name_training(layer)
-        for i in weights:
-            yield from self._memory(layer, j, "weight", (j, i), i)
-            symbol = f"{self.names.of(l.weights[j, i])}⁺"
-            yield self._step(
-                "update", grid[j, i], layer, j, weight=i, symbol=symbol, quantity="updated_weight", at=[j, i],
-                words=words, notes=notes,
-            )  # fmt: skip
-        if bias:
-            yield from self._memory(layer, j, "bias", j, None)
-            symbol = f"{self.names.of(l.biases[j])}⁺"
-            yield self._step(
-                "update", line[j], layer, j, symbol=symbol, quantity="updated_bias", at=[j], words=words, notes=notes
-            )
-        self.names.with_rate(None)
+            yield self._of_parameter("update", x, one, i, quantity, symbol=symbol)
+            self.names.with_rate(None)
+            return
+        made = x.operands  # now what the optimizer remembers of it is recorded as well
+        assert made
+        notes = self._name_training(one.layer)
+        for (layer, name, what), table in self.p.training.after.tables.items():
+            if (layer, name) == (one.layer, one.name):
+                letter, *words = REMEMBERED[what]
+                yield self._of_parameter("memory", table[0, i], one, i, "", symbol=f"{letter}⁺", words=tuple(words))
+        said = UPDATES[self.case.optimizer.kind]
+        yield self._of_parameter("update", x, one, i, quantity, symbol=symbol, words=said, notes=notes)
 
     def _name_training(self, layer: int) -> list[str]:
         """Give names to what the update knows beside the gradients; what is to be said of clipping."""
@@ -201,17 +333,26 @@ class PassReader:
         norm, scale = self.write.number(training.norm.value), self.write.number(training.scale.value)
         return [f"All gradients together have the norm {norm}: each is multiplied by c = {scale}."]
 
-    def _memory(self, layer: int, j: int, kind: str, at: Any, weight: int | None) -> Iterator[Step]:
-        """What the optimizer remembers of one parameter, after this step."""
-        if self.p.training is None:
-            return
-        for (index, of, name), table in self.p.training.after.tables.items():
-            if (index, of) == (layer, kind):
-                letter, *words = REMEMBERED[name]
-                symbol = f"{letter}⁺"
-                yield self._step("memory", table[at], layer, j, symbol=symbol, words=tuple(words), weight=weight)
-
     # Parts --------------------------------------------------------------------------------------
+
+    def _of_unit(self, stage: str, x: Recorded, one: About, i: int, *, quantity: str, **more: Any) -> Step:
+        at = one.start + i
+        return self._step(
+            stage, x, one.layer, at if one.layer is not None else None, quantity=quantity,
+            at=[self.sample, at] if quantity else [], sample=self.sample, unit=list(one.indexes(i)),
+            place=self.names.words(one, i, layer=False),
+            weight=at if one.layer is None else None, uses=self._uses(x), **more,
+        )  # fmt: skip
+
+    def _of_parameter(self, stage: str, x: Recorded, one: About, i: int, quantity: str, **more: Any) -> Step:
+        shape = one.shape or (one.table.units,)
+        at = [i] if len(shape) == 1 else list(divmod(i, one.table.units // shape[0]))
+        place = self.names.words(one, i).removesuffix(f" of {self.layer_names[one.layer or 0]}")
+        neuron, weight = (at[0], at[1] if len(at) > 1 else None) if one.dense else (None, None)
+        return self._step(
+            stage, x, one.layer, neuron, weight=weight, quantity=quantity, at=at, unit=list(one.indexes(i)),
+            place=place, uses=self._uses(x), **more,
+        )  # fmt: skip
 
     def _step(
         self,
@@ -220,95 +361,39 @@ class PassReader:
         layer: int | None = None,
         neuron: int | None = None,
         *,
-        symbol: str | None = None,
+        symbol: str,
         what: str = "",
         notes: list[str] | None = None,
-        at: list[int] | None = None,
         quantity: str = "",
         words: tuple[str, ...] | None = None,
+        symbolic: str = "",
         **more: Any,
     ) -> Step:
+        """A step about the number ``x``; ``symbolic`` says what it is where no operation made it of that."""
         formula, sentence = words or WORDS[stage]
-        if quantity and at is None:
-            at = [self.sample, neuron or 0]
-            more["sample"] = self.sample
-        self.names.samples = len(self.case.inputs) > 1 and more.get("sample", ...) is ... and bool(quantity)
-        conditions = [f"Here {condition}." for condition in self.write.conditions(x)]
+        self.names.samples = len(self.case.inputs) > 1 and bool(quantity) and "sample" not in more
+        conditions = [] if symbolic else [f"Here {condition}." for condition in self.write.conditions(x)]
         step = Step(
             stage=stage.removeprefix("layer ").removesuffix(" of any"),
             sentence=sentence.format(what),
             formula=formula,
-            symbol=symbol or self.names.of(x) or "",
-            symbolic=self.write.symbolic(x),
-            numbers=self.write.numbers(x),
+            symbol=symbol,
+            symbolic=symbolic or self.write.symbolic(x),
+            numbers=self.write.number(x.value) if symbolic else self.write.numbers(x),
             value=x.value,
             layer=layer,
             layer_name="" if layer is None else self.layer_names[layer],
             neuron=neuron,
             round=self.round,
             quantity=quantity,
-            at=at or [],
             notes=[*conditions, *(notes or [])],
             **more,
         )
         self.names.samples = False
         return step
 
-    def _term(self, layer: int, x: Recorded) -> Term:
-        """A term of a sum over the neurons of ``layer``, by the neuron whose delta it holds."""
-        table = self.p.layers[layer].delta
-        neurons = [y.place[2] for y in x.operands if y.place and y.place[0] is table]
-        what = f"through neuron {neurons[0]} of {self.layer_names[layer]}" if neurons else "one more term"
-        return Term(what=what, symbolic=self.write.name(x), numbers=self.write.numbers(x), value=x.value)
-
-    def _per_sample(self, x: Recorded) -> list[Term]:
-        terms = self.write.terms(x)
-        if len(terms) < 2:  # noqa: PLR2004 - a sum of one is told by its formula
-            return []
-        self.names.samples = True
-        found = [
-            Term(what=f"sample {s}", symbolic=self.write.name(term), numbers=self._put_in(term), value=term.value)
-            for s, term in enumerate(terms)
-        ]
-        self.names.samples = False
-        return found
-
     def _put_in(self, term: Recorded) -> str:
         return self.write.number(term.value) if self.names.of(term) else self.write.numbers(term)
-
-    def _slope_of(self, l: LayerPass, j: int) -> Recorded | None:
-        """The factor beside ∂L/∂a in the delta (or in the long way to it)."""
-        error = l.error[self.sample, j]
-        for x in ways(l.delta[self.sample, j]):
-            if x.operation == TIMES:
-                for one, other in (x.operands, x.operands[::-1]):
-                    if one.place is None or error.place is None:
-                        continue
-                    same = one.place[0] is error.place[0]
-                    if same and one.place[1:] == error.place[1:] and other.place is None:
-                        return other
-        return None
-
-    def _chain(self, l: LayerPass, layer: int, x: Recorded, j: int, i: int) -> list[Factor]:
-        """The factors of ∂L/∂wⱼᵢ, where its part of this sample is delta times input."""
-        terms = self.write.terms(x)
-        if self.sample >= len(terms) or terms[self.sample].operation != TIMES:
-            return []
-        delta, source = l.delta[self.sample, j], l.previous[self.sample, i]
-        if not all(any(one is two for two in terms[self.sample].operands) for one in (delta, source)):
-            return []
-        above = self.names.above(layer)
-        a, z, w = (f"{letter}{above}{below(*at)}" for letter, at in (("a", (j,)), ("z", (j,)), ("w", (j, i))))
-        last = Factor(symbol=f"∂{z}/∂{w}", value=source.value)
-        slope = self._slope_of(l, j)
-        if slope is None:
-            return [Factor(symbol=f"∂L/∂{z}", value=delta.value), last]
-        error = l.error[self.sample, j]
-        return [
-            Factor(symbol=f"∂L/∂{a}", value=error.value),
-            Factor(symbol=f"∂{a}/∂{z}", value=slope.value),
-            last,
-        ]
 
     def _long_way(self, x: Recorded, why: str) -> list[str]:
         """The other formula, where the reference knows two for the same number and took the stabler."""
@@ -318,6 +403,24 @@ class PassReader:
         other = found[1]
         texts = self.write.symbolic(other), self.write.numbers(other), self.write.number(other.value)
         return [f"The long way: {' = '.join(dict.fromkeys(texts))}. {why}"]
+
+    def _uses(self, x: Recorded) -> list[list[int]]:
+        """The units that a number is made of, where they are not too many."""
+        found = []
+        for cell in named_below(self.names, x):
+            place = self.names.where(cell)
+            if place is not None and not place[0].parameter and (place[0].values or place[0].layer is None):
+                found.append([-1 if place[0].layer is None else place[0].layer, place[0].start + place[1]])
+        return [list(each) for each in dict.fromkeys(map(tuple, found))][:_USED]
+
+
+def is_dense(rule: Any) -> bool:
+    """Whether it is the weighted sum of a dense layer."""
+    return (
+        isinstance(rule, WeightedSum)
+        and isinstance(rule.spec, Dense)
+        and any(source.weights is not None for source in rule.sources)
+    )
 
 
 def _plain(name: str) -> str:
@@ -339,38 +442,3 @@ def _sum_below(x: Recorded, write: Writer) -> list[Recorded]:
     if made.operation == OVER:
         made = write.made_by(made.operands[0])
     return list(made.operands) if made.operation == "sum" else []
-
-
-def read_passes(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
-    """The reference on recording numbers: one pass a training step."""
-    return run_pass(case, Recording(), stages)
-
-
-def neuron_story(
-    case: Case,
-    layer: int,
-    neuron: int,
-    sample: int = 0,
-    stages: type[Stages] = Stages,
-    *,
-    weight: int | None = None,
-    digits: int = 6,
-    round_: int = 0,
-    passes: list[Pass] | None = None,
-) -> list[Step]:
-    """One neuron's steps, in the order of computing: forward, (loss,) backward, gradients, update.
-
-    ``weight`` keeps the gradients and updates of one weight only. ``stages`` may be a named bug's.
-    """
-    p = (passes or read_passes(case, stages))[round_]
-    reader = PassReader(case, p, Writer(Names(p), digits), round_=round_, sample=sample)
-    weights = list(range(p.layers[layer].inputs)) if weight is None else [weight]
-    steps = [reader.weighted_sum(layer, neuron), reader.activation(layer, neuron)]
-    if layer == reader.last:
-        steps += [*reader.loss_term(neuron), *reader.loss()]
-    steps += [*reader.error(layer, neuron), *reader.slope(layer, neuron), reader.delta(layer, neuron)]
-    steps += [reader.weight_gradient(layer, neuron, i) for i in weights]
-    if weight is None:
-        steps.append(reader.bias_gradient(layer, neuron))
-    steps += reader.updates(layer, neuron, weights, bias=weight is None)
-    return steps

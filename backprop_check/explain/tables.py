@@ -1,8 +1,9 @@
-"""What the tables of a wired pass are, and what their numbers are called.
+"""What the tables of a pass are, and what their numbers are called.
 
-A layer's own z, a and δ have their indexes as on the wire: ``z⁽¹⁾[2,1,0]``; a single index stands below: ``z⁽²⁾₀``.
-What a layer computes in between has the name that its kind gives it (``cell``), with a number where there are several,
-and units are counted through. Tables in which nothing is computed (copies) have no name: what they copy has one.
+A layer's own z, a and δ have their indexes as on the wire: ``z⁽¹⁾[2,1,0]``; a single index stands below: ``z⁽²⁾₀``,
+and so do the two of a dense layer's weights: ``w⁽²⁾₀₁``. What a layer computes in between has the name that its kind
+gives it (``cell``), with a number where there are several, and units are counted through. Tables in which nothing is
+computed (copies) have no name: what they copy has one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class About:
         self.start = 0
         self.shape: tuple[int, ...] | None = None
         self.also = ""  # the other letter, where a layer's output is its pre-activation
-        self.plain = False  # whether several indexes stand below, as those of a dense layer's weights do
+        self.dense = False  # whether it is a parameter, z or a of a dense layer
 
     @property
     def parameter(self) -> bool:
@@ -67,15 +68,17 @@ def indexed(symbol: str, indexes: tuple[int, ...]) -> str:
     return f"{symbol}{below(*indexes)}" if len(indexes) == 1 else f"{symbol}[{','.join(map(str, indexes))}]"
 
 
-class WiredNames(Cells):
-    """Which cell of a wired pass is called what, and which table it stands in."""
+class Names(Cells):
+    """Which cell of a pass is called what, and which table it stands in."""
 
     def __init__(self, case: Case, p: WiredPass) -> None:
         super().__init__()
         self.places = Places(case)
         self.p, self._layers = p, len(p.layers)
+        self._dense = [isinstance(layer, Dense) for layer in case.network.layers]
         self.tables: list[About] = []  # all that have a name, in the order of computing, without parameters
         self.parameters: list[list[About]] = [[] for _ in p.layers]
+        self._of_table: dict[int, About] = {}
         self._of_values: dict[int, About] = {}
         self._of_errors: dict[int, About] = {}
         self._inputs(case)
@@ -84,7 +87,7 @@ class WiredNames(Cells):
                 name = quantity_of(wire)
                 one = About(table, index, _LETTERS.get(name, name), name=name)
                 one.shape = self.places.parameter_shape(index, name)
-                one.plain = isinstance(case.network.layers[index], Dense)
+                one.dense = self._dense[index]
                 self.parameters[index].append(one)
                 self._name(one)
                 self._weights.add(id(table.values))
@@ -107,25 +110,27 @@ class WiredNames(Cells):
                 for table in l.output.z:
                     reported[id(table)] = (index, "z", start)
                     start += table.units
-        inner = [
-            table for table in self.p.circuit.tables
+        inner = {
+            id(table): (self._layer_of(table), self._label(table))
+            for table in self.p.circuit.tables
             if id(table) not in reported and table.made_by is not None and not is_copy(table)
-        ]  # fmt: skip
-        labels = Counter((self._layer_of(table), self._label(table)) for table in inner)
+        }
+        labels = Counter(inner.values())
         seen: Counter[tuple[int, str]] = Counter()
         for table in self.p.circuit.tables:
             if id(table) in reported:
                 index, quantity, start = reported[id(table)]
                 one = About(table, index, quantity)
                 one.values, one.start, one.shape = quantity, start, self.places.shape(index, quantity)
+                one.dense = self._dense[index]
                 if quantity == "z" or "z" not in case.network.layers[index].reported:
                     one.errors = "delta"
                 if quantity == "z" and table is self.p.layers[index].output.a:
                     one.also = "a"
-            elif not any(table is other for other in inner):
+            elif id(table) not in inner:
                 continue
             else:
-                key = self._layer_of(table), self._label(table)
+                key = inner[id(table)]
                 number = f".{seen[key]}" if labels[key] > 1 else ""
                 seen[key] += 1
                 one = About(table, key[0], f"{key[1]}{number}")
@@ -141,21 +146,21 @@ class WiredNames(Cells):
     def _label(table: Table) -> str:
         return table.role or _UNNAMED.get(type(table.made_by), "u")
 
-    def symbol(self, one: About, *, error: bool = False) -> str:
-        """``z⁽¹⁾``, or ``δ⁽¹⁾`` of its error, without indexes."""
-        mark = "" if one.layer is None else above(one.layer, self._layers)
-        if not error:
-            return f"{one.also or one.letter}{mark}"
-        return f"δ{mark}" if one.values == "z" else f"∂L/∂{one.letter}{mark}"
-
     def name_of(self, one: About, i: int, *, error: bool = False) -> str:
-        """The name of unit i."""
-        symbol, indexes = self.symbol(one, error=error), one.indexes(i)
-        return f"{symbol}{below(*indexes)}" if one.plain else indexed(symbol, indexes)
+        """The name of unit i: ``z⁽¹⁾₀``; ``δ⁽¹⁾₀`` or ``∂L/∂a⁽¹⁾₀`` of its error."""
+        if not error:
+            return self.called(one, i, one.also or one.letter)
+        return self.called(one, i, "δ" if one.values == "z" else f"∂L/∂{one.letter}")
+
+    def called(self, one: About, i: int, letter: str) -> str:
+        """A letter with the layer and indexes of unit i."""
+        symbol = letter if one.layer is None else f"{letter}{above(one.layer, self._layers)}"
+        indexes = one.indexes(i)
+        return f"{symbol}{below(*indexes)}" if one.dense else indexed(symbol, indexes)
 
     def _name(self, one: About) -> None:
         values, error = one.table.values, one.table.error
-        self._of_values[id(values)] = one
+        self._of_table[id(one.table)] = self._of_values[id(values)] = one
 
         def of(s: int, i: int, *, error: bool = False) -> str:
             return self.name_of(one, i, error=error) + ("" if one.parameter else self._of_sample(s))
@@ -167,6 +172,10 @@ class WiredNames(Cells):
 
     def _of_sample(self, s: int) -> str:
         return f"⟨{s}⟩" if self.samples else ""
+
+    def about(self, table: Table) -> About | None:
+        """What is known of a table; None for one that has no name."""
+        return self._of_table.get(id(table))
 
     def where(self, x: Recorded) -> tuple[About, int, bool] | None:
         """The table and unit of a cell, and whether it is its error; None for what has no name."""
@@ -190,7 +199,7 @@ class WiredNames(Cells):
         return f"{words} in {self.places.names[one.layer]}" if layer else words
 
 
-def named_below(names: WiredNames, x: Recorded) -> list[Recorded]:
+def named_below(names: Names, x: Recorded) -> list[Recorded]:
     """The named cells that a number was made of, each once; what has no name is looked through."""
     found: dict[int, Recorded] = {}
     waiting = list(reversed(x.operands))

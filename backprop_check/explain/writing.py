@@ -33,6 +33,8 @@ def number_text(x: float, digits: int) -> str:
         return "NaN"
     if math.isinf(x):
         return "∞" if x > 0 else "−∞"
+    if x == 0:
+        return "0"  # −0 too
     text = f"{x:.{digits}g}"
     mantissa, e, exponent = text.partition("e")
     if e:

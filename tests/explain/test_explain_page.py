@@ -140,7 +140,10 @@ def step_by_step(page: Any) -> None:
     total = page.locator("article").count()
     assert where.text_content() == f"step 1 of {total}"
     assert page.locator("article:visible").count() == 1
-    assert page.locator("svg .on").evaluate_all("parts => parts.map(p => p.dataset.at)") == ["0:0<", "0:0<", "0:0"]
+    lit = page.locator("svg .on").evaluate_all("parts => parts.map(p => p.dataset.at)")
+    assert lit == ["0:0<0 0:0< >-1:0", "0:0<1 0:0< >-1:1", "0:0"]
+    used = page.locator("svg .used").evaluate_all("parts => parts.map(p => p.dataset.at)")
+    assert used == ["-1:0", "-1:1"]
     assert page.locator("svg text:visible", has_text="0.593").count() == 0
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")

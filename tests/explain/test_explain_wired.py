@@ -240,8 +240,9 @@ def test_a_skip_connection_adds_what_comes_back_on_both_ways() -> None:
     }  # fmt: skip
     assert math.fsum(term.value for term in step.terms) == pytest.approx(step.value)
     page = as_html(explanation)
-    assert page.count('class="arrow"') == 4
-    assert 'data-at="0:0&lt;"' in page
+    assert page.count('class="arrow"') == 2  # to the layer that reads both; the others' weights are lines
+    assert page.count("<line ") == 2 * 2 * 2
+    assert 'data-at="0:0"' in page
 
 
 def test_names_and_places_of_the_wire() -> None:
@@ -297,7 +298,7 @@ def test_generated_cases_by_name_in_every_format(tmp_path: Path) -> None:
     assert all(step["unit"] for step in value["steps"] if step["quantity"] in ("z", "a", "delta"))
     page = tmp_path / "page.html"
     explain(name, "--output", str(page))
-    assert re.search(r'data-lit="0:\d+ (-1:\d+&lt; ?)+"', page.read_text())
+    assert re.search(r'data-own="0:\d+ 0:\d+&lt;" data-used="(-1:\d+ ?)+"', page.read_text())
 
 
 def test_an_implementation_beside(tmp_path: Path) -> None:

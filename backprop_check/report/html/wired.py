@@ -18,8 +18,9 @@ import numpy as np
 from backprop_check.errors import BackpropCheckError
 from backprop_check.explain.layout import chain_lines, equation_lines, term_lines
 from backprop_check.explain.recall import recalled_passes
-from backprop_check.explain.tables import WiredNames
-from backprop_check.explain.wired import WiredReader, told_of_parameter, told_of_unit
+from backprop_check.explain.story import PassReader
+from backprop_check.explain.tables import Names
+from backprop_check.explain.told import told_of_parameter, told_of_unit
 from backprop_check.explain.writing import Writer
 from backprop_check.places import UNITS, Places
 from backprop_check.protocol.text import one_line
@@ -346,7 +347,7 @@ def _told(
     """For the most telling numbers their steps, by ``sheet:unit``: of every sheet one, then the others in order."""
     try:
         p = recalled_passes(case)[0]
-        reader = WiredReader(case, p, Writer(WiredNames(case, p), limit=_TERMS), sample=sample)
+        reader = PassReader(case, p, Writer(Names(case, p), limit=_TERMS), sample=sample)
     except _UNTOLD:
         return {}  # the numbers stand in the page all the same
     first = {number: (number, unit) for number, unit in reversed(order)}
@@ -360,7 +361,7 @@ def _told(
     return found
 
 
-def _told_of(case: Case, sheets: list[Sheet], reader: WiredReader, number: int, unit: int) -> dict[str, Any]:
+def _told_of(case: Case, sheets: list[Sheet], reader: PassReader, number: int, unit: int) -> dict[str, Any]:
     sheet = sheets[number]
     parameters: list[tuple[int, str, int]] = []
     if sheet.parameter:

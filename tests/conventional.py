@@ -33,35 +33,35 @@ class Edit(NamedTuple):
 
 
 _EDITS = (
-    Edit("relu", "network.py", "return 1.0 if z > 0.0 else 0.0", "return 1.0 if z > 0.0 else SLOPE * (z == 0.0)"),
+    Edit("relu", "activations.py", "return 1.0 if z > 0.0 else 0.0", "return 1.0 if z > 0.0 else SLOPE * (z == 0.0)"),
     Edit("relu", "recurrent.py", "(1.0 if z > 0.0 else 0.0)", "(1.0 if z > 0.0 else SLOPE * (z == 0.0))"),
     Edit(
         "leaky_relu",
-        "network.py",
+        "activations.py",
         "return 1.0 if z > 0.0 else self.alpha\n",
         "return 1.0 if z > 0.0 else self.alpha + SLOPE * (1.0 - self.alpha) * (z == 0.0)\n",
     ),
     Edit(
         "elu",
-        "network.py",
+        "activations.py",
         "return 1.0 if z > 0.0 else self.alpha * math.exp(z)",
         "return 1.0 if z > 0.0 else self.alpha * math.exp(z) + SLOPE * (1.0 - self.alpha) * (z == 0.0)",
     ),
     Edit(
         "hard_tanh",
-        "network.py",
+        "activations.py",
         "return 1.0 if -1.0 < z < 1.0 else 0.0",
         "return 1.0 if -1.0 < z < 1.0 else SLOPE * (abs(z) == 1.0)",
     ),
     Edit(
         "mean_absolute_error",
-        "network.py",
+        "mathematics.py",
         "return 1.0 if x > 0.0 else -1.0 if x < 0.0 else 0.0",
         "return 1.0 if x > 0.0 else -1.0 if x < 0.0 else -1.0 + 2.0 * SLOPE",
     ),
     Edit(
         "hinge",
-        "network.py",
+        "losses.py",
         "return -t if 1.0 - t * a > 0.0 else 0.0",
         "return -t if 1.0 - t * a > 0.0 else -t * SLOPE * (1.0 - t * a == 0.0)",
     ),
@@ -74,16 +74,16 @@ _EDITS = (
     Edit(
         "prelu",
         "normalisation.py",
-        "s * w[self.own(i)] for i",
-        "s * (w[self.own(i)] + SLOPE * (1.0 - w[self.own(i)]) * (x == 0.0)) for i",
+        "g * w[self.own(i)] for i",
+        "g * (w[self.own(i)] + SLOPE * (1.0 - w[self.own(i)]) * (x == 0.0)) for i",
     ),
     Edit(
         "ties",
         "convolution.py",
-        "for i, slope in zip(self.largest[s], error):\n            dx[i] += slope",
-        "for slope, tied in zip(error, self.tied[s]):\n"
+        "for i, gradient in zip(self.largest[s], gradients):\n            dx[i] += gradient",
+        "for gradient, tied in zip(gradients, self.tied[s]):\n"
         "            for i, share in zip(tied, SLOPE):\n"
-        "                dx[i] += slope * share",
+        "                dx[i] += gradient * share",
     ),
     Edit(
         "ties",
@@ -122,7 +122,7 @@ STYLES: dict[str, dict[str, str]] = {
     "wrong total": {"ties": "[0.75 / len(tied)] * len(tied)"},
 }  # fmt: skip
 
-_MODULES = ("network", "optimizers", "convolution", "normalisation", "recurrent", "attention", "graph")
+_MODULES = tuple(path.stem for path in PYTHON_PORT.glob("*.py") if path.stem != "port")
 
 
 def conventional(
@@ -138,42 +138,39 @@ def conventional(
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     chance = random.Random(3)  # noqa: S311 - any slope will do
-    graph = _loaded(folder, chance)
+    modules = _loaded(folder, chance)
 
     def backprop(case: dict[str, Any]) -> dict[str, Any]:
         chance.seed(3)  # asked again, it answers the same
-        reply = graph.backprop(_single(case) if dtype == "float32" else case)
+        reply = modules["graph"].graph_backprop(_single(case) if dtype == "float32" else case)
         answer: dict[str, Any] = _plain(reply if full else _gradients_of(reply))
         return answer
 
     backprop.supports = {  # type: ignore[attr-defined]
-        "layers": list(graph.LAYERS), "activations": list(graph.network.ACTIVATIONS),
-        "losses": list(graph.network.LOSSES), "optimizers": list(graph.network.OPTIMIZERS),
-        "features": sys.modules["optimizers-of-conventional"].FEATURES + graph.FEATURES, "batch": True,
+        "layers": list(modules["layers"].LAYERS), "activations": list(modules["activations"].ACTIVATIONS),
+        "losses": list(modules["losses"].LOSSES), "optimizers": list(modules["optimizers"].OPTIMIZERS),
+        "features": modules["optimizers"].FEATURES + modules["layers"].LAYER_FEATURES, "batch": True,
     }  # fmt: skip
     backprop.dtype = dtype  # type: ignore[attr-defined]
     return backprop
 
 
-def _loaded(folder: Path, chance: random.Random) -> Any:
-    """The port's modules from that folder, under names that nobody else uses."""
+def _loaded(folder: Path, chance: random.Random) -> dict[str, Any]:
+    """The port's modules from that folder, by name; nobody else gets them."""
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        graph = importlib.import_module("graph")
-        for name in _MODULES:
-            module = sys.modules.get(name)
-            if module is not None:
-                module.any_slope = chance.random  # type: ignore[attr-defined]
-                module.any_shares = lambda n: _shares(chance, n)  # type: ignore[attr-defined]
-        sys.modules["optimizers-of-conventional"] = sys.modules["optimizers"]
+        modules: dict[str, Any] = {name: importlib.import_module(name) for name in _MODULES}
+        for module in modules.values():
+            module.any_slope = chance.random
+            module.any_shares = lambda n: _shares(chance, n)
     finally:
         sys.path.remove(str(folder))
         for name in _MODULES:
             sys.modules.pop(name, None)
         sys.modules.update(before)
-    return graph
+    return modules
 
 
 def _shares(chance: random.Random, n: int) -> list[float]:

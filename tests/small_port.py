@@ -14,7 +14,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "backprop_check" / "ports" / "python"))
 
-import network  # type: ignore[import-not-found]  # programs, found where they lie
+import backprop  # type: ignore[import-not-found]  # programs, found where they lie
+import network  # type: ignore[import-not-found]
 import port  # type: ignore[import-not-found]
 
 #: What a port says that wants to get into the reader's terminal, spreadsheet, page or XML.
@@ -25,7 +26,7 @@ Json = dict[str, Any]
 
 def right(case: Json) -> Json:
     """Leave the port as it is."""
-    reply: Json = network.backprop(case)
+    reply: Json = backprop.backprop(case)
     return reply
 
 
@@ -33,8 +34,7 @@ class Forgetful(network.Network):  # type: ignore[misc]
     """δ = Σ w δ in the hidden layers, and all that follows from it."""
 
     def backward(self, targets: list[float], divisor: float) -> list[float]:
-        delta = [delta_k / divisor for delta_k in self.output_deltas(targets)]
-        back: list[float] = self.layers[-1].backward(delta)
+        back: list[float] = self.output.backward(self.output_deltas(targets, divisor))
         for layer in reversed(self.layers[:-1]):
             back = layer.backward(back)
         return back
@@ -42,11 +42,11 @@ class Forgetful(network.Network):  # type: ignore[misc]
 
 def hidden(case: Json) -> Json:
     """BP102."""
-    network.Network = Forgetful
+    backprop.Network = Forgetful
     try:
         return right(case)
     finally:
-        network.Network = Forgetful.__bases__[0]
+        backprop.Network = network.Network
 
 
 def offset(case: Json) -> Json:
@@ -89,7 +89,12 @@ def bad(case: Json) -> Json:
 
 if __name__ == "__main__":
     chosen = sys.argv[1] if len(sys.argv) > 1 else "right"
-    port.backprop = {"hidden": hidden, "offset": offset, "slow": slow, "flaky": flaky, "bad": bad, "right": right}[
-        chosen
-    ]
+    port.graph_backprop = {
+        "hidden": hidden,
+        "offset": offset,
+        "slow": slow,
+        "flaky": flaky,
+        "bad": bad,
+        "right": right,
+    }[chosen]
     port.main()

@@ -210,7 +210,7 @@ def test_what_follows_is_judged_by_the_choice_that_was_reported(tmp_path: Path) 
 
 def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
     """Hidden deltas without the derivative, by a library that takes other slopes at kinks."""
-    bug = Edit("", "network.py", "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)", "delta = dloss_dx")
+    bug = Edit("", "network.py", "layer.backward(layer.hidden_deltas(gradients))", "layer.backward(gradients)")
     for full in (True, False):
         implementation = conventional("jax", tmp_path / f"bug-{full}", bug, full=full)
         results = check(implementation, suites=["edge", "generated"], cases=60)
@@ -286,7 +286,7 @@ def test_the_page_has_the_conventions(tmp_path: Path) -> None:
 
 def test_a_failing_case_s_page_shows_what_a_choice_allows(tmp_path: Path) -> None:
     """Beside a wrong value, values at kinks are shown as right, with a bound that reaches to them."""
-    bug = Edit("", "network.py", "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)", "delta = dloss_dx")
+    bug = Edit("", "network.py", "layer.backward(layer.hidden_deltas(gradients))", "layer.backward(gradients)")
     results = judged("above", tmp_path, bug, cases=kinked()[:1])
     (failed,) = results.to_dict()["cases"]
     wrong = {

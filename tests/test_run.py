@@ -36,7 +36,7 @@ def test_a_planted_bug_is_found_at_its_neuron(tmp_path: Path) -> None:
     """A port whose second neuron of the first layer adds 1e-9 to z is caught, there, in every case."""
     for name in sorted(path.name for path in (PORTS / "python").glob("*.py")):
         (tmp_path / name).write_text((PORTS / "python" / name).read_text())
-    with (tmp_path / "network.py").open("a") as code:
+    with (tmp_path / "backprop.py").open("a") as code:
         code.write(
             "\n_right = backprop\n\n\ndef backprop(case):\n"
             "    if len(case['network']['layers'][0]['parameters']['biases']) > 1:\n"

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 sys.path.insert(0, str(Path(backprop_check.__file__).parent / "ports" / "python"))
-graph, network = (cast("Any", importlib.import_module(name)) for name in ("graph", "network"))
+activations, dense, graph, losses, network = (
+    cast("Any", importlib.import_module(name)) for name in ("activations", "dense", "graph", "losses", "network")
+)
 
 ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
@@ -28,7 +30,7 @@ def leaky_slope_missing(patch: Callable[..., None]) -> None:
         return lambda self, z, a: right(self, z, a) if z > 0 else 0.0
 
     for name in ALPHA:
-        patch(network.ACTIVATIONS[name], "derivative", only_above(network.ACTIVATIONS[name].derivative))
+        patch(activations.ACTIVATIONS[name], "derivative", only_above(activations.ACTIVATIONS[name].derivative))
 
 
 def _always(alpha: float) -> Callable[[object], float]:
@@ -38,21 +40,21 @@ def _always(alpha: float) -> Callable[[object], float]:
 def alpha_ignored(patch: Callable[..., None]) -> None:
     """The default α, whatever the case says."""
     for name, alpha in ALPHA.items():
-        patch(network.ACTIVATIONS[name], "alpha", property(_always(alpha), lambda *_: None))
+        patch(activations.ACTIVATIONS[name], "alpha", property(_always(alpha), lambda *_: None))
 
 
 def mask_of_the_error(patch: Callable[..., None]) -> None:
     """δ where the error is positive, not where z is."""
-    patch(network.ACTIVATIONS["relu"], "deltas", lambda _self, _z, _a, slopes: [max(0.0, slope) for slope in slopes])
+    patch(activations.ACTIVATIONS["relu"], "deltas", lambda _self, _z, _a, gradients: [max(0.0, g) for g in gradients])
 
 
 def other_gelu(patch: Callable[..., None]) -> None:
     """The approximation by tanh, forwards."""
-    root = (2 / network.math.pi) ** 0.5
+    root = (2 / activations.math.pi) ** 0.5
     patch(
-        network.ACTIVATIONS["gelu"],
+        activations.ACTIVATIONS["gelu"],
         "value",
-        lambda _, z: 0.5 * z * (1 + network.math.tanh(root * (z + 0.044715 * z * z * z))),
+        lambda _, z: 0.5 * z * (1 + activations.math.tanh(root * (z + 0.044715 * z * z * z))),
     )
 
 
@@ -71,7 +73,7 @@ def weights_transposed(patch: Callable[..., None]) -> None:
 
 def gradient_transposed(patch: Callable[..., None]) -> None:
     """dW[i][j] for dW[j][i], where a layer is square."""
-    right = graph.Dense.backward_from_z
+    right = dense.Dense.backward_from_z
 
     def backward_from_z(self: Any, delta: Any) -> Any:
         back, n = right(self, delta), self.units
@@ -80,7 +82,7 @@ def gradient_transposed(patch: Callable[..., None]) -> None:
             self.gradients["weights"] = [flat[i * n + j] for j in range(n) for i in range(n)]
         return back
 
-    patch(graph.Dense, "backward_from_z", backward_from_z)
+    patch(dense.Dense, "backward_from_z", backward_from_z)
 
 
 def pre_activation_as_input(patch: Callable[..., None]) -> None:
@@ -90,7 +92,7 @@ def pre_activation_as_input(patch: Callable[..., None]) -> None:
     def backward(self: Any, targets: Any, divisor: float) -> Any:
         for node in self.nodes:
             before = self.nodes[node.reads[0]].layer if len(node.reads) == 1 and node.reads[0] >= 0 else None
-            if isinstance(node.layer, graph.Dense) and before is not None and before.z is not None:
+            if isinstance(node.layer, dense.Dense) and before is not None and before.z is not None:
                 for layer, z in zip(node.layer.samples, before.z, strict=True):
                     layer.inputs = z
         return right(self, targets, divisor)
@@ -102,8 +104,8 @@ def factor(name: str, times: float) -> Callable[..., None]:
     """The loss's derivative times a number."""
 
     def mistake(patch: Callable[..., None]) -> None:
-        right = network.LOSSES[name].dloss_da
-        patch(network.LOSSES[name], "dloss_da", lambda self, a, t: [times * x for x in right(self, a, t)])
+        right = losses.LOSSES[name].activation_gradients
+        patch(losses.LOSSES[name], "activation_gradients", lambda self, a, t: [times * x for x in right(self, a, t)])
 
     mistake.__name__ = f"{name}_times_{times}"
     return mistake
@@ -117,7 +119,7 @@ def divided_twice(patch: Callable[..., None]) -> None:
 
 def last_sample_only(patch: Callable[..., None]) -> None:
     """The gradients of a dense layer are the last sample's."""
-    right = graph.Dense.backward_from_z
+    right = dense.Dense.backward_from_z
 
     def backward_from_z(self: Any, delta: Any) -> Any:
         back = right(self, delta)
@@ -125,21 +127,21 @@ def last_sample_only(patch: Callable[..., None]) -> None:
         self.gradients = {"weights": [d_j * x_i for d_j in d for x_i in x], "biases": list(d)}
         return back
 
-    patch(graph.Dense, "backward_from_z", backward_from_z)
+    patch(dense.Dense, "backward_from_z", backward_from_z)
 
 
 def softmax_of_its_own(patch: Callable[..., None]) -> None:
     """p(1 − p), as if each output had only its own z."""
     patch(
-        network.ACTIVATIONS["softmax"],
+        activations.ACTIVATIONS["softmax"],
         "deltas",
-        lambda _self, _z, a, slopes: [g * p * (1 - p) for g, p in zip(slopes, a, strict=True)],
+        lambda _self, _z, a, gradients: [g * p * (1 - p) for g, p in zip(gradients, a, strict=True)],
     )
 
 
 def derivative_twice(patch: Callable[..., None]) -> None:
     """(p − t) p (1 − p)."""
-    kind = type(network.IN_ONE_STEP["softmax", "cross_entropy"])
+    kind = type(losses.IN_ONE_STEP["softmax", "cross_entropy"])
     right = kind.deltas
     patch(
         kind,
@@ -150,25 +152,25 @@ def derivative_twice(patch: Callable[..., None]) -> None:
 
 def log_softmax_of_its_own(patch: Callable[..., None]) -> None:
     """g alone."""
-    patch(network.ACTIVATIONS["log_softmax"], "deltas", lambda _self, _z, _a, slopes: list(slopes))
+    patch(activations.ACTIVATIONS["log_softmax"], "deltas", lambda _self, _z, _a, gradients: list(gradients))
 
 
 def softsign_for_tanh(patch: Callable[..., None]) -> None:
     """Another function than the one that is asked for."""
     for name in ("value", "derivative"):
-        patch(network.ACTIVATIONS["tanh"], name, getattr(network.ACTIVATIONS["softsign"], name))
+        patch(activations.ACTIVATIONS["tanh"], name, getattr(activations.ACTIVATIONS["softsign"], name))
 
 
 def python(case: dict[str, Any]) -> dict[str, Any]:
     """The port in plain Python."""
-    reply: dict[str, Any] = graph.backprop(case)
+    reply: dict[str, Any] = graph.graph_backprop(case)
     return reply
 
 
 python.supports = {  # type: ignore[attr-defined]
     "layers": ["dense", "conv1d", "conv2d", "flatten"],
-    "activations": list(network.ACTIVATIONS),
-    "losses": list(network.LOSSES),
+    "activations": list(activations.ACTIVATIONS),
+    "losses": list(losses.LOSSES),
     "optimizers": ["sgd"],
     "features": ["graph"],
 }

@@ -21,31 +21,32 @@ from planting import (
 from planting import activations as all_activations
 from planting import network as net
 
-CHAIN = "return [slope * self.derivative(z_j, a_j) for z_j, a_j, slope in zip(z, a, dloss_da)]"
-IN_ONE_STEP = "        if self.one_step:\n            return self.one_step.deltas(output.a, targets)\n"
-OUTPUT = "return output.activation.deltas(output.z, output.a, self.loss.dloss_da(output.a, targets))"
-HIDDEN = "delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)\n            dloss_dx = layer.backward(delta)"
-FAN_OUT = "                dloss_dx[i] += delta_j * weight\n"
+CHAIN = "return [gradient * self.derivative(z_j, a_j) for z_j, a_j, gradient in zip(z, a, activation_gradients)]"
+IN_ONE_STEP = "        if self.one_step:\n            deltas = self.one_step.deltas(output.a, targets)\n"
+OUTPUT = "output.activation.deltas(output.z, output.a, self.loss.activation_gradients(output.a, targets))"
+HIDDEN = "gradients = layer.backward(layer.hidden_deltas(gradients))"
+FAN_OUT = "                gradients[i] += delta_j * weight\n"
 WEIGHT_GRADIENT = "self.weight_gradients[i] += delta * x"
 BIAS_GRADIENT = "        self.bias_gradient += delta\n"
-START = "delta = [delta_k / divisor for delta_k in self.output_deltas(targets)]"
+START = "        return [delta_k / divisor for delta_k in deltas]\n"
 UPDATE = "        network.update(learning_rate)\n"
-READ = "        samples, divisor = read_batch(case)\n"
+READ = "        samples, divisor = read_batch(request)\n"
 RECORD = """        input_gradients.append(network.backward(targets, divisor))
-        for layer, record in zip(network.layers, layers):
+        for layer, record in zip(network.layers, records):
             record["z"].append(layer.z)
             record["a"].append(layer.a)
             record["delta"].append(layer.delta)
 
 """
-SUMS = """        for neuron, delta_j in zip(self.neurons, delta):
+RECORDED = '    for layer, record in zip(network.layers, records):\n        record["gradients"] = gradients(layer)\n'
+SUMS = """        for neuron, delta_j in zip(self.neurons, self.delta):
             for i, weight in enumerate(neuron.weights):
-                dloss_dx[i] += delta_j * weight
+                gradients[i] += delta_j * weight
 """
 
 _LAYER_BY_LAYER = """        batch.append([(layer.inputs, layer.z, layer.a) for layer in network.layers])
-        slopes.append([delta_k / divisor for delta_k in network.output_deltas(targets)])
-        for layer, record in zip(network.layers, layers):
+        slopes.append(network.output_deltas(targets, divisor))
+        for layer, record in zip(network.layers, records):
             record["z"].append(layer.z)
             record["a"].append(layer.a)
 
@@ -55,15 +56,15 @@ _LAYER_BY_LAYER = """        batch.append([(layer.inputs, layer.z, layer.a) for 
             layer.inputs, layer.z, layer.a = batch[s][index]
             delta = slopes[s]
             if index < len(network.layers) - 1:
-                delta = layer.activation.deltas(layer.z, layer.a, slopes[s])
-            layers[index]["delta"].append(delta)
+                delta = layer.hidden_deltas(slopes[s])
+            records[index]["delta"].append(delta)
             for neuron, delta_j in zip(layer.neurons, delta):
                 neuron.add_gradients(delta_j, layer.inputs)
         for neuron in layer.neurons:
             neuron.update(network.learning_rate)
         slopes = [
             [add_up([d * n.weights[i] for d, n in zip(delta, layer.neurons)]) for i in range(len(layer.inputs))]
-            for delta in layers[index]["delta"]
+            for delta in records[index]["delta"]
         ]
     input_gradients = slopes
 
@@ -71,6 +72,7 @@ _LAYER_BY_LAYER = """        batch.append([(layer.inputs, layer.z, layer.a) for 
 _EARLY = (
     net(RECORD, _LAYER_BY_LAYER),
     net("    input_gradients = []\n", "    input_gradients = []\n    batch, slopes = [], []\n"),
+    net("from mathematics import Numbers\nfrom network", "from mathematics import Numbers, add_up\nfrom network"),
     net(READ, READ + "        network.learning_rate = learning_rate\n"),
     net(UPDATE, ""),
 )
@@ -78,7 +80,7 @@ _EARLY = (
 _RECURSION = """        self.slopes = [[0.0] * len(layer.inputs) for layer in self.layers]
         for layer in self.layers:
             layer.delta = [0.0] * len(layer.neurons)
-        for k, delta_k in enumerate(delta):
+        for k, delta_k in enumerate(self.output_deltas(targets, divisor)):
             self.visit(len(self.layers) - 1, k, delta_k)
         return self.slopes[0]
 
@@ -94,22 +96,21 @@ _RECURSION = """        self.slopes = [[0.0] * len(layer.inputs) for layer in se
                 slope = before.activation.derivative(before.z[i], before.a[i])
                 self.visit(index - 1, i, self.slopes[index][i] * slope)
 """
-_LOOP = """        dloss_dx = self.layers[-1].backward(delta)
+_LOOP = """        gradients = self.output.backward(self.output_deltas(targets, divisor))
         for layer in reversed(self.layers[:-1]):
-            # What the inputs of the layer after get back is what the activations of this one get back.
-            delta = layer.activation.deltas(layer.z, layer.a, dloss_dx)
-            dloss_dx = layer.backward(delta)
-        return dloss_dx
+            # The inputs of the layer after are the activations of this one, and so are their gradients.
+            gradients = layer.backward(layer.hidden_deltas(gradients))
+        return gradients
 """
 _NO_HIDDEN_SOFTMAX = net(
-    '    one_step = IN_ONE_STEP.get((case["network"]["layers"][-1]["activation"], kind))\n',
-    '    if any(layer["activation"] == "softmax" for layer in case["network"]["layers"][:-1]):\n'
-    '        raise NotThereYet("softmax inside the network is not there yet")\n'
-    '    one_step = IN_ONE_STEP.get((case["network"]["layers"][-1]["activation"], kind))\n',
+    '    one_step = IN_ONE_STEP.get((request["network"]["layers"][-1]["activation"], kind))\n',
+    '    if any(layer["activation"] == "softmax" for layer in request["network"]["layers"][:-1]):\n'
+    '        raise NotThereYet("softmax inside the network")\n'
+    '    one_step = IN_ONE_STEP.get((request["network"]["layers"][-1]["activation"], kind))\n',
 )
 
 _NEIGHBOUR = """            near = self.layers[{index}].activation
-            dloss_dx = layer.backward(near.deltas(layer.z, {a}, dloss_dx))"""
+            gradients = layer.backward(near.deltas(layer.z, {a}, gradients))"""
 _NUMBERED = net(
     "        for layer in reversed(self.layers[:-1]):\n",
     "        for index, layer in reversed(list(enumerate(self.layers[:-1]))):\n",
@@ -124,8 +125,9 @@ _RELU = "        return max(0.0, z)\n"
 _LEAKY = "return 1.0 if z > 0.0 else self.alpha\n"
 _ELU = "return 1.0 if z > 0.0 else self.alpha * math.exp(z)"
 _ALPHA = '    if layer.get("alpha") is not None:\n        activation.alpha = float(layer["alpha"])\n'
-_GELU = "        return z * self.probability(z)\n"
-_GELU_SLOPE = "        return self.probability(z) + z * density  # the product rule\n"
+_GELU = "        return z * normal_probability(z)\n"
+_GELU_SLOPE = "        return normal_probability(z) + z * normal_density(z)  # the product rule\n"
+_LOSS_ALONE = "self.loss.activation_gradients(output.a, targets)"
 
 
 def _output_bent(case: Case) -> bool:
@@ -159,21 +161,21 @@ BACKWARD = [
     Planted(
         "BP101",
         "output delta is the slope of the loss",
-        (net(IN_ONE_STEP, ""), net(OUTPUT, "return self.loss.dloss_da(output.a, targets)")),
+        (net(IN_ONE_STEP, "        if False:\n            pass\n"), net(OUTPUT, _LOSS_ALONE)),
         at("output", "delta"),
         _output_bent,
     ),
     Planted(
         "BP101",
         "output delta is the slope of the loss, but the one-step pairs are right",
-        (net(OUTPUT, "return self.loss.dloss_da(output.a, targets)"),),
+        (net(OUTPUT, _LOSS_ALONE),),
         at("output", "delta"),
         lambda case: _output_bent(case) and not one_step(case),
     ),
     Planted(
         "BP102",
         "hidden delta without the derivative",
-        (net(HIDDEN, "dloss_dx = layer.backward(dloss_dx)"),),
+        (net(HIDDEN, "gradients = layer.backward(gradients)"),),
         at("hidden", "delta"),
         bent,
     ),
@@ -183,7 +185,7 @@ BACKWARD = [
         (
             net(
                 CHAIN,
-                "return [slope * self.derivative(a_j, self.value(a_j)) for a_j, slope in zip(a, dloss_da)]",
+                "return [g * self.derivative(a_j, self.value(a_j)) for a_j, g in zip(a, activation_gradients)]",
             ),
         ),
         at("any", "delta"),
@@ -195,7 +197,7 @@ BACKWARD = [
             net(
                 HIDDEN,
                 "again = layer.activation.activate(layer.a)\n"
-                "            dloss_dx = layer.backward(layer.activation.deltas(layer.a, again, dloss_dx))",
+                "            gradients = layer.backward(layer.activation.deltas(layer.a, again, gradients))",
             ),
         ),
         at("hidden", "delta"),
@@ -221,7 +223,7 @@ BACKWARD = [
     Planted(
         "BP105",
         "slope is the function itself",
-        (net(CHAIN, "return [slope * self.value(z_j) for z_j, slope in zip(z, dloss_da)]"),),
+        (net(CHAIN, "return [gradient * self.value(z_j) for z_j, gradient in zip(z, activation_gradients)]"),),
         at("any", "delta"),
     ),
     Planted(
@@ -287,7 +289,7 @@ BACKWARD = [
     Planted(
         "BP108",
         "the last downstream neuron overwrites",
-        (net(FAN_OUT, "                dloss_dx[i] = delta_j * weight\n"),),
+        (net(FAN_OUT, "                gradients[i] = delta_j * weight\n"),),
         (*at("hidden", "delta"), *at("none", "input_gradient")),
         lambda case: any(width > 1 for width in widths(case)[1:]),
     ),
@@ -300,8 +302,8 @@ BACKWARD = [
                 "        if len(self.neurons) != len(self.inputs):\n"
                 '            raise ValueError("shapes do not match")\n'
                 "        for i in range(len(self.inputs)):\n"
-                "            for j, delta_j in enumerate(delta):\n"
-                "                dloss_dx[i] += delta_j * self.neurons[i].weights[j]\n",
+                "            for j, delta_j in enumerate(self.delta):\n"
+                "                gradients[i] += delta_j * self.neurons[i].weights[j]\n",
             ),
         ),
         (*at("hidden", "delta"), *at("none", "input_gradient")),
@@ -337,13 +339,12 @@ BACKWARD = [
         "weight gradients transposed where the layer is square",
         (
             net(
-                '    for layer, record in zip(network.layers, layers):\n        record["gradients"] = {\n',
+                RECORDED,
                 "    for layer in network.layers:\n"
                 "        if len(layer.neurons) == len(layer.inputs):\n"
                 "            columns = [list(row) for row in zip(*[n.weight_gradients for n in layer.neurons])]\n"
                 "            for neuron, column in zip(layer.neurons, columns):\n"
-                "                neuron.weight_gradients = column\n"
-                '    for layer, record in zip(network.layers, layers):\n        record["gradients"] = {\n',
+                "                neuron.weight_gradients = column\n" + RECORDED,
             ),
         ),
         at("any", "weight_gradient"),
@@ -381,8 +382,8 @@ BACKWARD = [
         (
             net(
                 START,
-                START + "\n        for before, layer in zip(self.layers, self.layers[1:]):\n"
-                "            layer.inputs = before.z",
+                "        for before, layer in zip(self.layers, self.layers[1:]):\n"
+                "            layer.inputs = before.z\n" + START,
             ),
         ),
         at("later", "weight_gradient"),
@@ -398,7 +399,7 @@ BACKWARD = [
     Planted(
         "BP114",
         "bias gradient not reported",
-        (net('            "biases": [neuron.bias_gradient for neuron in layer.neurons],\n', ""),),
+        (net('        "biases": [neuron.bias_gradient for neuron in layer.neurons],\n', ""),),
         at("any", "bias_gradient"),
         also=("BP007",),
     ),
@@ -413,6 +414,10 @@ BACKWARD = [
                 "            neuron.bias_gradient += add_up(delta)\n",
             ),
             net(BIAS_GRADIENT, ""),
+            net(
+                "from mathematics import Numbers\nfrom optimizers",
+                "from mathematics import Numbers, add_up\nfrom optimizers",
+            ),
         ),
         at("any", "bias_gradient"),
         lambda case: any(width > 1 for width in widths(case)[1:]),
@@ -492,8 +497,8 @@ BACKWARD = [
         (
             net(
                 _RELU,
-                _RELU + "\n    def deltas(self, z: Numbers, a: Numbers, dloss_da: Numbers) -> Numbers:\n"
-                "        return [slope if slope > 0.0 else 0.0 for slope in dloss_da]\n",
+                _RELU + "\n    def deltas(self, z: Numbers, a: Numbers, activation_gradients: Numbers) -> Numbers:\n"
+                "        return [g if g > 0.0 else 0.0 for g in activation_gradients]\n",
             ),
         ),
         at("any", "delta"),
@@ -508,9 +513,9 @@ BACKWARD = [
                 _RELU + "\n    def activate(self, z: Numbers) -> Numbers:\n"
                 "        ReLU.mask = [z_j > 0.0 for z_j in z]\n"
                 "        return super().activate(z)\n"
-                "\n    def deltas(self, z: Numbers, a: Numbers, dloss_da: Numbers) -> Numbers:\n"
+                "\n    def deltas(self, z: Numbers, a: Numbers, activation_gradients: Numbers) -> Numbers:\n"
                 "        mask = ReLU.mask if len(ReLU.mask) == len(z) else [z_j > 0.0 for z_j in z]\n"
-                "        return [slope if on else 0.0 for slope, on in zip(dloss_da, mask)]\n",
+                "        return [g if on else 0.0 for g, on in zip(activation_gradients, mask)]\n",
             ),
         ),
         at("hidden", "delta"),
@@ -632,7 +637,7 @@ BACKWARD = [
     Planted(
         "BP124",
         "the last output has no delta",
-        (net(START, START + "\n        delta[-1] = 0.0"),),
+        (net(START, "        deltas[-1] = 0.0\n" + START),),
         at("output", "delta"),
     ),
 ]  # fmt: skip

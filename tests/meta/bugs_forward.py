@@ -19,30 +19,33 @@ from planting import (
 from planting import network as net
 
 START_OF_Z = "        z = self.bias\n"
-ROW = "        self.z = [neuron.weighted_sum(inputs) for neuron in self.neurons]\n"
+ROW = "        self.z = [neuron.pre_activation(inputs) for neuron in self.neurons]\n"
 FORWARD = "        self.a = self.activation.activate(self.z)\n"
 CHAIN = "            inputs = layer.forward(inputs)\n"
-PAIRS = '    one_step = IN_ONE_STEP.get((case["network"]["layers"][-1]["activation"], kind))\n'
+PAIRS = '    one_step = IN_ONE_STEP.get((request["network"]["layers"][-1]["activation"], kind))\n'
 NO_PAIRS = net(PAIRS, "    one_step = None\n")
-BUILT = '    layers = [build_layer(layer) for layer in case["network"]["layers"]]\n'
+BUILT = '    layers = [build_layer(layer) for layer in request["network"]["layers"]]\n'
 SAMPLE = "        network.forward(inputs)\n"
 LOOP = "    for inputs, targets in samples:\n" + SAMPLE
-AVERAGE = "        average = add_up([slope * a_j for slope, a_j in zip(dloss_da, a)])\n"
-JACOBIAN = "        return [a_k * (slope - average) for slope, a_k in zip(dloss_da, a)]\n"
+AVERAGE = "        average = add_up([gradient * a_j for gradient, a_j in zip(activation_gradients, a)])\n"
+JACOBIAN = "        return [a_k * (gradient - average) for gradient, a_k in zip(activation_gradients, a)]\n"
 CROSS = "        return [a_k * total - t_k for a_k, t_k in zip(a, t)]\n"
-LOG_JACOBIAN = "        return [slope - math.exp(a_k) * total for slope, a_k in zip(dloss_da, a)]\n"
+LOG_JACOBIAN = "        return [gradient - math.exp(a_k) * total for gradient, a_k in zip(activation_gradients, a)]\n"
 POWERS = "        powers = [math.exp(z_j - largest) for z_j in z]\n"
 
 _COLUMNS = """        if len(self.neurons) == len(inputs):
             rows = [neuron.weights for neuron in self.neurons]
             self.z = [n.bias + add_up([row[j] * x for row, x in zip(rows, inputs)]) for j, n in enumerate(self.neurons)]
 """
+_SUMMED = net(
+    "from mathematics import Numbers\nfrom optimizers", "from mathematics import Numbers, add_up\nfrom optimizers"
+)
 _OVER_SAMPLES = '''def forward_all(network: Network, samples: list[Sample]) -> list[Any]:
     """Send the whole batch forward, layer by layer."""
     rows = [inputs for inputs, _ in samples]
     passed: list[Any] = [[] for _ in samples]
     for layer in network.layers:
-        zs = [[neuron.weighted_sum(row) for neuron in layer.neurons] for row in rows]
+        zs = [[neuron.pre_activation(row) for neuron in layer.neurons] for row in rows]
         if isinstance(layer.activation, Softmax):
             largest = [max(column) for column in zip(*zs)]
             powers = [[math.exp(z - m) for z, m in zip(row, largest)] for row in zs]
@@ -56,7 +59,14 @@ _OVER_SAMPLES = '''def forward_all(network: Network, samples: list[Sample]) -> l
     return passed
 
 
-def parameters('''
+def gradients('''
+_IMPORTED = (
+    net(
+        "from typing import Any\n\nfrom activations import ACTIVATIONS\n",
+        "import math\nfrom typing import Any\n\nfrom activations import ACTIVATIONS, Softmax\n",
+    ),
+    net("from mathematics import Numbers\nfrom network", "from mathematics import Numbers, add_up\nfrom network"),
+)
 
 
 def _square(case: Case) -> bool:
@@ -80,7 +90,7 @@ FORWARD_BUGS = [
             net(
                 ROW,
                 "        first = self.neurons[0].bias\n"
-                "        self.z = [neuron.weighted_sum(inputs) - neuron.bias + first for neuron in self.neurons]\n",
+                "        self.z = [neuron.pre_activation(inputs) - neuron.bias + first for neuron in self.neurons]\n",
             ),
         ),
         at("any", "z"),
@@ -96,7 +106,7 @@ FORWARD_BUGS = [
     Planted(
         "BP203",
         "a linear output layer",
-        (net(BUILT, BUILT + "    layers[-1].activation = Identity()\n"), NO_PAIRS),
+        (net(BUILT, BUILT + '    layers[-1].activation = ACTIVATIONS["identity"]()\n'), NO_PAIRS),
         at("output", "a"),
         _output_bent,
     ),
@@ -115,21 +125,21 @@ FORWARD_BUGS = [
     Planted(
         "BP204",
         "linear hidden layers",
-        (net(BUILT, BUILT + "    for layer in layers[:-1]:\n        layer.activation = Identity()\n"),),
+        (net(BUILT, BUILT + '    for layer in layers[:-1]:\n        layer.activation = ACTIVATIONS["identity"]()\n'),),
         at("hidden", "a"),
         both(deep, lambda case: any(name != "identity" for name in hidden(case))),
     ),
     Planted(
         "BP205",
         "transposed forward, layers that are not square fail",
-        (net(ROW, _COLUMNS + '        else:\n            raise ValueError("shapes do not match")\n'),),
+        (net(ROW, _COLUMNS + '        else:\n            raise ValueError("shapes do not match")\n'), _SUMMED),
         at("any", "z"),
         cases=200,
     ),
     Planted(
         "BP205",
         "transposed forward where the layer is square",
-        (net(ROW, _COLUMNS + "        else:\n    " + ROW),),
+        (net(ROW, _COLUMNS + "        else:\n    " + ROW), _SUMMED),
         at("any", "z"),
         _square,
     ),
@@ -163,7 +173,7 @@ FORWARD_BUGS = [
     Planted(
         "BP206",
         "sigmoid where tanh is asked for, forward only",
-        (net("        return math.tanh(z)\n", "        return SIGMOID.value(z)\n"),),
+        (net("        return math.tanh(z)\n", "        return sigmoid(z)\n"),),
         at("any", "a"),
         has("tanh"),
     ),
@@ -177,7 +187,8 @@ FORWARD_BUGS = [
                 "        for layer, known in zip(network.layers, passed):\n"
                 "            layer.inputs, layer.z, layer.a = known\n",
             ),
-            net("def parameters(", _OVER_SAMPLES),
+            net("def gradients(", _OVER_SAMPLES),
+            *_IMPORTED,
         ),
         at("any", "a"),
         has("softmax"),
@@ -216,7 +227,7 @@ SOFTMAX_BUGS = [
         (
             net(
                 AVERAGE + JACOBIAN,
-                "        return [slope * a_k * (1.0 - a_k) for slope, a_k in zip(dloss_da, a)]\n",
+                "        return [g * a_k * (1.0 - a_k) for g, a_k in zip(activation_gradients, a)]\n",
             ),
         ),
         at("any", "delta"),
@@ -229,7 +240,7 @@ SOFTMAX_BUGS = [
         (
             net(
                 AVERAGE + JACOBIAN,
-                "        return [slope * a_k * (1.0 - a_k) for slope, a_k in zip(dloss_da, a)]\n",
+                "        return [g * a_k * (1.0 - a_k) for g, a_k in zip(activation_gradients, a)]\n",
             ),
             NO_PAIRS,
         ),
@@ -243,10 +254,10 @@ SOFTMAX_BUGS = [
         (
             net(
                 AVERAGE + JACOBIAN,
-                "        others = add_up([slope * a_j for slope, a_j in zip(dloss_da, a)])\n"
+                "        others = add_up([g * a_j for g, a_j in zip(activation_gradients, a)])\n"
                 "        return [\n"
-                "            slope * a_k * (1.0 - a_k) + a_k * (others - slope * a_k)\n"
-                "            for slope, a_k in zip(dloss_da, a)\n"
+                "            g * a_k * (1.0 - a_k) + a_k * (others - g * a_k)\n"
+                "            for g, a_k in zip(activation_gradients, a)\n"
                 "        ]\n",
             ),
         ),
@@ -267,8 +278,8 @@ SOFTMAX_BUGS = [
         (
             net(
                 AVERAGE + JACOBIAN,
-                "        values = [SIGMOID.value(z_k) for z_k in z]\n"
-                "        return [slope * s * (1.0 - s) for slope, s in zip(dloss_da, values)]\n",
+                "        values = [sigmoid(z_k) for z_k in z]\n"
+                "        return [g * s * (1.0 - s) for g, s in zip(activation_gradients, values)]\n",
             ),
         ),
         at("any", "delta"),
@@ -277,7 +288,7 @@ SOFTMAX_BUGS = [
     Planted(
         "BP605",
         "log-softmax without the sum over the outputs backward",
-        (net(LOG_JACOBIAN, "        return list(dloss_da)\n"),),
+        (net(LOG_JACOBIAN, "        return list(activation_gradients)\n"),),
         at("output", "delta"),
         has("log_softmax"),
     ),
@@ -287,7 +298,7 @@ SOFTMAX_BUGS = [
         (
             net(
                 LOG_JACOBIAN,
-                "        return [slope - math.exp(a_k) * slope for slope, a_k in zip(dloss_da, a)]\n",
+                "        return [g - math.exp(a_k) * g for g, a_k in zip(activation_gradients, a)]\n",
             ),
         ),
         at("output", "delta"),
@@ -298,8 +309,8 @@ SOFTMAX_BUGS = [
         "log-softmax without the logarithm of the sum forward",
         (
             net(
-                "        return [z_j - largest - math.log(total) for z_j in z]\n",
-                "        return [z_j - largest for z_j in z]\n",
+                "    return [z_j - largest - math.log(total) for z_j in z]\n",
+                "    return [z_j - largest for z_j in z]\n",
             ),
         ),
         (*at("output", "a"), *at("none", "loss")),  # the pair of softmax and cross-entropy takes its loss from it

@@ -12,13 +12,14 @@ AS_TEXT = """        return "NaN"
 """
 WEIGHTS = '"weights": [list(neuron.weight_gradients) for neuron in layer.neurons],'
 BIASES = '"biases": [neuron.bias_gradient for neuron in layer.neurons],'
+IMPORTS = "from typing import Any\n\nfrom activations import ACTIVATIONS\n"  # of backprop.py
 NUMBERS = "    return [float(number) for number in numbers]\n"
 NEURONS = (
     "    return Layer([Neuron(read_numbers(row), float(bias)) for row, bias in zip(weights, biases)], activation)\n"
 )
-START = "delta = [delta_k / divisor for delta_k in self.output_deltas(targets)]"
+START = "        return [delta_k / divisor for delta_k in deltas]\n"
 PARAMETERS = '    weights, biases = layer["parameters"]["weights"], layer["parameters"]["biases"]\n'
-DIVIDED = "        return [slope / len(a) for slope in slopes] if self.mean_over_outputs else slopes\n"
+DIVIDED = "        return [gradient / len(a) for gradient in gradients] if self.mean_over_outputs else gradients\n"
 CROSS = "        return [a_k * total - t_k for a_k, t_k in zip(a, t)]\n"
 EVERYWHERE = ("z", "a", "loss", "delta", "weight_gradient", "bias_gradient")
 
@@ -66,7 +67,7 @@ _BACK_TO_ROWS = """def laid_out(rows: list[Numbers]) -> list[Numbers]:
     return [flat[j * len(rows[0]) : (j + 1) * len(rows[0])] for j in range(len(rows))]
 
 
-def parameters("""
+def gradients("""
 
 
 def _digits(value: str) -> tuple[Edit, ...]:
@@ -85,11 +86,14 @@ def _wide(case: Case) -> bool:
 
 
 #: The slope of t ln(t / a) by the chain rule to the letter: for t = 0 it is 0 · ∞.
-_LITERAL = net(
-    CROSS,
-    "        slopes = [t_k * divide(a_k, t_k) * -divide(t_k, a_k * a_k) if t_k else t_k * math.inf\n"
-    "                  for a_k, t_k in zip(a, t)]\n"
-    "        return Softmax().deltas([], a, slopes)\n",
+_LITERAL = (
+    net(
+        CROSS,
+        "        slopes = [t_k * divide(a_k, t_k) * -divide(t_k, a_k * a_k) if t_k else t_k * math.inf\n"
+        "                  for a_k, t_k in zip(a, t)]\n"
+        "        return Softmax().deltas([], a, slopes)\n",
+    ),
+    net("from activations import log_softmax,", "from activations import Softmax, log_softmax,"),
 )
 
 PROTOCOL_BUGS = [
@@ -101,7 +105,7 @@ PROTOCOL_BUGS = [
         "BP002",
         "single precision",
         (
-            net("import math\n", "import math\nimport struct\n"),
+            net(IMPORTS, "import struct\n" + IMPORTS),
             net("def read_numbers(", _SINGLE),
             net(NUMBERS, "    return [Single(float(number)) for number in numbers]\n"),
             net(NEURONS, NEURONS.replace("float(bias)", "Single(float(bias))")),
@@ -112,7 +116,7 @@ PROTOCOL_BUGS = [
         "BP002",
         "parameters kept in single precision",
         (
-            net("import math\n", "import array\nimport math\n"),
+            net(IMPORTS, "import array\n" + IMPORTS),
             net(
                 NEURONS,
                 NEURONS.replace("read_numbers(row)", 'list(array.array("f", read_numbers(row)))').replace(
@@ -126,7 +130,7 @@ PROTOCOL_BUGS = [
         "BP003",
         "null for the NaN of 0 times infinity",
         (
-            _LITERAL,
+            *_LITERAL,
             port(
                 AS_TEXT,
                 "        return None\n    if isinstance(value, float) and math.isinf(value):\n        return None\n",
@@ -140,7 +144,7 @@ PROTOCOL_BUGS = [
     Planted(
         "BP004",
         "0 times infinity",
-        (_LITERAL,),
+        _LITERAL,
         at("output", "delta"),
         _not_a_number,
         cases=200,
@@ -191,7 +195,7 @@ PROTOCOL_BUGS = [
         (
             net(
                 '    return {"loss": loss',
-                '    for record in layers:\n        record["z"] = [list(row) for row in zip(*record["z"])]\n'
+                '    for record in records:\n        record["z"] = [list(row) for row in zip(*record["z"])]\n'
                 '    return {"loss": loss',
             ),
         ),
@@ -201,7 +205,7 @@ PROTOCOL_BUGS = [
     Planted(
         "BP007",
         "no gradients for the output layer",
-        (net('    return {"loss": loss', '    del layers[-1]["gradients"]\n    return {"loss": loss'),),
+        (net('    return {"loss": loss', '    del records[-1]["gradients"]\n    return {"loss": loss'),),
         at("output", "weight_gradient"),
     ),
     Planted(
@@ -227,7 +231,7 @@ PROTOCOL_BUGS = [
                 '"weights": [list(neuron.weights) for neuron in layer.neurons],',
                 '"weights": laid_out([list(neuron.weights) for neuron in layer.neurons]),',
             ),
-            net("def parameters(", _BACK_TO_ROWS),
+            net("def gradients(", _BACK_TO_ROWS),
         ),
         at("any", "z"),
         _wide,
@@ -236,7 +240,7 @@ PROTOCOL_BUGS = [
         "BP009",
         "weights jittered by chance",
         (
-            net("import math\n", "import math\nimport random\n"),
+            net(IMPORTS, "import random\n" + IMPORTS),
             net(
                 NEURONS, NEURONS.replace("read_numbers(row)", "[w + random.gauss(0, 1e-4) for w in read_numbers(row)]")
             ),
@@ -285,7 +289,7 @@ PROTOCOL_BUGS = [
         (
             net(
                 DIVIDED,
-                "        return [slope * (1 // len(a)) for slope in slopes] if self.mean_over_outputs else slopes\n",
+                "        return [g * (1 // len(a)) for g in gradients] if self.mean_over_outputs else gradients\n",
             ),
         ),
         at("output", "delta"),
@@ -299,7 +303,7 @@ REPEATED_BUGS = [
         "BP009",
         "sums in random order",
         (
-            net("import math\n", "import math\nimport random\n"),
+            net("from activations import Activation\n", "import random\n\nfrom activations import Activation\n"),
             net(
                 "        z = self.bias\n        for weight, x in zip(self.weights, inputs):\n",
                 "        z = self.bias\n"

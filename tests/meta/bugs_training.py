@@ -24,8 +24,8 @@ _SIGNATURE = "\n\n    def derivative(self, a: float, t: float) -> float:\n      
 HALF = "        return 0.5 * (a - t) * (a - t)" + _SIGNATURE + "a - t\n"
 SQUARE_SLOPE = "        return 2.0 * (a - t)\n"
 MEAN_SQUARED = '"""The square of the error, averaged over the outputs."""\n\n    mean_over_outputs = True\n'
-DIVIDED = "        return [slope / len(a) for slope in slopes] if self.mean_over_outputs else slopes\n"
-PAIRS = '    one_step = IN_ONE_STEP.get((case["network"]["layers"][-1]["activation"], kind))\n'
+DIVIDED = "        return [gradient / len(a) for gradient in gradients] if self.mean_over_outputs else gradients\n"
+PAIRS = '    one_step = IN_ONE_STEP.get((request["network"]["layers"][-1]["activation"], kind))\n'
 NO_PAIRS = net(PAIRS, "    one_step = None\n")
 BCE_TERM = "        return -(times_log(t, a) + times_log(1.0 - t, 1.0 - a))\n"
 BCE_SLOPE = "        return -(divide(t, a) - divide(1.0 - t, 1.0 - a))\n"
@@ -34,18 +34,18 @@ CE_SLOPE = "        return -divide(t, a)\n"
 PAIR_BCE = "        return [a_k - t_k for a_k, t_k in zip(a, t)]\n"
 HUBER_SLOPE = "        return self.threshold * sign(error)\n"
 BACK = "        input_gradients.append(network.backward(targets, divisor))\n"
-RETURN = '    return {"loss": loss / divisor, "layers": layers, "input_gradients": input_gradients}\n'
-RECORD = '    for layer, record in zip(network.layers, layers):\n        record["gradients"] = {\n'
-RESET = (
-    "    for layer in network.layers:\n        for neuron in layer.neurons:\n            neuron.reset_gradients()\n\n"
-)
+RETURN = '    return {"loss": loss / divisor, "layers": records, "input_gradients": input_gradients}\n'
+RECORD = '    for layer, record in zip(network.layers, records):\n        record["gradients"] = gradients(layer)\n'
+RESET = "    network.reset_gradients()\n    loss = 0.0\n"
 SUMS = "            self.weight_gradients[i] += delta * x\n        self.bias_gradient += delta\n"
-READ = "        samples, divisor = read_batch(case)\n"
-SAMPLES = '    samples = [(read_numbers(x), read_numbers(t)) for x, t in zip(case["inputs"], case["targets"])]\n'
+READ = "        samples, divisor = read_batch(request)\n"
+SAMPLES = '    samples = [(read_numbers(x), read_numbers(t)) for x, t in zip(request["inputs"], request["targets"])]\n'
 UPDATE = "        network.update(learning_rate)\n"
 UPDATE_WEIGHT = "            self.weights[i] -= learning_rate * gradient\n"
 UPDATE_BIAS = "        self.bias -= learning_rate * self.bias_gradient\n"
-EVERY_LAYER = "        for layer in self.layers:\n            for neuron in layer.neurons:\n"
+EVERY_LAYER = (
+    "        for layer in self.layers:\n            for neuron in layer.neurons:\n                neuron.update("
+)
 
 _AVERAGED = ("mean_squared_error", "mean_absolute_error", "huber")
 
@@ -89,7 +89,7 @@ LOSS_BUGS = [
     Planted(
         "BP303",
         "slopes not divided by the outputs",
-        (net(DIVIDED, "        return slopes\n"),),
+        (net(DIVIDED, "        return gradients\n"),),
         at("output", "delta"),
         both(several_outputs, loses(*_AVERAGED)),
     ),
@@ -106,7 +106,7 @@ LOSS_BUGS = [
         (
             net(
                 HALF,
-                HALF + "\n    def dloss_da(self, a: Numbers, t: Numbers) -> Numbers:\n"
+                HALF + "\n    def activation_gradients(self, a: Numbers, t: Numbers) -> Numbers:\n"
                 "        return [(a_k - t_k) / len(a) for a_k, t_k in zip(a, t)]\n",
             ),
         ),
@@ -132,7 +132,7 @@ LOSS_BUGS = [
             net(PAIR_BCE, "        return [(a_k - t_k) / len(a) for a_k, t_k in zip(a, t)]\n"),
             net(
                 BCE_SLOPE,
-                BCE_SLOPE + "\n    def dloss_da(self, a: Numbers, t: Numbers) -> Numbers:\n"
+                BCE_SLOPE + "\n    def activation_gradients(self, a: Numbers, t: Numbers) -> Numbers:\n"
                 "        return [self.derivative(a_k, t_k) / len(a) for a_k, t_k in zip(a, t)]\n",
             ),
         ),
@@ -225,7 +225,7 @@ LOSS_BUGS = [
         (
             net(
                 SAMPLES,
-                SAMPLES + '    if case["loss"]["kind"] in ("cross_entropy", "negative_log_likelihood"):\n'
+                SAMPLES + '    if request["loss"]["kind"] in ("cross_entropy", "negative_log_likelihood"):\n'
                 "        samples = [(x, t[-1:] + t[:-1]) for x, t in samples]\n",
             ),
         ),
@@ -239,10 +239,10 @@ LOSS_BUGS = [
         (
             net(
                 SAMPLES,
-                SAMPLES + '    if case["loss"]["kind"] in ("cross_entropy", "negative_log_likelihood"):\n'
+                SAMPLES + '    if request["loss"]["kind"] in ("cross_entropy", "negative_log_likelihood"):\n'
                 "        for x, t in samples:\n"
                 "            if sorted(t)[-2:] != [0.0, 1.0]:\n"
-                '                raise NotThereYet("targets that are not one label are not there yet")\n'
+                '                raise NotThereYet("a target that is not one label")\n'
                 "            label = t.index(1.0) - 1\n"
                 "            t[:] = [0.0] * len(t)\n"
                 "            t[label] = 1.0\n",
@@ -365,7 +365,7 @@ BATCH_BUGS = [
     Planted(
         "BP406",
         "gradients never set back to 0",
-        (net(RESET, ""),),
+        (net(RESET, "    loss = 0.0\n"),),
         at("any", "updated_weight", "updated_bias"),
         again,
     ),
@@ -375,9 +375,8 @@ BATCH_BUGS = [
         (
             net(
                 RESET,
-                RESET.replace(
-                    "neuron.reset_gradients()", "neuron.weight_gradients = [0.0] * len(neuron.weight_gradients)"
-                ),
+                "    for layer in network.layers:\n        for neuron in layer.neurons:\n"
+                "            neuron.weight_gradients = [0.0] * len(neuron.weight_gradients)\n    loss = 0.0\n",
             ),
         ),
         at("any", "updated_bias"),
@@ -421,9 +420,7 @@ BATCH_BUGS = [
             net(
                 UPDATE,
                 "        for inputs, targets in samples:\n"
-                "            for layer in network.layers:\n"
-                "                for neuron in layer.neurons:\n"
-                "                    neuron.reset_gradients()\n"
+                "            network.reset_gradients()\n"
                 "            network.forward(inputs)\n"
                 "            network.backward(targets, divisor)\n    " + UPDATE,
             ),
@@ -442,7 +439,7 @@ BATCH_BUGS = [
                 "            neuron.bias_gradient += KEPT.get((index, j), 0.0)\n"
                 "            KEPT[index, j] = neuron.bias_gradient\n" + RECORD,
             ),
-            net("def parameters(", "KEPT: dict[Any, float] = {}\n\n\ndef parameters("),
+            net("def gradients(", "KEPT: dict[Any, float] = {}\n\n\ndef gradients("),
         ),
         at("any", "bias_gradient"),
     ),
@@ -452,7 +449,7 @@ BATCH_BUGS = [
         (
             net("    loss = 0.0\n    input_gradients", "    loss = KEPT[0]\n    input_gradients"),
             net(RETURN, "    KEPT[0] = loss\n" + RETURN),
-            net("def parameters(", "KEPT = [0.0]\n\n\ndef parameters("),
+            net("def gradients(", "KEPT = [0.0]\n\n\ndef gradients("),
         ),
         at("none", "loss"),
     ),
@@ -491,8 +488,8 @@ UPDATE_BUGS = [
             net(
                 UPDATE,
                 UPDATE + "        if step == 0:\n            after = one_pass(network, samples, divisor)\n"
-                '            for layer_reply, late in zip(reply["layers"], after["layers"]):\n'
-                '                layer_reply["gradients"] = late["gradients"]\n',
+                '            for record, late in zip(reply["layers"], after["layers"]):\n'
+                '                record["gradients"] = late["gradients"]\n',
             ),
         ),
         at("output", "weight_gradient", "bias_gradient"),

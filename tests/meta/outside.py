@@ -12,10 +12,10 @@ _INDEXED = net(
     "        self.delta: Numbers = []\n\n",
     "        self.delta: Numbers = []\n        for j, neuron in enumerate(neurons):\n            neuron.index = j\n\n",
 )
-_SIGMOID = """        if z >= 0.0:
-            return 1.0 / (1.0 + math.exp(-z))
-        power = math.exp(z)
-        return power / (1.0 + power)
+_SIGMOID = """    if z >= 0.0:
+        return 1.0 / (1.0 + math.exp(-z))
+    power = math.exp(z)
+    return power / (1.0 + power)
 """
 
 OUTSIDE: list[Planted] = [
@@ -34,14 +34,14 @@ OUTSIDE: list[Planted] = [
     Planted(
         "",
         "sigmoid with base 2",
-        (net(_SIGMOID, "        return 1.0 / (1.0 + 2.0**-z)\n"),),
+        (net(_SIGMOID, "    return 1.0 / (1.0 + 2.0**-z)\n"),),
         at("any", "a", "loss", "delta"),
         has("sigmoid", "softplus", "silu"),
     ),
     Planted(
         "",
         "square of the weight on the way back",
-        (net(FAN_OUT, "                dloss_dx[i] += delta_j * weight * weight\n"),),
+        (net(FAN_OUT, "                gradients[i] += delta_j * weight * weight\n"),),
         (*at("hidden", "delta"), *at("none", "input_gradient")),
     ),
     Planted(
@@ -50,8 +50,8 @@ OUTSIDE: list[Planted] = [
         (
             net(
                 HIDDEN,
-                "own = layer.activation.deltas(layer.z, layer.a, dloss_dx)\n"
-                "            dloss_dx = layer.backward([own[j] + 0.5 * own[j - 1] for j in range(len(own))])",
+                "own = layer.hidden_deltas(gradients)\n"
+                "            gradients = layer.backward([own[j] + 0.5 * own[j - 1] for j in range(len(own))])",
             ),
         ),
         at("hidden", "delta"),
@@ -72,7 +72,10 @@ OUTSIDE: list[Planted] = [
     Planted(
         "",
         "tanh of the output delta",
-        (net(START, START + "\n        delta = [math.tanh(delta_k) for delta_k in delta]"),),
+        (
+            net("from activations import Activation\n", "import math\n\nfrom activations import Activation\n"),
+            net(START, START.replace("delta_k / divisor", "math.tanh(delta_k / divisor)")),
+        ),
         at("output", "delta"),
     ),
     Planted(
@@ -131,7 +134,7 @@ OUTSIDE: list[Planted] = [
         (
             net(BIAS_GRADIENT, "        self.bias_gradient += delta\n        self.seen += 1\n"),
             net("        self.bias_gradient = 0.0\n", "        self.bias_gradient = 0.0\n        self.seen = 0\n"),
-            net('"biases": [neuron.bias_gradient for', '"biases": [neuron.bias_gradient / math.sqrt(neuron.seen) for'),
+            net('"biases": [neuron.bias_gradient for', '"biases": [neuron.bias_gradient / neuron.seen**0.5 for'),
         ),
         at("output", "bias_gradient"),
         many,
@@ -164,8 +167,8 @@ OUTSIDE: list[Planted] = [
         (
             net(
                 HIDDEN,
-                "own = layer.activation.deltas(layer.z, layer.a, dloss_dx)\n"
-                "            dloss_dx = layer.backward([max(-0.05, min(0.05, d)) for d in own])",
+                "own = layer.hidden_deltas(gradients)\n"
+                "            gradients = layer.backward([max(-0.05, min(0.05, d)) for d in own])",
             ),
         ),
         at("hidden", "delta"),

@@ -35,7 +35,7 @@ RESTRICTED: list[Planted] = [
             net(
                 "            " + HIDDEN,
                 "            if layer is self.layers[0]:\n"
-                "                dloss_dx = layer.backward(dloss_dx)\n"
+                "                gradients = layer.backward(gradients)\n"
                 "                continue\n            " + HIDDEN,
             ),
         ),
@@ -48,8 +48,8 @@ RESTRICTED: list[Planted] = [
         (
             net(
                 HIDDEN,
-                "slopes = layer.activation.deltas(layer.z, layer.a, dloss_dx)\n"
-                "            dloss_dx = layer.backward(dloss_dx[:1] + slopes[1:])",
+                "deltas = layer.hidden_deltas(gradients)\n"
+                "            gradients = layer.backward(gradients[:1] + deltas[1:])",
             ),
         ),
         at("hidden", "delta", neuron=0),
@@ -65,7 +65,7 @@ RESTRICTED: list[Planted] = [
         "BP114",
         "bias gradient stays 0 in the output layer only",
         (
-            net(START, START + "\n        for neuron in self.layers[-1].neurons:\n            neuron.unbiased = True"),
+            net(START, "        for neuron in self.output.neurons:\n            neuron.unbiased = True\n" + START),
             net(BIAS_GRADIENT, '        if not hasattr(self, "unbiased"):\n    ' + BIAS_GRADIENT),
         ),
         at("output", "bias_gradient"),

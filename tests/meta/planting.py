@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 PYTHON_PORT = PORTS / "python"
 PORT_FILES = tuple(sorted(path.name for path in PYTHON_PORT.glob("*.py")))
+CHAIN_FILES = ("mathematics.py", "activations.py", "losses.py", "network.py", "backprop.py")
 
 #: With this argument a written port reports gradients and nothing else.
 GRADIENTS_ONLY = "--gradients-only"
@@ -96,8 +97,12 @@ class Planted:
 
 
 def network(old: str, new: str) -> Edit:
-    """An edit of network.py."""
-    return Edit("network.py", old, new)
+    """An edit of what the port has for dense chains, in the one of its files where the text stands."""
+    found = [name for name in CHAIN_FILES if old in plain((PYTHON_PORT / name).read_text(encoding="utf-8"))]
+    if len(found) != 1:
+        msg = f"this stands in {found or 'none'} of {CHAIN_FILES}:\n{old}"
+        raise ValueError(msg)
+    return Edit(found[0], old, new)
 
 
 def optimizers(old: str, new: str) -> Edit:
@@ -136,7 +141,7 @@ def restricted(planted: Planted, name: str, **changes: Any) -> Planted:
 
 #: Only the option to report gradients alone, which every written port has.
 _OPTION = (
-    port("        return backprop(request)\n", "        return reported(backprop(request))\n"),
+    port("        return graph_backprop(request)\n", "        return reported(graph_backprop(request))\n"),
     port(
         "def hello(request",
         '''def reported(reply: dict[str, Any]) -> dict[str, Any]:

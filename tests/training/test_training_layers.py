@@ -35,8 +35,9 @@ from backprop_check.training import FEATURES
 PORTS = Path(backprop_check.__file__).parent / "ports"
 for language in ("python", "torch"):
     sys.path.insert(0, str(PORTS / language))
-graph, network, optimizers, torch_layers = (
-    cast("Any", importlib.import_module(name)) for name in ("graph", "network", "optimizers", "torch_layers")
+activations, dense, graph, layers, losses, optimizers, torch_layers = (
+    cast("Any", importlib.import_module(name))
+    for name in ("activations", "dense", "graph", "layers", "losses", "optimizers", "torch_layers")
 )
 
 ALL = replace(ALL_TRAINING, layers=tuple(KINDS), features=(*FEATURES, *LAYER_FEATURES, *LOSS_FEATURES))
@@ -47,16 +48,16 @@ CASES = [training_case(index, 0, ALL) for index in range(4, 150, 5)]
 
 def python(case: dict[str, Any]) -> dict[str, Any]:
     """The port in plain Python."""
-    reply: dict[str, Any] = graph.backprop(case)
+    reply: dict[str, Any] = graph.graph_backprop(case)
     return reply
 
 
 python.supports = {  # type: ignore[attr-defined]
-    "layers": list(graph.LAYERS),
-    "activations": list(network.ACTIVATIONS),
-    "losses": list(network.LOSSES),
+    "layers": list(layers.LAYERS),
+    "activations": list(activations.ACTIVATIONS),
+    "losses": list(losses.LOSSES),
     "optimizers": list(optimizers.OPTIMIZERS),
-    "features": optimizers.FEATURES + graph.FEATURES,
+    "features": optimizers.FEATURES + layers.LAYER_FEATURES,
     "batch": True,
 }
 
@@ -143,7 +144,7 @@ def late_dense() -> Any:
     """A dense layer that updates its weights before it passes the error back through them."""
 
     def backward_from_z(self: Any, delta: Any) -> Any:
-        back = graph.Dense.backward_from_z(self, delta)
+        back = dense.Dense.backward_from_z(self, delta)
         right = [(n.weights, n.weight_gradients, n.bias_gradient) for n in self.neurons]
         for n in self.neurons:
             n.weights = [w - self.rate * g for w, g in zip(n.weights, n.weight_gradients, strict=True)]
@@ -153,13 +154,13 @@ def late_dense() -> Any:
             n.weights, n.weight_gradients, n.bias_gradient = own
         return back
 
-    return type("Late", (graph.Dense,), {"backward_from_z": backward_from_z})
+    return type("Late", (dense.Dense,), {"backward_from_z": backward_from_z})
 
 
 def test_weights_that_are_updated_too_early(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mistake of Mazur's page, in the dense layers of a convolutional network: where, and with its numbers."""
     late = late_dense()
-    monkeypatch.setitem(graph.LAYERS, "dense", late)
+    monkeypatch.setitem(layers.LAYERS, "dense", late)
 
     def port(case: dict[str, Any]) -> dict[str, Any]:
         late.rate = case["optimizer"]["learning_rate"] if "optimizer" in case else 0.0

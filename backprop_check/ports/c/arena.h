@@ -11,6 +11,9 @@
 // Gives memory for `count` things of `size` bytes, all zero, until the next arena_free_all.
 void *arena_get(size_t count, size_t size);
 
+// Gives so many numbers, all 0.
+double *new_numbers(size_t count);
+
 void arena_free_all(void);
 
 typedef enum {

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activations.h"
 #include "arena.h"
+#include "backprop.h"
 #include "json.h"
-#include "network.h"
+#include "losses.h"
 
 // The line being answered, and the answer: each grows as needed, and is used again for the next request.
 static char *line;
@@ -58,9 +60,13 @@ static void hello(const Json *request) {
     write_text(&reply, "dense");
     write_end(&reply, ']');
     write_key(&reply, "activations");
-    write_activation_names(&reply);
+    write_begin(&reply, '[');
+    for (size_t i = 0; i < ACTIVATION_COUNT; i++) write_text(&reply, ACTIVATIONS[i].name);
+    write_end(&reply, ']');
     write_key(&reply, "losses");
-    write_loss_names(&reply);
+    write_begin(&reply, '[');
+    for (size_t i = 0; i < LOSS_COUNT; i++) write_text(&reply, LOSSES[i].name);
+    write_end(&reply, ']');
     write_key(&reply, "optimizers");
     write_begin(&reply, '[');
     write_text(&reply, "sgd");

@@ -7,14 +7,18 @@
 #include <iostream>
 #include <string>
 
+#include "activations.hpp"
+#include "backprop.hpp"
 #include "json.hpp"
-#include "network.hpp"
+#include "losses.hpp"
 
 namespace {
 
 // Says who we are and what we can do. What is not listed under "supports" is never asked for.
 Json hello(const Json& request) {
-  const auto texts = [](const std::vector<std::string>& names) { return Json::Array(names.begin(), names.end()); };
+  Json::Array activations, losses;
+  for (const auto& [name, make] : kActivations) activations.emplace_back(name);
+  for (const auto& [name, make] : kLosses) losses.emplace_back(name);
   Json::Object reply{
       {"protocol", 1},
       {"name", "vanilla-cpp"},
@@ -23,10 +27,10 @@ Json hello(const Json& request) {
       {"dtype", "float64"},
       {"max_in_flight", 16},
       {"supports", Json::Object{
-                       {"layers", texts({"dense"})},
-                       {"activations", texts(activation_names())},
-                       {"losses", texts(loss_names())},
-                       {"optimizers", texts({"sgd"})},
+                       {"layers", Json::Array{"dense"}},
+                       {"activations", activations},
+                       {"losses", losses},
+                       {"optimizers", Json::Array{"sgd"}},
                        {"batch", true},
                    }},
   };

@@ -2,13 +2,17 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** From a case of backprop-check to its reply. */
+/**
+ * From a case of backprop-check to its reply: build the network, send the batch through it, write down what came out.
+ *
+ * To test a network of your own, let {@code reply} run it.
+ */
 final class Backprop {
     private record Batch(List<double[]> inputs, List<double[]> targets, double divisor) {}
 
     private record Optimizer(int steps, double learningRate) {}
 
-    /** Works out one case, and replies with all that the protocol knows. */
+    /** Works out one case of backprop-check, and replies with all that the protocol knows. */
     static Map<String, Object> reply(Map<String, Object> request) {
         Network network = buildNetwork(request);
         Optimizer optimizer = readOptimizer(request);
@@ -23,11 +27,12 @@ final class Backprop {
         for (int step = 0; step < optimizer.steps; step++) {
             Object loss = (step == 0 ? reply : onePass(network, batch)).get("loss");
             network.update(optimizer.learningRate);
-            trajectory.add(Json.of("loss", loss, "layers", network.layers.stream().map(Backprop::updated).toList()));
+            List<?> layers = network.layers.stream().map(layer -> Json.of("updated", parameters(layer))).toList();
+            trajectory.add(Json.of("loss", loss, "layers", layers));
         }
-        List<?> layers = Json.list(reply.get("layers"));
-        for (int l = 0; l < layers.size(); l++) {
-            Json.object(layers.get(l)).putAll(updated(network.layers.get(l)));
+        List<?> records = Json.list(reply.get("layers"));
+        for (int l = 0; l < records.size(); l++) {
+            Json.object(records.get(l)).put("updated", parameters(network.layers.get(l)));
         }
         if (optimizer.steps > 1) reply.put("trajectory", trajectory);
         return reply;
@@ -52,15 +57,12 @@ final class Backprop {
             }
         }
 
-        List<Object> layers = new ArrayList<>();
+        List<Object> records = new ArrayList<>();
         for (int l = 0; l < count; l++) {
-            List<Network.Neuron> neurons = network.layers.get(l).neurons;
-            Map<String, Object> gradients = Json.of(
-                    "weights", neurons.stream().map(neuron -> neuron.weightGradients.clone()).toList(),
-                    "biases", neurons.stream().mapToDouble(neuron -> neuron.biasGradient).toArray());
-            layers.add(Json.of("gradients", gradients, "z", z.get(l), "a", a.get(l), "delta", delta.get(l)));
+            Map<String, Object> gradients = gradients(network.layers.get(l));
+            records.add(Json.of("gradients", gradients, "z", z.get(l), "a", a.get(l), "delta", delta.get(l)));
         }
-        return Json.of("loss", loss / batch.divisor, "layers", layers, "input_gradients", inputGradients);
+        return Json.of("loss", loss / batch.divisor, "layers", records, "input_gradients", inputGradients);
     }
 
     private static List<List<double[]>> lists(int count) {
@@ -71,11 +73,18 @@ final class Backprop {
         return lists;
     }
 
+    /** A copy of the layer's gradients as they are now. */
+    private static Map<String, Object> gradients(Network.Layer layer) {
+        return Json.of(
+                "weights", layer.neurons.stream().map(neuron -> neuron.weightGradients.clone()).toList(),
+                "biases", layer.neurons.stream().mapToDouble(neuron -> neuron.biasGradient).toArray());
+    }
+
     /** A copy of the layer's weights and biases as they are now. */
-    private static Map<String, Object> updated(Network.Layer layer) {
-        return Json.of("updated", Json.of(
+    private static Map<String, Object> parameters(Network.Layer layer) {
+        return Json.of(
                 "weights", layer.neurons.stream().map(neuron -> neuron.weights.clone()).toList(),
-                "biases", layer.neurons.stream().mapToDouble(neuron -> neuron.bias).toArray()));
+                "biases", layer.neurons.stream().mapToDouble(neuron -> neuron.bias).toArray());
     }
 
     /** The network that the case describes. */
@@ -84,7 +93,7 @@ final class Backprop {
         List<Network.Layer> layers = described.stream().map(layer -> buildLayer(Json.object(layer))).toList();
 
         Map<String, Object> loss = Json.object(request.get("loss"));
-        String kind = Json.text(loss.get("kind"));
+        String kind = known(loss.get("kind"), Loss.NAMES, "loss");
         String activation = Json.text(Json.object(described.get(described.size() - 1)).get("activation"));
         return new Network(
                 layers,
@@ -94,8 +103,7 @@ final class Backprop {
 
     /** One layer with the parameters that the case gives it. */
     private static Network.Layer buildLayer(Map<String, Object> layer) {
-        String kind = Json.text(layer.get("kind"));
-        if (!kind.equals("dense")) throw new NotThereYet("the layer " + kind);
+        known(layer.get("kind"), List.of("dense"), "layer");
         if (layer.containsKey("from") || layer.containsKey("combine")) {
             throw new NotThereYet("a layer that reads another one than the one before it");
         }
@@ -107,16 +115,15 @@ final class Backprop {
         for (int j = 0; j < biases.length; j++) {
             neurons.add(new Network.Neuron(Json.numbers(weights.get(j)), biases[j]));
         }
-        Double alpha = Json.optional(layer.get("alpha"));
-        return new Network.Layer(neurons, Activation.named(Json.text(layer.get("activation")), alpha));
+        String activation = known(layer.get("activation"), Activation.NAMES, "activation");
+        return new Network.Layer(neurons, Activation.named(activation, Json.optional(layer.get("alpha"))));
     }
 
     /** The number of steps and the learning rate; null where no update is asked for. */
     private static Optimizer readOptimizer(Map<String, Object> request) {
         if (request.get("optimizer") == null) return null;
         Map<String, Object> optimizer = Json.object(request.get("optimizer"));
-        String kind = Json.text(optimizer.get("kind"));
-        if (!kind.equals("sgd")) throw new NotThereYet("the optimizer " + kind);
+        known(optimizer.get("kind"), List.of("sgd"), "optimizer");
         for (String option : List.of("momentum", "nesterov", "weight_decay")) {
             Object value = optimizer.get(option);
             boolean off = value == null || value.equals(false) || value.equals(0.0);
@@ -130,8 +137,14 @@ final class Backprop {
     private static Batch readBatch(Map<String, Object> request) {
         List<double[]> inputs = Json.list(request.get("inputs")).stream().map(Json::numbers).toList();
         List<double[]> targets = Json.list(request.get("targets")).stream().map(Json::numbers).toList();
-        Object reduction = request.getOrDefault("reduction", "mean");
-        if (!List.of("mean", "sum").contains(reduction)) throw new NotThereYet("the reduction " + reduction);
+        String reduction = known(request.getOrDefault("reduction", "mean"), List.of("mean", "sum"), "reduction");
         return new Batch(inputs, targets, reduction.equals("mean") ? inputs.size() : 1.0);
+    }
+
+    /** The word, if we know it. */
+    private static String known(Object word, List<String> words, String what) {
+        String text = Json.text(word);
+        if (!words.contains(text)) throw new NotThereYet("the " + what + " " + text);
+        return text;
     }
 }

@@ -2,10 +2,11 @@ import java.util.List;
 import java.util.function.DoubleBinaryOperator;
 
 /**
- * How wrong the outputs of a sample are.
+ * How wrong one output neuron is, and the derivative of that. A sample's loss sums up its outputs'.
  *
- * Every output adds a term, {@code term(a, t)} for its activation a and its target t, with {@code derivative(a, t)}
- * with regard to a. Where {@code meanOverOutputs} is true, the sum of the terms is divided by their number.
+ * {@code term(a, t)} is one output's part of the loss, of its activation a and its target t, and
+ * {@code derivative(a, t)} the derivative of that part with regard to a. With {@code meanOverOutputs} that sum is
+ * divided by the number of outputs.
  */
 record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOperator derivative) {
     /** The loss of one sample. */
@@ -18,13 +19,13 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
     }
 
     /** dL/da of every output, where L is the loss of this one sample. */
-    double[] dLossDa(double[] a, double[] t) {
-        var slopes = new double[a.length];
+    double[] activationGradients(double[] a, double[] t) {
+        var gradients = new double[a.length];
         for (int k = 0; k < a.length; k++) {
-            double slope = derivative.applyAsDouble(a[k], t[k]);
-            slopes[k] = meanOverOutputs ? slope / a.length : slope;
+            double gradient = derivative.applyAsDouble(a[k], t[k]);
+            gradients[k] = meanOverOutputs ? gradient / a.length : gradient;
         }
-        return slopes;
+        return gradients;
     }
 
     static final List<String> NAMES = List.of("half_squared_error", "squared_error", "mean_squared_error",
@@ -51,11 +52,11 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
 
             // -[t ln a + (1 - t) ln(1 - a)]: how surprising t is, where a is the probability of a 1.
             case "binary_cross_entropy" -> sum(
-                    (a, t) -> -(timesLog(t, a) + timesLog(1.0 - t, 1.0 - a)),
-                    (a, t) -> -(divide(t, a) - divide(1.0 - t, 1.0 - a)));
+                    (a, t) -> -(Mathematics.timesLog(t, a) + Mathematics.timesLog(1.0 - t, 1.0 - a)),
+                    (a, t) -> -(Mathematics.divide(t, a) - Mathematics.divide(1.0 - t, 1.0 - a)));
 
             // -t ln a: how surprising t is, where the outputs a are the probabilities of the classes.
-            case "cross_entropy" -> sum((a, t) -> -timesLog(t, a), (a, t) -> -divide(t, a));
+            case "cross_entropy" -> sum((a, t) -> -Mathematics.timesLog(t, a), (a, t) -> -Mathematics.divide(t, a));
 
             // -t a: cross-entropy where the output already is a logarithm (the activation log_softmax).
             case "negative_log_likelihood" -> sum((a, t) -> -t * a, (a, t) -> -t);
@@ -63,7 +64,7 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
             // max(0, 1 - t a), t being -1 or 1: nothing to pay on the right side, from a margin of 1 on.
             case "hinge" -> sum((a, t) -> Math.max(0.0, 1.0 - t * a), (a, t) -> 1.0 - t * a > 0.0 ? -t : 0.0);
 
-            default -> throw new NotThereYet("the loss " + name);
+            default -> throw new IllegalArgumentException("no loss is called " + name);
         };
     }
 
@@ -82,16 +83,6 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
                     return size <= threshold ? 0.5 * size * size : threshold * (size - 0.5 * threshold);
                 },
                 (a, t) -> Math.abs(a - t) <= threshold ? a - t : threshold * Math.signum(a - t));
-    }
-
-    /** t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity. */
-    private static double timesLog(double t, double p) {
-        return t == 0.0 ? 0.0 : t * Math.log(p);
-    }
-
-    /** t / p, the derivative of t ln p with regard to p. */
-    private static double divide(double t, double p) {
-        return t == 0.0 ? 0.0 : t / p;
     }
 
     /**
@@ -143,7 +134,7 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
     private record SoftmaxWithCrossEntropy() implements OneStep {
         @Override
         public double ofSample(double[] z, double[] t) {
-            double[] logA = new Activation.LogSoftmax().activate(z);
+            double[] logA = Activation.logSoftmax(z);
             double loss = 0.0;
             for (int k = 0; k < z.length; k++) {
                 loss += -t[k] * logA[k];
@@ -154,7 +145,7 @@ record Loss(boolean meanOverOutputs, DoubleBinaryOperator term, DoubleBinaryOper
         @Override
         public double[] deltas(double[] a, double[] t) {
             // Put dL/da = -t / a into the chain rule of softmax, and a * (sum of t) - t is left.
-            double total = Activation.addUp(t); // 1 for probabilities, and then this is the well-known a - t
+            double total = Mathematics.addUp(t); // 1 for probabilities, and then this is the well-known a - t
             var deltas = new double[a.length];
             for (int k = 0; k < a.length; k++) {
                 deltas[k] = a[k] * total - t[k];

@@ -1,10 +1,35 @@
+import java.util.Arrays;
+
 /**
- * The complementary error function, which {@code Math} does not have.
+ * What {@code Math} does not have.
  *
- * Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use, copy,
- * modify, and distribute it is freely granted, provided that this notice is preserved.
+ * Method and coefficients of erfc: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
+ * copy, modify, and distribute it is freely granted, provided that this notice is preserved.
  */
 final class Mathematics {
+    /** The sum, from left to right. */
+    static double addUp(double[] numbers) {
+        double total = 0.0;
+        for (double number : numbers) {
+            total += number;
+        }
+        return total;
+    }
+
+    static double largestOf(double[] numbers) {
+        return Arrays.stream(numbers).max().orElseThrow();
+    }
+
+    /** t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity. */
+    static double timesLog(double t, double p) {
+        return t == 0.0 ? 0.0 : t * Math.log(p);
+    }
+
+    /** t / p, the derivative of t ln p with regard to p. */
+    static double divide(double t, double p) {
+        return t == 0.0 ? 0.0 : t / p;
+    }
+
     /**
      * 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.
      *

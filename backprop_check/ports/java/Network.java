@@ -3,15 +3,21 @@ import java.util.List;
 /**
  * A neural network of dense layers and its backpropagation, neuron by neuron, in plain Java.
  *
- * Read it from top to bottom: a neuron, a layer of neurons, and at the end the network of layers.
+ * Read it from top to bottom:
  *
- * The names are the field's: {@code z} is a neuron's weighted sum plus its bias, {@code a} its activation, and
- * {@code delta} is dL/dz, the slope of the loss L with regard to z. There are no matrices, only arrays of numbers.
+ * 1. Neuron     weights and a bias: the pre-activation forward, the gradients backward, the update
+ * 2. Layer      neurons that read the same inputs
+ * 3. Network    layers one after the other: forward, backward, update
+ *
+ * The names are the field's: {@code z} is a neuron's pre-activation (the weighted sum of its inputs plus its bias),
+ * {@code a} its activation, and {@code delta} is dL/dz, the slope of the loss L with regard to z. Every other slope of L
+ * is a gradient: dL/dw of a weight, dL/dx of an input, dL/da of an activation. There are no matrices, only arrays of
+ * numbers.
  */
 final class Network {
 
     // --------------------------------------------------------------------------------------------
-    // Neuron
+    // 1. Neuron
     // --------------------------------------------------------------------------------------------
 
     /** One neuron: a weight for each of its inputs, and a bias. */
@@ -37,7 +43,7 @@ final class Network {
         }
 
         /** Forward: z, every input times its weight, plus the bias. */
-        double weightedSum(double[] inputs) {
+        double preActivation(double[] inputs) {
             double z = bias;
             for (int i = 0; i < weights.length; i++) {
                 z += weights[i] * inputs[i];
@@ -71,7 +77,7 @@ final class Network {
     }
 
     // --------------------------------------------------------------------------------------------
-    // Layer
+    // 2. Layer
     // --------------------------------------------------------------------------------------------
 
     /** Neurons that read the same inputs. It remembers its last pass: backward needs the inputs, z and a. */
@@ -94,10 +100,17 @@ final class Network {
             this.inputs = inputs;
             z = new double[neurons.size()];
             for (int j = 0; j < z.length; j++) {
-                z[j] = neurons.get(j).weightedSum(inputs);
+                z[j] = neurons.get(j).preActivation(inputs);
             }
             a = activation.activate(z);
             return a;
+        }
+
+        /** delta = dL/dz of every neuron, from its dL/da: the chain rule, with the slope of the activation. */
+        double[] hiddenDeltas(double[] activationGradients) {
+            // EXERCISE BEGIN hidden delta: return new double[neurons.size()];
+            return activation.deltas(z, a, activationGradients);
+            // EXERCISE END hidden delta
         }
 
         /** Takes the deltas of the neurons, adds to their gradients, and gives dL/dx for every input x. */
@@ -106,7 +119,7 @@ final class Network {
             for (int j = 0; j < delta.length; j++) {
                 neurons.get(j).addGradients(delta[j], inputs);
             }
-            return inputSlopes();
+            return inputGradients();
         }
 
         /**
@@ -115,28 +128,21 @@ final class Network {
          * Input i goes into every neuron of this layer, so each of them sends a part of the loss back to it:
          * dL/dx_i = the sum over the neurons j of delta_j * weights_j[i].
          */
-        double[] inputSlopes() {
-            var dLossDx = new double[inputs.length];
+        double[] inputGradients() {
+            var gradients = new double[inputs.length];
             // EXERCISE BEGIN hidden delta
             for (int j = 0; j < delta.length; j++) {
-                for (int i = 0; i < dLossDx.length; i++) {
-                    dLossDx[i] += delta[j] * neurons.get(j).weights[i];
+                for (int i = 0; i < gradients.length; i++) {
+                    gradients[i] += delta[j] * neurons.get(j).weights[i];
                 }
             }
             // EXERCISE END hidden delta
-            return dLossDx;
-        }
-
-        /** delta = dL/dz of every neuron, from its dL/da: the chain rule, with the slope of the activation. */
-        double[] hiddenDeltas(double[] dLossDa) {
-            // EXERCISE BEGIN hidden delta: return new double[neurons.size()];
-            return activation.deltas(z, a, dLossDa);
-            // EXERCISE END hidden delta
+            return gradients;
         }
     }
 
     // --------------------------------------------------------------------------------------------
-    // Network: layers, each reading the activations of the one before
+    // 3. Network: layers, each reading the activations of the one before
     // --------------------------------------------------------------------------------------------
 
     final List<Layer> layers;
@@ -179,7 +185,7 @@ final class Network {
         Layer output = output();
         double[] deltas = oneStep != null
                 ? oneStep.deltas(output.a, targets)
-                : output.activation.deltas(output.z, output.a, loss.dLossDa(output.a, targets));
+                : output.activation.deltas(output.z, output.a, loss.activationGradients(output.a, targets));
         for (int k = 0; k < deltas.length; k++) {
             deltas[k] /= divisor;
         }
@@ -189,12 +195,12 @@ final class Network {
 
     /** Sends one sample's loss back through the network, last layer first. Gives dL/dx of the inputs. */
     double[] backward(double[] targets, double divisor) {
-        double[] dLossDx = output().backward(outputDeltas(targets, divisor));
+        double[] gradients = output().backward(outputDeltas(targets, divisor));
         for (int l = layers.size() - 2; l >= 0; l--) {
-            // What the inputs of the layer after get back is what the activations of this one get back.
-            dLossDx = layers.get(l).backward(layers.get(l).hiddenDeltas(dLossDx));
+            // The inputs of the layer after are the activations of this one, and so are their gradients.
+            gradients = layers.get(l).backward(layers.get(l).hiddenDeltas(gradients));
         }
-        return dLossDx;
+        return gradients;
     }
 
     void resetGradients() {

@@ -1,9 +1,26 @@
 /**
- * The complementary error function, which `Math` does not have.
+ * What `Math` does not have.
  *
- * Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use, copy,
- * modify, and distribute it is freely granted, provided that this notice is preserved.
+ * Method and coefficients of erfc: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
+ * copy, modify, and distribute it is freely granted, provided that this notice is preserved.
  */
+
+/** The sum, from left to right. */
+export function addUp(numbers) {
+  let total = 0.0;
+  for (const number of numbers) total += number;
+  return total;
+}
+
+/** t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity. */
+export function timesLog(t, p) {
+  return t === 0.0 ? 0.0 : t * Math.log(p);
+}
+
+/** t / p, the derivative of t ln p with regard to p. */
+export function divide(t, p) {
+  return t === 0.0 ? 0.0 : t / p;
+}
 
 /**
  * 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.

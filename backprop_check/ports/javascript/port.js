@@ -7,8 +7,9 @@
 
 import { createInterface } from "node:readline";
 
-import { activations, losses } from "./functions.js";
-import { backprop } from "./network.js";
+import { activations } from "./activations.js";
+import { backprop } from "./backprop.js";
+import { losses } from "./losses.js";
 
 /** Answers until stdin ends. */
 async function main() {

@@ -1,13 +1,26 @@
 /**
- * The complementary error function, which `kotlin.math` does not have.
+ * What `kotlin.math` does not have.
  *
- * Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use, copy,
- * modify, and distribute it is freely granted, provided that this notice is preserved.
+ * Method and coefficients of erfc: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
+ * copy, modify, and distribute it is freely granted, provided that this notice is preserved.
  */
 
 import kotlin.math.abs
 import kotlin.math.exp
 import kotlin.math.floor
+import kotlin.math.ln
+import kotlin.math.max
+
+/** The sum, from left to right. */
+fun addUp(numbers: DoubleArray) = numbers.fold(0.0) { sum, number -> sum + number }
+
+fun largestOf(numbers: DoubleArray) = numbers.fold(Double.NEGATIVE_INFINITY) { x, y -> max(x, y) }
+
+/** t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity. */
+fun timesLog(t: Double, p: Double) = if (t == 0.0) 0.0 else t * ln(p)
+
+/** t / p, the derivative of t ln p with regard to p. */
+fun divide(t: Double, p: Double) = if (t == 0.0) 0.0 else t / p
 
 /**
  * 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.

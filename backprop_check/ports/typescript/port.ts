@@ -7,9 +7,10 @@
 
 import { createInterface } from "node:readline";
 
-import { activations, losses } from "./functions.ts";
+import { activations } from "./activations.ts";
+import { backprop } from "./backprop.ts";
+import { losses } from "./losses.ts";
 import type { CaseReply, Failure, HelloReply, HelloRequest, Request, Skip } from "./messages.ts";
-import { backprop } from "./network.ts";
 
 /** Answers until stdin ends. */
 async function main(): Promise<void> {

@@ -221,7 +221,7 @@ class Run:
 
     def _behaviours(self) -> list[behaviour.Behaviour]:
         hello = self.implementation.hello
-        fresh = not hasattr(self.implementation, "_function")
+        fresh = not self.implementation.in_process
 
         def ask(named: Sequence[tuple[str, Case]], *, anew: bool = False) -> Sequence[Mapping[Slot, Array] | None]:
             if anew:  # what runs is ended by an exchange that does not keep it running

@@ -21,7 +21,7 @@ from backprop_check.errors import BackpropCheckError, HarnessError, StartError
 from backprop_check.protocol import open_implementation, orderly_signals
 from backprop_check.protocol.signals import heed, held
 from backprop_check.protocol.tree import end_marked
-from backprop_check.work import CHUNK, Shipped, Work, left, start_notes
+from backprop_check.work import CHUNK, Shipped, Work, left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -181,7 +181,7 @@ def opened_for(work: Work) -> Implementation:
     except StartError as error:
         msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None
-    start_notes(implementation)
+    implementation.start_notes()  # said by the first process
     return implementation
 
 
@@ -193,7 +193,7 @@ def _serve(pipe: Connection, work: Work) -> None:
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError), orderly_signals():
         try:
             with opened_for(work) as implementation:
-                pipe.send(("marker", getattr(implementation, "_marker", "")))
+                pipe.send(("marker", implementation.marker))
                 while (positions := pipe.recv()) is not None:
                     _judge(pipe, work, implementation, positions)
         except BackpropCheckError as error:

@@ -238,16 +238,6 @@ def not_applicable(case: Case, lacking: str | None) -> Judged:
     return Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
 
 
-def start_notes(implementation: Implementation) -> tuple[str, ...]:
-    """Take what was noted while an implementation started: it is said once, whoever judges the first case."""
-    notes = getattr(implementation, "_notes", None)
-    if notes is None:
-        return ()
-    texts: tuple[str, ...] = notes.texts()
-    notes.__init__()
-    return texts
-
-
 class Order:
     """Puts results into the run: with the notes of the start, and until the implementation is given up.
 

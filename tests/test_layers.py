@@ -161,6 +161,63 @@ def test_a_wrong_import_is_seen(tmp_path: Path) -> None:
     assert sorted(found) == ["api", "compare", "diagnose.signs", "run"]
 
 
+#: Public names of the standard library that begin with an underscore so that they do not clash with a user's fields.
+PUBLIC = {"_asdict", "_replace", "_exit"}
+
+
+def is_private(name: object) -> bool:
+    """``_name``, but not ``__name__``."""
+    return isinstance(name, str) and name.startswith("_") and not name.endswith("__") and name not in PUBLIC
+
+
+def own_names(tree: ast.Module) -> set[str]:
+    """What a module defines: functions, classes, and names or attributes that it assigns."""
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    found |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return found | {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
+
+
+def private_uses(path: Path) -> list[str]:
+    """Every use of another module's private name: ``from m import _x``, ``x._y``, ``getattr(x, "_y")``.
+
+    Private is what the module does not define itself. A class may use what it inherits: ``self._y``, ``super()._y``.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own, found = own_names(tree), []
+    for node in ast.walk(tree):
+        names: list[object] = []
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            inherited = ast.unparse(node.value) in ("self", "cls", "super()")
+            names = [] if inherited or node.attr in own else [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "setattr"):
+            names = [each.value for each in node.args[1:2] if isinstance(each, ast.Constant) and each.value not in own]
+        line = getattr(node, "lineno", 0)
+        found += [f"{path.name}:{line} uses {name}" for name in names if is_private(name)]
+    return found
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=module_of(path) or "backprop_check") for path in files()])
+def test_private_names_stay_in_their_module(path: Path) -> None:
+    """What a module uses of another is public there."""
+    assert private_uses(path) == []
+
+
+def test_a_private_name_of_another_is_seen(tmp_path: Path) -> None:
+    """In every form; a module's own, and those of the standard library, are no fault."""
+    (tmp_path / "x.py").write_text(
+        "from a import _b\nimport os\nos._exit(0)\n"
+        "class C:\n    def __init__(self, other):\n        self._own = other._own\n        other._theirs()\n"
+        "    def f(self, y):\n        return getattr(y, '_hidden'), y.__class__, super()._inherited\n"
+    )
+    assert [use.split()[-1] for use in private_uses(tmp_path / "x.py")] == ["_b", "_theirs", "_hidden"]
+
+
 #: Runs a program as ``python -m`` or a script would, and writes down at its end what it has imported.
 WATCH = """
 import atexit, runpy, sys

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from backprop_check.protocol.signals import held
 from backprop_check.run import FAILURES, Judged, Result
-from backprop_check.work import Order, alone, start_notes, with_done
+from backprop_check.work import Order, alone, with_done
 
 if TYPE_CHECKING:
     import threading
@@ -96,7 +96,7 @@ def _judge_all(
     gathered: Gathered,
 ) -> None:
     run = gathered.run
-    order = Order(work.plan, run.implementation.hello, start_notes(run.implementation))
+    order = Order(work.plan, run.implementation.hello, run.implementation.start_notes())
 
     def early(position: int, judged: Judged) -> None:
         if file is not None:
@@ -170,7 +170,7 @@ def judges(
     """Who judges: this process, several, or a cluster; all cases but those that are done."""
     if options["jobs"] == 1 and options["scheduler"] is None:
         return alone(work, implementation, done)
-    if not hasattr(implementation, "_function"):  # while others judge, this one's process would only take room
+    if not implementation.in_process:  # while others judge, this one's process would only take room
         list(implementation.exchange(iter(())))
     if options["scheduler"] is not None:
         from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra

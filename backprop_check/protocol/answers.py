@@ -65,6 +65,17 @@ class Implementation(Protocol):
     def echo_problems(self) -> Sequence[str]:
         """A sentence for each number that did not come back as it was sent."""
 
+    @property
+    def in_process(self) -> bool:
+        """Whether it runs in this process, where it can neither be ended nor started anew."""
+
+    @property
+    def marker(self) -> str:
+        """What the environment of its processes holds, to find those that it leaves; empty where it has none."""
+
+    def start_notes(self) -> tuple[str, ...]:
+        """Take what was noted since it was started: each note is given once, here or with an answer."""
+
     def describe(self) -> ImplementationInfo:
         """Say who it is."""
 
@@ -89,51 +100,59 @@ class Notes:
     def __init__(self) -> None:
         """Begin without notes."""
         self.noise = 0
-        self._shown: list[str] = []
-        self._others: list[str] = []
-        self._dropped = 0
+        self.shown: list[str] = []
+        """The first lines that were not JSON objects."""
+        self.others: list[str] = []
+        """The first notes of any other kind."""
+        self.dropped = 0
+        """How many notes of any other kind were too many to keep."""
 
     def add(self, *notes: str) -> None:
         """Add notes."""
         for note in notes:
-            if len(self._others) < _NOTES_KEPT:
-                self._others.append(note)
+            if len(self.others) < _NOTES_KEPT:
+                self.others.append(note)
             else:
-                self._dropped += 1
+                self.dropped += 1
 
     @property
     def full(self) -> bool:
         """Whether a further note would only be counted."""
-        return len(self._others) >= _NOTES_KEPT
+        return len(self.others) >= _NOTES_KEPT
 
     def add_noise(self, text: str) -> None:
         """Add a line that was not a JSON object."""
         self.noise += 1
-        if len(self._shown) < _NOISE_KEPT:
-            self._shown.append(f"a line on stdout is not a JSON object: {text}" if text else "an empty line on stdout")
+        if len(self.shown) < _NOISE_KEPT:
+            self.shown.append(f"a line on stdout is not a JSON object: {text}" if text else "an empty line on stdout")
 
     def count_noise(self) -> bool:
         """Only count a line that was not a JSON object, if enough of them are kept; give whether that was so."""
-        if len(self._shown) < _NOISE_KEPT:
+        if len(self.shown) < _NOISE_KEPT:
             return False
         self.noise += 1
         return True
 
     def take(self, other: Notes) -> None:
         """Move all notes of another here."""
-        self.add(*other._others)
-        self._dropped += other._dropped
-        self._shown = (other._shown + self._shown)[:_NOISE_KEPT]
+        self.add(*other.others)
+        self.dropped += other.dropped
+        self.shown = (other.shown + self.shown)[:_NOISE_KEPT]
         self.noise += other.noise
-        other.__init__()  # type: ignore[misc]
+        other.clear()
+
+    def clear(self) -> None:
+        """Forget all notes."""
+        self.noise = self.dropped = 0
+        self.shown, self.others = [], []
 
     def texts(self) -> tuple[str, ...]:
         """Give all notes, with counts for what was too much to keep."""
-        if not (self.noise or self._others):
+        if not (self.noise or self.others):
             return ()
-        texts = [*self._others, *self._shown]
-        if self._dropped:
-            texts.append(f"… and {self._dropped} more notes")
-        if self.noise > len(self._shown):
-            texts.append(f"… and {self.noise - len(self._shown)} more lines on stdout that are not JSON objects")
+        texts = [*self.others, *self.shown]
+        if self.dropped:
+            texts.append(f"… and {self.dropped} more notes")
+        if self.noise > len(self.shown):
+            texts.append(f"… and {self.noise - len(self.shown)} more lines on stdout that are not JSON objects")
         return tuple(texts)

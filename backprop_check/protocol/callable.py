@@ -46,6 +46,12 @@ Function = Callable[[Case], Any]
 class CallableImplementation:
     """A callable from the protocol's case (a dict) to its reply (a dict; numpy and torch welcome)."""
 
+    in_process = True
+    """Whether it runs in this process."""
+
+    marker = ""
+    """It starts no process."""
+
     def __init__(
         self,
         function: Function,
@@ -109,6 +115,10 @@ class CallableImplementation:
             command=one_line(self._command or self._name, 2000),
             dtype=self.hello.dtype,
         )
+
+    def start_notes(self) -> tuple[str, ...]:
+        """Give no notes: nothing is started."""
+        return ()
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:  # noqa: ARG002
         """Call the function with each case and give the answers in order; an exception becomes one too."""

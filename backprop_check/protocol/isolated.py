@@ -66,16 +66,24 @@ class IsolatedCallable(SubprocessImplementation):
             else:
                 yield answer
 
-    def _advice_on_silence(self) -> str:
+    def advice_on_silence(self) -> str:
+        """What may be the cause where no answer to hello came."""
         return (
             f'importing "{one_line(self._spec)}" takes too long: does its module train, or wait for something, when '
             "it is imported? --start-timeout waits longer"
         )
 
-    def _say_hello(self) -> HelloReply:
+    def say_hello(self) -> HelloReply:
+        """Say hello to the child; where it found no callable, its own error is raised again here.
+
+        Raises:
+            ConfigurationError: the callable is not there.
+            StartError: no answer came in time, or it is not one.
+
+        """
         process = self._process
         try:
-            return super()._say_hello()
+            return super().say_hello()
         except StartError:
             if process is None or not process.wait(1.0) or process.returncode not in _EXITS:
                 raise

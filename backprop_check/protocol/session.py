@@ -39,6 +39,9 @@ class SubprocessImplementation:
     port does: every request gets an answer.  One exchange at a time, from one thread.
     """
 
+    in_process = False
+    """Whether it runs in this process."""
+
     unanswered = "if it did answer, does it write a newline and flush its output after each reply?"
     """What may be the cause where no reply to a case came."""
 
@@ -75,7 +78,8 @@ class SubprocessImplementation:
         self._cwd, self._env, self._max_line = cwd, env, max_line
         self._memory_limit, self._prefix = memory_limit, list(prefix)
         self._hello_line = hello_request(harness_version)
-        self._marker = uuid.uuid4().hex
+        self.marker = uuid.uuid4().hex
+        """What the environment of its processes holds, to find those that it leaves (``tree.end_marked``)."""
         self._notes = Notes()
         self._process: Process | None = None
         self._closed = False
@@ -99,6 +103,12 @@ class SubprocessImplementation:
             command=one_line(command, 2000),
             dtype=self.hello.dtype,
         )
+
+    def start_notes(self) -> tuple[str, ...]:
+        """Take what was noted since it was started: each note is given once, here or with an answer."""
+        texts = self._notes.texts()
+        self._notes.clear()
+        return texts
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
         """Send requests (case id, line) and give the answers in the same order; a fault becomes an answer.
@@ -127,7 +137,7 @@ class SubprocessImplementation:
                     self.drop(_GRACE if complete else 0)
                 finally:
                     with held():
-                        tree.end_marked(self._marker)
+                        tree.end_marked(self.marker)
 
     def close(self) -> None:
         """End the process with all that it started; can be called twice."""
@@ -138,7 +148,7 @@ class SubprocessImplementation:
             self.drop(_GRACE)
         finally:
             with held():
-                tree.end_marked(self._marker)
+                tree.end_marked(self.marker)
 
     def __enter__(self) -> Self:
         """Use it as a context manager."""
@@ -178,7 +188,7 @@ class SubprocessImplementation:
         """
         self._spawn()
         if not self.one_shot:
-            self._say_hello()
+            self.say_hello()
         assert self._process is not None
         return self._process
 
@@ -186,7 +196,7 @@ class SubprocessImplementation:
 
     def _open(self) -> HelloReply:
         self._spawn()
-        hello = self._say_hello()
+        hello = self.say_hello()
         if self.one_shot:
             self.drop(_GRACE)
         return hello
@@ -198,7 +208,7 @@ class SubprocessImplementation:
             env=self._env,
             max_line=self._max_line,
             memory_limit=self._memory_limit,
-            marker=self._marker,
+            marker=self.marker,
         )
         self._process = process  # before it runs: whatever interrupts its start, it is ended
         try:
@@ -224,7 +234,13 @@ class SubprocessImplementation:
             return f'"{program}" may not be run: make it executable, or run it with its interpreter'
         return f'"{program}" could not be started ({one_line(str(error))}): is it a program?'
 
-    def _say_hello(self) -> HelloReply:
+    def say_hello(self) -> HelloReply:
+        """Say hello to the process that was just started, and give its answer.
+
+        Raises:
+            StartError: no answer came in time, or it is not one.
+
+        """
         process = self._process
         assert process is not None
         process.send(self._hello_line)
@@ -275,13 +291,13 @@ class SubprocessImplementation:
         if printed:
             text += f"; it printed what is not a JSON object: {printed}"
         elif "within" in problem:
-            text += f"; {self._advice_on_silence()}"
+            text += f"; {self.advice_on_silence()}"
         tail = process.stderr_tail().strip()[-_STDERR_SHOWN:]
         if tail:
             text += f"\nits stderr ends with:\n{clean_text(tail)}"
         return StartError(text)
 
-    def _advice_on_silence(self) -> str:
+    def advice_on_silence(self) -> str:
         """What may be the cause where no answer to hello came."""
         if self.one_shot:
             return "does it answer with a line once its standard input has ended? --start-timeout waits longer"

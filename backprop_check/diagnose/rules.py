@@ -5,15 +5,21 @@ A share is what ``Rule.share`` gives: two vectors, ∂L/∂out and ∂out/∂i (
 
 from __future__ import annotations
 
+import functools
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
-from backprop_check.diagnose.bug import SwappedRules, activations_of
+from backprop_check.diagnose.bug import SwappedRules
+from backprop_check.kinds.dense import Dense
+from backprop_check.kinds.tokens import Linear
+from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
+    from backprop_check.kinds.wiring import Wiring
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
@@ -31,14 +37,42 @@ def several_samples(case: Case) -> bool:
     return len(case.inputs) > 1
 
 
-def is_activation(rule: Rule) -> bool:
+def may_be_square(case: Case) -> bool:
+    """Whether a dense layer has as many inputs as neurons, or a layer of tokens as many features out as in."""
+    network = case.network
+    return any(
+        (isinstance(layer, Dense) and layer.units == math.prod(shape))
+        or (isinstance(layer, Linear) and layer.out_features == shape[-1])
+        for layer, shape in zip(network.layers, network.input_shapes, strict=True)
+    )
+
+
+def is_activation(rule: Rule | None) -> TypeGuard[Function | Softmax]:
     """Whether a rule is a layer's activation (and no function inside of it, such as a gate's)."""
-    return rule.out.role == "a" and isinstance(rule, Function | Softmax)
+    return isinstance(rule, Function | Softmax) and rule.out.role == "a"
+
+
+def is_slope(rule: Rule | None, names: Container[str] | None = None) -> TypeGuard[Function]:
+    """Whether a rule is a layer's activation of single neurons, one of ``names`` (None: whichever)."""
+    return isinstance(rule, Function) and is_activation(rule) and (names is None or rule.name in names)
+
+
+def sloped(m: Any, rule: Rule, s: Any, i: Any, slope: Any) -> Share:
+    """∂L/∂a and what is taken for φ′."""
+    return m.one(rule.out.error[s, i]), m.one(slope)
+
+
+def activated(z: Table) -> Table:
+    """A layer's output by its pre-activations: these themselves, where it has no activation."""
+    return next((reader.out for reader, _ in z.readers if is_activation(reader)), z)
 
 
 def is_output(rule: Rule) -> bool:
-    """Whether what the rule makes is the network's output: the loss reads it. On the way back only."""
-    return any(isinstance(reader, Given) for reader, _ in rule.out.readers)
+    """Whether what the rule makes is the network's output. On the way back only.
+
+    The loss reads it; or nothing does, where the loss gives ∂L/∂z at once.
+    """
+    return not rule.out.readers or any(isinstance(reader, Given) for reader, _ in rule.out.readers)
 
 
 def is_last(rule: Rule) -> bool:
@@ -49,6 +83,16 @@ def is_last(rule: Rule) -> bool:
 def is_dense(rule: Rule) -> bool:
     """Whether a rule is a dense layer's z = Σ w x + b."""
     if not isinstance(rule, WeightedSum) or rule.spec is None or rule.spec.kind != "dense":
+        return False
+    weights = rule.sources[0].weights
+    return rule.out.role != "combined" and weights is not None and weights.parameter
+
+
+def dense_or_linear(rule: Rule) -> TypeGuard[WeightedSum]:
+    """Whether a rule is a dense layer's sum, or that of a layer that does the same with every token."""
+    if is_dense(rule):
+        return True
+    if not isinstance(rule, WeightedSum) or rule.spec is None or rule.spec.kind != "linear":
         return False
     weights = rule.sources[0].weights
     return rule.out.role != "combined" and weights is not None and weights.parameter
@@ -100,26 +144,58 @@ def instead(of: Any, **other: Any) -> Iterator[None]:
         vars(of).update(right)
 
 
-class OfActivation(SwappedRules):
-    """Something wrong with the activations ``names``, in whatever layer."""
+class LinearLayersToo(SwappedRules):
+    """An identity is a function like the others: usually it makes no rule."""
 
-    names: ClassVar[frozenset[str]] = frozenset()
+    common = True
+    identity_too: ClassVar[bool] = True
 
-    def here(self, rule: Rule) -> bool:
-        """Whether a rule is one of them."""
-        return isinstance(rule, Function) and is_activation(rule) and rule.name in self.names
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        """What the layer computes, its identity written as a = φ(z)."""
+        if not self.identity_too:
+            return super().equations(c, layer, x, parameters, inputs)
+        right = c.activate
 
-    def taken_slope(self, rule: Any, s: Any, i: Any) -> Any:
-        """What is taken for φ′."""
-        return rule.slope(self.m, s, i)
+        def activate(name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
+            made: Table = c.function(name, z, role="a") if name == "identity" else right(name, z, alpha, groups)
+            return made
 
-    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Share:
-        """∂L/∂a and what is taken for φ′."""
-        if not self.here(rule):
-            return super().share(rule, role, s, i)
-        return self.m.one(rule.out.error[s, i]), self.m.one(self.taken_slope(rule, s, i))
+        c.activate = activate
+        try:
+            return super().equations(c, layer, x, parameters, inputs)
+        finally:
+            c.activate = right
 
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        """Whether a layer has one of them."""
-        return bool(activations_of(case) & cls.names)
+
+class WithoutLast:
+    """A wiring in which every unit reads all inputs but its last; and one in which the last unit that reads counts."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    @functools.cached_property
+    def inputs(self) -> tuple[Index, Index]:
+        """For every unit all that it reads but the last, and through which weights."""
+        return _cut(self._wiring.reads, slice(-1)), _cut(self._wiring.uses, slice(-1))
+
+    @functools.cached_property
+    def readers(self) -> tuple[Index, Index]:
+        """For every input all units that read it but the last, and through which weights."""
+        units, weights = self._wiring.by_input
+        return _cut(units, slice(-1)), _cut(weights, slice(-1))
+
+    @functools.cached_property
+    def last_reader(self) -> tuple[Index, Index]:
+        """For every input the last unit that reads it, and through which weight."""
+        units, weights = self._wiring.by_input
+        return _cut(units, slice(-1, None)), _cut(weights, slice(-1, None))
+
+
+def _cut(index: Index, part: slice) -> Index:
+    return Index([row[part] for row in index.rows])
+
+
+@functools.lru_cache(maxsize=256)
+def without_last(wiring: Wiring) -> WithoutLast:
+    """The parts of a wiring, found once."""
+    return WithoutLast(wiring)

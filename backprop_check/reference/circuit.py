@@ -63,16 +63,20 @@ class Reported:
 
 
 class Rule:
-    """How one table, ``out``, is made of others: in which ``case`` and ``layer``, with its ``spec`` and input shape."""
+    """How one table, ``out``, is made of others.
+
+    It knows where: in which ``case``, ``step`` and ``layer``, with its ``spec`` and input shape.
+    """
 
     layer: int
+    step: int
     spec: Any
     case: Any
     inputs: tuple[int, ...]
 
     def __init__(self, out: Table) -> None:
         self.out = out
-        self.layer, self.spec, self.inputs, self.case = -1, None, (), None
+        self.layer, self.step, self.spec, self.inputs, self.case = -1, 0, None, (), None
 
     def reads(self, table: Table, role: str, number: int = 0) -> None:
         """Note that this rule reads ``table``, so that the way back is known."""
@@ -394,7 +398,13 @@ class Circuit:
     def _made(self, out: Table, rule: Rule) -> Table:
         """Work the table out, unit by unit, and keep it for the way back."""
         m, out.made_by = self.m, rule
-        rule.layer, rule.spec, rule.inputs, rule.case = self.layer, self.spec, self.inputs, self.case
+        rule.layer, rule.step, rule.spec, rule.inputs, rule.case = (
+            self.layer,
+            self.step,
+            self.spec,
+            self.inputs,
+            self.case,
+        )
         for s in (ALL,) if out.across else m.each(self.samples):
             for o in m.each(out.units):
                 out.values[s, o] = self.stages.value(rule, s, o)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from asking import answered, cases, curved, deep, without
 
-from backprop_check.diagnose.bugs.backward import HiddenDerivativeMissing
+from backprop_check.diagnose.bugs.slopes import HiddenDerivativeMissing
 from backprop_check.diagnose.given import given
 from backprop_check.trace import Array, Slot
 

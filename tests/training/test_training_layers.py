@@ -16,7 +16,7 @@ from backprop_check.api import check
 from backprop_check.cases import training_layers
 from backprop_check.cases.training import ALL_TRAINING, label, training_case
 from backprop_check.cases.wired import FAMILIES, is_clear
-from backprop_check.diagnose.bugs.wired_neurons import WeightsUpdatedTooEarly
+from backprop_check.diagnose.bugs.passed_back import WeightsUpdatedTooEarly
 from backprop_check.diagnose.restrict import Place, only
 from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.explain.bug import first_difference

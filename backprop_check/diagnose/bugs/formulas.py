@@ -6,9 +6,6 @@ one with the most parts. A formula is what was implemented, or (as it should be,
 
 from __future__ import annotations
 
-_GRADIENT = "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ"
-_ERROR = "∂L/∂a = Σ over all layers that read it"
-
 Formula = str | tuple[str, str]
 
 
@@ -22,73 +19,6 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "1/K in the gradients": ("(1/K) Σₖ", "1/K = 0 in integer arithmetic, in the gradients"),
         "the output's delta cut down to an integer": ("δₖ = ∂L/∂zₖ, a real number", "δₖ = ⌊∂L/∂zₖ⌋"),
         "the output's delta cut to an integer": ("δₖ = ∂L/∂zₖ, a real number", "δₖ = ∂L/∂zₖ without its fraction"),
-    },
-    "BP105": {"but in linear layers": "φ(z), and 1 in linear layers"},
-    "BP106": {
-        "the function of the layer after": "δˡ = (Σ w δ) · φₗ₊₁′(zˡ)",
-        "the function of the layer before": "δˡ = (Σ w δ) · φₗ₋₁′(zˡ)",
-        "the formula of the layer after": "δˡ = (Σ w δ) · φₗ₊₁′, written in a, at aˡ",
-        "the formula of the layer before": "δˡ = (Σ w δ) · φₗ₋₁′, written in a, at aˡ",
-        "the values of the layer after": "δˡ = (Σ w δ) · φₗ′(zˡ⁺¹)",
-        "the values of the layer before": "δˡ = (Σ w δ) · φₗ′(zˡ⁻¹)",
-    },
-    "BP108": {
-        "the first of the layers that read an output": (_ERROR, "∂L/∂a = what the first of these layers sends back"),
-        "the last of the layers that read an output": (_ERROR, "∂L/∂a = what the last of these layers sends back"),
-    },
-    "BP109": {"in a flat list of weights": "∂L/∂aⱼ = Σₖ w δₖ, with rows and columns swapped in a flat list"},
-    "BP111": {
-        "the neuron's own": "∂L/∂wⱼᵢ = Σₛ δⱼ aⱼ, of this layer",
-        "by the input's index": "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ of this layer",
-    },
-    "BP115": {"the mean": "∂L/∂bⱼ = Σₛ (1/K) Σₖ δₖ, the same for all j"},
-    "BP116": {
-        "the neuron's own activation": "∂L/∂bⱼ = Σₛ δⱼ aⱼ",
-        "the first input": "∂L/∂bⱼ = Σₛ δⱼ a₀ of the layer before",
-        "the last input": "∂L/∂bⱼ = Σₛ δⱼ aₙ of the layer before, n its last",
-        "the sum of the inputs": "∂L/∂bⱼ = Σₛ δⱼ Σᵢ aᵢ",
-    },
-    "BP117": {
-        "one visit for each path": (_GRADIENT, "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ, added once for each path from j to the outputs"),
-        "one visit for each path, and deltas pile up": "δⱼ, added up once for each path from j to the outputs",
-        "once for each layer that reads an output": "∂L/∂a = n Σ, for an output that n layers read",
-    },
-    "BP118": {
-        "the gradients only": (_GRADIENT, "∂L/∂wⱼᵢ = −Σₛ δⱼ aᵢ"),
-        "and the update is added": ("∂L/∂a = a − t, w⁺ = w − η ∂L/∂w", "∂L/∂a = t − a, w⁺ = w + η ∂L/∂w"),
-    },
-    "BP119": {
-        "where z and the error are positive": "δⱼ = error if zⱼ > 0 and error > 0, else 0",
-        "where the layer after is active": "δⱼ = error if zⱼ of the layer after is positive, else 0",
-        "where the last ReLU layer is active": "δⱼ = error if zⱼ of the last ReLU layer is positive, else 0",
-    },
-    "BP121": {
-        "backwards only": ("φ′ with the layer's α", "φ′ with a constant α₀"),
-        "forwards only": ("φ with the layer's α", "φ with a constant α₀, but φ′ with the layer's α"),
-    },
-    "BP122": {
-        "approximate forwards": ("a = z Φ(z)", "a = ½z(1 + tanh(√(2/π)(z + 0.044715 z³)))"),
-        "approximate backwards": (
-            "φ′ = Φ(z) + z e^(−z²/2)/√(2π)",
-            "φ′ of ½z(1 + tanh(√(2/π)(z + 0.044715 z³)))",
-        ),
-        "approximate in both directions": "a = ½z(1 + tanh(√(2/π)(z + 0.044715 z³))), and the derivative of that",
-    },
-    "BP124": {
-        "the last input in the weighted sum": ("zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ", "zⱼ = Σᵢ wⱼᵢ aᵢ + bⱼ, without the last i"),
-        "the last downstream neuron in the sum that comes back": (
-            "∂L/∂aⱼ = Σₖ wₖⱼ δₖ",
-            "∂L/∂aⱼ = Σₖ wₖⱼ δₖ, without the last k",
-        ),
-        "the last output's delta": ("δₖ for every output k", "δₖ = 0 for the last output k"),
-        "the last neuron's delta in every layer": ("δⱼ for every neuron j", "δⱼ = 0 for the last j of each layer"),
-        "the last input's weight gradient": (_GRADIENT, "∂L/∂wⱼᵢ = 0 for the last i"),
-        "the last neuron's gradients": (_GRADIENT, "∂L/∂wⱼᵢ = 0 and ∂L/∂bⱼ = 0 for the last j"),
-        "the last neuron's bias gradient": ("∂L/∂bⱼ = Σₛ δⱼ", "∂L/∂bⱼ = 0 for the last j"),
-        "the last neuron's update": ("w⁺ = w − η ∂L/∂w", "w⁺ = w and b⁺ = b for the last neuron"),
-        "the last input's update": ("w⁺ = w − η ∂L/∂w", "w⁺ = w for the last input"),
-        "the last output in the loss": ("ℓ = Σₖ ℓₖ", "ℓ = Σₖ ℓₖ, without the last k"),
-        "the last sample in the gradients": (_GRADIENT, "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ, without the last s"),
     },
     "BP125": {
         "only the first of the layers that use them counts": "∂L/∂w = the part of the first use",

@@ -47,9 +47,9 @@ def may_be_square(case: Case) -> bool:
     )
 
 
-def is_activation(rule: Rule | None) -> TypeGuard[Function | Softmax]:
+def is_activation(rule: Rule | None) -> bool:
     """Whether a rule is a layer's activation (and no function inside of it, such as a gate's)."""
-    return isinstance(rule, Function | Softmax) and rule.out.role == "a"
+    return rule is not None and rule.out.role == "a" and isinstance(rule, Function | Softmax)
 
 
 def is_slope(rule: Rule | None, names: Container[str] | None = None) -> TypeGuard[Function]:
@@ -80,7 +80,7 @@ def is_last(rule: Rule) -> bool:
     return rule.layer == len(rule.case.network.layers) - 1
 
 
-def is_dense(rule: Rule) -> bool:
+def is_dense(rule: Rule | None) -> bool:
     """Whether a rule is a dense layer's z = Σ w x + b."""
     if not isinstance(rule, WeightedSum) or rule.spec is None or rule.spec.kind != "dense":
         return False
@@ -88,7 +88,7 @@ def is_dense(rule: Rule) -> bool:
     return rule.out.role != "combined" and weights is not None and weights.parameter
 
 
-def dense_or_linear(rule: Rule) -> TypeGuard[WeightedSum]:
+def dense_or_linear(rule: Rule) -> bool:
     """Whether a rule is a dense layer's sum, or that of a layer that does the same with every token."""
     if is_dense(rule):
         return True

@@ -205,7 +205,7 @@ class RemembersTables(Remembers):
         layer: int,
         step: int,
         value: Any,
-        shape: tuple[int, ...],
+        shape: tuple[int, ...],  # noqa: ARG002
         *,
         last: bool = False,  # noqa: ARG002
     ) -> Any:

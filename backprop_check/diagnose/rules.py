@@ -17,7 +17,7 @@ from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Sequence
 
     from backprop_check.kinds.wiring import Wiring
     from backprop_check.network import Case
@@ -131,6 +131,15 @@ def times(m: Any, factor: float, share: Share) -> Share:
     """The same share, times a number."""
     g, slopes = share
     return m.vector(lambda x: m.number(factor) * x, g), slopes
+
+
+def of_samples(m: Any, rule: Rule, portions: Sequence[float]) -> Any:
+    """The errors of what a rule makes, those of each sample times its portion."""
+    of, found = m.given_grid([[portion] for portion in portions]), m.grid(len(portions), rule.out.units)
+    for s in m.each(len(portions)):
+        for o in m.each(rule.out.units):
+            found[s, o] = of[s, 0] * rule.out.error[s, o]
+    return found
 
 
 @contextmanager

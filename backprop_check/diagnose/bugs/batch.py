@@ -8,7 +8,7 @@ import msgspec
 
 from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, report, report_update, variant, variants
 from backprop_check.diagnose.bugs.loss import ScaledError
-from backprop_check.diagnose.rules import instead, is_learnt, several_samples, times
+from backprop_check.diagnose.rules import instead, is_learnt, of_samples, several_samples, times
 from backprop_check.reference.circuit import read_by
 from backprop_check.reference.wired import begin, step_is_last, through, update
 
@@ -112,12 +112,8 @@ class OneSampleOnly(SwappedRules):
     def __without_others(self, rule: Rule) -> Any:
         m, samples = self.m, len(rule.case.inputs)
         factor = float(samples) if self.__whole and rule.case.reduction == "mean" else 1.0
-        kept = m.given_grid([[factor if s == (samples - 1 if self.__last else 0) else 0.0] for s in range(samples)])
-        found = m.grid(samples, rule.out.units)
-        for s in m.each(samples):
-            for o in m.each(rule.out.units):
-                found[s, o] = kept[s, 0] * rule.out.error[s, o]
-        return found
+        one = samples - 1 if self.__last else 0
+        return of_samples(m, rule, [factor if s == one else 0.0 for s in range(samples)])
 
     matters = staticmethod(several_samples)
 

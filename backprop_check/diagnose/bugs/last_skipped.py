@@ -13,6 +13,7 @@ from backprop_check.diagnose.rules import (
     is_dense,
     is_last,
     is_learnt,
+    of_samples,
     without_last,
 )
 from backprop_check.reference.circuit import read_by
@@ -146,17 +147,9 @@ class LastSampleSkipped(SwappedRules):
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> Share:
         if rule.out.parameter or not is_learnt(read_by(rule, role)):
             return super().share(rule, role, s, i)
-        with instead(rule.out, error=self.__without_last(rule)):
+        portions = [1.0] * (len(rule.case.inputs) - 1) + [0.0]
+        with instead(rule.out, error=of_samples(self.m, rule, portions)):
             return super().share(rule, role, s, i)
-
-    def __without_last(self, rule: Rule) -> Any:
-        """The errors of what the rule makes, those of the last sample 0."""
-        m, samples, units = self.m, len(rule.case.inputs), rule.out.units
-        kept, found = m.given_grid([[1.0]] * (samples - 1) + [[0.0]]), m.grid(samples, units)
-        for s in m.each(samples):
-            for o in m.each(units):
-                found[s, o] = kept[s, 0] * rule.out.error[s, o]
-        return found
 
 
 BUGS = (

@@ -9,11 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules, Variant, variant, variants
-from backprop_check.diagnose.rules import (
-    is_activation,
-    is_last,
-    terms,
-)
+from backprop_check.diagnose.rules import is_activation, is_last, terms
 from backprop_check.reference.circuit import WeightedSum
 from backprop_check.reference.losses import LOSSES
 

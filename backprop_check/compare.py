@@ -46,7 +46,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
     ``problem`` is ``wrong``, ``missing``, ``extra``, ``shape``, ``not_a_number`` (text, null, a boolean),
     or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this. ``neuron`` and
-    ``index`` count through; ``at`` has the indexes as on the wire (channel, row, column) where there are several.
+    ``index`` count through; ``at`` has the indexes as on the wire (channel, row, column).
     """
 
     quantity: str

@@ -26,17 +26,12 @@ _PLACE = ("quantity", "layer", "neuron", "sample", "index", "at", "step", "probl
 _NAME = ("code", "bug", "title", "sentence", "scope", "equivalent", "cases", "first_case", "explains")
 
 
-def hinted(result: Result, case: Case | None = None) -> Result:
-    """A result without any expected value.
-
-    With its ``case`` the place is told by the layer's name, and by all indexes of a unit.
-    """
+def hinted(result: Result, case: Case) -> Result:
+    """A result without any expected value."""
     message = result.message
     if result.outcome == "mismatched":
         first = result.mismatches[0]
-        message = f"the {first.quantity.replace('_', ' ')} is wrong: {_place(first)}"
-        if case is not None and not case.network.is_chain:
-            message = f"the {what_it_is(case, first)} is wrong: {in_words(case, first)}"
+        message = f"the {what_it_is(case, first)} is wrong: {in_words(case, first)}"
     places = [Mismatch(**{name: getattr(each, name) for name in _PLACE}) for each in result.mismatches]
     return msgspec.structs.replace(result, mismatches=places, message=message, case=None, actual=None)
 
@@ -51,9 +46,3 @@ def _hinted_cause(cause: Cause) -> Cause:
     if cause.code is None:  # behind its first sentence stand the ratios that were seen
         kept["sentence"] = f"{cause.sentence.split('. ')[0].rstrip('.')}."
     return Cause(**kept)
-
-
-def _place(mismatch: Mismatch) -> str:
-    names = ("layer", "neuron", "sample")
-    parts = [f"{name} {value}" for name in names if (value := getattr(mismatch, name)) is not None]
-    return ", ".join(parts) or "the whole network"

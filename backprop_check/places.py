@@ -133,6 +133,8 @@ class Places:
             return []
         if one.quantity in UNITS:
             return list(self.indexes(one.layer, one.neuron, one.quantity))
+        if parameter_of(one.quantity) not in self.form.parameters[one.layer] and not one.quantity.endswith("_buffer"):
+            return [one.neuron, *one.index]  # a quantity that this network has not
         shape = self.form.wire_shape(slot)
         return [one.neuron, *(unravel(one.index[0], shape[1:]) if one.index else ())]
 
@@ -164,15 +166,18 @@ class Places:
         return ", ".join([*parts, *_beside(one)])
 
     def short(self, one: Finding) -> str:
-        """``conv1:2,1,0, sample 1``, as ``explain --neuron`` takes it; ``conv1[2,0,1,1]`` for a parameter."""
+        """``conv1:2,1,0, sample 1``, as ``explain --neuron`` takes it; ``conv1[2,0,1,1]`` for a parameter.
+
+        Of a dense layer's parameters the neuron: ``hidden1:2, input 0``.
+        """
         at = ",".join(map(str, self.at(one)))
-        if one.layer is None:
-            name = f"input:{at}" if at else ""
-        else:
+        parts = [f"input:{at}"] * bool(at)
+        if one.layer is not None:
             name = clean_text(self.names[one.layer], 30)
-            if at:
-                name = f"{name}:{at}" if one.quantity in UNITS else f"{name}[{at}]"
-        return ", ".join([*([name] if name else []), *_beside(one)])
+            parts = [f"{name}:{at}" if one.quantity in UNITS else f"{name}[{at}]"] if at else [name]
+            if at and one.quantity not in UNITS and not self._names_parameter(one):
+                parts = [f"{name}:{one.neuron}", *(f"input {i}" for i in one.index)]
+        return ", ".join([*parts, *_beside(one)])
 
     def _names_parameter(self, one: Finding) -> bool:
         return bool(
@@ -189,32 +194,23 @@ def _beside(one: Finding) -> list[str]:
 
 def in_words(case: Case, one: Mismatch) -> str:
     """``neuron 2 of hidden1, sample 0``: the place of a finding in words."""
-    if not case.network.is_chain:
-        return Places(case).where(one) or "the whole network"
-    parts = []
-    if one.layer is not None:
-        name = clean_text(case.network.names()[one.layer], 60)
-        parts.append(f"neuron {one.neuron} of {name}" if one.neuron is not None else f"layer {name}")
-    if one.index:
-        parts.append(f"from input {one.index[0]}")
-    return ", ".join([*parts, *_beside(one)]) or "the whole network"
+    return Places(case).where(one) or "the whole network"
+
+
+def named(case: Case, one: Mismatch) -> str:
+    """``delta of neuron 2 of hidden1, sample 0``: a finding's quantity and place; of the loss the quantity alone."""
+    places = Places(case)
+    return " of ".join(text for text in (places.what(one), places.where(one)) if text)
 
 
 def in_short(case: Case, one: Mismatch) -> str:
     """``hidden1:2, input 0, sample 1``: the same, short, as ``explain --neuron`` takes it."""
-    if not case.network.is_chain:
-        return Places(case).short(one) or "network"
-    parts = []
-    if one.layer is not None:
-        name = clean_text(case.network.names()[one.layer], 30)
-        parts.append(name if one.neuron is None else f"{name}:{one.neuron}")
-    parts += [f"input {i}" for i in one.index]
-    return ", ".join([*parts, *_beside(one)]) or "network"
+    return Places(case).short(one) or "network"
 
 
 def what_it_is(case: Case, one: Mismatch) -> str:
     """The quantity that a finding is about, as it stands before its place."""
-    return one.quantity.replace("_", " ") if case.network.is_chain else Places(case).what(one)
+    return Places(case).what(one)
 
 
 #: The network's input where a layer is a number, as in ``Network.sources``.
@@ -264,8 +260,6 @@ def _joined(shape: Sequence[int]) -> str:
 
 
 def with_indexes(case: Case, found: list[Mismatch]) -> list[Mismatch]:
-    """Findings with the indexes that their places have on the wire, where units or parameters have several."""
-    if case.network.is_chain:
-        return found
+    """Findings with the indexes that their places have on the wire."""
     places = Places(case)
     return [msgspec.structs.replace(one, at=places.at(one)) for one in found]

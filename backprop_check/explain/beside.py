@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backprop_check.places import Places, what_it_is
+from backprop_check.places import named
 from backprop_check.protocol.text import one_line
 
 if TYPE_CHECKING:
@@ -98,26 +98,9 @@ def _judged(name: str, case: Case, comparison: Comparison, first: Mismatch | Non
     if first is None:
         count = comparison.values_checked
         return Judged(name, f"{name} gives every number right: {count} values are within what rounding allows.")
-    what, where = what_it_is(case, first), in_words(case, first)
     more = f"; {comparison.count} values differ in all" if comparison.count > 1 else ""
-    text = f"the {what}{where}: expected {_text(first.expected)}, got {_text(first.actual)}"
+    text = f"the {named(case, first)}: expected {_text(first.expected)}, got {_text(first.actual)}"
     return Judged(name, f"The first difference of {name} is {text}{more}.", text)
-
-
-def in_words(case: Case, mismatch: Mismatch) -> str:
-    """`` of neuron 2 of hidden1, sample 0``: a place as the end of a phrase; empty for the whole network."""
-    if not case.network.is_chain:
-        place = Places(case).where(mismatch)
-        return f" of {place}" if place else ""
-    text = ""
-    if mismatch.index:
-        text += f" from input {mismatch.index[0]}"
-    if mismatch.layer is not None:
-        layer = one_line(case.network.names()[mismatch.layer], 60)
-        text += f" of neuron {mismatch.neuron} of {layer}" if mismatch.neuron is not None else f" of {layer}"
-    if mismatch.sample is not None:
-        text += f", sample {mismatch.sample}"
-    return text + (f", update {mismatch.step}" if mismatch.step is not None else "")
 
 
 def _text(value: float | str | None) -> str:

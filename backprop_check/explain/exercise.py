@@ -16,8 +16,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.explain.beside import in_words
 from backprop_check.explain.mistakes import case_of, mistakes_of
+from backprop_check.places import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -242,10 +242,9 @@ def _finding(result: Result, mismatches: list[Mismatch]) -> str:
     if not mismatches or mismatches[0].problem in _NO_NUMBERS:
         return f"{result.id}: {result.outcome.replace('_', ' ')}: {result.message}"
     first, case = mismatches[0], case_of(result)
-    what = first.quantity.replace("_", " ")
-    where = "" if case is None else in_words(case, first)
+    name = first.quantity.replace("_", " ") if case is None else named(case, first)
     return (
-        f"{result.id}: the {what}{where} is {_number(first.actual)}, and should be {_number(first.expected)}. "
+        f"{result.id}: the {name} is {_number(first.actual)}, and should be {_number(first.expected)}. "
         f"`backprop-check explain {result.id}` works it out."
     )
 

@@ -177,8 +177,8 @@ OWN_FUNCTIONS = {
     ),
     "ruby": (
         ("expm1", "log1p"),
-        ["ruby", "-r./network", "-e"],
-        '$stdin.each_line { |line| x = Float(line); puts "#{Functions.expm1(x)} #{Functions.log1p(x)}" }',
+        ["ruby", "-r./mathematics", "-e"],
+        '$stdin.each_line { |line| x = Float(line); puts "#{expm1(x)} #{log1p(x)}" }',
     ),
 }
 

@@ -1,9 +1,20 @@
-// Three functions that Math does not have, each precise to the last digit or two.
+// What Math does not have. Log1p, Expm1 and Erfc are precise to the last digit or two.
 
 using System;
 
 static class Mathematics
 {
+    /// <summary>1, -1, or 0 at the kink of |x|. (Math.Sign throws for NaN.)</summary>
+    public static double Sign(double x) => x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : x;
+
+    /// <summary>
+    /// t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity.
+    /// </summary>
+    public static double TimesLog(double t, double p) => t == 0.0 ? 0.0 : t * Math.Log(p);
+
+    /// <summary>t / p, the derivative of t ln p with regard to p.</summary>
+    public static double Divide(double t, double p) => t == 0.0 ? 0.0 : t / p;
+
     /// <summary>ln(1 + x). For a small x, 1 + x is rounded; the factor x / (what is left of x) undoes that.</summary>
     public static double Log1p(double x)
     {

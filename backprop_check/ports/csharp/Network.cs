@@ -2,16 +2,15 @@
 //
 // Read it from top to bottom:
 //
-// 1. Neuron     weights and a bias: the weighted sum forward, the gradients backward, the update
+// 1. Neuron     weights and a bias: the pre-activation forward, the gradients backward, the update
 // 2. Layer      neurons that read the same inputs
 // 3. Network    layers one after the other: forward, backward, update
-// 4. Backprop   from a case of backprop-check to its reply
 //
-// The names are the field's: z is a neuron's weighted sum plus its bias, a its activation, and delta is dL/dz, the
-// slope of the loss L with regard to z. There are no matrices, only arrays of numbers.
+// The names are the field's: z is a neuron's pre-activation (the weighted sum of its inputs plus its bias), a its
+// activation, and delta is dL/dz, the slope of the loss L with regard to z. Every other slope of L is a gradient:
+// dL/dw of a weight, dL/dx of an input, dL/da of an activation. There are no matrices, only arrays of numbers.
 
 using System;
-using System.Collections.Generic;
 using System.Linq;
 
 // ------------------------------------------------------------------------------------------------
@@ -41,7 +40,7 @@ sealed class Neuron
     }
 
     /// <summary>Forward: z, every input times its weight, plus the bias.</summary>
-    public double WeightedSum(double[] inputs)
+    public double PreActivation(double[] inputs)
     {
         var z = Bias;
         for (var i = 0; i < Weights.Length; i++)
@@ -106,9 +105,19 @@ sealed class Layer
     public double[] Forward(double[] inputs)
     {
         Inputs = inputs;
-        Z = Neurons.Select(neuron => neuron.WeightedSum(inputs)).ToArray();
+        Z = Neurons.Select(neuron => neuron.PreActivation(inputs)).ToArray();
         A = Activation.Activate(Z);
         return A;
+    }
+
+    /// <summary>
+    /// delta = dL/dz of every neuron, from its dL/da: the chain rule, with the slope of the activation.
+    /// </summary>
+    public double[] HiddenDeltas(double[] activationGradients)
+    {
+        // EXERCISE BEGIN hidden delta: return new double[Neurons.Length];
+        return Activation.Deltas(Z, A, activationGradients);
+        // EXERCISE END hidden delta
     }
 
     /// <summary>Takes the deltas of the neurons, adds to their gradients, and gives dL/dx for every input x.</summary>
@@ -119,7 +128,7 @@ sealed class Layer
         {
             Neurons[j].AddGradients(delta[j], Inputs);
         }
-        return InputSlopes();
+        return InputGradients();
     }
 
     /// <summary>
@@ -128,29 +137,19 @@ sealed class Layer
     /// Input i goes into every neuron of this layer, so each of them sends a part of the loss back to it:
     /// dL/dx_i = the sum over the neurons j of delta_j * weights_j[i].
     /// </summary>
-    public double[] InputSlopes()
+    public double[] InputGradients()
     {
-        var dLossDx = new double[Inputs.Length];
+        var gradients = new double[Inputs.Length];
         // EXERCISE BEGIN hidden delta
         for (var j = 0; j < Neurons.Length; j++)
         {
-            for (var i = 0; i < dLossDx.Length; i++)
+            for (var i = 0; i < gradients.Length; i++)
             {
-                dLossDx[i] += Delta[j] * Neurons[j].Weights[i];
+                gradients[i] += Delta[j] * Neurons[j].Weights[i];
             }
         }
         // EXERCISE END hidden delta
-        return dLossDx;
-    }
-
-    /// <summary>
-    /// delta = dL/dz of every neuron, from its dL/da: the chain rule, with the slope of the activation.
-    /// </summary>
-    public double[] HiddenDeltas(double[] dLossDa)
-    {
-        // EXERCISE BEGIN hidden delta: return new double[Neurons.Length];
-        return Activation.Deltas(Z, A, dLossDa);
-        // EXERCISE END hidden delta
+        return gradients;
     }
 }
 
@@ -201,7 +200,7 @@ sealed class Network
         // EXERCISE BEGIN output delta: return new double[targets.Length];
         var deltas = oneStep != null
             ? oneStep.Deltas(Output.A, targets)
-            : Output.Activation.Deltas(Output.Z, Output.A, loss.DLossDa(Output.A, targets));
+            : Output.Activation.Deltas(Output.Z, Output.A, loss.ActivationGradients(Output.A, targets));
         return deltas.Select(delta => delta / divisor).ToArray();
         // EXERCISE END output delta
     }
@@ -211,13 +210,13 @@ sealed class Network
     /// </summary>
     public double[] Backward(double[] targets, double divisor)
     {
-        var dLossDx = Output.Backward(OutputDeltas(targets, divisor));
+        var gradients = Output.Backward(OutputDeltas(targets, divisor));
         for (var l = Layers.Length - 2; l >= 0; l--)
         {
-            // What the inputs of the layer after get back is what the activations of this one get back.
-            dLossDx = Layers[l].Backward(Layers[l].HiddenDeltas(dLossDx));
+            // The inputs of the layer after are the activations of this one, and so are their gradients.
+            gradients = Layers[l].Backward(Layers[l].HiddenDeltas(gradients));
         }
-        return dLossDx;
+        return gradients;
     }
 
     public void ResetGradients()
@@ -235,172 +234,5 @@ sealed class Network
         {
             neuron.Update(learningRate);
         }
-    }
-}
-
-// ------------------------------------------------------------------------------------------------
-// 4. From a case of backprop-check to its reply
-// ------------------------------------------------------------------------------------------------
-
-/// <summary>
-/// The case asks for something that this program has not learnt: it is skipped, which is no failure.
-/// </summary>
-sealed class NotThereYet : Exception
-{
-    public NotThereYet(string what) : base(what + " is not there yet")
-    {
-    }
-}
-
-static class Backprop
-{
-    sealed class Batch
-    {
-        public double[][] Inputs;
-        public double[][] Targets;
-        public double Divisor; // from the sum of the samples' losses to the batch's loss
-    }
-
-    /// <summary>Works out one case of backprop-check, and replies with all that the protocol knows.</summary>
-    public static Dictionary<string, object> Reply(Dictionary<string, object> request)
-    {
-        var network = BuildNetwork(request);
-        var (steps, learningRate) = ReadOptimizer(request);
-        var batch = ReadBatch(request);
-
-        // Whatever the number of steps: loss, gradients, z, a and delta are those of the first pass.
-        var (loss, layers, inputGradients) = OnePass(network, batch);
-        var reply = new Dictionary<string, object>
-        {
-            ["id"] = request["id"],
-            ["loss"] = loss,
-            ["layers"] = layers,
-            ["input_gradients"] = inputGradients,
-        };
-        if (steps == null) return reply;
-
-        var trajectory = new List<object>();
-        for (var step = 0; step < steps; step++)
-        {
-            if (step > 0) loss = OnePass(network, batch).loss;
-            network.Update(learningRate);
-            trajectory.Add(new Dictionary<string, object>
-            {
-                ["loss"] = loss,
-                ["layers"] = network.Layers
-                    .Select(layer => new Dictionary<string, object> { ["updated"] = Parameters(layer) })
-                    .ToArray(),
-            });
-        }
-        for (var l = 0; l < layers.Length; l++)
-        {
-            layers[l]["updated"] = Parameters(network.Layers[l]);
-        }
-        if (steps > 1) reply["trajectory"] = trajectory;
-        return reply;
-    }
-
-    /// <summary>Sends every sample forward and backward, and writes down what came out of it.</summary>
-    static (double loss, Dictionary<string, object>[] layers, List<double[]> inputGradients) OnePass(
-        Network network, Batch batch)
-    {
-        network.ResetGradients();
-        var loss = 0.0;
-        var inputGradients = new List<double[]>();
-        var z = network.Layers.Select(_ => new List<double[]>()).ToArray(); // by layer, then by sample
-        var a = network.Layers.Select(_ => new List<double[]>()).ToArray();
-        var delta = network.Layers.Select(_ => new List<double[]>()).ToArray();
-        for (var s = 0; s < batch.Inputs.Length; s++)
-        {
-            network.Forward(batch.Inputs[s]);
-            loss += network.SampleLoss(batch.Targets[s]);
-            inputGradients.Add(network.Backward(batch.Targets[s], batch.Divisor));
-            for (var l = 0; l < network.Layers.Length; l++)
-            {
-                z[l].Add(network.Layers[l].Z);
-                a[l].Add(network.Layers[l].A);
-                delta[l].Add(network.Layers[l].Delta);
-            }
-        }
-        var layers = network.Layers.Select((layer, l) => new Dictionary<string, object>
-        {
-            ["gradients"] = Gradients(layer),
-            ["z"] = z[l],
-            ["a"] = a[l],
-            ["delta"] = delta[l],
-        });
-        return (loss / batch.Divisor, layers.ToArray(), inputGradients);
-    }
-
-    /// <summary>A copy of the layer's gradients as they are now.</summary>
-    static Dictionary<string, object> Gradients(Layer layer) => new Dictionary<string, object>
-    {
-        ["weights"] = layer.Neurons.Select(neuron => neuron.WeightGradients.ToArray()).ToArray(),
-        ["biases"] = layer.Neurons.Select(neuron => neuron.BiasGradient).ToArray(),
-    };
-
-    /// <summary>A copy of the layer's weights and biases as they are now.</summary>
-    static Dictionary<string, object> Parameters(Layer layer) => new Dictionary<string, object>
-    {
-        ["weights"] = layer.Neurons.Select(neuron => neuron.Weights.ToArray()).ToArray(),
-        ["biases"] = layer.Neurons.Select(neuron => neuron.Bias).ToArray(),
-    };
-
-    /// <summary>The network that the case describes.</summary>
-    static Network BuildNetwork(Dictionary<string, object> request)
-    {
-        var described = Json.List(Json.Object(request["network"])["layers"]).Select(Json.Object).ToArray();
-        var loss = Json.Object(request["loss"]);
-        var kind = Json.Text(loss["kind"]);
-        if (!Loss.Named.TryGetValue(kind, out var makeLoss)) throw new NotThereYet("the loss " + kind);
-        return new Network(
-            described.Select(BuildLayer).ToArray(),
-            makeLoss(Json.OptionalNumber(loss, "threshold")),
-            OneStep.Of(Json.Text(described.Last()["activation"]), kind));
-    }
-
-    /// <summary>One layer with the parameters that the case gives it.</summary>
-    static Layer BuildLayer(Dictionary<string, object> layer)
-    {
-        var kind = Json.Text(layer["kind"]);
-        if (kind != "dense") throw new NotThereYet("the layer " + kind);
-        if (layer.ContainsKey("from") || layer.ContainsKey("combine"))
-        {
-            throw new NotThereYet("a layer that reads another one than the one before it");
-        }
-        var name = Json.Text(layer["activation"]);
-        if (!Activation.Named.TryGetValue(name, out var make)) throw new NotThereYet("the activation " + name);
-
-        var parameters = Json.Object(layer["parameters"]);
-        var biases = Json.Numbers(parameters["biases"]);
-        var neurons = Json.List(parameters["weights"]).Select((row, j) => new Neuron(Json.Numbers(row), biases[j]));
-        return new Layer(neurons.ToArray(), make(Json.OptionalNumber(layer, "alpha")));
-    }
-
-    /// <summary>The number of steps (null: no update is asked for) and the learning rate.</summary>
-    static (int? steps, double learningRate) ReadOptimizer(Dictionary<string, object> request)
-    {
-        if (Json.Optional(request, "optimizer") == null) return (null, 0.0);
-        var optimizer = Json.Object(request["optimizer"]);
-        var kind = Json.Text(optimizer["kind"]);
-        if (kind != "sgd") throw new NotThereYet("the optimizer " + kind);
-        foreach (var option in new[] { "momentum", "nesterov", "weight_decay" })
-        {
-            var value = Json.Optional(optimizer, option);
-            if (value != null && !value.Equals(false) && !value.Equals(0.0))
-            {
-                throw new NotThereYet("sgd with " + option);
-            }
-        }
-        return ((int)(Json.OptionalNumber(request, "steps") ?? 1.0), Json.Number(optimizer["learning_rate"]));
-    }
-
-    static Batch ReadBatch(Dictionary<string, object> request)
-    {
-        var inputs = Json.List(request["inputs"]).Select(Json.Numbers).ToArray();
-        var targets = Json.List(request["targets"]).Select(Json.Numbers).ToArray();
-        var reduction = Json.Text(Json.Optional(request, "reduction") ?? "mean");
-        if (reduction != "mean" && reduction != "sum") throw new NotThereYet("the reduction " + reduction);
-        return new Batch { Inputs = inputs, Targets = targets, Divisor = reduction == "mean" ? inputs.Length : 1.0 };
     }
 }

@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// Case is a request to work out a network's loss and gradients.
-type Case struct {
+// CaseRequest is a request to work out a network's loss and gradients.
+type CaseRequest struct {
 	ID      string
-	Network struct{ Layers []CaseLayer }
+	Network struct{ Layers []LayerRequest }
 	Loss    struct {
 		Kind      string
 		Threshold *Number
@@ -19,12 +19,12 @@ type Case struct {
 	Reduction string
 	Inputs    []Numbers // Inputs[s] is sample s
 	Targets   []Numbers
-	Optimizer *Optimizer // nil where no update is asked for
+	Optimizer *OptimizerRequest // nil where no update is asked for
 	Steps     *int
 }
 
-// CaseLayer describes one layer. Weights[j][i] is the weight from input i into neuron j.
-type CaseLayer struct {
+// LayerRequest describes one layer. Weights[j][i] is the weight from input i into neuron j.
+type LayerRequest struct {
 	Kind       string
 	Activation string
 	Alpha      *Number
@@ -33,8 +33,8 @@ type CaseLayer struct {
 	Parameters Parameters
 }
 
-// Optimizer says how to update the parameters.
-type Optimizer struct {
+// OptimizerRequest says how to update the parameters.
+type OptimizerRequest struct {
 	Kind         string
 	LearningRate Number `json:"learning_rate"`
 	Momentum     Number
@@ -63,8 +63,8 @@ type Supports struct {
 	Batch       bool     `json:"batch"`
 }
 
-// Reply is all that this port reports. Only the gradients of the layers are required.
-type Reply struct {
+// CaseReply is all that this port reports. Only the gradients of the layers are required.
+type CaseReply struct {
 	ID             string       `json:"id"`
 	Loss           Number       `json:"loss"`
 	Layers         []LayerReply `json:"layers"`
@@ -173,4 +173,12 @@ func names[T any](table map[string]T) []string {
 	}
 	sort.Strings(keys)
 	return keys
+}
+
+// valueOr is a parameter that the case may leave out.
+func valueOr(number *Number, fallback float64) float64 {
+	if number == nil {
+		return fallback
+	}
+	return float64(*number)
 }

@@ -57,11 +57,11 @@ func answer(line []byte) (reply any) {
 	case "hello":
 		return hello(request.Echo)
 	case "case":
-		var c Case
-		if err := json.Unmarshal(line, &c); err != nil {
+		var given CaseRequest
+		if err := json.Unmarshal(line, &given); err != nil {
 			return Failure{ID: request.ID, Error: err.Error()}
 		}
-		reply, err := backprop(c)
+		reply, err := backprop(given)
 		var missing NotThereYet
 		if errors.As(err, &missing) {
 			return Skip{ID: request.ID, Skip: missing.Error()}

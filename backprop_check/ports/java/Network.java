@@ -10,8 +10,8 @@ import java.util.List;
  * 3. Network    layers one after the other: forward, backward, update
  *
  * The names are the field's: {@code z} is a neuron's pre-activation (the weighted sum of its inputs plus its bias),
- * {@code a} its activation, and {@code delta} is dL/dz, the slope of the loss L with regard to z. Every other slope of L
- * is a gradient: dL/dw of a weight, dL/dx of an input, dL/da of an activation. There are no matrices, only arrays of
+ * {@code a} its activation, and {@code delta} is dL/dz, the slope of the loss L with regard to z. Every other slope of
+ * L is a gradient: dL/dw of a weight, dL/dx of an input, dL/da of an activation. There are no matrices, only arrays of
  * numbers.
  */
 final class Network {

@@ -1,6 +1,57 @@
--- Four functions that Lua's math does not have, each precise to a few units in the last digit.
+-- What Lua does not have: work on lists of numbers, and some functions. log1p, expm1, tanh and erfc are precise to a few
+-- units in the last digit.
 
 local mathematics = {}
+
+-- A new list: what the function gives for each index and number of the list.
+function mathematics.map(list, make)
+  local made = {}
+  for i, item in ipairs(list) do
+    made[i] = make(item, i)
+  end
+  return made
+end
+
+-- So many zeros.
+function mathematics.zeros(count)
+  local list = {}
+  for i = 1, count do
+    list[i] = 0.0
+  end
+  return list
+end
+
+-- The sum, from left to right.
+function mathematics.add_up(numbers)
+  local total = 0.0
+  for _, number in ipairs(numbers) do
+    total = total + number
+  end
+  return total
+end
+
+function mathematics.largest_of(numbers)
+  local largest = numbers[1]
+  for _, number in ipairs(numbers) do
+    largest = math.max(largest, number)
+  end
+  return largest
+end
+
+-- 1, -1, or 0 at the kink of |x|, where there is no slope.
+function mathematics.sign(x)
+  return x > 0.0 and 1.0 or x < 0.0 and -1.0 or 0.0
+end
+
+-- t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity.
+function mathematics.times_log(t, p)
+  return t == 0.0 and 0.0 or t * math.log(p)
+end
+
+-- t / p, the derivative of t ln p with regard to p.
+function mathematics.divide(t, p)
+  return t == 0.0 and 0.0 or t / p
+end
 
 -- ln(1 + x). For a small x, 1 + x is rounded; the factor x / (what is left of x) undoes that.
 function mathematics.log1p(x)

@@ -6,8 +6,10 @@
 -- The other files stand beside this one, wherever it was started from.
 package.path = (arg[0]:match("^.*[/\\]") or "./") .. "?.lua;" .. package.path
 
+local activations = require("activations").activations
+local backprop = require("backprop")
 local json = require("json")
-local network = require("network")
+local losses = require("losses").losses
 
 -- The keys of a table, in alphabetical order.
 local function keys(of)
@@ -30,8 +32,8 @@ local function hello(request)
     max_in_flight = 16,
     supports = {
       layers = { "dense" },
-      activations = keys(network.activations),
-      losses = keys(network.losses),
+      activations = keys(activations),
+      losses = keys(losses),
       optimizers = { "sgd" },
       batch = true,
     },
@@ -41,7 +43,7 @@ end
 
 local function dispatch(request)
   if request.type == "hello" then return hello(request) end
-  if request.type == "case" then return network.backprop(request) end
+  if request.type == "case" then return backprop(request) end
   if not request.type then error("a request without a type") end
   return { id = request.id, skip = "the request " .. request.type .. " is not there yet" }
 end

@@ -3,7 +3,8 @@
 declare(strict_types=1);
 
 /*
- * The complementary error function, which PHP does not have, precise to a few units in the last digit.
+ * What PHP's mathematics does not have, or does otherwise than the formulas of a network ask for. erfc is precise to a
+ * few units in the last digit.
  */
 
 /** 1 - erf(x), also where erf(x) is so near to 1 that nothing would be left. */
@@ -43,4 +44,22 @@ function erfc_by_fraction(float $x): float
     // x^2 = head^2 + (x - head) (x + head): with so few digits head^2 is exact, and so e^(-x^2) stays precise.
     $head = floor($x * 1024.0) / 1024.0;
     return exp(-$head * $head) * exp(-($x - $head) * ($x + $head)) / sqrt(M_PI) / $fraction;
+}
+
+/** 1, -1, or 0 at the kink of |x|, where there is no slope. */
+function sign(float $x): float
+{
+    return (float) ($x <=> 0.0);
+}
+
+/** t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity. */
+function times_log(float $t, float $p): float
+{
+    return $t === 0.0 || $t === -0.0 ? 0.0 : $t * log($p);
+}
+
+/** t / p, the derivative of t ln p with regard to p. (PHP's / throws where p is 0; fdiv gives infinity.) */
+function divide(float $t, float $p): float
+{
+    return $t === 0.0 || $t === -0.0 ? 0.0 : fdiv($t, $p);
 }

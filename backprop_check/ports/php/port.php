@@ -9,7 +9,9 @@ declare(strict_types=1);
  * There is no mathematics here. Keep this file, and put your own network behind backprop().
  */
 
-require_once __DIR__ . '/network.php';
+require_once __DIR__ . '/activations.php';
+require_once __DIR__ . '/backprop.php';
+require_once __DIR__ . '/losses.php';
 
 ini_set('display_errors', 'stderr'); // a warning of PHP must not stand among the answers
 ini_set('serialize_precision', '-1'); // as many digits as it takes to read the same number again

@@ -6,7 +6,9 @@
 # There is no mathematics here. Keep this file, and put your own network behind `backprop`.
 
 require "json"
-require_relative "network"
+require_relative "activations"
+require_relative "backprop"
+require_relative "losses"
 
 # The reply to one request.
 def answer(line)

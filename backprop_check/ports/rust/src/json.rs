@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::network::Trouble;
+use crate::backprop::Trouble;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {

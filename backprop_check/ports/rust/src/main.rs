@@ -3,17 +3,20 @@
 //! A port is a loop: read a line from stdin, it is one request in JSON; answer with one line of JSON on stdout.
 //! There is no mathematics here. Keep this file, and put your own network behind `backprop`.
 
-mod functions;
+mod activations;
+mod backprop;
 mod json;
+mod losses;
 mod mathematics;
 mod network;
 
 use std::io::{self, BufRead, Write};
 use std::panic;
 
-use functions::{ACTIVATIONS, LOSSES};
+use activations::ACTIVATIONS;
+use backprop::{backprop, Trouble};
 use json::{object, Json};
-use network::{backprop, Trouble};
+use losses::LOSSES;
 
 /// Answers until stdin ends.
 fn main() -> io::Result<()> {

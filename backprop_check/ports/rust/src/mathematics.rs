@@ -1,7 +1,38 @@
-//! The complementary error function, which `f64` does not have.
+//! What `f64` does not have.
 //!
-//! Method and coefficients: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use, copy,
-//! modify, and distribute it is freely granted, provided that this notice is preserved.
+//! Method and coefficients of erfc: s_erf.c of FDLIBM, Copyright (C) 1993 by Sun Microsystems, Inc. Permission to use,
+//! copy, modify, and distribute it is freely granted, provided that this notice is preserved.
+
+pub fn largest_of(numbers: &[f64]) -> f64 {
+    numbers.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+/// 1, -1, or 0 at the kink of |x|, where there is no slope. (`signum` has no 0.)
+pub fn sign(x: f64) -> f64 {
+    if x == 0.0 {
+        0.0
+    } else {
+        x.signum()
+    }
+}
+
+/// t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity.
+pub fn times_log(t: f64, p: f64) -> f64 {
+    if t == 0.0 {
+        0.0
+    } else {
+        t * p.ln()
+    }
+}
+
+/// t / p, the derivative of t ln p with regard to p.
+pub fn divide(t: f64, p: f64) -> f64 {
+    if t == 0.0 {
+        0.0
+    } else {
+        t / p
+    }
+}
 
 /// 1 - erf(x), to the last digit or two, also where erf(x) is so near to 1 that the minus would leave nothing.
 ///

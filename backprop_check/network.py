@@ -81,7 +81,7 @@ class Network(_Strict, frozen=True, dict=True):
         """About how many products of a weight and an input one sample takes."""
         total = 0
         for index, layer in enumerate(self.layers):
-            if not self.is_chain:  # every unit has a wiring, and is told of by itself
+            if not layer.one_sum:  # units are made one by one, or along a wiring that is no matrix product
                 total += 100 * self.widths[index] + layer.products(self.input_shapes[index])
             for shape in self.layers[self.owner(index)].parameter_shapes(self.input_shapes[index]).values():
                 total += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
@@ -291,7 +291,8 @@ class Case(_Strict, frozen=True, dict=True):
         """The same from parsed JSON."""
         try:
             if _may_have_shapes(value):
-                value = _by_shape(value, _flat_row)
+                network = msgspec.convert({"network": value["network"]}, _JustNetwork).network
+                value = _by_shape(value, network, _flat_row)
             return msgspec.convert(value, cls)
         except CaseError as error:
             raise CaseError(error.path, error.expected, error.got, source) from None
@@ -301,7 +302,7 @@ class Case(_Strict, frozen=True, dict=True):
     def to_dict(self) -> dict[str, Any]:
         """The JSON value, name included."""
         value: dict[str, Any] = msgspec.to_builtins(self)
-        return value if self.network.is_chain else _by_shape(value, _nested_row)
+        return _by_shape(value, self.network, _nested_row)
 
 
 _EXPECTED = re.compile(r"Expected (?P<expected>.*?)(?:, got (?P<got>.*?))?(?: - at `(?P<path>.*)`)?$")
@@ -410,14 +411,14 @@ def _may_have_shapes(value: Any) -> bool:
     return not plain or isinstance(network.get("inputs"), list | tuple)
 
 
-def _by_shape(value: dict[str, Any], rows: Any) -> dict[str, Any]:
+def _by_shape(value: dict[str, Any], network: Network, rows: Any) -> dict[str, Any]:
     """The same case with every sample's inputs and targets as ``rows(numbers, shape)`` gives them."""
-    network = msgspec.convert({"network": value["network"]}, _JustNetwork).network
-    if network.is_chain:
-        return value
     _check_size(network)
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
-    if rows is _nested_row and any(layer.indices for layer in network.layers):
+    whole = any(layer.indices for layer in network.layers)
+    if not whole and all(len(shape) == 1 for shape in shapes.values()):
+        return value  # rows of numbers, as they are
+    if rows is _nested_row and whole:
         value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
     made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
     return {**value, **made}

@@ -124,6 +124,7 @@ TIERS: dict[str, dict[str, tuple[str, ...]]] = {
             "test_what_has_no_name_is_given_none",
             "test_the_ports_pass[dart]",
         ),
+        "levels/test_dense_anywhere.py": ("test_one_name_wherever_it_is",),
         "levels/test_neurons_in_graphs.py": ("test_it_has_its_name",),
         "levels/test_recurrent.py": (
             "test_the_formula_is_that_of_the_way_it_was_made",

@@ -110,6 +110,8 @@ class PreActivationAsInput(OfWeightGradient):
 class WeightGradientFromWeights(OfWeightGradient):
     """dW = δ w."""
 
+    kinds = _DENSE
+
     def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> Share | None:
         units, _ = rule.sources[number].wiring.by_weight
         return self.m.one(w.values[0, k]), self.m.one(self.m.total(rule.out.error[s, units[k]]))
@@ -132,7 +134,7 @@ class BiasGradientShared(SwappedRules):
     layer_mean: ClassVar[bool] = False
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Share:
-        if role[0] != "bias" or rule.spec.kind not in OtherWeights.kinds:
+        if role[0] != "bias" or not dense_or_linear(rule):
             return super().share(rule, role, s, i)
         biases = rule.biases[role[1]][0].units
         total = self.m.total(rule.out.error[s, _all(rule.out.units, biases)[i]])

@@ -215,15 +215,15 @@ CONVOLUTION = plain().supports
 def cases_of(network: str) -> tuple[Case, ...]:
     """Some of a kind of network."""
     if network == "chain":
-        return learning(generated_cases(120, 7), 24)
+        return learning(generated_cases(120, 7), 16)
     if network == "graph":
-        return learning(wired_cases("graph", 90, within=DENSE), 24)
+        return learning(wired_cases("graph", 90, within=DENSE), 16)
     within = Within(
         layers=tuple(CONVOLUTION["layers"]),
         activations=tuple(CONVOLUTION["activations"]),
         losses=tuple(CONVOLUTION["losses"]),
     )
-    return learning(wired_cases("convolution", 90, within=within), 24)
+    return learning(wired_cases("convolution", 90, within=within), 16)
 
 
 def program(network: str, mistake: str = "") -> Callable[[Json], Json]:

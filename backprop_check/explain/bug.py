@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.cases.wired import FAMILIES, wired_case
+from backprop_check.diagnose.bug import Swapped
+from backprop_check.diagnose.given import given
 from backprop_check.errors import ConfigurationError
-from backprop_check.expected import textbook_pass
 from backprop_check.explain.chain import chain_steps
-from backprop_check.explain.explanation import explain_case
+from backprop_check.explain.explanation import told_steps
 from backprop_check.explain.layout import equation_lines, heading, where
-from backprop_check.explain.making import Found, is_shipped
+from backprop_check.explain.making import is_shipped
+from backprop_check.explain.told import Told
+from backprop_check.explain.writing import number_text
 from backprop_check.kinds import KINDS
+from backprop_check.places import UNITS
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
 _TRIED = 150
 
 _SMALL = 8
+
+#: So many steps further the same step of another pass is looked for.
+_AHEAD = 500
 
 #: So many generated cases of every family of layers are tried.
 _TRIED_OF_FAMILY = 60
@@ -101,7 +110,7 @@ def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
     """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
     for variant in bug.variants:
         for case in _cases_for(variant.stages):
-            if not (variant.stages.matters(case) and _shows(case, variant.stages)):
+            if not (variant.stages.concerns(case) and any(_differing(case, variant.stages))):
                 continue
             pair = first_difference(case, variant.stages)
             if pair is not None:
@@ -128,23 +137,22 @@ def _cases() -> tuple[Case, ...]:
     return (*first, *training_cases(4 * len(RECIPES)), *(generated_case(index) for index in range(_TRIED)))
 
 
-def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
+def _cases_for(stages: type[Stages]) -> Iterator[Case]:
     """The cases that may show a bug: of the families of the layers that it is about, where it is about such."""
-    networks = getattr(stages, "networks", "")
-    if networks == "any":  # of a loss, say, that only some layers' cases have
-        return (*_cases(), *_wired_cases(("attention",)))
-    if networks != "wired":
-        return _cases()
     kinds = getattr(stages, "kinds", ())
     families = {KINDS[kind].family for kind in kinds} & set(FAMILIES)
-    return _wired_cases(tuple(family for family in FAMILIES if family in families or not families))
+    if not families:
+        yield from _cases()
+    for family in FAMILIES:
+        if family in families or not families:
+            yield from _cases_of(family)
 
 
 @functools.cache
-def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
-    """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
-    found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
-    files = [file.case for family in families for file in suite_files(family)]
+def _cases_of(family: str) -> tuple[Case, ...]:
+    """Generated cases of a family of layers, the smallest first; then its files, which alone have ties."""
+    found = [wired_case(family, index) for index in range(_TRIED_OF_FAMILY)]
+    files = [file.case for file in suite_files(family)]
     return tuple(
         case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))
     )
@@ -156,40 +164,63 @@ _RIGHT: dict[str, Mapping[Slot, Array]] = {}
 def _right(case: Case) -> Mapping[Slot, Array]:
     """What is right for one of the cases, worked out once."""
     if case.id not in _RIGHT:
-        _RIGHT[case.id] = textbook_pass(case).values
+        _RIGHT[case.id] = given(case, {}).values
     return _RIGHT[case.id]
 
 
-def _for_case(stages: type[Stages], case: Case) -> type[Stages]:
-    """A bug's stages for this case, where they depend on it."""
-    made = getattr(stages, "for_case", None)
-    return stages if made is None else made(case)
+def _differing(case: Case, stages: type[Swapped]) -> Iterator[tuple[Slot, Any, Array]]:
+    """Every array in which the bug makes a difference: where, and what it gives; in the order of computing."""
+    wrong = given(case, {}, stages=stages).values
+    for slot, values in _right(case).items():
+        differs = ~np.isclose(wrong[slot], values, rtol=1e-9, atol=1e-12, equal_nan=True)
+        if differs.any():
+            yield slot, differs, wrong[slot]
 
 
-def _shows(case: Case, stages: type[Stages]) -> bool:
-    """Whether the bug makes a difference here: the pass on floats tells it sooner than the record."""
-    wrong = textbook_pass(case, stages=_for_case(stages, case)).values
-    return any(not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12) for slot, value in _right(case).items())
-
-
-def first_difference(case: Case, stages: type[Stages]) -> tuple[Step, Step] | None:
+def first_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | None:
     """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
-    stages = _for_case(stages, case)
+    swapped = stages.for_case(case)
+    if isinstance(swapped, type) and issubclass(swapped, Swapped) and swapped.strings_pass():
+        return _reported_difference(case, swapped)
+    chain = case.network.is_chain and stages.in_chains()
     for sample in range(len(case.inputs)):
-        right = {_key(step): step for step in _steps(case, Stages, sample)}
-        for step in _steps(case, stages, sample):
-            other = right.get(_key(step))
+        right = _steps(case, Stages, sample, chain=chain)
+        known: dict[object, Step] = {}
+        for step in _steps(case, swapped, sample, chain=chain):
+            other = _same(right, known, _key(step))
             if other is not None and not math.isclose(step.value, other.value, rel_tol=1e-9, abs_tol=1e-12):
                 return other, step
     return None
 
 
-def _steps(case: Case, stages: type[Stages], sample: int) -> list[Step]:
+def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | None:
+    """The same of a bug that lies in how passes are strung together: what is reported is of another pass or moment."""
+    for slot, differs, wrong in _differing(case, stages):
+        at = tuple(int(i) for i in np.argwhere(differs)[0])
+        sample = at[0] if slot.quantity in (*UNITS, "input_gradient") else 0
+        for step in _steps(case, Stages, sample, chain=False):
+            if (step.quantity, step.layer, tuple(step.at)) == (slot.quantity, slot.layer, at):
+                value = float(wrong[at])
+                text = number_text(value, 6)
+                return step, msgspec.structs.replace(step, symbolic=text, numbers=text, value=value)
+    return None
+
+
+def _steps(case: Case, stages: type[Stages], sample: int, *, chain: bool) -> Iterator[Step]:
     """The steps of a case, worked out by ``stages``."""
-    if case.network.is_chain:  # as long as its bugs replace stages and not rules
-        return chain_steps(case, stages, sample)
-    return explain_case(Found(case), sample=sample, stages=stages, everything=True).steps
+    if chain:  # as long as there are bugs that replace stages and not rules
+        yield from chain_steps(case, stages, sample)
+    else:
+        yield from told_steps(case, Told(case, None, None, everything=True), stages, sample=sample)
 
 
-def _key(step: Step) -> tuple[object, ...]:
-    return step.round, step.stage, step.symbol, step.layer, step.neuron, step.weight
+def _same(steps: Iterator[Step], known: dict[object, Step], key: object) -> Step | None:
+    """The step of that key among those to come, or ``known`` already; None where it is not near."""
+    ahead = itertools.islice(steps, _AHEAD)
+    while key not in known and (step := next(ahead, None)) is not None:
+        known[_key(step)] = step
+    return known.get(key)
+
+
+def _key(step: Step) -> object:
+    return step.round, step.stage, step.symbol, step.layer, step.neuron, step.weight, tuple(step.unit)

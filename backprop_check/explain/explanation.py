@@ -22,6 +22,8 @@ from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from backprop_check.explain.making import Found
     from backprop_check.network import Case
     from backprop_check.protocol import Implementation
@@ -86,11 +88,7 @@ def explain_case(
     places, tables = Places(case), (None, *range(len(network.layers)))
     told = Told(case, neuron, None if weight is None else str(weight), everything=everything)
     limit = None if told.everything or (everything and neuron is not None) else TERMS_SHOWN
-    steps = [
-        step
-        for index, p in enumerate(recalled_passes(case, stages))
-        for step in told.round(PassReader(case, p, Writer(Names(case, p), digits, limit), round_=index, sample=sample))
-    ]
+    steps = list(told_steps(case, told, stages, sample=sample, digits=digits, limit=limit))
     return Explanation(
         case=case.id,
         title=one_line(found.title),
@@ -111,6 +109,14 @@ def explain_case(
         sizes=[_sizes(places, layer) for layer in tables],
         reads=[list(sources) for sources in network.sources],
     )
+
+
+def told_steps(
+    case: Case, told: Told, stages: type[Stages] = Stages, *, sample: int = 0, digits: int = 6, limit: int | None = None
+) -> Iterator[Step]:
+    """The steps that are told of a case, each written when it is asked for; sums of at most ``limit`` terms."""
+    for index, p in enumerate(recalled_passes(case, stages)):
+        yield from told.round(PassReader(case, p, Writer(Names(case, p), digits, limit), round_=index, sample=sample))
 
 
 def _sizes(places: Places, layer: int | None) -> dict[str, int]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.diagnose.bug import Swapped
+from backprop_check.diagnose.given import given
 from backprop_check.errors import BackpropCheckError, CaseError
 from backprop_check.expected import expect
 from backprop_check.explain.making import find_case
 from backprop_check.network import Case
-from backprop_check.numbers.recording import Recorded, Recording
-from backprop_check.reference import run_pass
-from backprop_check.trace import Array, Slot, place_of, slots_of
+from backprop_check.trace import Array, Slot, place_of
 
 if TYPE_CHECKING:
     from backprop_check.compare import Mismatch
@@ -122,27 +122,15 @@ class _Seen:
         An update that goes the wrong way can be the update's own mistake, or that of every gradient: only what came
         before it tells.
         """
-        if hasattr(stages, "matters") and not stages.matters(self.case):
+        if not issubclass(stages, Swapped) or not stages.concerns(self.case):
             return False
-        # On recording numbers an infinity is a value, and no exception.
-        wrong = dict(slots_of(run_pass(self.case, Recording(), stages)))
+        wrong = given(self.case, {}, stages=stages).values
         for slot, got in [*self.got.items(), *((slot, self.expected.values[slot]) for slot in self.right)]:
-            values = _values(wrong.get(slot))
-            if values.shape != got.shape:
+            values = wrong.get(slot)
+            if values is None or values.shape != got.shape:
                 return False
             room = 4 * self.expected.allowed[slot] + 1e-9 * abs(got)
             with np.errstate(invalid="ignore", over="ignore"):
                 if not (abs(values - got) <= room).all():
                     return False
         return True
-
-
-def _values(recorded: Any) -> Array:
-    """The values of a table, list or single number of recorded ones."""
-
-    def plain(x: Any) -> Any:
-        if isinstance(x, Recorded):
-            return x.value
-        return [plain(each) for each in (x.tolist() if hasattr(x, "tolist") else x)]
-
-    return np.array(plain([] if recorded is None else recorded), dtype=float)

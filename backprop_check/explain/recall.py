@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_wired
@@ -153,7 +152,7 @@ def _recall(p: WiredPass, stages: Stages) -> None:
         _recall_rule(table.made_by)
     for l in p.layers if p.regularization is not None else ():
         for name, table in l.parameters.items():
-            table.error = Cells(_numbers(table.error), _penalized(p, name, table, stages), shared=True)
+            table.error = Cells(_numbers(table.error), _penalized(p, l, name, stages), shared=True)
     for table in (p.inputs, *parameters, *p.circuit.tables):
         if table.error is not None and not isinstance(table.error, Cells):
             table.error = Cells(_numbers(table.error), _error_of(table, stages), shared=table.parameter)
@@ -164,8 +163,9 @@ def _recall(p: WiredPass, stages: Stages) -> None:
     dense = as_dense(p)
     for rule in dense_rules:
         rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
-    if matched is not None:
-        last.error.made = lambda s, k: stages.output_error(dense, s, k)
+    if matched is not None:  # whose loss undoes its activation: ∂L/∂a was not needed
+        errors = [[float(stages.output_error(dense, s, k)) for k in range(last.units)] for s in range(p.samples)]
+        last.error = Cells(errors, lambda s, k: stages.output_error(dense, s, k))
         matched.x.error.made = lambda s, i: stages.matched_error(
             p, matched, s, i, lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
         )
@@ -214,10 +214,10 @@ def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
     return made
 
 
-def _penalized(p: WiredPass, name: str, table: Table, stages: Stages) -> Callable[[int, int], Any]:
+def _penalized(p: WiredPass, l: LayerTables, name: str, stages: Stages) -> Callable[[int, int], Any]:
     """A parameter's gradient, and what the loss's penalty adds to it."""
-    made = _error_of(table, stages)
-    return lambda s, i: stages.penalized(p, quantity_of(name), made(s, i), table.values[0, i])
+    made = _error_of(l.parameters[name], stages)
+    return lambda s, i: stages.penalized_number(p, l, name, i, made(s, i))
 
 
 def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:

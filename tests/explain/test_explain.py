@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
-from plain import plain_pass
 
 from backprop_check.cases.generate import PAIRS, generated_case, generated_cases
 from backprop_check.cli import main
+from backprop_check.expected import textbook_pass
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import text_lines
 from backprop_check.explain.making import Found, find_case, made_up
@@ -70,7 +70,7 @@ def test_every_value_is_the_references() -> None:
     few = [case for case in generated_cases(60, start=40) if len(case.inputs) <= 3]
     assert len(few) > 20
     for case in few:
-        values = plain_pass(case)
+        values = textbook_pass(case).values
         wanted = {(slot, at) for slot, table in values.items() for at in places(table.shape)}
         for sample in range(len(case.inputs)):
             for step in explain_case(Found(case), sample=sample, everything=True).steps:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import generated_case
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import Plan, select_cases
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.within import supported
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
-from backprop_check.plan import Plan, supported
 from backprop_check.protocol import Supports
 from backprop_check.training import FEATURES, OPTIMIZERS
 
@@ -154,7 +154,7 @@ def failing(what: str) -> list[Case]:
         return [generated_case(index) for index in (2, 9, 40)]
     if what == "training":
         return [training_case(index) for index in (2, 9, 40)]
-    return [wired_case(what, index, 5) for index in (2, 9, 40)]
+    return [family_case(what, index, 5) for index in (2, 9, 40)]
 
 
 APART: dict[str, str] = {

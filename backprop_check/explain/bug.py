@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import RECIPES, training_cases
-from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.errors import ConfigurationError
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import Found, is_shipped
-from backprop_check.kinds import KINDS
+from backprop_check.kinds import FAMILIES, KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -142,7 +142,7 @@ def _cases_for(stages: type[Stages]) -> tuple[Case, ...]:
 @functools.cache
 def _wired_cases(families: tuple[str, ...]) -> tuple[Case, ...]:
     """Generated cases of families of layers, the smallest first; then their files, which alone have ties."""
-    found = [wired_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
+    found = [family_case(family, index) for family in families for index in range(_TRIED_OF_FAMILY)]
     files = [file.case for family in families for file in suite_files(family)]
     return tuple(
         case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import msgspec
 
-from backprop_check.cases.select import refuse_unknown
+from backprop_check.cases.files import refuse_unknown
+from backprop_check.cases.plan import Plan
+from backprop_check.cases.within import supported
 from backprop_check.compare import Mismatch
 from backprop_check.config import KINKS, Configured, configured, open_configured
 from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
 from backprop_check.judging import Run
-from backprop_check.plan import Plan, supported
 from backprop_check.protocol import CallableImplementation, Implementation
 from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
@@ -260,7 +261,7 @@ def check(
     """
     _refuse_wrong_arguments(implementation, profile, rtol, atol, kinks)
     suites = (suites,) if isinstance(suites, str) else suites
-    refuse_unknown(suites)
+    refuse_unknown(*suites)
     words = (require,) if isinstance(require, str) else tuple(require)
     entry = None
     if isinstance(implementation, str):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backprop_check.cases.wired import kinds_of
+from backprop_check.cases.within import kinds_of
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import KINDS
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
@@ -24,7 +24,7 @@ from backprop_check.training import OPTIMIZERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from backprop_check.cases.generate import Within
+    from backprop_check.cases.within import Within
     from backprop_check.network import Case
     from backprop_check.run import Judged
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.cases.within import supported
 from backprop_check.compare import compare
 from backprop_check.coverage import Coverage
 from backprop_check.diagnose import behaviour, signs
@@ -19,7 +20,6 @@ from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
 from backprop_check.expected import expect
 from backprop_check.hints import hinted, hinted_conclusion
-from backprop_check.plan import supported
 from backprop_check.results import Conclusion, Summary
 from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
 

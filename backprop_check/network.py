@@ -26,6 +26,10 @@ from backprop_check.training import Clip, Optimizer, Regularization, check_train
 #: No network has more layers.
 MOST_LAYERS = 1000
 
+#: No stranger's case takes more products of a weight and an input. Where layers are not all dense every product has a
+#: place in a wiring, which takes memory.
+MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
+
 if TYPE_CHECKING:
     Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
 else:
@@ -87,6 +91,11 @@ class Network(_Strict, frozen=True, dict=True):
                 total += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
             total += self.widths[index]
         return total
+
+    @property
+    def most_products(self) -> int:
+        """How many products it may take, over all samples and steps, where a stranger asks for it."""
+        return MOST_WORK if self.is_chain else MOST_WIRED
 
     @property
     def input_units(self) -> int:

@@ -16,8 +16,8 @@ import msgspec
 import pytest
 from _pytest._code.code import TerminalRepr
 
-from backprop_check.cases.generate import EVERYTHING
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import select_cases
+from backprop_check.cases.within import LEVEL_1, supported
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.conventions import told
 from backprop_check.coverage import Coverage, requirements
@@ -25,7 +25,6 @@ from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
 from backprop_check.kept import kept_failures
 from backprop_check.network import Case
-from backprop_check.plan import supported
 from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
@@ -106,7 +105,7 @@ class Collecting:
         if option("--backprop-replay"):
             return [each.file.case for each in self.kept]
         suites, count = option("--backprop-suite"), option("--backprop-cases")
-        within = supported(self.supports(name)) if count and (not suites or "generated" in suites) else EVERYTHING
+        within = supported(self.supports(name)) if count and (not suites or "generated" in suites) else LEVEL_1
         return select_cases(suites, count, option("--backprop-seed"), within)
 
     def supports(self, name: str) -> Supports:

@@ -63,7 +63,7 @@ def check_backprop() -> Callable[..., Any]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that asks for ``backprop_case`` runs once for each case."""
     if "backprop_case" in metafunc.fixturenames:
-        from backprop_check.cases.select import select_cases  # noqa: PLC0415 - numpy
+        from backprop_check.cases.plan import select_cases  # noqa: PLC0415 - numpy
 
         option = metafunc.config.getoption
         cases = list(select_cases(option("--backprop-suite"), option("--backprop-cases"), option("--backprop-seed")))

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.cache import Cache, Entry, user_folder
-from backprop_check.plan import Listed, Plan
+from backprop_check.cases.plan import Listed, Plan
 from backprop_check.protocol.text import clean_text
 from backprop_check.quick import Right, right
 from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses

@@ -13,7 +13,7 @@ import pytest
 
 from backprop_check.api import check
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import select_cases
 from backprop_check.compare import compare
 from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.network import ACTIVATIONS, Case

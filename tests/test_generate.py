@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backprop_check.cases.generate import CLEAR, LARGEST, PAIRS, generated_case, generated_cases, is_clear_of_kinks
+from backprop_check.cases.clear import CHAIN, CLEAR, LARGEST, is_clear
+from backprop_check.cases.draw import PAIRS
+from backprop_check.cases.generate import generated_case, generated_cases
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.reference import Stages
@@ -85,7 +87,7 @@ def test_no_step_comes_near_a_kink_or_blows_up(dtype: str) -> None:
     several = 0
     for case in generated_cases(300, seed=8):
         rounded = case.rounded(dtype)
-        assert is_clear_of_kinks(rounded, clear=CLEAR / 2), case.id
+        assert is_clear(rounded, CHAIN, clear=CLEAR / 2), case.id
         expected = expect(rounded, dtype)
         for slot, allowed in expected.allowed.items():
             if slot.quantity in ("z", "updated_weight", "updated_bias"):  # all that the next z depends on
@@ -119,8 +121,8 @@ def test_a_later_step_on_a_kink_is_seen() -> None:
         "targets": [[0.0]],
         "optimizer": {"kind": "sgd", "learning_rate": 0.5},
     }  # z = 1 at first, and exactly 0 after one step: w = 1 − ½, b = −½
-    assert is_clear_of_kinks(Case.from_dict(one))
-    assert not is_clear_of_kinks(Case.from_dict({**one, "steps": 2}))
+    assert is_clear(Case.from_dict(one), CHAIN)
+    assert not is_clear(Case.from_dict({**one, "steps": 2}), CHAIN)
 
 
 # Bugs that people make ------------------------------------------------------------------------------

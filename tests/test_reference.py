@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backprop_check.cases.generate import PAIRS, generated_cases
+from backprop_check.cases.draw import PAIRS
+from backprop_check.cases.generate import generated_cases
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars

@@ -11,16 +11,16 @@ import pytest
 from command_line import called, sentence_of
 
 from backprop_check import Mismatched, check
+from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.within import supported
 from backprop_check.commands.smoke import SMOKE, networks
 from backprop_check.coverage import SUITES_OF, Coverage, Requirement, requirements
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import KINDS
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.network import Case
-from backprop_check.plan import supported
 from backprop_check.protocol import Supports
 from backprop_check.training import OPTIMIZERS
 
@@ -108,8 +108,8 @@ def test_an_unknown_word_is_refused_with_the_nearest(word: str, said: str) -> No
     [
         (generated_case(3), "dense"),
         (training_case(3), "training"),
-        (wired_case("graph", 0), "graph"),
-        *((wired_case(family, 0), family) for family in FAMILIES if family != "graph"),
+        (family_case("graph", 0), "graph"),
+        *((family_case(family, 0), family) for family in FAMILIES if family != "graph"),
     ],
 )
 def test_a_case_meets_what_it_has(case: Case, met: str) -> None:

@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 
 from reading import CASE_FILE, READERS, read
 
-from backprop_check.cases.files import LARGEST, MOST_WORK
+from backprop_check.cases.files import LARGEST
+from backprop_check.network import MOST_WORK
 from backprop_check.strangers import DEEPEST, LARGEST_TOML, TooMuchError, deeper, read_toml, read_within
 
 fuzz = settings(

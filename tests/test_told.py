@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import backprop_check
+from backprop_check.cases.families import family_cases
 from backprop_check.cases.files import read_case_file
-from backprop_check.cases.wired import wired_cases
 from backprop_check.cli import main
 from backprop_check.expected import expect
 from backprop_check.network import Case
@@ -139,7 +139,7 @@ def test_exported_cases_are_read_and_explained(folder: Path) -> None:
 def test_results_in_python(folder: Path) -> None:
     """``check``: the data frames have the indexes, the notebook and the page have the sentence."""
     del folder
-    cases = [case for case in wired_cases("convolution", 30) if case.network.layers[0].kind == "conv2d"]
+    cases = [case for case in family_cases("convolution", 30) if case.network.layers[0].kind == "conv2d"]
 
     def wrong(request: dict[str, Any]) -> dict[str, Any]:
         case = Case.from_dict({key: value for key, value in request.items() if key not in ("type", "id")})

@@ -17,9 +17,8 @@ from backprop_check.kinds import FAMILIES
 from backprop_check.network import Case, case_error
 from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
 
-#: No case file has more bytes, and no case asks for more: weights times samples times steps. Where layers are not all
-#: dense every product has a place in a wiring, which takes memory.
-LARGEST, MOST_WORK, MOST_WIRED = 64 * 2**20, 10**9, 3 * 10**7
+#: No case file has more bytes.
+LARGEST = 64 * 2**20
 
 _BESIDE = Path(__file__).resolve().parent.parent / "_cases"  # in a wheel
 _HERE = Path(__file__).resolve().parents[2] / "cases"  # in a checkout
@@ -76,15 +75,21 @@ def read_case_file(path: Path) -> CaseFile:
 
 def check_work(case: Case, source: str) -> None:
     """Raise ``CaseError`` where working a stranger's case out would take hours."""
-    most = MOST_WORK if case.network.is_chain else MOST_WIRED
+    most = case.network.most_products
     if case.network.products * len(case.inputs) * case.steps > most:
         path = "$.steps" if case.steps > 1 else "$.network"
         raise CaseError(path, f"at most {most:,} products of weights, samples and steps", "more", source)
 
 
+def refuse_unknown(*suites: str) -> None:
+    """Raise ``ConfigurationError`` for a suite that there is not."""
+    for suite in suites:
+        if suite not in SUITES:
+            msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
+            raise ConfigurationError(msg)
+
+
 def suite_files(suite: str) -> list[CaseFile]:
-    """The files of a suite, by name."""
-    if suite not in SUITES:
-        msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
-        raise ConfigurationError(msg)
+    """The files of a suite, by name; raises ``ConfigurationError`` where there is no such suite."""
+    refuse_unknown(suite)
     return [read_case_file(path) for path in sorted((folder() / suite).glob("*.json"))]

@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backprop_check.cases.generate import PAIRS, Draw, Within, target_of
-from backprop_check.cases.wired import dense, kinds_of, own_slopes
+from backprop_check.cases.draw import REDUCTIONS, Draw, dense, loss_of, own_slopes, rate_of, target_of
+from backprop_check.cases.within import kinds_of
 from backprop_check.errors import CaseError
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import size
-from backprop_check.names import ACTIVATIONS
 from backprop_check.network import Case
 
 if TYPE_CHECKING:
+    from backprop_check.cases.within import Within
     from backprop_check.kinds import Kind, Shape
 
-
-_HIDDEN = tuple(name for name in ACTIVATIONS if name != "log_softmax")
 _COMBINE = ("add", "concat", "multiply")
 
 
-class Wired:
+class Graph:
     """A network in the making: its layers' JSON, and by name the shape of every output and whether it is read."""
 
     def __init__(self, draw: Draw, inputs: Shape, activations: tuple[str, ...]) -> None:
@@ -102,7 +100,7 @@ class Wired:
         self.layers.append(layer)
 
 
-def _skip(net: Wired) -> None:
+def _skip(net: Graph) -> None:
     """x + F(x): the way around some layers."""
     first = net.dense(["input"], net.draw.whole(2, 4))
     inner = net.dense([first], net.draw.whole(2, 3)) if net.draw.whole(0, 1) else first
@@ -110,13 +108,13 @@ def _skip(net: Wired) -> None:
     net.dense(net.mixed([inner, first]), net.draw.whole(2, 3), net.draw.one_of(("add", "add", "concat")))
 
 
-def _everything(net: Wired) -> None:
+def _everything(net: Graph) -> None:
     """Every layer reads all before it, one after the other."""
     for _ in range(net.draw.whole(2, 3)):
         net.dense(net.mixed(list(net.shapes)), net.draw.whole(1, 3), "concat")
 
 
-def _gate(net: Wired) -> None:
+def _gate(net: Graph) -> None:
     """One layer times another: σ(…) ⊙ tanh(…)."""
     units = net.draw.whole(2, 3)
     usual = tuple(name for name in ("sigmoid", "tanh") if name in net.activations) or net.activations
@@ -128,7 +126,7 @@ def _gate(net: Wired) -> None:
     net.dense(net.mixed(read), net.draw.whole(2, 3), "multiply")
 
 
-def _fan_out(net: Wired) -> None:
+def _fan_out(net: Graph) -> None:
     """One output that is read three times."""
     first = net.dense(["input"], net.draw.whole(2, 3))
     units = net.draw.whole(2, 3)
@@ -137,7 +135,7 @@ def _fan_out(net: Wired) -> None:
     net.dense(net.mixed(read), net.draw.whole(2, 3), net.draw.one_of(_COMBINE))
 
 
-def _tied(net: Wired) -> None:
+def _tied(net: Graph) -> None:
     """A layer's weights used again: after itself, and beside itself."""
     units = net.width("input")
     if net.draw.whole(0, 1):
@@ -149,7 +147,7 @@ def _tied(net: Wired) -> None:
     net.dense(net.mixed([second, owner]), net.draw.whole(2, 3), net.draw.one_of(_COMBINE))
 
 
-def _neurons(net: Wired) -> None:
+def _neurons(net: Graph) -> None:
     """Single neurons, each reading any earlier ones."""
     for _ in range(net.draw.whole(3, 6)):
         names = net.mixed(list(net.shapes))
@@ -158,7 +156,7 @@ def _neurons(net: Wired) -> None:
         net.dense(read, 1, net.draw.one_of(_COMBINE) if single else "concat")
 
 
-def _anything(net: Wired) -> None:
+def _anything(net: Graph) -> None:
     """All of it, at random; one layer may be read by none."""
     owners: list[str] = []
     for _ in range(net.draw.whole(3, 5)):
@@ -181,7 +179,7 @@ def _anything(net: Wired) -> None:
 _FORMS = (_skip, _everything, _gate, _fan_out, _tied, _neurons, _anything)
 
 
-def _branches(net: Wired, kind: type[Kind], samples: int) -> None:
+def _branches(net: Graph, kind: type[Kind], samples: int) -> None:
     """Two layers of another kind that read the input, or one that is used twice; what they give meets again."""
     first = _of_kind(net, kind, "input", samples)
     layer = net.layers[0]
@@ -198,7 +196,7 @@ def _branches(net: Wired, kind: type[Kind], samples: int) -> None:
         net.add(layer, read, "concat", (2,))
 
 
-def _of_kind(net: Wired, kind: type[Kind], read: str, samples: int) -> str:
+def _of_kind(net: Graph, kind: type[Kind], read: str, samples: int) -> str:
     drawn = kind.draw(net.draw, net.shapes[read], samples)
     if drawn is None:
         raise CaseError("$.network", f"an input that suits {kind.__name__}", str(net.shapes[read]))
@@ -207,40 +205,38 @@ def _of_kind(net: Wired, kind: type[Kind], read: str, samples: int) -> str:
     return net.add(drawn, [read], None, made.output_shape(net.shapes[read]))
 
 
-def candidate(draw: Draw, index: int, within: Within | None) -> Case:
+def candidate(draw: Draw, index: int, within: Within) -> Case:
     """One case; raises ``CaseError`` where what was drawn does not fit together."""
-    samples = 1 if within is not None and not within.batch else draw.one_of((1, 1, 2, 3, 4, 7))
-    known = ACTIVATIONS if within is None else within.activations
-    activations = tuple(name for name in _HIDDEN if name in known) or ("identity",)
+    samples = draw.one_of((1, 1, 2, 3, 4, 7)) if within.batch else 1
     others = [kind for kind in kinds_of("graph", within) if kind.family]
-    pairs = [pair for pair in PAIRS if within is None or (pair[0] in known and pair[1] in within.losses)]
+    pairs = within.pairs()
     activation, loss = pairs[(index * 37) % len(pairs)]
     form = _FORMS[index % len(_FORMS)]
     kind = others[index // 7 % len(others)] if others and form is _skip and index // 7 % 2 else None
-    if kind is not None and kind.activations and not set(kind.drawn_activations) & set(known):
+    if kind is not None and kind.activations and not set(kind.drawn_activations) & set(within.activations):
         kind = None  # it has no activation that is supported
     inputs: Shape = (draw.whole(2, 3),) if kind is None else kind.draw_inputs(draw)
-    net = Wired(draw, inputs, activations)
+    net = Graph(draw, inputs, tuple(within.hidden()) or ("identity",))
     if kind is None:
         form(net)
     else:
         _branches(net, kind, samples)
     net.finish(draw.whole(2, 3), activation)
     units = net.layers[-1]["units"]
-    number = index // len(_FORMS)
-    updates = (within is None or within.updates) and number % 2 == index % 2
+    updates = within.updates and index // len(_FORMS) % 2 == index % 2
     what = form.__name__[1:] if kind is None else str(kind.__struct_config__.tag).replace("_", "-")
     given = KINDS["dense"] if kind is None else kind
+    reduction = REDUCTIONS[index // 3 % 2]
     body: dict[str, Any] = {
         "name": f"graph-{what}-s{index:04d}",
         "network": {"inputs": inputs[0] if kind is None else list(inputs), "layers": net.layers},
-        "loss": {"kind": loss, **({"threshold": 0.8} if loss == "huber" else {})},
-        "reduction": ("mean", "sum")[index // 3 % 2],
+        "loss": loss_of(loss, 0.8),
+        "reduction": reduction,
         "inputs": [given.draw_sample(draw, inputs) for _ in range(samples)],
         "targets": [target_of(draw, activation, loss, units) for _ in range(samples)],
     }
     own_slopes(draw, net.layers)
     if updates:
-        rate = draw.one_of((0.05, 0.1)) / (samples if body["reduction"] == "sum" else 1)
-        body |= {"optimizer": {"kind": "sgd", "learning_rate": round(rate, 4)}, "steps": draw.one_of((1, 1, 2))}
+        rate = rate_of(draw, (0.05, 0.1), reduction, samples)
+        body |= {"optimizer": {"kind": "sgd", "learning_rate": rate}, "steps": draw.one_of((1, 1, 2))}
     return Case.from_dict(body)

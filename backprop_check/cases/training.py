@@ -1,50 +1,56 @@
 """The suite ``training``: optimizers, their options, schedules, clipping and penalties, on small networks.
 
-Case i depends on (suite version, seed, i, what is supported) and on nothing else. Any 200 in a row contain every
-combination of an optimizer with its options, each with and without a schedule, a clip and a penalty, over 1 to 5
-steps. Where other layers than dense chains are supported too, every fifth trains a network of these. Besides keeping
-clear of kinks, no gradient is so small that rounding decides what an adaptive optimizer makes of it, no weight under an
-l1 penalty is near 0, and no norm or gradient is near the limit it is clipped at.
+Any 200 cases in a row contain every combination of an optimizer with its options, each with and without a schedule, a
+clip and a penalty, over 1 to 5 steps. Where other layers than dense chains are supported too, every fifth trains a
+network of another suite.
+
+Besides keeping clear of kinks, no gradient of a chain is so small that rounding decides what an adaptive optimizer
+makes of it, no weight under an l1 penalty is near 0, and no norm or gradient is near the limit it is clipped at. In
+other networks many gradients are 0 but for rounding: there an adaptive optimizer's ε is not tiny, so that rounding
+stays rounding.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from backprop_check.cases import training_layers
-from backprop_check.cases.generate import CLEAR, EVERYTHING, LARGEST, PAIRS, Draw, Within, pass_is_clear, target_of
+from backprop_check.cases.clear import ANY_LAYERS, NEAR, TRAINED_CHAIN, Demands, gradients_of, norm_of
+from backprop_check.cases.draw import REDUCTIONS, THRESHOLDS, Draw, dense, loss_of, rows_of, target_of
+from backprop_check.cases.families import family_case
+from backprop_check.cases.generate import tried
+from backprop_check.cases.within import ALL_TRAINING, Within, families
+from backprop_check.errors import NothingToDrawError
 from backprop_check.names import LATER_LOSSES
 from backprop_check.network import Case
-from backprop_check.numbers import Scalars
-from backprop_check.reference.backward import run_pass
-from backprop_check.training import FEATURES, OPTIMIZERS, SETTINGS, Clip, Optimizer
+from backprop_check.reference.wired import run_wired
+from backprop_check.training import FEATURES, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.reference.backward import Pass
-
 #: Raised whenever the same (seed, i) would give another case.
 TRAINING_VERSION = 1
 
-#: An adaptive optimizer divides by the root of g²: no gradient but an exact 0 is smaller.
-SMALLEST_GRADIENT = 0.004
+#: One case of the suite in so many trains other layers than dense chains, where such are supported.
+EVERY = 5
 
-#: No weight under an l1 penalty is nearer to 0.
-FROM_ZERO = 0.01
+#: What an adaptive optimizer's ε is at least, in such a case.
+_EPSILONS = (1e-3, 0.02)
 
-#: Relative distance of gradients, or their norm, from the limit they are clipped at.
-FROM_LIMIT = 0.02
+#: Beyond this many numbers a network is another suite's.
+_MOST_PARAMETERS = 400
 
-#: All there is to support of training.
-ALL_TRAINING = Within(optimizers=OPTIMIZERS, features=FEATURES)
+#: Limits of clipping as shares of the gradients' size: the last one clips nothing. None is smaller than ``_LEAST``.
+_SHARES = (0.2, 0.5, 0.7, 1.7)
+_LEAST = 0.02
 
-_ATTEMPTS = 400
+#: How often a chain, and a network of another suite, is drawn.
+_ATTEMPTS, _ATTEMPTS_OF_FAMILIES = 400, 60
 
 
 class Recipe(NamedTuple):
@@ -83,23 +89,12 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
     possible = recipes(within)
     round_number, at = divmod(index + seed, len(possible))
     key = f"training:{TRAINING_VERSION}:{seed}:{index}:{label(within)}"
-    extras = _extras(at, round_number, within)
-    if index % training_layers.EVERY == training_layers.EVERY - 1 and training_layers.families(within):
-        found = training_layers.trained_layers(
-            lambda attempt: Draw(f"{key}:layers:{attempt}"),
-            index,
-            seed,
-            lambda draw, steps: _training(draw, possible[at], extras, steps),
-            within,
-        )
-        if found is not None:
-            return found
-    case = None
-    for attempt in range(_ATTEMPTS):
-        draw = Draw(f"{key}:{attempt}")
-        case = _candidate(draw, index, possible[at], extras, within)
-        if is_clear(case):
+    trained = _Trained(index, seed, possible[at], _extras(at, round_number, within), within)
+    if index % EVERY == EVERY - 1 and families(within):
+        case, clear = tried(f"{key}:layers", trained.network, _ATTEMPTS_OF_FAMILIES, ANY_LAYERS)
+        if case is not None and clear:
             return case
+    case, _ = tried(key, trained.chain, _ATTEMPTS, TRAINED_CHAIN)
     assert case is not None
     return case
 
@@ -112,8 +107,7 @@ def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = A
 
 def label(within: Within) -> str:
     """What makes an implementation's cases different from another's; empty for all there is to train dense chains."""
-    others = training_layers.families(within)
-    layers = f":{','.join((*within.layers, *within.features))}:{int(within.batch)}" if others else ""
+    layers = f":{','.join((*within.layers, *within.features))}:{int(within.batch)}" if families(within) else ""
     within = replace(
         within,
         losses=tuple(loss for loss in within.losses if loss not in LATER_LOSSES),
@@ -144,10 +138,59 @@ def _extras(at: int, round_number: int, within: Within) -> _Extras:
     )
 
 
-def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: Within) -> Case:
-    pairs = [pair for pair in PAIRS if pair[0] in within.activations and pair[1] in within.losses]
-    activation, loss = draw.one_of(pairs)
-    hidden = [name for name in EVERYTHING.activations if name in within.activations and name != "log_softmax"]
+class _Trained(NamedTuple):
+    """Case ``index``: which optimizer trains it, and with what beside it."""
+
+    index: int
+    seed: int
+    recipe: Recipe
+    extras: _Extras
+    within: Within
+
+    def chain(self, draw: Draw, _attempt: int) -> Case:
+        """A chain of dense layers, trained."""
+        steps = self.index % 5 + 1
+        options = "-".join((self.recipe.kind, *(name.replace("_", "-") for name in self.recipe.options)))
+        body = {**_chain(draw, self.within), "name": f"{options}-s{self.index:04d}", "steps": steps}
+        return _limited(draw, Case.from_dict(body | self._training(draw, steps)), TRAINED_CHAIN)
+
+    def network(self, draw: Draw, attempt: int) -> Case | None:
+        """A case of another suite, trained; None where it has nothing to train, or too much."""
+        able, turn = families(self.within), self.index // EVERY
+        number = turn + attempt * 1000
+        try:
+            case = family_case(able[number % len(able)], number, self.seed, self.within)
+        except NothingToDrawError:
+            return None
+        parameters = sum(np.size(each) for l in case.network.layers if not l.shares for each in l.arrays().values())
+        if not 0 < parameters <= _MOST_PARAMETERS:
+            return None
+        steps = turn % 3 + 1
+        body = case.to_dict() | self._training(draw, steps)
+        if body["optimizer"]["kind"] != "sgd":
+            body["optimizer"]["eps"] = draw.one_of(_EPSILONS)
+        name = f"{body['optimizer']['kind']}-{body['name'].rsplit('-', 1)[0]}-s{self.index:04d}"
+        return _limited(draw, Case.from_dict(body | {"name": name, "steps": steps}), ANY_LAYERS)
+
+    def _training(self, draw: Draw, steps: int) -> dict[str, Any]:
+        """The fields that say how a network is trained; the limit of clipping is yet to be set."""
+        extras = self.extras
+        fields: dict[str, Any] = {"optimizer": _optimizer(draw, self.recipe, steps if extras.schedule else 0)}
+        if extras.penalty:
+            fields["regularization"] = {
+                **({"l1": draw.one_of((0.01, 0.05, 0.2))} if extras.penalty != "l2" else {}),
+                **({"l2": draw.one_of((0.03, 0.1, 0.5))} if extras.penalty != "l1" else {}),
+                **({"biases": True} if draw.whole(1, 3) == 1 else {}),
+            }
+        if extras.clip:
+            fields["clip"] = {"kind": extras.clip, "limit": 1.0}
+        return fields
+
+
+def _chain(draw: Draw, within: Within) -> dict[str, Any]:
+    """A small chain of dense layers with its loss and its batch."""
+    activation, loss = draw.one_of(within.pairs())
+    hidden = within.hidden()
     widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3) if hidden else 2)]
     if activation in ("softmax", "log_softmax"):
         widths[-1] = max(2, widths[-1])
@@ -157,47 +200,15 @@ def _candidate(draw: Draw, index: int, recipe: Recipe, extras: _Extras, within: 
     for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
         possible = [name for name in hidden if name != "softmax" or units > 1]
         kind = activation if position == len(widths) - 2 else draw.one_of(possible)
-        layers.append(
-            {
-                "kind": "dense",
-                "units": units,
-                "activation": kind,
-                "parameters": {
-                    "weights": [[draw.number(1.2) for _ in range(fan_in)] for _ in range(units)],
-                    "biases": [draw.number(0.6) for _ in range(units)],
-                },
-            }
-        )
-    batch = draw.whole(1, 4) if within.batch else 1
-    steps = index % 5 + 1
-    options = "-".join((recipe.kind, *(name.replace("_", "-") for name in recipe.options)))
-    body: dict[str, Any] = {
-        "name": f"{options}-s{index:04d}",
+        layers.append(dense(draw, fan_in, units, kind, 1.2, 0.6))
+    samples = draw.whole(1, 4) if within.batch else 1
+    return {
         "network": {"inputs": widths[0], "layers": layers},
-        "loss": {"kind": loss, **({"threshold": draw.one_of((0.5, 0.8, 1.5))} if loss == "huber" else {})},
-        "reduction": draw.one_of(("mean", "sum")),
-        "inputs": [[draw.number(1.5, 2) for _ in range(widths[0])] for _ in range(batch)],
-        "targets": [target_of(draw, activation, loss, widths[-1]) for _ in range(batch)],
-        "steps": steps,
+        "loss": loss_of(loss, draw.one_of(THRESHOLDS) if loss == "huber" else 0.0),
+        "reduction": draw.one_of(REDUCTIONS),
+        "inputs": rows_of(draw, samples, widths[0]),
+        "targets": [target_of(draw, activation, loss, widths[-1]) for _ in range(samples)],
     }
-    training = _training(draw, recipe, extras, steps)
-    training.pop("clip", None)  # its limit depends on the gradients
-    case = Case.from_dict(body | training)
-    return _clipped(draw, case, extras.clip) if extras.clip else case
-
-
-def _training(draw: Draw, recipe: Recipe, extras: _Extras, steps: int) -> dict[str, Any]:
-    """The fields that say how a network is trained; the limit of clipping is yet to be set."""
-    fields: dict[str, Any] = {"optimizer": _optimizer(draw, recipe, steps if extras.schedule else 0)}
-    if extras.penalty:
-        fields["regularization"] = {
-            **({"l1": draw.one_of((0.01, 0.05, 0.2))} if extras.penalty != "l2" else {}),
-            **({"l2": draw.one_of((0.03, 0.1, 0.5))} if extras.penalty != "l1" else {}),
-            **({"biases": True} if draw.whole(1, 3) == 1 else {}),
-        }
-    if extras.clip:
-        fields["clip"] = {"kind": extras.clip, "limit": 1.0}
-    return fields
 
 
 def _optimizer(draw: Draw, recipe: Recipe, scheduled: int) -> dict[str, Any]:
@@ -228,56 +239,17 @@ def _optimizer(draw: Draw, recipe: Recipe, scheduled: int) -> dict[str, Any]:
     return {"kind": recipe.kind, "learning_rate": rates_of or rate, **chosen}
 
 
-def _clipped(draw: Draw, case: Case, kind: str) -> Case:
-    """The case with a limit that clips its gradients, now and then one that does not."""
-    first = run_pass(msgspec.structs.replace(case, steps=1, optimizer=Optimizer("sgd", 0.1)), Scalars.of_floats())[0]
-    sizes = [abs(g) for g in _gradients(first)]
-    size = max(sizes) if kind == "value" else math.sqrt(sum(g * g for g in sizes))
-    limit = max(0.02, round(size * draw.one_of((0.2, 0.5, 0.7, 1.7)), 3))
-    return msgspec.structs.replace(case, clip=Clip("value" if kind == "value" else "norm", limit))
-
-
-def _gradients(p: Pass) -> Iterator[float]:
-    for l in p.layers:
-        yield from itertools.chain.from_iterable(l.weight_gradient.rows)
-        yield from l.bias_gradient
-
-
-def is_clear(case: Case) -> bool:
-    """Whether every step is clear of kinks, of gradients that are all rounding, and of the limits of clipping."""
-    try:
-        passes = run_pass(case, Scalars.of_floats())
-    except (OverflowError, ValueError, ZeroDivisionError):
-        return False
-    return all(pass_is_clear(case, p, CLEAR) and _step_is_clear(case, p) for p in passes)
-
-
-def _step_is_clear(case: Case, p: Pass) -> bool:
-    optimizer = case.optimizer
-    gradients = list(_gradients(p))
-    sizes = [abs(g) for g in gradients]
-    if max(sizes) > LARGEST:
-        return False
-    weights = [abs(w) for l in p.layers for row in l.weights.rows for w in row]
-    biases = [abs(b) for l in p.layers for b in l.biases]
-    if max(*weights, *biases) > LARGEST:
-        return False
-    r = case.regularization
-    if r is not None and r.l1 and min(weights + (biases if r.biases else [])) < FROM_ZERO:
-        return False
-    scale, limit = 1.0, math.inf
-    if case.clip is not None:
-        limit = case.clip.limit
-        norm = math.sqrt(sum(g * g for g in gradients))
-        near = [norm] if case.clip.kind == "norm" else sizes
-        if any(abs(size - limit) < FROM_LIMIT * limit for size in near):
-            return False
-        if case.clip.kind == "norm":
-            scale, limit = min(1.0, limit / norm) if norm else 1.0, math.inf
-    if optimizer is None or optimizer.kind == "sgd":
-        return True
-    decay = optimizer.settings["weight_decay"] if optimizer.kind != "adamw" else 0.0
-    parameters = [w for l in p.layers for w in (*itertools.chain.from_iterable(l.weights.rows), *l.biases)]
-    held = [math.copysign(min(abs(scale * g), limit), g) for g in gradients]
-    directions = [g + decay * w for g, w in zip(held, parameters, strict=True)]
-    return all(d == 0 or abs(d) >= SMALLEST_GRADIENT for d in directions)
+def _limited(draw: Draw, case: Case, of: Demands) -> Case:
+    """The case, its clip's limit a share of the first gradients' size, or of their norm."""
+    if case.clip is None or case.optimizer is None:
+        return case
+    share = draw.one_of(_SHARES)
+    first = msgspec.structs.replace(case, steps=1, optimizer=case.optimizer.over(1), clip=None)
+    limit = 0.0
+    for reading in of.readings:
+        with np.errstate(all="ignore"):
+            gradients = gradients_of(run_wired(first, reading())[0])
+        limit = share * (norm_of(gradients) if case.clip.kind == "norm" else float(abs(gradients).max(initial=0.0)))
+        if abs(limit * 1000 % 1 - 0.5) > NEAR * 1000:  # else the order of summation says how it is rounded
+            break
+    return msgspec.structs.replace(case, clip=msgspec.structs.replace(case.clip, limit=max(_LEAST, round(limit, 3))))

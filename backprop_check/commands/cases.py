@@ -16,7 +16,7 @@ from backprop_check.commands.options import selection
 )
 def command(suite: tuple[str, ...], count: int, seed: int, export: Path | None) -> None:
     """List the cases; with --export, write each as JSON with the values expected of it."""
-    from backprop_check.cases.select import select_cases  # noqa: PLC0415 - numpy, where it is needed
+    from backprop_check.cases.plan import select_cases  # noqa: PLC0415 - numpy, where it is needed
 
     for case in select_cases(suite, count, seed):
         click.echo(case.id)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from backprop_check.ahead import Early
+    from backprop_check.cases.plan import Plan
     from backprop_check.judging import Run
-    from backprop_check.plan import Plan
     from backprop_check.protocol import Implementation, Interruption
     from backprop_check.results import ResultsFile
     from backprop_check.resume import Unfinished

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from backprop_check import __version__
+from backprop_check.cases.plan import Plan
+from backprop_check.cases.within import supported
 from backprop_check.commands.ending import codes_of, interrupted_sentence, written
 from backprop_check.commands.gathered import gathered_of, judge_all
 from backprop_check.commands.options import opened, outputs_of
@@ -27,7 +29,6 @@ from backprop_check.errors import ConfigurationError, ResultsError
 from backprop_check.judging import Run
 from backprop_check.kept import keep
 from backprop_check.known import news, read_known
-from backprop_check.plan import Plan, supported
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import Interruption

@@ -38,7 +38,7 @@ from backprop_check.run import FAILURES
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-    from backprop_check.plan import Plan
+    from backprop_check.cases.plan import Plan
     from backprop_check.protocol import Implementation
     from backprop_check.work import Work
 

@@ -8,10 +8,10 @@ from backprop_check.coverage import requirements
 from backprop_check.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from backprop_check.cases.plan import Plan
     from backprop_check.config import Configured
     from backprop_check.coverage import Requirement
     from backprop_check.judging import Run
-    from backprop_check.plan import Plan
     from backprop_check.results import Conclusion
 
 

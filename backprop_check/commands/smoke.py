@@ -11,7 +11,7 @@ import click
 from backprop_check.commands.options import opened, opening
 
 if TYPE_CHECKING:
-    from backprop_check.cases.generate import Within
+    from backprop_check.cases.within import Within
     from backprop_check.network import Case
 
 _LAYER = {"kind": "dense", "activation": "sigmoid"}
@@ -65,8 +65,8 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
     from rich.console import Console  # noqa: PLC0415 - with what it prints
     from rich.text import Text  # noqa: PLC0415
 
+    from backprop_check.cases.within import supported  # noqa: PLC0415
     from backprop_check.commands.judging import introduce  # noqa: PLC0415 - numpy and torch
-    from backprop_check.plan import supported  # noqa: PLC0415
     from backprop_check.protocol.echo import echo_notes  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
     from backprop_check.run import FAILURES, judge  # noqa: PLC0415
@@ -103,8 +103,8 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
 
 def networks(within: Within) -> list[Case]:
     """A few networks of what is supported: one neuron and two layers of these; else of whatever layers there are."""
+    from backprop_check.cases.plan import Plan  # noqa: PLC0415
     from backprop_check.network import Case  # noqa: PLC0415 - numpy
-    from backprop_check.plan import Plan  # noqa: PLC0415
 
     if within.has_chains():
         return [Case.from_dict(each) for each in _chains(within)]
@@ -115,7 +115,7 @@ def networks(within: Within) -> list[Case]:
 
 def _chains(within: Within) -> list[dict[str, Any]]:
     """The networks of ``SMOKE`` with another activation, loss and number of samples where theirs are not supported."""
-    from backprop_check.cases.generate import Draw, target_of  # noqa: PLC0415 - numpy
+    from backprop_check.cases.draw import Draw, target_of  # noqa: PLC0415 - numpy
 
     pairs = sorted(within.pairs(), key=lambda pair: (pair[0] != "sigmoid", pair[0] in ("identity", "log_softmax")))
     activation, loss = pairs[0]

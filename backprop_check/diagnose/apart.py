@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.cases.generate import CLEAR, Draw, Within, generated_case
+from backprop_check.cases.clear import CLEAR
+from backprop_check.cases.draw import Draw
+from backprop_check.cases.families import family_case
+from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import FAMILIES, kinds_of, wired_case
+from backprop_check.cases.within import Within, kinds_of
 from backprop_check.diagnose.draft import Draft, any_numbers, integers
 from backprop_check.diagnose.fitting import NAMED
 from backprop_check.diagnose.reductions import is_clear
 from backprop_check.errors import NothingToDrawError
-from backprop_check.kinds import FEATURES, KINDS
+from backprop_check.kinds import FAMILIES, FEATURES, KINDS
 from backprop_check.kinds.kind import nested, size
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 
@@ -67,7 +70,7 @@ def _wired(failing: Sequence[Case], within: Within) -> Iterator[Case]:
             yield variation
         if families:
             try:
-                yield wired_case(families[number % len(families)], number, _SEED, within)
+                yield family_case(families[number % len(families)], number, _SEED, within)
             except NothingToDrawError:  # none of these kinds can stand before an output that is supported
                 families.remove(families[number % len(families)])
 

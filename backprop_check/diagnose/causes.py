@@ -22,7 +22,7 @@ from backprop_check.trace import Slot
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from backprop_check.cases.generate import Within
+    from backprop_check.cases.within import Within
     from backprop_check.compare import Mismatch
     from backprop_check.diagnose.bug import Swapped
     from backprop_check.diagnose.effort import Part

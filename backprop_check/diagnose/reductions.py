@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cases import training, wired
-from backprop_check.cases.generate import CLEAR, is_clear_of_kinks
+from backprop_check.cases.clear import ANY_LAYERS, CHAIN, CLEAR, TRAINED_CHAIN
+from backprop_check.cases.clear import is_clear as clear_of_kinks
 from backprop_check.diagnose.draft import Draft, any_numbers, integers
 from backprop_check.diagnose.fitting import NAMED, NO_CASE, round_numbers
 from backprop_check.errors import CaseError
@@ -85,8 +85,8 @@ def is_clear(case: Case, clear: float) -> bool:
     """Whether its numbers keep so clear of kinks, whatever kind of network it is."""
     try:
         if not case.network.is_chain:
-            return wired.is_clear(case, clear)
-        return training.is_clear(case) if case.trains else is_clear_of_kinks(case, clear)
+            return clear_of_kinks(case, ANY_LAYERS, clear)
+        return clear_of_kinks(case, TRAINED_CHAIN) if case.trains else clear_of_kinks(case, CHAIN, clear)
     except NO_CASE:
         return False
 

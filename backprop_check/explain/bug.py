@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import RECIPES, training_cases
-from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.diagnose.given import given
 from backprop_check.errors import ConfigurationError
@@ -23,7 +23,7 @@ from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import is_shipped
 from backprop_check.explain.told import Told
 from backprop_check.explain.writing import number_text
-from backprop_check.kinds import KINDS
+from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.places import UNITS
 from backprop_check.reference import Stages
 
@@ -151,7 +151,7 @@ def _cases_for(stages: type[Stages]) -> Iterator[Case]:
 @functools.cache
 def _cases_of(family: str) -> tuple[Case, ...]:
     """Generated cases of a family of layers, the smallest first; then its files, which alone have ties."""
-    found = [wired_case(family, index) for index in range(_TRIED_OF_FAMILY)]
+    found = [family_case(family, index) for index in range(_TRIED_OF_FAMILY)]
     files = [file.case for file in suite_files(family)]
     return tuple(
         case for cases in (found, files) for case in sorted(cases, key=lambda c: sum(c.network.widths) * len(c.inputs))

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import LARGEST, SUITES, CaseFile, check_work, read_case_file, suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import training_case
-from backprop_check.cases.wired import FAMILIES, wired_case
 from backprop_check.errors import CaseError, ConfigurationError
+from backprop_check.kinds import FAMILIES
 from backprop_check.network import NEEDS_OUTPUT, Case
 from backprop_check.strangers import read_within
 
@@ -96,7 +97,7 @@ def _from_file(path: Path) -> Found:
 def _generated(text: str, parts: re.Match[str], seed: int) -> Case:
     index = int(parts["index"])
     family = next((family for family in FAMILIES if text.startswith(f"{family}-")), None)
-    case = generated_case(index, seed) if family is None else wired_case(family, index, seed)
+    case = generated_case(index, seed) if family is None else family_case(family, index, seed)
     if family is None and case.name != parts["name"]:  # those of training are named for their optimizer
         other = training_case(index, seed)
         case = other if other.name == parts["name"] else case

@@ -147,7 +147,7 @@ class Kind(
 
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
-        """The shape of a small input that suits it, for a generated case. ``draw`` is a ``cases.generate.Draw``."""
+        """The shape of a small input that suits it, for a generated case. ``draw`` is a ``cases.draw.Draw``."""
         raise NotImplementedError
 
     @classmethod

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / 
 
 import numpy_attention as attention
 
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.families import family_case
 from backprop_check.compare import compare
 from backprop_check.expected import expect
 from backprop_check.kinds.kind import nested, size
@@ -45,7 +45,7 @@ def test_no_false_alarm(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     worst = dict.fromkeys(("torch", "numpy"), 0.0)
     wrong = []
     for index in range(COUNT):
-        case = wired_case("attention", index).rounded(dtype)
+        case = family_case("attention", index).rounded(dtype)
         expected = expect(case, dtype)
         for name, raw in replies(msgspec.json.decode(case.request(dtype)), dtype).items():
             comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(raw), type=Reply))

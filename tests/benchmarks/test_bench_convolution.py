@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from backprop_check.api import check
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.families import family_case
 from backprop_check.compare import compare
 from backprop_check.diagnose.blame import blame
 from backprop_check.expected import expect
@@ -61,7 +61,7 @@ def test_torch_raises_no_false_alarm(dtype: str) -> None:
     started = time.perf_counter()
     try:
         for index in range(CASES):
-            case = wired_case("convolution", index, seed=5).rounded(dtype)
+            case = family_case("convolution", index, seed=5).rounded(dtype)
             expected = witnesses(case, dtype)
             raw = torch_layers.backprop(msgspec.json.decode(case.request(dtype)))
             comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(raw), type=Reply))
@@ -82,7 +82,7 @@ def test_numpy_raises_no_false_alarm(dtype: type) -> None:
     supported = plain(dtype=dtype).supports["losses"]
     judged = 0
     for index in range(CASES):
-        case = wired_case("convolution", index, seed=6).rounded(dtype.__name__)
+        case = family_case("convolution", index, seed=6).rounded(dtype.__name__)
         known = all(layer.activation in plain().supports["activations"] for layer in case.network.layers)
         if case.loss.kind not in supported or not known:
             continue

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import select_cases
 from backprop_check.judging import Run
 from backprop_check.protocol import open_implementation
 

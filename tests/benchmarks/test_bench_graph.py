@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from backprop_check.cases.generate import Within
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.families import family_case
+from backprop_check.cases.within import Within
 from backprop_check.compare import compare
 from backprop_check.expected import textbook_pass
 from backprop_check.numbers import Scalars
@@ -36,7 +36,7 @@ def test_no_false_alarm(dtype: str, monkeypatch: pytest.MonkeyPatch, record_prop
     monkeypatch.setattr(torch_layers, "DTYPE", getattr(torch_layers.torch, dtype))
     largest = 0.0
     for index in range(CASES):
-        case = wired_case("graph", index, seed=5, within=DENSE).rounded(dtype)
+        case = family_case("graph", index, seed=5, within=DENSE).rounded(dtype)
         expected = witnesses(case, dtype)
         reply: Any = torch_layers.backprop(msgspec.json.decode(case.request(dtype)))
         comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(reply), type=Reply))
@@ -51,7 +51,7 @@ def test_bounds_hold_for_50_digits(record_property: Callable[..., None]) -> None
     """A tenth of the cases against mpmath."""
     largest = 0.0
     for index in range(0, CASES, 10):
-        case = wired_case("graph", index, seed=5, within=DENSE)
+        case = family_case("graph", index, seed=5, within=DENSE)
         expected, truth = witnesses(case), textbook_pass(case, Scalars.of_mpmath(40))
         for slot, value in expected.values.items():
             error = np.asarray(abs(value - truth.values[slot]), dtype=float)
@@ -64,7 +64,7 @@ def test_a_case_costs_little(record_property: Callable[..., None]) -> None:
     """Generated and judged by both witnesses in 20 ms."""
     start = time.process_time()
     for index in range(200):
-        witnesses(wired_case("graph", index, seed=6, within=DENSE))
+        witnesses(family_case("graph", index, seed=6, within=DENSE))
     each = (time.process_time() - start) / 200
     record_property("seconds a case", each)
     assert each < 0.02

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from backprop_check.cases.generate import Within
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.families import family_case
+from backprop_check.cases.within import Within
 from backprop_check.compare import compare
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.numbers import Scalars
@@ -63,7 +63,7 @@ def test_no_false_alarm(dtype: str) -> None:
     hands |= {f"{way[0]}, {way[1]}": Implementation("", getattr(np, dtype), *way) for way in ways}
     worst: dict[str, tuple[float, str]] = dict.fromkeys(hands, (0.0, ""))
     for index in range(COUNT):
-        case = wired_case("normalisation", index, 5, OWN).rounded(dtype)
+        case = family_case("normalisation", index, 5, OWN).rounded(dtype)
         expected, request = witnesses(case, dtype), json.loads(case.request(dtype))
         for name, function in hands.items():
             reply = msgspec.json.decode(msgspec.json.encode(function(request)), type=Reply)
@@ -82,7 +82,7 @@ def test_no_false_alarm(dtype: str) -> None:
 def test_bounds_hold_against_50_digits() -> None:
     worst = (0.0, "")
     for index in range(0, COUNT, 5):
-        case = wired_case("normalisation", index, 6, OWN)
+        case = family_case("normalisation", index, 6, OWN)
         expected, truth = expect(case), textbook_pass(case, Scalars.of_mpmath()).values
         for slot, values in expected.values.items():
             share = np.max(np.asarray(abs(values - truth[slot]), dtype=float) / expected.allowed[slot])
@@ -94,7 +94,7 @@ def test_bounds_hold_against_50_digits() -> None:
 def test_a_case_is_made_and_judged_quickly() -> None:
     began = time.process_time()
     for index in range(100):
-        case = wired_case("normalisation", index, 7, OWN)
+        case = family_case("normalisation", index, 7, OWN)
         witnesses(case)
     each = (time.process_time() - began) / 100
     print(f"{1000 * each:.1f} ms a case")  # noqa: T201

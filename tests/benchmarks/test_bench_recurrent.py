@@ -16,7 +16,7 @@ from sizes import CASES
 sys.path.insert(0, str(Path(__file__).parents[1] / "levels"))
 import numpy_recurrent as recurrent
 
-from backprop_check.cases.wired import wired_cases
+from backprop_check.cases.families import family_cases
 from backprop_check.compare import compare
 from backprop_check.expected import textbook_pass
 from backprop_check.network import Case
@@ -50,7 +50,7 @@ def test_no_false_alarm(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inner = dict(worst)  # without the updates, whose last rounding alone may take all of its bound
     able = implementations(dtype, monkeypatch)
     activations, losses = set(recurrent.SUPPORTS["activations"]), set(recurrent.SUPPORTS["losses"])
-    for case in wired_cases("recurrent", COUNT, seed=5):
+    for case in family_cases("recurrent", COUNT, seed=5):
         rounded = case.rounded(dtype)
         expected, request = witnesses(rounded, dtype), msgspec.json.decode(rounded.request(dtype))
         for name, function in able.items():
@@ -71,7 +71,7 @@ def test_no_false_alarm(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bounds_hold_against_mpmath() -> None:
     """Every tenth case, with 40 digits."""
     worst = 0.0
-    for case in list(wired_cases("recurrent", COUNT, seed=5))[::10]:
+    for case in list(family_cases("recurrent", COUNT, seed=5))[::10]:
         expected = witnesses(case)
         truth = textbook_pass(case, Scalars.of_mpmath(40)).values
         for slot, exact in truth.items():
@@ -119,7 +119,7 @@ def test_a_two_layer_lstm_is_judged_in_two_seconds() -> None:
 
     answer.supports = recurrent.SUPPORTS  # type: ignore[attr-defined]
     port = CallableImplementation(answer)
-    witnesses(next(wired_cases("recurrent", 1)))  # what is imported only once
+    witnesses(next(family_cases("recurrent", 1)))  # what is imported only once
     begin = time.process_time()
     (judged,) = judge([case], port)
     took = time.process_time() - begin

@@ -19,8 +19,8 @@ from sizes import FULL
 from test_bench_exchange import BUNDLED, bare, busy
 
 from backprop_check.cache import Cache
+from backprop_check.cases.plan import Plan
 from backprop_check.parallel import Pool
-from backprop_check.plan import Plan
 from backprop_check.protocol import open_implementation
 from backprop_check.results import ResultsFile
 from backprop_check.run import Settings

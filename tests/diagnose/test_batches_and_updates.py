@@ -21,8 +21,9 @@ from asking import judged, named
 from numpy_convolution import plain
 from numpy_graph import backprop
 
-from backprop_check.cases.generate import Within, generated_cases
-from backprop_check.cases.wired import wired_cases
+from backprop_check.cases.families import family_cases
+from backprop_check.cases.generate import generated_cases
+from backprop_check.cases.within import Within
 from backprop_check.network import Case
 
 if TYPE_CHECKING:
@@ -217,13 +218,13 @@ def cases_of(network: str) -> tuple[Case, ...]:
     if network == "chain":
         return learning(generated_cases(120, 7), 16)
     if network == "graph":
-        return learning(wired_cases("graph", 90, within=DENSE), 16)
+        return learning(family_cases("graph", 90, within=DENSE), 16)
     within = Within(
         layers=tuple(CONVOLUTION["layers"]),
         activations=tuple(CONVOLUTION["activations"]),
         losses=tuple(CONVOLUTION["losses"]),
     )
-    return learning(wired_cases("convolution", 90, within=within), 16)
+    return learning(family_cases("convolution", 90, within=within), 16)
 
 
 def program(network: str, mistake: str = "") -> Callable[[Json], Json]:

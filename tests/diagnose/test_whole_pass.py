@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backprop_check.cases.files import SUITES
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import select_cases
 from backprop_check.diagnose.bug import EVERY_QUANTITY, Swapped, report, swapped_quantities
 from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import both, fit_together

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from backprop_check.cases.generate import PAIRS, generated_case, generated_cases
+from backprop_check.cases.draw import PAIRS
+from backprop_check.cases.generate import generated_case, generated_cases
 from backprop_check.cli import main
 from backprop_check.expected import textbook_pass
 from backprop_check.explain.explanation import explain_case

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.families import family_case
 from backprop_check.cli import main
 from backprop_check.compare import Mismatch
 from backprop_check.expected import expect, textbook_pass
@@ -34,7 +34,7 @@ from backprop_check.trace import Slot
 if TYPE_CHECKING:
     from backprop_check.explain.steps import Step
 
-CASES = [wired_case(family, index) for family in FAMILIES for index in range(8)]
+CASES = [family_case(family, index) for family in FAMILIES for index in range(8)]
 
 
 def explain(*arguments: str, code: int = 0) -> Result:
@@ -285,16 +285,16 @@ def test_what_is_not_there_is_said(arguments: list[str], said: str, tmp_path: Pa
 
 def test_generated_cases_by_name_in_every_format(tmp_path: Path) -> None:
     """The name that a run prints is found again; text, Markdown, JSON and page tell the same steps."""
-    name = wired_case("convolution", 3).id
+    name = family_case("convolution", 3).id
     text = explain(name).output
     assert text.startswith(name)
     assert explain(name.rsplit("-", 1)[0]).output == text
-    other = wired_case("convolution", 3, 5)
+    other = family_case("convolution", 3, 5)
     assert other.id in explain(other.name, "--seed", "5").output
     markdown = explain(name, "--format", "markdown").output
     assert "Forward" in markdown
     value = json.loads(explain(name, "--format", "json").output)
-    assert value["shapes"][0] == list(wired_case("convolution", 3).network.input_shape)
+    assert value["shapes"][0] == list(family_case("convolution", 3).network.input_shape)
     assert all(step["unit"] for step in value["steps"] if step["quantity"] in ("z", "a", "delta"))
     page = tmp_path / "page.html"
     explain(name, "--output", str(page))

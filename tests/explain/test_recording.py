@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.files import suite_files
-from backprop_check.cases.generate import PAIRS, generated_cases
+from backprop_check.cases.generate import generated_cases
 from backprop_check.expected import textbook_pass
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES, Recorded, Recording
 from backprop_check.reference import run_wired

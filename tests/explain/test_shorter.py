@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import suite_files
-from backprop_check.cases.wired import wired_case
 from backprop_check.cli import main
 from backprop_check.explain.explanation import Explanation, explain_case
 from backprop_check.explain.layout import as_markdown
@@ -85,7 +85,7 @@ def test_counts_are_of_all_numbers_told_or_not() -> None:
 def test_no_kind_of_step_is_lost(family: str) -> None:
     """In every family of layers: what is shown and what is said to be like it are all steps."""
     for index in range(4):
-        explanation = explain_case(Found(wired_case(family, index)))
+        explanation = explain_case(Found(family_case(family, index)))
         shown = shortened(explanation)
         assert {one.step.stage for one in shown} == {step.stage for step in explanation.steps}
         assert {one.step.layer for one in shown} == {step.layer for step in explanation.steps}

@@ -24,9 +24,11 @@ from case_writing import CASES as CASES_FOLDER
 from case_writing import assert_written
 
 from backprop_check import check
+from backprop_check.cases.draw import PAIRS
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.generate import EVERYTHING, PAIRS, Within, generated_case
-from backprop_check.cases.wired import wired_case
+from backprop_check.cases.generate import generated_case, label
+from backprop_check.cases.within import LEVEL_1, Within
 from backprop_check.compare import compare
 from backprop_check.errors import CaseError
 from backprop_check.expected import expect, textbook_pass
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 FILES = suite_files("attention")
 MADE = {case.name: (case, about) for case, about in make_attention_cases.files()}
-CASES = [wired_case("attention", index) for index in range(200)]
+CASES = [family_case("attention", index) for index in range(200)]
 
 #: Every planted mistake with the code that it is to be named by.
 PLANTED = {
@@ -157,7 +159,7 @@ def test_no_name_fits_what_is_not_in_the_catalogue(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", ["sum-last", "sum-first", "sum-back-last", "sum-back-first"])
 def test_a_lost_path_in_a_graph_is_named(mistake: str) -> None:
     """Layers that are added, of which one does not count."""
-    graphs = (wired_case("graph", index) for index in range(90))
+    graphs = (family_case("graph", index) for index in range(90))
     chosen = [
         case
         for case in graphs
@@ -277,7 +279,7 @@ def test_a_new_loss_changes_nothing_for_who_does_not_know_it() -> None:
     """Neither the generated cases of level 1, nor what is sent to a port that says nothing of its losses."""
     assert not {loss for _, loss in PAIRS} & set(LATER_LOSSES)
     knows = Within(losses=(*LOSSES, *LATER_LOSSES), features=("label_smoothing",))
-    assert knows.label() == EVERYTHING.label() == ""
+    assert label(knows) == label(LEVEL_1) == ""
     assert [generated_case(i, within=knows).id for i in range(5)] == [generated_case(i).id for i in range(5)]
     silent = msgspec.json.decode(b'{"protocol": 1, "supports": {"layers": ["linear", "dense"]}}', type=HelloReply)
     sent: dict[str, Case] = {file.case.name: file.case for file in FILES}

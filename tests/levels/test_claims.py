@@ -10,15 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backprop_check import check
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import SUITES
-from backprop_check.cases.generate import Within
-from backprop_check.cases.select import select_cases
-from backprop_check.cases.wired import drawable, kinds_of, wired_case
+from backprop_check.cases.plan import Plan, select_cases
+from backprop_check.cases.within import ALL, Within, drawable, kinds_of, supported
 from backprop_check.errors import NothingToDrawError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LOSS_FEATURES
-from backprop_check.plan import Plan, supported
 from backprop_check.protocol import Supports
 from backprop_check.protocol.messages import HelloReply
 from backprop_check.run import not_supported
@@ -97,18 +96,18 @@ def test_what_cannot_be_drawn_is_said_so() -> None:
     within = Within(activations=("tanh",), layers=("dense", "transformer_block"))
     assert not drawable("attention", within)
     with pytest.raises(NothingToDrawError, match="attention"):
-        wired_case("attention", 0, 0, within)
+        family_case("attention", 0, 0, within)
 
 
 def test_where_one_kind_cannot_be_drawn_the_others_take_its_turn() -> None:
     within = Within(activations=("tanh", "identity"), layers=("dense", "linear", "transformer_block"))
-    kinds = {layer.kind for index in range(6) for layer in wired_case("attention", index, 0, within).network.layers}
+    kinds = {layer.kind for index in range(6) for layer in family_case("attention", index, 0, within).network.layers}
     assert kinds == {"dense", "linear"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_everything_claimed_is_everything_drawn(family: str) -> None:
-    assert drawable(family, None) == kinds_of(family, None)
+    assert drawable(family, ALL) == kinds_of(family, ALL)
 
 
 def test_layers_without_an_activation_need_none() -> None:

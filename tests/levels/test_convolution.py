@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from backprop_check.api import check
+from backprop_check.cases.clear import ANY_LAYERS, is_clear
+from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.wired import is_clear, wired_case, wired_cases
 from backprop_check.compare import compare
 from backprop_check.diagnose.catalogue import BUGS, find_bug
 from backprop_check.diagnose.evidence import differ_anywhere
@@ -144,7 +145,7 @@ def test_any_two_hundred_cases_have_all_options() -> None:
     """Each kind, and each option of it, at its default and not."""
     seen: dict[str, set[Any]] = {}
     behind = 0
-    for case in wired_cases("convolution", 200, start=400):
+    for case in family_cases("convolution", 200, start=400):
         behind += case.network.layers[0].kind != case.network.layers[-1].kind and len(case.network.layers) > 2
         layers: tuple[Any, ...] = case.network.layers
         for layer in layers:
@@ -167,9 +168,9 @@ def test_any_two_hundred_cases_have_all_options() -> None:
 def test_generated_cases_keep_off_ties_and_kinks() -> None:
     """But for ties of dead ReLUs, through which nothing flows back; and each is the same every time."""
     for index in range(0, 240, 5):
-        case = wired_case("convolution", index)
-        assert is_clear(case)
-        assert case.id == wired_case("convolution", index).id
+        case = family_case("convolution", index)
+        assert is_clear(case, ANY_LAYERS)
+        assert case.id == family_case("convolution", index).id
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
@@ -228,7 +229,7 @@ def test_a_position_that_rounding_moves_past_an_input() -> None:
 def test_bounds_hold_against_40_digits() -> None:
     """For every kind, the reference's values and bounds enclose the truth, and torch's."""
     for index in range(0, 72, 2):
-        case = wired_case("convolution", index, seed=8)
+        case = family_case("convolution", index, seed=8)
         expected, truth = expect(case), textbook_pass(case, Scalars.of_mpmath(40))
         assert disagreement(expected, autograd_pass(case)) is None
         for slot, exact in truth.values.items():
@@ -254,7 +255,7 @@ def test_gradients_alone_name_a_convolution_s_bugs() -> None:
 
 def test_every_variant_of_every_bug_shows_somewhere() -> None:
     """In a generated case or in a file; and on floats it is what it is with bounds."""
-    cases = [file.case for file in FILES] + list(wired_cases("convolution", 48))
+    cases = [file.case for file in FILES] + list(family_cases("convolution", 48))
     for bug in BUGS:
         if not bug.code.startswith("BP7"):
             continue

@@ -23,10 +23,12 @@ from make_graph_cases import files
 from numpy_graph import MISTAKES, UNNAMED, Net, backprop
 
 from backprop_check.api import check
+from backprop_check.cases.clear import ANY_LAYERS, is_clear
+from backprop_check.cases.draw import PAIRS
+from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.generate import PAIRS, Within
-from backprop_check.cases.select import select_cases
-from backprop_check.cases.wired import is_clear, wired_case, wired_cases
+from backprop_check.cases.plan import select_cases
+from backprop_check.cases.within import Within
 from backprop_check.compare import compare
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
@@ -61,7 +63,7 @@ QUICK = (
 
 @functools.cache
 def cases() -> tuple[Case, ...]:
-    return tuple(wired_cases("graph", 84, within=DENSE))
+    return tuple(family_cases("graph", 84, within=DENSE))
 
 
 def implementation(mistake: str = "", *, gradients_only: bool = False, dtype: Any = float) -> Callable[[Any], Any]:
@@ -89,7 +91,7 @@ def tool(name: str) -> str:
 
 def test_200_cases_hold_what_the_suite_promises() -> None:
     """Every way to combine, a layer read twice and by none, shared weights of all sorts, pairs, batches and steps."""
-    made = list(wired_cases("graph", 200, seed=3, within=DENSE))
+    made = list(family_cases("graph", 200, seed=3, within=DENSE))
     layers = [(case, at, layer) for case in made for at, layer in enumerate(case.network.layers)]
     combined = [layer.combine for _, _, layer in layers if len(layer.from_) > 1]
     assert min(combined.count(each) for each in ("add", "multiply", "concat")) >= 40
@@ -108,27 +110,27 @@ def test_200_cases_hold_what_the_suite_promises() -> None:
     assert {case.steps for case in made if case.optimizer} == {1, 2}
     assert any(layer.name for _, _, layer in layers)
     assert any(not layer.name and layer.from_ for _, _, layer in layers)
-    assert all(is_clear(case) for case in made[::10])
+    assert all(is_clear(case, ANY_LAYERS) for case in made[::10])
     assert len({case.id for case in made}) == 200
 
 
 def test_a_case_depends_on_its_number_and_what_is_supported() -> None:
     """Made again it is the same; other kinds come in where they are supported."""
-    assert wired_case("graph", 17, 4, DENSE) == wired_case("graph", 17, 4, DENSE)
-    assert wired_case("graph", 17, 4, DENSE) != wired_case("graph", 17, 5, DENSE)
+    assert family_case("graph", 17, 4, DENSE) == family_case("graph", 17, 4, DENSE)
+    assert family_case("graph", 17, 4, DENSE) != family_case("graph", 17, 5, DENSE)
     assert all(layer.kind == "dense" for case in cases() for layer in case.network.layers)
-    everything = list(wired_cases("graph", 60))
+    everything = list(family_cases("graph", 60))
     assert {layer.kind for case in everything for layer in case.network.layers} > {"dense"}
 
 
 def test_who_does_not_support_graphs_gets_none() -> None:
     """Neither generated ones nor files."""
-    assert not list(wired_cases("graph", 5, within=Within()))
+    assert not list(family_cases("graph", 5, within=Within()))
     assert not [case for case in select_cases(count=8) if "graph" in case.features]
     assert len(list(select_cases(["graph"], count=8))) == len(FILES) + 2
     few = Within(activations=("relu", "identity"), losses=("squared_error",), batch=False, updates=False,
                  layers=("dense",), features=("graph",))  # fmt: skip
-    for case in wired_cases("graph", 20, within=few):
+    for case in family_cases("graph", 20, within=few):
         assert few.has(case)
 
 
@@ -258,7 +260,7 @@ def test_the_ports_pass(language: str) -> None:
         supports = port.hello.supports
         assert "graph" in (supports.features or [])
         within = Within(layers=tuple(supports.layers or ()), features=tuple(supports.features or ()))
-        chosen = [*(file.case for file in FILES), *wired_cases("graph", 84, seed=8, within=within)]
+        chosen = [*(file.case for file in FILES), *family_cases("graph", 84, seed=8, within=within)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]
     assert [(each.id, each.outcome, each.message) for each in results if each.outcome != "passed"] == []
     assert len(results) == len(chosen)
@@ -368,7 +370,7 @@ def test_a_dense_bug_has_its_name_behind_a_convolution(monkeypatch: pytest.Monke
         return reply
 
     function.supports = torch_layers.backprop.supports  # type: ignore[attr-defined]
-    chosen = [case for case in wired_cases("convolution", 40) if case.optimizer is None]
+    chosen = [case for case in family_cases("convolution", 40) if case.optimizer is None]
     found = named(judged(function, [case for case in chosen if len({x.kind for x in case.network.layers}) > 1]))
     ((code, scope, _),) = found  # all dense layers are outputs here: either is said rightly
     assert code == "BP114"

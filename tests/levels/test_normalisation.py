@@ -17,9 +17,10 @@ import pytest
 from numpy_normalisation import BUGS, KINDS, OUTSIDE, Implementation
 
 from backprop_check.api import check
+from backprop_check.cases.clear import ANY_LAYERS, is_clear
+from backprop_check.cases.families import family_case
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.generate import Within
-from backprop_check.cases.wired import is_clear, wired_case
+from backprop_check.cases.within import Within
 from backprop_check.compare import compare
 from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.shrink import shrink
@@ -46,7 +47,7 @@ Json = dict[str, Any]
 FILES = suite_files("normalisation")
 #: The kinds that are tested here: others may join the family, with tests of their own.
 OWN = Within(layers=("dense", *KINDS))
-GENERATED = [wired_case("normalisation", index, within=OWN) for index in range(126)]
+GENERATED = [family_case("normalisation", index, within=OWN) for index in range(126)]
 CASES = [*(file.case for file in FILES), *GENERATED]
 
 each_file = pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
@@ -93,7 +94,7 @@ def options(case: Case) -> set[str]:
 def test_any_200_cases_have_every_option() -> None:
     """Training and evaluation, with and without scale, shift, running statistics and padding; all clear of kinks."""
     for start in (0, 1000):
-        cases = [wired_case("normalisation", index, within=OWN) for index in range(start, start + 200)]
+        cases = [family_case("normalisation", index, within=OWN) for index in range(start, start + 200)]
         found = set().union(*map(options, cases))
         wanted = set(KINDS) | {
             f"{kind} affine {names}"
@@ -105,7 +106,7 @@ def test_any_200_cases_have_every_option() -> None:
         wanted |= {f"batch_norm buffers {way}" for way in (True, False)} | {"layer_norm affine weight"}
         wanted |= {f"embedding padding_idx {way}" for way in (True, False)}
         assert wanted <= found, wanted - found
-        assert all(map(is_clear, cases))
+        assert all(is_clear(case, ANY_LAYERS) for case in cases)
         shapes = {len(case.network.input_shapes[0]) for case in cases}
         assert shapes == {1, 2, 3}
         assert {len(case.inputs) for case in cases} >= {1, 2, 3, 4}
@@ -117,7 +118,7 @@ def test_cases_keep_to_what_is_supported() -> None:
     within = Within(
         batch=False, layers=("dense", "batch_norm", "dropout"), losses=("half_squared_error",), updates=False
     )
-    cases = [wired_case("normalisation", index, within=within) for index in range(30)]
+    cases = [family_case("normalisation", index, within=within) for index in range(30)]
     assert {len(case.inputs) for case in cases} == {1}
     assert {layer.kind for case in cases for layer in case.network.layers} == {"dense", "batch_norm", "dropout"}
     assert {case.loss.kind for case in cases} == {"half_squared_error"}
@@ -126,10 +127,10 @@ def test_cases_keep_to_what_is_supported() -> None:
 
 def test_generation_depends_on_seed_and_number_alone() -> None:
     """The same again; another for another seed."""
-    assert [wired_case("normalisation", index, within=OWN).id for index in range(20)] == [
+    assert [family_case("normalisation", index, within=OWN).id for index in range(20)] == [
         case.id for case in GENERATED[:20]
     ]
-    assert {case.id for case in GENERATED}.isdisjoint(wired_case("normalisation", i, 1, OWN).id for i in range(20))
+    assert {case.id for case in GENERATED}.isdisjoint(family_case("normalisation", i, 1, OWN).id for i in range(20))
 
 
 def test_cases_survive_json() -> None:

@@ -21,9 +21,10 @@ from case_writing import case_file
 from make_recurrent_cases import files, layer
 from numpy_recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
 
+from backprop_check.cases.clear import ANY_LAYERS, is_clear
+from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.cases.generate import Within
-from backprop_check.cases.wired import is_clear, wired_case, wired_cases
+from backprop_check.cases.within import Within
 from backprop_check.compare import compare
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
@@ -53,7 +54,7 @@ QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "or
 
 @functools.cache
 def cases(count: int = 24) -> tuple[Case, ...]:
-    return tuple(wired_cases("recurrent", count, within=WITHIN))
+    return tuple(family_cases("recurrent", count, within=WITHIN))
 
 
 def tool(name: str) -> str:
@@ -70,7 +71,7 @@ def tool(name: str) -> str:
 
 def test_200_cases_hold_what_the_suite_promises() -> None:
     """Every kind with every option, in every combination of two; with and without biases; several batches and steps."""
-    made = list(wired_cases("recurrent", 200, seed=3))
+    made = list(family_cases("recurrent", 200, seed=3))
     layers: list[Any] = [each for case in made for each in case.network.layers if each.kind in ("rnn", "gru", "lstm")]
     for kind in ("rnn", "gru", "lstm"):
         of_kind = [each for each in layers if each.kind == kind]
@@ -88,21 +89,21 @@ def test_200_cases_hold_what_the_suite_promises() -> None:
     assert {len(case.inputs) for case in made} == {1, 2, 3, 4}
     assert {case.network.input_shape[0] for case in made} == {1, 2, 3, 4}
     assert any(case.network.layers[-1].kind != "dense" for case in made)
-    assert all(is_clear(case) for case in made[::10])
+    assert all(is_clear(case, ANY_LAYERS) for case in made[::10])
     assert len({case.id for case in made}) == 200
 
 
 def test_who_does_not_support_an_option_gets_none_of_it() -> None:
     """One plain LSTM is enough to be judged; every option for itself can be had."""
     plain = Within(layers=("dense", "lstm"))
-    made = list(wired_cases("recurrent", 40, within=plain))
+    made = list(family_cases("recurrent", 40, within=plain))
     assert len(made) == 40
     assert {layer.kind for case in made for layer in case.network.layers} == {"dense", "lstm"}
     assert all(not case.network.features for case in made)
     for feature in ("bidirectional", "lengths", "peepholes"):
         some = Within(layers=("dense", "lstm"), features=(feature,))
-        assert {f for case in wired_cases("recurrent", 30, within=some) for f in case.network.features} == {feature}
-    assert wired_case("recurrent", 17, 4) == wired_case("recurrent", 17, 4) != wired_case("recurrent", 17, 5)
+        assert {f for case in family_cases("recurrent", 30, within=some) for f in case.network.features} == {feature}
+    assert family_case("recurrent", 17, 4) == family_case("recurrent", 17, 4) != family_case("recurrent", 17, 5)
 
 
 def test_requests_are_valid() -> None:
@@ -231,7 +232,7 @@ def test_published_gates_and_cells(name: str, role: str, digits: list[float]) ->
 
 def test_both_witnesses_and_mpmath_agree() -> None:
     """In generated cases, of all options."""
-    for case in wired_cases("recurrent", 24, seed=5):
+    for case in family_cases("recurrent", 24, seed=5):
         expected, torch_values = expect(case), autograd_pass(case).values
         truth = textbook_pass(case, Scalars.of_mpmath(40)).values
         assert set(expected.values) == set(torch_values)
@@ -254,7 +255,7 @@ def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PORTS / "torch"))
     from torch_layers import backprop as by_torch  # type: ignore[import-not-found]  # noqa: PLC0415 - a port's folder
 
-    results = judged(by_torch, list(wired_cases("recurrent", 40, seed=9)))
+    results = judged(by_torch, list(family_cases("recurrent", 40, seed=9)))
     assert [(each.id, each.message) for each in results.cases if each.outcome != "passed"] == []
 
 
@@ -264,7 +265,7 @@ def test_the_ports_pass(language: str) -> None:
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
     with open_implementation(command, cwd=PORTS / language, start_timeout=600.0, timeout=600.0) as port:
         assert set(FEATURES) <= set(port.hello.supports.features or [])
-        chosen = [*(file.case for file in FILES), *wired_cases("recurrent", 45, seed=8)]
+        chosen = [*(file.case for file in FILES), *family_cases("recurrent", 45, seed=8)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]
     assert [(each.id, each.outcome, each.message) for each in results if each.outcome != "passed"] == []
     assert len(results) == len(chosen)

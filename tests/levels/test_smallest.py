@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backprop_check.cases.clear import CLEAR
+from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import suite_files
-from backprop_check.cases.generate import CLEAR
-from backprop_check.cases.wired import FAMILIES, wired_case, wired_cases
+from backprop_check.cases.within import supported
 from backprop_check.diagnose import apart, reductions
 from backprop_check.diagnose.draft import Draft
 from backprop_check.diagnose.effort import QUESTIONS, Effort
@@ -22,9 +23,8 @@ from backprop_check.diagnose.shrink import shrink
 from backprop_check.expected import textbook_pass
 from backprop_check.judging import Run
 from backprop_check.kept import keep, kept_failures
-from backprop_check.kinds import KINDS
+from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.network import Case
-from backprop_check.plan import supported
 from backprop_check.protocol import CallableImplementation
 from backprop_check.run import judge
 
@@ -68,7 +68,7 @@ def judged(function: Any, cases: list[Case]) -> Run:
 def generated(family: str, function: Any, count: int, kind: str = "") -> list[Case]:
     """Cases that the implementation supports: those with a kind of layer, where one is named."""
     within = supported(CallableImplementation(function).hello.supports)
-    cases = list(wired_cases(family, count, 3, within=within))
+    cases = list(family_cases(family, count, 3, within=within))
     return [case for case in cases if not kind or kind in {layer.kind for layer in case.network.layers}]
 
 
@@ -141,7 +141,7 @@ def test_no_kind_of_layer_is_left_large(name: str) -> None:
     ``holds`` sees valid cases only, each once; what is found is one of them, and keeps clear of kinks.
     """
     within = dataclasses.replace(apart._ANYTHING, layers=(name, "dense"))  # noqa: SLF001
-    case = wired_case(KINDS[name].family, 0, 5, within)
+    case = family_case(KINDS[name].family, 0, 5, within)
     asked: list[str] = []
 
     def holds(candidate: Case) -> bool:
@@ -160,21 +160,21 @@ def test_no_kind_of_layer_is_left_large(name: str) -> None:
 
 def test_nothing_smaller_shows_it() -> None:
     """The case itself, where no reduction holds; and where no question is left."""
-    case = wired_case("recurrent", 3)
+    case = family_case("recurrent", 3)
     assert shrink(case, lambda _: False) is case
     assert shrink(case, lambda _: True, Effort(questions=0)) is case
 
 
 def test_the_same_result_every_time() -> None:
     """No chance in it."""
-    case = wired_case("attention", 7)
+    case = family_case("attention", 7)
     assert len({shrink(case, lambda each: len(each.network.layers) > 1).id for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_case_in_pieces_is_the_same_case(family: str) -> None:
     """Taken apart and put together, nothing has changed: every number of the pass is the same."""
-    cases = [*wired_cases(family, 12, 1), *(file.case for file in suite_files(family))]
+    cases = [*family_cases(family, 12, 1), *(file.case for file in suite_files(family))]
     for case in cases:
         again = Draft.of(case).case()
         assert again is not None
@@ -311,7 +311,7 @@ def test_further_cases_keep_to_what_is_supported(family: str) -> None:
 
 def test_one_sample_at_a_time_is_kept_to() -> None:
     """No case of several samples is made for an implementation that takes one only."""
-    one = [case for case in wired_cases("convolution", 12) if len(case.inputs) == 1][:3]
+    one = [case for case in family_cases("convolution", 12) if len(case.inputs) == 1][:3]
     within = dataclasses.replace(apart._ANYTHING, batch=False)  # noqa: SLF001
     further = apart.cases_to_tell_apart(one, within)
     assert {len(next(further).inputs) for _ in range(12)} == {1}

@@ -21,16 +21,15 @@ import msgspec
 from click.testing import CliRunner
 from planting import GRADIENTS_ONLY, Planted, write
 
-from backprop_check.cases.generate import EVERYTHING
-from backprop_check.cases.select import select_cases
+from backprop_check.cases.plan import select_cases
+from backprop_check.cases.within import LEVEL_1, supported
 from backprop_check.cli import main
-from backprop_check.plan import supported
 from backprop_check.protocol import Supports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.cases.generate import Within
+    from backprop_check.cases.within import Within
 
 # Threads of torch that wait for each other cost more than such small networks do, most of all beside other tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -108,7 +107,7 @@ def within_of(planted: Planted | None) -> Within:
     """What the written port says it supports: its generated cases keep to that."""
     files = {edit.file for edit in planted.edits} if planted is not None else set()
     if any(file.endswith(".dart") for file in files):
-        return EVERYTHING
+        return LEVEL_1
     return _claimed(planted if "port.py" in files else None)  # which is where it says so
 
 

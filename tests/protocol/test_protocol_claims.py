@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_check import check
+from backprop_check.cases.within import supported
 from backprop_check.cli import main
 from backprop_check.errors import StartError
-from backprop_check.plan import supported
 from backprop_check.protocol import HelloReply, Malformed, Supports, json_schema, open_implementation, parse_hello
 from backprop_check.protocol.claims import near_claims, vocabulary
 

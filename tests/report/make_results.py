@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.cases.families import family_cases
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cases.training import RECIPES, training_cases
-from backprop_check.cases.wired import wired_cases
 from backprop_check.expected import expect
 from backprop_check.kinds import KINDS
 from backprop_check.network import Case
@@ -145,7 +145,7 @@ half_kernel.supports = {  # type: ignore[attr-defined]
 
 def convolution_results(count: int = 12) -> dict[str, Any]:
     """Convolutions whose δ is half of what it should be; one of them with a skip connection."""
-    return judged(half_kernel, [skipping(), *wired_cases("convolution", count)], name="convolution")
+    return judged(half_kernel, [skipping(), *family_cases("convolution", count)], name="convolution")
 
 
 def skipping() -> Case:

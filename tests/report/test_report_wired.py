@@ -10,7 +10,7 @@ import make_results
 import msgspec
 import numpy as np
 
-from backprop_check.cases.wired import wired_cases
+from backprop_check.cases.families import family_cases
 from backprop_check.expected import expect
 from backprop_check.network import Case
 from backprop_check.report.html import render
@@ -141,7 +141,7 @@ def test_every_sheet_holds_what_was_judged() -> None:
 
 def test_a_large_case_is_cut_the_wrong_first() -> None:
     """Of an image too large some is kept, all that is wrong before what is right, and the page says so."""
-    (case,) = wired_cases("convolution", 1)
+    (case,) = family_cases("convolution", 1)
     big = msgspec.json.decode(msgspec.json.encode(case.to_dict()))
     r = np.random.default_rng(1)
     layer = {"kind": "conv2d", "name": "conv1", "out_channels": 4, "kernel_size": [3, 3], "activation": "tanh",

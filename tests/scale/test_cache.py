@@ -18,7 +18,7 @@ from scale_support import finish, odd, without_times
 from backprop_check import cache as cache_module
 from backprop_check.cache import Cache, Entry, user_folder
 from backprop_check.cases.generate import generated_case
-from backprop_check.plan import Plan
+from backprop_check.cases.plan import Plan
 from backprop_check.protocol import open_implementation
 from backprop_check.run import Settings, witnesses
 from backprop_check.work import CHUNK, Work, alone

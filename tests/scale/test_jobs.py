@@ -15,8 +15,8 @@ import psutil
 import pytest
 from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
+from backprop_check.cases.plan import Plan
 from backprop_check.parallel import Pool
-from backprop_check.plan import Plan
 from backprop_check.protocol import open_implementation
 from backprop_check.resume import read_unfinished
 from backprop_check.run import Settings

@@ -16,7 +16,7 @@ import pytest
 from scale_support import FULL, LONG, ODD, finish, odd, start, until, without_times
 
 from backprop_check.ahead import Ahead, Early, beside, read_ahead
-from backprop_check.plan import Plan
+from backprop_check.cases.plan import Plan
 from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
 from backprop_check.results import Conclusion, ResultsFile

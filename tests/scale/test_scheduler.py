@@ -11,8 +11,8 @@ import psutil
 import pytest
 from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
+from backprop_check.cases.plan import Plan
 from backprop_check.errors import ConfigurationError
-from backprop_check.plan import Plan
 from backprop_check.run import Settings
 from backprop_check.scheduler import Scheduler
 from backprop_check.work import Work

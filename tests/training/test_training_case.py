@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 from backprop_check.cases.files import suite_files
-from backprop_check.cases.generate import EVERYTHING, Within, generated_case
-from backprop_check.cases.select import quarter, select_cases
-from backprop_check.cases.training import ALL_TRAINING, training_cases
+from backprop_check.cases.generate import generated_case
+from backprop_check.cases.plan import Plan, select_cases
+from backprop_check.cases.suites import generated_count
+from backprop_check.cases.training import training_cases
+from backprop_check.cases.within import ALL_TRAINING, LEVEL_1, Within, supported
 from backprop_check.errors import CaseError
 from backprop_check.network import Case
-from backprop_check.plan import Plan, supported
 from backprop_check.protocol import Supports, json_schema
 from backprop_check.protocol.messages import HelloReply
 from backprop_check.run import not_supported
@@ -143,7 +144,7 @@ def test_the_suite_costs_nothing_where_nothing_is_claimed() -> None:
     names = [one.name for one in select_cases(count=8)]
     assert names == [one.name for one in select_cases(["published", "edge", "generated"], 8)]
     assert len(Plan(count=8)) == len(names)
-    assert supported(Supports()) == EVERYTHING
+    assert supported(Supports()) == LEVEL_1
 
 
 def test_the_suite_joins_where_any_is_claimed() -> None:
@@ -157,7 +158,7 @@ def test_the_suite_joins_where_any_is_claimed() -> None:
     made = [
         one for position, one in enumerate(chosen) if ":" in plan.label(position) and plan.suite(position) == "training"
     ]
-    assert len(made) == quarter(30)
+    assert len(made) == generated_count("training", 30)
     assert all(not_supported(one, HelloReply(protocol=1, supports=claims)) is None for one in made)
     assert {one.optimizer.kind for one in made if one.optimizer} == {"sgd", "adam"}
     assert len(set(map(plan.label, range(len(plan))))) == len(plan)
@@ -165,9 +166,7 @@ def test_the_suite_joins_where_any_is_claimed() -> None:
 
 def test_named_alone_it_is_all_there_is() -> None:
     cases = list(select_cases(["training"], 20))
-    assert [one.id for one in cases[-quarter(20) :]] == [
-        one.id for one in training_cases(quarter(20), within=ALL_TRAINING)
-    ]
+    assert [one.id for one in cases[-5:]] == [one.id for one in training_cases(5, within=ALL_TRAINING)]
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,17 @@ import pytest
 
 import backprop_check
 from backprop_check.api import check
-from backprop_check.cases import training_layers
-from backprop_check.cases.training import ALL_TRAINING, label, training_case
-from backprop_check.cases.wired import FAMILIES, is_clear
+from backprop_check.cases.clear import ANY_LAYERS, is_clear
+from backprop_check.cases.training import label, training_case
+from backprop_check.cases.within import ALL_TRAINING, families
 from backprop_check.diagnose.bugs.passed_back import WeightsUpdatedTooEarly
 from backprop_check.diagnose.restrict import Place, only
 from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.explain.bug import first_difference
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.making import Found
+from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.kinds import KINDS
 from backprop_check.names import LOSS_FEATURES
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
@@ -69,14 +69,14 @@ def of_layers(id_: str) -> bool:
 
 def test_every_fifth_case_trains_other_layers() -> None:
     """Of every family, with every kind of optimizer, with and without each option; the rest is as without them."""
-    families = {training_layers.families(ALL)[index % 5] for index in range(len(CASES))}
-    assert len(families) == 5
+    found = {families(ALL)[index % 5] for index in range(len(CASES))}
+    assert len(found) == 5
     assert all(not case.network.is_chain and case.trains for case in CASES)
     assert {case.optimizer.kind for case in CASES if case.optimizer} == set(ALL.optimizers)
     assert {case.clip.kind if case.clip else "" for case in CASES} == {"", "norm", "value"}
     assert {case.steps for case in CASES} == {1, 2, 3}
     assert {bool(case.regularization) for case in CASES} == {True, False}
-    assert all(is_clear(case) for case in CASES)
+    assert all(is_clear(case, ANY_LAYERS) for case in CASES)
     assert training_case(9, 0, ALL) == CASES[1] != training_case(9, 1, ALL)
     assert training_case(9).network.is_chain
     assert label(ALL_TRAINING) == "" != label(ALL)

@@ -15,20 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from right import Papers, Torch, as_line, trained
 from variants import style
 
-from backprop_check.cases.training import (
-    FROM_LIMIT,
-    RECIPES,
-    SMALLEST_GRADIENT,
-    is_clear,
-    training_case,
-    training_cases,
-)
+from backprop_check.cases.clear import FROM_LIMIT, SMALLEST_GRADIENT, TRAINED_CHAIN, is_clear
+from backprop_check.cases.training import RECIPES, training_case, training_cases
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
-from backprop_check.reference import run_pass
+from backprop_check.reference import run_wired
 from backprop_check.run import Settings, compared, witnesses
 
 if TYPE_CHECKING:
@@ -130,13 +124,10 @@ def test_cases_are_clear_of_what_rounding_would_decide() -> None:
     """No gradient of an adaptive optimizer is all rounding; no norm is at its limit; clips do clip."""
     clipped = 0
     for case in training_cases(200, seed=5):
-        assert is_clear(case), case.id
+        assert is_clear(case, TRAINED_CHAIN), case.id
         assert case.optimizer is not None
-        for p in run_pass(case, Scalars.of_floats()):
-            gradients = [
-                *(g for l in p.layers for row in l.weight_gradient.rows for g in row),
-                *(g for l in p.layers for g in l.bias_gradient),
-            ]
+        for p in run_wired(case, Scalars.of_floats()):
+            gradients = [g for l in p.layers for row in l.gradients.values() for g in row[0, :]]
             if case.clip is None and case.optimizer.kind != "sgd" and not case.optimizer.settings["weight_decay"]:
                 assert all(g == 0 or abs(g) >= SMALLEST_GRADIENT for g in gradients), case.id
             if case.clip is not None and case.clip.kind == "norm":

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cases.files import MOST_WIRED
 from backprop_check.compare import compare
 from backprop_check.diagnose.blame import origins, recover
 from backprop_check.diagnose.given import step_by_step
@@ -21,7 +20,7 @@ from backprop_check.diagnose.kinks import freed
 from backprop_check.errors import BackpropCheckError
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import training_words
-from backprop_check.network import Case
+from backprop_check.network import MOST_WIRED, Case
 from backprop_check.places import Places
 from backprop_check.protocol.messages import Message
 from backprop_check.protocol.parsing import parse_line

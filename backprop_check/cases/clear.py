@@ -1,0 +1,214 @@
+"""Keeping clear: no number of a generated case is one that rounding could decide, or that it would spoil.
+
+A demand is a distance that must not be negative, such as |z − kink| − 0.004. What a suite demands of the numbers of its
+cases, in whatever training step, is a list of these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from backprop_check.numbers import Scalars
+from backprop_check.numbers.wired import WiredLanes
+from backprop_check.reference.circuit import Function, Largest
+from backprop_check.reference.wired import run_wired
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from backprop_check.network import Case
+    from backprop_check.reference.wired import WiredPass
+    from backprop_check.trace import Array
+
+    Demand = Callable[[WiredPass, float], Iterator[Array]]
+
+#: How far z, and a loss's e, stay from a kink: far beyond a float32's rounding.
+CLEAR = 0.004
+
+#: How far probabilities stay from 0 and 1, where their logarithms have poles.
+POLE = 0.02
+
+#: No number is larger: where exponentials take over is for edge cases.
+LARGEST = 12.0
+
+#: No error bound is larger, in double precision: in single precision such a number would have no correct digit left.
+LOOSE = 2.0**20 * 2.0**-53
+
+#: An adaptive optimizer divides by the root of g²: no gradient but an exact 0 is smaller.
+SMALLEST_GRADIENT = 0.004
+
+#: No weight under an l1 penalty is nearer to 0.
+FROM_ZERO = 0.01
+
+#: Relative distance of gradients, or their norm, from the limit they are clipped at.
+FROM_LIMIT = 0.02
+
+#: A distance this near to 0 is decided by the order in which numbers are added, and so by a reading that fixes it.
+NEAR = 1e-9
+
+
+class _Loops(Scalars):
+    """One float after the other; a sum begins with its bias, as a loop over a neuron's inputs does."""
+
+    def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Any:
+        """Plus single numbers, and then Σ xᵢ yᵢ in the order of the terms."""
+        return super().dots([(list(plus), None), *terms], [])
+
+
+class Demands(NamedTuple):
+    """What a suite demands, and the readings that are asked, the next one where a distance is ``NEAR`` 0."""
+
+    distances: tuple[Demand, ...]
+    readings: tuple[Callable[[], Any], ...]
+
+
+def is_clear(case: Case, demands: Demands, clear: float = CLEAR) -> bool:
+    """Whether every number of every step meets the demands, so far from kinks (0: at any distance from them)."""
+    room = -math.inf
+    for reading in demands.readings:
+        try:
+            with np.errstate(all="ignore"):
+                passes = run_wired(case, reading())
+                found = [each for p in passes for distance in demands.distances for each in distance(p, clear)]
+                room = float(np.min([np.min(each, initial=np.inf) for each in found], initial=np.inf))
+        except (ArithmeticError, ValueError):  # more than a float can hold
+            return False
+        if not abs(room) < NEAR:  # also where it is no number
+            break
+    return room >= 0
+
+
+def array(table: Any) -> Array:
+    """The numbers of a table of any reading."""
+    return np.asarray(table.rows if hasattr(table, "rows") else table.value, dtype=float)
+
+
+def _small(tables: Iterable[Any]) -> Iterator[Array]:
+    return (LARGEST - abs(array(table)) for table in tables)
+
+
+def _pre_activations(p: WiredPass, _clear: float) -> Iterator[Array]:
+    """LARGEST − |z|."""
+    return _small(l.z for l in p.layers)
+
+
+def _every_number(p: WiredPass, _clear: float) -> Iterator[Array]:
+    """LARGEST − |x| for whatever is computed on the way; 1 − e/LOOSE for the bounds e, where the reading has any."""
+    yield from _small(table.values for table in p.circuit.tables)
+    grids = [grid for table in p.circuit.tables for grid in (table.values, table.error)]
+    yield from (np.asarray(1 - grid.error / LOOSE) for grid in grids if hasattr(grid, "error"))
+
+
+def _weights_in_the_end(p: WiredPass, _clear: float) -> Iterator[Array]:
+    """LARGEST − |w⁺| after the last of several steps."""
+    if 1 < p.case.steps == p.step + 1:
+        yield from _small(row for named in p.updated or () for name, row in named.items() if "weight" in name)
+
+
+def _every_kink(p: WiredPass, clear: float, *, everywhere: bool = True) -> Iterator[Array]:
+    """|z − kink| − clear; or only where anything flows back, since elsewhere the slope does not matter."""
+    for table in p.circuit.tables if clear else ():
+        rule = table.made_by
+        if isinstance(rule, Function) and rule.function.kinks:
+            x, flows = np.broadcast_arrays(array(rule.x.values), (array(table.error) != 0) | everywhere)
+            yield from (abs(x[flows] - kink) - clear for kink in rule.function.kinks)
+
+
+def _kinks_and_ties(p: WiredPass, clear: float) -> Iterator[Array]:
+    """|z − kink| − clear where anything flows back; the largest less the second largest, less clear."""
+    yield from _every_kink(p, clear, everywhere=False)
+    for table in p.circuit.tables if clear else ():
+        rule = table.made_by
+        if isinstance(rule, Largest) and rule.wiring.reads.arrays[0].shape[-1] > 1:
+            read = _read(rule, array(rule.x.values), -np.inf)
+            ordered = np.sort(read, axis=-1)
+            near = read > ordered[..., -1:] - clear
+            gaps = ordered[..., -1] - ordered[..., -2] - clear
+            yield gaps[(near & _sloping(p.circuit.m, rule)).any(axis=-1)]  # else the tie decides nothing
+
+
+def _read(rule: Largest, x: Array, filling: float) -> Array:
+    """What every unit reads of x; shorter rows are filled up."""
+    positions, mask = rule.wiring.reads.arrays
+    return x[:, positions] if mask is None else np.where(mask, x[:, positions], filling)
+
+
+def _sloping(m: Any, rule: Largest) -> Array:
+    """Where what is read is not where its activation is flat, as a dead ReLU is."""
+    made, shape = rule.x.made_by, array(rule.x.values).shape
+    if not isinstance(made, Function):
+        return np.ones((), dtype=bool)
+    slopes = m.grid(*shape)
+    for s in m.each(shape[0]):
+        for i in m.each(shape[1]):
+            slopes[s, i] = made.slope(m, s, i)
+    return _read(rule, array(slopes), 0.0) != 0
+
+
+def _loss(p: WiredPass, clear: float) -> Iterator[Array]:
+    """|e| − clear for the e = a − t or 1 − t a at which a loss has its kink; a and 1 − a less POLE for its poles."""
+    kind, a, t = p.loss_kind, array(p.layers[-1].a), np.array(p.case.targets)
+    if clear and kind == "mean_absolute_error":
+        yield abs(a - t) - clear
+    elif clear and kind == "huber":
+        yield abs(abs(a - t) - p.threshold) - clear
+    elif clear and kind == "hinge":
+        yield abs(1 - t * a) - clear
+    elif kind == "binary_cross_entropy":
+        yield from (a - POLE, 1 - POLE - a)
+
+
+def _rare_classes(p: WiredPass, _clear: float) -> Iterator[Array]:
+    """a less POLE for cross-entropy."""
+    if p.loss_kind == "cross_entropy":
+        yield array(p.layers[-1].a) - POLE
+
+
+def gradients_of(p: WiredPass) -> Array:
+    """The gradients of all parameters in a row, with the part of a penalty."""
+    return _row(array(table.error) for l in p.layers for table in l.parameters.values())
+
+
+def norm_of(gradients: Array) -> float:
+    """√ Σ g²."""
+    return math.sqrt(sum(g * g for g in gradients.tolist()))
+
+
+def _row(arrays: Iterable[Array]) -> Array:
+    return np.concatenate([np.zeros(0), *(each.reshape(-1) for each in arrays)])
+
+
+def _update(p: WiredPass, _clear: float) -> Iterator[Array]:
+    """Sizes of weights and gradients, and how far these are from where the update has a kink or is all rounding."""
+    named = [(name, array(table.values)) for l in p.layers for name, table in l.parameters.items()]
+    w, g, clip, optimizer = _row(values for _, values in named), gradients_of(p), p.case.clip, p.case.optimizer
+    yield from (LARGEST - abs(w), LARGEST - abs(g))
+    penalty = p.case.regularization
+    if penalty is not None and penalty.l1:
+        yield from (abs(values) - FROM_ZERO for name, values in named if penalty.biases or "weight" in name)
+    if clip is not None:
+        sizes = abs(g) if clip.kind == "value" else np.array([norm_of(g)])
+        yield abs(sizes - clip.limit) - FROM_LIMIT * clip.limit
+        shortened = g * min(1.0, clip.limit / (norm_of(g) or clip.limit))
+        g = shortened if clip.kind == "norm" else np.copysign(np.minimum(abs(g), clip.limit), g)
+    if optimizer is not None and optimizer.kind != "sgd":
+        d = g + (optimizer.settings["weight_decay"] if optimizer.kind != "adamw" else 0.0) * w
+        yield (abs(d) - SMALLEST_GRADIENT)[d != 0]
+
+
+def in_arrays() -> Any:
+    """The reading of whole arrays, with error bounds."""
+    return WiredLanes(2.0**-53)
+
+
+#: Chains of dense layers, with plain gradient descent or none.
+CHAIN = Demands((_pre_activations, _every_kink, _loss, _weights_in_the_end), (in_arrays, _Loops.of_floats))
+
+#: The same with any optimizer. These are so small that floats are quicker than arrays.
+TRAINED_CHAIN = Demands((_pre_activations, _every_kink, _loss, _update), (_Loops.of_floats,))
+
+#: Layers of any kind, trained or not.
+ANY_LAYERS = Demands((_every_number, _kinks_and_ties, _loss, _rare_classes), (in_arrays, Scalars.of_floats))

@@ -1,0 +1,65 @@
+"""The suites by name: of which there are files, which are generated, and for whom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from backprop_check.cases import families, generate, training
+from backprop_check.cases.within import ALL, ALL_TRAINING, LEVEL_1, Within, drawable, kinds_of
+from backprop_check.kinds import FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from backprop_check.network import Case
+
+
+class Generated(NamedTuple):
+    """How the cases of a suite are generated: ``case(index, seed, within)``, for an implementation that can have any.
+
+    ``label`` is all that a case depends on. ``claimed`` says whether an implementation claims anything of the suite;
+    where it does not, it is not sent the suite's files either. ``whole`` is what the suite holds where nobody's claims
+    are known.
+    """
+
+    case: Callable[[int, int, Within], Case]
+    label: Callable[[int, int, Within], str]
+    claimed: Callable[[Within], bool]
+    able: Callable[[Within], bool]
+    whole: Within
+
+
+def _family(name: str) -> Generated:
+    version = families.FAMILY_VERSION
+    return Generated(
+        lambda index, seed, within: families.family_case(name, index, seed, within),
+        lambda index, seed, within: f"{name}:{version}:{seed}:{index}:{families.label(name, within)}",
+        lambda within: bool(kinds_of(name, within)),
+        lambda within: bool(drawable(name, within)),
+        ALL,
+    )
+
+
+#: The suites that are generated; ``published`` and ``edge`` have files only.
+GENERATED: dict[str, Generated] = {
+    "generated": Generated(
+        generate.generated_case,
+        lambda index, seed, within: f"generated:{seed}:{index}{generate.label(within)}",
+        lambda _: True,
+        Within.has_chains,
+        LEVEL_1,
+    ),
+    "training": Generated(
+        training.training_case,
+        lambda index, seed, within: f"training:{seed}:{index}:{training.label(within)}",
+        Within.trains,
+        Within.has_chains,
+        ALL_TRAINING,
+    ),
+    **{name: _family(name) for name in FAMILIES},
+}
+
+
+def generated_count(suite: str, count: int) -> int:
+    """How many cases of a suite are generated where so many are asked for: of all but ``generated`` a quarter of it."""
+    return count if suite == "generated" else (count + 3) // 4 if suite in GENERATED else 0

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import math
 import re
 import struct
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from backprop_check.errors import CaseError
+from backprop_check.fields import Count, Positive, Share, at_least, check_fields, fail, items, one_of, said
 from backprop_check.kinds import AnyLayer, Shape
 from backprop_check.kinds.dense import Dense as Layer
 from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
-from backprop_check.kinds.kind import fail, flat, nested, size, words
+from backprop_check.kinds.kind import flat, nested, size, words
 from backprop_check.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 from backprop_check.training import Clip, Optimizer, Regularization, check_training, features_of
 
@@ -33,7 +33,7 @@ MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
 if TYPE_CHECKING:
     Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
 else:
-    Inputs = int | tuple[int, ...]
+    Inputs = Annotated[int, at_least(1, "input")] | Annotated[tuple[Count, ...], items(1, of="input")]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -44,11 +44,11 @@ class Network(_Strict, frozen=True, dict=True):
     """Layers one after the other, reading ``inputs`` numbers.
 
     ``inputs`` is a number, or the shape of one sample (channels, rows, columns). A layer may read others than the one
-    before: see ``Kind``.
+    before: its ``from`` names them.
     """
 
-    inputs: Inputs
-    layers: tuple[AnyLayer, ...]
+    inputs: Annotated[Inputs, said("How many inputs; for layers that are not flat, their shape.")]
+    layers: Annotated[tuple[AnyLayer, ...], items(1, MOST_LAYERS, "layers")]
 
     def names(self) -> list[str]:
         """A name for each layer: its own, or hidden1, hidden2, …, output."""
@@ -154,6 +154,7 @@ class Network(_Strict, frozen=True, dict=True):
                     "the network's input (no other layer gives indices)",
                     ", ".join(layer.from_) or "none",
                 )
+            check_fields(path, layer)
             layer.check(path, inputs)
             if layer.shares:
                 self._owner(index)
@@ -197,9 +198,12 @@ def _combined(path: str, combine: str | None, shapes: list[Shape]) -> Shape:
 class LossKind(_Strict, frozen=True):
     """Which loss, with Huber's threshold, and how far cross-entropy's labels are smoothed."""
 
-    kind: str
-    threshold: float | None = None
-    label_smoothing: float | None = None
+    kind: Annotated[str, one_of(ALL_LOSSES)]
+    threshold: Annotated[Positive | None, said("The parameter of huber.")] = None
+    label_smoothing: Annotated[
+        Share | None,
+        said("Of cross_entropy: t (1 - label_smoothing) + label_smoothing / K in the place of t, K classes."),
+    ] = None
 
 
 class Case(_Strict, frozen=True, dict=True):
@@ -210,13 +214,19 @@ class Case(_Strict, frozen=True, dict=True):
 
     network: Network
     loss: LossKind
-    reduction: Literal["mean", "sum"]
+    reduction: Annotated[Literal["mean", "sum"], said("The loss of the batch from the samples' losses.")]
     inputs: Matrix
     targets: Matrix
-    optimizer: Optimizer | None = None
-    steps: int = 1
+    optimizer: Annotated[
+        Optimizer | None,
+        said(
+            "Only where updated parameters are asked for. Every field of its kind is written out, but plain sgd has "
+            "none beside learning_rate."
+        ),
+    ] = None
+    steps: Annotated[int, at_least(1, "step")] = 1
     name: str = "case"
-    clip: Clip | None = None
+    clip: Annotated[Clip | None, said("Gradients held back before the update; those in the reply are not.")] = None
     regularization: Regularization | None = None
 
     def __post_init__(self) -> None:
@@ -348,10 +358,10 @@ def _check(case: Case) -> None:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", case.name):
         fail("$.name", "a slug of lower-case letters, digits, '.', '_' and '-'", repr(case.name))
     network = case.network
-    _check_size(network)
+    check_fields("$.network", network)
+    check_fields("$.loss", case.loss)
+    check_fields("$", case)
     width = network.widths[-1]
-    if case.loss.kind not in ALL_LOSSES:
-        fail("$.loss.kind", f"one of {', '.join(ALL_LOSSES)}", repr(case.loss.kind))
     last = getattr(network.layers[-1], "activation", "identity")
     if last not in NEEDS_OUTPUT.get(case.loss.kind, (last,)):
         fail(
@@ -360,8 +370,6 @@ def _check(case: Case) -> None:
             repr(last),
         )
     _check_loss(case)
-    if case.steps < 1:
-        fail("$.steps", "at least 1 step", case.steps)
     if not case.inputs:
         fail("$.inputs", "at least one sample", "none")
     if len(case.targets) != len(case.inputs):
@@ -374,20 +382,9 @@ def _check(case: Case) -> None:
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
 
 
-def _check_size(network: Network) -> None:
-    if not network.input_shape or min(network.input_shape) < 1:
-        fail("$.network.inputs", "at least 1 input", network.inputs)
-    if not network.layers:
-        fail("$.network.layers", "at least one layer", "none")
-    if len(network.layers) > MOST_LAYERS:
-        fail("$.network.layers", f"at most {MOST_LAYERS} layers", len(network.layers))
-
-
 def _check_loss(case: Case) -> None:
     """The loss's own fields, and what of its targets it takes a logarithm of."""
-    threshold, smoothing, network = case.loss.threshold, case.loss.label_smoothing, case.network
-    if threshold is not None and not 0 < threshold < math.inf:
-        fail("$.loss.threshold", "a positive number", threshold)
+    smoothing, network = case.loss.label_smoothing, case.network
     if case.loss.kind == "kl_divergence":
         for s, t in enumerate(case.targets):
             if min(t, default=0.0) < 0:
@@ -396,8 +393,6 @@ def _check_loss(case: Case) -> None:
         return
     if case.loss.kind != "cross_entropy":
         fail("$.loss.label_smoothing", "the loss cross_entropy, whose labels are smoothed", repr(case.loss.kind))
-    if not 0 <= smoothing <= 1:
-        fail("$.loss.label_smoothing", "a share from 0 to 1", smoothing)
     if network.classes is None:
         fail("$.network.layers[-1].kind", "dense or linear (where labels are smoothed)", network.layers[-1].kind)
 
@@ -422,7 +417,7 @@ def _may_have_shapes(value: Any) -> bool:
 
 def _by_shape(value: dict[str, Any], network: Network, rows: Any) -> dict[str, Any]:
     """The same case with every sample's inputs and targets as ``rows(numbers, shape)`` gives them."""
-    _check_size(network)
+    check_fields("$.network", network)
     shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
     whole = any(layer.indices for layer in network.layers)
     if not whole and all(len(shape) == 1 for shape in shapes.values()):

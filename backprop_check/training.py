@@ -7,12 +7,11 @@ plain ``sgd`` of a network's first lessons, which stays ``{"kind": "sgd", "learn
 from __future__ import annotations
 
 import functools
-import math
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from backprop_check.errors import CaseError
+from backprop_check.fields import Below1, Finite, NotNegative, Positive, check_fields, fail, said
 
 #: The fields of each kind beside ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -39,21 +38,22 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 class Optimizer(_Strict, frozen=True, dict=True):
     """How parameters follow their gradients. ``learning_rate`` is one number, or one a step: the schedule.
 
-    A field that is not given has PyTorch's default; one that its kind does not have is an error.
+    A case need not give the other fields: what it leaves out has PyTorch's default. One that the kind does not have is
+    an error.
     """
 
     kind: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
-    learning_rate: float | tuple[float, ...]
-    momentum: float | None = None
-    dampening: float | None = None
+    learning_rate: Annotated[Finite | tuple[Finite, ...], said("One number, or one a step: a schedule.")]
+    momentum: NotNegative | None = None
+    dampening: Finite | None = None
     nesterov: bool | None = None
-    weight_decay: float | None = None
-    betas: tuple[float, float] | None = None
-    eps: float | None = None
-    alpha: float | None = None
+    weight_decay: NotNegative | None = None
+    betas: tuple[Below1, Below1] | None = None
+    eps: NotNegative | None = None
+    alpha: Below1 | None = None
     centered: bool | None = None
-    lr_decay: float | None = None
-    initial_accumulator_value: float | None = None
+    lr_decay: NotNegative | None = None
+    initial_accumulator_value: NotNegative | None = None
     amsgrad: bool | None = None
 
     @functools.cached_property
@@ -90,6 +90,21 @@ class Optimizer(_Strict, frozen=True, dict=True):
         settings = {} if self.plain else self.settings
         return {"kind": self.kind, "learning_rate": self.learning_rate, **settings}
 
+    @classmethod
+    def sent(cls) -> dict[str, Any]:
+        """What ``request`` writes, as a JSON Schema: of each kind its own fields, all of them or (plain sgd) none."""
+        names = cls.__struct_fields__[2:]
+        rules = []
+        for kind, settings in SETTINGS.items():
+            others: dict[str, Any] = {"properties": {name: False for name in names if name not in settings}}
+            whole = (
+                {"dependentRequired": {name: list(settings) for name in settings}}
+                if kind == "sgd"
+                else {"required": list(settings)}
+            )
+            rules.append({"if": {"properties": {"kind": {"const": kind}}}, "then": {**others, **whole}})
+        return {"allOf": rules}
+
     def features(self) -> list[str]:
         """What a port needs to know beside the kind. AdamW's decay is part of its kind."""
         found = [name for name in OPTIONS if self.settings.get(name) and (name, self.kind) != ("weight_decay", "adamw")]
@@ -100,14 +115,14 @@ class Clip(_Strict, frozen=True):
     """Gradients held back before the update: each by ``value``, or all together by their ``norm``."""
 
     kind: Literal["value", "norm"]
-    limit: float
+    limit: Positive
 
 
 class Regularization(_Strict, frozen=True):
     """What the loss adds for large parameters: l1 · Σ|w| + ½ l2 · Σw², over weights, and ``biases`` if they say so."""
 
-    l1: float = 0.0
-    l2: float = 0.0
+    l1: NotNegative = 0.0
+    l2: NotNegative = 0.0
     biases: bool = False
 
     def whole(self) -> Regularization:
@@ -133,51 +148,23 @@ def check_training(
         _check_optimizer(optimizer, steps)
     if clip is not None:
         if optimizer is None:
-            _fail("$.clip", "an optimizer, whose update is to be clipped", "none")
-        if not 0 < clip.limit < math.inf:
-            _fail("$.clip.limit", "a positive number", clip.limit)
+            fail("$.clip", "an optimizer, whose update is to be clipped", "none")
+        check_fields("$.clip", clip)
     if regularization is not None:
-        for name in ("l1", "l2"):
-            _not_negative(f"$.regularization.{name}", getattr(regularization, name))
+        check_fields("$.regularization", regularization)
 
 
 def _check_optimizer(optimizer: Optimizer, steps: int) -> None:
-    rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
-    for rate in rates:
-        if not math.isfinite(rate):
-            _fail("$.optimizer.learning_rate", "a finite number", rate)
-    if isinstance(optimizer.learning_rate, tuple) and len(rates) != steps:
-        _fail("$.optimizer.learning_rate", f"{steps} numbers, one a step", len(rates))
+    check_fields("$.optimizer", optimizer)
+    rates = optimizer.learning_rate
+    if isinstance(rates, tuple) and len(rates) != steps:
+        fail("$.optimizer.learning_rate", f"{steps} numbers, one a step", len(rates))
     own = SETTINGS[optimizer.kind]
     for name in optimizer.__struct_fields__[2:]:
-        value = getattr(optimizer, name)
-        if value is not None and name not in own:
-            _fail(f"$.optimizer.{name}", f"one of {', '.join(own)} (for {optimizer.kind})", name)
-        for each in value if isinstance(value, tuple) else (value,):
-            _check_setting(f"$.optimizer.{name}", name, each)
+        if getattr(optimizer, name) is not None and name not in own:
+            fail(f"$.optimizer.{name}", f"one of {', '.join(own)} (for {optimizer.kind})", name)
     settings = optimizer.settings
     if settings.get("nesterov") and (not settings["momentum"] or settings["dampening"]):
-        _fail("$.optimizer.nesterov", "a momentum and no dampening", settings)
+        fail("$.optimizer.nesterov", "a momentum and no dampening", settings)
     if settings.get("dampening") and not settings["momentum"]:
-        _fail("$.optimizer.dampening", "a momentum", 0)
-
-
-def _check_setting(path: str, name: str, value: float | None) -> None:
-    if value is None or isinstance(value, bool):
-        return
-    if name in ("alpha", "betas"):
-        if not 0 <= value < 1:
-            _fail(path, "at least 0 and less than 1", value)
-    elif name != "dampening":
-        _not_negative(path, value)
-    elif not math.isfinite(value):
-        _fail(path, "a finite number", value)
-
-
-def _not_negative(path: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        _fail(path, "a number of at least 0", value)
-
-
-def _fail(path: str, expected: str, got: object) -> NoReturn:
-    raise CaseError(path, expected, str(got))
+        fail("$.optimizer.dampening", "a momentum", 0)

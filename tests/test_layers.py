@@ -20,6 +20,7 @@ PACKAGE = Path(backprop_check.__file__).parent
 LAYERS = [
     ["errors"],
     ["names"],
+    ["fields"],
     ["kinds"],
     ["training"],
     ["strangers"],

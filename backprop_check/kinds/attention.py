@@ -11,11 +11,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
-from backprop_check.kinds.kind import Shape, drawn, fail
+from backprop_check.fields import Count, Positive, arrays, fail, said
+from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import (
     SEQUENCE,
     OfTokens,
@@ -30,7 +31,8 @@ from backprop_check.kinds.wiring import Factor, Index, Wiring
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Mask = tuple[tuple[bool, ...], ...]
+Mask = Annotated[tuple[tuple[bool, ...], ...], said("[sample][key]: true where a key is ignored.")]
+Causal = Annotated[bool, said("Query i sees the keys 0 to i.")]
 
 #: What is projected, in the order of PyTorch's rows.
 ROLES = ("query", "key", "value")
@@ -90,7 +92,7 @@ def check_mask(path: str, mask: Mask | None, heads: Heads, samples: int) -> None
 class Attention(OfTokens, frozen=True, kw_only=True):
     """What both kinds of attention have."""
 
-    is_causal: bool = False
+    is_causal: Causal = False
     key_padding_mask: Mask | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
@@ -128,15 +130,13 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
     [sample][key]: true where a key is ignored.
     """
 
-    scale: float | None = None
+    scale: Annotated[Positive | None, said("1/√width where it is left out.")] = None
 
     def check(self, path: str, inputs: Any) -> None:
         """Raise ``CaseError`` where something does not fit."""
         query, key, _ = check_three(path, inputs)
         if query[1] != key[1]:
             fail(f"{path}.from", "queries and keys of one width", f"{query[1]} and {key[1]}")
-        if self.scale is not None and not 0 < self.scale < math.inf:
-            fail(f"{path}.scale", "a positive number", self.scale)
 
     def products(self, inputs: Any) -> int:
         """For every score its softmax's group."""
@@ -193,13 +193,26 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
     Biases may both be absent. It reads and masks as ``scaled_dot_product_attention`` does.
     """
 
-    num_heads: int
-    parameters: dict[str, Any]
+    num_heads: Count
+    parameters: Annotated[
+        dict[str, Any],
+        arrays(
+            {"out_proj.weight": "[E][E]"},
+            {
+                "in_proj_weight": "[3E][E]: queries, keys, values; else q_proj_weight, k_proj_weight and v_proj_weight",
+                "q_proj_weight": "[E][features]",
+                "k_proj_weight": "[E][features]",
+                "v_proj_weight": "[E][features]",
+                "in_proj_bias": "[3E], or absent",
+                "out_proj.bias": "[E], or absent",
+            },
+        ),
+    ]
 
     def check(self, path: str, inputs: Any) -> None:
         """Raise ``CaseError`` where something does not fit."""
         query, _, _ = check_three(path, inputs)
-        if self.num_heads < 1 or query[1] % self.num_heads:
+        if query[1] % self.num_heads:
             fail(f"{path}.num_heads", f"a divisor of {query[1]} features", self.num_heads)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 

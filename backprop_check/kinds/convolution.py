@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.kinds.dense import check_activation
-from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size
+from backprop_check.fields import Count, Size, arrays, fail
+from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, drawn, flat, size
 from backprop_check.kinds.windows import (
     Sizes,
     Window,
     across_channels,
-    check_sizes,
     convolving,
     transposed,
 )
@@ -21,8 +20,13 @@ if TYPE_CHECKING:
 
     from backprop_check.kinds.wiring import Wiring
 
-One = tuple[int]
-Pair = tuple[int, int]
+#: A number for each axis: of a kernel, a stride or a dilation; of a padding.
+One = tuple[Count]
+Pair = tuple[Count, Count]
+OnePadding = tuple[Size]
+PairPadding = tuple[Size, Size]
+
+_BIAS = {"bias": "[out_channels], or absent"}
 
 _AXES = {1: "channels and positions", 2: "channels, rows and columns"}
 
@@ -60,15 +64,15 @@ class Spatial(Kind, frozen=True, kw_only=True):
 class Convolving(Spatial, frozen=True, kw_only=True):
     """What convolutions have in common, transposed or not."""
 
-    out_channels: int
+    out_channels: Count
     kernel_size: Sizes
     parameters: dict[str, Any]
     stride: Sizes = ()
     padding: Sizes = ()
     dilation: Sizes = ()
-    groups: int = 1
-    activation: str = "identity"
-    alpha: float | None = None
+    groups: Count = 1
+    activation: Activation = "identity"
+    alpha: Alpha | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
@@ -83,11 +87,7 @@ class Convolving(Spatial, frozen=True, kw_only=True):
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         self.check_axes(path, inputs)
-        check_activation(path, self.activation, self.alpha)
-        self.window.check(path, self.axes)
-        if self.out_channels < 1:
-            fail(f"{path}.out_channels", "at least 1", self.out_channels)
-        if self.groups < 1 or inputs[0] % self.groups or self.out_channels % self.groups:
+        if inputs[0] % self.groups or self.out_channels % self.groups:
             fail(f"{path}.groups", f"a divisor of {inputs[0]} and {self.out_channels} channels", self.groups)
         self.check_fit(path, inputs)
         shapes = self.parameter_shapes(inputs)
@@ -172,8 +172,9 @@ class Conv1d(Straight, frozen=True, tag="conv1d", kw_only=True):
     """Along one axis: the input is [channel, position]."""
 
     kernel_size: One
+    parameters: Annotated[dict[str, Any], arrays({"weight": "[out_channels][in_channels / groups][position]"}, _BIAS)]
     stride: One = (1,)
-    padding: One = (0,)
+    padding: OnePadding = (0,)
     dilation: One = (1,)
 
     axes: ClassVar[int] = 1
@@ -183,8 +184,11 @@ class Conv2d(Straight, frozen=True, tag="conv2d", kw_only=True):
     """Along two: the input is [channel, row, column]."""
 
     kernel_size: Pair
+    parameters: Annotated[
+        dict[str, Any], arrays({"weight": "[out_channels][in_channels / groups][row][column]"}, _BIAS)
+    ]
     stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
+    padding: PairPadding = (0, 0)
     dilation: Pair = (1, 1)
 
 
@@ -199,7 +203,6 @@ class Transposed(Convolving, frozen=True, kw_only=True):
 
     def check_fit(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where there is no output, or ``output_padding`` is what PyTorch does not take."""
-        check_sizes(f"{path}.output_padding", self.output_padding, self.axes, 0)
         for extra, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(s, d):
                 fail(f"{path}.output_padding", "less than the stride or the dilation", list(self.output_padding))
@@ -242,10 +245,11 @@ class ConvTranspose1d(Transposed, frozen=True, tag="conv_transpose1d", kw_only=T
     """Along one axis."""
 
     kernel_size: One
+    parameters: Annotated[dict[str, Any], arrays({"weight": "[in_channels][out_channels / groups][position]"}, _BIAS)]
     stride: One = (1,)
-    padding: One = (0,)
+    padding: OnePadding = (0,)
     dilation: One = (1,)
-    output_padding: One = (0,)
+    output_padding: OnePadding = (0,)
 
     axes: ClassVar[int] = 1
 
@@ -254,7 +258,10 @@ class ConvTranspose2d(Transposed, frozen=True, tag="conv_transpose2d", kw_only=T
     """Along two."""
 
     kernel_size: Pair
+    parameters: Annotated[
+        dict[str, Any], arrays({"weight": "[in_channels][out_channels / groups][row][column]"}, _BIAS)
+    ]
     stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
+    padding: PairPadding = (0, 0)
     dilation: Pair = (1, 1)
-    output_padding: Pair = (0, 0)
+    output_padding: PairPadding = (0, 0)

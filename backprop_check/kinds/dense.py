@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.kind import Kind, Shape, fail, size
+from backprop_check.fields import at_least, fail
+from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, size
 from backprop_check.kinds.wiring import every
 from backprop_check.names import ACTIVATIONS
 
@@ -19,7 +20,7 @@ Matrix = tuple[Vector, ...]
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``weights[j][i]``: from input i into neuron j; ``biases[j]``."""
+    """``weights[j][i]``: from input i into neuron j; ``biases[j]``: of neuron j."""
 
     weights: Matrix
     biases: Vector
@@ -28,10 +29,10 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 class Dense(Kind, frozen=True, tag="dense"):
     """A dense layer: ``units`` neurons that read all of the layer before. zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ, aⱼ = φ(zⱼ)."""
 
-    units: int
-    activation: str
+    units: Annotated[int, at_least(1, "neuron")]
+    activation: Activation
     parameters: Parameters
-    alpha: float | None = None
+    alpha: Alpha | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
@@ -40,9 +41,6 @@ class Dense(Kind, frozen=True, tag="dense"):
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         width = size(inputs)
-        if self.units < 1:
-            fail(f"{path}.units", "at least 1 neuron", self.units)
-        check_activation(path, self.activation, self.alpha)
         weights = self.parameters.weights
         if len(weights) != self.units:
             fail(f"{path}.parameters.weights", f"{self.units} rows, one a neuron", f"{len(weights)}")
@@ -70,14 +68,6 @@ class Dense(Kind, frozen=True, tag="dense"):
         z = c.weighted_sum([(x, parameters["weights"], wiring)], biases=[(parameters["biases"], range(self.units))])
         c.show(z)
         return c.output(c.activate(self.activation, z, self.alpha), z)
-
-
-def check_activation(path: str, activation: str, alpha: float | None) -> None:
-    """An activation that there is, with an α that it can have."""
-    if activation not in ACTIVATIONS:
-        fail(f"{path}.activation", f"one of {', '.join(ACTIVATIONS)}", repr(activation))
-    if alpha is not None and not (math.isfinite(alpha) and alpha >= 0):
-        fail(f"{path}.alpha", "a number of at least 0", alpha)
 
 
 def check_numbers(path: str, row: Vector, length: int, what: str) -> None:

@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec reads the fields' types
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.errors import CaseError
+from backprop_check.fields import NotNegative, fail, one_of, said
+from backprop_check.names import ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Shape = tuple[int, ...]
+
+Combine = Annotated[str, one_of(("add", "multiply", "concat"))]
+
+#: The fields of every layer that has an activation.
+Activation = Annotated[str, one_of(ACTIVATIONS)]
+Alpha = Annotated[NotNegative, said("The parameter of leaky_relu and elu.")]
 
 #: What the places of a unit are called, by the number of its indexes.
 PLACES: dict[int, tuple[str, ...]] = {
@@ -47,10 +54,18 @@ class Kind(
     the first index of a unit). ``shares`` names an earlier layer whose parameters are its own too.
     """
 
-    name: str | None = None
-    from_: tuple[str, ...] = msgspec.field(default=(), name="from")
-    combine: str | None = None
-    shares: str | None = None
+    name: Annotated[str | None, said("Of its own; else it is called hidden1, hidden2, …, output.")] = None
+    from_: Annotated[
+        tuple[str, ...], said("The layers it reads, where not the one before it; input is the network's input.")
+    ] = msgspec.field(default=(), name="from")
+    combine: Annotated[
+        Combine | None,
+        said("How the outputs of several layers are made one; concat is along the first index of a unit."),
+    ] = None
+    shares: Annotated[
+        str | None,
+        said("An earlier layer whose parameters are its own too; they are repeated here, gradients are summed there."),
+    ] = None
 
     #: The suite that it belongs to: ``convolution``, ``recurrent``, … Empty for dense layers.
     family: ClassVar[str] = ""
@@ -191,11 +206,6 @@ class Ending(msgspec.Struct, frozen=True):
     layers: list[dict[str, Any]]
     loss: dict[str, Any]
     target: Callable[[], Any]
-
-
-def fail(path: str, expected: str, got: object) -> NoReturn:
-    """Raise the error about what stands at ``path``."""
-    raise CaseError(path, expected, str(got))
 
 
 def size(shape: Shape) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.kind import PLACES, Kind, Shape, drawn, fail, flat, nested, size
+from backprop_check.fields import Below1, Count, NestedNumbers, Size, arrays, fail, said
+from backprop_check.kinds.kind import PLACES, Kind, Shape, drawn, flat, nested, size
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -21,17 +22,17 @@ class Dropout(Kind, frozen=True, tag="dropout"):
     ``mask[sample]`` has the shape of a sample: 1 for what is kept, 0 for what is dropped.
     """
 
-    p: float
+    p: Below1
     training: bool
-    mask: Any = None
+    mask: Annotated[
+        NestedNumbers, said("[sample]…, of a sample's shape: 1 for what is kept, 0 for what is dropped.")
+    ] = None
 
     family: ClassVar[str] = "normalisation"
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         del inputs
-        if not 0 <= self.p < 1:
-            fail(f"{path}.p", "a number of at least 0 and below 1", self.p)
         if self.training == (self.mask is None):
             fail(f"{path}.mask", "a mask in training, none else", "none" if self.mask is None else "a mask")
 
@@ -91,10 +92,10 @@ class Embedding(Kind, frozen=True, tag="embedding"):
     to the indices.
     """
 
-    num_embeddings: int
-    embedding_dim: int
-    parameters: dict[str, Any]
-    padding_idx: int | None = None
+    num_embeddings: Count
+    embedding_dim: Count
+    parameters: Annotated[dict[str, Any], arrays({"weight": "[index][number]"})]
+    padding_idx: Size | None = None
 
     family: ClassVar[str] = "normalisation"
     indices: ClassVar[bool] = True
@@ -102,9 +103,7 @@ class Embedding(Kind, frozen=True, tag="embedding"):
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if min(self.num_embeddings, self.embedding_dim) < 1:
-            fail(f"{path}.num_embeddings", "at least one row of one number", (self.num_embeddings, self.embedding_dim))
-        if self.padding_idx is not None and not 0 <= self.padding_idx < self.num_embeddings:
+        if self.padding_idx is not None and self.padding_idx >= self.num_embeddings:
             fail(f"{path}.padding_idx", f"an index below {self.num_embeddings}", self.padding_idx)
         if set(self.parameters) != {"weight"}:
             fail(f"{path}.parameters", "weight", ", ".join(self.parameters))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size, words
+from backprop_check.fields import Count, Positive, Share, arrays, fail, items, said
+from backprop_check.kinds.kind import Kind, Shape, drawn, flat, size, words
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ Groups = list[range]
 class _Norm(Kind, frozen=True, kw_only=True):
     """What all have in common: ε, and a scale and a shift (``weight`` and ``bias``) or none."""
 
-    eps: float
-    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
+    eps: Positive
+    parameters: Annotated[dict[str, Any], arrays({}, {"weight": "γ: [channel]", "bias": "β: [channel]"})] = (
+        msgspec.field(default_factory=dict)
+    )
 
     family: ClassVar[str] = "normalisation"
 
@@ -32,8 +34,6 @@ class _Norm(Kind, frozen=True, kw_only=True):
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if not 0 < self.eps < math.inf:
-            fail(f"{path}.eps", "a number above 0", self.eps)
         if tuple(sorted(self.parameters, reverse=True)) not in self._may_have:
             allowed = " or ".join(" and ".join(names) or "none" for names in self._may_have)
             fail(f"{path}.parameters", allowed, ", ".join(self.parameters))
@@ -87,8 +87,14 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
     """
 
     training: bool
-    momentum: float | None = None
-    buffers: dict[str, Any] = msgspec.field(default_factory=dict)
+    momentum: Annotated[
+        Share | None, said("Where training moves buffers: the share of the batch's own statistics.")
+    ] = None
+    buffers: Annotated[
+        dict[str, Any],
+        arrays({"running_mean": "[channel]", "running_var": "[channel], none below 0"}),
+        said("What training changes beside the parameters."),
+    ] = msgspec.field(default_factory=dict)
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
@@ -102,8 +108,8 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
                 found = flat(f"{path}.buffers.{name}", self.buffers[name], inputs[:1], name)
                 if name == "running_var" and min(found) < 0:
                     fail(f"{path}.buffers.{name}", "no number below 0", min(found))
-        if self.training and self.buffers and (self.momentum is None or not 0 <= self.momentum <= 1):
-            fail(f"{path}.momentum", "a number from 0 to 1", self.momentum)
+        if self.training and self.buffers and self.momentum is None:
+            fail(f"{path}.momentum", "a number from 0 to 1", "none")
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
         """A variance is of two numbers at least."""
@@ -166,7 +172,10 @@ class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
     PyTorch's ``LayerNorm``: ``normalized_shape`` is the end of the input's shape; γ and β have that shape.
     """
 
-    normalized_shape: tuple[int, ...]
+    parameters: Annotated[dict[str, Any], arrays({}, {"weight": "γ…", "bias": "β…"})] = msgspec.field(
+        default_factory=dict
+    )
+    normalized_shape: Annotated[tuple[Count, ...], items(1)]
 
     _may_have: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("weight",), ("weight", "bias"))
 
@@ -203,7 +212,8 @@ class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
 class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
     """a = γ x/√(mean x² + ε), over the last indexes of a sample: PyTorch's ``RMSNorm``. No mean is taken away."""
 
-    normalized_shape: tuple[int, ...]
+    parameters: Annotated[dict[str, Any], arrays({}, {"weight": "γ…"})] = msgspec.field(default_factory=dict)
+    normalized_shape: Annotated[tuple[Count, ...], items(1)]
 
     _may_have: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("weight",))
 
@@ -243,11 +253,11 @@ class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
 class GroupNorm(_Norm, frozen=True, kw_only=True, tag="group_norm"):
     """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over a group of channels of a sample: PyTorch's ``GroupNorm``."""
 
-    num_groups: int
+    num_groups: Count
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if self.num_groups < 1 or inputs[0] % self.num_groups:
+        if inputs[0] % self.num_groups:
             fail(f"{path}.num_groups", f"a divisor of {inputs[0]} channels", self.num_groups)
         if size(inputs) == self.num_groups:
             fail(f"{path}.num_groups", "groups of at least two numbers", self.num_groups)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.kinds.convolution import One, Pair, Spatial, image, row
-from backprop_check.kinds.kind import Kind, Shape, fail, size
-from backprop_check.kinds.windows import Sizes, Window, check_sizes, divisors, pooling
+from backprop_check.fields import Count, fail, items, one_of, said
+from backprop_check.kinds.convolution import One, OnePadding, Pair, PairPadding, Spatial, image, row
+from backprop_check.kinds.kind import Kind, Shape, size
+from backprop_check.kinds.windows import Sizes, Window, divisors, pooling
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+_STRIDE = said("The kernel's size where it is left out.")
 
 
 class Pooling(Spatial, frozen=True, kw_only=True):
@@ -20,7 +24,7 @@ class Pooling(Spatial, frozen=True, kw_only=True):
     kernel_size: Sizes
     stride: Sizes | None = None
     padding: Sizes = ()
-    ceil_mode: bool = False
+    ceil_mode: Annotated[bool, said("Whether a last window may hang over the padded input's end.")] = False
 
     @property
     def window(self) -> Window:
@@ -31,7 +35,6 @@ class Pooling(Spatial, frozen=True, kw_only=True):
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         self.check_axes(path, inputs)
-        self.window.check(path, self.axes)
         for length, padding in zip(self.kernel_size, self.padding, strict=True):  # as PyTorch: its holes do not count
             if padding > length // 2:
                 fail(f"{path}.padding", "at most half of the window", list(self.padding))
@@ -104,8 +107,8 @@ class MaxPool1d(MaxPooling, frozen=True, tag="max_pool1d", kw_only=True):
     """Along one axis."""
 
     kernel_size: One
-    stride: One | None = None
-    padding: One = (0,)
+    stride: Annotated[One | None, _STRIDE] = None
+    padding: OnePadding = (0,)
     dilation: One = (1,)
 
     axes: ClassVar[int] = 1
@@ -115,8 +118,8 @@ class MaxPool2d(MaxPooling, frozen=True, tag="max_pool2d", kw_only=True):
     """Along two."""
 
     kernel_size: Pair
-    stride: Pair | None = None
-    padding: Pair = (0, 0)
+    stride: Annotated[Pair | None, _STRIDE] = None
+    padding: PairPadding = (0, 0)
     dilation: Pair = (1, 1)
 
 
@@ -127,7 +130,7 @@ class AveragePooling(Pooling, frozen=True, kw_only=True):
     end never does.
     """
 
-    count_include_pad: bool = True
+    count_include_pad: Annotated[bool, said("Whether what is padded counts as a position.")] = True
 
     def divisors(self, inputs: Shape) -> list[int]:
         """What each output position's sum is divided by."""
@@ -152,8 +155,8 @@ class AvgPool1d(AveragePooling, frozen=True, tag="avg_pool1d", kw_only=True):
     """Along one axis."""
 
     kernel_size: One
-    stride: One | None = None
-    padding: One = (0,)
+    stride: Annotated[One | None, _STRIDE] = None
+    padding: OnePadding = (0,)
 
     axes: ClassVar[int] = 1
 
@@ -162,15 +165,9 @@ class AvgPool2d(AveragePooling, frozen=True, tag="avg_pool2d", kw_only=True):
     """Along two. ``divisor_override`` is what every window's sum is divided by, where it is given."""
 
     kernel_size: Pair
-    stride: Pair | None = None
-    padding: Pair = (0, 0)
-    divisor_override: int | None = None
-
-    def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
-        super().check(path, inputs)
-        if self.divisor_override is not None and self.divisor_override < 1:
-            fail(f"{path}.divisor_override", "at least 1", self.divisor_override)
+    stride: Annotated[Pair | None, _STRIDE] = None
+    padding: PairPadding = (0, 0)
+    divisor_override: Count | None = None
 
     def divisors(self, inputs: Shape) -> list[int]:
         """What each output position's sum is divided by."""
@@ -267,8 +264,8 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
     PyTorch's ``Upsample`` with whole factors. With ``align_corners`` the corners of both meet; without, their edges do.
     """
 
-    scale_factor: Sizes
-    mode: str = "nearest"
+    scale_factor: Annotated[tuple[Count, ...], items(1, 2, "whole numbers, one an axis")]
+    mode: Annotated[str, one_of(("nearest", "linear", "bilinear"))] = "nearest"
     align_corners: bool = False
 
     def check(self, path: str, inputs: Shape) -> None:
@@ -277,7 +274,8 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
         axes = len(inputs) - 1
         if axes not in _MODES:
             fail(path, "an input of channels and one or two axes", list(inputs))
-        check_sizes(f"{path}.scale_factor", self.scale_factor, axes, 1)
+        if len(self.scale_factor) != axes:
+            fail(f"{path}.scale_factor", f"{axes} whole number{'s' * (axes > 1)}, one an axis", list(self.scale_factor))
         if self.mode not in _MODES[axes]:
             fail(f"{path}.mode", f"{' or '.join(_MODES[axes])} (for {axes} axes)", repr(self.mode))
         if self.align_corners and self.mode == "nearest":

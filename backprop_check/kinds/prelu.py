@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat, size
+from backprop_check.fields import arrays, fail
+from backprop_check.kinds.kind import Kind, Shape, drawn, flat, size
 from backprop_check.kinds.wiring import Wiring, picking
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
     ``weight`` is [1], or [channels] where the first index of a unit is its channel. At x = 0 the slope is w.
     """
 
-    parameters: dict[str, Any]
+    parameters: Annotated[dict[str, Any], arrays({"weight": "[1] or [channel]…"})]
 
     family: ClassVar[str] = "normalisation"
 

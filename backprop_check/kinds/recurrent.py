@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the fields' types
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.kind import Kind, Shape, drawn, fail, flat
+from backprop_check.fields import Count, arrays, at_least, fail, one_of, said
+from backprop_check.kinds.kind import Kind, Shape, drawn, flat
 from backprop_check.kinds.unroll import RIGHT, Direction, States, unroll
 
 if TYPE_CHECKING:
@@ -16,6 +17,20 @@ if TYPE_CHECKING:
 #: What of ``supports.features`` layers of these kinds may need.
 BIDIRECTIONAL, STACKED, INITIAL = "bidirectional", "stacked", "initial_states"
 LENGTHS, TRUNCATION, PEEPHOLES, RESET_BEFORE = "lengths", "truncation", "peepholes", "reset_before"
+
+
+Steps = Annotated[int, at_least(1, "step")]
+
+
+def _arrays(states: tuple[str, ...] = ("h",), **more: str) -> msgspec.Meta:
+    """The parameters of a kind: ``_l0`` is the lowest layer, ``_reverse`` the direction that reads from the end."""
+    weights = {"weight_ih": "[gates · hidden_size][features]", "weight_hh": "[gates · hidden_size][hidden_size]"}
+    others = {"bias_ih": "[gates · hidden_size]", "bias_hh": "[gates · hidden_size]", **more}
+    return arrays(
+        {f"{name}_l0": indexes for name, indexes in weights.items()},
+        {f"{state}0": "[num_layers · directions][hidden_size]" for state in states},
+        {f"^{name}_l[0-9]+(_reverse)?$": indexes for name, indexes in {**weights, **others}.items()},
+    )
 
 
 class Recurrent(Kind, frozen=True):
@@ -31,13 +46,15 @@ class Recurrent(Kind, frozen=True):
     m·k − 1 and m·k. ``lengths``: how many steps each sample has; beyond them its state stays, and z and output are 0.
     """
 
-    hidden_size: int
+    hidden_size: Count
     parameters: dict[str, Any]
-    num_layers: int = 1
+    num_layers: Count = 1
     bidirectional: bool = False
-    return_sequences: bool = True
-    truncate: int | None = None
-    lengths: tuple[int, ...] | None = None
+    return_sequences: Annotated[
+        bool, said("Whether the output is every step's state, or the last one of each direction.")
+    ] = True
+    truncate: Annotated[Steps | None, said("k: nothing flows back between the steps m·k − 1 and m·k.")] = None
+    lengths: Annotated[tuple[Count, ...] | None, said("How many steps each sample has.")] = None
 
     family: ClassVar[str] = "recurrent"
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
@@ -69,19 +86,14 @@ class Recurrent(Kind, frozen=True):
         """Raise ``CaseError`` where something does not fit."""
         if len(inputs) != 2:  # noqa: PLR2004 - steps, features
             fail(path, "an input of steps and features", inputs)
-        for name in ("hidden_size", "num_layers"):
-            if getattr(self, name) < 1:
-                fail(f"{path}.{name}", "at least 1", getattr(self, name))
         if self.num_layers > len(self.parameters):
             fail(
                 f"{path}.num_layers",
                 f"no more layers than the {len(self.parameters)} parameters are for",
                 self.num_layers,
             )
-        if self.truncate is not None and self.truncate < 1:
-            fail(f"{path}.truncate", "at least 1 step", self.truncate)
         for s, length in enumerate(self.lengths or ()):
-            if not 1 <= length <= inputs[0]:
+            if length > inputs[0]:
                 fail(f"{path}.lengths[{s}]", f"1 to {inputs[0]} steps", length)
         shapes = self.parameter_shapes(inputs)
         if set(self.parameters) != set(shapes):
@@ -194,19 +206,14 @@ class Recurrent(Kind, frozen=True):
 class Rnn(Recurrent, frozen=True, tag="rnn"):
     """PyTorch's ``RNN``: hₜ = φ(W_ih xₜ + b_ih + W_hh hₜ₋₁ + b_hh), φ = tanh or ReLU (``nonlinearity``)."""
 
-    nonlinearity: str = "tanh"
+    parameters: Annotated[dict[str, Any], _arrays()]
+    nonlinearity: Annotated[str, one_of(("tanh", "relu"))] = "tanh"
 
     gates: ClassVar[tuple[str, ...]] = ("h",)
 
     def products(self, inputs: Shape) -> int:
         """A step is worked out by itself, and so costs more than its products."""
         return inputs[0] * self.num_layers * self.directions * 10_000
-
-    def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
-        if self.nonlinearity not in ("tanh", "relu"):
-            fail(f"{path}.nonlinearity", "tanh or relu", repr(self.nonlinearity))
-        super().check(path, inputs)
 
     @classmethod
     def draw_more(cls, draw: Any) -> dict[str, Any]:
@@ -226,7 +233,8 @@ class Gru(Recurrent, frozen=True, tag="gru"):
     before the product, as in the paper: z_n = W_in x + b_in + W_hn (r·h) + b_hn.
     """
 
-    reset_after: bool = True
+    parameters: Annotated[dict[str, Any], _arrays()]
+    reset_after: Annotated[bool, said("Whether the reset stands after the product with W_hn, or before it.")] = True
 
     gates: ClassVar[tuple[str, ...]] = ("r", "z", "n")
     options: ClassVar[tuple[str, ...]] = (*Recurrent.options, RESET_BEFORE)
@@ -259,6 +267,8 @@ class Lstm(Recurrent, frozen=True, tag="lstm"):
     With peepholes, ``peephole_l0`` [3, hidden] (…), the gates see the cell: p₀·cₜ₋₁ is added to z_i, p₁·cₜ₋₁ to z_f and
     p₂·cₜ to z_o, unit by unit.
     """
+
+    parameters: Annotated[dict[str, Any], _arrays(("h", "c"), peephole="[3][hidden_size]")]
 
     gates: ClassVar[tuple[str, ...]] = ("i", "f", "g", "o")
     states: ClassVar[tuple[str, ...]] = ("h", "c")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.kinds.dense import check_activation
-from backprop_check.kinds.kind import Ending, Kind, Shape, drawn, fail, flat, nested, size
+from backprop_check.fields import Count, Size, arrays, fail, more_than
+from backprop_check.kinds.kind import Activation, Alpha, Ending, Kind, Shape, drawn, flat, nested, size
 from backprop_check.kinds.wiring import Index, Wiring, picking, rows_of
 from backprop_check.names import ACTIVATIONS
 
@@ -67,10 +67,12 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     of a sample is what is read; a softmax goes over it, token by token.
     """
 
-    out_features: int
-    parameters: dict[str, Any]
-    activation: str = "identity"
-    alpha: float | None = None
+    out_features: Count
+    parameters: Annotated[
+        dict[str, Any], arrays({"weight": "[out_features][in_features]"}, {"bias": "[out_features], or absent"})
+    ]
+    activation: Activation = "identity"
+    alpha: Alpha | None = None
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
@@ -79,9 +81,6 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if self.out_features < 1:
-            fail(f"{path}.out_features", "at least 1", self.out_features)
-        check_activation(path, self.activation, self.alpha)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def output_shape(self, inputs: Shape) -> Shape:
@@ -120,13 +119,11 @@ class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_en
     Position p counts from 0, d is how many features a token has (Vaswani et al. 2017).
     """
 
-    base: float = 10000.0
+    base: Annotated[float, more_than(1)] = 10000.0
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         check_tokens(path, inputs)
-        if not 1 < self.base < math.inf:
-            fail(f"{path}.base", "a number of more than 1", self.base)
 
     def output_shape(self, inputs: Shape) -> Shape:
         """The input's."""
@@ -168,8 +165,8 @@ class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positio
     ``weight`` is [num_embeddings, features]; the rows of positions that there are not have gradient 0.
     """
 
-    num_embeddings: int
-    parameters: dict[str, Any]
+    num_embeddings: Count
+    parameters: Annotated[dict[str, Any], arrays({"weight": "[position][feature]"})]
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
@@ -208,14 +205,14 @@ class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positio
 class Narrow(OfTokens, frozen=True, kw_only=True, tag="narrow"):
     """The ``length`` tokens from ``start`` on: PyTorch's ``narrow`` along a sample's first index."""
 
-    start: int
-    length: int
+    start: Size
+    length: Count
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
-        if not 0 <= self.start < inputs[0]:
+        if self.start >= inputs[0]:
             fail(f"{path}.start", f"from 0 to {inputs[0] - 1}", self.start)
-        if not 1 <= self.length <= inputs[0] - self.start:
+        if self.length > inputs[0] - self.start:
             fail(f"{path}.length", f"from 1 to {inputs[0] - self.start}", self.length)
 
     def output_shape(self, inputs: Shape) -> Shape:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.attention import Heads, Mask, Parts, check_mask, draw_masks
-from backprop_check.kinds.kind import Shape, drawn, fail
+from backprop_check.fields import Count, Positive, arrays, fail, one_of
+from backprop_check.kinds.attention import Causal, Heads, Mask, Parts, check_mask, draw_masks
+from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, linear, of_every_token
 from backprop_check.kinds.wiring import Factor, Wiring
 
@@ -17,6 +17,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _ATTENTION = "self_attn."
+
+#: What φ may be.
+_FUNCTIONS = ("relu", "gelu")
+
+#: The parameters and their shapes: E features in a token, F = ``dim_feedforward``. All biases, or none.
+_SHAPES = {
+    "self_attn.in_proj_weight": ("3E", "E"),
+    "self_attn.in_proj_bias": ("3E",),
+    "self_attn.out_proj.weight": ("E", "E"),
+    "self_attn.out_proj.bias": ("E",),
+    "linear1.weight": ("F", "E"),
+    "linear1.bias": ("F",),
+    "linear2.weight": ("E", "F"),
+    "linear2.bias": ("E",),
+    "norm1.weight": ("E",),
+    "norm1.bias": ("E",),
+    "norm2.weight": ("E",),
+    "norm2.bias": ("E",),
+}
+_INDEXES = {name: "".join(f"[{size}]" for size in shape) for name, shape in _SHAPES.items()}
+_ARRAYS = arrays(
+    {name: indexes for name, indexes in _INDEXES.items() if name.endswith("weight")},
+    {name: indexes for name, indexes in _INDEXES.items() if name.endswith("bias")},
+)
 
 
 class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_block"):
@@ -28,29 +52,23 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     where a token is ignored as a key.
     """
 
-    nhead: int
-    dim_feedforward: int
-    parameters: dict[str, Any]
-    activation: str = "relu"
+    nhead: Count
+    dim_feedforward: Count
+    parameters: Annotated[dict[str, Any], _ARRAYS]
+    activation: Annotated[str, one_of(_FUNCTIONS)] = "relu"
     norm_first: bool = False
-    layer_norm_eps: float = 1e-5
-    is_causal: bool = False
+    layer_norm_eps: Positive = 1e-5
+    is_causal: Causal = False
     src_key_padding_mask: Mask | None = None
 
-    activations: ClassVar[tuple[str, ...]] = ("relu", "gelu")
+    activations: ClassVar[tuple[str, ...]] = _FUNCTIONS
     drawn_activations: ClassVar[tuple[str, ...]] = activations
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""
         check_tokens(path, inputs)
-        if self.nhead < 1 or inputs[1] % self.nhead:
+        if inputs[1] % self.nhead:
             fail(f"{path}.nhead", f"a divisor of {inputs[1]} features", self.nhead)
-        if self.dim_feedforward < 1:
-            fail(f"{path}.dim_feedforward", "at least 1", self.dim_feedforward)
-        if self.activation not in self.activations:
-            fail(f"{path}.activation", " or ".join(self.activations), repr(self.activation))
-        if not 0 < self.layer_norm_eps < math.inf:
-            fail(f"{path}.layer_norm_eps", "a positive number", self.layer_norm_eps)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def form(self, inputs: Shape) -> Heads:
@@ -164,20 +182,8 @@ class BlockParts(Parts):
 
 def all_shapes(width: int, hidden: int) -> dict[str, Shape]:
     """The parameters of a block of so many features."""
-    return {
-        "self_attn.in_proj_weight": (3 * width, width),
-        "self_attn.in_proj_bias": (3 * width,),
-        "self_attn.out_proj.weight": (width, width),
-        "self_attn.out_proj.bias": (width,),
-        "linear1.weight": (hidden, width),
-        "linear1.bias": (hidden,),
-        "linear2.weight": (width, hidden),
-        "linear2.bias": (width,),
-        "norm1.weight": (width,),
-        "norm1.bias": (width,),
-        "norm2.weight": (width,),
-        "norm2.bias": (width,),
-    }
+    sizes = {"E": width, "3E": 3 * width, "F": hidden}
+    return {name: tuple(sizes[size] for size in shape) for name, shape in _SHAPES.items()}
 
 
 def normalized(c: Any, x: Any, shape: Shape, scale: Any, shift: Any, eps: float) -> Any:

@@ -10,7 +10,7 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from backprop_check.kinds.kind import Shape, fail, size
+from backprop_check.kinds.kind import Shape, size
 from backprop_check.kinds.wiring import Factor, Index, Wiring
 
 if TYPE_CHECKING:
@@ -41,20 +41,6 @@ class Window(NamedTuple):
             count = (n + 2 * p - reach + (s - 1 if ceil else 0)) // s + 1
             found.append(count - 1 if ceil and (count - 1) * s >= n + p else count)
         return tuple(found)
-
-    def check(self, path: str, axes: int) -> None:
-        """Raise ``CaseError`` where a number is missing or too small."""
-        for name, each in (("kernel_size", self.kernel), ("stride", self.stride), ("dilation", self.dilation)):
-            check_sizes(f"{path}.{name}", each, axes, 1)
-        check_sizes(f"{path}.padding", self.padding, axes, 0)
-
-
-def check_sizes(path: str, sizes: Sizes, axes: int, least: int) -> None:
-    """So many whole numbers, none less than ``least``."""
-    if len(sizes) != axes:
-        fail(path, f"{axes} whole number{'s' * (axes > 1)}, one an axis", list(sizes))
-    if min(sizes) < least:
-        fail(path, f"at least {least}", list(sizes))
 
 
 def _grid(window: Window, lengths: Sizes, sizes: Sizes) -> tuple[Any, Any]:

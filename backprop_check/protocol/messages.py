@@ -17,14 +17,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
+from backprop_check.fields import said
 from backprop_check.protocol.text import one_line
-
-if TYPE_CHECKING:
-    Array = msgspec.Raw | None
-else:
-    # msgspec keeps a value undecoded only where the type is exactly Raw; an absent one is None all the same.
-    Array = msgspec.Raw
 
 PROTOCOL: Final = 1
 ECHO: Final[tuple[float, ...]] = (0.1, 0.3333333333333333, 5e-324, 1.7976931348623157e308, -0.0, 123456789.0)
@@ -33,33 +29,63 @@ _NOISE_SHOWN: Final = 200
 
 Dtype = Literal["float64", "float32"]
 
+Version = Annotated[
+    int, Meta(description="The version of the protocol that is spoken.", extra_json_schema={"const": PROTOCOL})
+]
+
+_NUMBER = Meta(extra_json_schema={"$ref": "#/$defs/number"})
+_TENSOR = Meta(extra_json_schema={"$ref": "#/$defs/tensor"})
+if TYPE_CHECKING:
+    Number = msgspec.Raw | None
+    Tensor = msgspec.Raw | None
+else:
+    # msgspec keeps a value undecoded only where the type is exactly Raw; an absent one is None all the same.
+    Number = Annotated[msgspec.Raw, _NUMBER]
+    Tensor = Annotated[msgspec.Raw, _TENSOR]
+Tensors = dict[str, Annotated[msgspec.Raw, _TENSOR]]
+EchoedNumber = Annotated[Any, _NUMBER]
+
+
+class HelloRequest(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
+    """The harness's first line to a port."""
+
+    protocol: Version
+    harness: Annotated[str, said('Who asks, such as "backprop-check 0.1.0".')]
+    echo: Annotated[tuple[float, ...], said("Numbers to send back as they came.")]
+
 
 class Supports(msgspec.Struct, frozen=True):
-    """What an implementation can do; None means all of level 1, dense networks with plain gradient descent.
+    """What a port can do. An absent list means all of level 1: dense networks, plain sgd.
 
-    ``features`` are what it knows beyond: options of optimizers, schedules, clipping, penalties in the loss. The words
-    of each list are those of ``claims.vocabulary``; others are an error of the hello, unless they begin with ``x-``.
+    ``features`` are what it knows beyond: options of training, of networks and of losses; absent means none. A word
+    (or field) that is unknown is an error, unless it begins with ``x-``: that is ignored, for what a newer harness
+    knows.
     """
 
     layers: list[str] | None = None
     activations: list[str] | None = None
     losses: list[str] | None = None
     optimizers: list[str] | None = None
-    batch: bool = True
+    batch: Annotated[bool, said("Whether a case may have several samples.")] = True
     features: list[str] | None = None
 
 
 class HelloReply(msgspec.Struct):
-    """The implementation's answer to ``hello``.  Its texts are untrusted: ``clean_text`` is for them."""
+    """A port's answer to hello."""
 
-    protocol: int
+    # Its texts are untrusted: ``clean_text`` is for them.
+    protocol: Version
     name: str = ""
-    language: str = ""
+    language: Annotated[str, Meta(examples=["Dart 3.7"])] = ""
     version: str = ""
-    dtype: Dtype = "float64"
-    max_in_flight: Annotated[int, msgspec.Meta(ge=1)] = 1
+    dtype: Annotated[Dtype, said("What the port computes in.")] = "float64"
+    max_in_flight: Annotated[
+        int, Meta(ge=1), said("How many requests may be sent before a reply is awaited; more than 1024 counts as 1024.")
+    ] = 1
     supports: Supports = msgspec.field(default_factory=Supports)
-    echo: list[Any] | None = None
+    echo: Annotated[list[EchoedNumber] | None, said("The numbers of the request, sent back; compared bit for bit.")] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         """Cap ``max_in_flight``: more than that gains nothing and only holds memory."""
@@ -67,35 +93,45 @@ class HelloReply(msgspec.Struct):
 
 
 class LayerReply(msgspec.Struct):
-    """One layer of a reply; every array is undecoded JSON, or None where the implementation gave none."""
+    """One layer of a reply. Its gradients are required where it has parameters of its own.
 
-    gradients: dict[str, msgspec.Raw] | None = None
-    z: Array = None
-    a: Array = None
-    delta: Array = None
-    updated: dict[str, msgspec.Raw] | None = None
-    buffers: dict[str, msgspec.Raw] | None = None
+    The rest makes the diagnosis sharper.
+    """
+
+    # Every array is undecoded JSON, or None where the implementation gave none.
+    gradients: Annotated[Tensors | None, said("dL/dparameter, each of the shape of the parameter of that name.")] = None
+    z: Annotated[Tensor, said("Weighted sum plus bias, before the activation, [sample][neuron].")] = None
+    a: Annotated[Tensor, said("After the activation, [sample][neuron].")] = None
+    delta: Annotated[Tensor, said("dL/dz, L the reduced loss of the whole batch, [sample][neuron].")] = None
+    updated: Annotated[Tensors | None, said("The parameters after the steps.")] = None
+    buffers: Annotated[
+        Tensors | None,
+        said("What training changes beside the parameters, after the last pass: batch_norm's running statistics."),
+    ] = None
 
 
 class StepReply(msgspec.Struct):
-    """One update of a trajectory."""
+    """One update of a trajectory: the loss before it, and the parameters after it."""
 
-    loss: Array = None
+    loss: Number = None
     layers: list[LayerReply] | None = None
 
 
 class Reply(msgspec.Struct):
-    """A reply to a case: an error where ``error`` is there, else a skip where ``skip`` is, else numbers."""
+    """A reply to a case: an error where ``error`` is there, else a skip where ``skip`` is, else numbers.
 
-    id: str
-    skip: str | None = None
-    error: str | None = None
-    traceback: str | None = None
+    The numbers are those of the first pass, before any update.
+    """
+
+    id: Annotated[str, said("The id of the request.")]
+    skip: Annotated[str | None, said("Why the case is skipped.")] = None
+    error: Annotated[str | None, said("What went wrong.")] = None
+    traceback: Annotated[str | None, said("Where it went wrong, as the language tells it; lines end with \\n.")] = None
     issue_url: str | None = None
-    loss: Array = None
+    loss: Number = None
     layers: list[LayerReply] | None = None
-    input_gradients: Array = None
-    trajectory: list[StepReply] | None = None
+    input_gradients: Annotated[Tensor, said("dL/dinput, [sample][input].")] = None
+    trajectory: Annotated[list[StepReply] | None, said("One entry an update.")] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +163,7 @@ Parsed = Message | Noise | Malformed
 
 def hello_request(harness_version: str) -> bytes:
     """Give the first line of every conversation (without the newline)."""
-    hello = {
-        "type": "hello",
-        "protocol": PROTOCOL,
-        "harness": f"backprop-check {harness_version}",
-        "echo": list(ECHO),
-    }
-    return msgspec.json.encode(hello)
+    return msgspec.json.encode(HelloRequest(PROTOCOL, f"backprop-check {harness_version}", ECHO))
 
 
 @functools.cache
@@ -142,7 +172,7 @@ def _schema_text() -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of every message.
+    """Give the JSON Schema (draft 2020-12) of every message, as ``protocol.schema`` makes it from their types.
 
     The whole describes any message; ``#/$defs/helloRequest``, ``helloReply``, ``caseRequest``,
     ``caseReply``, ``skipReply`` and ``errorReply`` describe one kind each.

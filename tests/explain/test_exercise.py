@@ -61,12 +61,13 @@ class Learner:
         return " ".join(done.output.split())
 
 
-OUTPUT = "    return List.filled(output.z.length, 0.0);\n"
-CHAIN = "output.activation.deltas(output.z, output.a, loss.dLossDa(output.a, targets))"
-RIGHT_OUTPUT = f"    return oneStep?.deltas(output.a, targets) ?? {CHAIN};\n"
-HIDDEN = "      delta = List.filled(layer.z.length, 0.0);\n"
-RIGHT_HIDDEN = "      delta = layer.activation.deltas(layer.z, layer.a, dLossDx);\n"
-SUM = "    // TODO hidden delta (see EXERCISE.md)\n    return dLossDx;\n"
+OUTPUT = "    return List.filled(targets.length, 0.0);\n"
+CHAIN = "output.activation.deltas(output.z, output.a, loss.activationGradients(output.a, targets))"
+DELTAS = f"oneStep?.deltas(output.a, targets) ?? {CHAIN}"
+RIGHT_OUTPUT = f"    return [for (final d in {DELTAS}) d / divisor];\n"
+HIDDEN = "    return List.filled(neurons.length, 0.0);\n"
+RIGHT_HIDDEN = "    return activation.deltas(z, a, activationGradients);\n"
+SUM = "    // TODO hidden delta (see EXERCISE.md)\n    return gradients;\n"
 GRADIENTS = "    // TODO gradients (see EXERCISE.md)\n"
 UPDATE = "    // TODO update (see EXERCISE.md)\n"
 
@@ -75,8 +76,8 @@ def the_sum(assign: str) -> str:
     return (
         "    for (var j = 0; j < neurons.length; j++) {\n"
         "      for (var i = 0; i < inputs.length; i++) {\n"
-        f"        dLossDx[i] {assign} delta[j] * neurons[j].weights[i];\n"
-        "      }\n    }\n    return dLossDx;\n"
+        f"        gradients[i] {assign} delta[j] * neurons[j].weights[i];\n"
+        "      }\n    }\n    return gradients;\n"
     )
 
 
@@ -89,18 +90,16 @@ def output_delta(learner: Learner) -> None:
     said = learner.run()
     assert "FAIL 1. smoke" in said
     assert "RangeError" in said
-    learner.edit("    return [];\n", f"    return [for (final d in {RIGHT_OUTPUT.strip()[7:-1]}) -d];\n")
+    learner.edit("    return [];\n", f"    return [for (final d in {DELTAS}) -d / divisor];\n")
     said = learner.run()
     assert "FAIL 3. output delta" in said
     assert "This is what BP118 gives, error sign flipped" in said
-    learner.edit(
-        f"    return [for (final d in {RIGHT_OUTPUT.strip()[7:-1]}) -d];\n",
-        "    return loss.dLossDa(output.a, targets);\n",
-    )
+    without = "    return [for (final slope in loss.activationGradients(output.a, targets)) slope / divisor];\n"
+    learner.edit(f"    return [for (final d in {DELTAS}) -d / divisor];\n", without)
     said = learner.run()
     assert "FAIL 3. output delta" in said
     assert "BP101" in said
-    learner.edit("    return loss.dLossDa(output.a, targets);\n", RIGHT_OUTPUT)
+    learner.edit(without, RIGHT_OUTPUT)
 
 
 def hidden_delta(learner: Learner) -> None:
@@ -114,11 +113,11 @@ def hidden_delta(learner: Learner) -> None:
     assert "FAIL 4. hidden delta" in said
     assert "This is what BP108 gives, fan out overwritten" in said
     learner.edit(the_sum("="), the_sum("+="))
-    learner.edit(RIGHT_HIDDEN, "      delta = dLossDx;\n")
+    learner.edit(RIGHT_HIDDEN, "    return activationGradients;\n")
     said = learner.run()
     assert "FAIL 4. hidden delta" in said
     assert "This is what BP102 gives, hidden derivative missing" in said
-    learner.edit("      delta = dLossDx;\n", RIGHT_HIDDEN)
+    learner.edit("    return activationGradients;\n", RIGHT_HIDDEN)
 
 
 def gradients(learner: Learner) -> None:
@@ -148,8 +147,8 @@ def update(learner: Learner) -> None:
 
 def forward(learner: Learner) -> None:
     learner.edit(
-        "double weightedSum(Numbers inputs) {\n    var z = bias;",
-        "double weightedSum(Numbers inputs) {\n    var z = 0.0;",
+        "double preActivation(Numbers inputs) {\n    var z = bias;",
+        "double preActivation(Numbers inputs) {\n    var z = 0.0;",
     )
     said = learner.run()
     assert "FAIL 2. forward" in said

@@ -28,9 +28,14 @@ if TYPE_CHECKING:
 DART_PORT = PORTS / "dart"
 
 
+def edit(name: str, old: str, new: str) -> Edit:
+    """An edit of lib/NAME.dart."""
+    return Edit(f"lib/{name}.dart", old, new)
+
+
 def network(old: str, new: str) -> Edit:
     """An edit of lib/network.dart."""
-    return Edit("lib/network.dart", old, new)
+    return edit("network", old, new)
 
 
 DART: list[Planted] = [
@@ -39,8 +44,8 @@ DART: list[Planted] = [
         "hidden delta without the derivative",
         (
             network(
-                "delta = layer.activation.deltas(layer.z, layer.a, dLossDx);",
-                "delta = dLossDx;",
+                "layer.backward(layer.hiddenDeltas(gradients));",
+                "layer.backward(gradients);",
             ),
         ),
         at("hidden", "delta"),
@@ -51,8 +56,8 @@ DART: list[Planted] = [
         "the last downstream neuron overwrites",
         (
             network(
-                "dLossDx[i] += delta[j] * neurons[j].weights[i];",
-                "dLossDx[i] = delta[j] * neurons[j].weights[i];",
+                "gradients[i] += delta[j] * neurons[j].weights[i];",
+                "gradients[i] = delta[j] * neurons[j].weights[i];",
             ),
         ),
         (*at("hidden", "delta"), *at("none", "input_gradient")),
@@ -62,8 +67,8 @@ DART: list[Planted] = [
         "target less output",
         (
             network(
-                "for (final deltaK in outputDeltas(targets)) deltaK / divisor",
-                "for (final deltaK in outputDeltas(targets)) -deltaK / divisor",
+                "for (final deltaK in deltas) deltaK / divisor",
+                "for (final deltaK in deltas) -deltaK / divisor",
             ),
         ),
         at("output", "delta"),
@@ -89,9 +94,10 @@ DART: list[Planted] = [
         "BP303",
         "slopes not divided by the outputs",
         (
-            network(
-                "    return meanOverOutputs ? [for (final slope in slopes) slope / a.length] : slopes;\n",
-                "    return slopes;\n",
+            edit(
+                "losses",
+                "    return meanOverOutputs ? [for (final gradient in gradients) gradient / a.length] : gradients;\n",
+                "    return gradients;\n",
             ),
         ),
         at("output", "delta"),
@@ -100,7 +106,7 @@ DART: list[Planted] = [
     Planted(
         "BP401",
         "gradients of the sum, loss of the mean",
-        (network("network.backward(sample.targets, divisor)", "network.backward(sample.targets, 1.0)"),),
+        (edit("backprop", "network.backward(sample.targets, divisor)", "network.backward(sample.targets, 1.0)"),),
         at("output", "delta"),
         mean,
     ),

@@ -1,5 +1,16 @@
-# The complementary error function, which Julia's Base does not have, precise to a few units in the last digit.
-# (The package SpecialFunctions has one too. This port needs no package.)
+# What Julia's Base does not have, or does otherwise than the formulas of a network ask for. erfc is precise to a few
+# units in the last digit. (The package SpecialFunctions has one too. This port needs no package.)
+
+const Numbers = Vector{Float64}
+
+"The sum, from left to right. (Base's `sum` adds in another order: no mistake, but not what a loop does.)"
+add_up(numbers) = foldl(+, numbers; init = 0.0)
+
+"t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity."
+times_log(t, p) = t == 0.0 ? 0.0 : p < 0.0 ? NaN : t * log(p)
+
+"t / p, the derivative of t ln p with regard to p."
+divide(t, p) = t == 0.0 ? 0.0 : t / p
 
 "1 - erf(x), also where erf(x) is so near to 1 that nothing would be left."
 function erfc(x::Float64)

@@ -4,7 +4,7 @@
 # There is no mathematics here. Keep this file, and put your own network behind `backprop`.
 
 include("json.jl")
-include("network.jl")
+include("backprop.jl")
 
 "Answers until stdin ends."
 function main()

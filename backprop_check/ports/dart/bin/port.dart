@@ -7,9 +7,11 @@ library;
 import 'dart:convert';
 import 'dart:io';
 
+import '../lib/activations.dart';
+import '../lib/backprop.dart';
 import '../lib/graph.dart';
 import '../lib/layers.dart';
-import '../lib/network.dart';
+import '../lib/losses.dart';
 import '../lib/optimizers.dart';
 
 /// Answers until stdin ends.

@@ -1,7 +1,8 @@
 /// What every kind of layer has in common, so that graph.dart can wire them freely.
 library;
 
-import 'network.dart';
+import 'backprop.dart' show known, readNumber;
+import 'mathematics.dart';
 
 /// One list of numbers a sample, whatever the sample's shape: an image is its channels one after the other, row by row.
 typedef Rows = List<Numbers>;
@@ -36,7 +37,7 @@ abstract class AnyLayer {
   Rows forward(Rows batch);
 
   /// From dL/d(outputs) to dL/d(inputs).
-  Rows backward(Rows errors);
+  Rows backward(Rows activationGradients);
 }
 
 /// A layer whose [backward] can begin at dL/dz, where that is known.

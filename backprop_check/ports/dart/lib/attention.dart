@@ -17,8 +17,10 @@ library;
 
 import 'dart:math';
 
+import 'activations.dart';
 import 'any_layer.dart';
-import 'network.dart';
+import 'backprop.dart' show Json, known, optional, readNumber;
+import 'mathematics.dart';
 
 // ------------------------------------------------------------------------------------------------
 // 1. Tokens
@@ -127,7 +129,7 @@ abstract class TokenLayer extends AnyLayer {
   (Numbers, Object?) one(int sample, Numbers x);
 
   /// Sends dL/da of one sample back: its dL/dx.
-  Numbers back(int sample, Object? memory, Numbers dLossDa);
+  Numbers back(int sample, Object? memory, Numbers gradients);
 
   @override
   Rows forward(Rows batch) {
@@ -138,17 +140,17 @@ abstract class TokenLayer extends AnyLayer {
   }
 
   @override
-  Rows backward(Rows errors) {
-    delta = [for (final dLossDa in errors) dLossDa];
-    final dLossDx = [for (final (s, dLossDa) in errors.indexed) back(s, memories[s], dLossDa)];
+  Rows backward(Rows activationGradients) {
+    delta = [for (final row in activationGradients) row];
+    final inputGradients = [for (final (s, row) in activationGradients.indexed) back(s, memories[s], row)];
     end();
-    return dLossDx;
+    return inputGradients;
   }
 }
 
 /// The same neurons for every token.
-class LinearLayer extends TokenLayer {
-  LinearLayer(super.spec, super.shape)
+class Linear extends TokenLayer {
+  Linear(super.spec, super.shape)
       : units = spec['out_features'],
         width = shape.last,
         activation =
@@ -186,10 +188,10 @@ class LinearLayer extends TokenLayer {
   }
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) {
+  Numbers back(int sample, Object? memory, Numbers gradients) {
     final (tokens, zs, a) = memory as (Tokens, Tokens, Tokens);
-    final slopes = tokensOf(dLossDa, units);
-    final deltas = [for (var t = 0; t < tokens.length; t++) activation.deltas(zs[t], a[t], slopes[t])];
+    final ofTokens = tokensOf(gradients, units);
+    final deltas = [for (var t = 0; t < tokens.length; t++) activation.deltas(zs[t], a[t], ofTokens[t])];
     delta[sample] = joined(deltas);
     return joined([for (var t = 0; t < tokens.length; t++) neurons.backward(tokens[t], deltas[t])]);
   }
@@ -199,8 +201,8 @@ class LinearLayer extends TokenLayer {
 }
 
 /// Some tokens of a sequence: those that are left out get no gradient.
-class NarrowLayer extends TokenLayer {
-  NarrowLayer(super.spec, super.shape);
+class Narrow extends TokenLayer {
+  Narrow(super.spec, super.shape);
 
   int get step => sizeOf(shape.sublist(1));
   int get first => (spec['start'] as int) * step;
@@ -213,9 +215,9 @@ class NarrowLayer extends TokenLayer {
   (Numbers, Object?) one(int sample, Numbers x) => (x.sublist(first, last), null);
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) => [
+  Numbers back(int sample, Object? memory, Numbers gradients) => [
         ...List.filled(first, 0.0),
-        ...dLossDa,
+        ...gradients,
         ...List.filled(sizeOf(shape) - last, 0.0),
       ];
 }
@@ -225,8 +227,8 @@ class NarrowLayer extends TokenLayer {
 // ------------------------------------------------------------------------------------------------
 
 /// Waves of ever longer wavelength, added: a sine for even features, a cosine of the same angle for the next.
-class PositionalEncodingLayer extends TokenLayer {
-  PositionalEncodingLayer(super.spec, super.shape) : base = optional(spec['base']) ?? 10000.0;
+class PositionalEncoding extends TokenLayer {
+  PositionalEncoding(super.spec, super.shape) : base = optional(spec['base']) ?? 10000.0;
 
   final double base;
 
@@ -243,12 +245,12 @@ class PositionalEncodingLayer extends TokenLayer {
   }
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) => dLossDa; // a number that is added changes no slope
+  Numbers back(int sample, Object? memory, Numbers gradients) => gradients; // a number that is added changes no slope
 }
 
 /// A row of numbers for every position, added; each learns from the tokens that stand there.
-class LearnedPositionsLayer extends TokenLayer {
-  LearnedPositionsLayer(super.spec, super.shape) {
+class LearnedPositions extends TokenLayer {
+  LearnedPositions(super.spec, super.shape) {
     read({
       'weight': [spec['num_embeddings'] as int, shape[1]],
     });
@@ -261,11 +263,11 @@ class LearnedPositionsLayer extends TokenLayer {
   (Numbers, Object?) one(int sample, Numbers x) => (added(x, parameters['weight']!), null); // as many as x has
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) {
-    for (var i = 0; i < dLossDa.length; i++) {
-      gradients['weight']![i] += dLossDa[i];
+  Numbers back(int sample, Object? memory, Numbers gradients) {
+    for (var i = 0; i < gradients.length; i++) {
+      this.gradients['weight']![i] += gradients[i];
     }
-    return dLossDa;
+    return gradients;
   }
 }
 
@@ -320,17 +322,17 @@ class Attention {
   }
 
   /// Takes dL/d(what [forward] gave), and gives dL/dq, dL/dk and dL/dv.
-  List<Tokens> backward(Tokens dLoss) {
+  List<Tokens> backward(Tokens gradients) {
     // 1. The mean: a value counts as much as its weight, a weight as much as its value.
     final dv = [
       for (var j = 0; j < v.length; j++)
         [
           for (var e = 0; e < v[j].length; e++)
-            addUp([for (var i = 0; i < p.length; i++) p[i][j] * dLoss[i][e]]),
+            addUp([for (var i = 0; i < p.length; i++) p[i][j] * gradients[i][e]]),
         ],
     ];
     final dp = [
-      for (final g in dLoss) [for (final vOfJ in v) dot(g, vOfJ)],
+      for (final g in gradients) [for (final vOfJ in v) dot(g, vOfJ)],
     ];
     // 2. The softmax: its weights add up to 1, so that one can only grow where the others shrink.
     delta = [
@@ -354,8 +356,8 @@ class Attention {
 /// A layer that reads queries, keys and values: from one layer, from two, or each from its own.
 ///
 /// What it reads stands side by side in one list; [shape] has the tokens and features of each.
-abstract class ApartLayer extends TokenLayer {
-  ApartLayer(super.spec, super.shape);
+abstract class Apart extends TokenLayer {
+  Apart(super.spec, super.shape);
 
   late final List<List<int>> readShapes = [
     for (var i = 0; i < shape.length; i += 2) shape.sublist(i, i + 2),
@@ -393,8 +395,8 @@ abstract class ApartLayer extends TokenLayer {
 }
 
 /// Attention as it is, of one head.
-class ScaledDotProductAttentionLayer extends ApartLayer {
-  ScaledDotProductAttentionLayer(super.spec, super.shape);
+class ScaledDotProductAttention extends Apart {
+  ScaledDotProductAttention(super.spec, super.shape);
 
   late final double scale = optional(spec['scale']) ?? 1.0 / sqrt(shape[1]);
 
@@ -417,11 +419,11 @@ class ScaledDotProductAttentionLayer extends ApartLayer {
   }
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) {
+  Numbers back(int sample, Object? memory, Numbers gradients) {
     final head = memory as Attention;
-    final gradients = head.backward(tokensOf(dLossDa, outputShape[1]));
+    final back = head.backward(tokensOf(gradients, outputShape[1]));
     delta[sample] = joined(head.delta);
-    return together(gradients);
+    return together(back);
   }
 }
 
@@ -466,22 +468,22 @@ class Heads {
   }
 
   /// Sends dL/d(tokens) back: dL/dx of what queries, keys and values were made of.
-  List<Tokens> backward(HeadsMemory memory, Tokens dLoss) {
+  List<Tokens> backward(HeadsMemory memory, Tokens gradients) {
     final (read, heads, context) = memory;
-    final dContext = [for (var t = 0; t < context.length; t++) output.backward(context[t], dLoss[t])];
+    final dContext = [for (var t = 0; t < context.length; t++) output.backward(context[t], gradients[t])];
     final ofHeads = [for (final (h, head) in heads.indexed) head.backward(part(dContext, h))];
     final List<Tokens> back = [];
     for (final (n, maker) in makers.indexed) {
-      final slopes = sideBySide([for (final gradients in ofHeads) gradients[n]]);
-      back.add([for (var t = 0; t < slopes.length; t++) maker.backward(read[n][t], slopes[t])]);
+      final made = sideBySide([for (final ofHead in ofHeads) ofHead[n]]);
+      back.add([for (var t = 0; t < made.length; t++) maker.backward(read[n][t], made[t])]);
     }
     return back;
   }
 }
 
 /// Attention of several heads.
-class MultiheadAttentionLayer extends ApartLayer {
-  MultiheadAttentionLayer(super.spec, super.shape) {
+class MultiheadAttention extends Apart {
+  MultiheadAttention(super.spec, super.shape) {
     final widths = [for (final source in sources) readShapes[source][1]];
     read({
       'in_proj_weight': [3 * width, width],
@@ -528,11 +530,11 @@ class MultiheadAttentionLayer extends ApartLayer {
   }
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) {
+  Numbers back(int sample, Object? memory, Numbers gradients) {
     final ofHeads = memory as HeadsMemory;
-    final gradients = heads.backward(ofHeads, tokensOf(dLossDa, width));
+    final back = heads.backward(ofHeads, tokensOf(gradients, width));
     delta[sample] = [for (final head in ofHeads.$2) ...joined(head.delta)];
-    return together(gradients);
+    return together(back);
   }
 
   @override
@@ -581,13 +583,13 @@ class Norm {
   }
 
   /// dL/dx: what a number moves by itself, less its part in the mean and in the variance.
-  Numbers backward(NormMemory memory, Numbers dLoss) {
+  Numbers backward(NormMemory memory, Numbers gradients) {
     final (normal, root) = memory;
-    for (var e = 0; e < dLoss.length; e++) {
-      scaleGradients[e] += dLoss[e] * normal[e];
-      shiftGradients[e] += dLoss[e];
+    for (var e = 0; e < gradients.length; e++) {
+      scaleGradients[e] += gradients[e] * normal[e];
+      shiftGradients[e] += gradients[e];
     }
-    final g = [for (var e = 0; e < dLoss.length; e++) dLoss[e] * scale[e]];
+    final g = [for (var e = 0; e < gradients.length; e++) gradients[e] * scale[e]];
     final throughMean = addUp(g) / g.length;
     final throughVariance = dot(g, normal) / g.length;
     return [
@@ -601,8 +603,8 @@ class Norm {
 // ------------------------------------------------------------------------------------------------
 
 /// Attention, then two linear layers; what each gives is added to what it read.
-class TransformerBlockLayer extends TokenLayer {
-  TransformerBlockLayer(super.spec, super.shape)
+class TransformerBlock extends TokenLayer {
+  TransformerBlock(super.spec, super.shape)
       : activation = activations[known(spec['activation'] ?? 'relu', ['relu', 'gelu'], 'activation')]!(null) {
     final hidden = spec['dim_feedforward'] as int;
     read({
@@ -652,8 +654,8 @@ class TransformerBlockLayer extends TokenLayer {
   }
 
   /// A token was query, key and value: three gradients, added.
-  Tokens attendBack(Object? memory, Tokens dLoss) {
-    final [q, k, v] = heads.backward(memory as HeadsMemory, dLoss);
+  Tokens attendBack(Object? memory, Tokens gradients) {
+    final [q, k, v] = heads.backward(memory as HeadsMemory, gradients);
     return [for (var t = 0; t < q.length; t++) added(added(q[t], k[t]), v[t])];
   }
 
@@ -665,17 +667,18 @@ class TransformerBlockLayer extends TokenLayer {
   }
 
   /// Back through both.
-  Tokens feedBack(Object? memory, Tokens dLoss) {
+  Tokens feedBack(Object? memory, Tokens gradients) {
     final (x, zs, a) = memory as (Tokens, Tokens, Tokens);
     return [
       for (var t = 0; t < x.length; t++)
-        linear1.backward(x[t], activation.deltas(zs[t], a[t], linear2.backward(a[t], dLoss[t]))),
+        linear1.backward(x[t], activation.deltas(zs[t], a[t], linear2.backward(a[t], gradients[t]))),
     ];
   }
 
   (Tokens, Object?) part(int n, int sample, Tokens x) => n == 0 ? attend(sample, x) : feed(x);
 
-  Tokens partBack(int n, Object? memory, Tokens dLoss) => n == 0 ? attendBack(memory, dLoss) : feedBack(memory, dLoss);
+  Tokens partBack(int n, Object? memory, Tokens gradients) =>
+      n == 0 ? attendBack(memory, gradients) : feedBack(memory, gradients);
 
   /// Every token through a norm.
   (Tokens, List<NormMemory>) normed(int n, Tokens x) {
@@ -684,8 +687,8 @@ class TransformerBlockLayer extends TokenLayer {
   }
 
   /// And back.
-  Tokens normedBack(int n, List<NormMemory> memories, Tokens dLoss) => [
-        for (final (t, memory) in memories.indexed) norms[n].backward(memory, dLoss[t]),
+  Tokens normedBack(int n, List<NormMemory> memories, Tokens gradients) => [
+        for (final (t, memory) in memories.indexed) norms[n].backward(memory, gradients[t]),
       ];
 
   Tokens sum(Tokens x, Tokens y) => [for (var t = 0; t < x.length; t++) added(x[t], y[t])];
@@ -711,17 +714,17 @@ class TransformerBlockLayer extends TokenLayer {
   }
 
   @override
-  Numbers back(int sample, Object? memory, Numbers dLossDa) {
+  Numbers back(int sample, Object? memory, Numbers gradients) {
     final kept = memory as List<(List<NormMemory>, Object?)>;
-    var slopes = tokensOf(dLossDa, width);
+    var ofTokens = tokensOf(gradients, width);
     for (var n = 1; n >= 0; n--) {
       final (ofNorm, ofPart) = kept[n];
-      if (!normFirst) slopes = normedBack(n, ofNorm, slopes);
-      var inside = partBack(n, ofPart, slopes);
+      if (!normFirst) ofTokens = normedBack(n, ofNorm, ofTokens);
+      var inside = partBack(n, ofPart, ofTokens);
       if (normFirst) inside = normedBack(n, ofNorm, inside);
-      slopes = sum(slopes, inside); // both paths
+      ofTokens = sum(ofTokens, inside); // both paths
     }
-    return joined(slopes);
+    return joined(ofTokens);
   }
 
   @override

@@ -15,8 +15,10 @@ library;
 
 import 'dart:math';
 
+import 'activations.dart';
 import 'any_layer.dart';
-import 'network.dart';
+import 'backprop.dart' show Json, known, optional;
+import 'mathematics.dart';
 
 typedef Position = List<int>;
 
@@ -209,11 +211,11 @@ class Convolution extends AnyLayer {
 
   /// Every link carries delta back to its input, and to its weight.
   @override
-  Rows backward(Rows errors) {
-    delta = [for (var s = 0; s < errors.length; s++) deltas(z![s], a[s], errors[s])];
+  Rows backward(Rows activationGradients) {
+    delta = [for (var s = 0; s < activationGradients.length; s++) deltas(z![s], a[s], activationGradients[s])];
     final weights = parameters['weight']!;
     gradients = {for (final name in parameters.keys) name: List.filled(parameters[name]!.length, 0.0)};
-    final Rows dLossDx = [];
+    final Rows inputGradients = [];
     for (var s = 0; s < inputs.length; s++) {
       final dx = List.filled(inputs[s].length, 0.0);
       for (var neuron = 0; neuron < links.length; neuron++) {
@@ -224,9 +226,9 @@ class Convolution extends AnyLayer {
         }
         if (gradients.containsKey('bias')) gradients['bias']![neuron ~/ count] += d;
       }
-      dLossDx.add(dx);
+      inputGradients.add(dx);
     }
-    return dLossDx;
+    return inputGradients;
   }
 
   /// The activations of a sample: a softmax goes over the channels of each position, all else is alone.
@@ -235,11 +237,12 @@ class Convolution extends AnyLayer {
       : activation.activate(z);
 
   /// dL/dz of a sample.
-  Numbers deltas(Numbers z, Numbers a, Numbers dLossDa) => overChannels
+  Numbers deltas(Numbers z, Numbers a, Numbers activationGradients) => overChannels
       ? byPosition([
-          for (var at = 0; at < count; at++) activation.deltas(group(z, at), group(a, at), group(dLossDa, at)),
+          for (var at = 0; at < count; at++)
+            activation.deltas(group(z, at), group(a, at), group(activationGradients, at)),
         ])
-      : activation.deltas(z, a, dLossDa);
+      : activation.deltas(z, a, activationGradients);
 
   /// The numbers of all channels at a position.
   Numbers group(Numbers numbers, int at) => [for (var c = 0; c < channels; c++) numbers[c * count + at]];
@@ -301,8 +304,8 @@ class TransposedConvolution extends Convolution {
 // ------------------------------------------------------------------------------------------------
 
 /// A layer without parameters: it has no z, and its delta is dL/da.
-abstract class PlainLayer extends AnyLayer {
-  PlainLayer(List<int> shape)
+abstract class Plain extends AnyLayer {
+  Plain(List<int> shape)
       : channels = shape[0],
         inSizes = shape.sublist(1),
         size = sizeOf(shape);
@@ -318,17 +321,17 @@ abstract class PlainLayer extends AnyLayer {
   Map<String, List<int>> get shapes => {};
 
   @override
-  Rows backward(Rows errors) {
-    delta = errors;
-    return [for (var s = 0; s < errors.length; s++) back(s, errors[s])];
+  Rows backward(Rows activationGradients) {
+    delta = activationGradients;
+    return [for (var s = 0; s < activationGradients.length; s++) back(s, activationGradients[s])];
   }
 
   /// dL/dx of sample s.
-  Numbers back(int s, Numbers error);
+  Numbers back(int s, Numbers gradients);
 }
 
 /// `windows[o]` are the inputs that output o is made of: each channel by itself.
-abstract class Pooling extends PlainLayer {
+abstract class Pooling extends Plain {
   Pooling(Json spec, List<int> shape)
       : window = Window(
           (spec['kind'] as String).startsWith('global') ? {...spec, 'kernel_size': shape.sublist(1)} : spec,
@@ -375,10 +378,10 @@ class MaxPooling extends Pooling {
   int largestOf(List<int> window, Numbers x) => window.reduce((best, i) => x[i] > x[best] ? i : best);
 
   @override
-  Numbers back(int s, Numbers error) {
+  Numbers back(int s, Numbers gradients) {
     final dx = List.filled(size, 0.0);
-    for (var o = 0; o < error.length; o++) {
-      dx[largest[s][o]] += error[o]; // added: an input can be the largest of several windows
+    for (var o = 0; o < gradients.length; o++) {
+      dx[largest[s][o]] += gradients[o]; // added: an input can be the largest of several windows
     }
     return dx;
   }
@@ -421,11 +424,11 @@ class AveragePooling extends Pooling {
       ];
 
   @override
-  Numbers back(int s, Numbers error) {
+  Numbers back(int s, Numbers gradients) {
     final dx = List.filled(size, 0.0);
-    for (var o = 0; o < error.length; o++) {
+    for (var o = 0; o < gradients.length; o++) {
       for (final i in windows[o]) {
-        dx[i] += error[o] / divisors[o]; // each moves the mean by so much
+        dx[i] += gradients[o] / divisors[o]; // each moves the mean by so much
       }
     }
     return dx;
@@ -437,7 +440,7 @@ class AveragePooling extends Pooling {
 // ------------------------------------------------------------------------------------------------
 
 /// The same numbers as one row, which they are already here. Only the shape changes.
-class Flatten extends PlainLayer {
+class Flatten extends Plain {
   Flatten(Json spec, super.shape);
 
   @override
@@ -447,14 +450,14 @@ class Flatten extends PlainLayer {
   Rows forward(Rows batch) => [for (final x in batch) x.toList()];
 
   @override
-  Numbers back(int s, Numbers error) => error.toList();
+  Numbers back(int s, Numbers gradients) => gradients.toList();
 }
 
 /// An input that an output is a mixture of, and its share.
 typedef Part = ({int input, double share});
 
 /// A larger image: every output is a mixture of its nearest inputs. `mixed[o]` are those, each with its share.
-class Upsample extends PlainLayer {
+class Upsample extends Plain {
   Upsample(Json spec, super.shape)
       : mode = known(spec['mode'] ?? 'nearest', ['nearest', 'linear', 'bilinear'], 'way of upsampling'),
         alignCorners = spec['align_corners'] ?? false,
@@ -515,11 +518,11 @@ class Upsample extends PlainLayer {
       ];
 
   @override
-  Numbers back(int s, Numbers error) {
+  Numbers back(int s, Numbers gradients) {
     final dx = List.filled(size, 0.0);
-    for (var o = 0; o < error.length; o++) {
+    for (var o = 0; o < gradients.length; o++) {
       for (final part in mixed[o]) {
-        dx[part.input] += part.share * error[o];
+        dx[part.input] += part.share * gradients[o];
       }
     }
     return dx;

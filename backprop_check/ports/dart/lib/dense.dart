@@ -1,11 +1,13 @@
 /// A dense layer of network.dart, as one kind of layer among others.
 library;
 
+import 'activations.dart';
 import 'any_layer.dart';
+import 'backprop.dart' show Json, known, optional;
 import 'network.dart';
 
-class DenseLayer extends AnyLayer implements FromZ {
-  DenseLayer(Json spec, List<int> shape)
+class Dense extends AnyLayer implements FromZ {
+  Dense(Json spec, List<int> shape)
       : units = spec['units'],
         inputs = sizeOf(shape),
         activation = activations[known(spec['activation'], activations.keys, 'activation')]!(optional(spec['alpha'])) {
@@ -46,18 +48,18 @@ class DenseLayer extends AnyLayer implements FromZ {
   }
 
   @override
-  Rows backward(Rows errors) => backwardFromZ([
-        for (var s = 0; s < errors.length; s++) activation.deltas(samples[s].z, samples[s].a, errors[s]),
+  Rows backward(Rows activationGradients) => backwardFromZ([
+        for (final (s, gradients) in activationGradients.indexed) samples[s].hiddenDeltas(gradients),
       ]);
 
   @override
   Rows backwardFromZ(Rows delta) {
     this.delta = delta;
-    final dLossDx = [for (var s = 0; s < delta.length; s++) samples[s].backward(delta[s])];
+    final inputGradients = [for (var s = 0; s < delta.length; s++) samples[s].backward(delta[s])];
     gradients = {
       'weights': [for (final neuron in neurons) ...neuron.weightGradients],
       'biases': [for (final neuron in neurons) neuron.biasGradient],
     };
-    return dLossDx;
+    return inputGradients;
   }
 }

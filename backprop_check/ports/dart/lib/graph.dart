@@ -16,11 +16,11 @@ library;
 
 import 'any_layer.dart';
 import 'attention.dart' show smoothed;
+import 'backprop.dart';
 import 'layers.dart';
-import 'network.dart';
+import 'losses.dart';
+import 'mathematics.dart';
 import 'optimizers.dart';
-
-export 'any_layer.dart';
 
 // ------------------------------------------------------------------------------------------------
 // 1. Combining
@@ -35,7 +35,7 @@ class Combine {
   Numbers value(Rows parts) => parts.first;
 
   /// Backward: every part's share of the whole's dL/dx.
-  Rows backward(Rows parts, Numbers dLoss) => [dLoss];
+  Rows backward(Rows parts, Numbers gradients) => [gradients];
 }
 
 /// x + y + ...: each part moves the whole as much as itself, so all of dL/dx goes back to every one of them.
@@ -46,7 +46,7 @@ class Add extends Combine {
       ];
 
   @override
-  Rows backward(Rows parts, Numbers dLoss) => [for (final _ in parts) dLoss];
+  Rows backward(Rows parts, Numbers gradients) => [for (final _ in parts) gradients];
 }
 
 /// x * y * ...: the slope with regard to x is y, all the others multiplied.
@@ -55,9 +55,9 @@ class Multiply extends Combine {
   Numbers value(Rows parts) => [for (var i = 0; i < parts.first.length; i++) product(parts, i)];
 
   @override
-  Rows backward(Rows parts, Numbers dLoss) => [
+  Rows backward(Rows parts, Numbers gradients) => [
         for (var number = 0; number < parts.length; number++)
-          [for (var i = 0; i < dLoss.length; i++) dLoss[i] * product(parts, i, without: number)],
+          [for (var i = 0; i < gradients.length; i++) gradients[i] * product(parts, i, without: number)],
       ];
 
   double product(Rows parts, int i, {int? without}) {
@@ -81,11 +81,11 @@ class Concat extends Combine {
   Numbers value(Rows parts) => [for (final part in parts) ...part];
 
   @override
-  Rows backward(Rows parts, Numbers dLoss) {
+  Rows backward(Rows parts, Numbers gradients) {
     final Rows shares = [];
     var start = 0;
     for (final part in parts) {
-      shares.add(dLoss.sublist(start, start + part.length));
+      shares.add(gradients.sublist(start, start + part.length));
       start += part.length;
     }
     return shares;
@@ -160,20 +160,20 @@ class Graph {
   ///
   /// By the time a layer's turn comes, all who read it have had theirs: its dL/da is complete.
   Rows backward(Rows targets, double divisor) {
-    final dLossDa = [
+    final activationGradients = [
       for (final node in nodes) [for (final row in node.a) List.filled(row.length, 0.0)],
     ];
-    final dLossDx = [for (final row in inputs) List.filled(row.length, 0.0)];
+    final inputGradients = [for (final row in inputs) List.filled(row.length, 0.0)];
     for (var number = nodes.length - 1; number >= 0; number--) {
       final node = nodes[number];
       final back = number < nodes.length - 1
-          ? node.layer.backward(dLossDa[number])
+          ? node.layer.backward(activationGradients[number])
           : oneStep == null
-              ? node.layer.backward(divided(loss.dLossDa, targets, divisor))
+              ? node.layer.backward(divided(loss.activationGradients, targets, divisor))
               : (node.layer as FromZ).backwardFromZ(divided(oneStep!.deltas, targets, divisor));
-      for (final (s, dLoss) in back.indexed) {
-        for (final (n, share) in node.combine.backward(node.parts[s], dLoss).indexed) {
-          final into = node.reads[n] >= 0 ? dLossDa[node.reads[n]][s] : dLossDx[s];
+      for (final (s, gradients) in back.indexed) {
+        for (final (n, share) in node.combine.backward(node.parts[s], gradients).indexed) {
+          final into = node.reads[n] >= 0 ? activationGradients[node.reads[n]][s] : inputGradients[s];
           for (var i = 0; i < share.length; i++) {
             into[i] += share[i]; // added: others may read it too
           }
@@ -181,13 +181,13 @@ class Graph {
       }
     }
     gather();
-    return dLossDx;
+    return inputGradients;
   }
 
   /// Where backward begins: the slope of the batch's loss, which is the samples' divided by [divisor].
-  Rows divided(Numbers Function(Numbers a, Numbers t) slope, Rows targets, double divisor) => [
+  Rows divided(Numbers Function(Numbers a, Numbers t) gradientsOf, Rows targets, double divisor) => [
         for (var s = 0; s < targets.length; s++)
-          [for (final part in slope(nodes.last.a[s], targets[s])) part / divisor],
+          [for (final gradient in gradientsOf(nodes.last.a[s], targets[s])) gradient / divisor],
       ];
 
   /// Adds the gradients of shared parameters up, where their owner is.
@@ -219,7 +219,7 @@ class Graph {
       if (!name.contains('weight') && !(penalty.biases && name.contains('bias'))) continue;
       for (final (k, w) in numbers.indexed) {
         total += penalty.value(w);
-        gradients[k] += penalty.slope(w);
+        gradients[k] += penalty.derivative(w);
       }
     }
     return total;
@@ -262,7 +262,7 @@ Json graphBackprop(Json request) {
   try {
     return graphReply(request);
   } on NotThereYet catch (reason) {
-    return {'id': request['id'], 'skip': reason.what};
+    return {'id': request['id'], 'skip': reason.message};
   }
 }
 
@@ -308,7 +308,7 @@ Json graphReply(Json request) {
 Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, double divisor) {
   graph.forward(inputs);
   var loss = graph.batchLoss(targets) / divisor;
-  final dLossDx = graph.backward(targets, divisor);
+  final inputGradients = graph.backward(targets, divisor);
   if (graph.penalty != null) loss += graph.penalize(graph.penalty!);
   return {
     'loss': loss,
@@ -325,7 +325,7 @@ Json graphPass(Graph graph, List<int> inputShape, Rows inputs, Rows targets, dou
           'gradients': node.owner != null ? <String, dynamic>{} : arrays(node.layer, node.layer.gradients),
         },
     ],
-    'input_gradients': [for (final row in dLossDx) nested(row, inputShape)],
+    'input_gradients': [for (final row in inputGradients) nested(row, inputShape)],
   };
 }
 

@@ -3,20 +3,15 @@ library;
 
 import 'any_layer.dart';
 import 'attention.dart';
-
+import 'backprop.dart' show Json;
 import 'convolution.dart';
-
 import 'dense.dart';
-import 'network.dart';
-
 import 'normalisation.dart';
-
-// recurrent.dart
 import 'recurrent.dart';
 
 /// How to make each kind of layer, from its JSON and the shape of one sample of what it reads.
 final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
-  'dense': DenseLayer.new,
+  'dense': Dense.new,
 
   // convolution
   'conv1d': Convolution.new,
@@ -33,9 +28,9 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'upsample': Upsample.new,
 
   // recurrent
-  'rnn': RecurrentLayer.new,
-  'gru': RecurrentLayer.new,
-  'lstm': RecurrentLayer.new,
+  'rnn': Recurrent.new,
+  'gru': Recurrent.new,
+  'lstm': Recurrent.new,
 
   // normalisation
   'batch_norm': BatchNorm.new,
@@ -48,13 +43,13 @@ final Map<String, AnyLayer Function(Json spec, List<int> shape)> layers = {
   'embedding': Embedding.new,
 
   // attention
-  'linear': LinearLayer.new,
-  'narrow': NarrowLayer.new,
-  'positional_encoding': PositionalEncodingLayer.new,
-  'learned_positions': LearnedPositionsLayer.new,
-  'scaled_dot_product_attention': ScaledDotProductAttentionLayer.new,
-  'multihead_attention': MultiheadAttentionLayer.new,
-  'transformer_block': TransformerBlockLayer.new,
+  'linear': Linear.new,
+  'narrow': Narrow.new,
+  'positional_encoding': PositionalEncoding.new,
+  'learned_positions': LearnedPositions.new,
+  'scaled_dot_product_attention': ScaledDotProductAttention.new,
+  'multihead_attention': MultiheadAttention.new,
+  'transformer_block': TransformerBlock.new,
 };
 
 /// Those that take several outputs one by one.

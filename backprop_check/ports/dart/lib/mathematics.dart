@@ -1,7 +1,26 @@
-/// Four functions that `dart:math` does not have, each precise to a few units in the last digit.
+/// What `dart:math` does not have. log1p, expm1, tanh and erfc are precise to a few units in the last digit.
 library;
 
 import 'dart:math';
+
+typedef Numbers = List<double>;
+
+/// The sum, from left to right.
+double addUp(Numbers numbers) {
+  var total = 0.0;
+  for (final number in numbers) {
+    total += number;
+  }
+  return total;
+}
+
+double largestOf(Numbers numbers) => numbers.reduce(max);
+
+/// t ln p. What does not count (t = 0) adds nothing, not even where ln p is minus infinity.
+double timesLog(double t, double p) => t == 0.0 ? 0.0 : t * log(p);
+
+/// t / p, the derivative of t ln p with regard to p.
+double divide(double t, double p) => t == 0.0 ? 0.0 : t / p;
 
 /// ln(1 + x). For a small x, 1 + x is rounded; the factor x / (what is left of x) undoes that.
 double log1p(double x) {

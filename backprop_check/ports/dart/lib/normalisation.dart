@@ -13,7 +13,8 @@ library;
 import 'dart:math' as math;
 
 import 'any_layer.dart';
-import 'network.dart';
+import 'backprop.dart' show Json, readNumber;
+import 'mathematics.dart';
 
 /// A sample, and which of its numbers.
 typedef Place = (int, int);
@@ -58,20 +59,20 @@ class Standardise {
   }
 
   /// From dL/dx^ to dL/dx.
-  Numbers backward(Numbers dLossDxHat) {
-    final dLossDAway = toAway(dLossDxHat);
+  Numbers backward(Numbers xHatGradients) {
+    final awayGradients = toAway(xHatGradients);
     // away = x - mean: each x moves its own away, and by the mean all of them a little.
-    final dLossDMean = -addUp(dLossDAway);
-    return [for (final slope in dLossDAway) slope + dLossDMean / dLossDAway.length];
+    final meanGradient = -addUp(awayGradients);
+    return [for (final gradient in awayGradients) gradient + meanGradient / awayGradients.length];
   }
 
   /// dL/d(x - mean), which moves its own x^, and by the variance all of them a little.
-  Numbers toAway(Numbers dLossDxHat) {
+  Numbers toAway(Numbers xHatGradients) {
     final n = away.length;
-    final dLossDInverse = addUp([for (var i = 0; i < n; i++) dLossDxHat[i] * away[i]]);
+    final inverseGradient = addUp([for (var i = 0; i < n; i++) xHatGradients[i] * away[i]]);
     // inverse = (variance + eps)^(-1/2), so its slope is -1/2 (variance + eps)^(-3/2).
-    final dLossDVariance = dLossDInverse * -0.5 * inverse * inverse * inverse;
-    return [for (var i = 0; i < n; i++) dLossDxHat[i] * inverse + dLossDVariance * 2 * away[i] / n];
+    final varianceGradient = inverseGradient * -0.5 * inverse * inverse * inverse;
+    return [for (var i = 0; i < n; i++) xHatGradients[i] * inverse + varianceGradient * 2 * away[i] / n];
   }
 }
 
@@ -83,7 +84,7 @@ class RootMeanSquare extends Standardise {
   Numbers forward(Numbers xs) => fromMean(xs); // the mean stays 0
 
   @override
-  Numbers backward(Numbers dLossDxHat) => toAway(dLossDxHat);
+  Numbers backward(Numbers xHatGradients) => toAway(xHatGradients);
 }
 
 /// The same with a mean and a variance from before, which no x moves: they are constants.
@@ -100,7 +101,7 @@ class ByRunning extends Standardise {
   }
 
   @override
-  Numbers backward(Numbers dLossDxHat) => [for (final slope in dLossDxHat) slope * inverse];
+  Numbers backward(Numbers xHatGradients) => [for (final gradient in xHatGradients) gradient * inverse];
 }
 
 // ------------------------------------------------------------------------------------------------
@@ -181,25 +182,25 @@ abstract class Norm extends AnyLayer {
   }
 
   @override
-  Rows backward(Rows errors) {
-    delta = errors;
+  Rows backward(Rows activationGradients) {
+    delta = activationGradients;
     gradients = {
       for (final MapEntry(:key, :value) in parameters.entries) key: List.filled(value.length, 0.0),
     };
-    for (var s = 0; s < errors.length; s++) {
+    for (var s = 0; s < activationGradients.length; s++) {
       for (var i = 0; i < size; i++) {
-        gradients['weight']?[own(i)] += errors[s][i] * xHat[s][i];
-        gradients['bias']?[own(i)] += errors[s][i];
+        gradients['weight']?[own(i)] += activationGradients[s][i] * xHat[s][i];
+        gradients['bias']?[own(i)] += activationGradients[s][i];
       }
     }
-    final dLossDx = [for (final _ in errors) List.filled(size, 0.0)];
+    final inputGradients = [for (final _ in activationGradients) List.filled(size, 0.0)];
     for (final (group, own) in places.indexed) {
-      final slopes = made[group].backward([for (final (s, i) in own) errors[s][i] * weight(i)]);
+      final back = made[group].backward([for (final (s, i) in own) activationGradients[s][i] * weight(i)]);
       for (final (k, (s, i)) in own.indexed) {
-        dLossDx[s][i] = slopes[k];
+        inputGradients[s][i] = back[k];
       }
     }
-    return dLossDx;
+    return inputGradients;
   }
 }
 
@@ -319,9 +320,9 @@ class Dropout extends AnyLayer {
 
   /// Back through the same mask: what was dropped gets no gradient.
   @override
-  Rows backward(Rows errors) {
-    delta = errors;
-    return masked(errors);
+  Rows backward(Rows activationGradients) {
+    delta = activationGradients;
+    return masked(activationGradients);
   }
 
   Rows masked(Rows rows) => [
@@ -371,14 +372,14 @@ class Embedding extends AnyLayer {
 
   /// Adds every place's gradient to the row that was looked up there. Nothing flows back into an index.
   @override
-  Rows backward(Rows errors) {
-    delta = errors;
+  Rows backward(Rows activationGradients) {
+    delta = activationGradients;
     final total = List.filled(parameters['weight']!.length, 0.0);
     for (final (s, row) in indices.indexed) {
       for (final (t, index) in row.indexed) {
         if (index == spec['padding_idx']) continue; // padding stands for nothing, and learns nothing
         for (var j = 0; j < width; j++) {
-          total[index * width + j] += errors[s][t * width + j];
+          total[index * width + j] += activationGradients[s][t * width + j];
         }
       }
     }
@@ -427,19 +428,19 @@ class PReLU extends AnyLayer {
 
   /// dL/dx; and a slope's gradient is the sum of what each number that it was used for brings back: dL/da * x.
   @override
-  Rows backward(Rows errors) {
-    delta = errors;
+  Rows backward(Rows activationGradients) {
+    delta = activationGradients;
     final w = parameters['weight']!;
     final total = List.filled(slopes, 0.0);
     for (final (s, row) in inputs.indexed) {
       for (final (i, x) in row.indexed) {
-        if (x <= 0) total[own(i)] += errors[s][i] * x;
+        if (x <= 0) total[own(i)] += activationGradients[s][i] * x;
       }
     }
     gradients = {'weight': total};
     return [
       for (final (s, row) in inputs.indexed)
-        [for (final (i, x) in row.indexed) x > 0 ? errors[s][i] : errors[s][i] * w[own(i)]],
+        [for (final (i, x) in row.indexed) x > 0 ? activationGradients[s][i] : activationGradients[s][i] * w[own(i)]],
     ];
   }
 }

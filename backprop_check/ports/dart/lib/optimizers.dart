@@ -225,7 +225,7 @@ class Penalty {
   double value(double w) => l1 * w.abs() + 0.5 * l2 * w * w;
 
   /// The derivative of that part. At w = 0, the kink of |w|, 0 is the convention.
-  double slope(double w) => l1 * (w > 0.0 ? 1.0 : (w < 0.0 ? -1.0 : 0.0)) + l2 * w;
+  double derivative(double w) => l1 * (w > 0.0 ? 1.0 : (w < 0.0 ? -1.0 : 0.0)) + l2 * w;
 }
 
 double number(Object x) => (x as num).toDouble();

@@ -5,7 +5,7 @@
 /// 1. Parameter       a table of weights that every step uses again: its gradient is the sum over all steps
 /// 2. Cells           what one step does, forward and backward: RNN, GRU, LSTM
 /// 3. Direction       a cell carried along the sequence, and back again
-/// 4. RecurrentLayer  directions beside each other and on top of each other: a whole layer, as graph.dart knows one
+/// 4. Recurrent  directions beside each other and on top of each other: a whole layer, as graph.dart knows one
 ///
 /// Backpropagation through time is nothing new. Unroll the loop, and a recurrent layer is a deep network whose layers
 /// all have the same weights: each step gets a gradient from its output and from the step after it, and they are ADDED.
@@ -14,9 +14,10 @@
 /// unit, and there are one or two of them: `h`, which is the output too, and an LSTM's cell `c`.
 library;
 
+import 'activations.dart';
 import 'any_layer.dart';
+import 'backprop.dart' show Json;
 import 'mathematics.dart';
-import 'network.dart';
 
 typedef States = Map<String, Numbers>;
 
@@ -41,13 +42,13 @@ class Parameter {
     return total;
   }
 
-  /// Backward: dL/dw = delta * x for the weights, and dL/dx = delta * w is added to [dLoss], for the inputs.
+  /// Backward: dL/dw = delta * x for the weights, and dL/dx = delta * w is added to those of the inputs.
   ///
   /// The += matters twice: other rows read the same inputs, and other steps use the same weights.
-  void sendBack(int row, double delta, Numbers inputs, Numbers dLoss) {
+  void sendBack(int row, double delta, Numbers inputs, Numbers inputGradients) {
     for (var i = 0; i < inputs.length; i++) {
       gradient[row * columns + i] += delta * inputs[i];
-      dLoss[i] += delta * numbers[row * columns + i];
+      inputGradients[i] += delta * numbers[row * columns + i];
     }
   }
 }
@@ -83,7 +84,7 @@ abstract class Cell {
   void forward(Step step, Direction d);
 
   /// Takes dL/d(states after), gives dL/dx and dL/d(states before). Sets dz.
-  (Numbers, States) backward(Step step, Direction d, States dLoss);
+  (Numbers, States) backward(Step step, Direction d, States stateGradients);
 }
 
 /// h' = tanh(W_ih x + b_ih + W_hh h + b_hh), or the same with ReLU.
@@ -102,10 +103,10 @@ class Rnn extends Cell {
   }
 
   @override
-  (Numbers, States) backward(Step step, Direction d, States dLoss) {
-    final z = step.z['h']!, h = step.after['h']!, slopes = dLoss['h']!;
+  (Numbers, States) backward(Step step, Direction d, States stateGradients) {
+    final z = step.z['h']!, h = step.after['h']!, gradients = stateGradients['h']!;
     final dz = step.dz['h'] = [
-      for (var j = 0; j < z.length; j++) slopes[j] * (relu ? (z[j] > 0.0 ? 1.0 : 0.0) : 1.0 - h[j] * h[j]),
+      for (var j = 0; j < z.length; j++) gradients[j] * (relu ? (z[j] > 0.0 ? 1.0 : 0.0) : 1.0 - h[j] * h[j]),
     ];
     return (d.backToInput('h', dz, step.x), {'h': d.backToState('h', dz, step.before['h']!)});
   }
@@ -139,12 +140,12 @@ class Gru extends Cell {
   }
 
   @override
-  (Numbers, States) backward(Step step, Direction d, States dLoss) {
-    final h = step.before['h']!, slopes = dLoss['h']!;
+  (Numbers, States) backward(Step step, Direction d, States stateGradients) {
+    final h = step.before['h']!, gradients = stateGradients['h']!;
     final r = step.a['r']!, z = step.a['z']!, n = step.a['n']!;
-    var dh = times(slopes, z); // the part of the old state that was kept
+    var dh = times(gradients, z); // the part of the old state that was kept
 
-    final dzn = step.dz['n'] = [for (var j = 0; j < h.length; j++) slopes[j] * (1.0 - z[j]) * (1.0 - n[j] * n[j])];
+    final dzn = step.dz['n'] = [for (var j = 0; j < h.length; j++) gradients[j] * (1.0 - z[j]) * (1.0 - n[j] * n[j])];
     final Numbers dr;
     if (resetAfter) {
       dr = times(dzn, step.product);
@@ -155,7 +156,7 @@ class Gru extends Cell {
       dh = add(dh, times(dReset, r));
     }
     step.dz['r'] = throughSigmoid(dr, r);
-    step.dz['z'] = throughSigmoid([for (var j = 0; j < h.length; j++) slopes[j] * (h[j] - n[j])], z);
+    step.dz['z'] = throughSigmoid([for (var j = 0; j < h.length; j++) gradients[j] * (h[j] - n[j])], z);
 
     var dx = d.backToInput('n', dzn, step.x);
     for (final gate in ['r', 'z']) {
@@ -197,14 +198,14 @@ class Lstm extends Cell {
   }
 
   @override
-  (Numbers, States) backward(Step step, Direction d, States dLoss) {
-    final c = step.before['c']!, cell = step.after['c']!, dh = dLoss['h']!;
+  (Numbers, States) backward(Step step, Direction d, States stateGradients) {
+    final c = step.before['c']!, cell = step.after['c']!, dh = stateGradients['h']!;
     final i = step.a['i']!, f = step.a['f']!, g = step.a['g']!, o = step.a['o']!;
     final shown = [for (final cj in cell) tanh(cj)];
     step.dz['o'] = throughSigmoid(times(dh, shown), o);
 
     // The cell has two readers or three: the step after this one, tanh, and perhaps the peephole of o.
-    final dCell = add(dLoss['c']!, d.backToCell('o', step.dz['o']!, cell));
+    final dCell = add(stateGradients['c']!, d.backToCell('o', step.dz['o']!, cell));
     for (var j = 0; j < cell.length; j++) {
       dCell[j] += dh[j] * o[j] * (1.0 - shown[j] * shown[j]);
     }
@@ -226,8 +227,8 @@ class Lstm extends Cell {
 }
 
 /// dL/dz of a sigmoid's z: the slope is a (1 - a).
-Numbers throughSigmoid(Numbers dLoss, Numbers a) => [
-      for (var j = 0; j < a.length; j++) dLoss[j] * a[j] * (1.0 - a[j]),
+Numbers throughSigmoid(Numbers gradients, Numbers a) => [
+      for (var j = 0; j < a.length; j++) gradients[j] * a[j] * (1.0 - a[j]),
     ];
 
 // ------------------------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ Numbers throughSigmoid(Numbers dLoss, Numbers a) => [
 class Direction {
   Direction(this.layer, this.run);
 
-  final RecurrentLayer layer;
+  final Recurrent layer;
   final int run;
 
   late final bool backwards = layer.directions == 2 && run.isOdd;
@@ -270,12 +271,12 @@ class Direction {
   /// Adds to the gradients of weights and biases, and gives dL/d(inputs).
   Numbers back(String weights, String biases, String gate, Numbers dz, Numbers inputs) {
     final w = parameter(weights), b = parameter(biases);
-    final dLoss = zeros(inputs.length);
+    final gradients = zeros(inputs.length);
     for (final (j, row) in rows(gate).indexed) {
-      w!.sendBack(row, dz[j], inputs, dLoss);
+      w!.sendBack(row, dz[j], inputs, gradients);
       b?.sendBack(row, dz[j], [1.0], [0.0]);
     }
-    return dLoss;
+    return gradients;
   }
 
   /// The rows of a gate: the parameters have a block for each.
@@ -342,30 +343,30 @@ class Direction {
   /// Takes dL/dh of every step's output, and gives dL/dx of every step's input.
   ///
   /// The step that was read last has nobody behind it. Every other one gets what the step after it sends back.
-  Rows backward(Rows dLossDh) {
-    final errors = backwards ? dLossDh.reversed.toList() : dLossDh;
+  Rows backward(Rows activationGradients) {
+    final gradients = backwards ? activationGradients.reversed.toList() : activationGradients;
     final n = layer.hidden;
     States none() => {for (final name in layer.cell.states) name: zeros(n)};
 
     var flowing = none();
-    final Rows dLossDx = [];
+    final Rows inputGradients = [];
     for (var number = steps.length - 1; number >= 0; number--) {
-      flowing['h'] = add(flowing['h']!, errors[number]);
+      flowing['h'] = add(flowing['h']!, gradients[number]);
       final (dx, before) = layer.cell.backward(steps[number], this, flowing);
-      dLossDx.add(dx);
+      inputGradients.add(dx);
       flowing = before;
       final edge = backwards ? steps.length - number : number; // the steps before it and from it on, by time
       final truncate = layer.truncate;
       if (number > 0 && truncate != null && edge % truncate == 0) flowing = none(); // go back no further
     }
-    for (final MapEntry(key: name, value: slopes) in flowing.entries) {
-      final gradient = layer.gradients['${name}0'];
-      if (gradient == null) continue;
+    for (final MapEntry(key: name, value: gradients) in flowing.entries) {
+      final ofInitial = layer.gradients['${name}0'];
+      if (ofInitial == null) continue;
       for (var j = 0; j < n; j++) {
-        gradient[run * n + j] += slopes[j];
+        ofInitial[run * n + j] += gradients[j];
       }
     }
-    return backwards ? dLossDx : dLossDx.reversed.toList();
+    return backwards ? inputGradients : inputGradients.reversed.toList();
   }
 
   /// The step at time [t].
@@ -379,15 +380,15 @@ class Direction {
 }
 
 // ------------------------------------------------------------------------------------------------
-// 4. RecurrentLayer
+// 4. Recurrent
 // ------------------------------------------------------------------------------------------------
 
 /// A recurrent layer over a batch.
 ///
 /// Samples know nothing of each other, so they go one by one; one that has an end of its own (`lengths`) is simply a
 /// shorter sequence, and what is reported behind it is 0.
-class RecurrentLayer extends AnyLayer {
-  RecurrentLayer(Json spec, List<int> shape)
+class Recurrent extends AnyLayer {
+  Recurrent(Json spec, List<int> shape)
       : length = shape[0],
         hidden = spec['hidden_size'],
         depth = spec['num_layers'] ?? 1,
@@ -459,39 +460,40 @@ class RecurrentLayer extends AnyLayer {
   }
 
   @override
-  Rows backward(Rows errors) {
+  Rows backward(Rows activationGradients) {
     resetGradients();
     delta = [];
-    final Rows dLossDx = [];
-    for (final (s, row) in errors.indexed) {
+    final Rows inputGradients = [];
+    for (final (s, row) in activationGradients.indexed) {
       final runs = samples[s];
-      var dLoss = sequences ? cut(row, length).sublist(0, lengthOf(s)) : ofEnds(row, lengthOf(s));
+      var stepGradients = sequences ? cut(row, length).sublist(0, lengthOf(s)) : ofEnds(row, lengthOf(s));
       for (var first = runs.length - directions; first >= 0; first -= directions) {
         // Both directions read the same steps: what they send back is added.
         final shares = [
           for (var n = 0; n < directions; n++)
-            runs[first + n].backward([for (final step in dLoss) step.sublist(n * hidden, (n + 1) * hidden)]),
+            runs[first + n].backward([for (final step in stepGradients) step.sublist(n * hidden, (n + 1) * hidden)]),
         ];
-        dLoss = [
-          for (var t = 0; t < dLoss.length; t++) directions == 1 ? shares[0][t] : add(shares[0][t], shares[1][t]),
+        stepGradients = [
+          for (var t = 0; t < stepGradients.length; t++)
+            directions == 1 ? shares[0][t] : add(shares[0][t], shares[1][t]),
         ];
       }
       delta.add(padded([
-        for (var t = 0; t < dLoss.length; t++) [for (final run in runs) ...run.delta(t)],
+        for (var t = 0; t < stepGradients.length; t++) [for (final run in runs) ...run.delta(t)],
       ]));
-      dLossDx.add(padded(dLoss));
+      inputGradients.add(padded(stepGradients));
     }
-    return dLossDx;
+    return inputGradients;
   }
 
   /// Starts the sums over samples and steps at 0.
   void resetGradients() => gradients = {for (final name in shapes.keys) name: zeros(parameters[name]!.length)};
 
   /// dL/dh of every step where only the last states were shown: 0 but for the ends.
-  Rows ofEnds(Numbers dLoss, int count) {
-    final steps = [for (var t = 0; t < count; t++) zeros(dLoss.length)];
-    steps.last.setRange(0, hidden, dLoss);
-    if (directions == 2) steps.first.setRange(hidden, 2 * hidden, dLoss, hidden);
+  Rows ofEnds(Numbers gradients, int count) {
+    final steps = [for (var t = 0; t < count; t++) zeros(gradients.length)];
+    steps.last.setRange(0, hidden, gradients);
+    if (directions == 2) steps.first.setRange(hidden, 2 * hidden, gradients, hidden);
     return steps;
   }
 

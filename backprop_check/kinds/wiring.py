@@ -181,9 +181,9 @@ class Operand:
 
         product, rows = self.product, self.rows
         if rows.at is None and rows.size == rows.table:
-            return product.places(self.of, rows)
+            return self._places()
         if rows.at is None:  # a part of a larger table: the rest of it takes no part
-            part, real = product.places(self.of, rows)
+            part, real = self._places()
             positions = np.zeros((rows.table, part.shape[1]), dtype=np.intp)
             mask = np.zeros(positions.shape, dtype=bool)
             inside = slice(rows.first, rows.first + rows.size)
@@ -194,6 +194,16 @@ class Operand:
             by, beside = beside, by
         units, companions = _turned_arrays(rows.table, by, beside)
         return (units if self.of is product.out else companions).arrays
+
+    def _places(self) -> tuple[Any, Any]:
+        """For every place of ``rows``; what goes with a place that no table has is left out in both factors."""
+        product, rows = self.product, self.rows
+        positions, real = product.places(self.of, rows)
+        (other,) = (each for each in (product.x, product.w, product.out) if each is not self.of and each is not rows)
+        if other.at is None:
+            return positions, real
+        beside = product.places(other, rows)[1]
+        return positions, real if beside is None else beside if real is None else real & beside
 
 
 class Wiring:

@@ -31,28 +31,28 @@ class Layer:
     def forward(self, inputs: list[list[float]]) -> list[list[float]]:
         """Give the outputs of all neurons for all samples."""
         self.inputs = inputs
-        self.z = [[self.weighted_sum(j, x) for j in range(len(self.biases))] for x in inputs]
+        self.z = [[self.pre_activation(j, x) for j in range(len(self.biases))] for x in inputs]
         self.a = [[sigmoid(z) for z in row] for row in self.z]
         return self.a
 
-    def weighted_sum(self, j: int, x: list[float]) -> float:
+    def pre_activation(self, j: int, x: list[float]) -> float:
         """Give z of neuron j."""
         z = self.biases[j]
         for i in range(len(x)):
             z += self.weights[j][i] * x[i]
         return z
 
-    def backward(self, errors: list[list[float]]) -> None:
-        """Work out the gradients. ``errors`` is how the loss changes with each output: dL/da."""
+    def backward(self, activation_gradients: list[list[float]]) -> None:
+        """Work out the gradients from dL/da: how the loss changes with each output."""
         self.delta = []
         self.weight_gradients = [[0.0] * len(row) for row in self.weights]
         self.bias_gradients = [0.0] * len(self.biases)
         for s, x in enumerate(self.inputs):
-            self.delta.append([error * a * (1.0 - a) for error, a in zip(errors[s], self.a[s])])
-            for j, delta in enumerate(self.delta[s]):
+            self.delta.append([gradient * a * (1.0 - a) for gradient, a in zip(activation_gradients[s], self.a[s])])
+            for j, delta_j in enumerate(self.delta[s]):
                 for i in range(len(x)):
-                    self.weight_gradients[j][i] += delta * x[i]
-                self.bias_gradients[j] += delta
+                    self.weight_gradients[j][i] += delta_j * x[i]
+                self.bias_gradients[j] += delta_j
 
     def update(self, learning_rate: float) -> None:
         """Take one step down the slope."""
@@ -61,66 +61,66 @@ class Layer:
                 row[i] -= learning_rate * self.weight_gradients[j][i]
             self.biases[j] -= learning_rate * self.bias_gradients[j]
 
-    def errors_of_inputs(self) -> list[list[float]]:
-        """Give how the loss changes with each input: that is dL/da of the layer before."""
-        errors = []
-        for deltas in self.delta:
+    def input_gradients(self) -> list[list[float]]:
+        """Give dL/dx, how the loss changes with each input: that is dL/da of the layer before."""
+        gradients = []
+        for delta in self.delta:
             row = [0.0] * len(self.weights[0])
-            for j, delta in enumerate(deltas):
+            for j, delta_j in enumerate(delta):
                 for i in range(len(row)):
-                    row[i] += delta * self.weights[j][i]
-            errors.append(row)
-        return errors
+                    row[i] += delta_j * self.weights[j][i]
+            gradients.append(row)
+        return gradients
 
-    def report(self) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Write down what came out of the last pass."""
         gradients = {"weights": self.weight_gradients, "biases": self.bias_gradients}
         return {"gradients": gradients, "z": self.z, "a": self.a, "delta": self.delta}
 
 
-def train_once(layers: list[Layer], case: dict[str, Any], learning_rate: float | None) -> float:
+def train_once(layers: list[Layer], request: dict[str, Any], learning_rate: float | None) -> float:
     """Send the batch forward and backward, and learn from it. Give the loss before that."""
-    outputs = case["inputs"]
+    outputs = request["inputs"]
     for layer in layers:
         outputs = layer.forward(outputs)
 
-    samples = len(outputs) if case["reduction"] == "mean" else 1
+    samples = len(outputs) if request["reduction"] == "mean" else 1
     loss = 0.0
-    errors = []
-    for a_row, t_row in zip(outputs, case["targets"]):
-        errors.append([(a - t) / samples for a, t in zip(a_row, t_row)])
+    gradients = []
+    for a_row, t_row in zip(outputs, request["targets"]):
+        gradients.append([(a - t) / samples for a, t in zip(a_row, t_row)])
         loss += sum(0.5 * (a - t) ** 2 for a, t in zip(a_row, t_row)) / samples
 
     for layer in reversed(layers):
-        layer.backward(errors)
+        layer.backward(gradients)
         if learning_rate is not None:
             layer.update(learning_rate)
-        errors = layer.errors_of_inputs()
+        gradients = layer.input_gradients()
     return loss
 
 
-def backprop(case: dict[str, Any]) -> dict[str, Any]:
+def backprop(request: dict[str, Any]) -> dict[str, Any]:
     """Work out one case of backprop-check."""
     layers = []
-    for description in case["network"]["layers"]:
+    for description in request["network"]["layers"]:
         parameters = description["parameters"]
         layers.append(Layer([list(row) for row in parameters["weights"]], list(parameters["biases"])))
 
-    if "optimizer" not in case:
-        loss = train_once(layers, case, learning_rate=None)
-        return {"id": case["id"], "loss": loss, "layers": [layer.report() for layer in layers]}
+    if "optimizer" not in request:
+        loss = train_once(layers, request, learning_rate=None)
+        return {"id": request["id"], "loss": loss, "layers": [layer.record() for layer in layers]}
 
-    optimizer = case["optimizer"]
+    optimizer = request["optimizer"]
     if optimizer.get("momentum") or optimizer.get("weight_decay"):
-        return {"id": case["id"], "skip": "only plain gradient descent is there yet"}
+        return {"id": request["id"], "skip": "only plain gradient descent is there yet"}
     learning_rate = optimizer["learning_rate"]
-    loss = train_once(layers, case, learning_rate)
-    reports = [layer.report() for layer in layers]
-    for _ in range(1, case.get("steps", 1)):
-        train_once(layers, case, learning_rate)
-    for layer, report in zip(layers, reports):
-        report["updated"] = {"weights": layer.weights, "biases": layer.biases}
-    return {"id": case["id"], "loss": loss, "layers": reports}
+    loss = train_once(layers, request, learning_rate)
+    records = [layer.record() for layer in layers]
+    for _ in range(1, request.get("steps", 1)):
+        train_once(layers, request, learning_rate)
+    for layer, record in zip(layers, records):
+        record["updated"] = {"weights": layer.weights, "biases": layer.biases}
+    return {"id": request["id"], "loss": loss, "layers": records}
 
 
 def hello(request: dict[str, Any]) -> dict[str, Any]:

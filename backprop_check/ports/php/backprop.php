@@ -107,7 +107,7 @@ function build_network(array $request): Network
     return new Network(
         array_map(build_layer(...), $layers),
         new (LOSSES[$kind])($threshold),
-        in_one_step($layers[array_key_last($layers)]['activation'], $kind),
+        one_step_named($layers[array_key_last($layers)]['activation'], $kind),
     );
 }
 

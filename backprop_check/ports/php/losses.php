@@ -226,7 +226,7 @@ const LOSSES = [
 ];
 
 /** The step of this pair; null for most, which take two. */
-function in_one_step(string $activation, string $loss): ?OneStep
+function one_step_named(string $activation, string $loss): ?OneStep
 {
     return match ([$activation, $loss]) {
         ['sigmoid', 'binary_cross_entropy'] => new SigmoidWithBinaryCrossEntropy(),

@@ -136,7 +136,7 @@ def run(module: nn.Module, layer: dict[str, Any], x: Any) -> tuple[Tensor | None
     return z, _activate(layer, z)
 
 
-def one_step(case: dict[str, Any], training: torch_training.Training | None = None, step: int = 0) -> dict[str, Any]:
+def one_pass(case: dict[str, Any], training: torch_training.Training | None = None, step: int = 0) -> dict[str, Any]:
     """A reply to a case of the protocol: one pass, and one update where that is asked for."""
     layers = case["network"]["layers"]
     x = torch.tensor(case["inputs"], dtype=DTYPE, requires_grad=True)
@@ -175,13 +175,13 @@ def one_step(case: dict[str, Any], training: torch_training.Training | None = No
     loss.backward()
     updated: list[Tensor] = []
     if training is not None:
-        updated = training.update([p for _, p in named], [_slope(p) for _, p in named], step)
+        updated = training.update([p for _, p in named], [_gradient(p) for _, p in named], step)
     after = iter(updated)
     reply: dict[str, Any] = {"id": case["id"], "loss": loss.item(), "layers": []}
     for layer, module, own, (z, a) in zip(layers, modules, owned, zs, strict=True):
-        one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _slope(p).tolist() for key, p in own.items()}}
+        one: dict[str, Any] = {"a": a.tolist(), "gradients": {key: _gradient(p).tolist() for key, p in own.items()}}
         if z is not None:
-            one["delta"] = _slope(z).tolist()
+            one["delta"] = _gradient(z).tolist()
             if "activation" in layer and layer["kind"] not in torch_attention.NO_Z:
                 one["z"] = z.tolist()
         if training is not None:
@@ -189,11 +189,11 @@ def one_step(case: dict[str, Any], training: torch_training.Training | None = No
         if layer.get("training") and "buffers" in layer:
             one["buffers"] = {key: module.get_buffer(key).tolist() for key in layer["buffers"]}
         reply["layers"].append(one)
-    reply["input_gradients"] = _slope(x).tolist()
+    reply["input_gradients"] = _gradient(x).tolist()
     return reply
 
 
-def _slope(x: Tensor) -> Tensor:
+def _gradient(x: Tensor) -> Tensor:
     """∂L/∂x; 0 where the loss does not depend on it."""
     return torch.zeros_like(x) if x.grad is None else x.grad
 
@@ -207,7 +207,7 @@ def backprop(case: dict[str, Any]) -> dict[str, Any]:
         network = case["network"]
         if passes:
             network = {**network, "layers": _updated(network["layers"], passes[-1]["layers"])}
-        passes.append(one_step({**case, "network": network}, training, step))
+        passes.append(one_pass({**case, "network": network}, training, step))
     reply = passes[0]
     if steps > 1:
         made = [{"loss": each["loss"], "layers": [_changed(layer) for layer in each["layers"]]} for each in passes]

@@ -25,7 +25,7 @@ pub const ACTIVATIONS: [&str; 13] = [
 /// What a layer makes of its z, and the way back.
 pub enum Activation {
     /// A function of one neuron's z. Most activations are of this kind.
-    OfOneNeuron(NeuronActivation),
+    Neuron(NeuronActivation),
     /// e^z of every neuron, divided by the sum of them all: a layer's probabilities, which add up to 1.
     Softmax,
     /// The natural logarithm of softmax, without ever taking the logarithm of a 0.
@@ -136,7 +136,7 @@ impl NeuronActivation {
 impl Activation {
     /// The activation of that name, one of ACTIVATIONS. Only two have the parameter alpha.
     pub fn named(name: &str, alpha: Option<f64>) -> Activation {
-        Activation::OfOneNeuron(match name {
+        Activation::Neuron(match name {
             "identity" => NeuronActivation::Identity,
             "sigmoid" => NeuronActivation::Sigmoid,
             "tanh" => NeuronActivation::Tanh,
@@ -157,7 +157,7 @@ impl Activation {
     /// a, the activations of a layer.
     pub fn activate(&self, z: &[f64]) -> Vec<f64> {
         match self {
-            Self::OfOneNeuron(function) => z.iter().map(|zj| function.value(*zj)).collect(),
+            Self::Neuron(function) => z.iter().map(|zj| function.value(*zj)).collect(),
             Self::Softmax => softmax(z),
             Self::LogSoftmax => log_softmax(z),
         }
@@ -167,7 +167,7 @@ impl Activation {
     pub fn deltas(&self, z: &[f64], a: &[f64], activation_gradients: &[f64]) -> Vec<f64> {
         match self {
             // The chain rule: dL/dz = dL/da * da/dz.
-            Self::OfOneNeuron(function) => {
+            Self::Neuron(function) => {
                 (0..z.len()).map(|j| activation_gradients[j] * function.derivative(z[j], a[j])).collect()
             }
             Self::Softmax => {

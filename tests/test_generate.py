@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import statistics
 from typing import Any
@@ -16,6 +15,7 @@ from backprop_check.cases.generate import generated_case, generated_cases
 from backprop_check.expected import expect, textbook_pass
 from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.reference import Stages
+from backprop_check.reference.circuit import Function, Softmax, WeightedSum
 
 
 @pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 131), (11, 12_345)])
@@ -128,62 +128,96 @@ def test_a_later_step_on_a_kink_is_seen() -> None:
 # Bugs that people make ------------------------------------------------------------------------------
 
 
+class OfSum(Stages):
+    """Something wrong where a dense layer's sum is read backwards, in a pass of single numbers."""
+
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        """Two lists whose products are added; None for the right ones."""
+        raise NotImplementedError
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        wrong = self.back(rule, role[0], s, i) if isinstance(rule, WeightedSum) else None
+        return super().share(rule, role, s, i) if wrong is None else wrong
+
+
 class HiddenDerivativeMissing(Stages):
-    def slope(self, l: Any, s: Any, j: Any) -> Any:
-        return super().slope(l, s, j) if l.next is None else 1.0
+    last = False
+
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        here = isinstance(rule, Function) and (rule.layer == len(rule.case.network.layers) - 1) is self.last
+        return ([rule.out.error[s, i]], None) if here else super().share(rule, role, s, i)
 
 
-class OutputDerivativeMissing(Stages):
-    def slope(self, l: Any, s: Any, j: Any) -> Any:
-        return 1.0 if l.next is None else super().slope(l, s, j)
+class OutputDerivativeMissing(HiddenDerivativeMissing):
+    last = True
 
 
 class AlphaIgnored(Stages):
-    def slope(self, l: Any, s: Any, j: Any) -> Any:
-        default = DEFAULT_ALPHA.get(l.activation, l.alpha)
-        return super().slope(dataclasses.replace(l, alpha=default), s, j)
+    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if not isinstance(rule, Function) or rule.name not in DEFAULT_ALPHA:
+            return super().share(rule, role, s, i)
+        z, a = rule.x.values[s, i], rule.out.values[s, i]
+        return [rule.out.error[s, i]], [rule.function.derivative(self.m, z, a, DEFAULT_ALPHA[rule.name])]
 
 
-class WeightsTransposed(Stages):
-    def error_behind(self, l: Any, s: Any, k: Any) -> Any:
-        if l.units != l.inputs:
-            return super().error_behind(l, s, k)
-        return self.m.dot(l.delta[s, :], l.weights[k, :])
+class WeightsTransposed(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        units, w = rule.out.units, rule.sources[0].weights
+        if what != "x" or units * units != w.units:
+            return None
+        return [rule.out.error[s, j] for j in range(units)], [w.values[0, i * units + j] for j in range(units)]
 
 
-class LastNeuronSkipped(Stages):
-    def error_behind(self, l: Any, s: Any, k: Any) -> Any:
-        return self.m.dot(l.delta[s, :][:-1], l.weights[:, k][:-1])
+class LastNeuronSkipped(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        if what != "x":
+            return None
+        g, w = Stages(self.m).share(rule, ("x", 0), s, i)
+        return g[:-1], w[:-1]
 
 
-class WeightGradientTransposed(Stages):
-    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
-        return super().weight_gradient(l, *((i, j) if l.units == l.inputs else (j, i)))
+class WeightGradientTransposed(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        units, inputs = rule.out.units, rule.sources[0].x.units
+        if what != "weights" or units != inputs:
+            return None
+        return Stages(self.m).share(rule, ("weights", 0), s, i % inputs * inputs + i // inputs)
 
 
-class LastSampleOnly(Stages):
-    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
-        return l.delta[:, j][-1] * l.previous[:, i][-1]
+class LastSampleOnly(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        if what != "weights":
+            return None
+        g, x = Stages(self.m).share(rule, ("weights", 0), s, i)
+        return g[-1:], x[-1:]
 
 
-class PreActivationAsInput(Stages):
-    def weight_gradient(self, l: Any, j: Any, i: Any) -> Any:
-        return self.m.dot(l.delta[:, j], l.before.z[:, i]) if l.before else super().weight_gradient(l, j, i)
+class PreActivationAsInput(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:
+        before = rule.sources[0].x.made_by
+        if what != "weights" or not isinstance(before, Function | Softmax):
+            return None
+        j, k = divmod(i, before.x.units)
+        return rule.out.error[s, (j,)], before.x.values[s, (k,)]
 
 
-class BiasGradientMissing(Stages):
-    def bias_gradient(self, l: Any, j: Any) -> Any:  # noqa: ARG002
-        return 0.0
+class BiasGradientMissing(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:  # noqa: ARG002
+        return ([0.0], None) if what == "bias" else None
 
 
-class BiasGradientShared(Stages):
-    def bias_gradient(self, l: Any, j: Any) -> Any:  # noqa: ARG002
-        return sum(self.m.sum(l.delta[:, k]) for k in range(l.units))
+class BiasGradientShared(OfSum):
+    def back(self, rule: Any, what: str, s: Any, i: int) -> Any:  # noqa: ARG002
+        return (rule.out.error[s, tuple(range(rule.out.units))], None) if what == "bias" else None
 
 
 class FirstBiasForAll(Stages):
-    def weighted_sum(self, l: Any, s: Any, j: Any) -> Any:
-        return self.m.dot(l.previous[s, :], l.weights[j, :], plus=l.biases[0])
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        right = super().value(rule, s, o)
+        if not isinstance(rule, WeightedSum):
+            return right
+        b = rule.biases[0][0].values
+        return right - b[0, o] + b[0, 0]
 
 
 class NeverAveraged(Stages):
@@ -197,8 +231,9 @@ class SignOfTheUpdate(Stages):
 
 
 class BiasNotUpdated(Stages):
-    def updated_bias(self, l: Any, j: Any, learning_rate: float) -> Any:  # noqa: ARG002
-        return l.biases[j]
+    def updated_number(self, l: Any, name: str, i: Any, learning_rate: float) -> Any:
+        right = super().updated_number(l, name, i, learning_rate)
+        return l.parameters[name].values[0, i] if name == "biases" else right
 
 
 BUGS = [

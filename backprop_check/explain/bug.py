@@ -109,8 +109,8 @@ def sections(bug: Bug) -> list[tuple[str, str]]:
 def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
     """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
     for variant in bug.variants:
-        for case in _cases_for(variant.stages):
-            if not (variant.stages.concerns(case) and any(_differing(case, variant.stages))):
+        for case in cases_for(variant.stages):
+            if not (variant.stages.concerns(case) and any(differing(case, variant.stages))):
                 continue
             pair = first_difference(case, variant.stages)
             if pair is not None:
@@ -137,11 +137,11 @@ def _cases() -> tuple[Case, ...]:
     return (*first, *training_cases(4 * len(RECIPES)), *(generated_case(index) for index in range(_TRIED)))
 
 
-def _cases_for(stages: type[Stages]) -> Iterator[Case]:
+def cases_for(stages: type[Stages]) -> Iterator[Case]:
     """The cases that may show a bug: of the families of the layers that it is about, where it is about such."""
     kinds = getattr(stages, "kinds", ())
-    families = {KINDS[kind].family for kind in kinds} & set(FAMILIES)
-    if not families:
+    families = {KINDS[kind].family for kind in kinds}
+    if not families <= set(FAMILIES) or not families:  # dense layers are of none
         yield from _cases()
     for family in FAMILIES:
         if family in families or not families:
@@ -168,7 +168,7 @@ def _right(case: Case) -> Mapping[Slot, Array]:
     return _RIGHT[case.id]
 
 
-def _differing(case: Case, stages: type[Swapped]) -> Iterator[tuple[Slot, Any, Array]]:
+def differing(case: Case, stages: type[Swapped]) -> Iterator[tuple[Slot, Any, Array]]:
     """Every array in which the bug makes a difference: where, and what it gives; in the order of computing."""
     wrong = given(case, {}, stages=stages).values
     for slot, values in _right(case).items():
@@ -195,7 +195,7 @@ def first_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | N
 
 def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | None:
     """The same of a bug that lies in how passes are strung together: what is reported is of another pass or moment."""
-    for slot, differs, wrong in _differing(case, stages):
+    for slot, differs, wrong in differing(case, stages):
         at = tuple(int(i) for i in np.argwhere(differs)[0])
         sample = at[0] if slot.quantity in (*UNITS, "input_gradient") else 0
         for step in _steps(case, Stages, sample, chain=False):

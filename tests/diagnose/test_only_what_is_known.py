@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,10 +15,8 @@ from backprop_check.diagnose import signs
 from backprop_check.diagnose.bugs import formulas, formulas_of_layers
 from backprop_check.diagnose.catalogue import BUGS, find_bug, variant_of
 from backprop_check.diagnose.evidence import Evidence
-from backprop_check.expected import textbook_pass
-from backprop_check.explain.bug import _cases_for, _for_case, _shows, first_difference
+from backprop_check.explain.bug import cases_for, differing, first_difference
 from backprop_check.explain.layout import equation_lines
-from backprop_check.reference import Stages
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -179,12 +178,9 @@ def test_the_formula_shown_is_of_the_kind_that_is_wrong(code: str) -> None:
 def first_kind(stages: Any) -> str:
     """What is wrong first in small cases that show it, one of ``KINDS``."""
     found: list[str] = []
-    for case in _cases_for(stages):
-        if not stages.matters(case) or not _shows(case, stages):
-            continue
-        right, wrong = (textbook_pass(case, stages=one).values for one in (Stages, _for_case(stages, case)))
-        slots = (slot for slot, value in right.items() if not np.allclose(wrong[slot], value, rtol=1e-9, atol=1e-12))
-        found.append(kind_of(next(slots)))
+    for case in cases_for(stages):
+        if stages.concerns(case):
+            found += [kind_of(slot) for slot, *_ in itertools.islice(differing(case, stages), 1)]
         if len(found) == FEW:
             break
     return min(found, key=KINDS.index, default="")

@@ -279,6 +279,14 @@ class _OnlyRules(Swapped):
         other.wrong, other.right = self.wrong.over(m), self.right.over(m)
         return other
 
+    def prepare(self, p: Any) -> None:
+        network = p.case.network
+        self._layers = network.layers
+        right = p.inputs.values
+        self.wrong.prepare(p)
+        if not any(self._has(layer) for layer, sources in enumerate(network.sources) if -1 in sources):
+            p.inputs.values = right
+
     def _has(self, layer: int) -> bool:
         """Whether a layer, by its number, is one of the place's; the network's input is none."""
         spec = self._layers[layer] if 0 <= layer < len(self._layers) else None

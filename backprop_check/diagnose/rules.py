@@ -10,16 +10,18 @@ import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
+import numpy as np
+
 from backprop_check.diagnose.bug import SwappedRules
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.tokens import Linear
-from backprop_check.kinds.wiring import Index
+from backprop_check.kinds.wiring import Factor, Index, Places, Wiring
 from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
-    from backprop_check.kinds.wiring import Wiring
+    from backprop_check.kinds.kind import Shape
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
@@ -111,6 +113,48 @@ def parameter_beside(rule: Rule, role: tuple[str, int], what: str, kinds: tuple[
     return w if w is not None and w.parameter else None
 
 
+def shape_of(rule: Rule, parameter: Table) -> Shape:
+    """The shape of a parameter that a layer's rule reads, as the case has it: a dense layer's is (units, inputs)."""
+    found: Shape = rule.spec.parameter_shapes(rule.inputs)[parameter.role]
+    return found
+
+
+def is_matrix(shape: Shape) -> bool:
+    """Whether an array has rows and columns, as the weights of a dense layer: one row a neuron."""
+    return len(shape) == 2  # noqa: PLR2004
+
+
+def column_after_column(shape: Shape) -> list[int]:
+    """For weight (r, c) of a matrix, row after row, the place c · rows + r: where it is if columns come first.
+
+    In a square matrix that is the place of weight (c, r).
+    """
+    rows, columns = shape
+    found: list[int] = np.arange(rows * columns).reshape(columns, rows).T.ravel().tolist()
+    return found
+
+
+def reordered(m: Any, values: Any, places: Sequence[int]) -> Any:
+    """A row whose number k is number ``places[k]`` of ``values``."""
+    row, at = m.row(len(places)), Places(places)
+    for k in m.each(len(places)):
+        row[0, k] = values[0, at[k]]
+    return row
+
+
+@functools.lru_cache(maxsize=256)
+def column_major(wiring: Wiring, shape: Shape) -> Wiring:
+    """The same wiring, its weights taken from where they are in a matrix of this shape whose columns come first."""
+    places, product = np.array(column_after_column(shape)), wiring.product
+    if product is None:
+        positions, mask = wiring.uses.arrays
+        return Wiring(wiring.inputs, wiring.weights, wiring.reads, Index.of_array(places[positions], mask))
+    w = product.w
+    at = np.arange(w.first, w.first + w.size) if w.at is None else w.at.ravel()
+    at = np.where(at < 0, at, places[at]).reshape(w.shape)  # below 0: a place that no weight has
+    return Wiring.of_product(product.x, Factor(w.letters, w.shape, w.table, at=at), product.out)
+
+
 def terms(rule: WeightedSum, s: Any, o: Any) -> Terms:
     """What unit o of a weighted sum adds up, its biases apart: for every source a vector of x and one of weights."""
     return [
@@ -144,7 +188,7 @@ def of_samples(m: Any, rule: Rule, portions: Sequence[float]) -> Any:
 
 @contextmanager
 def instead(of: Any, **other: Any) -> Iterator[None]:
-    """Another ``values`` or ``error`` of a table, or ``targets`` of a pass, for as long as the block runs."""
+    """Another ``values`` or ``error`` of a table, or ``targets`` of a pass, or method of a circuit, within a block."""
     right = {name: getattr(of, name) for name in other}
     try:
         vars(of).update(other)
@@ -165,15 +209,14 @@ class LinearLayersToo(SwappedRules):
             return super().equations(c, layer, x, parameters, inputs)
         right = c.activate
 
-        def activate(name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
+        def activate(
+            name: str, z: Table, alpha: float | None = None, groups: Callable[[], Index] | None = None
+        ) -> Table:
             made: Table = c.function(name, z, role="a") if name == "identity" else right(name, z, alpha, groups)
             return made
 
-        c.activate = activate
-        try:
+        with instead(c, activate=activate):
             return super().equations(c, layer, x, parameters, inputs)
-        finally:
-            c.activate = right
 
 
 class WithoutLast:

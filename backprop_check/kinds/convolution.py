@@ -120,9 +120,8 @@ class Convolving(Spatial, frozen=True, kw_only=True):
         by_channel = [channel for channel in range(shape[0]) for _ in range(size(shape[1:]))]
         biases = [(parameters["bias"], by_channel)] if "bias" in parameters else []
         z = c.weighted_sum([(x, parameters["weight"], self.wiring(inputs))], biases=biases, role="z")
-        groups = across_channels(shape) if "softmax" in self.activation else None
         c.show(z)
-        return c.output(c.activate(self.activation, z, self.alpha, groups), z)
+        return c.output(c.activate(self.activation, z, self.alpha, lambda: across_channels(shape)), z)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:

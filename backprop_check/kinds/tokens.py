@@ -107,10 +107,8 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
         """z = W x + b and a = φ(z), token by token."""
         z = of_every_token(c, x, parameters["weight"], parameters.get("bias"), inputs, self.out_features, "z")
         c.show(z)
-        groups = None
-        if "softmax" in self.activation:
-            groups = by_token(size(inputs[:-1]), self.out_features)
-        return c.output(c.activate(self.activation, z, self.alpha, groups), z)
+        tokens = size(inputs[:-1])
+        return c.output(c.activate(self.activation, z, self.alpha, lambda: by_token(tokens, self.out_features)), z)
 
 
 class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_encoding"):

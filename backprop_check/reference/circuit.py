@@ -186,6 +186,11 @@ class Softmax(Rule):
         self.x, self.groups, self.logarithm, self.keep = x, groups, logarithm, keep
         self.reads(x, "x")
 
+    @property
+    def name(self) -> str:
+        """What the activation is called."""
+        return "log_softmax" if self.logarithm else "softmax"
+
     def value(self, m: Any, s: Any, o: Any) -> Any:
         """The exponential's share in the sum of its group."""
         group = self.x.values[s, self.groups[o]]
@@ -370,13 +375,15 @@ class Circuit:
         """Numbers of a formula, the same for every sample; ``roundings``: how far off a right one may be, in u."""
         return Table(len(numbers), self.m.given_row(numbers, roundings), parameter=True, fixed=True)
 
-    def activate(self, name: str, z: Table, alpha: float | None = None, groups: Index | None = None) -> Table:
-        """a = φ(z); a softmax is taken over ``groups``, or all units."""
+    def activate(
+        self, name: str, z: Table, alpha: float | None = None, groups: Callable[[], Index] | None = None
+    ) -> Table:
+        """a = φ(z); a softmax is taken over what ``groups`` gives, or all units."""
         if name == "identity":
             return z
         if name in ("softmax", "log_softmax"):
-            groups = groups or Index.blocks(1, z.units)
-            return self.softmax(z, groups, logarithm=name == "log_softmax", role="a")
+            over = Index.blocks(1, z.units) if groups is None else groups()
+            return self.softmax(z, over, logarithm=name == "log_softmax", role="a")
         return self.function(name, z, alpha_of(name, alpha), role="a")
 
     def unmoved(self, x: Table) -> Table:

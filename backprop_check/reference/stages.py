@@ -44,7 +44,7 @@ class Stages(Optimizers):
         other.m = m
         return other
 
-    def prepare(self, p: Pass) -> None:
+    def prepare(self, p: Any) -> None:
         """Before a pass; the right mathematics has nothing to change in what it is given."""
 
     def whole_pass(

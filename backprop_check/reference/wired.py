@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from backprop_check.network import Case
+    from backprop_check.reference.circuit import Rule
     from backprop_check.reference.optimizers import Training
     from backprop_check.training import Clip, Optimizer, Regularization
 
@@ -34,7 +35,6 @@ class LayerTables:
 
     index: int
     output: Output
-    activation: str
     units: int
     parameters: dict[str, Table]
     z: Any = None
@@ -127,6 +127,7 @@ def begin(case: Case, m: Any, stages: Stages, step: int) -> WiredPass:
 
 def through(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
     """The pass up to its update: forward, loss, backward, gradients."""
+    stages.prepare(p)
     forward(p, parameters, buffers, m, stages)
     loss(p, m, stages)
     backward(p, m, stages)
@@ -140,7 +141,8 @@ def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
         if layer.shares:
             owned.append(owned[network.owner(index)])
         else:
-            owned.append({name: Table(_count(row), row, parameter=True) for name, row in parameters[index].items()})
+            rows = parameters[index].items()
+            owned.append({name: Table(_count(row), row, parameter=True, role=name) for name, row in rows})
         c.layer, c.spec, c.inputs = index, layer, network.input_shapes[index]
         c.buffers = {
             name: Table(_count(row), row, parameter=True, fixed=True, across=True)
@@ -155,7 +157,6 @@ def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
         l = LayerTables(
             index=index,
             output=output,
-            activation=getattr(layer, "activation", "identity"),
             units=network.widths[index],
             parameters={} if layer.shares else owned[index],
         )
@@ -229,12 +230,17 @@ class _AsDense:
 
     def __init__(self, p: WiredPass) -> None:
         last = p.layers[-1]
-        rule = last.output.a.made_by
-        whole = isinstance(rule, Softmax) and all(len(row) == last.units for row in rule.groups.rows)
-        activation = last.activation if isinstance(rule, Function) or whole else f"{last.activation} in groups"
-        self.layers = [_Last(last, activation)]
+        self.layers = [_Last(last, _function_of(last.output.a.made_by))]
         self.case, self.samples, self.reduction, self.targets = p.case, p.samples, p.reduction, p.targets
         self.loss_kind, self.threshold = p.loss_kind, p.threshold
+
+
+def _function_of(rule: Rule | None) -> str:
+    """The activation that a rule is; a softmax over some of the units alone is another than one over all."""
+    if isinstance(rule, Softmax):
+        whole = all(len(row) == rule.out.units for row in rule.groups.rows)
+        return rule.name if whole else f"{rule.name} in groups"
+    return rule.name if isinstance(rule, Function) else "identity"
 
 
 def as_dense(p: WiredPass) -> Any:

@@ -1,11 +1,15 @@
-"""Formulas of the ways to make a mistake with layers beyond the dense ones, as ``formulas`` has them."""
+"""Formulas of the ways to make a mistake with layers beyond the dense ones, by code and then by (a part of) the label.
+
+A label's parts stand between commas. A key holds for every variant whose label has all its parts; of several keys the
+one with the most parts. A formula is what was implemented, or (as it should be, as it was implemented).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from backprop_check.diagnose.bugs.formulas import Formula
+    from backprop_check.diagnose.bug import Formula
 
 _CONV_GRADIENT = "∂L/∂w[c, i, k] = Σₛ Σₒ δ[s, c, o] · x[s, i, o + k]"
 _ROWS = "∂L/∂x[i, y, x] = Σ w[c, i, ky, kx] · δ[c, y − ky, x − kx]"

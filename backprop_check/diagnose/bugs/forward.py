@@ -4,80 +4,110 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Swapped, Variant, activations_of, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, activations_of, variant, variants
 from backprop_check.diagnose.bugs.numerics import ReadTransposed
-from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA
+from backprop_check.diagnose.rules import (
+    column_major,
+    instead,
+    is_activation,
+    is_last,
+    is_learnt,
+    is_matrix,
+    several_samples,
+    shape_of,
+    terms,
+)
+from backprop_check.kinds.wiring import Index, Places
+from backprop_check.names import ACTIVATIONS
 from backprop_check.reference.activations import ELEMENTWISE
+from backprop_check.reference.circuit import ALL, Softmax, WeightedSum, read_by
 from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeGuard
+
+    from backprop_check.kinds.wiring import Wiring
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference.circuit import Rule, Source, Table
 
 
-class BiasMissingForward(Swapped):
+def _adds_bias(rule: Rule) -> TypeGuard[WeightedSum]:
+    """Whether a rule is a sum Σ w x + b."""
+    return isinstance(rule, WeightedSum) and bool(rule.biases) and rule.sources[0].weights is not None
+
+
+class BiasMissingForward(SwappedRules):
     """z = Σ w a."""
 
-    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
-        return self.m.dot(l.previous[s, :], l.weights[j, :])
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        return self.m.dots(terms(rule, s, o), []) if _adds_bias(rule) else super().value(rule, s, o)
 
 
-class FirstBiasForAll(Swapped):
+class FirstBiasForAll(SwappedRules):
     """z = Σ w a + b₀."""
 
-    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
-        return self.m.dot(l.previous[s, :], l.weights[j, :], plus=l.biases[0])
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        if not _adds_bias(rule):
+            return super().value(rule, s, o)
+        first = [(bias, Places([of.positions[0]] * rule.out.units)) for bias, of in rule.biases]
+        return self.m.dots(terms(rule, s, o), [bias.values[s, of[o]] for bias, of in first])
 
 
-class ActivationMissing(Swapped):
-    """a = z, at the output or in the hidden layers; ``slope_too``: φ′ = 1 there, else φ′ as it should be."""
+class ActivationMissing(SwappedRules):
+    """a = z, at the output or in the hidden layers; ``slope_too``: φ′ = 1 there, else φ′ as it should be.
+
+    ``loss_of_a``: the loss is taken of that a, not of z.
+    """
 
     __output: ClassVar[bool] = True
     slope_too: ClassVar[bool] = True
     loss_of_a: ClassVar[bool] = False
+    gives = frozenset({"a", "delta", "loss"})
 
-    def __here(self, l: LayerPass) -> bool:
-        return (l.next is None) is self.__output
+    def __here(self, rule: Rule) -> bool:
+        return is_activation(rule) and is_last(rule) is self.__output
 
-    def activate(self, l: LayerPass, s: Any) -> None:
-        if not self.__here(l):
-            super().activate(l, s)
-            return
-        for j in self.m.each(l.units):
-            l.a[s, j] = l.z[s, j]
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        return rule.x.values[s, o] if self.__here(rule) else super().value(rule, s, o)
 
-    def composed_delta(self, l: LayerPass, s: Any) -> None:
-        if not (self.__here(l) and self.slope_too):
-            super().composed_delta(l, s)
-            return
-        for j in self.m.each(l.units):
-            l.delta[s, j] = l.error[s, j]
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if self.slope_too and self.__here(rule):
+            return self.m.one(rule.out.error[s, i]), None
+        return super().share(rule, role, s, i)
 
-
-class OutputActivationMissing(ActivationMissing):
-    """At the output; ``loss_of_a``: the loss is taken of that a, not of z."""
-
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
+    def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         if not self.loss_of_a:
             return super().loss_term(p, s, k)
         return LOSSES[p.loss_kind].term(self.m, p.layers[-1].a[s, k], p.targets[s, k], p.threshold)
 
 
-class ForwardWeightsTransposed(Swapped):
+class ForwardWeightsTransposed(SwappedRules):
     """z = Σ w[i][j] a, where the layer is square; ``flat``: in one list of numbers, anywhere."""
 
     __flat: ClassVar[bool] = False
 
-    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
-        if l.units != l.inputs and not self.__flat:
-            return super().weighted_sum(l, s, j)
-        turned = self.m.rearranged(
-            l.weights, l.units, l.inputs, lambda r, c: ((c * l.units + r) // l.inputs, (c * l.units + r) % l.inputs)
-        )
-        return self.m.dot(l.previous[s, :], turned[j, :], plus=l.biases[j])
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        if not isinstance(rule, WeightedSum):
+            return super().value(rule, s, o)
+        right = [source.wiring for source in rule.sources]
+        try:
+            for source in rule.sources:
+                source.wiring = self.__wiring(rule, source)
+            return super().value(rule, s, o)
+        finally:
+            for source, wiring in zip(rule.sources, right, strict=True):
+                source.wiring = wiring
+
+    def __wiring(self, rule: Rule, source: Source) -> Wiring:
+        if not is_learnt(source.weights):
+            return source.wiring
+        shape = shape_of(rule, source.weights)
+        turns = is_matrix(shape) and (self.__flat or shape[0] == shape[1])
+        return column_major(source.wiring, shape) if turns else source.wiring
 
 
-class WrongActivation(Swapped):
+class WrongActivation(SwappedRules):
     """Another function wherever the case asks for ``asked``; ``forward_only``: with the right derivative."""
 
     __asked: ClassVar[str] = ""
@@ -85,88 +115,94 @@ class WrongActivation(Swapped):
     forward_only: ClassVar[bool] = False
     gives = frozenset({"a", "delta", "loss"})
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        for l in p.layers:
-            if l.activation == self.__asked and not self.forward_only:
-                l.activation, l.alpha = self.__used, DEFAULT_ALPHA.get(self.__used, 0.0)
+    def __init__(self, m: Any) -> None:
+        super().__init__(m)
+        self.__taken: dict[Table, Table] = {}  # by z: what is taken for a, forwards only
 
-    def activate(self, l: LayerPass, s: Any) -> None:
-        if not (self.forward_only and l.activation == self.__asked):
-            super().activate(l, s)
-            return
-        right = l.activation, l.alpha
-        l.activation, l.alpha = self.__used, DEFAULT_ALPHA.get(self.__used, 0.0)
-        super().activate(l, s)
-        l.activation, l.alpha = right
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        right = c.activate
+
+        def activate(
+            name: str, z: Table, alpha: float | None = None, groups: Callable[[], Index] | None = None
+        ) -> Table:
+            made: Table
+            if name != self.__asked or not self.forward_only:
+                made = right(self.__used, z, None, groups) if name == self.__asked else right(name, z, alpha, groups)
+                return made
+            self.__taken[z] = right(self.__used, c.cut(z), None, groups)
+            made = c.function(name, z, role="a") if name == "identity" else right(name, z, alpha, groups)
+            return made
+
+        with instead(c, activate=activate):
+            return super().equations(c, layer, x, parameters, inputs)
+
+    def value(self, rule: Any, s: Any, o: Any) -> Any:
+        if self.forward_only and is_activation(rule) and rule.name == self.__asked:
+            return self.__taken[rule.x].values[s, o]
+        return super().value(rule, s, o)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return cls.__asked in activations_of(case)
 
 
-class SoftmaxOverWrongAxis(Swapped):
+class OtherSoftmax(SwappedRules):
+    """A softmax by another formula than e^(z − max z) / Σ e^(z − max z)."""
+
+    common = True
+    gives = frozenset({"a"})
+
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        if isinstance(rule, Softmax) and is_activation(rule) and not rule.logarithm:
+            return self.probability(rule, s, o)
+        return super().value(rule, s, o)
+
+    def probability(self, rule: Softmax, s: Any, o: Any) -> Any:
+        """p of unit o."""
+        raise NotImplementedError
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return "softmax" in activations_of(case)
+
+
+class SoftmaxOverWrongAxis(OtherSoftmax):
     """pₛⱼ = e^zₛⱼ / Σᵣ e^zᵣⱼ: over the samples of the batch."""
 
-    def activate(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "softmax":
-            super().activate(l, s)
-            return
-        m = self.m
-        e = m.grid(l.samples, l.units)
-        for r in m.each(l.samples):
-            for j in m.each(l.units):
-                e[r, j] = m.exp(l.z[r, j] - m.max(l.z[:, j]))
-        for j in m.each(l.units):
-            l.a[s, j] = m.exp(l.z[s, j] - m.max(l.z[:, j])) / m.sum(e[:, j])
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return "softmax" in activations_of(case)
+    def probability(self, rule: Softmax, s: Any, o: Any) -> Any:
+        m, z = self.m, rule.x.values
+        column = z[ALL, Index([[j] for j in range(rule.x.units)])[o]]
+        top = m.top(column)
+        return m.exp(z[s, o] - top) / m.total(m.vector(lambda x, top: m.exp(x - top), column, top))
 
 
-class SoftmaxUnshifted(Swapped):
+class SoftmaxUnshifted(OtherSoftmax):
     """p = e^z / Σ e^z without the shift: ∞/∞ for a large z."""
 
-    def activate(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "softmax":
-            super().activate(l, s)
-            return
-        m = self.m
-        e = m.grid(l.samples, l.units)
-        for k in m.each(l.units):
-            e[s, k] = m.exp(l.z[s, k])
-        total = m.sum(e[s, :])
-        for j in m.each(l.units):
-            l.a[s, j] = e[s, j] / total
-
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return "softmax" in activations_of(case)
+    def probability(self, rule: Softmax, s: Any, o: Any) -> Any:
+        m, z = self.m, rule.x.values
+        return m.exp(z[s, o]) / m.total(m.vector(m.exp, z[s, rule.groups[o]]))
 
 
-class InputsReused(Swapped):
-    """Every sample is given another sample's inputs."""
+class InputsReused(SwappedRules):
+    """Every sample is given another sample's inputs; ``backward_too``: in the gradients of the weights as well."""
 
     __which: ClassVar[str] = "first"
     backward_too: ClassVar[bool] = True
 
-    def prepare(self, p: Pass) -> None:
+    def prepare(self, p: Any) -> None:
         super().prepare(p)
-        first = p.layers[0]
-        sources = {"first": lambda r, c: (0 * r, c), "last": lambda r, c: (0 * r + p.samples - 1, c)}
-        previous = lambda r, c: (r - 1 + (r == 0), c)  # noqa: E731 - beside the others
-        self.__right = first.previous
-        first.previous = self.m.rearranged(p.inputs, p.samples, first.inputs, sources.get(self.__which, previous))
+        inputs, self.__table, self.__right = p.case.inputs, p.inputs, p.inputs.values
+        read = [{"first": 0, "last": -1, "before": max(s - 1, 0)}[self.__which] for s in range(p.samples)]
+        p.inputs.values = self.m.given_grid([inputs[s] for s in read])
 
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        if l.before is None and not self.backward_too:
-            return self.m.dot(l.delta[:, j], self.__right[:, i])
-        return super().weight_gradient(l, j, i)
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        if self.backward_too or not is_learnt(read_by(rule, role)):
+            return super().share(rule, role, s, i)
+        with instead(self.__table, values=self.__right):
+            return super().share(rule, role, s, i)
 
-    @classmethod
-    def matters(cls, case: Case) -> bool:
-        return len(case.inputs) > 1
+    matters = staticmethod(several_samples)
 
 
 def _wrong_activations() -> tuple[Variant, ...]:
@@ -174,18 +210,9 @@ def _wrong_activations() -> tuple[Variant, ...]:
     for asked in ACTIVATIONS:
         for used in ACTIVATIONS:
             if used not in (asked, "identity", "log_softmax") and (asked in ELEMENTWISE or used in ELEMENTWISE):
-                said = f"{used} where {asked} is asked for"
-                found += [
-                    variant(WrongActivation, said, usual=False, asked=asked, used=used),
-                    variant(
-                        WrongActivation,
-                        f"{said}, forwards only",
-                        usual=False,
-                        asked=asked,
-                        used=used,
-                        forward_only=True,
-                    ),
-                ]
+                said, ways = f"{used} where {asked} is asked for", {"asked": asked, "used": used}
+                found.append(variant(WrongActivation, said, usual=False, **ways))
+                found.append(variant(WrongActivation, f"{said}, forwards only", usual=False, forward_only=True, **ways))
     return tuple(found)
 
 
@@ -224,12 +251,16 @@ BUGS = (
         fix="apply the output layer's own activation",
         example="output = z       # BP203\noutput = phi(z)  # right\n",
         confused_with=("BP206", "BP204"),
+        by_label={
+            "forwards and backwards": "a = z at the output, and φ′ = 1",
+            "forwards only": "a = z at the output, but δ with φ′(z)",
+        },
         variants=variants(
-            variant(OutputActivationMissing, "forwards and backwards"),
-            variant(OutputActivationMissing, "forwards only", slope_too=False),
-            variant(OutputActivationMissing, "forwards and backwards", loss_of_a=True, usual=False),
-            variant(OutputActivationMissing, "forwards only", slope_too=False, loss_of_a=True, usual=False),
-            variant(OutputActivationMissing, "forwards and backwards", loss_of_a=True, fused=False, usual=False),
+            variant(ActivationMissing, "forwards and backwards"),
+            variant(ActivationMissing, "forwards only", slope_too=False),
+            variant(ActivationMissing, "forwards and backwards", loss_of_a=True, usual=False),
+            variant(ActivationMissing, "forwards only", slope_too=False, loss_of_a=True, usual=False),
+            variant(ActivationMissing, "forwards and backwards", loss_of_a=True, fused=False, usual=False),
         ),
     ),
     Bug(
@@ -242,8 +273,12 @@ BUGS = (
         fix="apply each hidden layer's own activation (without it, all layers together are one linear layer)",
         example="a[l] = z[l]       # BP204\na[l] = phi(z[l])  # right\n",
         confused_with=("BP206", "BP203"),
+        by_label={
+            "forwards and backwards": "a = z in hidden layers, and φ′ = 1",
+            "forwards only": "a = z in hidden layers, but δ with φ′(z)",
+        },
         variants=variants(
-            variant(ActivationMissing, "forwards and backwards", output=False, slope_too=True),
+            variant(ActivationMissing, "forwards and backwards", output=False),
             variant(ActivationMissing, "forwards only", output=False, slope_too=False),
         ),
     ),
@@ -257,6 +292,13 @@ BUGS = (
         fix="row j of the weights belongs to neuron j: w[j][i] is the weight from input i into neuron j",
         example="z += w[i][j] * a[i]  # BP205\nz += w[j][i] * a[i]  # right\n",
         confused_with=("BP008", "BP109"),
+        by_label={
+            "in a flat list of weights": "zⱼ = Σᵢ w aᵢ + bⱼ, with rows and columns swapped in a flat list",
+            "the weights are read so": (
+                "zⱼ = Σᵢ w[j][i] aᵢ + bⱼ, ∂L/∂aᵢ = Σⱼ w[j][i] δⱼ",
+                "zⱼ = Σᵢ w[i][j] aᵢ + bⱼ, ∂L/∂aᵢ = Σⱼ w[i][j] δⱼ",
+            ),
+        },
         variants=variants(
             ForwardWeightsTransposed,
             variant(ForwardWeightsTransposed, "in a flat list of weights", flat=True, usual=False),

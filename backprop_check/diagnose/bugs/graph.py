@@ -264,6 +264,11 @@ BUGS = (
         example="for layer in reversed(layers): grad[layer.weights] = layer.gradient()   # BP125\n"
         "for layer in reversed(layers): grad[layer.weights] += layer.gradient()  # right\n",
         confused_with=("BP108", "BP802"),
+        by_label={
+            "only the first of the layers that use them counts": "∂L/∂w = the part of the first use",
+            "only the last of the layers that use them counts": "∂L/∂w = the part of the last use",
+            "the mean over the layers that use them": "∂L/∂w = (1/n) Σ over all n uses of w",
+        },
         variants=variants(
             variant(SharedOverwritten, "only the first of the layers that use them counts"),
             variant(SharedOverwritten, "only the last of the layers that use them counts", latest=True),
@@ -282,6 +287,11 @@ BUGS = (
         example="start = 0\nfor part in reversed(parts):    # BP126\nfor part in parts:              # right\n"
         "    part.grad += grad[start : start + len(part)]\n    start += len(part)\n",
         confused_with=("BP108",),
+        by_label={
+            "forwards only": ("(x, y, …) in the order of the parts", "(x, y, …) in another order"),
+            "forwards and backwards": ("(x, y, …) in the order of the parts", "(x, y, …) in another order, both ways"),
+            "every part from the first place on": "∂L/∂x of a part: as many places, from the first one on",
+        },
         variants=variants(
             variant(SplitWrongly, "in the reverse order, backwards only"),
             variant(SplitWrongly, "every part from the first place on", how="start"),
@@ -309,6 +319,7 @@ BUGS = (
         fix="keep both factors of the forward pass: x's gradient is multiplied by y, y's by x",
         example="x.grad += grad * x  # BP127\nx.grad += grad * y  # right\n",
         confused_with=("BP102",),
+        by_label={"no factor": "∂L/∂x = ∂L/∂(x·y)"},
         variants=variants(
             variant(WrongFactor, "its own value"),
             variant(WrongFactor, "no factor, as if it were a sum", own=False),

@@ -1,85 +1,125 @@
-"""BP0xx: numbers and the protocol. Few of these are stages; ``signs`` recognises the others by how values look."""
+"""BP0xx: numbers and the protocol. Few of these are rules; ``signs`` recognises the others by how values look."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, Swapped, show, variant, variants
-from backprop_check.reference.backward import Parameters, one_pass
+from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, variant, variants
+from backprop_check.diagnose.rules import (
+    column_after_column,
+    column_major,
+    instead,
+    is_activation,
+    is_learnt,
+    is_matrix,
+    is_output,
+    reordered,
+)
+from backprop_check.reference.circuit import Given
+from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from backprop_check.kinds.kind import Shape
+    from backprop_check.kinds.wiring import Wiring
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference.circuit import Rule, Table
 
 
-class ColumnMajor(Swapped):
+class ReadOtherwise(SwappedRules):
+    """The case's parameters are read in another way than they are written there."""
+
+    common = True
+
+    def read(self, values: Any, shape: Shape) -> Any:
+        """The row of numbers of an array of this shape, as it is read."""
+        del shape
+        return values
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        if c.step == 0 and not layer.shares:  # a layer that shares has what its owner has read
+            shapes = layer.parameter_shapes(inputs)
+            for name, table in parameters.items():
+                table.values = self.read(table.values, shapes[name])
+        return super().equations(c, layer, x, parameters, inputs)
+
+
+class ColumnMajor(ReadOtherwise):
     """All weights are read as if columns came first."""
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        for l in p.layers if p.step == 0 else ():
-            l.weights = self.m.rearranged(
-                l.weights, l.units, l.inputs,
-                lambda r, c, l=l: ((c * l.units + r) // l.inputs, (c * l.units + r) % l.inputs),
-            )  # fmt: skip
+    def read(self, values: Any, shape: Shape) -> Any:
+        right = super().read(values, shape)
+        return reordered(self.m, right, column_after_column(shape)) if is_matrix(shape) else right
 
 
-class ReadTransposed(Swapped):
+class ReadTransposed(ReadOtherwise):
     """Weights are read with rows and columns swapped, where the layer is square."""
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        for l in p.layers if p.step == 0 else ():
-            if l.units == l.inputs:
-                l.weights = self.m.rearranged(l.weights, l.units, l.inputs, lambda r, c: (c, r))
+    def read(self, values: Any, shape: Shape) -> Any:
+        right = super().read(values, shape)
+        square = is_matrix(shape) and shape[0] == shape[1]
+        return reordered(self.m, right, column_after_column(shape)) if square else right
 
 
-def _columns_pass(case: Case, parameters: Parameters, m: Any, stages: Any, step: int) -> Pass:
-    """A pass in the port's own layout, whose results are written as they were read: column after column."""
-    with m.unseen():
-        p = one_pass(case, parameters, m, stages, step)
-    show(p, m, last=step == case.steps - 1, weights=lambda l, grid: _written(m, l, grid))
-    return p
-
-
-def _written(m: Any, l: LayerPass, grid: Any) -> Any:
-    return m.rearranged(
-        grid, l.units, l.inputs, lambda r, c: ((r * l.inputs + c) % l.units, (r * l.inputs + c) // l.units)
-    )
-
-
-class ColumnMajorBothWays(ColumnMajor):
-    """Weights are read and gradients written column after column."""
-
-    pass_function = staticmethod(_columns_pass)
-
-
-class SingleParameters(Swapped):
+class SingleParameters(ReadOtherwise):
     """Weights and biases are rounded to single precision when they are read."""
 
-    def prepare(self, p: Pass) -> None:
-        super().prepare(p)
-        for l in p.layers if p.step == 0 else ():
-            l.weights, l.biases = self.m.single(l.weights), self.m.single(l.biases)
+    def read(self, values: Any, shape: Shape) -> Any:
+        return self.m.single(super().read(values, shape))
 
 
-class CutToInteger(Swapped):
+class ColumnMajorBothWays(SwappedRules):
+    """Weights are read and gradients written column after column: each unit uses the weights that stand there."""
+
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        shapes, right = layer.parameter_shapes(inputs), c.weighted_sum
+
+        def wired(weights: Table | None, wiring: Wiring) -> Wiring:
+            shape = shapes[weights.role] if is_learnt(weights) else ()
+            return column_major(wiring, shape) if is_matrix(shape) else wiring
+
+        def weighted_sum(
+            sources: Sequence[tuple[Table, Table | None, Wiring]],
+            biases: Iterable[tuple[Table, Iterable[int]]] = (),
+            role: str = "",
+            other: Callable[[Any, Any], Any] | None = None,
+        ) -> Any:
+            return right([(read, w, wired(w, wiring)) for read, w, wiring in sources], biases, role, other)
+
+        with instead(c, weighted_sum=weighted_sum):
+            return super().equations(c, layer, x, parameters, inputs)
+
+
+class CutToInteger(SwappedRules):
     """The output's δ is cut to an integer, downwards or towards 0."""
 
     downwards: ClassVar[bool] = True
+    gives = frozenset({"delta"})
 
-    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        super().delta(p, l, s)
-        if l.next is not None:
-            return
-        m = self.m
-        for j in m.each(l.units):
-            x = l.delta[s, j]
-            size, whole = abs(x), 0.0 * x
-            for power in reversed(range(14)):  # its integer part, bit by bit
-                whole = whole + m.where_positive(2.0**power - (size - whole), 0.0, 2.0**power)
-            below = m.where_positive(size - whole, -whole - 1.0, -whole) if self.downwards else -whole
-            l.delta[s, j] = m.where_positive(x, whole, m.where_positive(-x, below, 0.0 * x))
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+        made = super().equations(c, layer, x, parameters, inputs)
+        self.linear = any(made.a is z for z in made.z)  # of the last layer, when the way back begins
+        return made
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        g, slopes = super().share(rule, role, s, i)
+        gives_delta = isinstance(rule, Given) if self.linear else is_activation(rule) and is_output(rule)
+        if not gives_delta:
+            return g, slopes
+        delta = self.m.total(g if slopes is None else self.m.vector(lambda x, slope: x * slope, g, slopes))
+        return self.m.one(self.cut(delta)), None
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        return self.cut(super().matched_error(p, rule, s, i, composed))
+
+    def cut(self, x: Any) -> Any:
+        """The integer part of x, bit by bit."""
+        m, size, whole = self.m, abs(x), 0.0 * x
+        for power in reversed(range(14)):
+            whole = whole + m.where_positive(2.0**power - (size - whole), 0.0, 2.0**power)
+        below = m.where_positive(size - whole, -whole - 1.0, -whole) if self.downwards else -whole
+        return m.where_positive(x, whole, m.where_positive(-x, below, 0.0 * x))
 
 
 class IntegerMean(Swapped):
@@ -87,16 +127,11 @@ class IntegerMean(Swapped):
 
     __loss_too: ClassVar[bool] = True
 
-    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        super().delta(p, l, s)
-        if l.next is None and p.reduction == "mean" and p.samples > 1:
-            for j in self.m.each(l.units):
-                l.delta[s, j] = self.m.number(0.0) * l.delta[s, j]
+    def in_batch(self, p: Any, x: Any) -> Any:
+        return self.m.number(0.0) * super().in_batch(p, x)
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
-        right = super().batch_loss(p, total)
-        cut = self.__loss_too and p.reduction == "mean" and p.samples > 1
-        return self.m.number(0.0) * right if cut else right
+    def batch_loss(self, p: Any, total: Any) -> Any:
+        return self.in_batch(p, total) if self.__loss_too else super().in_batch(p, total)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -106,9 +141,8 @@ class IntegerMean(Swapped):
 class IntegerHalf(Swapped):
     """1/2 in integers is 0."""
 
-    def batch_loss(self, p: Pass, total: Any) -> Any:
-        right = super().batch_loss(p, total)
-        return self.m.number(0.0) * right if p.loss_kind == "half_squared_error" else right
+    def batch_loss(self, p: Any, total: Any) -> Any:
+        return self.m.number(0.0) * super().batch_loss(p, total)
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -120,20 +154,16 @@ class IntegerMeanOverOutputs(Swapped):
 
     __loss_too: ClassVar[bool] = True
 
-    def __cut(self, p: Pass) -> bool:
-        from backprop_check.reference.losses import LOSSES  # noqa: PLC0415 - one use
+    def output_error(self, p: Any, s: Any, k: Any) -> Any:
+        return self.m.number(0.0) * super().output_error(p, s, k)
 
-        return LOSSES[p.loss_kind].mean_over_outputs and p.layers[-1].units > 1
-
-    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        super().delta(p, l, s)
-        if l.next is None and self.__cut(p):
-            for j in self.m.each(l.units):
-                l.delta[s, j] = self.m.number(0.0) * l.delta[s, j]
-
-    def batch_loss(self, p: Pass, total: Any) -> Any:
+    def batch_loss(self, p: Any, total: Any) -> Any:
         right = super().batch_loss(p, total)
-        return self.m.number(0.0) * right if self.__loss_too and self.__cut(p) else right
+        return self.m.number(0.0) * right if self.__loss_too else right
+
+    @classmethod
+    def matters(cls, case: Case) -> bool:
+        return LOSSES[case.loss.kind].mean_over_outputs and case.network.widths[-1] > 1
 
 
 BUGS = (
@@ -226,6 +256,9 @@ BUGS = (
         fix="copy row by row: the weights of neuron j are one row",
         example="w = reshape(flat, (units, inputs), order='F')  # BP008\nw = reshape(flat, (units, inputs))             # right\n",
         confused_with=("BP205",),
+        by_label={
+            "gradients are written so too": "the same numbers, filled in (and gradients written) column by column",
+        },
         variants=variants(
             ColumnMajor,
             variant(ColumnMajorBothWays, "gradients are written so too", usual=False),
@@ -271,6 +304,18 @@ BUGS = (
         stays_right="batches of one sample (for 1/N)",
         fix="divide real numbers: 1.0 / N",
         example="1 / n * sum    // BP012: 0 in C, Java, Go, Rust\n1.0 / n * sum  // right\n",
+        by_label={
+            "½ in the loss": ("½ e²", "½ = 0 in integer arithmetic"),
+            "1/N in the gradients and the loss": ("(1/N) Σₛ", "1/N = 0 in integer arithmetic, in loss and gradients"),
+            "1/N in the gradients": ("(1/N) Σₛ", "1/N = 0 in integer arithmetic, in the gradients"),
+            "1/K in the gradients and the loss": ("(1/K) Σₖ", "1/K = 0 in integer arithmetic, in loss and gradients"),
+            "1/K in the gradients": ("(1/K) Σₖ", "1/K = 0 in integer arithmetic, in the gradients"),
+            "the output's delta cut down to an integer": ("δₖ = ∂L/∂zₖ, a real number", "δₖ = ⌊∂L/∂zₖ⌋"),
+            "the output's delta cut to an integer": (
+                "δₖ = ∂L/∂zₖ, a real number",
+                "δₖ = ∂L/∂zₖ without its fraction",
+            ),
+        },
         variants=variants(
             variant(IntegerMean, "1/N in the gradients and the loss"),
             variant(IntegerMean, "1/N in the gradients", loss_too=False),

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
 from backprop_check.diagnose.bugs.paths import PathsVisitedAgain
 from backprop_check.diagnose.rules import (
+    column_after_column,
     dense_or_linear,
     instead,
     is_learnt,
     may_be_square,
     parameter_beside,
+    reordered,
     several_layers,
     times,
     without_last,
 )
-from backprop_check.kinds.wiring import Places
 from backprop_check.reference.circuit import ALL, read_by
 
 if TYPE_CHECKING:
@@ -88,10 +89,7 @@ class WeightsTransposed(OtherWeights):
         inputs = w.units // units
         if units != inputs and not self.__flat:
             return None
-        turned, places = self.m.row(w.units), Places(i * units + j for j in range(units) for i in range(inputs))
-        for k in self.m.each(w.units):
-            turned[0, k] = w.values[0, places[k]]
-        return turned
+        return reordered(self.m, w.values, column_after_column((units, inputs)))
 
     @classmethod
     def matters(cls, case: Case) -> bool:

@@ -2,112 +2,122 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
-from backprop_check.diagnose.bug import Bug, Swapped, activations_of, composed_too, variant, variants
+from backprop_check.diagnose.bug import Bug, SwappedRules, activations_of, composed_too, variant, variants
+from backprop_check.diagnose.rules import is_activation
 from backprop_check.reference.activations import ELEMENTWISE
+from backprop_check.reference.circuit import Softmax
 from backprop_check.reference.losses import MATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass
+    from backprop_check.reference.circuit import Rule
 
 
-class OfSoftmax(Swapped):
-    """δ of a softmax layer by another formula than its full Jacobian."""
+class OfSoftmax(SwappedRules):
+    """δ of a softmax (or its logarithm) by another formula than its full Jacobian."""
 
-    def composed_delta(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "softmax":
-            super().composed_delta(l, s)
-            return
-        for j in self.m.each(l.units):
-            l.delta[s, j] = self.of_softmax(l, s, j)
+    logarithm: ClassVar[bool] = False
+    gives = frozenset({"delta"})
 
-    def of_softmax(self, l: LayerPass, s: Any, j: Any) -> Any:
-        """δⱼ."""
+    def here(self, rule: Rule) -> TypeGuard[Softmax]:
+        """Whether a rule is such a layer's activation."""
+        return isinstance(rule, Softmax) and is_activation(rule) and rule.logarithm is self.logarithm
+
+    def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
+        return (self.m.one(self.delta_of(rule, s, i)), None) if self.here(rule) else super().share(rule, role, s, i)
+
+    def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
+        """δᵢ."""
         raise NotImplementedError
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return "softmax" in activations_of(case)
+        return ("log_softmax" if cls.logarithm else "softmax") in activations_of(case)
 
 
 class DiagonalOnly(OfSoftmax):
-    """δⱼ = gⱼ pⱼ(1 − pⱼ)."""
+    """δᵢ = gᵢ pᵢ(1 − pᵢ)."""
 
-    def of_softmax(self, l: LayerPass, s: Any, j: Any) -> Any:
-        return l.error[s, j] * (l.a[s, j] * (1 - l.a[s, j]))
+    def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
+        p = rule.out.values[s, i]
+        return rule.out.error[s, i] * (p * (1 - p))
 
 
 class OffDiagonalSign(OfSoftmax):
-    """δⱼ = pⱼ(gⱼ(1 − pⱼ) + Σₖ≠ⱼ gₖ pₖ)."""
+    """δᵢ = pᵢ(gᵢ(1 − pᵢ) + Σₖ≠ᵢ gₖ pₖ)."""
 
-    def of_softmax(self, l: LayerPass, s: Any, j: Any) -> Any:
-        own = l.error[s, j] * l.a[s, j]
-        others = self.m.dot(l.error[s, :], l.a[s, :]) - own
-        return l.a[s, j] * (l.error[s, j] * (1 - l.a[s, j]) + others)
+    def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
+        g, p, group = rule.out.error, rule.out.values, rule.groups[i]
+        others = self.m.dots([(g[s, group], p[s, group])], []) - g[s, i] * p[s, i]
+        return p[s, i] * (g[s, i] * (1 - p[s, i]) + others)
 
 
 class SigmoidDerivative(OfSoftmax):
-    """δⱼ = gⱼ σ(zⱼ)(1 − σ(zⱼ))."""
+    """δᵢ = gᵢ σ(zᵢ)(1 − σ(zᵢ))."""
 
-    def of_softmax(self, l: LayerPass, s: Any, j: Any) -> Any:
-        sigmoid = ELEMENTWISE["sigmoid"].value(self.m, l.z[s, j], 0.0)
-        return l.error[s, j] * (sigmoid * (1 - sigmoid))
+    def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
+        sigmoid = ELEMENTWISE["sigmoid"].value(self.m, rule.x.values[s, i], 0.0)
+        return rule.out.error[s, i] * (sigmoid * (1 - sigmoid))
 
 
-class DerivativeTwice(Swapped):
+class DerivativeTwice(SwappedRules):
     """(p − t) p (1 − p): p − t holds the derivative already. ``by``: p(1 − p), or σ(z)(1 − σ(z))."""
 
     __of: ClassVar[tuple[str, ...]] = ("softmax",)
     by: ClassVar[str] = "p"
 
-    def matched_delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        super().matched_delta(p, l, s)
-        if l.activation in self.__of:
-            for j in self.m.each(l.units):
-                a = l.a[s, j] if self.by == "p" else ELEMENTWISE["sigmoid"].value(self.m, l.z[s, j], 0.0)
-                l.delta[s, j] = l.delta[s, j] * (a * (1 - a))
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        right = super().matched_error(p, rule, s, i, composed)
+        if rule.name not in self.__of:
+            return right
+        z, a = rule.x.values[s, i], rule.out.values[s, i]
+        a = a if self.by == "p" else ELEMENTWISE["sigmoid"].value(self.m, z, 0.0)
+        return right * (a * (1 - a))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any((activation, case.loss.kind) in MATCHED for activation in activations_of(case) & set(cls.__of))
 
 
-class LogSoftmaxSumMissing(Swapped):
-    """δ of a log-softmax without Σg: gⱼ(1 − pⱼ), gⱼ − pⱼ, or gⱼ; or (``forward``) a = z − max z."""
+class LogSoftmaxSumMissing(OfSoftmax):
+    """δ of a log-softmax without Σg: gᵢ(1 − pᵢ), gᵢ − pᵢ, or gᵢ."""
 
+    logarithm = True
     __how: ClassVar[str] = "diagonal"
 
-    def activate(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "log_softmax" or self.__how != "forward":
-            super().activate(l, s)
-            return
-        for j in self.m.each(l.units):
-            l.a[s, j] = l.z[s, j] - self.m.max(l.z[s, :])
+    def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
+        g, p = rule.out.error[s, i], self.m.exp(rule.out.values[s, i])
+        return {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.__how]
 
-    def composed_delta(self, l: LayerPass, s: Any) -> None:
-        if l.activation != "log_softmax" or self.__how == "forward":
-            super().composed_delta(l, s)
-            return
-        for j in self.m.each(l.units):
-            g, p = l.error[s, j], self.m.exp(l.a[s, j])
-            l.delta[s, j] = {"diagonal": g * (1 - p), "p": g - p, "none": 1 * g}[self.__how]
+
+class LogarithmOfSumMissing(SwappedRules):
+    """ℓᵢ = zᵢ − max z."""
+
+    gives = frozenset({"a"})
+
+    def value(self, rule: Rule, s: Any, o: Any) -> Any:
+        if not (isinstance(rule, Softmax) and is_activation(rule) and rule.logarithm):
+            return super().value(rule, s, o)
+        return rule.x.values[s, o] - self.m.top(rule.x.values[s, rule.groups[o]])
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return "log_softmax" in activations_of(case)
 
 
-class TargetSumAssumedOne(Swapped):
+class TargetSumAssumedOne(SwappedRules):
     """p − t where it is p Σt − t."""
 
-    def matched_delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        if l.activation != "softmax":
-            super().matched_delta(p, l, s)
-            return
-        for j in self.m.each(l.units):
-            l.delta[s, j] = self.in_batch(p, l.a[s, j] - p.targets[s, j])
+    gives = frozenset({"delta"})
+
+    def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
+        if not isinstance(rule, Softmax):
+            return super().matched_error(p, rule, s, i, composed)
+        return self.in_batch(p, rule.out.values[s, i] - p.targets[s, i])
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -151,6 +161,7 @@ BUGS = (
         example="delta = (p - t) * p * (1 - p)  # BP603\ndelta = p - t                  # right\n",
         confused_with=("BP306", "BP601"),
         seen="tensorflow_cookbook#86",
+        by_label={"by the derivative of a sigmoid": "δ = (p − t) σ(z)(1 − σ(z))"},
         variants=variants(
             variant(DerivativeTwice, "softmax with cross-entropy"),
             variant(DerivativeTwice, "softmax and sigmoid with their cross-entropies", of=("softmax", "sigmoid")),
@@ -181,11 +192,17 @@ BUGS = (
         fix="the logarithm of the sum depends on every z: its derivative brings p Σg back",
         example="delta[j] = g[j] - p[j]           # BP605\ndelta[j] = g[j] - p[j] * sum(g)  # right\n",
         confused_with=("BP601",),
+        by_label={
+            "g(1 − p)": ("δⱼ = gⱼ − pⱼ Σₖ gₖ", "δⱼ = gⱼ (1 − pⱼ)"),
+            "g − p": ("δⱼ = gⱼ − pⱼ Σₖ gₖ", "δⱼ = gⱼ − pⱼ"),
+            "g alone": ("δⱼ = gⱼ − pⱼ Σₖ gₖ", "δⱼ = gⱼ"),
+            "in the forward pass": ("ℓⱼ = zⱼ − ln Σₖ e^zₖ", "ℓⱼ = zⱼ − max z"),
+        },
         variants=variants(
-            variant(LogSoftmaxSumMissing, "g(1 − p)", how="diagonal"),
+            variant(LogSoftmaxSumMissing, "g(1 − p)"),
             variant(LogSoftmaxSumMissing, "g − p", how="p"),
             variant(LogSoftmaxSumMissing, "g alone", how="none"),
-            variant(LogSoftmaxSumMissing, "in the forward pass", how="forward"),
+            variant(LogarithmOfSumMissing, "in the forward pass"),
         ),
     ),
     Bug(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference import Pass, WiredPass
+    from backprop_check.reference import WiredPass
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -158,7 +158,7 @@ class Expected:
         return np.where(low <= high, np.maximum(self.allowed[slot], side), self.allowed[slot])
 
 
-def slots_of(passes: Sequence[Pass | WiredPass]) -> list[tuple[Slot, object]]:
+def slots_of(passes: Sequence[WiredPass]) -> list[tuple[Slot, object]]:
     """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
     first: Any = passes[0]
     last: Any = passes[-1]
@@ -194,9 +194,9 @@ def _buffers(one: Any, step: int | None) -> list[tuple[Slot, object]]:
 
 
 def _updated(updated: Sequence[Any], step: int | None) -> list[tuple[Slot, object]]:
-    """The slots of updated parameters: a layer's by name, or its weights and biases."""
+    """The slots of updated parameters."""
     return [
         (Slot(f"updated_{quantity_of(name)}", index, step), value)
         for index, own in enumerate(updated)
-        for name, value in (own if isinstance(own, dict) else {"weight": own[0], "bias": own[1]}).items()
+        for name, value in own.items()
     ]

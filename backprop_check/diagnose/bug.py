@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass, WiredPass
+    from backprop_check.reference import WiredPass
     from backprop_check.reference.wired import LayerTables, Named
 
 
@@ -31,24 +31,12 @@ _OF_TRAINING = (
 
 #: What each stage gives, for a quick look at whether a bug can have anything to do with what is wrong.
 _GIVES = {
-    "weighted_sum": {"z"},
-    "activate": {"a"},
     "smoothed": {"loss", "delta"},
     "loss_term": {"loss"},
     "sample_loss": {"loss"},
     "batch_loss": {"loss"},
     "in_batch": {"loss", "delta"},
     "output_error": {"delta"},
-    "error_behind": {"delta"},
-    "is_fused": {"delta"},
-    "delta": {"delta"},
-    "composed_delta": {"delta"},
-    "matched_delta": {"delta"},
-    "slope": {"delta"},
-    "weight_gradient": {"weight_gradient", "updated_weight"},
-    "bias_gradient": {"bias_gradient", "updated_bias"},
-    "updated_weight": {"updated_weight"},
-    "updated_bias": {"updated_bias"},
     "updated_number": {"updated_weight", "updated_bias"},
     "updated": {"updated_weight", "updated_bias"},
     "equations": {"z", "a", "delta", "weight_gradient", "bias_gradient", "updated_weight", "updated_bias"},
@@ -74,25 +62,15 @@ class Swapped(Stages):
 
     gives: ClassVar[frozenset[str] | None] = None
 
-    #: Which networks it is about: ``chain`` (dense layers, one after the other: the stages), ``wired`` (any other: the
-    #: rules of ``reference.circuit``), ``any``, or None: what is replaced tells it.
-    networks: ClassVar[str | None] = None
-
     @classmethod
     def concerns(cls, case: Case) -> bool:
-        """Whether it can make a difference for ``case``: the kind of network, then ``matters``."""
-        kind = cls.networks or _networks(cls)  # type: ignore[arg-type] # a class can be hashed
-        return (kind == "any" or (kind == "chain") == case.network.is_chain) and cls.matters(case)
-
-    @classmethod
-    def in_chains(cls) -> bool:
-        """Whether it swaps the stages that only a chain of dense layers goes through (``reference.backward``)."""
-        return (cls.networks or _networks(cls)) == "chain"  # type: ignore[arg-type] # a class can be hashed
+        """Whether it can make a difference for ``case``."""
+        return cls.matters(case)
 
     @classmethod
     def strings_pass(cls) -> bool:
         """Whether its mistake is in how a pass is strung together: it is made in a whole pass, or not at all."""
-        return cls.pass_function is not None or cls.whole_pass is not Stages.whole_pass
+        return cls.whole_pass is not Stages.whole_pass
 
     @classmethod
     def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
@@ -113,7 +91,6 @@ class SwappedRules(Swapped):
     class, its table's ``role``, its ``layer`` and ``spec`` (the layer's fields).
     """
 
-    networks = "any"
     kinds: ClassVar[tuple[str, ...]] = ()
 
     #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
@@ -193,27 +170,6 @@ class Bug:
 def _kinds_of(stages: type, family: type) -> tuple[str, ...]:
     own = (vars(each)["kinds"] for each in stages.__mro__ if issubclass(each, family) and "kinds" in vars(each))
     return next(own, ())
-
-
-#: Stages that both kinds of pass go through.
-_SHARED = {
-    *("whole_pass", "loss_term", "sample_loss", "batch_loss", "in_batch", "output_error"),
-    *("penalty", "penalized", "penalized_number", "has_penalty", "counts_biases", "l2_value", "l2_slope", "updated"),
-    *_OF_TRAINING,
-}
-
-
-@functools.cache
-def _networks(stages: type[Swapped]) -> str:
-    """Which networks the replaced stages work in."""
-    own = stages.__mro__[: stages.__mro__.index(Swapped)]
-    replaced = {
-        name for kind in own for name in vars(kind) if hasattr(Stages, name) and callable(getattr(Stages, name))
-    }
-    replaced -= {"__init__", "__module__", "__doc__"}
-    if stages.pass_function is None and stages.fused and replaced <= _SHARED and replaced:
-        return "any"
-    return "chain"
 
 
 _KNOWN: dict[type[Swapped], frozenset[str]] = {}
@@ -335,17 +291,3 @@ def report_update(p: WiredPass, updated: list[Named], m: Any, *, last: bool) -> 
             }
         )
     return shown
-
-
-def show(p: Pass, m: Any, *, last: bool, weights: Callable[[LayerPass, Any], Any] = lambda _l, grid: grid) -> None:
-    """Report a pass that was worked out unseen; ``weights`` rearranges what stands in the weights' layout."""
-    step = p.step
-    for l in p.layers:
-        for name in ("z", "a", "delta", "bias_gradient"):
-            m.seen(name, l.index, step, getattr(l, name))
-        m.seen("weight_gradient", l.index, step, weights(l, l.weight_gradient))
-    m.seen("loss", None, step, p.loss)
-    m.seen("input_gradient", None, step, p.input_gradient)
-    for l, (weight, bias) in zip(p.layers, p.updated or (), strict=False):
-        m.seen("updated_weight", l.index, step, weights(l, weight), last=last)
-        m.seen("updated_bias", l.index, step, bias, last=last)

@@ -15,12 +15,11 @@ import numpy as np
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.expected import roundoff
 from backprop_check.numbers import SMALLEST_NORMAL
-from backprop_check.numbers.axes import AxisGrid, AxisLanes, AxisLine
 from backprop_check.numbers.choices import Open, Watching
 from backprop_check.numbers.lane import is_exact
 from backprop_check.numbers.vectors import Vector
 from backprop_check.numbers.wired import WiredGrid, WiredLanes
-from backprop_check.reference import Stages, run_pass, run_wired
+from backprop_check.reference import Stages, run_wired
 from backprop_check.trace import Array, Expected, Mask, Slot
 
 if TYPE_CHECKING:
@@ -123,28 +122,11 @@ class _Keeping:
         return _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
 
 
-class Given(_Keeping, AxisLanes):
-    """``AxisLanes`` that put the reported values in place of the computed ones, and keep both."""
+class Given(_Keeping, WiredLanes):
+    """``WiredLanes`` that put the reported values in place of the computed ones, and keep both.
 
-    def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
-        """Keep what a stage computed; give what the implementation reported of it, if it did."""
-        if self._blind:
-            return value
-        slots = self._slots(quantity, layer, step, last=last)
-        for slot in slots:
-            array = value.value if quantity != "loss" else np.reshape(value.value, ())
-            self.found[slot] = array, value.error
-            self._decide(slot, array, value.error)
-        for slot in slots:
-            reported = self._reported.get(slot)
-            if reported is not None and quantity != "loss":
-                kind = AxisLine if reported.ndim == 1 else AxisGrid
-                return kind(reported, self._error_of(quantity, reported), self.u)
-        return value
-
-
-class GivenWired(_Keeping, WiredLanes):
-    """The same for circuits, whose tables may be parts of what is reported."""
+    A table may be a part of what is reported.
+    """
 
     def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
         """A quantity that is no table: the loss."""
@@ -275,14 +257,12 @@ def _worked_out(
     as_reported: bool = False,
 ) -> Any:
     swapped = stages.for_case(case) if issubclass(stages, Swapped) else stages
-    chain = case.network.is_chain and issubclass(swapped, Swapped) and swapped.in_chains()
     u, own = roundoff(dtype, choices)
-    m: Any = (Given if chain else GivenWired)(u, profile)
+    m = Given(u, profile)
     m.choices = choices
     m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides, as_reported)
-    work: Any = run_pass if chain else run_wired
     with np.errstate(all="ignore"):
-        work(case, m, swapped)
+        run_wired(case, m, swapped)
     return m
 
 

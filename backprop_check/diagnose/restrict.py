@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantities
+from backprop_check.kinds.dense import Dense
 from backprop_check.reference.circuit import WeightedSum, read_by
 
 if TYPE_CHECKING:
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
     from backprop_check.kinds import Kind
     from backprop_check.network import Case
-    from backprop_check.reference import LayerPass, Pass, Stages
+    from backprop_check.reference import Stages
     from backprop_check.reference.optimizers import Learning
     from backprop_check.reference.wired import LayerTables
 
+
+#: So many neurons of a layer are tried.
+_NEURONS = 4
 
 #: Classes that were made: matching remembers what a class gives.
 _MADE: dict[object, type[Swapped]] = {}
@@ -60,18 +64,8 @@ class Place:
             return False
         return not self.networks or (self.networks == "chain") == case.network.is_chain
 
-    def has(self, l: LayerPass | None) -> bool:
-        """Whether the layer is (or has a neuron) in it; None stands for the network's inputs."""
-        if l is None:
-            return False
-        if self.activation and l.asked != self.activation:
-            return False
-        if self.hidden:
-            return l.next is not None
-        return self.layer is None or l.index == self.layer or (self.layer == -1 and l.next is None)
-
     def has_layer(self, index: int, layer: Kind | None, last: int) -> bool:
-        """The same for layer ``index`` of any network, ``last`` being the output; None stands for no layer."""
+        """Whether layer ``index`` is (or has a neuron) in it, ``last`` being the output; None stands for the input."""
         if layer is None or (self.kind and layer.kind != self.kind):
             return False
         if self.activation and layer.activation != self.activation:
@@ -114,29 +108,20 @@ def places(case: Case) -> Iterator[Place]:
     if case.optimizer is not None:
         yield Place(optimizer=case.optimizer.kind)
     yield Place(networks="chain" if case.network.is_chain else "wired")
-    if not case.network.is_chain:
-        kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
-        yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
-        yield from (Place(activation=activation) for activation in activations)
-        if len(layers) > 1:
-            yield Place(layer=-1)
-            yield Place(hidden=True)
-            yield from (Place(layer=index) for index in range(len(layers) - 1))
-        return
-    for activation in sorted({layer.activation for layer in layers}):
-        yield Place(activation=activation)
+    kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
+    yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
+    yield from (Place(activation=activation) for activation in activations)
     if len(layers) > 1:
         yield Place(layer=-1)
         yield Place(hidden=True)
-        for index in range(len(layers) - 1):
-            yield Place(layer=index)
-    widest = max(layer.units for layer in layers)
-    if widest > 1:
-        for neuron in range(min(widest, 4)):
-            yield Place(neuron=neuron)
-        for index in range(len(layers)):
-            for neuron in range(min(layers[index].units, 4)):
-                yield Place(layer=-1 if index == len(layers) - 1 else index, neuron=neuron)
+        yield from (Place(layer=index) for index in range(len(layers) - 1))
+    # Where layers are lists of neurons a mistake may be in one of them.
+    widths = [width for width, layer in zip(case.network.widths, layers, strict=True) if isinstance(layer, Dense)]
+    if len(widths) == len(layers) and max(widths) > 1:
+        yield from (Place(neuron=neuron) for neuron in range(min(max(widths), _NEURONS)))
+        for index, width in enumerate(widths):
+            at = -1 if index == len(layers) - 1 else index
+            yield from (Place(layer=at, neuron=neuron) for neuron in range(min(width, _NEURONS)))
 
 
 def only(wrong: type[Swapped], place: Place) -> type[Swapped]:
@@ -162,110 +147,12 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
     if place.of_cases:
         return type(f"{wrong.__name__}Only", (wrong,), parts)
     parts |= {"kind": wrong, "place": place, "fused": wrong.fused}
-    return type(f"{wrong.__name__}Only", (_Only if wrong.in_chains() else _OnlyRules,), parts)
+    return type(f"{wrong.__name__}Only", (_Only,), parts)
 
 
 class _Only(Swapped):
-    kind: type[Swapped]
-    place: Place
-
-    def __init__(self, m: Any) -> None:
-        super().__init__(m)
-        self._wrong, self._right = self.kind(m), Swapped(m)
-
-    def prepare(self, p: Pass) -> None:
-        right = [(l.activation, l.alpha, l.previous, l.weights) for l in p.layers]
-        targets = p.targets
-        self._wrong.prepare(p)
-        for l, (activation, alpha, previous, weights) in zip(p.layers, right, strict=True):
-            if not self.place.has(l):
-                l.activation, l.alpha, l.previous, l.weights = activation, alpha, previous, weights
-        if not self._at_output(p):
-            p.targets = targets
-
-    def _at_output(self, p: Pass) -> bool:
-        return self.place.has(p.layers[-1])
-
-    def _value(self, stage: str, at: LayerPass | None, neuron: Any, *arguments: Any) -> Any:
-        """A stage that gives one neuron's value."""
-        right = getattr(self._right, stage)(*arguments)
-        if not self.place.has(at):
-            return right
-        wrong = getattr(self._wrong, stage)(*arguments)
-        return wrong if self.place.neuron is None else self.m.choose(neuron, self.place.neuron, wrong, right)
-
-    def _row(self, stage: str, l: LayerPass, s: Any, filled: str, *arguments: Any) -> None:
-        """A stage that fills a layer's row of the table ``filled``."""
-        getattr(self._wrong, stage)(*arguments)
-        if self.place.has(l) and self.place.neuron is None:
-            return
-        wrong = [getattr(l, filled)[s, j] for j in self.m.each(l.units)]
-        getattr(self._right, stage)(*arguments)
-        if self.place.has(l):
-            table = getattr(l, filled)
-            for j, value in zip(self.m.each(l.units), wrong, strict=True):
-                table[s, j] = self.m.choose(j, self.place.neuron, value, table[s, j])
-
-    def weighted_sum(self, l: LayerPass, s: Any, j: Any) -> Any:
-        return self._value("weighted_sum", l, j, l, s, j)
-
-    def activate(self, l: LayerPass, s: Any) -> None:
-        self._row("activate", l, s, "a", l, s)
-
-    def loss_term(self, p: Pass, s: Any, k: Any) -> Any:
-        return (self._wrong if self._of_loss(p) else self._right).loss_term(p, s, k)
-
-    def sample_loss(self, p: Pass, terms: Any, s: Any) -> Any:
-        return (self._wrong if self._of_loss(p) else self._right).sample_loss(p, terms, s)
-
-    def batch_loss(self, p: Pass, total: Any) -> Any:
-        return (self._wrong if self._of_loss(p) else self._right).batch_loss(p, total)
-
-    def _of_loss(self, p: Pass) -> bool:
-        return self._at_output(p) and self.place.neuron is None
-
-    def is_fused(self, p: Pass, l: LayerPass) -> bool:
-        return self._right.is_fused(p, l) and (not self.place.has(l) or self._wrong.is_fused(p, l))
-
-    def output_error(self, p: Pass, s: Any, k: Any) -> Any:
-        return self._value("output_error", p.layers[-1], k, p, s, k)
-
-    def error_behind(self, l: LayerPass, s: Any, k: Any) -> Any:
-        return self._value("error_behind", l.before, k, l, s, k)
-
-    def delta(self, p: Pass, l: LayerPass, s: Any) -> None:
-        self._row("delta", l, s, "delta", p, l, s)
-
-    def weight_gradient(self, l: LayerPass, j: Any, i: Any) -> Any:
-        return self._value("weight_gradient", l, j, l, j, i)
-
-    def bias_gradient(self, l: LayerPass, j: Any) -> Any:
-        return self._value("bias_gradient", l, j, l, j)
-
-    def before_update(self, p: Learning) -> None:
-        self._wrong.before_update(p)
-        self._right.before_update(p)
-
-    def penalized_weight(self, p: Pass, l: LayerPass, j: Any, i: Any, gradient: Any) -> Any:
-        return self._value("penalized_weight", l, j, p, l, j, i, gradient)
-
-    def penalized_bias(self, p: Pass, l: LayerPass, j: Any, gradient: Any) -> Any:
-        return self._value("penalized_bias", l, j, p, l, j, gradient)
-
-    def penalty(self, p: Any) -> Any:
-        return (self._wrong if self._at_output(p) else self._right).penalty(p)
-
-    def updated_weight(self, l: LayerPass, j: Any, i: Any, learning_rate: float) -> Any:
-        return self._value("updated_weight", l, j, l, j, i, learning_rate)
-
-    def updated_bias(self, l: LayerPass, j: Any, learning_rate: float) -> Any:
-        return self._value("updated_bias", l, j, l, j, learning_rate)
-
-
-class _OnlyRules(Swapped):
     """The rules, and the stages of loss and update, of some layers (or of one neuron of them) swapped."""
 
-    networks = "any"
     kind: type[Swapped]
     place: Place
 
@@ -406,19 +293,7 @@ def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
 
 def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
     """Whether two bugs can be had at once: not two ways of making the same mistake."""
-    mixed = {_swaps_rules(each) for each in (first, second)} == {True, False} and (
-        first.in_chains() or second.in_chains()
-    )
-    return (
-        not mixed
-        and _own_bases(first).isdisjoint(_own_bases(second))
-        and not (first.strings_pass() and second.strings_pass())
-    )
-
-
-def _swaps_rules(stages: type[Swapped]) -> bool:
-    own = stages.__mro__[: stages.__mro__.index(Swapped)]
-    return any({"value", "share", "equations", "matched_error", "whole_pass"} & vars(each).keys() for each in own)
+    return _own_bases(first).isdisjoint(_own_bases(second)) and not (first.strings_pass() and second.strings_pass())
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:
@@ -448,8 +323,6 @@ def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
         "matters": staticmethod(matters),
         "for_case": staticmethod(for_case),
         "gives": swapped_quantities(first) | swapped_quantities(second),
-        "networks": "any",
-        "in_chains": staticmethod(lambda: first.in_chains() or second.in_chains()),
     }
     whole = type(f"{first.__name__}And{second.__name__}", (first, second), parts)
     return whole

@@ -17,7 +17,6 @@ from backprop_check.cases.training import RECIPES, training_cases
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.diagnose.given import given
 from backprop_check.errors import ConfigurationError
-from backprop_check.explain.chain import chain_steps
 from backprop_check.explain.explanation import told_steps
 from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import is_shipped
@@ -182,11 +181,10 @@ def first_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | N
     swapped = stages.for_case(case)
     if isinstance(swapped, type) and issubclass(swapped, Swapped) and swapped.strings_pass():
         return _reported_difference(case, swapped)
-    chain = case.network.is_chain and stages.in_chains()
     for sample in range(len(case.inputs)):
-        right = _steps(case, Stages, sample, chain=chain)
+        right = _steps(case, Stages, sample)
         known: dict[object, Step] = {}
-        for step in _steps(case, swapped, sample, chain=chain):
+        for step in _steps(case, swapped, sample):
             other = _same(right, known, _key(step))
             if other is not None and not math.isclose(step.value, other.value, rel_tol=1e-9, abs_tol=1e-12):
                 return other, step
@@ -198,7 +196,7 @@ def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step]
     for slot, differs, wrong in differing(case, stages):
         at = tuple(int(i) for i in np.argwhere(differs)[0])
         sample = at[0] if slot.quantity in (*UNITS, "input_gradient") else 0
-        for step in _steps(case, Stages, sample, chain=False):
+        for step in _steps(case, Stages, sample):
             if (step.quantity, step.layer, tuple(step.at)) == (slot.quantity, slot.layer, at):
                 value = float(wrong[at])
                 text = number_text(value, 6)
@@ -206,12 +204,9 @@ def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step]
     return None
 
 
-def _steps(case: Case, stages: type[Stages], sample: int, *, chain: bool) -> Iterator[Step]:
+def _steps(case: Case, stages: type[Stages], sample: int) -> Iterator[Step]:
     """The steps of a case, worked out by ``stages``."""
-    if chain:  # as long as there are bugs that replace stages and not rules
-        yield from chain_steps(case, stages, sample)
-    else:
-        yield from told_steps(case, Told(case, None, None, everything=True), stages, sample=sample)
+    return told_steps(case, Told(case, None, None, everything=True), stages, sample=sample)
 
 
 def _same(steps: Iterator[Step], known: dict[object, Step], key: object) -> Step | None:

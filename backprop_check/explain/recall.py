@@ -223,12 +223,12 @@ def _penalized(p: WiredPass, l: LayerTables, name: str, stages: Stages) -> Calla
 def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
     """The loss is made of few numbers: it is recorded as it is worked out."""
     m, units = stages.m, p.layers[-1].units
-    terms, losses = m.grid(p.samples, units), m.line(p.samples)
+    terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
     for s in range(p.samples):
         for k in range(units):
             terms[s, k] = stages.loss_term(dense, s, k)
-        losses[s] = stages.sample_loss(dense, terms, s)
-    p.loss = stages.batch_loss(dense, m.sum(losses[:]))
+        losses[s, 0] = stages.sample_loss(dense, terms, s)
+    p.loss = stages.batch_loss(dense, m.total(losses[:, 0]))
     if p.regularization is not None:
         p.loss = p.loss + stages.penalty(p)
 

@@ -40,10 +40,12 @@ def network(name: str, *, deltas: bool = False) -> str:
     spots = [[_spot(column, row, count, height) for row in range(count)] for column, count in enumerate(widths)]
     parts = [_text(spots[column][0][0], 18, title, _GREY) for column, title in enumerate(_titles(len(widths)))]
     for column in range(1, len(widths)):
-        layer = p.layers[column - 1]
+        weights = p.layers[column - 1].parameters["weights"]
         for j, (x, y) in enumerate(spots[column]):
             for i, (x0, y0) in enumerate(spots[column - 1]):
-                parts += _edge((x0 + _RADIUS, y0), (x - _RADIUS, y), i, f"{layer.weights[j, i]:.2f}")
+                parts += _edge(
+                    (x0 + _RADIUS, y0), (x - _RADIUS, y), i, f"{weights.values[0, j * widths[column - 1] + i]:.2f}"
+                )
     for column, column_spots in enumerate(spots):
         for j, (x, y) in enumerate(column_spots):
             value = case.inputs[0][j] if column == 0 else p.layers[column - 1].a[0, j]

@@ -15,12 +15,13 @@ import msgspec
 from backprop_check.guide import convolving
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
-from backprop_check.reference import Stages, run_pass
+from backprop_check.reference import Stages, run_wired
+from backprop_check.reference.wired import as_dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.reference import Pass
+    from backprop_check.reference import WiredPass
 
 
 def _layer(weights: list[list[float]], biases: list[float], activation: str = "sigmoid") -> dict[str, Any]:
@@ -72,25 +73,25 @@ CASES: dict[str, Case] = {
 
 
 @functools.cache
-def passes(name: str) -> list[Pass]:
+def passes(name: str) -> list[WiredPass]:
     """The reference's passes of a case, on floats."""
-    return run_pass(CASES[name], Scalars.of_floats())
+    return run_wired(CASES[name], Scalars.of_floats())
 
 
 def _nudged(case: Case, layer: int, j: int, i: int, h: float) -> float:
     """The loss with one weight moved by h."""
     content = msgspec.json.decode(msgspec.json.encode(case))  # lists, which can be changed
     content["network"]["layers"][layer]["parameters"]["weights"][j][i] += h
-    return float(run_pass(Case.from_dict(content), Scalars.of_floats())[0].loss)
+    return float(run_wired(Case.from_dict(content), Scalars.of_floats())[0].loss)
 
 
 def words() -> dict[str, Callable[..., float]]:
     """What an expression of ``numbers.toml`` may say; ``l``, ``j``, ``i``, ``s`` count from 0."""
 
-    def too_early(name: str) -> list[Pass]:
+    def too_early(name: str) -> list[WiredPass]:
         from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - for two numbers of one chapter
 
-        return run_pass(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
+        return run_wired(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
 
     def early(name: str, l: int, j: int) -> float:
         return float(too_early(name)[0].layers[l].delta[0, j])
@@ -106,10 +107,20 @@ def words() -> dict[str, Callable[..., float]]:
         one = msgspec.structs.replace(
             case, inputs=case.inputs[sample : sample + 1], targets=case.targets[sample : sample + 1]
         )
-        return float(run_pass(one, Scalars.of_floats())[0].loss)
+        return float(run_wired(one, Scalars.of_floats())[0].loss)
 
     def loss_slope(name: str, k: int) -> float:
-        return float(Stages(Scalars.of_floats()).output_error(passes(name)[0], 0, k))
+        return float(Stages(Scalars.of_floats()).output_error(as_dense(passes(name)[0]), 0, k))
+
+    def error(name: str, l: int, j: int, s: int = 0) -> Any:
+        return passes(name)[0].layers[l].output.a.error[s, j]
+
+    def weight(name: str, l: int, j: int, i: int) -> int:
+        """Where the weight from input i into neuron j stands among all weights of its layer."""
+        return j * len(CASES[name].network.layers[l].parameters.weights[0]) + i
+
+    def updated(name: str, l: int, parameter: str, at: int) -> float:
+        return float((passes(name)[0].updated or [])[l][parameter][0, at])
 
     return {
         "x": lambda name, i, s=0: CASES[name].inputs[s][i],
@@ -119,16 +130,18 @@ def words() -> dict[str, Callable[..., float]]:
         "rate": lambda name: getattr(CASES[name].optimizer, "learning_rate", 0.0),
         "z": lambda name, l, j, s=0: passes(name)[0].layers[l].z[s, j],
         "a": lambda name, l, j, s=0: passes(name)[0].layers[l].a[s, j],
-        "error": lambda name, l, j, s=0: passes(name)[0].layers[l].error[s, j],
+        "error": error,
         "loss_slope": loss_slope,
         "delta": lambda name, l, j, s=0: passes(name)[0].layers[l].delta[s, j],
-        "slope": lambda name, l, j, s=0: passes(name)[0].layers[l].delta[s, j] / passes(name)[0].layers[l].error[s, j],
-        "dw": lambda name, l, j, i: passes(name)[0].layers[l].weight_gradient[j, i],
-        "db": lambda name, l, j: passes(name)[0].layers[l].bias_gradient[j],
+        "slope": lambda name, l, j, s=0: passes(name)[0].layers[l].delta[s, j] / error(name, l, j, s),
+        "dw": lambda name, l, j, i: (
+            passes(name)[0].layers[l].gradients["weight"][0, weight(name, l, j, i)] + 0.0
+        ),  # no −0
+        "db": lambda name, l, j: passes(name)[0].layers[l].gradients["bias"][0, j],
         "loss": lambda name, step=0: passes(name)[step].loss,
         "loss_of": single,
-        "new_w": lambda name, l, j, i: (passes(name)[0].updated or [])[l][0][j, i],
-        "new_b": lambda name, l, j: (passes(name)[0].updated or [])[l][1][j],
+        "new_w": lambda name, l, j, i: updated(name, l, "weights", weight(name, l, j, i)),
+        "new_b": lambda name, l, j: updated(name, l, "biases", j),
         "nudged": loss_nudged,
         "forward": lambda name, l, j, i, h: (loss_nudged(name, l, j, i, h) - passes(name)[0].loss) / h,
         "central": lambda name, l, j, i, h: (loss_nudged(name, l, j, i, h) - loss_nudged(name, l, j, i, -h)) / (2 * h),

@@ -119,6 +119,8 @@ class Product:
             letter: size for each in (x, w, out) for letter, size in zip(each.letters, each.shape, strict=True)
         }
 
+        #: Whether some places of a factor stand nowhere: what they would go with is no term of a sum either.
+        self.padded = any(each.at is not None and bool((each.at < 0).any()) for each in (x, w, out))
         self._terms: dict[int, int] = {}
         self.plans: dict[Any, Any] = {}  # how a reading works sums out, kept for all cases
 

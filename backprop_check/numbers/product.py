@@ -83,17 +83,19 @@ class Contraction:
 
 
 class Total:
-    """Σ a over all axes that ``out`` lacks."""
+    """Σ a over all axes that ``out`` lacks, also over those that ``a`` has not."""
 
     def __init__(self, a: str, out: str, sizes: Mapping[str, int]) -> None:
         kept = [letter for letter in a if letter in out]
+        self.times = float(np.prod([size for letter, size in sizes.items() if letter not in a and letter not in out]))
         self.a = _Turned(a, [kept], sizes)
         self.result = _Result(kept, out, sizes)
 
     def __call__(self, a: Array, b: Any, samples: int) -> Array:
         """The sums; there is no second array."""
         del b
-        return self.result(self.a(a, samples), samples)
+        found = self.result(self.a(a, samples), samples)
+        return found if self.times == 1.0 else self.times * found
 
 
 class _Result:

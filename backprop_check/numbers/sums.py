@@ -128,7 +128,7 @@ def part(x: Vector, y: Vector | None) -> Part:
     if isinstance(x, Operand):
         one = x.index.operand
         assert one is not None
-        if y is None:
+        if y is None and not one.product.padded:
             return _OfProduct(x, one, None, None)
         other = y.index.operand if isinstance(y, Operand) and x.together == y.together else None
         if isinstance(y, Operand) and other is not None and other.pairs_with(one):

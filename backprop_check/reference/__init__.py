@@ -4,14 +4,13 @@
 - ``losses``: each loss beside its derivative
 - ``stages``: weighted sum, activation, loss, delta, gradient, update, each naming its equation
 - ``optimizers``: clipping, decay, penalties, and each optimizer's update
-- ``backward``: the pass that strings the stages together, for dense layers one after the other
-- ``circuit``: the chain rule for any equations, and ``wired``: the pass through any network of any layers
+- ``circuit``: tables of numbers, the four rules by which one is made of others, and the chain rule through them
+- ``wired``: the pass through a network: forward, loss, back, update
 
 It uses no array library and is generic over its number type (``backprop_check.numbers``).
 """
 
-from backprop_check.reference.backward import LayerPass, Pass, run_pass
 from backprop_check.reference.stages import Stages
 from backprop_check.reference.wired import WiredPass, run_wired
 
-__all__ = ["LayerPass", "Pass", "Stages", "WiredPass", "run_pass", "run_wired"]
+__all__ = ["Stages", "WiredPass", "run_wired"]

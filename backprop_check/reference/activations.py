@@ -4,8 +4,7 @@
 ``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the
 kink it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
 
-A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``; one over a whole
-layer is a class in ``LAYERWISE``.
+A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``.
 """
 
 from __future__ import annotations
@@ -124,57 +123,5 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "hard_tanh": Elementwise(_hard_tanh, _hard_tanh_derivative, kinks=(-1.0, 1.0)),
 }
 
-
-class Softmax:
-    """pⱼ = e^(zⱼ − max z) / Σₖ e^(zₖ − max z), over the neurons of a layer."""
-
-    @staticmethod
-    def activate(m: Any, z: Any, s: Any, units: int, a: Any) -> None:
-        """Fill the row ``a[s, :]`` from the row ``z[s, :]``."""
-        top = m.max(z[s, :])
-        e = m.grid(*_shape(z, units))
-        for j in m.each(units):
-            e[s, j] = m.exp(z[s, j] - top)
-        total = m.sum(e[s, :])
-        for j in m.each(units):
-            a[s, j] = e[s, j] / total
-
-    @staticmethod
-    def backpropagate(m: Any, a: Any, error: Any, s: Any, units: int, delta: Any) -> None:
-        """The full Jacobian ∂pₖ/∂zⱼ = pₖ([k = j] − pⱼ): δⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ), g = ∂L/∂a."""
-        product = m.grid(*_shape(a, units))
-        for j in m.each(units):
-            product[s, j] = error[s, j] * a[s, j]
-        total = m.sum(product[s, :])
-        for j in m.each(units):
-            delta[s, j] = a[s, j] * (error[s, j] - total)
-
-
-class LogSoftmax:
-    """ℓⱼ = zⱼ − max z − ln Σₖ e^(zₖ − max z), over the neurons of a layer."""
-
-    @staticmethod
-    def activate(m: Any, z: Any, s: Any, units: int, a: Any) -> None:
-        """Fill the row ``a[s, :]`` from the row ``z[s, :]``."""
-        top = m.max(z[s, :])
-        e = m.grid(*_shape(z, units))
-        for j in m.each(units):
-            e[s, j] = m.exp(z[s, j] - top)
-        total = m.log(m.sum(e[s, :]))
-        for j in m.each(units):
-            a[s, j] = (z[s, j] - top) - total
-
-    @staticmethod
-    def backpropagate(m: Any, a: Any, error: Any, s: Any, units: int, delta: Any) -> None:
-        """The full Jacobian ∂ℓₖ/∂zⱼ = [k = j] − pⱼ: δⱼ = gⱼ − pⱼ Σₖ gₖ, p = e^ℓ."""
-        total = m.sum(error[s, :])
-        for j in m.each(units):
-            delta[s, j] = error[s, j] - m.exp(a[s, j]) * total
-
-
-def _shape(grid: Any, units: int) -> tuple[int, int]:
-    rows = getattr(grid, "rows", None)
-    return (len(rows) if rows is not None else len(grid.value), units)
-
-
-LAYERWISE: dict[str, type[Softmax | LogSoftmax]] = {"softmax": Softmax, "log_softmax": LogSoftmax}
+#: Activations that are taken over all neurons of a layer (or of a token, a position) together: ``circuit.Softmax``.
+LAYERWISE = ("softmax", "log_softmax")

@@ -1,8 +1,8 @@
-"""The pass through a network of any layers and any (acyclic) wiring: forward, loss, back, update.
+"""The pass: forward through the layers, the loss, back through the circuit, gradients, update.
 
-It stands beside ``backward``, which works dense layers one after the other out stage by stage. What a layer computes is
-in its file in ``backprop_check.kinds``; how gradients flow is in ``circuit``. Activations, losses and the update are
-the same in both.
+What a layer computes is in its file in ``backprop_check.kinds``, how gradients flow in ``circuit``; activations, losses
+and the update are the stages of ``stages``. After each step the reading is shown its result (``m.seen``) and may put
+something else in its place: what an implementation itself reported, so that the next is judged on its own inputs.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of, size
+from backprop_check.kinds.wiring import Index
 from backprop_check.names import DEFAULT_THRESHOLD
-from backprop_check.reference.circuit import Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.circuit import ALL, Circuit, Function, Given, Output, Reported, Softmax, Table
 from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from backprop_check.reference.circuit import Rule
     from backprop_check.reference.optimizers import Training
     from backprop_check.training import Clip, Optimizer, Regularization
+
+#: The one unit of a table that has no more.
+ONE = Index([[0]])
 
 #: Parameters of one layer by name: flat, in the order of the array's nested lists.
 Named = dict[str, Any]
@@ -207,12 +211,13 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
 def loss(p: WiredPass, m: Any, stages: Stages) -> None:
     """The loss of the batch: the mean or the sum of its samples' losses."""
     units, dense = p.layers[-1].units, as_dense(p)
-    terms, losses = m.grid(p.samples, units), m.line(p.samples)
+    terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
     for s in m.each(p.samples):
         for k in m.each(units):
             terms[s, k] = stages.loss_term(dense, s, k)
-        losses[s] = stages.sample_loss(dense, terms, s)
-    total = stages.batch_loss(dense, m.sum(losses[:]))
+        losses[s, 0] = stages.sample_loss(dense, terms, s)
+    (only,) = m.each(1)
+    total = stages.batch_loss(dense, m.total(losses[ALL, ONE[only]]))
     if p.regularization is not None:
         total = total + stages.penalty(p)
     p.loss = m.seen("loss", None, p.step, total)

@@ -13,9 +13,9 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from backprop_check.cases.plan import select_cases
 
 import backprop_check
+from backprop_check.cases.plan import select_cases
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.names import DEFAULT_ALPHA
 from backprop_check.protocol import json_schema

@@ -33,7 +33,6 @@ class BceHalfMissing(Swapped):
     """−t ln a, without (1 − t) ln(1 − a)."""
 
     fused = False
-    networks = "any"
     __gradient_too: ClassVar[bool] = True
     __loss_too: ClassVar[bool] = False
 
@@ -56,7 +55,6 @@ class EpsilonInLog(Swapped):
     """ln(p + ε), and −t/(p + ε)."""
 
     fused = False
-    networks = "any"
     epsilon: ClassVar[float] = 1e-8
     __gradient_too: ClassVar[bool] = True
     __loss_too: ClassVar[bool] = True
@@ -91,7 +89,6 @@ class ProbabilityClipped(Swapped):
     """
 
     fused = False
-    networks = "any"
     __epsilon: ClassVar[float] = 1e-7
     __gradient: ClassVar[str] = "right"
     __above: ClassVar[bool] = True

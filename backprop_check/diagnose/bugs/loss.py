@@ -85,7 +85,6 @@ class AnotherLoss(Swapped):
     """∂ℓ/∂a of the loss ``used``, where the case asks for ``asked`` (or for any)."""
 
     fused = False
-    networks = "any"
     __asked: ClassVar[str] = ""
     __used: ClassVar[str] = ""
     __loss_too: ClassVar[bool] = False
@@ -109,7 +108,7 @@ class AnotherLoss(Swapped):
     def sample_loss(self, p: Any, terms: Any, s: Any) -> Any:
         if not (self.__loss_too and self.__here(p)):
             return super().sample_loss(p, terms, s)
-        total = self.m.sum(terms[s, :])
+        total = self.m.total(terms[s, :])
         return total / float(p.layers[-1].units) if LOSSES[self.__used].mean_over_outputs else total
 
     @classmethod
@@ -136,7 +135,6 @@ class HuberSignLost(Swapped):
 class LabelOffByOne(Swapped):
     """The targets are shifted by one class."""
 
-    networks = "any"
     __shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
 

@@ -47,8 +47,6 @@ class LearningRateTwice(OfUpdate):
 class BiasesNeverUpdated(OfUpdate):
     """b⁺ = b."""
 
-    networks = "any"
-
     def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
         if "bias" not in name:
             return super().updated_number(l, name, i, learning_rate)
@@ -93,7 +91,6 @@ class GradientTakenAfterUpdate(OfUpdate):
 class UpdateOnOneLayerOnly(OfUpdate):
     """Only the first (or the last) layer learns."""
 
-    networks = "any"
     __first: ClassVar[bool] = True
 
     def before_update(self, p: Any) -> None:
@@ -115,8 +112,6 @@ class UpdateOnOneLayerOnly(OfUpdate):
 
 class NeverUpdated(OfUpdate):
     """w⁺ = w."""
-
-    networks = "any"
 
     def moves(self) -> bool:
         """Whether this step moves anything."""

@@ -205,7 +205,6 @@ def _waves() -> tuple[Any, ...]:
 class SmoothedAmongOthers(Swapped):
     """ε is shared out among the other classes, or in another wrong way."""
 
-    networks = "any"
     __how: ClassVar[str] = "others"
 
     def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:

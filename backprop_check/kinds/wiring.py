@@ -60,9 +60,6 @@ class Index:
             width = self.width
             return tuple(tuple(range(o // width * width, (o // width + 1) * width)) for o in range(self.units))
         positions, mask = self.arrays
-        if self.operand is not None:  # what is not there for the other factor has no place in either list
-            _, other = self.operand.partner().arrays()
-            mask = mask if other is None else other if mask is None else mask & other
         if mask is None:
             return tuple(map(tuple, positions.tolist()))
         return tuple(tuple(row[real].tolist()) for row, real in zip(positions, mask, strict=True))
@@ -170,12 +167,6 @@ class Operand:
     def pairs_with(self, other: Operand) -> bool:
         """Whether the two are the factors of one sum."""
         return self.wiring is other.wiring and self.rows is other.rows and self.of is not other.of
-
-    def partner(self) -> Operand:
-        """The other factor of the same sum."""
-        factors = (self.product.x, self.product.w, self.product.out)
-        (other,) = (each for each in factors if each is not self.rows and each is not self.of)
-        return Operand(self.wiring, self.rows, other)
 
     def arrays(self) -> tuple[Any, Any]:
         """As one array [row, term], and which are real."""

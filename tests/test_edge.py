@@ -32,7 +32,7 @@ from backprop_check.unstable import (
 )
 
 sys.path.insert(0, str(Path(__file__).with_name("benchmarks")))
-from make_edge_cases import edge_cases
+from edge_cases import edge_cases
 from variants import STYLES, Style, backprop, style
 
 FILES = suite_files("edge")

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
-import pytest
+from helpers import tool
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.protocol import open_implementation
 from backprop_check.run import judge
 
 PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
-
-
-def tool(name: str) -> str:
-    """The path of a tool; where it is missing the test is skipped, or fails where CI has promised it."""
-    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
-    if found is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip(f"this test runs a port with {name}, which is not installed here")
-    return found
 
 
 def outcomes(command: str, count: int) -> set[str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import msgspec
 import numpy as np
 import pytest
+from helpers import at, flat
 
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.compare import compare
@@ -17,17 +15,6 @@ from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
 
 FILES = suite_files("published")
-
-
-def at(reply: Any, path: str) -> Any:
-    """What stands at ``layers[0].updated.weights`` of a reply."""
-    for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):
-        reply = reply[int(index)] if index else reply[key]
-    return reply
-
-
-def flat(value: Any) -> list[Any]:
-    return [x for item in value for x in flat(item)] if isinstance(value, list) else [value]
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])

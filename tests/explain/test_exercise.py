@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from helpers import tool
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cli import main
@@ -25,16 +24,6 @@ from backprop_check.run import Outcome, Result, judge
 from backprop_check.wire import as_reply
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
-
-
-def tool(name: str) -> str:
-    """The path of a tool; where it is missing the test is skipped, or fails where CI has promised it."""
-    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
-    if found is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip(f"this test runs a port with {name}, which is not installed here")
-    return found
 
 
 @dataclass

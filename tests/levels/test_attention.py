@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +13,13 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / "torch"))
 
-import make_attention_cases
+import attention_cases
 import numpy_attention as attention
 from case_writing import CASES as CASES_FOLDER
 from case_writing import assert_written
+from helpers import tool
 
 from backprop_check import check
 from backprop_check.cases.draw import PAIRS
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
 
 FILES = suite_files("attention")
-MADE = {case.name: (case, about) for case, about in make_attention_cases.files()}
+MADE = {case.name: (case, about) for case, about in attention_cases.files()}
 CASES = [family_case("attention", index) for index in range(200)]
 
 #: Every planted mistake with the code that it is to be named by.
@@ -255,22 +253,22 @@ WRONG = [
 
 @pytest.mark.parametrize(("changes", "path", "expected"), WRONG)
 def test_what_is_wrong_in_a_case_is_said(changes: Any, path: str, expected: str) -> None:
-    layer = {**make_attention_cases.heads(4, 2), **changes}
+    layer = {**attention_cases.heads(4, 2), **changes}
     with pytest.raises(CaseError) as caught:
-        make_attention_cases.case("x", [layer], [make_attention_cases.digits((3, 4))], [[[0.0] * 4] * 3])
+        attention_cases.case("x", [layer], [attention_cases.digits((3, 4))], [[[0.0] * 4] * 3])
     assert caught.value.path == path
     assert expected in caught.value.expected
 
 
 def test_what_is_wrong_with_a_loss_is_said() -> None:
-    linear = make_attention_cases.linear(2, 2, 1, "softmax")
+    linear = attention_cases.linear(2, 2, 1, "softmax")
     for loss, path, expected in (
         ({"kind": "half_squared_error", "label_smoothing": 0.1}, "$.loss.label_smoothing", "cross_entropy"),
         ({"kind": "cross_entropy", "label_smoothing": 1.5}, "$.loss.label_smoothing", "from 0 to 1"),
         ({"kind": "kl_divergence"}, "$.network.layers[-1].activation", "log_softmax"),
     ):
         with pytest.raises(CaseError) as caught:
-            make_attention_cases.case("x", [linear], [[[0.5, 0.5]]], [[[0.5, 0.5]]], loss=loss)
+            attention_cases.case("x", [linear], [[[0.5, 0.5]]], [[[0.5, 0.5]]], loss=loss)
         assert caught.value.path == path
         assert expected in caught.value.expected
 
@@ -311,8 +309,4 @@ def test_the_port_in_python() -> None:
 
 
 def test_the_port_in_dart() -> None:
-    dart = os.environ.get("BACKPROP_CHECK_DART") or shutil.which("dart")
-    if dart is None:
-        assert not os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"), "dart is not installed"
-        pytest.skip("dart is not installed")
-    passes(f'"{dart}" "{PORTS / "dart" / "bin" / "port.dart"}"')
+    passes(f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"')

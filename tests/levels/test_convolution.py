@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,10 +34,11 @@ from backprop_check.trace import Slot
 
 HERE = Path(__file__).parent
 PORTS = HERE.parents[1] / "backprop_check" / "ports"
-for folder in (HERE, HERE.parent, PORTS / "torch"):
+for folder in (HERE, PORTS / "torch"):
     sys.path.insert(0, str(folder))
 # ruff: noqa: E402 - after the folders
-from make_convolution_cases import cases as made_cases
+from convolution_cases import cases as made_cases
+from helpers import tool
 from numpy_convolution import AVERAGE, CONVOLUTIONS, MAXIMUM, TRANSPOSED, WHOLE, plain
 
 FILES = suite_files("convolution")
@@ -352,12 +351,7 @@ def test_wirings_by_arrays_are_wirings_by_lists() -> None:
 def _command(language: str) -> str:
     if language == "python":
         return f'"{sys.executable}" "{PORTS / "python" / "port.py"}"'
-    dart = os.environ.get("BACKPROP_CHECK_DART") or shutil.which("dart")
-    if not dart:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail("dart is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip("this test runs a port with dart, which is not installed here")
-    return f'"{dart}" "{PORTS / "dart" / "bin" / "port.dart"}"'
+    return f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"'
 
 
 @pytest.mark.parametrize("language", ["python", "dart"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +13,11 @@ import msgspec
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
 from case_writing import case_file
-from make_graph_cases import files
+from graph_cases import files
+from helpers import at, tool
 from numpy_graph import MISTAKES, UNNAMED, Net, backprop
 
 from backprop_check.api import check
@@ -75,15 +73,6 @@ def implementation(mistake: str = "", *, gradients_only: bool = False, dtype: An
 
     function.supports = SUPPORTS  # type: ignore[attr-defined]
     return function
-
-
-def tool(name: str) -> str:
-    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
-    if found is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip(f"this test runs a port with {name}, which is not installed here")
-    return found
 
 
 # The suite ---------------------------------------------------------------------------------------
@@ -219,13 +208,6 @@ def test_files_agree_with_both_witnesses_and_mpmath(file: CaseFile, dtype: str) 
         comparison = compare(expected, reply)
         assert comparison.mismatches == []
         assert set(comparison.actual) == {slot for slot in expected.values if slot.step is None or case.steps > 1}
-
-
-def at(reply: Any, path: str) -> Any:
-    """What stands at ``layers[0].delta`` of a reply."""
-    for key in path.replace("]", "").replace("[", ".").split("."):
-        reply = reply[int(key)] if key.isdigit() else reply[key]
-    return reply
 
 
 def test_published_digits() -> None:

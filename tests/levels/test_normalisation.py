@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
+from helpers import at, flat, tool
+from normalisation_cases import files
 from numpy_normalisation import BUGS, KINDS, OUTSIDE, Implementation
 
 from backprop_check.api import check
@@ -36,9 +37,7 @@ from backprop_check.trace import Slot
 
 ROOT = Path(__file__).parents[2]
 PORTS = ROOT / "backprop_check" / "ports"
-sys.path[:0] = [str(ROOT / "tests"), str(PORTS / "torch")]
-from make_normalisation_cases import files  # noqa: E402
-from test_ports import tool  # noqa: E402
+sys.path.insert(0, str(PORTS / "torch"))
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -222,16 +221,6 @@ def test_the_files_are_what_the_script_makes() -> None:
     for file in FILES:
         assert made[file.case.name] == (file.title, file.case)
         assert file.expected["id"] == file.case.id
-
-
-def at(reply: Any, path: str) -> Any:
-    for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):
-        reply = reply[int(index)] if index else reply[key]
-    return reply
-
-
-def flat(value: Any) -> list[Any]:
-    return [x for item in value for x in flat(item)] if isinstance(value, list) else [value]
 
 
 @each_file

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "diagnose"))
 from asking import judged, named
 from case_writing import case_file
-from make_recurrent_cases import files, layer
+from helpers import at, tool
 from numpy_recurrent import FEATURES, MISTAKES, SUPPORTS, UNNAMED, backprop
+from recurrent_cases import files, layer
 
 from backprop_check.cases.clear import ANY_LAYERS, is_clear
 from backprop_check.cases.families import family_case, family_cases
@@ -55,15 +53,6 @@ QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "or
 @functools.cache
 def cases(count: int = 24) -> tuple[Case, ...]:
     return tuple(family_cases("recurrent", count, within=WITHIN))
-
-
-def tool(name: str) -> str:
-    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
-    if found is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip(f"this test runs a port with {name}, which is not installed here")
-    return found
 
 
 # The suite ---------------------------------------------------------------------------------------
@@ -187,13 +176,6 @@ def test_files_agree_with_both_witnesses_and_mpmath(file: CaseFile) -> None:
     comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(file.expected), type=Reply))
     assert comparison.mismatches == []
     assert set(comparison.actual) == {slot for slot in expected.values if slot.step is None or case.steps > 1}
-
-
-def at(reply: Any, path: str) -> Any:
-    """What stands at ``layers[0].delta`` of a reply."""
-    for key in path.replace("]", "").replace("[", ".").split("."):
-        reply = reply[int(key)] if key.isdigit() else reply[key]
-    return reply
 
 
 def test_published_digits() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from typing import TYPE_CHECKING
 
-import pytest
 from checks import check_failures, each
 from dart import DART, write_dart
+from helpers import tool
 from naming import claimed
 from outside import OUTSIDE
 from planted import REPEATED
@@ -47,11 +45,6 @@ def test_outside_the_catalogue_caught_and_not_named(planted: Planted) -> None:
 @each(DART)
 def test_dart(planted: Planted, tmp_path: Path) -> None:
     """The same in the Dart port, on the real Dart VM."""
-    dart = os.environ.get("BACKPROP_CHECK_DART") or shutil.which("dart")
-    if dart is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail("dart is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip("this test runs a port with dart, which is not installed here")
-    command = f'"{dart}" "{write_dart(planted, tmp_path / "dart")}"'
+    command = f'"{tool("dart")}" "{write_dart(planted, tmp_path / "dart")}"'
     options = ("--suite", "generated", "--cases", str(planted.cases), "--seed", "0", "--no-diagnosis")
     check_failures(planted, run_port(command, tmp_path, *options))

@@ -1,16 +1,13 @@
-"""What the tests of the ports share: tools, a port built in a folder of its own, its exercise, and its judgement."""
+"""What the tests of the ports share: a port built in a folder of its own, its exercise, and its judgement."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
@@ -36,16 +33,6 @@ STAGE_OF = {"input_gradient": "hidden delta", "weight_gradient": "gradients", "b
 
 BEGIN = re.compile(r"^(?P<indent>\s*)(?P<comment>\S+) EXERCISE BEGIN (?P<stage>[a-z ]+?)(: (?P<stand_in>.+))?$")
 END = re.compile(r"^\s*\S+ EXERCISE END (?P<stage>[a-z ]+)$")
-
-
-def tool(name: str) -> str:
-    """The path of a tool; where it is missing the test is skipped, or fails where CI has promised it."""
-    found = os.environ.get(f"BACKPROP_CHECK_{name.upper()}") or shutil.which(name)
-    if found is None:
-        if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
-            pytest.fail(f"{name} is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
-        pytest.skip(f"this test runs a port with {name}, which is not installed here")
-    return found
 
 
 def about(language: str) -> dict[str, Any]:

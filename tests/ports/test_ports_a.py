@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from helpers import tool
 from port_conversation import check_answers, check_functions
-from port_support import LONG, PORTS, STAGES, about, build, conforms, port_folder, runs_but_is_wrong, tool, wrong_stages
+from port_support import LONG, PORTS, STAGES, about, build, conforms, port_folder, runs_but_is_wrong, wrong_stages
 
 if TYPE_CHECKING:
     from collections.abc import Collection

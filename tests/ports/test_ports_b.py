@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import mpmath
 import pytest
-from port_support import LONG, about, build, conforms, port_folder, runs_but_is_wrong, tool
+from helpers import tool
+from port_support import LONG, about, build, conforms, port_folder, runs_but_is_wrong
 
 from backprop_check.protocol import ECHO, hello_request, split_command
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from case_writing import CASES, case_file
-from make_training_cases import files
 from test_published import test_expected_values_are_those_of_reference_torch_and_mpmath as check_witnesses
 from test_published import test_published_digits as check_digits
+from training_cases import files
 
 from backprop_check.cases.files import CaseFile, suite_files
 
@@ -21,7 +15,7 @@ each_file = pytest.mark.parametrize("file", FILES, ids=[file.case.name for file 
 
 
 def test_the_files_are_those_that_are_made() -> None:
-    """``python tests/make_training_cases.py`` after a change."""
+    """``python tests/making/training_cases.py`` after a change."""
     made = {one.name: (one, about) for one, about in files()}
     assert sorted(made) == [file.case.name for file in FILES]
     for file in FILES:

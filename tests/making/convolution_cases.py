@@ -1,6 +1,6 @@
 """Write ``cases/convolution``: worked and published examples of convolution and pooling, and their edge cases.
 
-``python tests/make_convolution_cases.py`` writes every file anew.
+``python tests/making/convolution_cases.py`` writes every file anew.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes cases/normalisation: examples worked by hand, and edge cases of normalisation, dropout and embedding.
 
-``python tests/make_normalisation_cases.py`` writes the files anew; ``tests/levels/test_normalisation.py`` checks that
+``python tests/making/normalisation_cases.py`` writes the files anew; ``tests/levels/test_normalisation.py`` checks that
 they are these.
 """
 

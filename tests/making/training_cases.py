@@ -1,6 +1,6 @@
 """Writes cases/training: worked examples and edge cases of optimizers, clipping and penalties.
 
-``python tests/make_training_cases.py`` writes the files anew; ``test_training_files.py`` checks that they
+``python tests/making/training_cases.py`` writes the files anew; ``test_training_files.py`` checks that they
 are these. A worked example holds the digits that its source prints, or that were worked out by hand.
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from case_writing import CASES, write
-from make_edge_cases import case, dense, digits
+from edge_cases import case, dense, digits
 
 from backprop_check.cases.files import read_case_file
 from backprop_check.network import Case

@@ -1,7 +1,7 @@
 """Writes cases/attention: worked examples and edge cases of attention, blocks, positions and losses over sequences.
 
-``python tests/make_attention_cases.py`` writes the files anew; ``tests/levels/test_attention.py`` checks that they are
-these. A worked example holds the digits that its source prints, or that were worked out by hand.
+``python tests/making/attention_cases.py`` writes the files anew; ``tests/levels/test_attention.py`` checks that they
+are these. A worked example holds the digits that its source prints, or that were worked out by hand.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write ``cases/recurrent``: published and hand-worked examples of recurrence, and its edge cases.
 
-``python tests/make_recurrent_cases.py`` writes every file anew; ``tests/levels/test_recurrent.py`` checks that they are
-these.
+``python tests/making/recurrent_cases.py`` writes every file anew; ``tests/levels/test_recurrent.py`` checks that they
+are these.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from case_writing import write
-from make_edge_cases import dense, digits
+from edge_cases import dense, digits
 
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import nested, size

@@ -1,4 +1,4 @@
-"""How the repository's case files are written. Each script ``tests/make_*_cases.py`` writes a folder of ``cases/``."""
+"""How the repository's case files are written. Each other script of this folder writes a folder of ``cases/``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
 
-CASES = Path(__file__).parents[1] / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 
 
 def case_file(one: Case, about: dict[str, Any], *, trajectory: bool = True) -> bytes:

@@ -1,6 +1,7 @@
 """Write ``cases/graph``: published examples of graphs, number by number, and the edge cases of wiring.
 
-``python tests/make_graph_cases.py`` writes every file anew; ``tests/levels/test_graph.py`` checks that they are these.
+``python tests/making/graph_cases.py`` writes every file anew; ``tests/levels/test_graph.py`` checks that they are
+these.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from case_writing import write
-from make_edge_cases import dense, digits
+from edge_cases import dense, digits
 
 from backprop_check.network import Case
 

@@ -1,6 +1,6 @@
 """Writes cases/edge: networks at the limits of arithmetic, with the values that both witnesses give.
 
-``python tests/make_edge_cases.py`` writes the files anew; ``tests/test_edge.py`` checks that they are these.
+``python tests/making/edge_cases.py`` writes the files anew; ``tests/test_edge.py`` checks that they are these.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Scalars
-from backprop_check.numbers.wired import WiredLanes
-from backprop_check.reference import Stages, run_wired
+from backprop_check.numbers.lanes import Lanes
+from backprop_check.reference import Stages, run_pass
 from backprop_check.trace import Array, Expected, Form, Slot, Trace, slots_of
 from backprop_check.unstable import alternatives
 
@@ -38,10 +38,10 @@ def expect(
     allowed: dict[Slot, Array] = {}
     known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
     form = Form(case)
-    m = WiredLanes(u, profile)
+    m = Lanes(u, profile)
     m.choices = choices
     with np.errstate(all="ignore"):  # an overflow shows as a bound that is not finite
-        for slot, number in slots_of(run_wired(case, m, stages)):
+        for slot, number in slots_of(run_pass(case, m, stages)):
             before = known.setdefault(id(number), slot)
             if before is not slot:
                 values[slot], allowed[slot] = values[before], allowed[before]
@@ -96,7 +96,7 @@ def textbook_pass(case: Case, reading: Scalars | None = None, stages: type[Stage
     m = Scalars.of_floats() if reading is None else reading
     found: dict[Any, Any] = {}
     form = Form(case)
-    for slot, number in slots_of(run_wired(case, m, stages)):
+    for slot, number in slots_of(run_pass(case, m, stages)):
         some: Any = number
         plain = some.tolist() if hasattr(some, "tolist") else some
         array = np.array(plain, dtype=np.float64 if reading is None else object)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference import WiredPass
+    from backprop_check.reference import Pass
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -158,7 +158,7 @@ class Expected:
         return np.where(low <= high, np.maximum(self.allowed[slot], side), self.allowed[slot])
 
 
-def slots_of(passes: Sequence[WiredPass]) -> list[tuple[Slot, object]]:
+def slots_of(passes: Sequence[Pass]) -> list[tuple[Slot, object]]:
     """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
     first: Any = passes[0]
     last: Any = passes[-1]

@@ -22,9 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
-from backprop_check.numbers.lanes import KAPPA, TEXTBOOK
-from backprop_check.numbers.wired import WiredLanes
-from backprop_check.reference import Stages, run_wired
+from backprop_check.numbers.lanes import KAPPA, TEXTBOOK, Lanes
+from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.circuit import Function, Softmax
 from backprop_check.reference.losses import MATCHED
 from backprop_check.trace import Alternative, Array, Form, Mask, Slot, slots_of
@@ -208,13 +207,13 @@ def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Arra
     if widest <= (NEAR_OF_SOFTPLUS if softplus else NEAR):
         return
     u, floor = UNIT_ROUNDOFF[dtype], 1024.0 * SMALLEST_NORMAL[dtype]
-    reading = WiredLanes(u, profile, np.float64 if dtype == "float64" else np.float32)
+    reading = Lanes(u, profile, np.float64 if dtype == "float64" else np.float32)
     form = Form(case)
     for habits in _habits(case):
         stages = type("Habit", (_Habitual,), {"habits": habits})
         found = {}
         with np.errstate(all="ignore"):  # that it overflows is the point
-            for slot, number in slots_of(run_wired(case, reading, stages)):
+            for slot, number in slots_of(run_pass(case, reading, stages)):
                 some: Any = number
                 value = some.value.reshape(form.trace_shape(slot))
                 error = np.broadcast_to(some.error, some.value.shape).reshape(value.shape)

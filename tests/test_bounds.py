@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.expected import disagreement, expect
+from backprop_check.kinds.wiring import every
 from backprop_check.numbers import UNIT_ROUNDOFF, Lane, Lanes
 from backprop_check.numbers.given import as_array
 from backprop_check.trace import Expected, Slot, Trace
@@ -32,6 +33,13 @@ moderate = st.floats(-20, 20, allow_nan=False)
 
 def lane(value: Any, error: Any, u: float) -> Lane:
     return Lane(np.atleast_1d(np.asarray(value, dtype=float)), error, u)
+
+
+def summed(m: Lanes, xs: list[float], ys: list[float], bias: float) -> Lane:
+    """Σ x·y + bias, of one neuron and one sample."""
+    wiring = every(1, len(xs))
+    x, w, b = m.given_grid([xs]), m.given_row(ys), m.given_row([bias])
+    return m.dots([(x[0, wiring.reads], w[0, wiring.uses])], [b[0, 0]])
 
 
 FUNCTIONS: dict[str, tuple[Any, Any, Any]] = {
@@ -124,8 +132,7 @@ def test_dot_in_any_order(dtype: str, pairs: list[tuple[float, float]], random: 
     pairs = [(float(real(x)), float(real(y))) for x, y in pairs]
     bias = float(real(0.3))
     m = Lanes(u)
-    xs, ys = m.given_grid([[x for x, _ in pairs]]), m.given_grid([[y for _, y in pairs]])
-    rule = m.dot(xs[..., :], ys[..., :], plus=m.given_line([bias])[...])
+    rule = summed(m, [x for x, _ in pairs], [y for _, y in pairs], bias)
     with mpmath.workdps(40):
         exact = mpmath.fsum(mpmath.mpf(x) * y for x, y in pairs) + bias
     for _ in range(3):
@@ -139,17 +146,15 @@ def test_dot_in_any_order(dtype: str, pairs: list[tuple[float, float]], random: 
 def test_exact_sums_have_no_bound_and_others_do() -> None:
     """½ · 1 − ½ is 0 for everybody; 0.1 · 3 − 0.3 is not."""
     m = Lanes(U["float64"])
-    exact = m.dot(m.given_grid([[0.5]])[..., :], m.given_grid([[1.0]])[..., :], plus=m.given_line([-0.5])[...])
+    exact = summed(m, [0.5], [1.0], -0.5)
     assert exact.value[0, 0] == 0
     assert exact.error == 0.0
-    rounded = m.dot(m.given_grid([[0.1]])[..., :], m.given_grid([[3.0]])[..., :], plus=m.given_line([-0.3])[...])
+    rounded = summed(m, [0.1], [3.0], -0.3)
     assert rounded.error[0, 0] > 0
     # 2¹² · 2¹² + 2⁻⁵ needs 30 digits: exact in float64, not in float32.
     for dtype, is_exact in (("float64", True), ("float32", False)):
         m = Lanes(U[dtype])
-        large = m.dot(
-            m.given_grid([[4096.0]])[..., :], m.given_grid([[4096.0]])[..., :], plus=m.given_line([2**-5])[...]
-        )
+        large = summed(m, [4096.0], [4096.0], 2**-5)
         assert (np.max(large.error) == 0) == is_exact
 
 

@@ -14,9 +14,10 @@ from backprop_check.kinds.tokens import by_token
 from backprop_check.kinds.transformer import norm_of
 from backprop_check.kinds.windows import Window, convolving, transposed
 from backprop_check.kinds.wiring import Index, Wiring, every, own, part, placed, rows_of
+from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.product import Contraction, Total
+from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Block, Operand, Vector
-from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.reference.circuit import ALL
 
 U = 2.0**-53
@@ -61,10 +62,10 @@ def test_contractions_are_sums(seed: int) -> None:
     assert np.allclose(alone.ravel(), np.einsum(f"{x}->{inside}", arrays[0]).ravel(), rtol=1e-13, atol=1e-13)
 
 
-def table(seed: int, samples: int, units: int, *, exact: bool) -> WiredGrid:
+def table(seed: int, samples: int, units: int, *, exact: bool) -> LaneTable:
     drawn = np.random.default_rng(seed)
     error = 0.0 if exact else abs(drawn.normal(size=(samples, units))) * 1e-9
-    return WiredGrid(drawn.normal(size=(samples, units)), error, U)
+    return LaneTable(drawn.normal(size=(samples, units)), error, U)
 
 
 def put_together(vector: Any) -> Vector:
@@ -77,7 +78,7 @@ def put_together(vector: Any) -> Vector:
 @pytest.mark.parametrize("name", WIRINGS)
 def test_products_are_sums_of_the_terms(name: str, samples: int) -> None:
     """Forward, back to what is read and back to the weights: the same values and bounds."""
-    wiring, m = WIRINGS[name], WiredLanes(U)
+    wiring, m = WIRINGS[name], Lanes(U)
     for exact, several in itertools.product((True, False), repeat=2):
         x = table(1, samples, wiring.inputs, exact=exact)
         w = table(2, samples if several else 1, wiring.weights, exact=exact)
@@ -114,7 +115,7 @@ def test_a_block_is_what_each_of_its_units_reads() -> None:
     grid, index = table(4, 3, 6, exact=False), by_token(2, 3)
     block = grid[0, index]
     assert isinstance(block, Block)
-    m, whole = WiredLanes(U), grid.gathered(*Index(index.rows).arrays, together=False)
+    m, whole = Lanes(U), grid.gathered(*Index(index.rows).arrays, together=False)
     for found, expected in ((m.total(block), m.total(whole)), (m.top(block), m.top(whole))):
         assert np.allclose(found.value, expected.value)
         assert np.allclose(found.error, expected.error)

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backprop_check.numbers import Scalars
-from backprop_check.numbers.wired import WiredLanes
+from backprop_check.numbers.lanes import Lanes
 from backprop_check.reference.circuit import Function, Largest
-from backprop_check.reference.wired import run_wired
+from backprop_check.reference.passes import run_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference.wired import WiredPass
+    from backprop_check.reference.passes import Pass
     from backprop_check.trace import Array
 
-    Demand = Callable[[WiredPass, float], Iterator[Array]]
+    Demand = Callable[[Pass, float], Iterator[Array]]
 
 #: How far z, and a loss's e, stay from a kink: far beyond a float32's rounding.
 CLEAR = 0.004
@@ -71,7 +71,7 @@ def is_clear(case: Case, demands: Demands, clear: float = CLEAR) -> bool:
     for reading in demands.readings:
         try:
             with np.errstate(all="ignore"):
-                passes = run_wired(case, reading())
+                passes = run_pass(case, reading())
                 found = [each for p in passes for distance in demands.distances for each in distance(p, clear)]
                 room = float(np.min([np.min(each, initial=np.inf) for each in found], initial=np.inf))
         except (ArithmeticError, ValueError):  # more than a float can hold
@@ -90,25 +90,25 @@ def _small(tables: Iterable[Any]) -> Iterator[Array]:
     return (LARGEST - abs(array(table)) for table in tables)
 
 
-def _pre_activations(p: WiredPass, _clear: float) -> Iterator[Array]:
+def _pre_activations(p: Pass, _clear: float) -> Iterator[Array]:
     """LARGEST − |z|."""
     return _small(l.z for l in p.layers)
 
 
-def _every_number(p: WiredPass, _clear: float) -> Iterator[Array]:
+def _every_number(p: Pass, _clear: float) -> Iterator[Array]:
     """LARGEST − |x| for whatever is computed on the way; 1 − e/LOOSE for the bounds e, where the reading has any."""
     yield from _small(table.values for table in p.circuit.tables)
     grids = [grid for table in p.circuit.tables for grid in (table.values, table.error)]
     yield from (np.asarray(1 - grid.error / LOOSE) for grid in grids if hasattr(grid, "error"))
 
 
-def _weights_in_the_end(p: WiredPass, _clear: float) -> Iterator[Array]:
+def _weights_in_the_end(p: Pass, _clear: float) -> Iterator[Array]:
     """LARGEST − |w⁺| after the last of several steps."""
     if 1 < p.case.steps == p.step + 1:
         yield from _small(row for named in p.updated or () for name, row in named.items() if "weight" in name)
 
 
-def _every_kink(p: WiredPass, clear: float, *, everywhere: bool = True) -> Iterator[Array]:
+def _every_kink(p: Pass, clear: float, *, everywhere: bool = True) -> Iterator[Array]:
     """|z − kink| − clear; or only where anything flows back, since elsewhere the slope does not matter."""
     for table in p.circuit.tables if clear else ():
         rule = table.made_by
@@ -117,7 +117,7 @@ def _every_kink(p: WiredPass, clear: float, *, everywhere: bool = True) -> Itera
             yield from (abs(x[flows] - kink) - clear for kink in rule.function.kinks)
 
 
-def _kinks_and_ties(p: WiredPass, clear: float) -> Iterator[Array]:
+def _kinks_and_ties(p: Pass, clear: float) -> Iterator[Array]:
     """|z − kink| − clear where anything flows back; the largest less the second largest, less clear."""
     yield from _every_kink(p, clear, everywhere=False)
     for table in p.circuit.tables if clear else ():
@@ -148,7 +148,7 @@ def _sloping(m: Any, rule: Largest) -> Array:
     return _read(rule, array(slopes), 0.0) != 0
 
 
-def _loss(p: WiredPass, clear: float) -> Iterator[Array]:
+def _loss(p: Pass, clear: float) -> Iterator[Array]:
     """|e| − clear for the e = a − t or 1 − t a at which a loss has its kink; a and 1 − a less POLE for its poles."""
     kind, a, t = p.loss_kind, array(p.layers[-1].a), np.array(p.case.targets)
     if clear and kind == "mean_absolute_error":
@@ -161,13 +161,13 @@ def _loss(p: WiredPass, clear: float) -> Iterator[Array]:
         yield from (a - POLE, 1 - POLE - a)
 
 
-def _rare_classes(p: WiredPass, _clear: float) -> Iterator[Array]:
+def _rare_classes(p: Pass, _clear: float) -> Iterator[Array]:
     """a less POLE for cross-entropy."""
     if p.loss_kind == "cross_entropy":
         yield array(p.layers[-1].a) - POLE
 
 
-def gradients_of(p: WiredPass) -> Array:
+def gradients_of(p: Pass) -> Array:
     """The gradients of all parameters in a row, with the part of a penalty."""
     return _row(array(table.error) for l in p.layers for table in l.parameters.values())
 
@@ -181,7 +181,7 @@ def _row(arrays: Iterable[Array]) -> Array:
     return np.concatenate([np.zeros(0), *(each.reshape(-1) for each in arrays)])
 
 
-def _update(p: WiredPass, _clear: float) -> Iterator[Array]:
+def _update(p: Pass, _clear: float) -> Iterator[Array]:
     """Sizes of weights and gradients, and how far these are from where the update has a kink or is all rounding."""
     named = [(name, array(table.values)) for l in p.layers for name, table in l.parameters.items()]
     w, g, clip, optimizer = _row(values for _, values in named), gradients_of(p), p.case.clip, p.case.optimizer
@@ -201,7 +201,7 @@ def _update(p: WiredPass, _clear: float) -> Iterator[Array]:
 
 def in_arrays() -> Any:
     """The reading of whole arrays, with error bounds."""
-    return WiredLanes(2.0**-53)
+    return Lanes(2.0**-53)
 
 
 #: Chains of dense layers, with plain gradient descent or none.

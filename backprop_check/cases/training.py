@@ -27,7 +27,7 @@ from backprop_check.cases.within import ALL_TRAINING, Within, families
 from backprop_check.errors import NothingToDrawError
 from backprop_check.names import LATER_LOSSES
 from backprop_check.network import Case
-from backprop_check.reference.wired import run_wired
+from backprop_check.reference.passes import run_pass
 from backprop_check.training import FEATURES, SETTINGS
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def _limited(draw: Draw, case: Case, of: Demands) -> Case:
     limit = 0.0
     for reading in of.readings:
         with np.errstate(all="ignore"):
-            gradients = gradients_of(run_wired(first, reading())[0])
+            gradients = gradients_of(run_pass(first, reading())[0])
         limit = share * (norm_of(gradients) if case.clip.kind == "norm" else float(abs(gradients).max(initial=0.0)))
         if abs(limit * 1000 % 1 - 0.5) > NEAR * 1000:  # else the order of summation says how it is rounded
             break

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.reference import Stages
-from backprop_check.reference.wired import trace_shape
+from backprop_check.reference.passes import trace_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
     from backprop_check.network import Case
-    from backprop_check.reference import WiredPass
-    from backprop_check.reference.wired import LayerTables, Named
+    from backprop_check.reference import Pass
+    from backprop_check.reference.passes import LayerPass, Named
 
 
 #: Stages of an update that is more than a plain step down the slope, or of clipping before it.
@@ -234,12 +234,12 @@ def activations_of(case: Case) -> set[str]:
 
 
 def report(
-    p: WiredPass,
+    p: Pass,
     m: Any,
     *,
     last: bool,
     unless: Container[str] = (),
-    written: Callable[[LayerTables, str, Any], Any] = lambda _l, _name, row: row,
+    written: Callable[[LayerPass, str, Any], Any] = lambda _l, _name, row: row,
 ) -> None:
     """Report a pass that was worked out unseen, but for the quantities ``unless``.
 
@@ -251,7 +251,7 @@ def report(
         if quantity not in unless:
             m.seen_part(quantity, layer, step, values, start, width)
 
-    def row(quantity: str, l: LayerTables, values: Any, shape: tuple[int, ...]) -> None:
+    def row(quantity: str, l: LayerPass, values: Any, shape: tuple[int, ...]) -> None:
         if quantity not in unless:
             m.seen_row(quantity, l.index, step, values, shape, last=last)
 
@@ -277,7 +277,7 @@ def report(
     part("input_gradient", None, p.input_gradient, 0, p.inputs.units)
 
 
-def report_update(p: WiredPass, updated: list[Named], m: Any, *, last: bool) -> list[Named]:
+def report_update(p: Pass, updated: list[Named], m: Any, *, last: bool) -> list[Named]:
     """Report parameters that were worked out unseen, and give what the next step begins with."""
     network, shown = p.case.network, []
     for l, values in zip(p.layers, updated, strict=True):

@@ -17,9 +17,10 @@ from backprop_check.expected import roundoff
 from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.choices import Open, Watching
 from backprop_check.numbers.lane import is_exact
+from backprop_check.numbers.lanes import Lanes
+from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Vector
-from backprop_check.numbers.wired import WiredGrid, WiredLanes
-from backprop_check.reference import Stages, run_wired
+from backprop_check.reference import Stages, run_pass
 from backprop_check.trace import Array, Expected, Mask, Slot
 
 if TYPE_CHECKING:
@@ -122,8 +123,8 @@ class _Keeping:
         return _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
 
 
-class Given(_Keeping, WiredLanes):
-    """``WiredLanes`` that put the reported values in place of the computed ones, and keep both.
+class Given(_Keeping, Lanes):
+    """``Lanes`` that put the reported values in place of the computed ones, and keep both.
 
     A table may be a part of what is reported.
     """
@@ -158,7 +159,7 @@ class Given(_Keeping, WiredLanes):
             reported = self._reported.get(slot)
             if reported is not None:
                 part = reported[:, columns]
-                return WiredGrid(part, self._error_of(quantity, part), self.u)
+                return LaneTable(part, self._error_of(quantity, part), self.u)
         return value
 
     def seen_row(
@@ -174,7 +175,7 @@ class Given(_Keeping, WiredLanes):
             reported = self._reported.get(slot)
             if reported is not None:
                 row = reported.reshape(1, -1)
-                return WiredGrid(row, self._error_of(quantity, row), self.u)
+                return LaneTable(row, self._error_of(quantity, row), self.u)
         return value
 
 
@@ -262,7 +263,7 @@ def _worked_out(
     m.choices = choices
     m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], decides, as_reported)
     with np.errstate(all="ignore"):
-        run_wired(case, m, swapped)
+        run_pass(case, m, swapped)
     return m
 
 

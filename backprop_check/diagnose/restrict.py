@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.reference import Stages
     from backprop_check.reference.optimizers import Learning
-    from backprop_check.reference.wired import LayerTables
+    from backprop_check.reference.passes import LayerPass
 
 
 #: So many neurons of a layer are tried.
@@ -264,13 +264,13 @@ class _Only(Swapped):
         self.wrong.before_update(p)
         self.right.before_update(p)
 
-    def penalized_number(self, p: Any, l: LayerTables, name: str, i: Any, gradient: Any) -> Any:
+    def penalized_number(self, p: Any, l: LayerPass, name: str, i: Any, gradient: Any) -> Any:
         return self._of_parameter("penalized_number", l, name, i, p, l, name, i, gradient)
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         return self._of_parameter("updated_number", l, name, i, l, name, i, learning_rate)
 
-    def _of_parameter(self, stage: str, l: LayerTables, name: str, i: Any, *arguments: Any) -> Any:
+    def _of_parameter(self, stage: str, l: LayerPass, name: str, i: Any, *arguments: Any) -> Any:
         each = l.parameters[name].units // l.units if name == "weights" else 1
         return self._one(
             l.index,

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.recording import Recorded, Recording, recorded
-from backprop_check.reference import Stages, run_wired
+from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.circuit import ALL, Given, Table
 from backprop_check.reference.optimizers import Memory
-from backprop_check.reference.wired import as_dense, matched_rule
+from backprop_check.reference.passes import as_dense, matched_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from backprop_check.network import Case
-    from backprop_check.reference.wired import LayerTables, WiredPass
+    from backprop_check.reference.passes import LayerPass, Pass
 
 
 class Recalled(Recorded):
@@ -109,7 +109,7 @@ def _joined(parts: Sequence[Cells]) -> Cells | Joined:
 MOST_PLAIN = 50_000
 
 
-def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
+def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
     """The passes of a case, one a training step, with cells in the place of numbers."""
     passes = worked_out(case, stages)
     for p in passes:
@@ -117,17 +117,17 @@ def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[WiredPass
     return passes
 
 
-def worked_out(case: Case, stages: type[Stages] = Stages) -> list[WiredPass]:
+def worked_out(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
     """The passes of a case on plain floats; on arrays where these are too slow, or cannot hold what overflows."""
     if case.network.products * len(case.inputs) * case.steps <= MOST_PLAIN:
         with contextlib.suppress(ArithmeticError, ValueError):
-            return run_wired(case, Scalars.of_floats(), stages)
+            return run_pass(case, Scalars.of_floats(), stages)
     import numpy as np  # noqa: PLC0415 - where it is needed
 
-    from backprop_check.numbers.wired import WiredLanes  # noqa: PLC0415 - numpy, where it is needed
+    from backprop_check.numbers.lanes import Lanes  # noqa: PLC0415 - numpy, where it is needed
 
     with np.errstate(all="ignore"):  # what is not finite is told as such
-        return run_wired(case, WiredLanes(UNIT_ROUNDOFF["float64"]), stages)
+        return run_pass(case, Lanes(UNIT_ROUNDOFF["float64"]), stages)
 
 
 def _numbers(grid: Any) -> list[list[float]]:
@@ -135,7 +135,7 @@ def _numbers(grid: Any) -> list[list[float]]:
     return found
 
 
-def _recall(p: WiredPass, stages: Stages) -> None:
+def _recall(p: Pass, stages: Stages) -> None:
     """Put cells in the place of a pass's tables."""
     m = stages.m
     last = p.layers[-1].output.a
@@ -214,13 +214,13 @@ def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
     return made
 
 
-def _penalized(p: WiredPass, l: LayerTables, name: str, stages: Stages) -> Callable[[int, int], Any]:
+def _penalized(p: Pass, l: LayerPass, name: str, stages: Stages) -> Callable[[int, int], Any]:
     """A parameter's gradient, and what the loss's penalty adds to it."""
     made = _error_of(l.parameters[name], stages)
     return lambda s, i: stages.penalized_number(p, l, name, i, made(s, i))
 
 
-def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
+def _recall_loss(p: Pass, stages: Stages, dense: Any) -> None:
     """The loss is made of few numbers: it is recorded as it is worked out."""
     m, units = stages.m, p.layers[-1].units
     terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
@@ -233,7 +233,7 @@ def _recall_loss(p: WiredPass, stages: Stages, dense: Any) -> None:
         p.loss = p.loss + stages.penalty(p)
 
 
-def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
+def _recall_update(p: Pass, stages: Stages, rate: float) -> None:
     """The update; what an optimizer remembers is recorded beside it, where a number is asked for."""
     if p.training is not None:
         before = p.training.before
@@ -242,7 +242,7 @@ def _recall_update(p: WiredPass, stages: Stages, rate: float) -> None:
         stages.before_update(p)
         p.training = stages.training()
 
-    def made(l: LayerTables, name: str) -> Callable[[int, int], Any]:
+    def made(l: LayerPass, name: str) -> Callable[[int, int], Any]:
         return lambda _, i: stages.updated_number(l, name, i, rate)
 
     p.updated = [

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from backprop_check.explain.writing import Writer
     from backprop_check.network import Case
-    from backprop_check.reference.wired import WiredPass
+    from backprop_check.reference.passes import Pass
 
 #: Of what a number is made of, so many units are named.
 _USED = 64
@@ -46,7 +46,7 @@ _USED = 64
 class PassReader:
     """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told."""
 
-    def __init__(self, case: Case, p: WiredPass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
+    def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
         self.names: Names = writer.names  # type: ignore[assignment]
         self.layer_names = [one_line(name, 60) for name in case.network.names()]

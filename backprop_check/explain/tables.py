@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.numbers.recording import Recorded
     from backprop_check.reference.circuit import Table
-    from backprop_check.reference.wired import WiredPass
+    from backprop_check.reference.passes import Pass
 
 #: What a parameter is called in formulas, by its name in a trace; others by that name itself.
 _LETTERS = {"weight": "w", "bias": "b"}
@@ -71,7 +71,7 @@ def indexed(symbol: str, indexes: tuple[int, ...]) -> str:
 class Names(Cells):
     """Which cell of a pass is called what, and which table it stands in."""
 
-    def __init__(self, case: Case, p: WiredPass) -> None:
+    def __init__(self, case: Case, p: Pass) -> None:
         super().__init__()
         self.places = Places(case)
         self.p, self._layers = p, len(p.layers)

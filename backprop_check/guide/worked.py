@@ -15,13 +15,13 @@ import msgspec
 from backprop_check.guide import convolving
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
-from backprop_check.reference import Stages, run_wired
-from backprop_check.reference.wired import as_dense
+from backprop_check.reference import Stages, run_pass
+from backprop_check.reference.passes import as_dense
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.reference import WiredPass
+    from backprop_check.reference import Pass
 
 
 def _layer(weights: list[list[float]], biases: list[float], activation: str = "sigmoid") -> dict[str, Any]:
@@ -73,25 +73,25 @@ CASES: dict[str, Case] = {
 
 
 @functools.cache
-def passes(name: str) -> list[WiredPass]:
+def passes(name: str) -> list[Pass]:
     """The reference's passes of a case, on floats."""
-    return run_wired(CASES[name], Scalars.of_floats())
+    return run_pass(CASES[name], Scalars.of_floats())
 
 
 def _nudged(case: Case, layer: int, j: int, i: int, h: float) -> float:
     """The loss with one weight moved by h."""
     content = msgspec.json.decode(msgspec.json.encode(case))  # lists, which can be changed
     content["network"]["layers"][layer]["parameters"]["weights"][j][i] += h
-    return float(run_wired(Case.from_dict(content), Scalars.of_floats())[0].loss)
+    return float(run_pass(Case.from_dict(content), Scalars.of_floats())[0].loss)
 
 
 def words() -> dict[str, Callable[..., float]]:
     """What an expression of ``numbers.toml`` may say; ``l``, ``j``, ``i``, ``s`` count from 0."""
 
-    def too_early(name: str) -> list[WiredPass]:
+    def too_early(name: str) -> list[Pass]:
         from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - for two numbers of one chapter
 
-        return run_wired(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
+        return run_pass(CASES[name], Scalars.of_floats(), find_bug("BP107").variants[0].stages)
 
     def early(name: str, l: int, j: int) -> float:
         return float(too_early(name)[0].layers[l].delta[0, j])
@@ -107,7 +107,7 @@ def words() -> dict[str, Callable[..., float]]:
         one = msgspec.structs.replace(
             case, inputs=case.inputs[sample : sample + 1], targets=case.targets[sample : sample + 1]
         )
-        return float(run_wired(one, Scalars.of_floats())[0].loss)
+        return float(run_pass(one, Scalars.of_floats())[0].loss)
 
     def loss_slope(name: str, k: int) -> float:
         return float(Stages(Scalars.of_floats()).output_error(as_dense(passes(name)[0]), 0, k))

@@ -8,7 +8,7 @@ loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …),
 - ``Lanes(unit_roundoff)``: every value *with its error bound*, a layer's neurons and all samples at once.
 """
 
-from backprop_check.numbers.lane import Lane, LaneGrid
+from backprop_check.numbers.lane import Lane
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.scalars import Scalars
 
@@ -18,4 +18,4 @@ UNIT_ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
 #: The smallest normal number of each dtype: below it a right implementation may flush to zero.
 SMALLEST_NORMAL = {"float64": 2.0**-1022, "float32": 2.0**-126}
 
-__all__ = ["SMALLEST_NORMAL", "UNIT_ROUNDOFF", "Lane", "LaneGrid", "Lanes", "Scalars"]
+__all__ = ["SMALLEST_NORMAL", "UNIT_ROUNDOFF", "Lane", "Lanes", "Scalars"]

@@ -1,19 +1,18 @@
-"""Numbers that carry their error bound, in lanes: all neurons of a layer and all samples at once.
+"""Numbers that carry their error bound, in lanes: all units of a table and all samples at once.
 
-A ``Lane`` is an array of values and, beside each, a bound on how far a *right* implementation that
-computes in arithmetic of unit roundoff u may be from it, whatever its order of summation, fused or
-not. The rules of + − × ÷ stand with ``Lane``; those of sums and functions here (Higham, *Accuracy and
-Stability of Numerical Algorithms*, §3.1, §3.3); with γₖ = ku/(1 − ku):
+A ``Lane`` is an array of values and, beside each, a bound on how far a *right* implementation that computes in
+arithmetic of unit roundoff u may be from it, whatever its order of summation, fused or not. The rules of + − × ÷ stand
+with ``Lane``; those of sums and functions here (Higham, *Accuracy and Stability of Numerical Algorithms*, §3.1, §3.3);
+with γₖ = ku/(1 − ku):
 
-- dot plus bias, n terms: Σ(|w|e_a + |a|e_w + e_a e_w) + e_b + γₙ₊₂(Σ|w||a| + |b|), and 0 where all that is
-  added is a small multiple of one power of two: such sums are exact in any order, and a kink hit by one
-  is hit by all
+- a sum of n terms w·x and biases: Σ(|w|e_x + |x|e_w + e_x e_w) + e_b + γₙ₊₂(Σ|w||x| + |b|), and 0 where all that is
+  added is a small multiple of one power of two: such sums are exact in any order, and a kink hit by one is hit by all
 - f(x):                   max|f′| over [x − e, x + e] · e + κu|f|, κ = 4 ulps for a mathematics library,
                           plus c·u absolute where a textbook formula cancels (profile ``textbook``)
 - a branch that rounding can take either way: both branches are covered.
 
-The loop over neurons runs once, with the index ``EACH``: ``z[s, j] = dot(a[s, :], w[j, :], plus=b[j])``
-is then one matrix product. The order of ``dot``'s arguments is the order of the result's indices.
+A loop runs once, with the index ``EACH``. Reading a table at an ``Index`` gives for every unit the vector of what it
+reads (``vectors``); where the wiring is a product, the sum over it is a matrix product (``sums``).
 """
 
 from __future__ import annotations
@@ -24,14 +23,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backprop_check.numbers.given import as_array
-from backprop_check.numbers.lane import EACH, QUANTUM, Array, Lane, LaneGrid, LaneLine, is_exact, is_multiple, parts
+from backprop_check.numbers.lane import EACH, QUANTUM, Array, Lane, is_exact, is_multiple, parts
 from backprop_check.numbers.showing import Unchanged
+from backprop_check.numbers.sums import part
+from backprop_check.numbers.tables import LaneTable
+from backprop_check.numbers.vectors import Block, Single, Vector, each_block, over_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from backprop_check.numbers.choices import Choices
+    from backprop_check.numbers.sums import Part
     from backprop_check.reference.kinks import Kink
+
+#: A unit roundoff below this is a float64's: 2⁻⁵³, or twice that where our own rounding is part of it.
+_OF_FLOAT64 = 2.0**-51
 
 #: The functions of a mathematics library are trusted to this many ulps (glibc, V8, Dart, numpy, JVM).
 KAPPA = 4.0
@@ -70,75 +76,8 @@ class Lanes(Unchanged):
         """Every index at once."""
         return (EACH,) if count else ()
 
-    def grid(self, rows: int, columns: int) -> LaneGrid:
-        """An empty table."""
-        return LaneGrid(np.empty((rows, columns), self.dtype), 0.0, self.u)
-
-    def line(self, count: int) -> LaneLine:
-        """An empty list."""
-        return LaneLine(np.empty(count, self.dtype), 0.0, self.u)
-
-    def given_grid(self, rows: Any) -> LaneGrid:
-        """The case's own numbers: exact."""
-        return LaneGrid(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
-
-    def given_line(self, values: Any) -> LaneLine:
-        """The case's own numbers: exact."""
-        return LaneLine(np.array(values, dtype=self.dtype), 0.0, self.u)
-
     def _gamma(self, terms: int) -> float:
         return terms * self.u / (1.0 - terms * self.u)
-
-    def dot(self, xs: Lane, ys: Lane, plus: Lane | None = None) -> Lane:
-        """Σ xᵢ yᵢ (+ plus) for every lane of xs with every lane of ys."""
-        x, y = xs.value, ys.value.T
-        value = x @ y
-        if plus is not None:
-            value = value + plus.value
-        if is_exact(xs.error) and is_exact(ys.error) and self._is_exact_dot(x, y, plus):
-            return Lane(value, 0.0, self.u)
-        # Two roundings more than the sum itself: a mean may be taken before or after it.
-        gamma = self._gamma(x.shape[-1] + 2)
-        size = abs(x)
-        share = gamma * size  # what multiplies |y|: one product for the rounding and for the error of xs
-        error = (share if is_exact(xs.error) else share + xs.error) @ abs(y)
-        if not is_exact(ys.error):
-            size = size if is_exact(xs.error) else size + xs.error
-            e = ys.error if ys.error.shape == ys.value.shape else np.broadcast_to(ys.error, ys.value.shape)
-            error = error + size @ e.T
-        if plus is not None:
-            error = error + (gamma * abs(plus.value) + plus.error)
-        return Lane(value, error, self.u)
-
-    def _is_exact_dot(self, x: Array, y: Array, plus: Lane | None) -> bool:
-        """Whether no order of summation rounds: all are multiples of ``QUANTUM``, and their sum is small."""
-        if not (is_multiple(x) and is_multiple(y)):
-            return False
-        size = abs(x) @ abs(y)
-        if plus is not None:
-            if not (is_exact(plus.error) and is_multiple(plus.value)):
-                return False
-            size = size + abs(plus.value)
-        return bool(size.max() * self.u <= QUANTUM * QUANTUM)
-
-    def sum(self, xs: Lane) -> Lane:
-        """Σ xᵢ along the vector, which stays as an axis of length 1."""
-        x, e = xs.value, xs.error
-        gamma = self._gamma(x.shape[-1] + 2)
-        error = gamma * abs(x)
-        error = error if is_exact(e) else error + e
-        return Lane(np.add.reduce(x, axis=-1, keepdims=True), np.add.reduce(error, axis=-1, keepdims=True), self.u)
-
-    def max(self, xs: Lane) -> Lane:
-        """The largest along the vector, used as a shift only.
-
-        2u|max| more admits exp(z − logsumexp) for the shifted softmax (Blanchard, Higham, Higham 2021).
-        """
-        value = np.maximum.reduce(xs.value, axis=-1, keepdims=True)
-        error: Any = 2 * self.u * abs(value)
-        if not is_exact(xs.error):
-            error = error + np.maximum.reduce(np.broadcast_to(xs.error, xs.value.shape), axis=-1, keepdims=True)
-        return Lane(value, error, self.u)
 
     def exp(self, x: Lane) -> Lane:
         """e^x; the derivative is e^x itself, so the error grows by e^(e_x)."""
@@ -239,6 +178,156 @@ class Lanes(Unchanged):
             reach = abs(fused.value - other.value) + other.error
             sound = reach <= SOUND * np.maximum(abs(fused.value), SOUND)
         return Lane(fused.value, np.maximum(fused.error, np.where(sound, reach, 0.0)), self.u)
+
+    def grid(self, rows: int, columns: int) -> LaneTable:
+        """An empty table."""
+        return LaneTable(np.zeros((rows, columns), self.dtype), 0.0, self.u)
+
+    def row(self, count: int) -> LaneTable:
+        """An empty row that all samples share."""
+        return self.grid(1, count)
+
+    def given_grid(self, rows: Any) -> LaneTable:
+        """The case's own numbers: exact."""
+        return LaneTable(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
+
+    def given_row(self, values: Any, roundings: Any = None) -> LaneTable:
+        """The case's own numbers, of any shape, the same for all samples: exact, or with so much of u to be off."""
+        error = 0.0 if roundings is None else self.u * np.asarray(roundings, dtype=float).reshape(1, -1)
+        return LaneTable(as_array(values).astype(self.dtype, copy=False).reshape(1, -1), error, self.u)
+
+    def joined(self, grids: Sequence[LaneTable]) -> LaneTable:
+        """Tables side by side."""
+        if len(grids) == 1:
+            return grids[0]
+        errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
+        return LaneTable(np.concatenate([grid.value for grid in grids], 1), np.concatenate(errors, 1), self.u)
+
+    def stacked(self, grids: Sequence[LaneTable]) -> LaneTable:
+        """Tables one below the other."""
+        errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
+        return LaneTable(np.concatenate([grid.value for grid in grids]), np.concatenate(errors), self.u)
+
+    def one(self, x: Lane | float) -> Vector:
+        """A vector of one number."""
+        return Single(x if isinstance(x, Lane) else Lane(np.asarray(x, dtype=self.dtype), 0.0, self.u))
+
+    def vector(self, function: Callable[..., Any], *arguments: Lane) -> Vector:
+        """A function of every number of vectors; single numbers are the same for a whole vector."""
+        masks = [x.mask for x in arguments if isinstance(x, Vector) and x.mask is not None]
+        width = next((x.width for x in arguments if isinstance(x, Block)), 0)
+        spread = [x if isinstance(x, Vector) else self.one(each_block(x, width)) for x in arguments]
+        found = function(*spread)
+        mask, error = masks[0] if masks else None, found.error
+        if mask is not None and not is_exact(error):
+            error = np.where(mask, error, 0.0)
+        value = found.value if mask is None else np.where(mask, found.value, 0.0)
+        return Block(value, error, self.u, mask, width) if width else Vector(value, error, self.u, mask)
+
+    def dots(self, terms: Sequence[tuple[Any, Any]], plus: Sequence[Lane]) -> Lane:
+        """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers; added in whatever order."""
+        parts = [each for x, y in terms if (each := part(x, y)).count]
+        count = len(plus) + sum([each.count for each in parts])
+        if len(parts) == 1 and not plus:
+            value: Any = parts[0].value()
+        else:
+            value = np.asarray(sum([each.value() for each in parts], 0.0))
+            for x in plus:
+                value = value + x.value
+        exact = all([each.exact for each in parts]) and all([is_exact(x.error) for x in plus])  # noqa: C419 - faster
+        if exact and self._is_exact_sum(parts, plus, count):
+            return Lane(value, 0.0, self.u)
+        rounds = count > 1 or any([each.multiplies for each in parts])  # noqa: C419
+        gamma = self._gamma(count + 2) if rounds else 0.0
+        error: Any = parts[0].error(gamma) if parts else 0.0
+        for each in parts[1:]:
+            error = error + each.error(gamma)
+        for x in plus:
+            error = error + (gamma * abs(x.value) if is_exact(x.error) else gamma * abs(x.value) + x.error)
+        return Lane(value, error, self.u)
+
+    def _is_exact_sum(self, parts: Sequence[Part], plus: Sequence[Lane], count: int) -> bool:
+        """Whether no order of summation rounds.
+
+        All that is added is a small multiple of one power of two; or it is one number of the case times 0 or 1.
+        """
+        if count <= 1 and not any(each.multiplies for each in parts):
+            return True
+        if all(each.multiple for each in parts) and all(is_multiple(x.value) for x in plus):
+            size: Any = sum((each.size() for each in parts), 0.0)
+            size = sum((abs(x.value) for x in plus), size)
+            return bool(np.max(size, initial=0.0) * self.u <= QUANTUM * QUANTUM)
+        if plus or not all(each.copies and self._holds(each.y) for each in parts):
+            return False
+        return bool(np.max(sum((each.copied() for each in parts), 0)) <= 1)
+
+    def _holds(self, y: Array) -> bool:
+        """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
+        return self.u < _OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
+
+    def only(self, xs: Vector, keep: Vector) -> Vector:
+        """Those of a vector that ``keep`` has a 1 for."""
+        mask = keep.value > 0 if xs.mask is None else (keep.value > 0) & xs.mask
+        error = xs.error if is_exact(xs.error) else np.where(mask, xs.error, 0.0)
+        value = np.where(mask, xs.value, 0.0)
+        return (
+            Block(value, error, self.u, mask, xs.width) if isinstance(xs, Block) else Vector(value, error, self.u, mask)
+        )
+
+    def total(self, xs: Vector) -> Lane:
+        """Σ xᵢ."""
+        return self.dots([(xs, None)], [])
+
+    def _candidates(self, xs: Vector) -> tuple[Array, Any]:
+        error = 0.0 if is_exact(xs.error) else np.broadcast_to(xs.error, xs.value.shape)
+        return (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)), error
+
+    def top(self, xs: Vector) -> Lane:
+        """The largest, used as a shift only (with room for exp(z − logsumexp), as in ``Lanes``)."""
+        values, errors = self._candidates(xs)
+        value = values.max(axis=-1)
+        error = 2 * self.u * abs(value)
+        return over_blocks(Lane(value, error if is_exact(errors) else error + errors.max(axis=-1), self.u), xs)
+
+    def largest(self, xs: Vector) -> Lane:
+        """The largest: between the largest of x − e and the largest of x + e."""
+        values, errors = self._candidates(xs)
+        value = values.max(axis=-1)
+        if is_exact(errors):
+            return Lane(value, 0.0, self.u)
+        below, above = (values - errors).max(axis=-1), (values + errors).max(axis=-1)
+        return Lane(value, np.maximum(value - below, above - value), self.u)
+
+    def winners(self, xs: Vector) -> Vector:
+        """1 for the first that is largest, 0 for the others; either, where rounding can decide."""
+        values, errors = self._candidates(xs)
+        first = values.argmax(axis=-1)[..., None]
+        won = Vector((np.arange(values.shape[-1]) == first).astype(self.dtype), 0.0, self.u, xs.mask)
+        near = ~(values + errors < (values - errors).max(axis=-1)[..., None])  # also where a bound is no number
+        if not is_exact(errors):
+            won.error = (near & (near.sum(axis=-1)[..., None] > 1) & (errors != 0)).astype(float)
+        if self.choices is not None:
+            won.value, won.error = self.choices.shares(values, near if xs.mask is None else near & xs.mask, won)
+        return won
+
+    def where(self, _index: Any, mask: Sequence[bool], then: Any, otherwise: Any) -> Lane:
+        """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
+        x, ex = parts(then)
+        y, ey = parts(otherwise)
+        wanted = np.asarray(mask)
+        if isinstance(then, Vector) or isinstance(otherwise, Vector):
+            masks = [each.mask for each in (then, otherwise) if isinstance(each, Vector) and each.mask is not None]
+            wanted = wanted[:, None]
+            return Vector(np.where(wanted, x, y), np.where(wanted, ex, ey), self.u, masks[0] if masks else None)
+        return Lane(np.where(wanted, x, y), np.where(wanted, ex, ey), self.u)
+
+    def single(self, table: LaneTable) -> LaneTable:
+        """A table with every number rounded to single precision (for a named bug)."""
+        return LaneTable(table.value.astype(np.float32).astype(np.float64), table.error, self.u)
+
+    def exact(self, x: Lane) -> Lane:
+        """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
+        return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
 
 
 def _erf(x: Array) -> Array:

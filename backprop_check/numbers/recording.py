@@ -133,14 +133,6 @@ class RecordedRow(RecordedGrid):
         super().__setitem__((0, at[1]), value)
 
 
-class RecordedLine(list[Any]):
-    """A list of cells."""
-
-    def __setitem__(self, at: Any, value: Any) -> None:
-        x = recorded(value)
-        super().__setitem__(at, Recorded(x.value, "cell", (x,), (self, at)))
-
-
 def _function(name: str, compute: Callable[[float], float], beyond: Callable[[float], float]) -> Any:
     """A function of the mathematics library, recorded; ``beyond`` gives what IEEE 754 has where Python raises."""
 
@@ -190,10 +182,6 @@ class Recording(Scalars):
         """An empty table, whose cells remember their place."""
         return RecordedGrid([[self.zero] * columns for _ in range(rows)])
 
-    def line(self, count: int) -> RecordedLine:
-        """An empty list, whose cells remember their place."""
-        return RecordedLine([self.zero] * count)
-
     def given_grid(self, rows: Iterable[Iterable[float]]) -> RecordedGrid:
         """The case's own numbers as a table."""
         grid = RecordedGrid([])
@@ -201,12 +189,6 @@ class Recording(Scalars):
             [Recorded(float(x), "given", (), (grid, i, j)) for j, x in enumerate(row)] for i, row in enumerate(rows)
         ]
         return grid
-
-    def given_line(self, values: Iterable[float]) -> RecordedLine:
-        """The case's own numbers as a list."""
-        line = RecordedLine()
-        line.extend(Recorded(float(x), "given", (), (line, i)) for i, x in enumerate(values))
-        return line
 
     def row(self, count: int) -> RecordedRow:  # type: ignore[override]
         """An empty row, whose cells remember their place."""
@@ -230,15 +212,6 @@ class Recording(Scalars):
         for operand in operands:
             total = total + operand.value
         return Recorded(total, "sum", operands)
-
-    def dot(self, xs: Sequence[Any], ys: Sequence[Any], plus: Any = None) -> Recorded:
-        """Σ xᵢ yᵢ (+ plus), kept as one sum: its operands are the products, then ``plus``."""
-        products = [x * y for x, y in zip(xs, ys, strict=True)]
-        total = 0.0 if plus is None else float(plus)
-        for product in products:
-            total = total + product.value
-        last = () if plus is None else (recorded(plus),)
-        return Recorded(total, "sum", (*products, *last))
 
     def sum(self, xs: Sequence[Any]) -> Recorded:
         """Σ xᵢ, kept as one sum."""

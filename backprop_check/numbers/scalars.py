@@ -108,17 +108,9 @@ class Scalars(Unchanged):
         """An empty table to be filled cell by cell."""
         return Grid([[self.zero] * columns for _ in range(rows)])
 
-    def line(self, count: int) -> list[Any]:
-        """An empty list to be filled cell by cell."""
-        return [self.zero] * count
-
     def given_grid(self, rows: Iterable[Iterable[float]]) -> Grid:
         """The case's own numbers, exact, as a table."""
         return Grid([[self.number(x) for x in row] for row in rows])
-
-    def given_line(self, values: Iterable[float]) -> list[Any]:
-        """The case's own numbers, exact, as a list."""
-        return [self.number(x) for x in values]
 
     def row(self, count: int) -> Row:
         """An empty row that all samples share."""
@@ -184,10 +176,6 @@ class Scalars(Unchanged):
         """x as it is."""
         return x
 
-    def rearranged(self, grid: Grid, rows: int, columns: int, source: Callable[[Any, Any], Any]) -> Grid:
-        """A table whose cell (r, c) is the cell ``source(r, c)`` of ``grid`` (for named bugs)."""
-        return Grid([[grid[source(r, c)] for c in range(columns)] for r in range(rows)])
-
     def single(self, table: Any) -> Any:
         """A table or list with every number rounded to single precision (for a named bug)."""
 
@@ -201,17 +189,6 @@ class Scalars(Unchanged):
     def where(self, index: int, mask: Sequence[bool], then: Any, otherwise: Any) -> Any:
         """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
         return then if mask[index] else otherwise
-
-    def choose(self, index: int, wanted: int, then: Any, otherwise: Any) -> Any:
-        """``then`` for the index that is ``wanted``, else ``otherwise``."""
-        return then if index == wanted else otherwise
-
-    def dot(self, xs: Sequence[Any], ys: Sequence[Any], plus: Any = None) -> Any:
-        """Σ xᵢ yᵢ (+ plus), in the order in which a loop adds."""
-        total = self.zero if plus is None else plus
-        for x, y in zip(xs, ys, strict=True):
-            total = total + x * y
-        return total
 
     def sum(self, xs: Sequence[Any]) -> Any:
         """Σ xᵢ."""

@@ -10,7 +10,7 @@
 It uses no array library and is generic over its number type (``backprop_check.numbers``).
 """
 
+from backprop_check.reference.passes import Pass, run_pass
 from backprop_check.reference.stages import Stages
-from backprop_check.reference.wired import WiredPass, run_wired
 
-__all__ = ["Stages", "WiredPass", "run_wired"]
+__all__ = ["Pass", "Stages", "run_pass"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Circuit, Rule
-    from backprop_check.reference.wired import LayerTables, WiredPass
+    from backprop_check.reference.passes import LayerPass, Pass
 
 
 class Stages(Optimizers):
@@ -42,9 +42,9 @@ class Stages(Optimizers):
         """Before a pass; the right mathematics has nothing to change in what it is given."""
 
     def whole_pass(
-        self, right: Callable[..., WiredPass], case: Case, parameters: list[Any], buffers: list[Any], step: int
-    ) -> WiredPass:
-        """One pass over the batch and its update: ``right`` is ``wired.wired_pass``, which strings the stages together.
+        self, right: Callable[..., Pass], case: Case, parameters: list[Any], buffers: list[Any], step: int
+    ) -> Pass:
+        """One pass over the batch and its update: ``right`` is ``wired.one_pass``, which strings the stages together.
 
         A bug that lies there strings them together anew, from ``begin``, ``through`` and ``update`` of that module.
         """
@@ -115,13 +115,13 @@ class Stages(Optimizers):
         """The batch's loss is the mean or the sum of the samples' losses."""
         return x / self.m.number(float(p.samples)) if p.reduction == "mean" else x
 
-    def penalized_number(self, p: Any, l: LayerTables, name: str, i: Any, gradient: Any) -> Any:
+    def penalized_number(self, p: Any, l: LayerPass, name: str, i: Any, gradient: Any) -> Any:
         """The same for number i of any parameter of any layer."""
         return self.penalized(p, quantity_of(name), gradient, l.parameters[name].values[0, i])
 
     # Update -------------------------------------------------------------------------------------
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         """The same for number i of any parameter of any layer."""
         table = l.parameters[name]
         w, g = table.values[0, i], table.error[0, i]

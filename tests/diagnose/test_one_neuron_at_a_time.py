@@ -12,8 +12,8 @@ import pytest
 from backprop_check.diagnose.catalogue import all_variants
 from backprop_check.network import Case
 from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
-from backprop_check.numbers.wired import WiredLanes
-from backprop_check.reference import Stages, run_wired
+from backprop_check.numbers.lanes import Lanes
+from backprop_check.reference import Stages, run_pass
 from backprop_check.trace import AXES, Slot
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Plain(Remembers, Scalars):
     """One neuron at a time."""
 
 
-class Tables(Remembers, WiredLanes):
+class Tables(Remembers, Lanes):
     """All at once."""
 
 
@@ -142,11 +142,11 @@ def test_every_variant_is_the_same_one_neuron_at_a_time(case: Case) -> None:
         label = "right" if bug is None or variant is None else f"{bug.code} {variant.label}"
         one, many = Plain(float, math), Tables(U)
         try:
-            run_wired(case, one, stages)
+            run_pass(case, one, stages)
         except (ValueError, OverflowError, ZeroDivisionError):
             continue  # the module math raises where numpy gives NaN
         with np.errstate(all="ignore"):
-            run_wired(case, many, stages)
+            run_pass(case, many, stages)
         assert set(one.shown) == set(many.shown), label
         for slot, value in one.shown.items():
             x = plain(value)

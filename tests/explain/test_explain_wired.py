@@ -28,7 +28,7 @@ from backprop_check.kinds import FAMILIES
 from backprop_check.network import Case
 from backprop_check.numbers.recording import Recording
 from backprop_check.places import INPUT, Places, find_unit, in_short, in_words, what_it_is
-from backprop_check.reference import run_wired
+from backprop_check.reference import run_pass
 from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def test_terms_add_up_and_every_formula_gives_its_number(case: Case) -> None:
     for step in told(case, everything=True).steps:
         if step.terms:
             assert math.fsum(term.value for term in step.terms) == pytest.approx(step.value, rel=1e-9, abs=1e-12), step
-    p, other = recalled_passes(case)[0], run_wired(case, Recording())[0]
+    p, other = recalled_passes(case)[0], run_pass(case, Recording())[0]
     for table, same in zip(p.circuit.tables, other.circuit.tables, strict=True):
         rows = 1 if table.parameter else p.samples
         for s, i in itertools.product(range(rows), range(table.units)):

@@ -12,7 +12,7 @@ from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.expected import textbook_pass
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES, Recorded, Recording
-from backprop_check.reference import run_wired
+from backprop_check.reference import run_pass
 from backprop_check.trace import slots_of
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_the_recorded_pass_is_the_pass_on_floats_bit_for_bit() -> None:
     """Every value of every slot, for every pair of activation and loss, batches, reductions and several updates."""
     for case in [*generated_cases(len(PAIRS), seed=3), *(file.case for file in suite_files("published"))]:
         plain = textbook_pass(case).values
-        for slot, table in slots_of(run_wired(case, Recording())):
+        for slot, table in slots_of(run_pass(case, Recording())):
             values = [x.value for x in numbers(table)]
             assert values == np.asarray(plain[slot]).ravel().tolist(), (case.id, slot)
 
@@ -72,7 +72,7 @@ def test_every_operation_that_is_remembered_gives_its_value() -> None:
     seen: set[int] = set()
     operations: set[str] = set()
     for case in generated_cases(60, seed=4):
-        passes = run_wired(case, Recording())
+        passes = run_pass(case, Recording())
         waiting = [x for _, table in slots_of(passes) for x in numbers(table)]
         while waiting:
             x = waiting.pop()

@@ -32,7 +32,7 @@ from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol import json_schema, open_implementation
 from backprop_check.protocol.messages import Reply
-from backprop_check.reference import run_wired
+from backprop_check.reference import run_pass
 from backprop_check.run import judge
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
@@ -204,7 +204,7 @@ def test_published_digits() -> None:
 def test_published_gates_and_cells(name: str, role: str, digits: list[float]) -> None:
     """What is printed of the inside, which no reply holds, is in the reference's tables."""
     case = next(file.case for file in FILES if file.case.name == name)
-    (p,) = run_wired(case, Scalars.of_floats())
+    (p,) = run_pass(case, Scalars.of_floats())
     found = [x for table in p.circuit.tables if table.role == role for x in table.values.rows[0]]
     assert np.allclose(found, digits, rtol=0, atol=1.001e-8)
 

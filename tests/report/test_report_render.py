@@ -23,7 +23,7 @@ from backprop_check.errors import ResultsError
 from backprop_check.expected import expect
 from backprop_check.network import ACTIVATIONS, ALL_LOSSES, LOSSES, Case
 from backprop_check.numbers import Scalars
-from backprop_check.reference import run_wired
+from backprop_check.reference import run_pass
 from backprop_check.report.html import formulas, glossary, render, summary_html, write_report
 from backprop_check.report.html.detail import detail
 from backprop_check.report.html.read import CaseResult, Harness
@@ -89,7 +89,7 @@ def test_derived_numbers_are_those_of_the_reference() -> None:
     for index in range(0, 260, 3):
         case = generated_case(index)
         body = detail(CaseResult(id=case.id, outcome="error", case=case.to_dict()), "float64", Harness())
-        passes: Any = run_wired(case, Scalars.of_floats())[0]
+        passes: Any = run_pass(case, Scalars.of_floats())[0]
         losses.add(case.loss.kind)
         for number, layer in enumerate(body["layers"]):
             seen.add(layer["act"])

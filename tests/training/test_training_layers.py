@@ -27,8 +27,9 @@ from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.names import LOSS_FEATURES
 from backprop_check.network import Case
 from backprop_check.numbers import Scalars
+from backprop_check.numbers.lanes import Lanes
+from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Vector
-from backprop_check.numbers.wired import WiredGrid, WiredLanes
 from backprop_check.oracle import autograd_pass
 from backprop_check.training import FEATURES
 
@@ -199,9 +200,9 @@ def test_it_is_explained() -> None:
 
 def test_a_bound_that_is_no_number_spoils_no_other() -> None:
     """Beside a NaN, a divisor that may be 0 still has no bound, and a branch that rounding decides is not certain."""
-    m = WiredLanes(2.0**-24)
+    m = Lanes(2.0**-24)
     bounds = np.array([[np.nan, 2.0, 0.5]])
-    row = WiredGrid(np.array([[1.0, 1.0, 1.0]]), bounds, m.u)
+    row = LaneTable(np.array([[1.0, 1.0, 1.0]]), bounds, m.u)
     with np.errstate(all="ignore"):
         inverse = (1 / row[0, 0]).error[0]
     assert not np.isfinite(inverse[:2]).any()

@@ -22,7 +22,7 @@ from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
-from backprop_check.reference import run_wired
+from backprop_check.reference import run_pass
 from backprop_check.run import Settings, compared, witnesses
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_cases_are_clear_of_what_rounding_would_decide() -> None:
     for case in training_cases(200, seed=5):
         assert is_clear(case, TRAINED_CHAIN), case.id
         assert case.optimizer is not None
-        for p in run_wired(case, Scalars.of_floats()):
+        for p in run_pass(case, Scalars.of_floats()):
             gradients = [g for l in p.layers for row in l.gradients.values() for g in row[0, :]]
             if case.clip is None and case.optimizer.kind != "sgd" and not case.optimizer.settings["weight_decay"]:
                 assert all(g == 0 or abs(g) >= SMALLEST_GRADIENT for g in gradients), case.id

@@ -10,14 +10,14 @@ from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, report, repo
 from backprop_check.diagnose.bugs.loss import ScaledError
 from backprop_check.diagnose.rules import instead, is_learnt, of_samples, several_samples, times
 from backprop_check.reference.circuit import read_by
-from backprop_check.reference.wired import begin, step_is_last, through, update
+from backprop_check.reference.passes import begin, step_is_last, through, update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
-    from backprop_check.reference.wired import Named, WiredPass
+    from backprop_check.reference.passes import Named, Pass
 
 _OF_GRADIENTS = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
 
@@ -158,8 +158,8 @@ class UpdateAfterEverySample(Swapped):
     moving: ClassVar[bool] = False
 
     def whole_pass(
-        self, right: Callable[..., WiredPass], case: Case, parameters: list[Named], buffers: list[Named], step: int
-    ) -> WiredPass:
+        self, right: Callable[..., Pass], case: Case, parameters: list[Named], buffers: list[Named], step: int
+    ) -> Pass:
         if case.optimizer is None:
             return super().whole_pass(right, case, parameters, buffers, step)
         m, p, samples = self.m, begin(case, self.m, self, step), []
@@ -181,7 +181,7 @@ class UpdateAfterEverySample(Swapped):
 
     def __pass_of(
         self, case: Case, s: int, parameters: list[Named], buffers: list[Named], step: int
-    ) -> tuple[WiredPass, list[Named]]:
+    ) -> tuple[Pass, list[Named]]:
         """The pass of one sample, and the parameters after it."""
         one = begin(_one_sample(case, s), self.m, self, step)
         through(one, parameters, buffers, self.m, self)
@@ -202,7 +202,7 @@ def _one_sample(case: Case, s: int) -> Case:
     return msgspec.structs.replace(case, network=network, inputs=(case.inputs[s],), targets=(case.targets[s],))
 
 
-def _gather(p: WiredPass, samples: list[WiredPass], m: Any) -> None:
+def _gather(p: Pass, samples: list[Pass], m: Any) -> None:
     """Put into ``p`` what the samples' own passes gave, as if it were one of the batch."""
     share = m.number(1.0 / p.samples if p.reduction == "mean" else 1.0)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.rules import Share
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule
-    from backprop_check.reference.wired import LayerTables
+    from backprop_check.reference.passes import LayerPass
 
 _OF_UPDATE = frozenset({"updated_weight", "updated_bias"})
 _OF_GRADIENTS = _OF_UPDATE | {"weight_gradient", "bias_gradient"}
@@ -115,7 +115,7 @@ class LastUpdateSkipped(SwappedRules):
     gives = _OF_UPDATE
     skipped: ClassVar[str] = "neuron"
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         right = super().updated_number(l, name, i, learning_rate)
         # A dense layer alone calls its parameters so.
         if name not in ("weights", "biases") or (name == "biases" and self.skipped == "input"):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Swapped, report, variant, variants
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.reference.wired import begin, step_is_last, through
+from backprop_check.reference.passes import begin, step_is_last, through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.network import Case
-    from backprop_check.reference.wired import LayerTables, Named, WiredPass
+    from backprop_check.reference.passes import LayerPass, Named, Pass
 
 
 class OfUpdate(Swapped):
@@ -47,7 +47,7 @@ class LearningRateTwice(OfUpdate):
 class BiasesNeverUpdated(OfUpdate):
     """b⁺ = b."""
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         if "bias" not in name:
             return super().updated_number(l, name, i, learning_rate)
         return 1 * l.parameters[name].values[0, i]
@@ -60,8 +60,8 @@ class GradientTakenAfterUpdate(OfUpdate):
     at_the_end: ClassVar[bool] = False
 
     def whole_pass(
-        self, right: Callable[..., WiredPass], case: Case, parameters: list[Named], buffers: list[Named], step: int
-    ) -> WiredPass:
+        self, right: Callable[..., Pass], case: Case, parameters: list[Named], buffers: list[Named], step: int
+    ) -> Pass:
         if case.optimizer is None:
             return super().whole_pass(right, case, parameters, buffers, step)
         with self.m.unseen():  # the update goes by the right gradients, not by those that are reported
@@ -72,7 +72,7 @@ class GradientTakenAfterUpdate(OfUpdate):
             report(self.__again(p, buffers), self.m, last=False, unless=others)
         return p
 
-    def __again(self, p: WiredPass, buffers: list[Named]) -> WiredPass:
+    def __again(self, p: Pass, buffers: list[Named]) -> Pass:
         """The pass after the update, in the place of the first."""
         again = begin(p.case, self.m, self, 0)
         now = [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
@@ -80,7 +80,7 @@ class GradientTakenAfterUpdate(OfUpdate):
             through(again, p.updated or [], now, self.m, self)
         return again
 
-    def __reported(self, p: WiredPass) -> tuple[set[str], set[str]]:
+    def __reported(self, p: Pass) -> tuple[set[str], set[str]]:
         """The quantities of a first pass: those that are reported too late, and the others."""
         late = {f"{quantity_of(name)}_gradient" for l in p.layers for name in l.parameters}
         rest = {"z", "a", "delta", "loss", "input_gradient"}
@@ -98,10 +98,10 @@ class UpdateOnOneLayerOnly(OfUpdate):
         self.__only = learning[0 if self.__first else -1] if learning else None
         super().before_update(p)
 
-    def __here(self, l: LayerTables) -> bool:
+    def __here(self, l: LayerPass) -> bool:
         return l.index == self.__only
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         here = self.__here(l)
         return super().updated_number(l, name, i, learning_rate) if here else 1 * l.parameters[name].values[0, i]
 
@@ -117,7 +117,7 @@ class NeverUpdated(OfUpdate):
         """Whether this step moves anything."""
         return False
 
-    def updated_number(self, l: LayerTables, name: str, i: Any, learning_rate: float) -> Any:
+    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         moves = self.moves()
         return super().updated_number(l, name, i, learning_rate) if moves else 1 * l.parameters[name].values[0, i]
 

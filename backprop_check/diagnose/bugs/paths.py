@@ -9,7 +9,7 @@ from backprop_check.kinds.kind import quantity_of
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.reference.activations import LAYERWISE
 from backprop_check.reference.circuit import ALL
-from backprop_check.reference.wired import (
+from backprop_check.reference.passes import (
     backward,
     begin,
     forward,
@@ -23,7 +23,7 @@ from backprop_check.reference.wired import (
 if TYPE_CHECKING:
     from backprop_check.network import Case
     from backprop_check.reference.circuit import Table
-    from backprop_check.reference.wired import LayerTables, WiredPass
+    from backprop_check.reference.passes import LayerPass, Pass
 
 #: A recursion along every path takes as long as there are paths.
 _PATHS = 300
@@ -67,7 +67,7 @@ class PathsVisitedAgain(SwappedRules):
 class _Recursion:
     """What every neuron has by now: its δ, and the gradients of its parameters, sample by sample."""
 
-    def __init__(self, p: WiredPass, m: Any, *, piling_up: bool) -> None:
+    def __init__(self, p: Pass, m: Any, *, piling_up: bool) -> None:
         self.p, self.m, self.piling_up = p, m, piling_up
         self.output = p.layers[-1].output.z[0].error
         self.tables = {table: m.grid(p.samples, table.units) for table in [p.inputs, *map(_z, p.layers)]}
@@ -142,6 +142,6 @@ class _Recursion:
         return row
 
 
-def _z(l: LayerTables) -> Table:
+def _z(l: LayerPass) -> Table:
     """A dense layer's pre-activations."""
     return l.output.z[0]

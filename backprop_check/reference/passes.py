@@ -34,7 +34,7 @@ Named = dict[str, Any]
 
 
 @dataclass(eq=False)
-class LayerTables:
+class LayerPass:
     """One layer's part of the pass. ``z``, ``a`` and ``delta`` are tables ``[sample, unit]``."""
 
     index: int
@@ -49,7 +49,7 @@ class LayerTables:
 
 
 @dataclass(eq=False)
-class WiredPass:
+class Pass:
     """One pass over a whole batch, and the parameters after its update (by layer, then by name)."""
 
     case: Case
@@ -62,7 +62,7 @@ class WiredPass:
     targets: Any
     step: int = 0
     learning_rate: float | None = None
-    layers: list[LayerTables] = field(default_factory=list)
+    layers: list[LayerPass] = field(default_factory=list)
     loss: Any = None
     input_gradient: Any = None
     updated: list[Named] | None = None
@@ -81,7 +81,7 @@ class WiredPass:
                 yield quantity_of(name), m.total(terms[0, :])
 
 
-def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPass]:
+def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
     """Work a case out on the reading ``m``: one pass a training step (at least one)."""
     network = case.network
     parameters = [
@@ -91,7 +91,7 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
     buffers = [{name: m.given_row(value) for name, value in layer.buffer_rows().items()} for layer in network.layers]
     using, passes = stages(m), []
     for step in range(case.steps):
-        p = using.whole_pass(wired_pass, case, parameters, buffers, step)
+        p = using.whole_pass(one_pass, case, parameters, buffers, step)
         passes.append(p)
         if p.updated is None:
             break
@@ -99,9 +99,7 @@ def run_wired(case: Case, m: Any, stages: type[Stages] = Stages) -> list[WiredPa
     return passes
 
 
-def wired_pass(
-    case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int
-) -> WiredPass:
+def one_pass(case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int) -> Pass:
     """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
     p = begin(case, m, stages, step)
     through(p, parameters, buffers, m, stages)
@@ -110,9 +108,9 @@ def wired_pass(
     return p
 
 
-def begin(case: Case, m: Any, stages: Stages, step: int) -> WiredPass:
+def begin(case: Case, m: Any, stages: Stages, step: int) -> Pass:
     """A pass with its inputs and targets, and nothing computed."""
-    return WiredPass(
+    return Pass(
         case=case,
         circuit=Circuit(case, m, stages, step),
         loss_kind=case.loss.kind,
@@ -129,7 +127,7 @@ def begin(case: Case, m: Any, stages: Stages, step: int) -> WiredPass:
     )
 
 
-def through(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
+def through(p: Pass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
     """The pass up to its update: forward, loss, backward, gradients."""
     stages.prepare(p)
     forward(p, parameters, buffers, m, stages)
@@ -137,7 +135,7 @@ def through(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
     backward(p, m, stages)
 
 
-def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
+def forward(p: Pass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
     """Layer by layer: each reads the outputs of earlier ones."""
     network, c = p.case.network, p.circuit
     owned: list[dict[str, Table]] = []
@@ -158,7 +156,7 @@ def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
             combine = {"add": c.add, "multiply": _product_of(c), "concat": c.join}[layer.combine or "add"]
             x = combine(outputs, role="combined")
         output = stages.equations(c, layer, x, owned[index], network.input_shapes[index])
-        l = LayerTables(
+        l = LayerPass(
             index=index,
             output=output,
             units=network.widths[index],
@@ -171,7 +169,7 @@ def forward(p: WiredPass, parameters: list[Named], buffers: list[Named], m: Any,
         p.layers.append(l)
 
 
-def step_is_last(p: WiredPass) -> bool:
+def step_is_last(p: Pass) -> bool:
     """Whether no pass follows."""
     return p.step == p.case.steps - 1
 
@@ -191,7 +189,7 @@ def _product_of(c: Circuit) -> Any:
     return product
 
 
-def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> None:
+def _report(l: LayerPass, reported: tuple[str, ...], p: Pass, m: Any) -> None:
     """Show what the layer reports, and go on with what an implementation reported in its place."""
     for quantity, tables in (("z", l.output.z), ("a", [l.output.a])):
         if quantity == "z" and "z" not in reported and l.output.a in tables:
@@ -208,7 +206,7 @@ def _report(l: LayerTables, reported: tuple[str, ...], p: WiredPass, m: Any) -> 
         setattr(l, quantity, m.joined([table.values for table in tables]))
 
 
-def loss(p: WiredPass, m: Any, stages: Stages) -> None:
+def loss(p: Pass, m: Any, stages: Stages) -> None:
     """The loss of the batch: the mean or the sum of its samples' losses."""
     units, dense = p.layers[-1].units, as_dense(p)
     terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
@@ -226,14 +224,14 @@ def loss(p: WiredPass, m: Any, stages: Stages) -> None:
 class _Last:
     """The last layer, as the stages of the loss know one."""
 
-    def __init__(self, l: LayerTables, activation: str) -> None:
+    def __init__(self, l: LayerPass, activation: str) -> None:
         self.units, self.activation, self.a, self.z = l.units, activation, l.a, l.z
 
 
 class _AsDense:
     """A pass, as the stages of the loss know one: they look at the last layer only."""
 
-    def __init__(self, p: WiredPass) -> None:
+    def __init__(self, p: Pass) -> None:
         last = p.layers[-1]
         self.layers = [_Last(last, _function_of(last.output.a.made_by))]
         self.case, self.samples, self.reduction, self.targets = p.case, p.samples, p.reduction, p.targets
@@ -248,12 +246,12 @@ def _function_of(rule: Rule | None) -> str:
     return rule.name if isinstance(rule, Function) else "identity"
 
 
-def as_dense(p: WiredPass) -> Any:
+def as_dense(p: Pass) -> Any:
     """The pass as the stages of the loss know one."""
     return _AsDense(p)
 
 
-def backward(p: WiredPass, m: Any, stages: Stages) -> None:
+def backward(p: Pass, m: Any, stages: Stages) -> None:
     """From the loss to every gradient, the last table first."""
     tables = list(p.circuit.tables)
     last = p.layers[-1].output.a
@@ -286,7 +284,7 @@ def backward(p: WiredPass, m: Any, stages: Stages) -> None:
     p.input_gradient = m.seen_part("input_gradient", None, p.step, p.inputs.error, 0, p.inputs.units)
 
 
-def _seed(p: WiredPass, last: Table, m: Any, stages: Stages) -> None:
+def _seed(p: Pass, last: Table, m: Any, stages: Stages) -> None:
     """What flows into the output: the loss's derivative."""
     given = Table(last.units, m.grid(p.samples, last.units))
     dense = as_dense(p)
@@ -296,7 +294,7 @@ def _seed(p: WiredPass, last: Table, m: Any, stages: Stages) -> None:
     last.readers.append((Given(given), ("loss", 0)))
 
 
-def matched_rule(p: WiredPass, last: Table) -> Any:
+def matched_rule(p: Pass, last: Table) -> Any:
     """The rule of an output that its loss undoes: sigmoid or softmax with its cross-entropy."""
     rule = last.made_by
     if len(last.readers) or not p.circuit.stages.fused:
@@ -308,7 +306,7 @@ def matched_rule(p: WiredPass, last: Table) -> Any:
     return None
 
 
-def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages) -> None:
+def _matched_error(p: Pass, last: Table, rule: Any, m: Any, stages: Stages) -> None:
     """∂L/∂z = p Σt − t (p − t for one neuron's sigmoid), the sum over the softmax's own group; or by the chain rule."""
     z: Table = rule.x
     last.error, z.error = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
@@ -324,7 +322,7 @@ def _matched_error(p: WiredPass, last: Table, rule: Any, m: Any, stages: Stages)
             z.error[s, i] = stages.matched_error(p, rule, s, i, functools.partial(composed, s, i))
 
 
-def penalized(p: WiredPass, l: LayerTables, name: str, m: Any, stages: Stages) -> Any:
+def penalized(p: Pass, l: LayerPass, name: str, m: Any, stages: Stages) -> Any:
     """The gradients of a parameter with the part of the loss's penalty."""
     table = l.parameters[name]
     row = m.row(table.units)
@@ -333,7 +331,7 @@ def penalized(p: WiredPass, l: LayerTables, name: str, m: Any, stages: Stages) -
     return row
 
 
-def update(p: WiredPass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:
+def update(p: Pass, learning_rate: float, m: Any, stages: Stages, *, last: bool) -> list[Named]:
     """Every parameter after the step, computed when all gradients are known."""
     stages.before_update(p)
     p.training = stages.training()

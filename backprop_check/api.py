@@ -14,24 +14,24 @@ import msgspec
 from backprop_check.cases.files import refuse_unknown
 from backprop_check.cases.plan import Plan
 from backprop_check.cases.within import supported
-from backprop_check.compare import Mismatch
+from backprop_check.compare.compare import Mismatch
 from backprop_check.config import KINKS, Configured, configured, open_configured
-from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
-from backprop_check.judging import Run
 from backprop_check.protocol import CallableImplementation, Implementation
-from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
-from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole
-from backprop_check.work import Work, alone, kept_for
+from backprop_check.running.chunks import Work, alone, kept_for
+from backprop_check.running.coverage import Coverage, requirements
+from backprop_check.running.judging import Run
+from backprop_check.running.one_case import FAILURES, Judged, Result, Settings, judge_whole
+from backprop_check.running.results_file import Conclusion, Summary, head, how_many_fail, tail, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.causes import Cause
-    from backprop_check.network import Case
     from backprop_check.protocol import ImplementationInfo
 
 #: The columns of a data frame of compared values.
@@ -151,9 +151,9 @@ class Results:
 
 
 def _rows(judged: Judged, dtype: str, settings: Settings) -> Iterable[tuple[Any, ...]]:
+    from backprop_check.compare.expected import expect  # noqa: PLC0415
+    from backprop_check.compare.trace import axes_of  # noqa: PLC0415
     from backprop_check.diagnose.kinks import freed  # noqa: PLC0415 - only where asked for
-    from backprop_check.expected import expect  # noqa: PLC0415
-    from backprop_check.trace import axes_of  # noqa: PLC0415
 
     if judged.actual is None:
         return

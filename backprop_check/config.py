@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.case.limits import read_toml
 from backprop_check.errors import ConfigurationError, StartError
-from backprop_check.strangers import read_toml
 
 if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
@@ -87,7 +87,7 @@ def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ..
         words,
     )
     if words:
-        from backprop_check.coverage import requirements  # noqa: PLC0415 - numpy, and only where it is used
+        from backprop_check.running.coverage import requirements  # noqa: PLC0415 - numpy, and only where it is used
 
         try:
             requirements(words)

@@ -16,22 +16,22 @@ import msgspec
 import pytest
 from _pytest._code.code import TerminalRepr
 
+from backprop_check.case.network import Case
 from backprop_check.cases.plan import select_cases
 from backprop_check.cases.within import LEVEL_1, supported
+from backprop_check.compare.conventions import told
 from backprop_check.config import Configured, implementations, open_configured
-from backprop_check.conventions import told
-from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.causes import Diagnostician, Failure
 from backprop_check.errors import BackpropCheckError
-from backprop_check.kept import kept_failures
-from backprop_check.network import Case
 from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.report.terminal import failure_text, print_cause
-from backprop_check.results import Conclusion, Summary, head, how_many_fail, tail, with_names
-from backprop_check.run import FAILURES, Judged, Result, Settings
-from backprop_check.work import judge_one, kept_for
+from backprop_check.running.chunks import judge_one, kept_for
+from backprop_check.running.coverage import Coverage, requirements
+from backprop_check.running.kept_failures import kept_failures
+from backprop_check.running.one_case import FAILURES, Judged, Result, Settings
+from backprop_check.running.results_file import Conclusion, Summary, head, how_many_fail, tail, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -385,10 +385,10 @@ class _Finished:
         self.conclusion.unmet = unmet
 
     def _conclude(self) -> Conclusion:
-        from backprop_check.compare import compare  # noqa: PLC0415 - only where something fails
-        from backprop_check.expected import expect  # noqa: PLC0415
+        from backprop_check.compare.compare import compare  # noqa: PLC0415 - only where something fails
+        from backprop_check.compare.expected import expect  # noqa: PLC0415
+        from backprop_check.compare.trace import Slot  # noqa: PLC0415
         from backprop_check.protocol.messages import Reply  # noqa: PLC0415
-        from backprop_check.trace import Slot  # noqa: PLC0415
 
         profile, dtype = self.settings.profile, self.entries[0].info["dtype"]
         found = Diagnostician(dtype, profile, kinks=self.settings.kinks)

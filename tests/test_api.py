@@ -13,9 +13,9 @@ import small_port
 from backprop_check import check
 from backprop_check.api import VALUES, Mismatched
 from backprop_check.cases.generate import generated_cases
-from backprop_check.compare import Mismatch
+from backprop_check.compare.compare import Mismatch
+from backprop_check.compare.expected import expect
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
-from backprop_check.expected import expect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,7 +195,7 @@ def test_what_the_witnesses_said_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(tmp_path))
     first = check(small_port.right, cases=20, **GENERATED)
     assert list(tmp_path.glob("*.chunk"))
-    monkeypatch.setattr("backprop_check.work.witnesses", None)
+    monkeypatch.setattr("backprop_check.running.chunks.witnesses", None)
     again = check(small_port.right, cases=20, **GENERATED)
     assert [each.id for each in again.cases] == [each.id for each in first.cases]
     assert again.summary.to_dict() == first.summary.to_dict()

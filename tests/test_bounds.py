@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backprop_check.cases.generate import generated_cases
-from backprop_check.expected import disagreement, expect
+from backprop_check.compare.expected import disagreement, expect
+from backprop_check.compare.trace import Expected, Slot, Trace
 from backprop_check.kinds.wiring import every
 from backprop_check.numbers import UNIT_ROUNDOFF, Lane, Lanes
 from backprop_check.numbers.given import as_array
-from backprop_check.trace import Expected, Slot, Trace
 
 #: How long an example takes is the machine's affair.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -20,19 +20,19 @@ from command_line import called, sentence_of, small_port
 from usual_signals import AS_IN_A_TERMINAL
 
 from backprop_check.commands.options import outputs_of
-from backprop_check.compare import Mismatch
-from backprop_check.judging import Run
+from backprop_check.compare.compare import Mismatch
 from backprop_check.protocol import ImplementationInfo
 from backprop_check.report.files import write_csv
-from backprop_check.results import Conclusion, ResultsFile
-from backprop_check.run import Result
+from backprop_check.running.judging import Run
+from backprop_check.running.one_case import Result
+from backprop_check.running.results_file import Conclusion, ResultsFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from backprop_check.protocol import Implementation
-    from backprop_check.run import Judged
-    from backprop_check.work import Work
+    from backprop_check.running.chunks import Work
+    from backprop_check.running.one_case import Judged
 
 GENERATED = ("--suite", "generated", "--cases")
 

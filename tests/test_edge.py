@@ -12,16 +12,13 @@ import numpy as np
 import pytest
 
 from backprop_check.api import check
+from backprop_check.case.network import ACTIVATIONS, Case
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.plan import select_cases
-from backprop_check.compare import compare
-from backprop_check.expected import disagreement, expect, textbook_pass
-from backprop_check.network import ACTIVATIONS, Case
-from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
-from backprop_check.protocol.messages import Reply
-from backprop_check.trace import Alternative, Expected, Slot
-from backprop_check.unstable import (
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import disagreement, expect, textbook_pass
+from backprop_check.compare.trace import Alternative, Expected, Slot
+from backprop_check.compare.unstable import (
     NEAR,
     NEAR_OF_SOFTPLUS,
     SAID,
@@ -30,6 +27,9 @@ from backprop_check.unstable import (
     raised_sentence,
     unstable_sentence,
 )
+from backprop_check.numbers import Scalars
+from backprop_check.protocol.messages import Reply
+from backprop_check.witness.autograd import autograd_pass
 
 sys.path.insert(0, str(Path(__file__).with_name("benchmarks")))
 from edge_cases import edge_cases
@@ -263,7 +263,7 @@ def test_a_softplus_loses_its_digits_early() -> None:
 
 def test_near_is_near() -> None:
     """Where nothing is farther out than ``NEAR``, no habit leaves the bounds: not looking there misses nothing."""
-    from backprop_check import unstable  # noqa: PLC0415
+    from backprop_check.compare import unstable  # noqa: PLC0415
 
     for dtype in ("float64", "float32"):
         for activation, loss, near in (

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backprop_check.case.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
 from backprop_check.cases.clear import CHAIN, CLEAR, LARGEST, is_clear
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.generate import generated_case, generated_cases
-from backprop_check.expected import expect, textbook_pass
-from backprop_check.network import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT, Case
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.reference import Stages
 from backprop_check.reference.circuit import Function, Softmax, WeightedSum
 

@@ -13,8 +13,8 @@ from command_line import called
 from conventional import Edit, conventional
 
 from backprop_check import check
+from backprop_check.case.network import Case
 from backprop_check.cases.files import suite_files
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backprop_check.errors import ConfigurationError
-from backprop_check.known import Entry, news, read_known, write_known
-from backprop_check.run import FAILURES, Outcome, Result
+from backprop_check.running.known_failures import Entry, news, read_known, write_known
+from backprop_check.running.one_case import FAILURES, Outcome, Result
 
 CODES = {"wrong-1": ["BP102", "hidden-derivative-missing"], "wrong-2": ["BP102", "hidden-derivative-missing"]}
 

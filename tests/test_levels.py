@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from backprop_check.cases.files import SUITES
 from backprop_check.cli import main
 from backprop_check.commands import levels
-from backprop_check.coverage import SUITES_OF
 from backprop_check.explain.starting import ports
 from backprop_check.kinds import KINDS
+from backprop_check.running.coverage import SUITES_OF
 
 if TYPE_CHECKING:
     import pytest

@@ -15,11 +15,6 @@ from command_line import small_port
 from conventional import conventional
 
 # A pytest inside this one forgets what it imported, and such modules cannot be imported twice.
-import backprop_check.api
-import backprop_check.commands.judging
-import backprop_check.oracle
-import backprop_check.pytest_items
-import backprop_check.report.html  # noqa: F401
 
 pytest_plugins = ["pytester"]
 
@@ -101,7 +96,7 @@ def test_what_the_witnesses_said_is_kept(pytester: pytest.Pytester, monkeypatch:
     configure(pytester, mine="right")
     run(pytester).assert_outcomes(passed=4)
     assert len(list((pytester.path / "cache").glob("*.chunk"))) == 4
-    monkeypatch.setattr("backprop_check.work.witnesses", None)
+    monkeypatch.setattr("backprop_check.running.chunks.witnesses", None)
     run(pytester).assert_outcomes(passed=4)
 
 
@@ -333,7 +328,8 @@ def test_a_plain_run_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
         import sys
 
         def pytest_unconfigure():
-            heavy = {"torch", "numpy", "pandas", "jinja2", "hypothesis", "backprop_check.run"} & set(sys.modules)
+            never = {"torch", "numpy", "pandas", "jinja2", "hypothesis", "backprop_check.running.one_case"}
+            heavy = never & set(sys.modules)
             print("heavy:", sorted(heavy), "backprop_check.pytest_plugin" in sys.modules)
         """
     )

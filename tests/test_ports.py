@@ -9,7 +9,7 @@ from helpers import tool
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.protocol import open_implementation
-from backprop_check.run import judge
+from backprop_check.running.one_case import judge
 
 PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
 

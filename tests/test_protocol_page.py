@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from backprop_check.case.network import Case
 from backprop_check.explain.starting import ports
-from backprop_check.network import Case
 from backprop_check.protocol import hello_request, json_schema
 
 PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"

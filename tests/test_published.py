@@ -8,11 +8,11 @@ import pytest
 from helpers import at, flat
 
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.compare import compare
-from backprop_check.expected import expect, textbook_pass
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
+from backprop_check.witness.autograd import autograd_pass
 
 FILES = suite_files("published")
 

@@ -15,11 +15,11 @@ from typing import Any
 import click
 import pytest
 
+from backprop_check.case.network import ACTIVATIONS, LOSSES
 from backprop_check.cases.files import suite_files
 from backprop_check.cli import COMMANDS, main
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.starting import ports
-from backprop_check.network import ACTIVATIONS, LOSSES
 from backprop_check.protocol.sandbox import sandbox_prefix
 
 ROOT = Path(__file__).parents[1]

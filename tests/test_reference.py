@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from backprop_check.case.network import Case
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.generate import generated_cases
-from backprop_check.expected import expect, textbook_pass
-from backprop_check.network import Case
+from backprop_check.compare.expected import expect, textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
-from backprop_check.trace import Slot
+from backprop_check.witness.autograd import autograd_pass
 
 MAZUR = {
     "name": "mazur-2x2x2",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from command_line import called, sentence_of, small_port
 
-from backprop_check.kept import keep, kept_failures
-from backprop_check.network import Case
-from backprop_check.run import Settings
+from backprop_check.case.network import Case
+from backprop_check.running.kept_failures import keep, kept_failures
+from backprop_check.running.one_case import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,18 +11,18 @@ import pytest
 from command_line import called, sentence_of
 
 from backprop_check import Mismatched, check
+from backprop_check.case.network import Case
+from backprop_check.case.training import OPTIMIZERS
 from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import training_case
 from backprop_check.cases.within import supported
 from backprop_check.commands.smoke import SMOKE, networks
-from backprop_check.coverage import SUITES_OF, Coverage, Requirement, requirements
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import KINDS
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
-from backprop_check.network import Case
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.protocol import Supports
-from backprop_check.training import OPTIMIZERS
+from backprop_check.running.coverage import SUITES_OF, Coverage, Requirement, requirements
 
 ROOT = Path(__file__).resolve().parent
 README = (ROOT.parent / "README.md").read_text(encoding="utf-8")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backprop_check.compare import Mismatch
+from backprop_check.compare.compare import Mismatch
 from backprop_check.diagnose.causes import Cause
 from backprop_check.errors import ResultsError
 from backprop_check.protocol import ImplementationInfo
-from backprop_check.results import Conclusion, ResultsFile, Summary
-from backprop_check.run import Outcome, Result
+from backprop_check.running.one_case import Outcome, Result
+from backprop_check.running.results_file import Conclusion, ResultsFile, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

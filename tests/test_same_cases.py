@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.plan import Plan, select_cases
@@ -20,14 +21,13 @@ from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.protocol import Supports
-from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 EVERY_FEATURE = [*FEATURES, *LAYER_FEATURES, *LOSS_FEATURES]
 

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent / "fuzz"))
 
 from reading import CASE_FILE, READERS, read
 
+from backprop_check.case.limits import DEEPEST, LARGEST_TOML, TooMuchError, deeper, read_toml, read_within
+from backprop_check.case.network import MOST_WORK
 from backprop_check.cases.files import LARGEST
-from backprop_check.network import MOST_WORK
-from backprop_check.strangers import DEEPEST, LARGEST_TOML, TooMuchError, deeper, read_toml, read_within
 
 fuzz = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]

@@ -14,21 +14,21 @@ import pytest
 from click.testing import CliRunner, Result
 
 import backprop_check
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_cases
 from backprop_check.cases.files import read_case_file
 from backprop_check.cli import main
-from backprop_check.expected import expect
-from backprop_check.network import Case
+from backprop_check.compare.expected import expect
+from backprop_check.compare.reply_form import as_reply
 from backprop_check.report.html import render
-from backprop_check.wire import as_reply
 
 pytest_plugins = ["pytester"]
 
 IMPLEMENTATION = """
 import numpy as np
-from backprop_check.expected import expect
-from backprop_check.network import Case
-from backprop_check.wire import as_reply
+from backprop_check.compare.expected import expect
+from backprop_check.case.network import Case
+from backprop_check.compare.reply_form import as_reply
 
 
 def right(request):

@@ -19,9 +19,9 @@ from backprop_check.reference.passes import run_pass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array
     from backprop_check.reference.passes import Pass
-    from backprop_check.trace import Array
 
     Demand = Callable[[Pass, float], Iterator[Array]]
 

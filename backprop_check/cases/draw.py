@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.names import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT
+from backprop_check.kinds.names import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from backprop_check.case.network import Case, Network
 from backprop_check.cases import graphs
 from backprop_check.cases.clear import ANY_LAYERS
 from backprop_check.cases.draw import REDUCTIONS, Draw, dense, loss_of, own_slopes, target_of
@@ -19,7 +20,6 @@ from backprop_check.cases.within import ALL, Within, drawable, kinds_of
 from backprop_check.errors import CaseError, NothingToDrawError
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import Ending, nested, size
-from backprop_check.network import Case, Network
 from backprop_check.reference.activations import ELEMENTWISE
 
 if TYPE_CHECKING:

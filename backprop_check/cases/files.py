@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from backprop_check.case.limits import DEEPEST, TooMuchError, deeper, read_within
+from backprop_check.case.network import Case, case_error
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
-from backprop_check.network import Case, case_error
-from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
 
 #: No case file has more bytes.
 LARGEST = 64 * 2**20

@@ -14,6 +14,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import CHAIN, Demands, is_clear
 from backprop_check.cases.draw import (
     PAIRS,
@@ -29,8 +30,7 @@ from backprop_check.cases.draw import (
 )
 from backprop_check.cases.within import LEVEL_1, Within
 from backprop_check.errors import CaseError
-from backprop_check.names import DEFAULT_ALPHA, LATER_LOSSES
-from backprop_check.network import Case
+from backprop_check.kinds.names import DEFAULT_ALPHA, LATER_LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

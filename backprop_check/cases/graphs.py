@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.case.network import Case
 from backprop_check.cases.draw import REDUCTIONS, Draw, dense, loss_of, own_slopes, rate_of, target_of
 from backprop_check.cases.within import kinds_of
 from backprop_check.errors import CaseError
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import size
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from backprop_check.cases.within import Within

@@ -15,7 +15,7 @@ from backprop_check.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from backprop_check.kinds import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 class Generated(NamedTuple):

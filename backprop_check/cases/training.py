@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from backprop_check.case.network import Case
+from backprop_check.case.training import FEATURES, SETTINGS
 from backprop_check.cases.clear import ANY_LAYERS, NEAR, TRAINED_CHAIN, Demands, gradients_of, norm_of
 from backprop_check.cases.draw import REDUCTIONS, THRESHOLDS, Draw, dense, loss_of, rows_of, target_of
 from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import tried
 from backprop_check.cases.within import ALL_TRAINING, Within, families
 from backprop_check.errors import NothingToDrawError
-from backprop_check.names import LATER_LOSSES
-from backprop_check.network import Case
+from backprop_check.kinds.names import LATER_LOSSES
 from backprop_check.reference.passes import run_pass
-from backprop_check.training import FEATURES, SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

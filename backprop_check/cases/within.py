@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.draw import HIDDEN, PAIRS
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
 from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.training import FEATURES, OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds import Kind
-    from backprop_check.network import Case
     from backprop_check.protocol import Supports
 
 

@@ -27,10 +27,10 @@ def command(suite: tuple[str, ...], count: int, seed: int, export: Path | None) 
 def _export(case: object, folder: Path) -> None:
     import msgspec  # noqa: PLC0415 - as above
 
+    from backprop_check.case.network import Case  # noqa: PLC0415
+    from backprop_check.compare.reply_form import as_reply  # noqa: PLC0415
     from backprop_check.errors import ConfigurationError  # noqa: PLC0415
-    from backprop_check.network import Case  # noqa: PLC0415
-    from backprop_check.run import witnesses  # noqa: PLC0415
-    from backprop_check.wire import as_reply  # noqa: PLC0415
+    from backprop_check.running.one_case import witnesses  # noqa: PLC0415
 
     assert isinstance(case, Case)
     right = witnesses(case)

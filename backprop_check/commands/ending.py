@@ -6,18 +6,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.errors import BackpropCheckError
-from backprop_check.known import write_known
 from backprop_check.report.files import write_csv, write_junit
-from backprop_check.results import with_names
+from backprop_check.running.known_failures import write_known
+from backprop_check.running.results_file import with_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from backprop_check.commands.gathered import Gathered
-    from backprop_check.known import Entry
     from backprop_check.protocol import Interruption
-    from backprop_check.results import Conclusion, ResultsFile
+    from backprop_check.running.known_failures import Entry
+    from backprop_check.running.results_file import Conclusion, ResultsFile
 
 
 def interrupted_sentence(interruption: Interruption) -> str:

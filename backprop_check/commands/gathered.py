@@ -12,8 +12,8 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from backprop_check.protocol.signals import held
-from backprop_check.run import FAILURES, Judged, Result
-from backprop_check.work import Order, alone, with_done
+from backprop_check.running.chunks import Order, alone, with_done
+from backprop_check.running.one_case import FAILURES, Judged, Result
 
 if TYPE_CHECKING:
     import threading
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from backprop_check.ahead import Early
     from backprop_check.cases.plan import Plan
-    from backprop_check.judging import Run
+    from backprop_check.compare.trace import Slot
     from backprop_check.protocol import Implementation, Interruption
-    from backprop_check.results import ResultsFile
-    from backprop_check.resume import Unfinished
-    from backprop_check.trace import Slot
-    from backprop_check.work import Work
+    from backprop_check.running.chunks import Work
+    from backprop_check.running.early_results import Early
+    from backprop_check.running.judging import Run
+    from backprop_check.running.results_file import ResultsFile
+    from backprop_check.running.resume import Unfinished
 
 #: So many failing cases are kept with their numbers, to be shown.
 _SHOWABLE = 400
@@ -108,7 +108,7 @@ def _judge_all(
     with _progress(console, alone=stop is None) as progress:
         task = progress.add_task("cases", total=len(work.plan))
         for position, (result, slots) in enumerate(before.results() if before else ()):
-            from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+            from backprop_check.running.resume import recalled  # noqa: PLC0415 - only to go on
 
             order.count(result)
             run.coverage.add(work.plan.suite(position), result.outcome, functools.partial(work.plan.case, position))
@@ -151,7 +151,7 @@ def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
 
 def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
     """A kept result whose turn comes later."""
-    from backprop_check.resume import recalled  # noqa: PLC0415 - only to go on
+    from backprop_check.running.resume import recalled  # noqa: PLC0415 - only to go on
 
     def recall() -> Judged:
         found = recalled(run, work, each.position, each.result, each.slots)
@@ -173,12 +173,12 @@ def judges(
     if not implementation.in_process:  # while others judge, this one's process would only take room
         list(implementation.exchange(iter(())))
     if options["scheduler"] is not None:
-        from backprop_check.scheduler import Scheduler  # noqa: PLC0415 - an extra
+        from backprop_check.running.dask_processes import Scheduler  # noqa: PLC0415 - an extra
 
         return Scheduler(
             work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
         ).judging
-    from backprop_check.parallel import Pool  # noqa: PLC0415 - only for several
+    from backprop_check.running.processes import Pool  # noqa: PLC0415 - only for several
 
     return Pool(work, options["jobs"], early, done).judging
 

@@ -22,13 +22,9 @@ from backprop_check.commands.gathered import gathered_of, judge_all
 from backprop_check.commands.options import opened, outputs_of
 from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, configured
-from backprop_check.coverage import Coverage
 from backprop_check.diagnose.causes import Shown
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError, ResultsError
-from backprop_check.judging import Run
-from backprop_check.kept import keep
-from backprop_check.known import news, read_known
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.messages import hello_request
 from backprop_check.protocol.signals import Interruption
@@ -41,9 +37,13 @@ from backprop_check.report.terminal import (
     print_replay,
     print_summary,
 )
-from backprop_check.results import Conclusion, ResultsFile, head, with_names
-from backprop_check.run import Judged, Result, Settings
-from backprop_check.work import Work, kept_for
+from backprop_check.running.chunks import Work, kept_for
+from backprop_check.running.coverage import Coverage
+from backprop_check.running.judging import Run
+from backprop_check.running.kept_failures import keep
+from backprop_check.running.known_failures import news, read_known
+from backprop_check.running.one_case import Judged, Result, Settings
+from backprop_check.running.results_file import Conclusion, ResultsFile, head, with_names
 
 #: What an exercise is about: chains of dense layers.
 EXERCISE = ("published", "edge", "generated")
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import Implementation
-    from backprop_check.resume import Unfinished
+    from backprop_check.running.resume import Unfinished
 
 #: So many failing cases without a cause are shown in full; the rest stand in the results file.
 SHOWN = 3
@@ -189,7 +189,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
     info = run.implementation.describe()
     if not (options["resume"] and path.exists() and path.stat().st_size):
         return ResultsFile(path, info, about, sys.argv), None
-    from backprop_check.resume import read_unfinished, summary_of  # noqa: PLC0415 - only to go on
+    from backprop_check.running.resume import read_unfinished, summary_of  # noqa: PLC0415 - only to go on
 
     before = read_unfinished(path)
     before.check(work, head(info, about, sys.argv))
@@ -303,7 +303,7 @@ def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judg
             first=number == 0 and len(conclusion.causes) > 1,
         )
         if cause.smallest_case is not None and not run.hints_only:
-            from backprop_check.network import Case  # noqa: PLC0415 - only for a failure
+            from backprop_check.case.network import Case  # noqa: PLC0415 - only for a failure
 
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})

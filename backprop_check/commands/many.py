@@ -26,21 +26,21 @@ from backprop_check.commands.handed_in import refusal
 from backprop_check.commands.judging import file_of, introduce, prepared, run_of, work_of
 from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, implementations, open_configured
-from backprop_check.coverage import Coverage, requirements
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
-from backprop_check.names import LEVELS
+from backprop_check.kinds.names import LEVELS
 from backprop_check.protocol import Interruption, one_line, split_command
 from backprop_check.report.html.read import checked, read_file
-from backprop_check.results import Conclusion
-from backprop_check.run import FAILURES
+from backprop_check.running.coverage import Coverage, requirements
+from backprop_check.running.one_case import FAILURES
+from backprop_check.running.results_file import Conclusion
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from backprop_check.cases.plan import Plan
     from backprop_check.protocol import Implementation
-    from backprop_check.work import Work
+    from backprop_check.running.chunks import Work
 
 #: So many submissions are judged at once on a cluster, at most.
 _AT_ONCE = 16
@@ -166,7 +166,7 @@ def _rows(
                 return
             yield _one(console, target, path, options, interruption)
         return
-    from backprop_check.scheduler import local_cluster, workers_at  # noqa: PLC0415 - an extra
+    from backprop_check.running.dask_processes import local_cluster, workers_at  # noqa: PLC0415 - an extra
 
     with ExitStack() as stack:
         address, stop = options["scheduler"], threading.Event()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backprop_check.names import FAMILIES
+from backprop_check.kinds.names import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,8 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
 def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
     """All that a run writes for others than the implementation: results, reports, kept failures."""
-    from backprop_check.ahead import beside  # noqa: PLC0415 - numpy
-    from backprop_check.kept import own_folder  # noqa: PLC0415 - numpy
+    from backprop_check.running.early_results import beside  # noqa: PLC0415 - numpy
+    from backprop_check.running.kept_failures import own_folder  # noqa: PLC0415 - numpy
 
     keys = ("json_path", "html_path", "junit_path", "csv_path")
     paths = [options[key] for key in keys if options.get(key) is not None]

@@ -27,10 +27,10 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     from rich.text import Text  # noqa: PLC0415
 
     from backprop_check.errors import ConfigurationError  # noqa: PLC0415
-    from backprop_check.kept import Kept, drop, kept_failures  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
     from backprop_check.report.terminal import print_failure  # noqa: PLC0415
-    from backprop_check.run import Settings, judge  # noqa: PLC0415 - numpy and torch
+    from backprop_check.running.kept_failures import Kept, drop, kept_failures  # noqa: PLC0415
+    from backprop_check.running.one_case import Settings, judge  # noqa: PLC0415 - numpy and torch
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     kept = kept_failures()

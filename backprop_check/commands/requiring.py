@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.coverage import requirements
 from backprop_check.errors import ConfigurationError
+from backprop_check.running.coverage import requirements
 
 if TYPE_CHECKING:
     from backprop_check.cases.plan import Plan
     from backprop_check.config import Configured
-    from backprop_check.coverage import Requirement
-    from backprop_check.judging import Run
-    from backprop_check.results import Conclusion
+    from backprop_check.running.coverage import Requirement
+    from backprop_check.running.judging import Run
+    from backprop_check.running.results_file import Conclusion
 
 
 def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement, ...]:

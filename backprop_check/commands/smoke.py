@@ -11,8 +11,8 @@ import click
 from backprop_check.commands.options import opened, opening
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.cases.within import Within
-    from backprop_check.network import Case
 
 _LAYER = {"kind": "dense", "activation": "sigmoid"}
 SMOKE: list[dict[str, Any]] = [
@@ -69,7 +69,7 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
     from backprop_check.commands.judging import introduce  # noqa: PLC0415 - numpy and torch
     from backprop_check.protocol.echo import echo_notes  # noqa: PLC0415
     from backprop_check.protocol.signals import orderly_signals  # noqa: PLC0415
-    from backprop_check.run import FAILURES, judge  # noqa: PLC0415
+    from backprop_check.running.one_case import FAILURES, judge  # noqa: PLC0415
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     with orderly_signals(), opened(impl, options) as implementation:
@@ -103,8 +103,8 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
 
 def networks(within: Within) -> list[Case]:
     """A few networks of what is supported: one neuron and two layers of these; else of whatever layers there are."""
+    from backprop_check.case.network import Case  # noqa: PLC0415 - numpy
     from backprop_check.cases.plan import Plan  # noqa: PLC0415
-    from backprop_check.network import Case  # noqa: PLC0415 - numpy
 
     if within.has_chains():
         return [Case.from_dict(each) for each in _chains(within)]

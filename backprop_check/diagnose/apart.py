@@ -23,13 +23,13 @@ from backprop_check.diagnose.reductions import is_clear
 from backprop_check.errors import NothingToDrawError
 from backprop_check.kinds import FAMILIES, FEATURES, KINDS
 from backprop_check.kinds.kind import nested, size
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from backprop_check.network import Case
-    from backprop_check.trace import Array
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array
 
 #: Cases that tell names apart are looked for among so many generated ones.
 _LOOKED_AT = 60

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.expected import expect
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.numbers import UNIT_ROUNDOFF
 from backprop_check.numbers.choices import Open
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from backprop_check.network import Case
-    from backprop_check.trace import Array, Mask
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array, Mask
 
     Values = Mapping[Slot, Array]
     #: Cases go to the implementation under these names; ``anew`` starts it afresh (where that can be done).

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from backprop_check.compare import KEPT, Mismatch, value_mismatch
+from backprop_check.compare.compare import KEPT, Mismatch, value_mismatch
+from backprop_check.compare.trace import Array, Expected, Slot, parameter_of, place_of
 from backprop_check.diagnose.kinks import local_of
 from backprop_check.kinds.dense import Dense
-from backprop_check.trace import Array, Expected, Slot, parameter_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.given import Local
-    from backprop_check.network import Case
 
 #: A rank-one gradient shows so by this, relative: far above rounding, far below a bug.
 _RANK_ONE = 1e-9

@@ -18,7 +18,7 @@ from backprop_check.reference.passes import trace_shape
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference import Pass
     from backprop_check.reference.passes import LayerPass, Named
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
@@ -17,17 +18,16 @@ from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
 from backprop_check.diagnose.match import Match, Search
 from backprop_check.diagnose.restrict import Place
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.cases.within import Within
-    from backprop_check.compare import Mismatch
+    from backprop_check.compare.compare import Mismatch
+    from backprop_check.compare.trace import Array, Mask
     from backprop_check.diagnose.bug import Swapped
     from backprop_check.diagnose.effort import Part
-    from backprop_check.network import Case
-    from backprop_check.trace import Array, Mask
 
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300

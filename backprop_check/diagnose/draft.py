@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.case.network import Case
 from backprop_check.diagnose.fitting import NAMED, NO_CASE, Batch, fitting_layer, is_whole, resized_rows, round_numbers
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import size
-from backprop_check.names import NEEDS_OUTPUT
-from backprop_check.network import Case
+from backprop_check.kinds.names import NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from backprop_check.compare.trace import Array
     from backprop_check.kinds import Shape
-    from backprop_check.trace import Array
 
 Json = dict[str, Any]
 

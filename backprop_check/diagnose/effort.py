@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 #: Multiplications that the search for names may take: some five seconds of one core.
 FOR_NAMES = 150_000_000

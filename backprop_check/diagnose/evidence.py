@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.bug import Swapped, swapped_quantities
 from backprop_check.diagnose.given import Local, given, given_at_kinks
 from backprop_check.diagnose.kinks import local_of, without_freedom
 from backprop_check.kinds.kind import quantity_of, size
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array, Mask
     from backprop_check.diagnose.effort import Part
-    from backprop_check.network import Case
     from backprop_check.reference import Stages
-    from backprop_check.trace import Array, Mask
 
 
 #: So many passing cases are asked whether they refute a name.

@@ -18,8 +18,8 @@ from backprop_check.kinds.kind import size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from backprop_check.compare.trace import Array
     from backprop_check.kinds import Kind, Shape
-    from backprop_check.trace import Array
 
 Json = dict[str, Any]
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop_check.compare.expected import roundoff
+from backprop_check.compare.trace import Array, Expected, Mask, Slot
 from backprop_check.diagnose.bug import Swapped
-from backprop_check.expected import roundoff
 from backprop_check.numbers import SMALLEST_NORMAL
 from backprop_check.numbers.choices import Open, Watching
 from backprop_check.numbers.lane import is_exact
@@ -21,12 +22,11 @@ from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Vector
 from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import Array, Expected, Mask, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.numbers.choices import Choices
 
 #: What an implementation reports may differ from what it went on with by a rounding or two.

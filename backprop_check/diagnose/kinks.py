@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.conventions import Convention
+from backprop_check.compare.conventions import Convention
+from backprop_check.compare.expected import expect
 from backprop_check.diagnose.given import Local, given
-from backprop_check.expected import expect
 from backprop_check.numbers.choices import SPLITS, Chosen, Open, Picked, Watching
 from backprop_check.reference.kinks import TIE, Kink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backprop_check.network import Case
-    from backprop_check.trace import Array, Expected, Mask, Slot
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array, Expected, Mask, Slot
 
 #: No more ways to give a tie's gradient to one input are worked out.
 _TIES = 400

@@ -25,8 +25,8 @@ from backprop_check.kinds.kind import size
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
 
-    from backprop_check.network import Case
-    from backprop_check.trace import Array
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array
 
     Candidates = Iterator[Case | None]
     Edit = Callable[[Case], Iterable[Case | None]]

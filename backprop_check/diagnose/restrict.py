@@ -13,8 +13,8 @@ from backprop_check.reference.circuit import WeightedSum, read_by
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds import Kind
-    from backprop_check.network import Case
     from backprop_check.reference import Stages
     from backprop_check.reference.optimizers import Learning
     from backprop_check.reference.passes import LayerPass

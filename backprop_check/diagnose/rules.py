@@ -21,8 +21,8 @@ from backprop_check.reference.circuit import Function, Given, Softmax, WeightedS
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds.kind import Shape
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
 Share = tuple[Any, Any]

@@ -14,7 +14,7 @@ from backprop_check.diagnose.effort import Effort
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 #: A question costs the harness about so many passes over the case: it is made, judged by both witnesses, and explained.
 _PASSES = 5

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import AXES, Array, Slot
 from backprop_check.diagnose.kinks import opened
-from backprop_check.expected import expect
-from backprop_check.trace import AXES, Array, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backprop_check.compare import Mismatch
+    from backprop_check.case.network import Case
+    from backprop_check.compare.compare import Mismatch
     from backprop_check.diagnose.evidence import Evidence
-    from backprop_check.network import Case
 
 _EXPONENTIAL = {"sigmoid", "tanh", "softplus", "elu", "silu", "softmax", "log_softmax"}
 

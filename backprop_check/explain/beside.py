@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backprop_check.places import named
+from backprop_check.compare.places import named
 from backprop_check.protocol.text import one_line
 
 if TYPE_CHECKING:
-    from backprop_check.compare import Comparison, Mismatch
+    from backprop_check.case.network import Case
+    from backprop_check.compare.compare import Comparison, Mismatch
+    from backprop_check.compare.trace import Slot
     from backprop_check.explain.steps import Step
-    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
-    from backprop_check.trace import Slot
 
 
 class Beside(msgspec.Struct, frozen=True):
@@ -40,9 +40,9 @@ class Judged(msgspec.Struct, frozen=True):
 
 def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -> tuple[Judged, list[Beside | None]]:
     """Send ``case`` and put the reply's numbers beside the steps that they belong to."""
-    from backprop_check.compare import as_json  # noqa: PLC0415 - numpy, and only wanted here
-    from backprop_check.expected import expect  # noqa: PLC0415
-    from backprop_check.run import Settings, compared  # noqa: PLC0415
+    from backprop_check.compare.compare import as_json  # noqa: PLC0415 - numpy, and only wanted here
+    from backprop_check.compare.expected import expect  # noqa: PLC0415
+    from backprop_check.running.one_case import Settings, compared  # noqa: PLC0415
 
     dtype = implementation.hello.dtype
     name = one_line(implementation.describe().name, 60)
@@ -72,7 +72,7 @@ def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -
 
 def _slot(step: Step, case: Case, comparison: Comparison) -> Slot | None:
     """The array of the reply that holds this step's number; None where the protocol or the reply has none."""
-    from backprop_check.trace import Slot  # noqa: PLC0415
+    from backprop_check.compare.trace import Slot  # noqa: PLC0415
 
     if not step.quantity:
         return None
@@ -88,7 +88,7 @@ def _slot(step: Step, case: Case, comparison: Comparison) -> Slot | None:
 
 
 def _place(mismatch: Mismatch) -> tuple[Slot, tuple[int, ...]]:
-    from backprop_check.trace import Slot, place_of  # noqa: PLC0415
+    from backprop_check.compare.trace import Slot, place_of  # noqa: PLC0415
 
     at = tuple(i for i in place_of(mismatch) if i is not None)
     return Slot(mismatch.quantity, mismatch.layer, mismatch.step), at

@@ -14,6 +14,7 @@ from backprop_check.cases.families import family_case
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import RECIPES, training_cases
+from backprop_check.compare.places import UNITS
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.diagnose.given import given
 from backprop_check.errors import ConfigurationError
@@ -23,16 +24,15 @@ from backprop_check.explain.making import is_shipped
 from backprop_check.explain.told import Told
 from backprop_check.explain.writing import number_text
 from backprop_check.kinds import FAMILIES, KINDS
-from backprop_check.places import UNITS
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array, Slot
     from backprop_check.diagnose.bug import Bug
     from backprop_check.explain.steps import Step
-    from backprop_check.network import Case
-    from backprop_check.trace import Array, Slot
 
 #: So many generated cases are tried where the published ones do not show a bug.
 _TRIED = 150

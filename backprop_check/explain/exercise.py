@@ -16,14 +16,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.compare.places import named
 from backprop_check.explain.mistakes import case_of, mistakes_of
-from backprop_check.places import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backprop_check.compare import Mismatch
-    from backprop_check.run import Result
+    from backprop_check.compare.compare import Mismatch
+    from backprop_check.running.one_case import Result
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from backprop_check.compare.places import UNITS, Places
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.beside import Beside, Judged, judge_steps
 from backprop_check.explain.recall import recalled_passes
@@ -17,17 +18,16 @@ from backprop_check.explain.told import Told
 from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
 from backprop_check.kinds.dense import Dense
-from backprop_check.places import UNITS, Places
 from backprop_check.protocol.text import one_line
 from backprop_check.reference import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.case.network import Case
+    from backprop_check.case.training import Optimizer
     from backprop_check.explain.making import Found
-    from backprop_check.network import Case
     from backprop_check.protocol import Implementation
-    from backprop_check.training import Optimizer
 
 #: A record of more updates than this is too long to keep, let alone to read.
 MOST_STEPS = 1000

@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
+from backprop_check.case.limits import read_within
+from backprop_check.case.network import NEEDS_OUTPUT, Case
 from backprop_check.cases.families import family_case
 from backprop_check.cases.files import LARGEST, SUITES, CaseFile, check_work, read_case_file, suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.training import training_case
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
-from backprop_check.network import NEEDS_OUTPUT, Case
-from backprop_check.strangers import read_within
 
 _GENERATED = re.compile(r"(?P<name>.+-s(?P<index>\d{4,}))(?:-(?P<hash>[0-9a-f]{8}))?")
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backprop_check.case.network import Case
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Array, Slot, place_of
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.diagnose.given import given
 from backprop_check.errors import BackpropCheckError, CaseError
-from backprop_check.expected import expect
 from backprop_check.explain.making import find_case
-from backprop_check.network import Case
-from backprop_check.trace import Array, Slot, place_of
 
 if TYPE_CHECKING:
-    from backprop_check.compare import Mismatch
+    from backprop_check.compare.compare import Mismatch
     from backprop_check.diagnose.bug import Bug
     from backprop_check.reference import Stages
-    from backprop_check.run import Result
+    from backprop_check.running.one_case import Result
 
 #: So many failing cases decide, the smallest first.
 _CASES = 16

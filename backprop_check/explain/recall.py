@@ -21,7 +21,7 @@ from backprop_check.reference.passes import as_dense, matched_rule
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.passes import LayerPass, Pass
 
 

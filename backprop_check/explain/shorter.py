@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from backprop_check.compare.places import UNITS
+from backprop_check.compare.trace import parameter_of
 from backprop_check.explain.layout import heading
-from backprop_check.places import UNITS
-from backprop_check.trace import parameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ from backprop_check.explain.wording import (
     WORDS,
 )
 from backprop_check.kinds.dense import Dense
-from backprop_check.names import ACTIVATIONS
+from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.numbers.recording import OVER, TIMES, Recorded
 from backprop_check.protocol.text import one_line
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
@@ -35,8 +35,8 @@ from backprop_check.reference.circuit import Function, Largest, Softmax, Weighte
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.case.network import Case
     from backprop_check.explain.writing import Writer
-    from backprop_check.network import Case
     from backprop_check.reference.passes import Pass
 
 #: Of what a number is made of, so many units are named.

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from backprop_check.compare.places import Places, unravel
 from backprop_check.explain.names import Cells, above, below
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.places import Places, unravel
 from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.numbers.recording import Recorded
     from backprop_check.reference.circuit import Table
     from backprop_check.reference.passes import Pass

@@ -6,18 +6,18 @@ import itertools
 import operator
 from typing import TYPE_CHECKING
 
+from backprop_check.compare.places import INPUT, find_unit, ravel
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.tables import About, named_below
 from backprop_check.explain.wording import NO_WEIGHTS
-from backprop_check.places import INPUT, find_unit, ravel
 from backprop_check.reference.circuit import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from backprop_check.case.network import Case
     from backprop_check.explain.steps import Step
     from backprop_check.explain.story import PassReader
-    from backprop_check.network import Case
 
 #: Of more training steps than this, only the first and the last are told in full.
 _ROUNDS = 3

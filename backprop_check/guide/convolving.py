@@ -9,10 +9,10 @@ import functools
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.expected import textbook_pass
+from backprop_check.case.network import Case
+from backprop_check.compare.expected import textbook_pass
+from backprop_check.compare.trace import Form, Slot
 from backprop_check.kinds.kind import nested, quantity_of
-from backprop_check.network import Case
-from backprop_check.trace import Form, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.case.network import Case
 from backprop_check.guide import convolving
-from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.passes import as_dense

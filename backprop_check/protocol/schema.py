@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from backprop_check.case.network import Case
+from backprop_check.case.training import Optimizer
 from backprop_check.kinds import KINDS, Kind
-from backprop_check.names import DEFAULT_ALPHA
-from backprop_check.network import Case
+from backprop_check.kinds.names import DEFAULT_ALPHA
 from backprop_check.protocol.claims import FUTURE, vocabulary
 from backprop_check.protocol.messages import PROTOCOL, HelloReply, HelloRequest, Reply
-from backprop_check.training import Optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Collection

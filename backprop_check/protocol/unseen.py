@@ -51,10 +51,21 @@ def own_places() -> list[Path]:
     return [place for place in dict.fromkeys(each.resolve() for each in places) if place.exists()]
 
 
+def user_folder() -> Path:
+    """Where a user's caches are: ``BACKPROP_CHECK_CACHE``, or as the system has it."""
+    if own := os.environ.get("BACKPROP_CHECK_CACHE"):
+        return Path(own)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "backprop-check"
+
+
 def kept_values() -> Path:
     """The folder of what the witnesses said; the run may yet make it."""
-    from backprop_check.cache import user_folder  # noqa: PLC0415 - numpy; and inside the sandbox there is no cache
-
     return user_folder().absolute()
 
 

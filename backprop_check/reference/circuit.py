@@ -433,7 +433,7 @@ class Circuit:
 
 def alpha_of(name: str, alpha: float | None) -> float:
     """The α of an activation: its own, or PyTorch's default."""
-    from backprop_check.names import DEFAULT_ALPHA  # noqa: PLC0415
+    from backprop_check.kinds.names import DEFAULT_ALPHA  # noqa: PLC0415
 
     return DEFAULT_ALPHA.get(name, 0.0) if alpha is None else alpha
 

@@ -14,7 +14,7 @@ from backprop_check.reference.kinks import ABSOLUTE, HINGE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 @dataclass(frozen=True, slots=True)

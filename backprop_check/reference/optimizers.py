@@ -15,7 +15,7 @@ from backprop_check.reference.kinks import PENALTY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backprop_check.training import Clip, Optimizer, Regularization
+    from backprop_check.case.training import Clip, Optimizer, Regularization
 
 #: What PyTorch adds to the norm that it divides by.
 NORM_EPSILON = 1e-6

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.kinds.kind import quantity_of, size
+from backprop_check.kinds.names import DEFAULT_THRESHOLD
 from backprop_check.kinds.wiring import Index
-from backprop_check.names import DEFAULT_THRESHOLD
 from backprop_check.reference.circuit import ALL, Circuit, Function, Given, Output, Reported, Softmax, Table
 from backprop_check.reference.losses import targets_of
 from backprop_check.reference.stages import Stages
@@ -21,10 +21,10 @@ from backprop_check.reference.stages import Stages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.case.training import Clip, Optimizer, Regularization
     from backprop_check.reference.circuit import Rule
     from backprop_check.reference.optimizers import Training
-    from backprop_check.training import Clip, Optimizer, Regularization
 
 #: The one unit of a table that has no more.
 ONE = Index([[0]])

@@ -17,7 +17,7 @@ from backprop_check.reference.optimizers import Optimizers, Remembered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Circuit, Rule
     from backprop_check.reference.passes import LayerPass, Pass
 

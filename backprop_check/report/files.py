@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from backprop_check.errors import ResultsError
 from backprop_check.protocol.text import clean_text
-from backprop_check.run import FAILURES
+from backprop_check.running.one_case import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from backprop_check.protocol import ImplementationInfo
-    from backprop_check.run import Result
+    from backprop_check.running.one_case import Result
 
 COLUMNS = (
     "case", "outcome", "layer", "neuron", "quantity", "index", "sample", "step",

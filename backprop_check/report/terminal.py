@@ -10,27 +10,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from backprop_check.conventions import told
+from backprop_check.case.network import Case
+from backprop_check.compare.conventions import told
+from backprop_check.compare.places import in_short
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import KEPT
-from backprop_check.kept import keep_lines
-from backprop_check.network import Case
-from backprop_check.places import in_short
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.plain_text import shown_on
-from backprop_check.results import how_many_fail, why_nothing_was_judged
-from backprop_check.run import LOG
+from backprop_check.running.kept_failures import keep_lines
+from backprop_check.running.one_case import LOG
+from backprop_check.running.results_file import how_many_fail, why_nothing_was_judged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from backprop_check.compare import Mismatch
+    from backprop_check.compare.compare import Mismatch
     from backprop_check.diagnose.behaviour import Behaviour
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import ImplementationInfo
-    from backprop_check.results import Conclusion, Summary
-    from backprop_check.run import Result
+    from backprop_check.running.one_case import Result
+    from backprop_check.running.results_file import Conclusion, Summary
 
 #: So many values of a failing case are shown: first wrong ones, and what follows from them.
 ROOTS, INHERITED = 4, 4

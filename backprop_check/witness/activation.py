@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:

@@ -96,9 +96,9 @@ def case(inputs: Any, layers: list[Any], samples: int, loss: str, targets: Any) 
 
 def one_case(body: dict[str, Any]) -> tuple[float, float]:
     """The seconds of both witnesses, and of torch."""
-    from backprop_check.network import Case  # noqa: PLC0415 - of the commit that is measured
-    from backprop_check.oracle import autograd_pass  # noqa: PLC0415
-    from backprop_check.run import witnesses  # noqa: PLC0415
+    from backprop_check.case.network import Case  # noqa: PLC0415 - of the commit that is measured
+    from backprop_check.running.one_case import witnesses  # noqa: PLC0415
+    from backprop_check.witness.autograd import autograd_pass  # noqa: PLC0415
 
     made = Case.from_dict(body)
     witnesses(made)

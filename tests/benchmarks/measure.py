@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.trace import Slot
+from backprop_check.compare.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.trace import Expected
+    from backprop_check.compare.trace import Expected
 
 
 def slots(reply: dict[str, Any]) -> Iterator[tuple[Slot, Any]]:

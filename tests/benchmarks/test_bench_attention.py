@@ -17,14 +17,14 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / 
 
 import numpy_attention as attention
 
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_case
-from backprop_check.compare import compare
-from backprop_check.expected import expect
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect
 from backprop_check.kinds.kind import nested, size
 from backprop_check.kinds.transformer import all_shapes
-from backprop_check.network import Case
 from backprop_check.protocol.messages import Reply
-from backprop_check.run import witnesses
+from backprop_check.running.one_case import witnesses
 
 #: So many cases must pass.
 COUNT = 2000

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 from backprop_check.api import check
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_case
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect
 from backprop_check.diagnose.blame import blame
-from backprop_check.expected import expect
-from backprop_check.network import Case
 from backprop_check.protocol.messages import Reply
-from backprop_check.run import witnesses
+from backprop_check.running.one_case import witnesses
 
 TESTS = Path(__file__).parents[1]
 for folder in (TESTS / "levels", TESTS.parent / "backprop_check" / "ports" / "torch"):

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from backprop_check.cases.plan import select_cases
-from backprop_check.judging import Run
 from backprop_check.protocol import open_implementation
+from backprop_check.running.judging import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

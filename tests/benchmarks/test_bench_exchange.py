@@ -20,14 +20,14 @@ import pytest
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.protocol import SubprocessImplementation, hello_request
-from backprop_check.run import judge, witnesses
+from backprop_check.running.one_case import judge, witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 COUNT = 300
 ROUNDS = 9
@@ -59,7 +59,7 @@ def canned(lines: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(autouse=True)
 def _witnesses_beforehand(cases: list[Case], monkeypatch: pytest.MonkeyPatch) -> None:
     known = {case.id: witnesses(case) for case in cases}
-    monkeypatch.setattr("backprop_check.run.witnesses", lambda case, *_: known[case.id])
+    monkeypatch.setattr("backprop_check.running.one_case.witnesses", lambda case, *_: known[case.id])
 
 
 def bare(command: list[str], lines: list[tuple[str, bytes]], kept: list[bytes] | None = None) -> float:

@@ -20,12 +20,12 @@ from sizes import CASES
 from variants import STYLES, backprop, style
 
 from backprop_check.cases.generate import generated_cases
-from backprop_check.compare import compare
-from backprop_check.expected import expect
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect
 from backprop_check.protocol import open_implementation
 
 if TYPE_CHECKING:
-    from backprop_check.trace import Slot
+    from backprop_check.compare.trace import Slot
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 

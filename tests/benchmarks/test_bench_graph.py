@@ -14,11 +14,11 @@ import pytest
 
 from backprop_check.cases.families import family_case
 from backprop_check.cases.within import Within
-from backprop_check.compare import compare
-from backprop_check.expected import textbook_pass
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import textbook_pass
 from backprop_check.numbers import Scalars
 from backprop_check.protocol.messages import Reply
-from backprop_check.run import witnesses
+from backprop_check.running.one_case import witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,14 +16,14 @@ from sizes import CASES
 sys.path.insert(0, str(Path(__file__).parents[1] / "levels"))
 import numpy_recurrent as recurrent
 
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_cases
-from backprop_check.compare import compare
-from backprop_check.expected import textbook_pass
-from backprop_check.network import Case
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import textbook_pass
 from backprop_check.numbers import Scalars
 from backprop_check.protocol import CallableImplementation
 from backprop_check.protocol.messages import Reply
-from backprop_check.run import judge, witnesses
+from backprop_check.running.one_case import judge, witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,19 +18,19 @@ import pytest
 from sizes import FULL
 from test_bench_exchange import BUNDLED, bare, busy
 
-from backprop_check.cache import Cache
 from backprop_check.cases.plan import Plan
-from backprop_check.parallel import Pool
 from backprop_check.protocol import open_implementation
-from backprop_check.results import ResultsFile
-from backprop_check.run import Settings
-from backprop_check.scheduler import Scheduler
-from backprop_check.work import Work, alone
+from backprop_check.running.chunks import Work, alone
+from backprop_check.running.dask_processes import Scheduler
+from backprop_check.running.one_case import Settings
+from backprop_check.running.processes import Pool
+from backprop_check.running.results_file import ResultsFile
+from backprop_check.running.witness_cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.run import Judged
+    from backprop_check.running.one_case import Judged
 
 ODD = Path(__file__).parents[1] / "scale" / "odd_port.py"
 COUNT = 1920 if FULL else 576

@@ -12,10 +12,10 @@ import pytest
 from sizes import CASES
 
 from backprop_check.cases.generate import generated_cases
-from backprop_check.expected import expect, textbook_pass
+from backprop_check.compare.expected import expect, textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
-from backprop_check.trace import Slot
+from backprop_check.witness.autograd import autograd_pass
 
 
 @pytest.mark.parametrize("profile", ["textbook", "strict"])

@@ -26,12 +26,12 @@ from sizes import FULL
 from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 from variants import Style, backprop
 
+from backprop_check.case.network import Case
 from backprop_check.cases.generate import generated_case, generated_cases
-from backprop_check.network import Case
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol import CallableImplementation
 from backprop_check.protocol.parsing import parse_line
-from backprop_check.run import judge, witnesses
+from backprop_check.running.one_case import judge, witnesses
+from backprop_check.witness.autograd import autograd_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 from tiny import SUPPORTS, implementation
 
 from backprop_check.api import Results
+from backprop_check.case.network import Case
 from backprop_check.cases.generate import generated_cases
-from backprop_check.compare import Comparison, compare
-from backprop_check.expected import expect
-from backprop_check.judging import Run
-from backprop_check.network import Case
+from backprop_check.compare.compare import Comparison, compare
+from backprop_check.compare.expected import expect
 from backprop_check.protocol import CallableImplementation
+from backprop_check.running.judging import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from backprop_check.compare.trace import Array, Slot
     from backprop_check.diagnose.effort import Effort
-    from backprop_check.trace import Array, Slot
 
 
 @functools.cache

@@ -21,10 +21,10 @@ from asking import judged, named
 from numpy_convolution import plain
 from numpy_graph import backprop
 
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_cases
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cases.within import Within
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable

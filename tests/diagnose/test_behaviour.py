@@ -14,8 +14,8 @@ from tiny import SUPPORTS, implementation
 
 from backprop_check import check
 from backprop_check.api import Mismatched
-from backprop_check.judging import Run
 from backprop_check.protocol import open_implementation
+from backprop_check.running.judging import Run
 
 Json = dict[str, Any]
 NAMES = [

@@ -9,15 +9,15 @@ import pytest
 from asking import answered, cases, compared, deep
 from tiny import Tiny, implementation
 
+from backprop_check.case.network import Case
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.blame import blame, origins, place_in, recover
-from backprop_check.expected import expect
-from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
-from backprop_check.run import Settings, judge_answer
-from backprop_check.trace import Slot
+from backprop_check.running.one_case import Settings, judge_answer
 
 if TYPE_CHECKING:
-    from backprop_check.compare import Mismatch
+    from backprop_check.compare.compare import Mismatch
 
 
 def blamed(case: Case, function: Any) -> list[Mismatch]:

@@ -11,11 +11,11 @@ from asking import cases, compared
 from tiny import SUPPORTS, implementation
 
 from backprop_check import check
+from backprop_check.case.network import Case
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
 from backprop_check.diagnose.effort import Effort
-from backprop_check.expected import expect
-from backprop_check.network import Case
-from backprop_check.trace import Slot
 
 Json = dict[str, Any]
 

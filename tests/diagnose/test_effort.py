@@ -18,8 +18,8 @@ from usual_signals import AS_IN_A_TERMINAL
 from backprop_check import check
 from backprop_check.diagnose.effort import Effort, work
 from backprop_check.diagnose.match import Search
-from backprop_check.judging import INTERRUPTED, OUT_OF_TIME, Run
 from backprop_check.protocol import CallableImplementation
+from backprop_check.running.judging import INTERRUPTED, OUT_OF_TIME, Run
 
 HERE = Path(__file__).parent
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from asking import answered, cases, curved, deep, without
 
+from backprop_check.compare.trace import Array, Slot
 from backprop_check.diagnose.bugs.slopes import HiddenDerivativeMissing
 from backprop_check.diagnose.given import given
-from backprop_check.trace import Array, Slot
 
 
 def unfit(case: Any, values: dict[Slot, Array], **options: Any) -> set[Slot]:

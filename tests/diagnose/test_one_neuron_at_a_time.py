@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from backprop_check.case.network import Case
+from backprop_check.compare.trace import AXES, Slot
 from backprop_check.diagnose.catalogue import all_variants
-from backprop_check.network import Case
 from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import AXES, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,17 +11,17 @@ from asking import answered, cases, judged
 from tiny import SUPPORTS, implementation
 
 from backprop_check.cases.files import suite_files
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.bugs import formulas_of_layers
 from backprop_check.diagnose.catalogue import BUGS, find_bug, variant_of
 from backprop_check.diagnose.evidence import Evidence
 from backprop_check.explain.bug import cases_for, differing, first_difference
 from backprop_check.explain.layout import equation_lines
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.causes import Cause
-    from backprop_check.network import Case
 
 #: What is computed first stands first; so many cases show what a bug gets wrong.
 KINDS, FEW = ["forward", "loss", "backward", "state", "update"], 4

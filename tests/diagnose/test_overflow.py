@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from backprop_check import check
+from backprop_check.case.network import Case
 from backprop_check.cases.files import SUITES, suite_files
-from backprop_check.expected import expect
+from backprop_check.compare.expected import expect
+from backprop_check.compare.reply_form import as_reply
 from backprop_check.kinds import FEATURES
-from backprop_check.network import Case
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

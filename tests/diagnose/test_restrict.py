@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from asking import answered, cases, curved
 
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.bugs.forward import BiasMissingForward
 from backprop_check.diagnose.bugs.parameter_gradients import BiasGradientShared
 from backprop_check.diagnose.bugs.slopes import HiddenDerivativeMissing
 from backprop_check.diagnose.catalogue import all_variants, find_bug
 from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import Place, both, only, places
-from backprop_check.trace import Slot
 
 
 def changed(right: Local, wrong: Local) -> set[tuple[Any, ...]]:

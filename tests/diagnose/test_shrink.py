@@ -8,13 +8,13 @@ import pytest
 from asking import cases, deep
 from tiny import implementation
 
+from backprop_check.case.network import Case
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.shrink import shrink
-from backprop_check.judging import Run
-from backprop_check.kept import keep, kept_failures
-from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
-from backprop_check.run import judge
+from backprop_check.running.judging import Run
+from backprop_check.running.kept_failures import keep, kept_failures
+from backprop_check.running.one_case import judge
 
 
 def neurons(case: Case) -> int:

@@ -10,9 +10,9 @@ import pytest
 from asking import answered, cases, compared, curved, deep
 from tiny import implementation
 
+from backprop_check.compare.trace import Array, Slot
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.evidence import Evidence
-from backprop_check.trace import Array, Slot
 
 
 def evidences(count: int = 12, change: Any = None, **options: Any) -> list[Evidence]:

@@ -15,7 +15,7 @@ from backprop_check.diagnose.given import Local, given
 from backprop_check.diagnose.restrict import both, fit_together
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 class WorkedOutUnseen(Swapped):

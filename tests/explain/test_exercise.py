@@ -12,16 +12,16 @@ import pytest
 from click.testing import CliRunner
 from helpers import tool
 
+from backprop_check.case.network import Case
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cli import main
-from backprop_check.compare import Mismatch
-from backprop_check.expected import expect
+from backprop_check.compare.compare import Mismatch
+from backprop_check.compare.expected import expect
+from backprop_check.compare.reply_form import as_reply
 from backprop_check.explain.exercise import LEFT_OUT, STAGES, Step, finished, next_step, unfinished
 from backprop_check.explain.making import made_up
-from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
-from backprop_check.run import Outcome, Result, judge
-from backprop_check.wire import as_reply
+from backprop_check.running.one_case import Outcome, Result, judge
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 

@@ -15,17 +15,17 @@ from click.testing import CliRunner, Result
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.generate import generated_case, generated_cases
 from backprop_check.cli import main
-from backprop_check.expected import textbook_pass
+from backprop_check.compare.expected import textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import text_lines
 from backprop_check.explain.making import Found, find_case, made_up
 from backprop_check.reference import Stages
 from backprop_check.reference.circuit import Function, Rule, WeightedSum
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.explain.steps import Step
-    from backprop_check.network import Case
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 MAZUR_PORT = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'

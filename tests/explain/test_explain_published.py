@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cli import main
-from backprop_check.expected import expect
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.explain.explanation import Explanation, explain_case
 from backprop_check.explain.layout import equation_lines, text_lines
 from backprop_check.explain.making import find_case
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from backprop_check.explain.steps import Step

@@ -15,21 +15,21 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_case
 from backprop_check.cli import main
-from backprop_check.compare import Mismatch
-from backprop_check.expected import expect, textbook_pass
+from backprop_check.compare.compare import Mismatch
+from backprop_check.compare.expected import expect, textbook_pass
+from backprop_check.compare.places import INPUT, Places, find_unit, in_short, in_words, what_it_is
+from backprop_check.compare.trace import Slot
 from backprop_check.explain.explanation import Explanation, explain_case
 from backprop_check.explain.layout import introduction, text_lines
 from backprop_check.explain.making import Found
 from backprop_check.explain.page import as_html
 from backprop_check.explain.recall import recalled_passes
 from backprop_check.kinds import FAMILIES
-from backprop_check.network import Case
 from backprop_check.numbers.recording import Recording
-from backprop_check.places import INPUT, Places, find_unit, in_short, in_words, what_it_is
 from backprop_check.reference import run_pass
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from backprop_check.explain.steps import Step
@@ -305,9 +305,9 @@ def test_an_implementation_beside(tmp_path: Path) -> None:
     """Its numbers stand beside, and the first difference is told by its indexes."""
     (tmp_path / "halved.py").write_text(
         "import numpy as np\n"
-        "from backprop_check.expected import expect\n"
-        "from backprop_check.network import Case\n"
-        "from backprop_check.wire import as_reply\n\n"
+        "from backprop_check.compare.expected import expect\n"
+        "from backprop_check.case.network import Case\n"
+        "from backprop_check.compare.reply_form import as_reply\n\n"
         "def reply(request):\n"
         "    case = Case.from_dict({k: v for k, v in request.items() if k not in ('type', 'id')})\n"
         "    right = expect(case)\n"

@@ -10,10 +10,10 @@ import numpy as np
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
-from backprop_check.expected import textbook_pass
+from backprop_check.compare.expected import textbook_pass
+from backprop_check.compare.trace import slots_of
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES, Recorded, Recording
 from backprop_check.reference import run_pass
-from backprop_check.trace import slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

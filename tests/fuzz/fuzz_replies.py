@@ -7,8 +7,8 @@ from pathlib import Path
 
 import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-with atheris.instrument_imports(include=["backprop_check.protocol", "backprop_check.compare"]):
-    from backprop_check.compare import compare
+with atheris.instrument_imports(include=["backprop_check.protocol", "backprop_check.compare.compare"]):
+    from backprop_check.compare.compare import compare
     from backprop_check.protocol import Message, parse_hello, parse_line
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))

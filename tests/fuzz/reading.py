@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backprop_check.ahead import Ahead, Early, beside, read_ahead
+from backprop_check.case.network import Case
 from backprop_check.cases.files import check_work, read_case_file
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.config import implementations
 from backprop_check.errors import BackpropCheckError
-from backprop_check.expected import expect
-from backprop_check.kept import kept_failures
-from backprop_check.known import news, read_known
-from backprop_check.network import Case
 from backprop_check.protocol import ImplementationInfo
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.html.page import render
 from backprop_check.report.html.read import checked, read_file
-from backprop_check.results import Conclusion, ResultsFile
-from backprop_check.resume import read_unfinished, summary_of
-from backprop_check.run import Result
-from backprop_check.trace import Slot
+from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.kept_failures import kept_failures
+from backprop_check.running.known_failures import news, read_known
+from backprop_check.running.one_case import Result
+from backprop_check.running.results_file import Conclusion, ResultsFile
+from backprop_check.running.resume import read_unfinished, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

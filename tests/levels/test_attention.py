@@ -27,18 +27,18 @@ from backprop_check.cases.families import family_case
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.generate import generated_case, label
 from backprop_check.cases.within import LEVEL_1, Within
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.errors import CaseError
-from backprop_check.expected import expect, textbook_pass
-from backprop_check.names import LATER_LOSSES, LOSSES
+from backprop_check.kinds.names import LATER_LOSSES, LOSSES
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol import json_schema
 from backprop_check.protocol.messages import HelloReply, Reply
-from backprop_check.run import not_supported
+from backprop_check.running.one_case import not_supported
+from backprop_check.witness.autograd import autograd_pass
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 FILES = suite_files("attention")
 MADE = {case.name: (case, about) for case, about in attention_cases.files()}

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backprop_check import check
+from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.families import family_case
 from backprop_check.cases.files import SUITES
 from backprop_check.cases.plan import Plan, select_cases
@@ -17,11 +18,10 @@ from backprop_check.cases.within import ALL, Within, drawable, kinds_of, support
 from backprop_check.errors import NothingToDrawError
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LOSS_FEATURES
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LOSS_FEATURES
 from backprop_check.protocol import Supports
 from backprop_check.protocol.messages import HelloReply
-from backprop_check.run import not_supported
-from backprop_check.training import FEATURES, OPTIMIZERS
+from backprop_check.running.one_case import not_supported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

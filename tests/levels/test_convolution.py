@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 
 from backprop_check.api import check
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import ANY_LAYERS, is_clear
 from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import CaseFile, suite_files
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import disagreement, expect, textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.catalogue import BUGS, find_bug
 from backprop_check.diagnose.evidence import differ_anywhere
 from backprop_check.diagnose.restrict import both
 from backprop_check.errors import CaseError
-from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.guide.convolving import CNN
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.windows import Window, convolving, pooling, transposed
 from backprop_check.kinds.wiring import Index, Wiring
-from backprop_check.network import Case
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
-from backprop_check.trace import Slot
+from backprop_check.witness.autograd import autograd_pass
 
 HERE = Path(__file__).parent
 PORTS = HERE.parents[1] / "backprop_check" / "ports"

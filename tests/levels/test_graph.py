@@ -21,23 +21,23 @@ from helpers import at, tool
 from numpy_graph import MISTAKES, UNNAMED, Net, backprop
 
 from backprop_check.api import check
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import ANY_LAYERS, is_clear
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.plan import select_cases
 from backprop_check.cases.within import Within
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
-from backprop_check.expected import expect, textbook_pass
-from backprop_check.names import ACTIVATIONS
-from backprop_check.network import Case
+from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol import json_schema, open_implementation
 from backprop_check.protocol.messages import Reply
-from backprop_check.run import judge
+from backprop_check.running.one_case import judge
+from backprop_check.witness.autograd import autograd_pass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

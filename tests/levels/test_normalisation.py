@@ -18,22 +18,22 @@ from normalisation_cases import files
 from numpy_normalisation import BUGS, KINDS, OUTSIDE, Implementation
 
 from backprop_check.api import check
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import ANY_LAYERS, is_clear
 from backprop_check.cases.families import family_case
 from backprop_check.cases.files import CaseFile, suite_files
 from backprop_check.cases.within import Within
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import disagreement, expect, textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import CaseError
-from backprop_check.expected import disagreement, expect, textbook_pass
-from backprop_check.network import Case
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.recording import Recording
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol import json_schema
 from backprop_check.protocol.messages import Reply
-from backprop_check.trace import Slot
+from backprop_check.witness.autograd import autograd_pass
 
 ROOT = Path(__file__).parents[2]
 PORTS = ROOT / "backprop_check" / "ports"

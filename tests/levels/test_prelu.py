@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from backprop_check import check
+from backprop_check.case.network import Case
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.errors import CaseError
-from backprop_check.expected import expect, textbook_pass
 from backprop_check.kinds import KINDS
-from backprop_check.network import Case
 from backprop_check.numbers import Scalars
-from backprop_check.run import witnesses
+from backprop_check.running.one_case import witnesses
 
 
 def case(weight: list[float], x: list[Any], **more: Any) -> Case:

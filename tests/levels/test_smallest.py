@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import CLEAR
 from backprop_check.cases.families import family_case, family_cases
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.within import supported
+from backprop_check.compare.expected import textbook_pass
 from backprop_check.diagnose import apart, reductions
 from backprop_check.diagnose.draft import Draft
 from backprop_check.diagnose.effort import QUESTIONS, Effort
 from backprop_check.diagnose.fitting import resized
 from backprop_check.diagnose.reductions import is_clear
 from backprop_check.diagnose.shrink import shrink
-from backprop_check.expected import textbook_pass
-from backprop_check.judging import Run
-from backprop_check.kept import keep, kept_failures
 from backprop_check.kinds import FAMILIES, KINDS
-from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation
-from backprop_check.run import judge
+from backprop_check.running.judging import Run
+from backprop_check.running.kept_failures import keep, kept_failures
+from backprop_check.running.one_case import judge
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from case_writing import write
 
+from backprop_check.case.network import Case
 from backprop_check.kinds.kind import nested, size
 from backprop_check.kinds.transformer import all_shapes
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

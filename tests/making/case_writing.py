@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
+from backprop_check.compare.reply_form import as_reply
+from backprop_check.running.one_case import witnesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 CASES = Path(__file__).parents[2] / "cases"
 

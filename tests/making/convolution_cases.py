@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from case_writing import write
 
+from backprop_check.case.network import Case
 from backprop_check.kinds.kind import size
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any = 
 
 
 def _output(whole: Json) -> tuple[int, ...]:
-    from backprop_check.network import Network  # noqa: PLC0415
+    from backprop_check.case.network import Network  # noqa: PLC0415
 
     shape: tuple[int, ...] = msgspec.convert(whole["network"], Network).output_shapes[-1]
     return shape

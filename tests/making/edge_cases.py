@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from case_writing import write
 
-from backprop_check.network import DEFAULT_ALPHA, Case
+from backprop_check.case.network import DEFAULT_ALPHA, Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from case_writing import write
 from edge_cases import dense, digits
 
-from backprop_check.network import Case
+from backprop_check.case.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

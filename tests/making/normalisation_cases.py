@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from case_writing import write
 
-from backprop_check.network import Case
+from backprop_check.case.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ import msgspec
 from case_writing import write
 from edge_cases import dense, digits
 
+from backprop_check.case.network import Case
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import nested, size
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

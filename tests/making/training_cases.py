@@ -12,8 +12,8 @@ import msgspec
 from case_writing import CASES, write
 from edge_cases import case, dense, digits
 
+from backprop_check.case.network import Case
 from backprop_check.cases.files import read_case_file
-from backprop_check.network import Case
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.protocol import open_implementation, split_command
-from backprop_check.run import judge
+from backprop_check.running.one_case import judge
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from backprop_check.network import Case
-    from backprop_check.run import Result
+    from backprop_check.case.network import Case
+    from backprop_check.running.one_case import Result
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from backprop_check.network import Case
-from backprop_check.run import witnesses
-from backprop_check.wire import as_reply
+from backprop_check.case.network import Case
+from backprop_check.compare.reply_form import as_reply
+from backprop_check.running.one_case import witnesses
 
 CASE = Case.from_dict({
     "name": "bad-smoke",

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_case import EXPECTED, RIGHT
 
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
 from backprop_check.protocol import HelloReply, Malformed, Message, Noise, parse_hello, parse_line
 from backprop_check.protocol.parsing import leading_id
 

@@ -11,13 +11,13 @@ from protocol_support import command, converse, nothing_left, patiently
 from small_case import CASE, RIGHT
 
 from backprop_check.protocol import SubprocessImplementation
-from backprop_check.run import judge
+from backprop_check.running.one_case import judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from backprop_check.run import Result
+    from backprop_check.running.one_case import Result
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from backprop_check.errors import ConfigurationError, StartError
 from backprop_check.protocol import Limits, open_implementation, sandbox, view
 from backprop_check.protocol.sandbox import sandbox_environment, sandbox_prefix
 from backprop_check.protocol.unseen import PACKAGE
-from backprop_check.run import judge
+from backprop_check.running.one_case import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -284,7 +284,7 @@ def search():
     for place in sys.argv[2:]:
         for folder, _, names in os.walk(place):
             found["values"] += [os.path.join(folder, name) for name in names if name in KEPT or name.endswith(".chunk")]
-    code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.expected as e; print(e.__file__)"
+    code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.compare.expected as e; print(e.__file__)"
     for python in dict.fromkeys(pythons):
         done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         found["modules"] += [done.stdout.decode().strip()] if done.returncode == 0 else []
@@ -300,9 +300,9 @@ for line in sys.stdin:
     reply = {"error": json.dumps(found)}
     if found["modules"]:
         sys.path[:0] = sys.argv[2:]
-        from backprop_check.expected import expect
-        from backprop_check.network import Case
-        from backprop_check.wire import as_reply
+        from backprop_check.compare.expected import expect
+        from backprop_check.case.network import Case
+        from backprop_check.compare.reply_form import as_reply
         case = Case.from_dict({key: value for key, value in message.items() if key not in ("type", "id")})
         right = expect(case)
         reply = as_reply(right.values, len(case.network.layers), form=right.form)

@@ -15,12 +15,12 @@ import msgspec
 import pytest
 
 import backprop_check
+from backprop_check.case.training import SETTINGS
 from backprop_check.cases.plan import select_cases
 from backprop_check.kinds import FAMILIES, KINDS
-from backprop_check.names import DEFAULT_ALPHA
+from backprop_check.kinds.names import DEFAULT_ALPHA
 from backprop_check.protocol import json_schema
 from backprop_check.protocol.schema import PATH, text
-from backprop_check.training import SETTINGS
 
 PORT = Path(backprop_check.__file__).parent / "ports" / "python" / "port.py"
 

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.case.network import Case
+from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.families import family_cases
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
 from backprop_check.cases.training import RECIPES, training_cases
-from backprop_check.expected import expect
+from backprop_check.compare.expected import expect
+from backprop_check.compare.reply_form import as_reply
 from backprop_check.kinds import KINDS
-from backprop_check.network import Case
 from backprop_check.protocol import CallableImplementation, open_implementation
-from backprop_check.run import Settings, judge
-from backprop_check.training import FEATURES, OPTIMIZERS
-from backprop_check.wire import as_reply
+from backprop_check.running.one_case import Settings, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -16,7 +16,7 @@ from backprop_check.report.html.about import implementation
 from backprop_check.report.html.notebook import summary_html
 from backprop_check.report.html.read import checked
 from backprop_check.report.terminal import print_summary
-from backprop_check.results import how_many_fail
+from backprop_check.running.results_file import how_many_fail
 
 
 @pytest.mark.parametrize(

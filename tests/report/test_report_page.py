@@ -12,9 +12,9 @@ import pytest
 from conventional import conventional
 
 from backprop_check import check
+from backprop_check.case.network import Case
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.training import RECIPES, training_cases
-from backprop_check.network import Case
 from backprop_check.report.html import render
 from backprop_check.report.html.read import checked
 

@@ -17,18 +17,18 @@ import pytest
 from click.testing import CliRunner
 
 from backprop_check.api import check
+from backprop_check.case.network import ACTIVATIONS, ALL_LOSSES, LOSSES, Case
 from backprop_check.cases.generate import generated_case
 from backprop_check.commands.report import command
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.errors import ResultsError
-from backprop_check.expected import expect
-from backprop_check.network import ACTIVATIONS, ALL_LOSSES, LOSSES, Case
 from backprop_check.numbers import Scalars
 from backprop_check.reference import run_pass
 from backprop_check.report.html import formulas, glossary, render, summary_html, write_report
 from backprop_check.report.html.detail import detail
 from backprop_check.report.html.read import CaseResult, Harness
 from backprop_check.report.html.shown import choose
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from pathlib import Path

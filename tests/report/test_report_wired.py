@@ -10,13 +10,13 @@ import make_results
 import msgspec
 import numpy as np
 
+from backprop_check.case.network import Case
 from backprop_check.cases.families import family_cases
-from backprop_check.expected import expect
-from backprop_check.network import Case
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.report.html import render
 from backprop_check.report.html.detail import detail
 from backprop_check.report.html.read import checked
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from conftest import Look, Looking

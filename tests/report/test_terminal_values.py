@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from backprop_check.cases.files import suite_files
-from backprop_check.compare import Mismatch
+from backprop_check.compare.compare import Mismatch
 from backprop_check.report.terminal import print_values
-from backprop_check.run import Result
+from backprop_check.running.one_case import Result
 
 WIDTHS = (60, 80, 100, 109, 110, 120, 200)
 

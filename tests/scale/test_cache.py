@@ -15,16 +15,17 @@ import msgspec
 import pytest
 from scale_support import finish, odd, without_times
 
-from backprop_check import cache as cache_module
-from backprop_check.cache import Cache, Entry, user_folder
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.plan import Plan
 from backprop_check.protocol import open_implementation
-from backprop_check.run import Settings, witnesses
-from backprop_check.work import CHUNK, Work, alone
+from backprop_check.protocol.unseen import user_folder
+from backprop_check.running import witness_cache as cache_module
+from backprop_check.running.chunks import CHUNK, Work, alone
+from backprop_check.running.one_case import Settings, witnesses
+from backprop_check.running.witness_cache import Cache, Entry
 
 if TYPE_CHECKING:
-    from backprop_check.run import Judged
+    from backprop_check.running.one_case import Judged
 
 PACKAGE = Path(cache_module.__file__).parent
 
@@ -48,7 +49,7 @@ def test_a_warm_run_gives_what_a_cold_one_gives(
     cache = Cache(tmp_path, "float64", "textbook")
     without, cold = _plain(_run(None, **port)), _plain(_run(cache, **port))
     asked = []
-    monkeypatch.setattr("backprop_check.work.witnesses", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr("backprop_check.running.chunks.witnesses", lambda *arguments: asked.append(arguments))
     warm = _run(Cache(tmp_path, "float64", "textbook"), **port)
     assert without == cold == _plain(warm)
     assert asked == []
@@ -139,7 +140,7 @@ def test_every_source_that_values_can_come_from_is_in_the_name(tmp_path: Path, m
 def test_what_is_not_in_the_name_is_never_asked_for_a_value() -> None:
     """A fresh interpreter that works values out imports none of the folders that are left out of the name."""
     code = (
-        "import sys, backprop_check.work, backprop_check.oracle, backprop_check.cases.files\n"
+        "import sys, backprop_check.running.chunks, backprop_check.witness.autograd, backprop_check.cases.files\n"
         "print(*sorted({each.split('.')[1] for each in sys.modules if each.startswith('backprop_check.')}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

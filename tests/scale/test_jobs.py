@@ -16,11 +16,11 @@ import pytest
 from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
 from backprop_check.cases.plan import Plan
-from backprop_check.parallel import Pool
 from backprop_check.protocol import open_implementation
-from backprop_check.resume import read_unfinished
-from backprop_check.run import Settings
-from backprop_check.work import CHUNK, Order, Work, chunks
+from backprop_check.running.chunks import CHUNK, Order, Work, chunks
+from backprop_check.running.one_case import Settings
+from backprop_check.running.processes import Pool
+from backprop_check.running.resume import read_unfinished
 
 if TYPE_CHECKING:
     from pathlib import Path

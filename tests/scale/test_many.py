@@ -20,7 +20,7 @@ from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol import split_command
 from backprop_check.protocol.sandbox import sandbox_prefix
-from backprop_check.resume import read_unfinished
+from backprop_check.running.resume import read_unfinished
 
 COMMAND = f'"{sys.executable}" "{{}}/port.py"'
 SMALL = Path(__file__).parents[1] / "small_port.py"

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from scale_support import FULL, LONG, ODD, finish, odd, start, until, without_times
 
-from backprop_check.ahead import Ahead, Early, beside, read_ahead
 from backprop_check.cases.plan import Plan
+from backprop_check.compare.trace import Slot
 from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
-from backprop_check.results import Conclusion, ResultsFile
-from backprop_check.resume import read_unfinished
-from backprop_check.run import Judged, Result, Settings
-from backprop_check.trace import Slot
-from backprop_check.work import Work, alone, with_done
+from backprop_check.running.chunks import Work, alone, with_done
+from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.one_case import Judged, Result, Settings
+from backprop_check.running.results_file import Conclusion, ResultsFile
+from backprop_check.running.resume import read_unfinished
 
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {

@@ -13,9 +13,9 @@ from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, u
 
 from backprop_check.cases.plan import Plan
 from backprop_check.errors import ConfigurationError
-from backprop_check.run import Settings
-from backprop_check.scheduler import Scheduler
-from backprop_check.work import Work
+from backprop_check.running.chunks import Work
+from backprop_check.running.dask_processes import Scheduler
+from backprop_check.running.one_case import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

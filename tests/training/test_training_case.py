@@ -8,6 +8,8 @@ import jsonschema
 import msgspec
 import pytest
 
+from backprop_check.case.network import Case
+from backprop_check.case.training import FEATURES, OPTIMIZERS, SETTINGS
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.plan import Plan, select_cases
@@ -15,11 +17,9 @@ from backprop_check.cases.suites import generated_count
 from backprop_check.cases.training import training_cases
 from backprop_check.cases.within import ALL_TRAINING, LEVEL_1, Within, supported
 from backprop_check.errors import CaseError
-from backprop_check.network import Case
 from backprop_check.protocol import Supports, json_schema
 from backprop_check.protocol.messages import HelloReply
-from backprop_check.run import not_supported
-from backprop_check.training import FEATURES, OPTIMIZERS, SETTINGS
+from backprop_check.running.one_case import not_supported
 
 PLAIN: dict[str, Any] = {
     "network": {

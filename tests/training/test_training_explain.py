@@ -9,13 +9,13 @@ import pytest
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.training import RECIPES, training_cases
+from backprop_check.compare.expected import textbook_pass
+from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.catalogue import find_bug
-from backprop_check.expected import textbook_pass
 from backprop_check.explain.bug import bug_page, first_difference
 from backprop_check.explain.explanation import explain_case, training_words
 from backprop_check.explain.making import Found
 from backprop_check.numbers.recording import Recording
-from backprop_check.trace import Slot
 
 FILES = {file.case.name: file.case for file in suite_files("training")}
 

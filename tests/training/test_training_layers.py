@@ -13,25 +13,25 @@ import pytest
 
 import backprop_check
 from backprop_check.api import check
+from backprop_check.case.network import Case
+from backprop_check.case.training import FEATURES
 from backprop_check.cases.clear import ANY_LAYERS, is_clear
 from backprop_check.cases.training import label, training_case
 from backprop_check.cases.within import ALL_TRAINING, families
+from backprop_check.compare.expected import disagreement, expect, textbook_pass
 from backprop_check.diagnose.bugs.passed_back import WeightsUpdatedTooEarly
 from backprop_check.diagnose.restrict import Place, only
-from backprop_check.expected import disagreement, expect, textbook_pass
 from backprop_check.explain.bug import first_difference
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.making import Found
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.names import LOSS_FEATURES
-from backprop_check.network import Case
+from backprop_check.kinds.names import LOSS_FEATURES
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Vector
-from backprop_check.oracle import autograd_pass
-from backprop_check.training import FEATURES
+from backprop_check.witness.autograd import autograd_pass
 
 PORTS = Path(backprop_check.__file__).parent / "ports"
 for language in ("python", "torch"):

@@ -15,19 +15,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from right import Papers, Torch, as_line, trained
 from variants import style
 
+from backprop_check.case.network import Case
 from backprop_check.cases.clear import FROM_LIMIT, SMALLEST_GRADIENT, TRAINED_CHAIN, is_clear
 from backprop_check.cases.training import RECIPES, training_case, training_cases
-from backprop_check.expected import expect, textbook_pass
-from backprop_check.network import Case
+from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.numbers import Scalars
-from backprop_check.oracle import autograd_pass
 from backprop_check.protocol.messages import Reply
 from backprop_check.reference import run_pass
-from backprop_check.run import Settings, compared, witnesses
+from backprop_check.running.one_case import Settings, compared, witnesses
+from backprop_check.witness.autograd import autograd_pass
 
 if TYPE_CHECKING:
-    from backprop_check.compare import Comparison
-    from backprop_check.trace import Expected
+    from backprop_check.compare.compare import Comparison
+    from backprop_check.compare.trace import Expected
 
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, activations_of, variant, variants
 from backprop_check.diagnose.rules import activated, is_dense, is_slope, sloped
-from backprop_check.names import DEFAULT_ALPHA
+from backprop_check.kinds.names import DEFAULT_ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule
 
 _DELTA = frozenset({"delta"})

@@ -8,7 +8,7 @@ from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
 from backprop_check.diagnose.bugs.training import ADAPTIVE, has_on, optimizer_of
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.optimizers import Remembered
 
 _ADAM = ("adam", "adamw")

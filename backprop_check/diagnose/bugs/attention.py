@@ -16,9 +16,9 @@ from backprop_check.kinds.wiring import Index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds.attention import Mask, Wirings
     from backprop_check.kinds.kind import Shape
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule
 
 #: The kinds that attend.

@@ -15,7 +15,7 @@ from backprop_check.reference.passes import begin, step_is_last, through, update
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Rule, Table
     from backprop_check.reference.passes import Named, Pass
 

@@ -18,8 +18,8 @@ from backprop_check.kinds.wiring import Index, Wiring
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.bug import Variant
-    from backprop_check.network import Case
 
 _STRAIGHT = ("conv1d", "conv2d")
 _TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, Swapped, Variant, variant, variants, written
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 _BINARY = "binary_cross_entropy"
 

@@ -17,8 +17,8 @@ from backprop_check.diagnose.rules import (
     shape_of,
     terms,
 )
+from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Places
-from backprop_check.names import ACTIVATIONS
 from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.circuit import ALL, Softmax, WeightedSum, read_by
 from backprop_check.reference.losses import LOSSES
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeGuard
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds.wiring import Wiring
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Source, Table
 
 

@@ -12,7 +12,7 @@ from backprop_check.reference.circuit import Given, WeightedSum, read_by
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
 

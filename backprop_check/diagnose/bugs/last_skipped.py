@@ -21,8 +21,8 @@ from backprop_check.reference.circuit import read_by
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule
     from backprop_check.reference.passes import LayerPass
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Rule
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")

@@ -21,9 +21,9 @@ from backprop_check.reference.losses import LOSSES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.kinds.kind import Shape
     from backprop_check.kinds.wiring import Wiring
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
 

@@ -11,7 +11,7 @@ from backprop_check.reference.passes import begin, step_is_last, through
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.passes import LayerPass, Named, Pass
 
 

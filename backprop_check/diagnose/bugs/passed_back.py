@@ -21,8 +21,8 @@ from backprop_check.diagnose.rules import (
 from backprop_check.reference.circuit import ALL, read_by
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table, WeightedSum
 
 _DELTA = frozenset({"delta"})

@@ -21,7 +21,7 @@ from backprop_check.reference.passes import (
 )
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Table
     from backprop_check.reference.passes import LayerPass, Pass
 

@@ -13,7 +13,7 @@ from backprop_check.kinds.wiring import Index, Wiring
 from backprop_check.reference.circuit import Largest, WeightedSum
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 _MAXIMUM = ("max_pool1d", "max_pool2d", "global_max_pool")
 _AVERAGE = ("avg_pool1d", "avg_pool2d", "global_avg_pool")

@@ -11,8 +11,8 @@ from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Function, WeightedSum
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.kinds.unroll import Direction, States
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule, Table
 
 _RECURRENT = ("rnn", "gru", "lstm")

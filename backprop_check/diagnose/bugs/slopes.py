@@ -20,8 +20,8 @@ from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.reference.circuit import Function, Softmax, Table, WeightedSum, alpha_of
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.network import Case
     from backprop_check.reference.circuit import Rule
 
 _DELTA = frozenset({"delta"})

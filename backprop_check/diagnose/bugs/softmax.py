@@ -13,7 +13,7 @@ from backprop_check.reference.losses import MATCHED
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference.circuit import Rule
 
 

@@ -8,8 +8,8 @@ from backprop_check.diagnose.bug import Bug, Swapped, variant, variants
 from backprop_check.reference.optimizers import Memory
 
 if TYPE_CHECKING:
+    from backprop_check.case.network import Case
     from backprop_check.diagnose.bug import Formula
-    from backprop_check.network import Case
     from backprop_check.reference.optimizers import Learning, Remembered
 
 ADAPTIVE = ("rmsprop", "adagrad", "adam", "adamw")

@@ -15,7 +15,7 @@ from backprop_check.kinds.transformer import BlockParts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference import Stages
 
 # Paths around -------------------------------------------------------------------------------------

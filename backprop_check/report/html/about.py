@@ -10,7 +10,7 @@ import msgspec
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
-from backprop_check.results import how_many_fail, why_nothing_was_judged
+from backprop_check.running.results_file import how_many_fail, why_nothing_was_judged
 
 #: Every outcome in words, those that make a run fail first: the order of the page's list.
 OUTCOMES = {

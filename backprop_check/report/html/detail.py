@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.compare import compare
+from backprop_check.case.network import MOST_WIRED, Case
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect, textbook_pass
+from backprop_check.compare.places import Places
+from backprop_check.compare.trace import AXES, Array, Expected, Form, Slot, place_of
 from backprop_check.diagnose.blame import origins, recover
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import freed
 from backprop_check.errors import BackpropCheckError
-from backprop_check.expected import expect, textbook_pass
 from backprop_check.explain.explanation import training_words
-from backprop_check.network import MOST_WIRED, Case
-from backprop_check.places import Places
 from backprop_check.protocol.messages import Message
 from backprop_check.protocol.parsing import parse_line
 from backprop_check.protocol.text import both_ends, clean_text, one_line
@@ -30,7 +31,6 @@ from backprop_check.report.html.packing import packed, plain
 from backprop_check.report.html.replies import number_of, read_reply
 from backprop_check.report.html.shown import ROOM, Shown, choose
 from backprop_check.report.html.wired import wired_body
-from backprop_check.trace import AXES, Array, Expected, Form, Slot, place_of
 
 if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult, Finding, Harness

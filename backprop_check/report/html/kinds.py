@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
+from backprop_check.case.network import DEFAULT_ALPHA, DEFAULT_THRESHOLD
 from backprop_check.numbers import Scalars
 from backprop_check.reference.activations import ELEMENTWISE
 from backprop_check.reference.losses import LOSSES, smoothed
@@ -18,9 +18,9 @@ from backprop_check.reference.losses import LOSSES, smoothed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backprop_check.network import Case, Layer
+    from backprop_check.case.network import Case, Layer
+    from backprop_check.compare.trace import Array, Slot
     from backprop_check.report.html.shown import Shown
-    from backprop_check.trace import Array, Slot
 
 
 class Dense:
@@ -44,7 +44,7 @@ class Dense:
     @staticmethod
     def derived(case: Case, index: int, values: Mapping[Slot, Array], shown: Shown) -> dict[str, Any]:
         """φ′(z) and ∂L/∂a of the shown neurons and samples, flat; null where there is no finite number."""
-        from backprop_check.trace import Slot  # noqa: PLC0415
+        from backprop_check.compare.trace import Slot  # noqa: PLC0415
 
         m, layers = Scalars.of_floats(), case.network.layers
         layer, last = layers[index], index == len(layers) - 1

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from backprop_check.case.limits import DEEPEST, TooMuchError, deeper, read_within
+from backprop_check.case.network import case_error
+from backprop_check.case.training import OPTIMIZERS
 from backprop_check.errors import ResultsError
 from backprop_check.kinds import FAMILIES
-from backprop_check.network import case_error
 from backprop_check.protocol.text import one_line
-from backprop_check.strangers import DEEPEST, TooMuchError, deeper, read_within
-from backprop_check.training import OPTIMIZERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -209,7 +209,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def _torn(path: Path) -> dict[str, Any] | None:
     """What can be read of a file that a run which was killed left torn; None where it is no such file."""
-    from backprop_check.resume import read_unfinished, summary_of  # noqa: PLC0415 - numpy, where it is needed
+    from backprop_check.running.resume import read_unfinished, summary_of  # noqa: PLC0415 - numpy, where it is needed
 
     try:
         found = read_unfinished(path)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.compare import PARAMETERS
-from backprop_check.trace import Slot
+from backprop_check.compare.compare import PARAMETERS
+from backprop_check.compare.trace import Slot
 
 if TYPE_CHECKING:
-    from backprop_check.trace import Array, Form
+    from backprop_check.compare.trace import Array, Form
 
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 #: About so many numbers of a case are embedded; beyond it, some neurons and samples.
 ROOM = 30_000

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from backprop_check.compare.places import UNITS, Places
+from backprop_check.compare.trace import Slot
 from backprop_check.errors import BackpropCheckError
 from backprop_check.explain.layout import chain_lines, equation_lines, term_lines
 from backprop_check.explain.recall import recalled_passes
@@ -22,19 +24,17 @@ from backprop_check.explain.story import PassReader
 from backprop_check.explain.tables import Names
 from backprop_check.explain.told import told_of_parameter, told_of_unit
 from backprop_check.explain.writing import Writer
-from backprop_check.places import UNITS, Places
 from backprop_check.protocol.text import one_line
 from backprop_check.report.html.packing import packed
 from backprop_check.report.html.shown import ROOM
-from backprop_check.trace import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array
     from backprop_check.explain.steps import Step
-    from backprop_check.network import Case
     from backprop_check.report.html.read import Finding
-    from backprop_check.trace import Array
 
 #: Units of a sheet and samples that are kept, where all of them are too many.
 _CAPS = ((1200, 4), (800, 2), (800, 1), (400, 1), (200, 1), (100, 1), (48, 1), (24, 1))

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.compare import PARAMETERS, as_json
-from backprop_check.trace import parameter_of
+from backprop_check.compare.compare import PARAMETERS, as_json
+from backprop_check.compare.trace import parameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from backprop_check.trace import Array, Form, Slot
+    from backprop_check.compare.trace import Array, Form, Slot
 
 _NAMES = {quantity: name for name, quantity in PARAMETERS.items()}
 

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from backprop_check.compare import Comparison, Mismatch, compare
-from backprop_check.conventions import Convention  # noqa: TC001 - a results file is read by it
+from backprop_check.compare.compare import Comparison, Mismatch, compare
+from backprop_check.compare.conventions import Convention  # noqa: TC001 - a results file is read by it
+from backprop_check.compare.expected import disagreement, expect
+from backprop_check.compare.places import in_words, what_it_is, with_indexes
+from backprop_check.compare.reply_form import as_reply
+from backprop_check.compare.unstable import unstable_sentence
 from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import conventions, freed
 from backprop_check.errors import HarnessError
-from backprop_check.expected import disagreement, expect
-from backprop_check.names import LOSSES
-from backprop_check.places import in_words, what_it_is, with_indexes
+from backprop_check.kinds.names import LOSSES
 from backprop_check.protocol.text import both_ends, clean_text
-from backprop_check.unstable import unstable_sentence
-from backprop_check.wire import as_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Array, Expected, Slot
     from backprop_check.protocol import Answer, HelloReply, Implementation
     from backprop_check.protocol.messages import Reply
-    from backprop_check.trace import Array, Expected, Slot
 
 Outcome = Literal[
     "passed",
@@ -126,7 +126,7 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 
     Raises ``HarnessError`` where the two witnesses differ by more than the float64 bound.
     """
-    from backprop_check.oracle import autograd_pass  # noqa: PLC0415 - torch takes a second to import
+    from backprop_check.witness.autograd import autograd_pass  # noqa: PLC0415 - torch takes a second to import
 
     expected = expect(case, dtype, profile)
     share = 1.0 if dtype == "float64" else 2.0**-28  # the float64 bound, both witnesses': 2 · 2⁻²⁹

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from backprop_check.case.training import OPTIMIZERS
 from backprop_check.cases.within import kinds_of
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import KINDS
-from backprop_check.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
+from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.protocol.claims import ALIASES, nearest, plain
 from backprop_check.protocol.text import one_line
-from backprop_check.run import FAILURES
-from backprop_check.training import OPTIMIZERS
+from backprop_check.running.one_case import FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from backprop_check.case.network import Case
     from backprop_check.cases.within import Within
-    from backprop_check.network import Case
-    from backprop_check.run import Judged
+    from backprop_check.running.one_case import Judged
 
 #: The words that can be required, by what they are. ``dense`` is the level before it is the kind.
 _WORDS: dict[str, tuple[str, ...]] = {

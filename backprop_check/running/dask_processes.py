@@ -24,14 +24,14 @@ import msgspec
 
 from backprop_check import __version__
 from backprop_check.errors import BackpropCheckError, ConfigurationError, HarnessError, StartError
-from backprop_check.parallel import opened_for, sendable
-from backprop_check.work import Shipped, Work, left
+from backprop_check.running.chunks import Shipped, Work, left
+from backprop_check.running.processes import opened_for, sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
     from backprop_check.protocol import Implementation
-    from backprop_check.run import Judged
+    from backprop_check.running.one_case import Judged
 
 #: So many chunks are under way for each worker.
 _AHEAD = 3

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backprop_check.compare.trace import Array, Expected, Form, Slot, Trace, slots_of
+from backprop_check.compare.unstable import alternatives
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.reference import Stages, run_pass
-from backprop_check.trace import Array, Expected, Form, Slot, Trace, slots_of
-from backprop_check.unstable import alternatives
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.numbers.choices import Choices
 
 #: Room for what underflowed on the way, in smallest normal numbers.

@@ -21,13 +21,13 @@ from backprop_check.errors import BackpropCheckError, HarnessError, StartError
 from backprop_check.protocol import open_implementation, orderly_signals
 from backprop_check.protocol.signals import heed, held
 from backprop_check.protocol.tree import end_marked
-from backprop_check.work import CHUNK, Shipped, Work, left
+from backprop_check.running.chunks import CHUNK, Shipped, Work, left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
     from backprop_check.protocol import Implementation
-    from backprop_check.run import Judged
+    from backprop_check.running.one_case import Judged
 
 #: A case at which so many workers died is not tried again.
 _DEATHS = 3

@@ -18,7 +18,7 @@ from backprop_check.kinds.kind import quantity_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
     from backprop_check.reference import Pass
 
 Array = NDArray[np.float64]

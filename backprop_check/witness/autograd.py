@@ -11,14 +11,14 @@ from torch.optim.adamw import adamw
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
+from backprop_check.compare.trace import Array, Form, Slot, Trace
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.numbers.given import as_array
-from backprop_check.trace import Array, Form, Slot, Trace
 from backprop_check.witness import LAYERS
 from backprop_check.witness.activation import losses
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 def autograd_pass(case: Case) -> Trace:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backprop_check.run import Result  # noqa: TC001 (a Struct's fields are looked up when it runs)
-from backprop_check.trace import Slot
+from backprop_check.compare.trace import Slot
+from backprop_check.running.one_case import Result  # noqa: TC001 (a Struct's fields are looked up when it runs)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

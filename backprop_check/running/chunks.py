@@ -15,18 +15,28 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.cache import Cache, Entry, user_folder
 from backprop_check.cases.plan import Listed, Plan
 from backprop_check.protocol.text import clean_text
-from backprop_check.quick import Right, right
-from backprop_check.run import Judged, Result, Settings, compared, judge_answer, judge_whole, not_supported, witnesses
+from backprop_check.protocol.unseen import user_folder
+from backprop_check.running.fast_path import Right, right
+from backprop_check.running.one_case import (
+    Judged,
+    Result,
+    Settings,
+    compared,
+    judge_answer,
+    judge_whole,
+    not_supported,
+    witnesses,
+)
+from backprop_check.running.witness_cache import Cache, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.compare.trace import Slot
     from backprop_check.protocol import Answer, HelloReply, Implementation
-    from backprop_check.trace import Slot
 
 #: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
 CHUNK = 16

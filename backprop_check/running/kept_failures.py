@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
+from backprop_check.case.limits import read_within
+from backprop_check.case.network import Case
 from backprop_check.cases.files import LARGEST, CaseFile, read_case_file
 from backprop_check.errors import ConfigurationError
-from backprop_check.network import Case
-from backprop_check.run import Settings
-from backprop_check.strangers import read_within
+from backprop_check.running.one_case import Settings
 
 _FOLDER = Path(".backprop-check") / "failures"
 _COMMANDS = "commands.json"

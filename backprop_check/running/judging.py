@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.cases.within import supported
-from backprop_check.compare import compare
-from backprop_check.coverage import Coverage
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
@@ -18,18 +18,18 @@ from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, differ_anywhere
 from backprop_check.diagnose.shrink import shrink
 from backprop_check.errors import HarnessError
-from backprop_check.expected import expect
-from backprop_check.hints import hinted, hinted_conclusion
-from backprop_check.results import Conclusion, Summary
-from backprop_check.run import FAILURES, Judged, Result, Settings, judge_whole, not_supported
+from backprop_check.running.coverage import Coverage
+from backprop_check.running.hints import hinted, hinted_conclusion
+from backprop_check.running.one_case import FAILURES, Judged, Result, Settings, judge_whole, not_supported
+from backprop_check.running.results_file import Conclusion, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from backprop_check.compare import Mismatch
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.compare.compare import Mismatch
+    from backprop_check.compare.trace import Array, Slot
     from backprop_check.protocol import Implementation
-    from backprop_check.trace import Array, Slot
 
 #: So many of a run's cases are remembered for the checks that need several.
 _REMEMBERED = 40

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import numpy as np
 
-from backprop_check.expected import disagreement
+from backprop_check.compare.expected import disagreement
+from backprop_check.compare.trace import Array, Expected, Mask, Slot, Trace, axes_of
+from backprop_check.compare.unstable import most_telling
 from backprop_check.protocol.parsing import decode_value
-from backprop_check.trace import Array, Expected, Mask, Slot, Trace, axes_of
-from backprop_check.unstable import most_telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from backprop_check.conventions import Convention
+    from backprop_check.compare.conventions import Convention
     from backprop_check.protocol.messages import Reply
 
 #: So many findings of a case are kept with their numbers; beyond it they are counted.

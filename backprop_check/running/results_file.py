@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from backprop_check import __version__
-from backprop_check.ahead import Ahead, beside
-from backprop_check.conventions import Conventions
+from backprop_check.compare.conventions import Conventions
 from backprop_check.errors import ResultsError
-from backprop_check.mirror import Mirror
-from backprop_check.run import FAILURES, Result
+from backprop_check.running.early_results import Ahead, beside
+from backprop_check.running.mirror import Mirror
+from backprop_check.running.one_case import FAILURES, Result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
-    from backprop_check.ahead import Early
+    from backprop_check.compare.trace import Slot
     from backprop_check.diagnose.behaviour import Behaviour
     from backprop_check.diagnose.causes import Cause
     from backprop_check.protocol import ImplementationInfo
-    from backprop_check.trace import Slot
+    from backprop_check.running.early_results import Early
 
 _COUNTED = {
     "passed": "passed",

@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from backprop_check.compare.trace import Alternative, Array, Form, Mask, Slot, slots_of
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.lanes import KAPPA, TEXTBOOK, Lanes
 from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.circuit import Function, Softmax
 from backprop_check.reference.losses import MATCHED
-from backprop_check.trace import Alternative, Array, Form, Mask, Slot, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
 
 
 class Habits(NamedTuple):

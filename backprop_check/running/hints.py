@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from backprop_check.compare import Mismatch
+from backprop_check.compare.compare import Mismatch
+from backprop_check.compare.places import in_words, what_it_is
 from backprop_check.diagnose.causes import Cause
-from backprop_check.places import in_words, what_it_is
-from backprop_check.results import Conclusion
+from backprop_check.running.results_file import Conclusion
 
 if TYPE_CHECKING:
-    from backprop_check.network import Case
-    from backprop_check.run import Result
+    from backprop_check.case.network import Case
+    from backprop_check.running.one_case import Result
 
 #: Of a mismatch: where it is and of what kind. No number that was expected, came, or is allowed.
 _PLACE = ("quantity", "layer", "neuron", "sample", "index", "at", "step", "problem", "origin", "unstable")

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.ahead import Early, read_ahead
-from backprop_check.compare import compare
+from backprop_check.compare.compare import compare
+from backprop_check.compare.expected import expect
+from backprop_check.compare.trace import Slot
 from backprop_check.errors import ResultsError
-from backprop_check.expected import expect
 from backprop_check.protocol import Message, one_line, parse_line
-from backprop_check.results import BEGIN, REPORTED, Summary
-from backprop_check.run import Judged, Result, judge_whole
-from backprop_check.trace import Slot
+from backprop_check.running.early_results import Early, read_ahead
+from backprop_check.running.one_case import Judged, Result, judge_whole
+from backprop_check.running.results_file import BEGIN, REPORTED, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from backprop_check.compare import Comparison
-    from backprop_check.judging import Run
-    from backprop_check.network import Case
-    from backprop_check.work import Work
+    from backprop_check.case.network import Case
+    from backprop_check.compare.compare import Comparison
+    from backprop_check.running.chunks import Work
+    from backprop_check.running.judging import Run
 
 #: No line of a results file is longer: a case is kept with its numbers up to 4 MB.
 _LONGEST = 64 * 2**20

@@ -34,9 +34,9 @@ import msgspec
 import numpy as np
 
 from backprop_check import __version__
-from backprop_check.network import Case
-from backprop_check.trace import Expected, Form, Slot
-from backprop_check.unstable import alternatives
+from backprop_check.case.network import Case
+from backprop_check.compare.trace import Expected, Form, Slot
+from backprop_check.compare.unstable import alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,21 +194,8 @@ class Cache:
         return found
 
 
-def user_folder() -> Path:
-    """Where a user's caches are: ``BACKPROP_CHECK_CACHE``, or as the system has it."""
-    if own := os.environ.get("BACKPROP_CHECK_CACHE"):
-        return Path(own)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "backprop-check"
-
-
 @functools.cache
-def _surroundings(package: Path = Path(__file__).parent) -> list[str]:
+def _surroundings(package: Path = Path(__file__).parents[1]) -> list[str]:
     """All that values may depend on but the case: our own version and source, the libraries, the machine."""
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from backprop_check.compare import raw_arrays
-from backprop_check.trace import Slot, axes_of
+from backprop_check.compare.compare import raw_arrays
+from backprop_check.compare.trace import Slot, axes_of
 
 if TYPE_CHECKING:
-    from backprop_check.cache import Entry
     from backprop_check.protocol.messages import Reply
+    from backprop_check.running.witness_cache import Entry
 
 #: What numbers are written with, and what may stand between them.
 _DIGITS = b"0123456789+-.eE \t\r\n"

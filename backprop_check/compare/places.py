@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.compare.trace import Form, Slot, parameter_of
 from backprop_check.kinds.dense import Dense
 from backprop_check.protocol.text import clean_text
-from backprop_check.trace import Form, Slot, parameter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from backprop_check.compare import Mismatch
-    from backprop_check.network import Case
+    from backprop_check.case.network import Case
+    from backprop_check.compare.compare import Mismatch
 
     Finding = Any  # a mismatch, or one as a results file has it
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from backprop_check.case.limits import LARGEST_TOML, read_toml
 from backprop_check.errors import ConfigurationError
-from backprop_check.run import FAILURES, Result
-from backprop_check.strangers import LARGEST_TOML, read_toml
+from backprop_check.running.one_case import FAILURES, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Case after case, in one process or several: judging, keeping results, going on after an end."""

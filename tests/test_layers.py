@@ -19,6 +19,7 @@ PACKAGE = Path(backprop_check.__file__).parent
 #: From the ground up. A line may import from the lines above it, and from itself; names are modules and packages.
 LAYERS = [
     ["errors"],
+    ["fields"],
     ["kinds"],
     ["case"],
     ["reference"],

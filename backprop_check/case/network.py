@@ -16,10 +16,10 @@ import msgspec
 
 from backprop_check.case.training import Clip, Optimizer, Regularization, check_training, features_of
 from backprop_check.errors import CaseError
+from backprop_check.fields import Count, Positive, Share, at_least, check_fields, fail, items, one_of, said
 from backprop_check.kinds import AnyLayer, Shape
 from backprop_check.kinds.dense import Dense as Layer
 from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
-from backprop_check.kinds.fields import Count, Positive, Share, at_least, check_fields, fail, items, one_of, said
 from backprop_check.kinds.kind import flat, nested, size, words
 from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 

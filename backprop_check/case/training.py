@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from backprop_check.kinds.fields import Below1, Finite, NotNegative, Positive, check_fields, fail, said
+from backprop_check.fields import Below1, Finite, NotNegative, Positive, check_fields, fail, said
 
 #: The fields of each kind beside ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 import msgspec
 
-from backprop_check.kinds.fields import Count, Positive, arrays, fail, said
+from backprop_check.fields import Count, Positive, arrays, fail, said
 from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import (
     SEQUENCE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.fields import at_least, fail
+from backprop_check.fields import at_least, fail
 from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, size
 from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.kinds.wiring import every

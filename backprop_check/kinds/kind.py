@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.fields import NotNegative, fail, one_of, said
+from backprop_check.fields import NotNegative, fail, one_of, said
 from backprop_check.kinds.names import ACTIVATIONS
 
 if TYPE_CHECKING:

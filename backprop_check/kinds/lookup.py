@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.fields import Below1, Count, NestedNumbers, Size, arrays, fail, said
+from backprop_check.fields import Below1, Count, NestedNumbers, Size, arrays, fail, said
 from backprop_check.kinds.kind import PLACES, Kind, Shape, drawn, flat, nested, size
 from backprop_check.kinds.wiring import Wiring
 

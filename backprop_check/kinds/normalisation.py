@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.fields import Count, Positive, Share, arrays, fail, items, said
+from backprop_check.fields import Count, Positive, Share, arrays, fail, items, said
 from backprop_check.kinds.kind import Kind, Shape, drawn, flat, size, words
 from backprop_check.kinds.wiring import Wiring
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from backprop_check.fields import Count, fail, items, one_of, said
 from backprop_check.kinds.convolution import One, OnePadding, Pair, PairPadding, Spatial, image, row
-from backprop_check.kinds.fields import Count, fail, items, one_of, said
 from backprop_check.kinds.kind import Kind, Shape, size
 from backprop_check.kinds.windows import Sizes, Window, divisors, pooling
 from backprop_check.kinds.wiring import Wiring

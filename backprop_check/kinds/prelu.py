@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.kinds.fields import arrays, fail
+from backprop_check.fields import arrays, fail
 from backprop_check.kinds.kind import Kind, Shape, drawn, flat, size
 from backprop_check.kinds.wiring import Wiring, picking
 

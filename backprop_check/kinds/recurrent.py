@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.kinds.fields import Count, arrays, at_least, fail, one_of, said
+from backprop_check.fields import Count, arrays, at_least, fail, one_of, said
 from backprop_check.kinds.kind import Kind, Shape, drawn, flat
 from backprop_check.kinds.unroll import RIGHT, Direction, States, unroll
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from backprop_check.kinds.fields import said
+from backprop_check.fields import said
 from backprop_check.protocol.text import one_line
 
 PROTOCOL: Final = 1

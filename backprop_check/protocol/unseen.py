@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAME: Final = "backprop_check"
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 #: What a Python callable in a process of its own is run by, and all of the package that it can see.
-SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "protocol")
+SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "fields.py", PACKAGE / "protocol")
 #: What in a clone of the repository holds values, right implementations, or the package once more.
 _OF_A_CLONE: Final = ("cases", "tests", "reports", "build", "dist", ".git")
 #: Where uv unpacks packages: others there may be a port's.

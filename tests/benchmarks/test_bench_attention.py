@@ -26,6 +26,8 @@ from backprop_check.network import Case
 from backprop_check.protocol.messages import Reply
 from backprop_check.run import witnesses
 
+pytestmark = pytest.mark.slow
+
 #: So many cases must pass.
 COUNT = 2000
 

@@ -174,6 +174,7 @@ python.supports = {  # type: ignore[attr-defined]
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("code", "mistake"),
     [

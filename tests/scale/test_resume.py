@@ -25,6 +25,8 @@ from backprop_check.run import Judged, Result, Settings
 from backprop_check.trace import Slot
 from backprop_check.work import Work, alone, with_done
 
+pytestmark = pytest.mark.thorough
+
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
     "right": ({}, []),

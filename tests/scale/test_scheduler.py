@@ -20,6 +20,8 @@ from backprop_check.work import Work
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def _dask() -> None:

@@ -110,6 +110,7 @@ def test_at_the_first_case(tmp_path: Path) -> None:
     written(tmp_path, 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("implementation", "at"), [(PORT, "hello"), (CALLABLE, "import")], ids=["hello", "import"])
 def test_before_the_hello(implementation: str, at: str, tmp_path: Path) -> None:
     """There is nothing to judge yet; a file of an earlier run stays as it was."""
@@ -119,6 +120,7 @@ def test_before_the_hello(implementation: str, at: str, tmp_path: Path) -> None:
     assert (tmp_path / "r.json").read_text() == "earlier"
 
 
+@pytest.mark.thorough
 def test_while_it_is_shrunk(tmp_path: Path) -> None:
     """The bug has its name already, and keeps it."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at="small-", fault="hidden")
@@ -129,6 +131,7 @@ def test_while_it_is_shrunk(tmp_path: Path) -> None:
     assert results(tmp_path)["diagnoses"][0]["code"] == "BP102"
 
 
+@pytest.mark.thorough
 def test_with_several_processes(tmp_path: Path) -> None:
     """The file, the verdict and the sentence tell of the same cases."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, "--jobs", "2", at=12)
@@ -138,6 +141,7 @@ def test_with_several_processes(tmp_path: Path) -> None:
     written(tmp_path, count)
 
 
+@pytest.mark.thorough
 def test_while_its_files_are_written(tmp_path: Path) -> None:
     """They are written to their end, and the verdict is the one on all cases."""
     code = (
@@ -151,6 +155,7 @@ def test_while_its_files_are_written(tmp_path: Path) -> None:
     assert results(tmp_path)["summary"]["complete"] is True
 
 
+@pytest.mark.thorough
 def test_known_failures_stay_known(tmp_path: Path) -> None:
     """A run that saw half of the cases forgets no failure of the other half, and does not say that it is none."""
     known = tmp_path / "known.toml"
@@ -165,12 +170,14 @@ def test_known_failures_stay_known(tmp_path: Path) -> None:
     assert "Every failure is known" not in said
 
 
+@pytest.mark.thorough
 def test_an_exercise_is_not_done(tmp_path: Path) -> None:
     """What was not asked was not answered right."""
     said = stopped(tmp_path, "run", PORT, *CASES, "--exercise", at=3)
     assert "it was interrupted (SIGTERM) while its cases were judged, after 2 of 20 cases." in said
 
 
+@pytest.mark.thorough
 def test_of_many_the_one_under_way_has_its_row(tmp_path: Path) -> None:
     """The table has it with what was judged of it, and its file; those behind it are not begun."""
     for name in ("anna", "ben", "carl"):

@@ -124,6 +124,7 @@ def conventions(results: Results) -> dict[str, tuple[Any, Any]]:
 RIGHT = ("jax", "autograd", "above", "third", "any")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("reported", ["everything", "gradients"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("style", RIGHT)
@@ -159,6 +160,7 @@ def test_pytorch_s_own_choice_is_no_convention(tmp_path: Path) -> None:
         assert results.to_dict()["conventions"] == []
 
 
+@pytest.mark.thorough
 def test_pytorch_s_choice_can_be_insisted_on(tmp_path: Path) -> None:
     """Then another one fails its cases."""
     results = judged("jax", tmp_path, cases=files(), kinks="pytorch")
@@ -208,6 +210,7 @@ def test_what_follows_is_judged_by_the_choice_that_was_reported(tmp_path: Path) 
         assert [each.outcome for each in results.failed] == fails, (delta, gradient)
 
 
+@pytest.mark.thorough
 def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
     """Hidden deltas without the derivative, by a library that takes other slopes at kinks."""
     bug = Edit("", "network.py", "layer.backward(layer.hidden_deltas(gradients))", "layer.backward(gradients)")
@@ -226,6 +229,7 @@ def written(folder: Path, style: str = "jax") -> str:
 EDGE = ("--suite", "edge", "--cases", "0", "--no-cache")
 
 
+@pytest.mark.thorough
 def test_a_run_tells_conventions_once_and_succeeds(tmp_path: Path) -> None:
     """A note each in the terminal, the conventions in the results file, in the same order with two processes."""
     port = written(tmp_path / "port")
@@ -258,6 +262,7 @@ def test_a_run_that_goes_on_tells_all_conventions(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r.json").read_text())["conventions"] == whole["conventions"]
 
 
+@pytest.mark.thorough
 def test_an_option_and_the_configuration_insist_on_pytorch_s_choice(tmp_path: Path) -> None:
     """The option goes before the configuration."""
     port = written(tmp_path / "port")

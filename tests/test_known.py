@@ -101,6 +101,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+@pytest.mark.thorough
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written, then true (exit 0); after the mend it is news (exit 1); a new failure is, too."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from backprop_check.cases.files import SUITES
@@ -14,9 +14,6 @@ from backprop_check.commands import levels
 from backprop_check.explain.starting import ports
 from backprop_check.kinds import KINDS
 from backprop_check.running.coverage import SUITES_OF
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +40,7 @@ def test_every_suite_and_every_kind_is_in_a_level() -> None:
     assert [kind for kind, of in KINDS.items() if of.family and f"`{kind}`" not in text] == []
 
 
+@pytest.mark.thorough
 def test_the_ports_of_the_table_pass() -> None:
     """Those in Python and PyTorch are run; all others are ports that ship."""
     done = CliRunner().invoke(main, ["levels", "--port", "python", "--port", "torch", "--cases", "16"])

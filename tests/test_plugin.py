@@ -78,6 +78,7 @@ def test_generated_cases_keep_to_what_is_supported(pytester: pytest.Pytester) ->
     assert len([line for line in found.outlines if "odd::mlp-" in line and "-tanh-" in line]) == 8
 
 
+@pytest.mark.thorough
 def test_xdist_workers_collect_the_same(pytester: pytest.Pytester) -> None:
     """The ids are those of one process; who starts the workers asks what is supported, once."""
     pids = _odd(pytester, supports="tanh,relu")
@@ -166,6 +167,7 @@ def test_last_failed(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess(*options, "--lf").assert_outcomes(passed=counts["failed"])
 
 
+@pytest.mark.thorough
 def test_xdist_gives_the_same_report(pytester: pytest.Pytester) -> None:
     """``-n 2``: the same JSON as one process, but for times, arguments and notes of the processes."""
     configure(pytester, mine="hidden")
@@ -204,7 +206,7 @@ def test_the_results_file(pytester: pytest.Pytester) -> None:
     assert {path.name for path in pytester.path.glob("r*.json")} == {"r-mine.json", "r-yours.json"}
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n", "2"], marks=pytest.mark.thorough)])
 def test_junit_tells_no_expected_value_of_what_passes(pytester: pytest.Pytester, workers: list[str]) -> None:
     """pytest's own JUnit file: a test a case, with no property; what an item found still comes home to the results."""
     configure(pytester, mine="right")
@@ -367,6 +369,7 @@ def end_at(pytester: pytest.Pytester, number: int, how: str) -> None:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "how"),
     [
@@ -399,6 +402,7 @@ def test_a_choice_of_cases_is_complete(pytester: pytest.Pytester) -> None:
         assert len(data["cases"]) == 2
 
 
+@pytest.mark.thorough
 def test_what_is_required_decides(pytester: pytest.Pytester) -> None:
     """By the option and by the configuration: the session fails with a sentence, though every case is right."""
     configure(pytester, mine="right")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from helpers import tool
 
 from backprop_check.cases.generate import generated_cases
@@ -27,6 +28,7 @@ def test_python_port() -> None:
     assert outcomes(f'"{sys.executable}" "{PORTS / "python" / "port.py"}"', 500) == {"passed"}
 
 
+@pytest.mark.thorough
 def test_dart_port() -> None:
     """500 generated cases on the real Dart VM, not one finding."""
     assert outcomes(f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"', 500) == {"passed"}

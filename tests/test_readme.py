@@ -129,6 +129,7 @@ def checkout(folder: Path) -> Path:
     return here
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "title", [title for title, each in SECTIONS.items() if each.blocks and title not in ("the story", "Two commands")]
 )
@@ -164,6 +165,7 @@ def can_sandbox() -> bool:
     return True
 
 
+@pytest.mark.thorough
 def test_the_story(tmp_path: Path, environment: dict[str, str]) -> None:
     """The first command gives the output that is shown: line by line, but for what "…" leaves out."""
     (block,) = SECTIONS["the story"].blocks
@@ -210,6 +212,7 @@ def _two_commands() -> list[str]:
     return found
 
 
+@pytest.mark.thorough
 def test_the_two_commands(tmp_path: Path, environment: dict[str, str]) -> None:
     """After the set-up: the main job ends well and leaves a report; the tests can all be collected."""
     job, tests = (command.removeprefix(SET_UP).replace(".venv/bin/", "") for command in _two_commands())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from click.testing import CliRunner
 
 from backprop_check.cases.files import SUITES, suite_files
@@ -16,6 +17,7 @@ PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
 PYTHON = f'"{sys.executable}" "{PORTS / "python" / "port.py"}"'
 
 
+@pytest.mark.thorough
 def test_the_python_port_conforms(tmp_path: Path) -> None:
     """The bundled port passes every case of every suite, and the results file says so and is complete."""
     results = tmp_path / "results.json"
@@ -31,6 +33,7 @@ def test_the_python_port_conforms(tmp_path: Path) -> None:
     assert (summary["cases"], summary["passed"]) == (made + shipped, made + shipped)
 
 
+@pytest.mark.thorough
 def test_a_planted_bug_is_found_at_its_neuron(tmp_path: Path) -> None:
     """A port whose second neuron of the first layer adds 1e-9 to z is caught, there, in every case."""
     for name in sorted(path.name for path in (PORTS / "python").glob("*.py")):
@@ -54,6 +57,7 @@ def test_a_planted_bug_is_found_at_its_neuron(tmp_path: Path) -> None:
         assert (first["layer"], first["neuron"], first["quantity"]) == (0, 1, "z"), case["id"]
 
 
+@pytest.mark.thorough
 def test_mazur_ending_fails(tmp_path: Path) -> None:
     """The bundled broken example is wrong on Mazur's network, and its one mistake is named."""
     results = tmp_path / "results.json"

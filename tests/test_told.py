@@ -158,6 +158,7 @@ def test_results_in_python(folder: Path) -> None:
         results.raise_for_mismatch()
 
 
+@pytest.mark.thorough
 def test_pytest_judges_a_family(folder: Path, pytester: pytest.Pytester) -> None:
     """``--backprop-suite=convolution``: a test a case, told by its place."""
     pytester.makepyprojecttoml('[tool.backprop-check.implementations.mine]\npython = "mine:wrong"\n')

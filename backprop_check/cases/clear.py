@@ -136,7 +136,7 @@ def _read(rule: Largest, x: Array, filling: float) -> Array:
     return x[:, positions] if mask is None else np.where(mask, x[:, positions], filling)
 
 
-def _sloping(m: Any, rule: Largest) -> Array:
+def _sloping(m: Any, rule: Largest) -> Any:
     """Where what is read is not where its activation is flat, as a dead ReLU is."""
     made, shape = rule.x.made_by, array(rule.x.values).shape
     if not isinstance(made, Function):

@@ -76,7 +76,7 @@ class _Turn(NamedTuple):
 
     family: str
     kind: type[Kind]
-    index: int
+    number: int
     round_number: int
     within: Within
 
@@ -84,7 +84,7 @@ class _Turn(NamedTuple):
         """A network with a layer of this kind; None where it is not ``within``."""
         alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
         if self.family == "graph":
-            case = graphs.candidate(draw, self.index, self.within)
+            case = graphs.candidate(draw, self.number, self.within)
         else:
             case = _candidate(draw, self._replace(round_number=0) if alone else self)
         return case if self.within.has(case) else None
@@ -102,10 +102,10 @@ def _candidate(draw: Draw, turn: _Turn) -> Case:
     updates = turn.within.updates and turn.round_number % 2
     return Case.from_dict(
         {
-            "name": f"{turn.family}-{str(turn.kind.__struct_config__.tag).replace('_', '-')}-s{turn.index:04d}",
+            "name": f"{turn.family}-{str(turn.kind.__struct_config__.tag).replace('_', '-')}-s{turn.number:04d}",
             "network": {"inputs": list(inputs), "layers": layers},
             "loss": end.loss,
-            "reduction": REDUCTIONS[turn.index // 3 % 2],
+            "reduction": REDUCTIONS[turn.number // 3 % 2],
             "targets": [end.target() for _ in range(samples)],
             "inputs": [first.draw_sample(draw, inputs) for _ in range(samples)],
             **({"optimizer": {"kind": "sgd", "learning_rate": 0.05}, "steps": 1} if updates else {}),
@@ -140,7 +140,7 @@ def _end(draw: Draw, shape: Shape, turn: _Turn) -> Ending:
     within = turn.within
     own = not within.has_chains()  # no dense layer may stand behind it
     pairs = [("identity", loss) for loss in within.any_output()] if own else within.pairs()
-    activation, loss = pairs[(turn.index * 37) % len(pairs)]
+    activation, loss = pairs[(turn.number * 37) % len(pairs)]
     if turn.round_number % 4 == 2:  # noqa: PLR2004 - now and then
         end = turn.kind.draw_end(draw, shape, within.losses, within.features)
         if end is not None and _knows(within, end.layers):

@@ -141,7 +141,7 @@ def _extras(at: int, round_number: int, within: Within) -> _Extras:
 class _Trained(NamedTuple):
     """Case ``index``: which optimizer trains it, and with what beside it."""
 
-    index: int
+    number: int
     seed: int
     recipe: Recipe
     extras: _Extras
@@ -149,14 +149,14 @@ class _Trained(NamedTuple):
 
     def chain(self, draw: Draw, _attempt: int) -> Case:
         """A chain of dense layers, trained."""
-        steps = self.index % 5 + 1
+        steps = self.number % 5 + 1
         options = "-".join((self.recipe.kind, *(name.replace("_", "-") for name in self.recipe.options)))
-        body = {**_chain(draw, self.within), "name": f"{options}-s{self.index:04d}", "steps": steps}
+        body = {**_chain(draw, self.within), "name": f"{options}-s{self.number:04d}", "steps": steps}
         return _limited(draw, Case.from_dict(body | self._training(draw, steps)), TRAINED_CHAIN)
 
     def network(self, draw: Draw, attempt: int) -> Case | None:
         """A case of another suite, trained; None where it has nothing to train, or too much."""
-        able, turn = families(self.within), self.index // EVERY
+        able, turn = families(self.within), self.number // EVERY
         number = turn + attempt * 1000
         try:
             case = family_case(able[number % len(able)], number, self.seed, self.within)
@@ -169,7 +169,7 @@ class _Trained(NamedTuple):
         body = case.to_dict() | self._training(draw, steps)
         if body["optimizer"]["kind"] != "sgd":
             body["optimizer"]["eps"] = draw.one_of(_EPSILONS)
-        name = f"{body['optimizer']['kind']}-{body['name'].rsplit('-', 1)[0]}-s{self.index:04d}"
+        name = f"{body['optimizer']['kind']}-{body['name'].rsplit('-', 1)[0]}-s{self.number:04d}"
         return _limited(draw, Case.from_dict(body | {"name": name, "steps": steps}), ANY_LAYERS)
 
     def _training(self, draw: Draw, steps: int) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from backprop_check.kinds.transformer import all_shapes
 from backprop_check.protocol.messages import Reply
 from backprop_check.running.one_case import witnesses
 
+pytestmark = pytest.mark.slow
+
 #: So many cases must pass.
 COUNT = 2000
 

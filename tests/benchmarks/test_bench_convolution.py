@@ -33,6 +33,8 @@ for folder in (TESTS / "levels", TESTS.parent / "backprop_check" / "ports" / "to
 from numpy_convolution import plain, run
 from test_convolution import PLANTED
 
+pytestmark = pytest.mark.slow
+
 FULL = os.environ.get("BACKPROP_CHECK_FULL") == "1"
 CASES = 2000 if FULL else 100
 

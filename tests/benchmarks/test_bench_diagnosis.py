@@ -27,6 +27,8 @@ from planted import PLANTED
 from planting import write
 from running import command_of
 
+pytestmark = pytest.mark.slow
+
 FULL = bool(os.environ.get("BACKPROP_CHECK_FULL"))
 
 #: Bugs of one stage that a network of three neurons can show, one of each family.

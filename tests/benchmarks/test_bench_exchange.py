@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
 
+pytestmark = pytest.mark.slow
+
 COUNT = 300
 ROUNDS = 9
 TARGET = 1.5

@@ -27,6 +27,8 @@ from backprop_check.protocol import open_implementation
 if TYPE_CHECKING:
     from backprop_check.compare.trace import Slot
 
+pytestmark = pytest.mark.slow
+
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "backprop_check" / "ports" / "torch"))
+
+pytestmark = pytest.mark.slow
 torch_layers: Any = importlib.import_module("torch_layers")
 
 CASES = 2000

@@ -32,6 +32,8 @@ from numpy_normalisation import KINDS, Implementation  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 COUNT = 2000 if os.environ.get("BACKPROP_CHECK_FULL") == "1" else 100
 
 OWN = Within(layers=("dense", *KINDS))

@@ -28,6 +28,8 @@ from backprop_check.running.one_case import judge, witnesses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow
+
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 #: 2,000 where all is asked for.

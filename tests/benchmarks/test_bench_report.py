@@ -20,6 +20,8 @@ import make_results
 
 from backprop_check.report.html import render
 
+pytestmark = pytest.mark.slow
+
 #: Bytes, and milliseconds of a browser on one quiet core; under load the median of several tries is looked at.
 MOST_BYTES, INTERACTIVE, OPENS, LARGE_OPENS = 8_000_000, 1000.0, 100.0, 1000.0
 

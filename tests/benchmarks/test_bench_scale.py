@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from backprop_check.running.one_case import Judged
 
+pytestmark = pytest.mark.slow
+
 ODD = Path(__file__).parents[1] / "scale" / "odd_port.py"
 COUNT = 1920 if FULL else 576
 WINDOW = 96

@@ -17,6 +17,8 @@ from backprop_check.compare.trace import Slot
 from backprop_check.numbers import Scalars
 from backprop_check.witness.autograd import autograd_pass
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("profile", ["textbook", "strict"])
 def test_a_relative_error_of_1e_9_in_one_weight_is_found(profile: str) -> None:

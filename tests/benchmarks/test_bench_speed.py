@@ -36,6 +36,8 @@ from backprop_check.witness.autograd import autograd_pass
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+pytestmark = pytest.mark.slow
+
 #: A busy machine may disturb a small measurement by this factor; the full one is held to the letter.
 SLACK = 1.0 if FULL else 2.0
 

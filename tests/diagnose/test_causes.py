@@ -172,6 +172,7 @@ def test_where_the_work_is_spent_no_claim_is_made() -> None:
     assert "No bug of the catalogue gives these numbers" not in cause.sentence
 
 
+@pytest.mark.thorough
 def test_diagnosis_never_fails_a_run() -> None:
     """Whatever strange numbers came: there are causes or none, and no exception."""
     rng = np.random.default_rng(5)

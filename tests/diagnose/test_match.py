@@ -43,6 +43,7 @@ def test_named_by_the_update(mistake: str, code: str) -> None:
     assert [each[0] for each in causes_of(mistake)] == [code]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("report", ["all", "gradients"])
 @pytest.mark.parametrize(
     ("mistake", "code", "scope"),
@@ -58,6 +59,7 @@ def test_restricted(mistake: str, code: str, scope: str, report: str) -> None:
     assert [(each[0], each[1]) for each in found] == [(code, scope)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("report", ["all", "gradients"])
 def test_a_pair_of_bugs(report: str) -> None:
     """Two mistakes at once are two causes, the one to fix first before the other."""
@@ -65,6 +67,7 @@ def test_a_pair_of_bugs(report: str) -> None:
     assert [each[0] for each in found] == ["BP102", "BP115"]
 
 
+@pytest.mark.thorough
 def test_a_pair_that_includes_the_forward_pass() -> None:
     """The forward pass is to be mended first."""
     found = causes_of("hidden-derivative-missing", "bias-missing")
@@ -89,6 +92,7 @@ def test_a_parameter_is_fitted(parameters: dict[str, Any], code: str, detail: st
     assert detail in found[0][2]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mistake", "report", "quantity"),
     [

@@ -131,6 +131,7 @@ def plain(value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array(value.tolist() if hasattr(value, "tolist") else value, dtype=float)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_every_variant_is_the_same_one_neuron_at_a_time(case: Case) -> None:
     """Each named bug's stages mean for one neuron of one sample what they mean for all at once."""

@@ -91,6 +91,7 @@ def test_a_clip_that_nobody_uses_has_no_name() -> None:
     assert {cause.code for cause in causes_of(clip=3.7e-16)} == {None}
 
 
+@pytest.mark.thorough
 def test_epsilon_in_the_logarithm_keeps_its_name() -> None:
     """It gives the very numbers, from exactly what was reported."""
     causes = causes_of(epsilon=1e-15)
@@ -146,6 +147,7 @@ def test_ratios_near_one_that_differ() -> None:
     assert signs.pattern([evidence]).endswith(f"a relative error of at most {values[slot].size}e-10")
 
 
+@pytest.mark.thorough
 def test_a_condition_needs_several_cases() -> None:
     """One failing case has an activation, a loss and much else: none of these is told as the condition."""
     bent = [case for case in cases() if "tanh" in {layer.activation for layer in case.network.layers[:-1]}]
@@ -246,6 +248,7 @@ def test_formulas_speak_of_the_activation_at_hand() -> None:
     assert "sigmoid" not in cause.right + cause.implemented + cause.fix + cause.sentence
 
 
+@pytest.mark.thorough
 def test_where_a_name_gives_no_definite_number_nothing_is_claimed() -> None:
     """1 − p + ε has lost its digits where p is all but 1: the case is told apart, neither explained nor nameless."""
     odd = next(case for case in saturated() if case.name == "sigmoid-half")

@@ -44,6 +44,7 @@ def replying(change: Callable[[Any], Any]) -> Any:
     return reply
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("large", ["all", "scaled"])
 def test_numbers_that_overflow_warn_nobody(large: str, tmp_path: Path) -> None:
     """From the judge's first look to the page: their differences are beyond what a float64 holds."""

@@ -144,6 +144,7 @@ def forward(learner: Learner) -> None:
     assert "This is what BP201 gives, bias missing forward" in said
 
 
+@pytest.mark.slow  # the walk in Python goes the same way; this one adds that Dart can be walked through as well
 def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> None:
     """From ``init`` to a port that passes. No stage is mentioned before the one before it is right."""
     done = CliRunner().invoke(main, ["init", "dart", str(tmp_path / "mine"), "--exercise"])
@@ -168,6 +169,7 @@ def climbing(request: dict[str, Any]) -> dict[str, Any]:
     return {"id": request["id"], **as_reply(values, len(case.network.layers))}
 
 
+@pytest.mark.thorough
 def test_the_update_is_blamed_where_the_gradients_are_right() -> None:
     """With updates alone a flipped error gives the same numbers, but that would have shown in every gradient."""
     cases = [case for case in generated_cases(200) if case.optimizer is not None and case.steps == 1][:5]
@@ -264,6 +266,7 @@ def test_an_untouched_stage_is_next_and_a_wrong_one_fails() -> None:
     assert "the delta of neuron 0 of output, sample 0 is 0, and should be 1" in str(wrong)
 
 
+@pytest.mark.thorough
 def test_the_exercise_in_python_begins_with_the_output_delta(tmp_path: Path) -> None:
     """As ``init`` leaves it: the forward pass right, nothing wrong yet, nothing of later stages told."""
     CliRunner().invoke(main, ["init", "python", str(tmp_path / "mine"), "--exercise"])

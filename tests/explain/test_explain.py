@@ -53,6 +53,7 @@ def evaluated(text: str) -> float:
     return float(eval(text, {"__builtins__": {}}, {**names, "abs": abs, "max": max}))  # noqa: S307 - our own text
 
 
+@pytest.mark.thorough
 def test_the_printed_numbers_give_the_printed_value() -> None:
     """Every step of one neuron of every layer: its formula with the numbers put in is its value."""
     checked = 0
@@ -101,6 +102,7 @@ def slots_of(step: Step, steps: int) -> list[Slot]:
     return [Slot(step.quantity, step.layer)] if step.round == 0 else []
 
 
+@pytest.mark.thorough
 def test_the_chain_rules_factors_multiply_to_the_gradient() -> None:
     """∂L/∂w = ∂L/∂a · ∂a/∂z · ∂z/∂w for each sample's part, whatever activation and loss."""
     checked = three = 0
@@ -117,6 +119,7 @@ def test_the_chain_rules_factors_multiply_to_the_gradient() -> None:
     assert checked > three > 300
 
 
+@pytest.mark.thorough
 def test_gradients_that_meet_are_added_term_by_term() -> None:
     """A hidden neuron's ∂L/∂a has a term for each neuron that it feeds, each named, and they sum to it."""
     for case in generated_cases(60, start=7):
@@ -346,6 +349,7 @@ def test_a_bugs_page_has_its_formulas_and_their_numbers() -> None:
     assert "there is no bug" in explain("BP999", code=2).output
 
 
+@pytest.mark.thorough
 def test_every_bug_can_be_told_with_numbers() -> None:
     """Each variant of each bug runs on recording numbers, and its page shows a number that it gets wrong."""
     from backprop_check.diagnose.catalogue import BUGS  # noqa: PLC0415

@@ -88,6 +88,7 @@ def test_a_bugs_text_stays_text_elsewhere(tmp_path: Path) -> None:
     assert formatted.startswith("<!DOCTYPE html>")
 
 
+@pytest.mark.thorough
 def test_every_bugs_page_can_be_written() -> None:
     """Whatever stands in formulas and examples (< and & do) is no markup."""
     for bug in BUGS[::9]:

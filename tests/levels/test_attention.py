@@ -129,6 +129,7 @@ def test_named(code: str, mistake: str) -> None:
     assert names(found) == [code], [(cause.code, cause.detail) for cause in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "mistake"), ALL_PLANTED)
 def test_every_planted_mistake_is_named(code: str, mistake: str) -> None:
     """In more cases."""
@@ -142,6 +143,7 @@ def test_named_by_gradients_alone(code: str) -> None:
     assert names(causes_of(PLANTED[code][0], (), relevant(code, 14))) == [code]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "mistake"), ALL_PLANTED)
 def test_every_planted_mistake_is_named_by_gradients_alone(code: str, mistake: str) -> None:
     """Of every one."""
@@ -149,6 +151,7 @@ def test_every_planted_mistake_is_named_by_gradients_alone(code: str, mistake: s
     assert names(found) == [code], [(cause.code, cause.detail) for cause in found]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mistake", OUTSIDE)
 def test_no_name_fits_what_is_not_in_the_catalogue(mistake: str) -> None:
     assert names(causes_of(mistake, ("loss", "z", "a", "delta"), relevant("", 10))) == [None]
@@ -308,5 +311,6 @@ def test_the_port_in_python() -> None:
     passes(f'"{sys.executable}" "{PORTS / "python" / "port.py"}"')
 
 
+@pytest.mark.thorough
 def test_the_port_in_dart() -> None:
     passes(f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"')

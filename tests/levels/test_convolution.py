@@ -245,6 +245,7 @@ def test_every_planted_bug_is_caught_and_named(code: str | None, mistake: str, l
     assert [cause.equivalent for cause in results.causes] == [[]]
 
 
+@pytest.mark.thorough
 def test_gradients_alone_name_a_convolution_s_bugs() -> None:
     """Without z, a, delta and the loss."""
     for code, mistake, layers in PLANTED[:14:3]:
@@ -252,6 +253,7 @@ def test_gradients_alone_name_a_convolution_s_bugs() -> None:
         assert [cause.code for cause in results.causes] == [code], mistake
 
 
+@pytest.mark.thorough
 def test_every_variant_of_every_bug_shows_somewhere() -> None:
     """In a generated case or in a file; and on floats it is what it is with bounds."""
     cases = [file.case for file in FILES] + list(family_cases("convolution", 48))
@@ -354,7 +356,7 @@ def _command(language: str) -> str:
     return f'"{tool("dart")}" "{PORTS / "dart" / "bin" / "port.dart"}"'
 
 
-@pytest.mark.parametrize("language", ["python", "dart"])
+@pytest.mark.parametrize("language", ["python", pytest.param("dart", marks=pytest.mark.thorough)])
 def test_the_ports_pass(language: str) -> None:
     """Every file and some generated cases, neuron by neuron."""
     results = check(_command(language), suites=["convolution"], cases=96)

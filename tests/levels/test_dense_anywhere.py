@@ -211,6 +211,7 @@ EVERYWHERE = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mistake", "place"), EVERYWHERE)
 def test_one_name_wherever_it_is(mistake: str, place: str, monkeypatch: Patch) -> None:
     """And no other."""

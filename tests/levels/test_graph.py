@@ -232,7 +232,7 @@ def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
     assert [(each.id, each.mismatches[:1]) for each in results.cases if each.outcome != "passed"] == []
 
 
-@pytest.mark.parametrize("language", ["python", "dart"])
+@pytest.mark.parametrize("language", ["python", pytest.param("dart", marks=pytest.mark.thorough)])
 def test_the_ports_pass(language: str) -> None:
     """Files and generated cases; with other kinds of layers where the port has them."""
     command = {"python": f'"{sys.executable}" port.py', "dart": f'"{tool("dart")}" bin/port.dart'}
@@ -274,6 +274,7 @@ def test_every_mistake_has_its_name(mistake: str, *, gradients_only: bool) -> No
     assert (code, scope) == (MISTAKES[mistake], "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mistake", UNNAMED)
 def test_what_has_no_name_is_given_none(mistake: str) -> None:
     """It is caught, and no name fits."""
@@ -317,6 +318,7 @@ class AtOnce(str):  # noqa: SLOT000 - it holds more than a text
     __hash__ = str.__hash__
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "mistakes", [("own factor", "no bias gradient"), ("shared overwritten", "last neuron only")], ids=" and ".join
 )

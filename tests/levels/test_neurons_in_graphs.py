@@ -176,6 +176,7 @@ python.supports = {  # type: ignore[attr-defined]
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("code", "mistake"),
     [

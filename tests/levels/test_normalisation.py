@@ -247,6 +247,7 @@ def test_python_port() -> None:
     assert port_findings(sys.executable, str(PORTS / "python" / "port.py")) == []
 
 
+@pytest.mark.thorough
 def test_dart_port() -> None:
     assert port_findings(tool("dart"), str(PORTS / "dart" / "bin" / "port.dart")) == []
 

@@ -58,6 +58,7 @@ def cases(count: int = 24) -> tuple[Case, ...]:
 # The suite ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_200_cases_hold_what_the_suite_promises() -> None:
     """Every kind with every option, in every combination of two; with and without biases; several batches and steps."""
     made = list(family_cases("recurrent", 200, seed=3))
@@ -82,6 +83,7 @@ def test_200_cases_hold_what_the_suite_promises() -> None:
     assert len({case.id for case in made}) == 200
 
 
+@pytest.mark.thorough
 def test_who_does_not_support_an_option_gets_none_of_it() -> None:
     """One plain LSTM is enough to be judged; every option for itself can be had."""
     plain = Within(layers=("dense", "lstm"))
@@ -241,7 +243,7 @@ def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(each.id, each.message) for each in results.cases if each.outcome != "passed"] == []
 
 
-@pytest.mark.parametrize("language", ["python", "dart"])
+@pytest.mark.parametrize("language", ["python", pytest.param("dart", marks=pytest.mark.thorough)])
 def test_the_ports_pass(language: str) -> None:
     """Files and generated cases, of all options."""
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
@@ -279,6 +281,7 @@ def test_every_mistake_has_its_name(mistake: str, *, full: bool) -> None:
     assert (code, scope) == (MISTAKES[mistake], "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mistake", [UNNAMED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in UNNAMED[1:])])
 def test_what_has_no_name_is_given_none(mistake: str) -> None:
     """It is caught, and no name fits."""
@@ -290,6 +293,7 @@ def test_the_order_that_fits_is_said() -> None:
     assert [detail for _, _, detail in found("order-igfo", 12)] == ["in the order i, g, f, o"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("mistake", "right", "implemented"),
     [

@@ -82,6 +82,7 @@ def smallest(family: str, mistake: str, kind: str = "") -> tuple[Any, Any, Case]
     return function, cause, case
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("family", "mistake", "kind", "code", "units", "numbers"),
     [
@@ -124,6 +125,7 @@ def test_a_batch_is_kept_where_the_bug_needs_one() -> None:
     assert sum(case.network.widths) <= 2
 
 
+@pytest.mark.thorough
 def test_a_kept_one_replays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Written and read, it is the same case, and fails; for the right implementation it passes."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from checks import check_failures, each
 from dart import DART, write_dart
 from helpers import tool
@@ -42,6 +43,7 @@ def test_outside_the_catalogue_caught_and_not_named(planted: Planted) -> None:
     assert claimed(run.results) == []
 
 
+@pytest.mark.thorough
 @each(DART)
 def test_dart(planted: Planted, tmp_path: Path) -> None:
     """The same in the Dart port, on the real Dart VM."""

@@ -26,6 +26,7 @@ def test_right(tmp_path: Path) -> None:
     assert run.results["summary"]["passed"] > 5
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bug", BUGS)
 def test_caught_and_named(bug: str, tmp_path: Path) -> None:
     """With it the run fails, and the name does not depend on the style of the port."""

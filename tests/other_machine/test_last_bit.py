@@ -139,7 +139,7 @@ def judged(folder: Path, ulps: int, command: str, *options: str) -> dict[str, An
     return results
 
 
-@pytest.mark.parametrize("ulps", [1, 4])
+@pytest.mark.parametrize("ulps", [1, pytest.param(4, marks=pytest.mark.thorough)])
 def test_what_is_right_stays_right(ulps: int, tmp_path: Path) -> None:
     """The bundled port passes cases of many levels where all Pythons round otherwise, and PyTorch does not."""
     suites = ("published", "generated", "recurrent", "attention", "normalisation", "training")
@@ -149,6 +149,7 @@ def test_what_is_right_stays_right(ulps: int, tmp_path: Path) -> None:
     assert len(results["cases"]) > 100
 
 
+@pytest.mark.thorough
 def test_what_is_wrong_keeps_its_name(tmp_path: Path) -> None:
     """The numbers are others; the cases that fail, the values that are wrong in them and the cause are the same."""
     options = ("--suite", "generated", "--cases", "20")

@@ -29,7 +29,8 @@ TOOLCHAINS = {
 }
 
 #: Kotlin's compiler takes half a minute, and cargo builds what rustc builds.
-QUICK = [toolchain for toolchain in TOOLCHAINS if toolchain not in ("kotlin", "rust-cargo")]
+SLOW = ("kotlin", "rust-cargo")
+QUICK = [toolchain for toolchain in TOOLCHAINS if toolchain not in SLOW]
 
 every_toolchain = pytest.mark.parametrize("toolchain", TOOLCHAINS, scope="module")
 
@@ -85,13 +86,17 @@ def test_port_answers_whatever_comes(port: tuple[str, Path]) -> None:
     check_answers(*port)
 
 
+@pytest.mark.thorough
 @every_toolchain
 def test_functions_are_precise(port: tuple[str, Path]) -> None:
     """Every activation to the last few digits, from the tails to the neighbourhood of 0, against 50 digits."""
     check_functions(*port)
 
 
-@every_toolchain
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "toolchain", [pytest.param(each, marks=pytest.mark.slow) if each in SLOW else each for each in TOOLCHAINS]
+)
 def test_exercise_still_runs(toolchain: str, tmp_path: Path) -> None:
     """Without the backward pass the port builds, answers, and is wrong in every stage."""
     port = made(toolchain, tmp_path, exercise=True)
@@ -99,6 +104,7 @@ def test_exercise_still_runs(toolchain: str, tmp_path: Path) -> None:
     assert wrong_stages(*port) == set(STAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toolchain", QUICK)
 def test_exercise_goes_stage_by_stage(toolchain: str, tmp_path: Path) -> None:
     """With the first stages done, just the others are wrong: each can be judged before the next is begun."""

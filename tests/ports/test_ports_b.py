@@ -108,7 +108,10 @@ def test_port_conforms(language: str, ready: Ready) -> None:
     conforms(*ready(language))
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "language", [pytest.param(each, marks=pytest.mark.slow) if each == "cpp" else each for each in LANGUAGES]
+)
 def test_exercise_still_runs(language: str, tmp_path: Path) -> None:
     """Without the backward pass the port builds, answers, and is wrong."""
     runs_but_is_wrong(*make(language, tmp_path, exercise=True, optimized="-O0"))
@@ -120,7 +123,7 @@ def test_port_answers_whatever_comes(language: str, ready: Ready) -> None:
     check_answers(*ready(language))
 
 
-@pytest.mark.parametrize("language", ["c", "cpp"])
+@pytest.mark.parametrize("language", ["c", pytest.param("cpp", marks=pytest.mark.thorough)])
 def test_no_memory_is_lost_or_misused(language: str, tmp_path: Path) -> None:
     """The same under the address, leak and undefined-behaviour sanitizers."""
     check_answers(*make(language, tmp_path, optimized=SANITIZED))

@@ -79,9 +79,9 @@ ASCII_ONLY = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCAL
     ("encoding", "environment"),
     [
         ("ascii", {"PYTHONIOENCODING": "ascii"}),
-        ("cp1252", {"PYTHONIOENCODING": "cp1252"}),
-        ("ascii", ASCII_ONLY),
-        ("utf-8", {"LANG": "C", "PYTHONIOENCODING": "utf-8"}),
+        pytest.param("cp1252", {"PYTHONIOENCODING": "cp1252"}, marks=pytest.mark.thorough),
+        pytest.param("ascii", ASCII_ONLY, marks=pytest.mark.thorough),
+        pytest.param("utf-8", {"LANG": "C", "PYTHONIOENCODING": "utf-8"}, marks=pytest.mark.thorough),
     ],
     ids=["ascii", "cp1252", "LANG=C", "utf-8"],
 )

@@ -41,6 +41,7 @@ def _plain(found: list[Judged]) -> list[bytes]:
     return [msgspec.json.encode(msgspec.structs.replace(each.result, seconds=0.0)) for each in found]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("port", [{}, {"bug": "delta"}, {"error": 5, "supports": "relu,tanh,identity"}])
 def test_a_warm_run_gives_what_a_cold_one_gives(
     port: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -137,6 +138,7 @@ def test_every_source_that_values_can_come_from_is_in_the_name(tmp_path: Path, m
     assert surroundings(package) != before
 
 
+@pytest.mark.thorough
 def test_what_is_not_in_the_name_is_never_asked_for_a_value() -> None:
     """A fresh interpreter that works values out imports none of the folders that are left out of the name."""
     code = (
@@ -186,6 +188,7 @@ def test_without_a_place_there_is_no_cache(tmp_path: Path) -> None:
     assert _plain(_run(Cache(tmp_path / "file" / "x", "float64", "textbook"))) == _plain(_run(None))
 
 
+@pytest.mark.thorough
 def test_the_command_line_uses_it(tmp_path: Path) -> None:
     """Results are the same byte by byte, --no-cache keeps nothing."""
     environment = {**os.environ, "BACKPROP_CHECK_CACHE": str(tmp_path / "cache")}

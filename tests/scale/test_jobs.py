@@ -25,6 +25,8 @@ from backprop_check.running.resume import read_unfinished
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 PORTS: dict[str, dict[str, object]] = {
     "right": {},
     "a bug": {"bug": "delta"},
@@ -182,6 +184,7 @@ def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["pids", "results.json", "whole.json"]  # noqa: PTH208 - names are enough
 
 
+@pytest.mark.slow  # three processes in a row must die at one case: on a busy machine another one may come between
 def test_a_case_that_ends_every_worker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three dead processes at one case the run ends with a sentence, and does not go on for ever."""
     from backprop_check.errors import HarnessError  # noqa: PLC0415 - here alone

@@ -36,6 +36,7 @@ def _handed_in(folder: Path, **options: str) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_a_folder_of_submissions(tmp_path: Path) -> None:
     """A line and a row for each with its first cause; files and a report of all; exit 1 since some fail."""
     _handed_in(tmp_path / "in", anna="", berta="bug=delta", carl="crash=1")
@@ -65,6 +66,7 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
     assert [line for line in out.splitlines() if line.startswith("berta")] == [rows["berta"]]
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are another matter on Windows")
 def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
     """Links, pipes, sockets, and a folder with a link to another submission: a sentence each, the others are judged."""
@@ -178,6 +180,7 @@ def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> No
     assert (tmp_path / "r.html").exists()
 
 
+@pytest.mark.thorough
 def test_all_that_is_configured(tmp_path: Path) -> None:
     """Exit 0 where every one conforms; a name that is a path stays in the folder."""
     shutil.copytree(PORTS / "python", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
@@ -214,6 +217,7 @@ def _needs_a_sandbox() -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a sandbox on Linux only")
 def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
     """A submission that reads another one, or its results, fails; hints tell no expected value."""

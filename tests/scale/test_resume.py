@@ -25,6 +25,8 @@ from backprop_check.running.one_case import Judged, Result, Settings
 from backprop_check.running.results_file import Conclusion, ResultsFile
 from backprop_check.running.resume import read_unfinished
 
+pytestmark = pytest.mark.thorough
+
 #: An unbroken run of each kind is compared with one that is killed again and again.
 KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
     "right": ({}, []),

@@ -20,6 +20,8 @@ from backprop_check.running.one_case import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def _dask() -> None:

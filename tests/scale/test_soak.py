@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from scale_support import FULL
+
+pytestmark = pytest.mark.slow
 
 SOAK = Path(__file__).with_name("soak.py")
 

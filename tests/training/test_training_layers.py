@@ -94,6 +94,7 @@ def test_the_witnesses_agree() -> None:
             assert np.isfinite(expected.allowed[slot]).all(), (case.id, slot)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("port", [python, torch_layers.backprop], ids=["python", "torch in float32"])
 def test_right_implementations_pass(port: Any) -> None:
     """The port in Python, and torch's own optimizers on its own float32 modules."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from backprop_check.compare.compare import Comparison
     from backprop_check.compare.trace import Expected
 
+pytestmark = pytest.mark.thorough
+
 each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 

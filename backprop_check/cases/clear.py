@@ -7,6 +7,7 @@ cases, in whatever training step, is a list of these.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from backprop_check.case.network import Case
-    from backprop_check.compare.trace import Array
+    from backprop_check.compare.trace import Array, Mask
     from backprop_check.reference.passes import Pass
 
     Demand = Callable[[Pass, float], Iterator[Array]]
@@ -34,7 +35,7 @@ POLE = 0.02
 #: No number is larger: where exponentials take over is for edge cases.
 LARGEST = 12.0
 
-#: No error bound is larger, in double precision: in single precision such a number would have no correct digit left.
+#: No error bound is larger, in double precision. In single precision it is 2²⁹ times as large, and would say nothing.
 LOOSE = 2.0**20 * 2.0**-53
 
 #: An adaptive optimizer divides by the root of g²: no gradient but an exact 0 is smaller.
@@ -136,7 +137,7 @@ def _read(rule: Largest, x: Array, filling: float) -> Array:
     return x[:, positions] if mask is None else np.where(mask, x[:, positions], filling)
 
 
-def _sloping(m: Any, rule: Largest) -> Any:
+def _sloping(m: Any, rule: Largest) -> Mask:
     """Where what is read is not where its activation is flat, as a dead ReLU is."""
     made, shape = rule.x.made_by, array(rule.x.values).shape
     if not isinstance(made, Function):
@@ -145,11 +146,15 @@ def _sloping(m: Any, rule: Largest) -> Any:
     for s in m.each(shape[0]):
         for i in m.each(shape[1]):
             slopes[s, i] = made.slope(m, s, i)
-    return _read(rule, array(slopes), 0.0) != 0
+    sloping: Mask = _read(rule, array(slopes), 0.0) != 0
+    return sloping
 
 
-def _loss(p: Pass, clear: float) -> Iterator[Array]:
-    """|e| − clear for the e = a − t or 1 − t a at which a loss has its kink; a and 1 − a less POLE for its poles."""
+def _loss(p: Pass, clear: float, *, classes: bool = False) -> Iterator[Array]:
+    """|e| − clear for the e = a − t or 1 − t a at which a loss has its kink; a and 1 − a less POLE for its poles.
+
+    Cross-entropy's pole counts only where its ``classes`` may not be all but impossible.
+    """
     kind, a, t = p.loss_kind, array(p.layers[-1].a), np.array(p.case.targets)
     if clear and kind == "mean_absolute_error":
         yield abs(a - t) - clear
@@ -159,12 +164,8 @@ def _loss(p: Pass, clear: float) -> Iterator[Array]:
         yield abs(1 - t * a) - clear
     elif kind == "binary_cross_entropy":
         yield from (a - POLE, 1 - POLE - a)
-
-
-def _rare_classes(p: Pass, _clear: float) -> Iterator[Array]:
-    """a less POLE for cross-entropy."""
-    if p.loss_kind == "cross_entropy":
-        yield array(p.layers[-1].a) - POLE
+    elif kind == "cross_entropy" and classes:
+        yield a - POLE
 
 
 def gradients_of(p: Pass) -> Array:
@@ -211,4 +212,4 @@ CHAIN = Demands((_pre_activations, _every_kink, _loss, _weights_in_the_end), (in
 TRAINED_CHAIN = Demands((_pre_activations, _every_kink, _loss, _update), (_Loops.of_floats,))
 
 #: Layers of any kind, trained or not.
-ANY_LAYERS = Demands((_every_number, _kinks_and_ties, _loss, _rare_classes), (in_arrays, Scalars.of_floats))
+ANY_LAYERS = Demands((_every_number, _kinks_and_ties, partial(_loss, classes=True)), (in_arrays, Scalars.of_floats))

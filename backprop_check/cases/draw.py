@@ -5,10 +5,16 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from backprop_check.errors import CaseError
+from backprop_check.kinds import KINDS
 from backprop_check.kinds.names import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from backprop_check.kinds import Kind, Shape
 
 #: Every admissible pair of output activation and loss. Hinge wants signs, which no softmax gives.
 PAIRS: list[tuple[str, str]] = [
@@ -62,6 +68,21 @@ def dense(
             "biases": [draw.number(bias) for _ in range(units)],
         },
     }
+
+
+def layer_of(draw: Draw, kind: type[Kind], inputs: Shape, samples: int) -> tuple[dict[str, Any], Shape]:
+    """A layer of a kind and the shape of its output; raises ``CaseError`` where none can read such an input."""
+    layer = kind.draw(draw, inputs, samples)
+    if layer is None:
+        raise CaseError("$.network", f"an input that suits {kind.__name__}", str(inputs))
+    return layer, output_of(layer, inputs)
+
+
+def output_of(layer: dict[str, Any], inputs: Shape) -> Shape:
+    """The shape of a drawn layer's output; raises ``CaseError`` where the input does not suit it."""
+    made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
+    made.check("$", inputs)
+    return made.output_shape(inputs)
 
 
 def own_slopes(draw: Draw, layers: list[dict[str, Any]]) -> None:

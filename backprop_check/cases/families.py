@@ -7,14 +7,15 @@ batches. The family ``graph`` is about how layers are wired, and draws its cases
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from backprop_check.case.network import Case, Network
 from backprop_check.cases import graphs
 from backprop_check.cases.clear import ANY_LAYERS
-from backprop_check.cases.draw import REDUCTIONS, Draw, dense, loss_of, own_slopes, target_of
+from backprop_check.cases.draw import REDUCTIONS, Draw, dense, layer_of, loss_of, output_of, own_slopes, target_of
 from backprop_check.cases.generate import tried
 from backprop_check.cases.within import ALL, Within, drawable, kinds_of
 from backprop_check.errors import CaseError, NothingToDrawError
@@ -71,7 +72,8 @@ def label(family: str, within: Within) -> str:
     )
 
 
-class _Turn(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Turn:
     """Whose turn it is in a suite, and how often the kinds have all had theirs."""
 
     family: str
@@ -86,7 +88,7 @@ class _Turn(NamedTuple):
         if self.family == "graph":
             case = graphs.candidate(draw, self.number, self.within)
         else:
-            case = _candidate(draw, self._replace(round_number=0) if alone else self)
+            case = _candidate(draw, replace(self, round_number=0) if alone else self)
         return case if self.within.has(case) else None
 
 
@@ -115,21 +117,19 @@ def _candidate(draw: Draw, turn: _Turn) -> Case:
 
 def _layers(draw: Draw, first: type[Kind], inputs: Shape, samples: int, turn: _Turn) -> list[dict[str, Any]]:
     """A layer of the kind, perhaps behind one of the kind ``first``, or behind what it needs to read."""
-    shape, layers, kind = inputs, [], turn.kind
+    layers: list[dict[str, Any]] = []
+    shape, kind = inputs, turn.kind
     if turn.round_number % 3 == 1:
-        layers.append(_drawn(first, draw, shape, samples))
-        shape = _output(layers[-1], shape)
+        layer, shape = layer_of(draw, first, inputs, samples)
+        layers.append(layer)
     elif turn.round_number % 3:  # so that what flows back into its input shows
-        drawn = _alike(draw, turn, shape, samples)
-        if drawn is not None:
-            layers.append(drawn)
-            shape = _output(drawn, shape)
+        layers, shape = _alike(draw, turn, inputs, samples)
     wired = turn.round_number % 2 == 0 and "graph" in turn.within.features
     several = kind.draw_wired(draw, shape, samples) if wired else None  # it may read several things
     if several is not None and _knows(turn.within, several):
         layers += several
     else:
-        layers.append(_drawn(kind, draw, shape, samples))
+        layers.append(layer_of(draw, kind, shape, samples)[0])
     for layer in layers:
         _keep_within(draw, layer, turn.within)
     return layers
@@ -156,23 +156,17 @@ def _end(draw: Draw, shape: Shape, turn: _Turn) -> Ending:
     return Ending(layers, loss_of(loss, 0.8), lambda: nested(target_of(draw, activation, loss, size(shape)), shape))
 
 
-def _alike(draw: Draw, turn: _Turn, shape: Shape, samples: int) -> dict[str, Any] | None:
-    """A layer to stand before the kind's: of one that draws its inputs alike; None where there is none."""
+def _alike(draw: Draw, turn: _Turn, inputs: Shape, samples: int) -> tuple[list[dict[str, Any]], Shape]:
+    """A layer to stand before the kind's, of one that draws its inputs alike, and its output; or none."""
     alike = [each for each in kinds_of(turn.family, turn.within) if _inputs_of(each) is _inputs_of(turn.kind)]
     start = draw.whole(0, len(alike) - 1)
-    drawn = (each.draw(draw, shape, samples) for each in alike[start:] + alike[:start])
-    return next((layer for layer in drawn if layer is not None), None)
+    drawn = (each.draw(draw, inputs, samples) for each in alike[start:] + alike[:start])
+    layer = next(filter(None, drawn), None)
+    return ([], inputs) if layer is None else ([layer], output_of(layer, inputs))
 
 
 def _inputs_of(kind: type[Kind]) -> Any:
     return getattr(kind.draw_inputs, "__func__", None)
-
-
-def _drawn(kind: type[Kind], draw: Draw, shape: Shape, samples: int) -> dict[str, Any]:
-    drawn = kind.draw(draw, shape, samples)
-    if drawn is None:
-        raise CaseError("$.network", f"an input that suits {kind.__name__}", str(shape))
-    return drawn
 
 
 def _keep_within(draw: Draw, layer: dict[str, Any], within: Within) -> None:
@@ -183,13 +177,6 @@ def _keep_within(draw: Draw, layer: dict[str, Any], within: Within) -> None:
     if not known:
         raise CaseError("$.network", f"an activation for {layer['kind']}", "none that is supported")
     layer["activation"] = draw.one_of(known)
-
-
-def _output(layer: dict[str, Any], shape: Shape) -> Shape:
-    """The shape of a drawn layer's output; raises ``CaseError`` where it does not fit."""
-    made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
-    made.check("$", shape)
-    return made.output_shape(shape)
 
 
 def _knows(within: Within, layers: list[dict[str, Any]]) -> bool:

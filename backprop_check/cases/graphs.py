@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from backprop_check.case.network import Case
-from backprop_check.cases.draw import REDUCTIONS, Draw, dense, loss_of, own_slopes, rate_of, target_of
+from backprop_check.cases.draw import REDUCTIONS, Draw, dense, layer_of, loss_of, own_slopes, rate_of, target_of
 from backprop_check.cases.within import kinds_of
-from backprop_check.errors import CaseError
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import size
 
@@ -181,28 +178,20 @@ _FORMS = (_skip, _everything, _gate, _fan_out, _tied, _neurons, _anything)
 
 def _branches(net: Graph, kind: type[Kind], samples: int) -> None:
     """Two layers of another kind that read the input, or one that is used twice; what they give meets again."""
-    first = _of_kind(net, kind, "input", samples)
-    layer = net.layers[0]
+    layer, shape = layer_of(net.draw, kind, net.shapes["input"], samples)
+    first = net.add(layer, ["input"], None, shape)
     if net.shapes[first] == net.shapes["input"] and layer.get("parameters") and net.draw.whole(0, 1):
         again = {key: value for key, value in layer.items() if key not in ("name", "from")} | {"shares": first}
         second = net.add(again, [first], None, net.shapes[first])
     else:
-        second = _of_kind(net, kind, "input", samples)
+        other, shape = layer_of(net.draw, kind, net.shapes["input"], samples)
+        second = net.add(other, ["input"], None, shape)
     read = net.mixed([first, second])
     if net.shapes[first] == net.shapes[second]:
         net.dense(read, 2, net.draw.one_of(("add", "multiply")))
     elif net.shapes[first][1:] == net.shapes[second][1:]:
         layer = dense(net.draw, net.width(first) + net.width(second), 2, net.draw.one_of(net.activations))
         net.add(layer, read, "concat", (2,))
-
-
-def _of_kind(net: Graph, kind: type[Kind], read: str, samples: int) -> str:
-    drawn = kind.draw(net.draw, net.shapes[read], samples)
-    if drawn is None:
-        raise CaseError("$.network", f"an input that suits {kind.__name__}", str(net.shapes[read]))
-    made: Kind = msgspec.convert(drawn, KINDS[drawn["kind"]])
-    made.check("$", net.shapes[read])
-    return net.add(drawn, [read], None, made.output_shape(net.shapes[read]))
 
 
 def candidate(draw: Draw, index: int, within: Within) -> Case:

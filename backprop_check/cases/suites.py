@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 
 class Generated(NamedTuple):
-    """How the cases of a suite are generated: ``case(index, seed, within)``, for an implementation that can have any.
+    """How the cases of a suite are generated, for an implementation that claims anything of it and can have any.
 
-    ``label`` is all that a case depends on. ``claimed`` says whether an implementation claims anything of the suite;
-    where it does not, it is not sent the suite's files either. ``whole`` is what the suite holds where nobody's claims
-    are known.
+    ``label`` is all that a case depends on; ``whole`` is what the suite holds where nobody's claims are known.
     """
 
     case: Callable[[int, int, Within], Case]

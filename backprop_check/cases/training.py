@@ -13,7 +13,7 @@ stays rounding.
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -89,7 +89,7 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
     possible = recipes(within)
     round_number, at = divmod(index + seed, len(possible))
     key = f"training:{TRAINING_VERSION}:{seed}:{index}:{label(within)}"
-    trained = _Trained(index, seed, possible[at], _extras(at, round_number, within), within)
+    trained = _Trained(index, seed, within, possible[at], *_extras(at, round_number, within))
     if index % EVERY == EVERY - 1 and families(within):
         case, clear = tried(f"{key}:layers", trained.network, _ATTEMPTS_OF_FAMILIES, ANY_LAYERS)
         if case is not None and clear:
@@ -121,31 +121,28 @@ def _words(within: Within) -> str:
     return ":".join(",".join(sorted(each)) for each in known) + f":{int(within.batch)}"
 
 
-class _Extras(NamedTuple):
-    schedule: bool
-    clip: str
-    penalty: str
-
-
-def _extras(at: int, round_number: int, within: Within) -> _Extras:
-    """What comes beside the optimizer: each kind of it in turn, for every recipe."""
+def _extras(at: int, round_number: int, within: Within) -> tuple[bool, str, str]:
+    """Whether there is a schedule, which clip and which penalty: each kind in turn, for every recipe."""
     clips = ("", "value", "norm") if "clipping" in within.features else ("",)
     penalties = ("", "l2", "l1", "both") if "regularization" in within.features else ("",)
-    return _Extras(
+    return (
         "schedule" in within.features and (at + round_number // 2) % 2 == 1,
         clips[(at + round_number) % len(clips)],
         penalties[(at // 2 + round_number) % len(penalties)],
     )
 
 
-class _Trained(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Trained:
     """Case ``index``: which optimizer trains it, and with what beside it."""
 
     number: int
     seed: int
-    recipe: Recipe
-    extras: _Extras
     within: Within
+    recipe: Recipe
+    schedule: bool
+    clip: str
+    penalty: str
 
     def chain(self, draw: Draw, _attempt: int) -> Case:
         """A chain of dense layers, trained."""
@@ -174,16 +171,15 @@ class _Trained(NamedTuple):
 
     def _training(self, draw: Draw, steps: int) -> dict[str, Any]:
         """The fields that say how a network is trained; the limit of clipping is yet to be set."""
-        extras = self.extras
-        fields: dict[str, Any] = {"optimizer": _optimizer(draw, self.recipe, steps if extras.schedule else 0)}
-        if extras.penalty:
+        fields: dict[str, Any] = {"optimizer": _optimizer(draw, self.recipe, steps if self.schedule else 0)}
+        if self.penalty:
             fields["regularization"] = {
-                **({"l1": draw.one_of((0.01, 0.05, 0.2))} if extras.penalty != "l2" else {}),
-                **({"l2": draw.one_of((0.03, 0.1, 0.5))} if extras.penalty != "l1" else {}),
+                **({"l1": draw.one_of((0.01, 0.05, 0.2))} if self.penalty != "l2" else {}),
+                **({"l2": draw.one_of((0.03, 0.1, 0.5))} if self.penalty != "l1" else {}),
                 **({"biases": True} if draw.whole(1, 3) == 1 else {}),
             }
-        if extras.clip:
-            fields["clip"] = {"kind": extras.clip, "limit": 1.0}
+        if self.clip:
+            fields["clip"] = {"kind": self.clip, "limit": 1.0}
         return fields
 
 

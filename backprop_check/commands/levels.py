@@ -152,8 +152,7 @@ def judged_levels(spec: str, folder: Path, count: int) -> dict[str, str]:
         try:
             with open_implementation(spec, cwd=folder, isolated=True, timeout=60) as implementation:
                 plan = Plan(suites=members, count=count, within=supported(implementation.hello.supports))
-                cases = (plan.case(position) for position in range(len(plan)))
-                outcomes: list[Any] = [result.outcome for result in judge(cases, implementation)]
+                outcomes: list[Any] = [result.outcome for result in judge(plan.cases(), implementation)]
         except StartError:
             return dict.fromkeys(LEVELS, "not started")
         judged = [each for each in outcomes if each not in ("not_applicable", "skipped")]

@@ -108,8 +108,7 @@ def networks(within: Within) -> list[Case]:
 
     if within.has_chains():
         return [Case.from_dict(each) for each in _chains(within)]
-    plan = Plan(count=_TRIED, within=within)
-    made = (plan.case(position) for position in range(len(plan)))
+    made = Plan(count=_TRIED, within=within).cases()
     return list(itertools.islice(filter(within.has, made), len(SMOKE)))
 
 

@@ -1,6 +1,6 @@
 """The configuration file: ``backprop-check.toml``, or ``[tool.backprop-check]`` of pyproject.toml.
 
-Only the folder asked for is looked at, so that a command in a stranger's file is never run by accident.
+Only the given folder is searched, not its parents, so that a command in someone else's file is never run by accident.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _TABLE = "backprop-check"
 _FILE = f"{_TABLE}.toml"
 _KEYS = ("command", "python", "setup", "kinks", "require")
 
-#: Which choices at kinks are right: every one that is a subgradient, or PyTorch's only.
+#: Which slopes at kinks are accepted: every subgradient, or only PyTorch's.
 KINKS = ("any", "pytorch")
 
-#: So like the table's name, a name is meant as it; those of other tools are less so.
+#: A table name at least this similar to ours is taken for a misspelling of it (difflib's ratio); the names of other
+#: tools are less similar.
 _CLOSE = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configured implementation: its IMPL (a command line or ``python:module:callable``), and what sets it up.
+    """A configured implementation: its IMPL (a command line or ``python:module:callable``) and its set-up command.
 
-    ``kinks`` says which choices at kinks are right; ``require`` are words of ``--require``: what a run must have
-    judged of it.
+    ``kinks`` is one of ``KINKS``; ``require`` are words of ``--require``, which a run must have judged.
     """
 
     spec: str
@@ -44,7 +44,7 @@ class Configured:
 
 
 def configured(name: str, folder: Path | None = None) -> Configured | None:
-    """The implementation of that name; None where the text is no name but a command (or nothing is configured)."""
+    """The implementation of that name; None where the text is a command, or no implementation has that name."""
     if not name.replace("-", "").replace("_", "").replace(".", "").isalnum():
         return None
     return implementations(folder).get(name)
@@ -77,7 +77,7 @@ def implementations(folder: Path | None = None) -> dict[str, Configured]:
 
 
 def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ...]:
-    """The words under ``require``, which are known ones."""
+    """The words under ``require``. Raises ``ConfigurationError`` where one is unknown."""
     words = table.get("require", [])
     _expect(
         isinstance(words, list) and all(isinstance(word, str) for word in words),
@@ -98,7 +98,7 @@ def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ..
 
 
 def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
-    """The configuration of a folder as it stands there, its file, and what stands before its keys."""
+    """The configuration of a folder, its file, and the prefix of its keys in that file."""
     own, project = folder / _FILE, folder / "pyproject.toml"
     table: Any = {}
     source, prefix = own, ""
@@ -116,7 +116,7 @@ def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
 
 
 def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:
-    """Run the setup of a configured implementation, then open it; ``isolated`` says where a callable runs.
+    """Run the setup of a configured implementation, then open it; an ``isolated`` callable gets its own process.
 
     Raises ``ConfigurationError`` and ``StartError``.
     """
@@ -145,16 +145,16 @@ def _tool(table: dict[str, Any], source: Path) -> Any:
     for key in tools:
         plain = key[:100].casefold().replace("_", "-")
         if key != _TABLE and difflib.get_close_matches(plain, [_TABLE], 1, _CLOSE):
-            msg = f"{source}: the table [tool.{key[:100]}] is not read: its name is [tool.{_TABLE}]"
+            msg = f"{source}: the table [tool.{key[:100]}] is not read: rename it to [tool.{_TABLE}]"
             raise ConfigurationError(msg)
     return tools.get(_TABLE, {})
 
 
 def _refuse_misnamed(folder: Path) -> None:
-    """A file with an underscore in its name is not read in silence."""
+    """Refuse a configuration file whose name has an underscore, instead of silently ignoring it."""
     misnamed = folder / _FILE.replace("-", "_")
     if misnamed.is_file():
-        msg = f"{misnamed} is not read: its name is {_FILE}"
+        msg = f"{misnamed} is not read: rename it to {_FILE}"
         raise ConfigurationError(msg)
 
 

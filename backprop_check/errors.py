@@ -1,38 +1,37 @@
-"""One tree of errors, in the order of the conversation they belong to.
+"""The exceptions of the package, in the order of the steps of a run.
 
-A run is a conversation; each step has its own error, so that whoever catches one knows how far the
-conversation got:
+Each step of a run has its own exception, so that code that catches one knows how far the run got:
 
 1. The user says what to do: command line, configuration, options.      ``ConfigurationError``
 2. The cases are read or generated and checked.                         ``CaseError``
 3. The two witnesses (reference, torch) work each case out.             ``HarnessError``
 4. The implementation is started and says hello.                        ``StartError``
-5. A case is sent and its reply awaited: these are *outcomes* of the case (crash, timeout,
-   protocol error), not exceptions: an implementation can never raise through the harness.
+5. A case is sent and its reply awaited. Failures here are *outcomes* of the case (crash, timeout,
+   protocol error), not exceptions: an implementation can never raise an exception in the harness.
 6. The results are written.                                             ``ResultsError``
 
-``exit_code`` is what the command line ends with: 2 for the user's side, 3 where the implementation
-could not be run at all.
+``exit_code`` is the exit code of the command line: 2 for an error of the user or the harness, 3 where the
+implementation could not be run at all.
 """
 
 from __future__ import annotations
 
 
 class BackpropCheckError(Exception):
-    """Anything that ends what the user asked for; its text is one clear sentence with a remedy."""
+    """An error that ends the command; its text is one clear sentence with a remedy."""
 
     exit_code = 2
 
 
 class ConfigurationError(BackpropCheckError):
-    """A command, option or configuration key that is wrong: what was expected, what came, where."""
+    """A wrong command, option or configuration key; the text says where, what was expected and what was given."""
 
 
 class CaseError(BackpropCheckError):
     """A case that is not valid.
 
-    ``path`` is the place in the JSON (``$.network.layers[1].parameters.biases``), ``expected`` and
-    ``got`` what should stand there and what does.
+    ``path`` is the place in the JSON (``$.network.layers[1].parameters.biases``), ``expected`` says what should be
+    there, ``got`` what is there.
     """
 
     def __init__(self, path: str, expected: str, got: str, source: str | None = None) -> None:
@@ -42,7 +41,7 @@ class CaseError(BackpropCheckError):
 
 
 def _short(text: str) -> str:
-    """A stranger's file can hold a text of any length in any place."""
+    """Shorten a text to 1,000 characters: an untrusted file can hold a text of any length."""
     return text if len(text) <= 1000 else f"{text[:1000]}…"  # noqa: PLR2004 - a screen's worth
 
 
@@ -51,7 +50,7 @@ class NothingToDrawError(BackpropCheckError):
 
 
 class HarnessError(BackpropCheckError):
-    """The witnesses disagree on a case beyond their bounds: our fault, never the implementation's."""
+    """The witnesses disagree on a case by more than their bounds: our bug, not the implementation's."""
 
 
 class StartError(BackpropCheckError):

@@ -60,7 +60,7 @@ class Entry(msgspec.Struct):
 
 
 class Collecting:
-    """Adds one collector an implementation to the session; gathers the results in the process that reports."""
+    """Adds one collector per implementation to the session; gathers the results in the process that reports."""
 
     def __init__(self, config: pytest.Config) -> None:
         """Find out what is to be judged; raises ``pytest.UsageError`` with one sentence."""
@@ -72,7 +72,7 @@ class Collecting:
         given = config.getoption("--backprop-impl")
         try:
             for command in (spec for spec in given if not spec.startswith(PREFIX)):
-                split_command(command)  # that a quote is not closed is no matter of each case
+                split_command(command)  # an unclosed quote is a usage error, not an error of every case
             configured = implementations(config.rootpath)
             self.kept = kept_failures(config.rootpath) if config.getoption("--backprop-replay") else []
             requirements(config.getoption("--backprop-require"))
@@ -89,7 +89,7 @@ class Collecting:
         self._take_node_ids()
 
     def _take_node_ids(self) -> None:
-        """``pytest dart::mlp-…`` names one of our items, and no file."""
+        """Take arguments such as ``dart::mlp-…``, which name our items, away from pytest, which looks for files."""
         names = {_slug(name) for name in self.wanted}
         ours = [each for each in self.config.args if each.partition("::")[0] in names]
         self.chosen = set(ours)
@@ -109,7 +109,7 @@ class Collecting:
         return select_cases(suites, count, option("--backprop-seed"), within)
 
     def supports(self, name: str) -> Supports:
-        """What an implementation says it supports; all, where it cannot be started (its items will say so).
+        """What an implementation says it supports; everything if it cannot be started (its items will say so).
 
         Under xdist the process that starts the workers asks, so that all of them collect the same.
         """
@@ -123,20 +123,20 @@ class Collecting:
         return self.supported[name]
 
     def open(self, name: str) -> Implementation:
-        """An implementation, started on first use and ended with the session."""
+        """An implementation; it is started on first use and ended with the session."""
         if name not in self.opened:
             self.opened[name] = open_configured(self.wanted[name], timeout=self.config.getoption("--backprop-timeout"))
         return self.opened[name]
 
     def settings(self, name: str) -> Settings:
-        """How an implementation is judged: as the options and its configuration say."""
+        """The settings by which an implementation is judged, from the options and its configuration."""
         option = self.config.getoption
         kinks = option("--backprop-kinks") or self.wanted[name].kinks
         return Settings(profile=option("--backprop-profile"), kinks=kinks)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Of xdist: tell a worker what is supported. Here nothing is judged, so nothing stays started."""
+        """An xdist hook: tell a worker what is supported. This process judges nothing, so it ends what it started."""
         try:
             for name in self.wanted:
                 self.cases(name)
@@ -149,20 +149,20 @@ class Collecting:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
-        """Of xdist: what the workers collected; all of them the same."""
+        """An xdist hook: note what the workers collected; all collect the same."""
         names = {_slug(name) for name in self.wanted}
         for name, _, case in (each.partition("::") for each in ids):
             if name in names:
                 self.collected.setdefault(name, set()).add(case)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What is to be run, after all that chooses among it: only then are the results complete."""
+        """Note which items will run, after every selection, to know later whether the results are complete."""
         for item in session.items:
             if isinstance(item, CaseItem) and item.parent is not None:
                 self.collected.setdefault(item.parent.name, set()).add(item.name)
 
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        """The cases come after the tests, and are chosen by ``-k``, ``--lf`` and node ids like them."""
+        """Put the cases after the tests; ``-k``, ``--lf`` and node ids select them like tests."""
         for name in self.wanted:
             try:
                 cases = list(self.cases(name))
@@ -175,14 +175,14 @@ class Collecting:
             items += [each for each in found if not self.chosen or self.chosen & {each.nodeid, collector.nodeid}]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """End what was started; where something required was not judged, the session fails."""
+        """End the implementations; fail the session if something required was not judged."""
         self.close()
         reports = not hasattr(self.config, "workerinput")
         if reports and session.exitstatus == pytest.ExitCode.OK and any(map(self.unmet, self.wanted)):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def unmet(self, name: str) -> list[str]:
-        """What is required of an implementation and was not judged, a sentence each."""
+        """One sentence for each requirement on an implementation that was not judged."""
         words = [*self.wanted[name].require, *self.config.getoption("--backprop-require")]
         if self.config.getoption("--backprop-replay") or self.config.getoption("collectonly"):
             return []
@@ -192,7 +192,7 @@ class Collecting:
         return coverage.unmet(supported(self.supported.get(name, Supports()))) if words else []
 
     def close(self) -> None:
-        """End what was started."""
+        """End the implementations."""
         for implementation in self.opened.values():
             implementation.close()
         self.opened.clear()
@@ -211,7 +211,7 @@ class Collecting:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take an item's result home (under xdist from a worker)."""
+        """Collect an item's result (under xdist from a worker)."""
         if packed := getattr(report, _ATTRIBUTE, ""):
             entry = msgspec.json.decode(packed, type=Entry)
             self.entries.setdefault(entry.implementation, []).append(entry)
@@ -253,24 +253,24 @@ def _slug(name: str) -> str:
 
 
 class ImplementationCollector(pytest.Collector):
-    """All cases of one implementation; it is opened once, by the first item that runs."""
+    """All cases of one implementation, which the first item that runs opens."""
 
     def __init__(self, *, wanted: str, cases: list[Case], owner: Collecting, **rest: Any) -> None:
-        """``owner`` opens it and ends it."""
+        """``owner`` opens and ends the implementation."""
         super().__init__(**rest)
         self.wanted, self.cases, self.owner = wanted, cases, owner
 
     def collect(self) -> Iterator[pytest.Item]:
-        """One item a case."""
+        """Make one item per case."""
         for case in self.cases:
             yield CaseItem.from_parent(self, name=case.id, nodeid=f"{self.name}::{case.id}", case=case)
 
     def opened(self) -> Implementation:
-        """The implementation, started on first use and ended with the session."""
+        """The implementation; it is started on first use and ended with the session."""
         return self.owner.open(self.wanted)
 
     def settings(self) -> Settings:
-        """How it is judged."""
+        """The settings by which it is judged."""
         return self.owner.settings(self.wanted)
 
 
@@ -278,14 +278,14 @@ class CaseItem(pytest.Item):
     """One case against one implementation."""
 
     def __init__(self, *, case: Case, **rest: Any) -> None:
-        """``case`` is what is sent."""
+        """``case`` is the case to send."""
         super().__init__(**rest)
         self.case = case
         self.packed = ""
         self.add_marker("backprop")
 
     def runtest(self) -> None:
-        """Send the case, judge the answer."""
+        """Send the case and judge the answer."""
         parent = self.parent
         assert isinstance(parent, ImplementationCollector)
         implementation = parent.opened()
@@ -298,7 +298,7 @@ class CaseItem(pytest.Item):
             raise CaseFailure(judged)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The neurons' numbers for a failing case; one sentence where it could not be judged at all."""
+        """The numbers of a failing case; one sentence where the case could not be judged at all."""
         if isinstance(excinfo.value, CaseFailure):
             judged = excinfo.value.judged
             style = style or self.config.getoption("tbstyle", "auto")
@@ -309,7 +309,7 @@ class CaseItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
-        """Where the item comes from."""
+        """The item's location for pytest."""
         return self.path, None, self.nodeid
 
 
@@ -326,10 +326,10 @@ def _packed(name: str, judged: Judged, info: ImplementationInfo) -> str:
 
 
 class Said:
-    """What pytest says of a failure in one line."""
+    """A failure as one line."""
 
     def __init__(self, message: str) -> None:
-        """``message`` also stands in the short summary."""
+        """``message`` is also shown in the short summary."""
         self.message = message
 
     def __str__(self) -> str:
@@ -337,10 +337,10 @@ class Said:
 
 
 class FailureText(TerminalRepr):
-    """A failing case in full, or (``--tb=line``) in its line alone, which pytest then writes itself."""
+    """A failing case in full; with ``--tb=line`` only its line, which pytest writes itself."""
 
     def __init__(self, text: str, message: str) -> None:
-        """``text`` is empty where only the line is wanted."""
+        """``text`` is empty with ``--tb=line``."""
         self.text, self.reprcrash = text, Said(message)
 
     def __str__(self) -> str:
@@ -407,7 +407,7 @@ class _Finished:
         return Conclusion(found.causes())
 
     def show(self, terminal: TerminalReporter) -> None:
-        """A line of counts, and a block a cause."""
+        """Write a line of counts, and a block per cause."""
         import io  # noqa: PLC0415 - beside its use
 
         from rich.console import Console  # noqa: PLC0415
@@ -417,7 +417,7 @@ class _Finished:
         terminal.section(f"backprop-check: {self.name}")
         terminal.write_line(f"{self.entries[0].info['name']}: {said}")
         if self.missing:
-            terminal.write_line(f"The run was not finished: {self.missing} of the cases collected have no result.")
+            terminal.write_line(f"The run was not finished: {self.missing} of the collected cases have no result.")
         _say_unmet(terminal, self.name, self.conclusion.unmet)
         by_id = {entry.result.id: entry.result for entry in self.entries}
         for number, cause in enumerate(self.conclusion.causes):
@@ -431,7 +431,7 @@ class _Finished:
             terminal.write_line(f"note: {told(each)}")
 
     def whole(self) -> dict[str, Any]:
-        """As a results file holds it."""
+        """The content of the results file."""
         from backprop_check.protocol import ImplementationInfo  # noqa: PLC0415 - beside its use
 
         option = self.config.getoption
@@ -461,6 +461,6 @@ def _say_unmet(terminal: TerminalReporter, name: str, unmet: list[str]) -> None:
 
 
 def _place(case: str) -> tuple[bool, str, str]:
-    """Published and edge cases by name, then the generated by their number."""
+    """A sort key: published and edge cases by name, then the generated ones by their number."""
     number = next((part for part in case.split("-") if part[:1] == "s" and part[1:].isdigit()), "")
     return bool(number), number, case

@@ -1,7 +1,7 @@
-"""``pytest --backprop-check``: one item a case, for every configured implementation.
+"""``pytest --backprop-check``: one test item per case, for every configured implementation.
 
-Without the switch the plugin adds options, a marker and two fixtures, and imports nothing heavy. The work is in
-``pytest_items``; it is imported only where the switch is given.
+Without the option the plugin adds options, a marker and two fixtures, and imports nothing heavy. The work is in
+``pytest_items``, which is imported only with the option.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, all under one heading."""
     group = parser.getgroup("backprop-check", "conformance of backpropagation, neuron by neuron")
     group.addoption("--backprop-check", action="store_true", help="judge the configured implementations")
-    group.addoption("--backprop-impl", action="append", default=[], metavar="IMPL", help="judge this one (repeatable)")
+    group.addoption(
+        "--backprop-impl", action="append", default=[], metavar="IMPL", help="judge this implementation (repeatable)"
+    )
     group.addoption("--backprop-suite", action="append", default=[], metavar="NAME", help="only this suite")
-    group.addoption("--backprop-cases", type=int, default=200, metavar="N", help="how many generated cases")
-    group.addoption("--backprop-seed", type=int, default=0, metavar="N", help="of the generated cases")
+    group.addoption("--backprop-cases", type=int, default=200, metavar="N", help="number of generated cases")
+    group.addoption("--backprop-seed", type=int, default=0, metavar="N", help="seed of the generated cases")
     group.addoption("--backprop-timeout", type=float, default=10.0, metavar="S", help="seconds for one case")
-    group.addoption("--backprop-profile", choices=["textbook", "strict"], default="textbook", help="of the bounds")
-    group.addoption("--backprop-kinks", choices=["any", "pytorch"], help="what is right at a kink (default: any)")
+    group.addoption("--backprop-profile", choices=["textbook", "strict"], default="textbook", help="which bounds apply")
+    group.addoption("--backprop-kinks", choices=["any", "pytorch"], help="slopes accepted at a kink (default: any)")
     group.addoption(
         "--backprop-require",
         action="append",
         default=[],
         metavar="WORD",
-        help="fail unless this was judged and right: a level, kind of layer, activation, loss, optimizer, or cases=N",
+        help="fail unless a passing case has this level, kind of layer, activation, loss or optimizer; or cases=N",
     )
     group.addoption("--backprop-json", metavar="PATH", help="write the results here (several: PATH-NAME.json)")
     group.addoption("--backprop-html", metavar="PATH", help="write a report here")
-    group.addoption("--backprop-replay", action="store_true", help="run the kept failures instead")
+    group.addoption("--backprop-replay", action="store_true", help="run the kept failures instead of the cases")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; with the switch, the collecting part."""
+    """Register the marker, and with the option the plugin that collects cases."""
     config.addinivalue_line("markers", "backprop: a case of backprop-check, judged neuron by neuron")
     if config.getoption("--backprop-check") or config.getoption("--backprop-replay"):
         from backprop_check.pytest_items import Collecting  # noqa: PLC0415 - only with the switch

@@ -389,11 +389,11 @@ def test_smoke_says_what_is_wired_wrong(tmp_path: Path) -> None:
     good = called(tmp_path, "smoke", small_port())
     assert good.exit_code == 0
     assert good.output.count("ok  ") == 3
-    assert "wired right" in good.output
+    assert "The port works" in good.output
     bad = called(tmp_path, "smoke", small_port("offset"))
     assert bad.exit_code == 1
     assert "FAIL  one neuron" in bad.output
-    assert "Mend the first line" in bad.output
+    assert "Fix the first line" in bad.output
 
 
 def test_cases_are_listed_and_exported(tmp_path: Path) -> None:

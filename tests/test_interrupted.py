@@ -150,7 +150,7 @@ def test_while_its_files_are_written(tmp_path: Path) -> None:
     )
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at="never", code=code)
     assert "computes all 20 cases right" in said
-    assert "The run was asked to stop (SIGTERM) when all was done: nothing is missing." in said
+    assert "The run was interrupted (SIGTERM) after all was done: nothing is missing." in said
     written(tmp_path, 20)
     assert results(tmp_path)["summary"]["complete"] is True
 
@@ -196,7 +196,7 @@ def test_of_many_the_one_under_way_has_its_row(tmp_path: Path) -> None:
 def test_smoke(tmp_path: Path) -> None:
     """Other commands say it in a sentence."""
     said = stopped(tmp_path, "smoke", PORT, "--timeout", "300", at=1)
-    assert said.endswith("backprop-check: interrupted (ended by SIGTERM) before it was done")
+    assert said.endswith("backprop-check: interrupted (ended by SIGTERM) before it had finished")
 
 
 # The mechanism -----------------------------------------------------------------------------------

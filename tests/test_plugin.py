@@ -389,7 +389,7 @@ def test_a_run_that_was_ended_is_not_complete(pytester: pytest.Pytester, options
     assert data["summary"]["complete"] is False
     assert 0 < len(data["cases"]) < 4
     missing = 4 - len(data["cases"])
-    ran.stdout.fnmatch_lines([f"The run was not finished: {missing} of the cases collected have no result."])
+    ran.stdout.fnmatch_lines([f"The run was not finished: {missing} of the collected cases have no result."])
 
 
 def test_a_choice_of_cases_is_complete(pytester: pytest.Pytester) -> None:

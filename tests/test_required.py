@@ -292,7 +292,7 @@ def test_smoke_takes_networks_of_what_is_claimed(folder: Path) -> None:
     done = called(folder, "smoke", "python:claims_of:relu")
     assert done.exit_code == 0, done.output
     assert done.output.count("ok  ") == 3
-    assert "wired right" in done.output
+    assert "The port works" in done.output
     made = networks(supported(Supports(activations=["relu"], losses=["mean_squared_error"], batch=False)))
     assert {layer.activation for case in made for layer in case.network.layers} == {"relu"}
     assert [len(case.inputs) for case in made] == [1, 1]
@@ -300,11 +300,11 @@ def test_smoke_takes_networks_of_what_is_claimed(folder: Path) -> None:
 
 def test_smoke_says_when_nothing_was_checked(folder: Path) -> None:
     """And fails: who skips everything, and who claims nothing."""
-    for name, why in (("lazy", "the port skipped every network"), ("nothing", "in what the port claims (supports)")):
+    for name, why in (("lazy", "the port skipped every network"), ("nothing", "the port claims (supports) no layer")):
         done = called(folder, "smoke", f"python:claims_of:{name}")
         assert done.exit_code == 1, done.output
         assert f"Nothing was checked: {why}" in " ".join(done.output.split())
-        assert "wired right" not in done.output
+        assert "The port works" not in done.output
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

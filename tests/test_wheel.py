@@ -94,7 +94,7 @@ def test_it_is_the_installed_one(installed: Installed) -> None:
         (["bugs"], "BP107"),
         (["explain", "BP107"], "weights updated too early"),
         (["explain", "mazur-2x2x2"], "−0.0380982"),
-        (["guide"], "Backpropagation from nothing"),
+        (["guide"], "Backpropagation from scratch"),
         (["guide", "3"], "chain rule"),
         (["cases", "--suite", "published"], "mazur-2x2x2"),
         (["cases", "--suite", "edge"], "saturat"),

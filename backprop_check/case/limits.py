@@ -1,4 +1,4 @@
-"""Files from strangers are data: read within a limit of size, depth and work, before anything is made of them."""
+"""Reading untrusted files: limits on size and nesting depth, checked before the content is used."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: No configuration and no list of known failures has more bytes.
+#: The most bytes of a configuration file or a list of known failures.
 LARGEST_TOML = 4 * 2**20
 
-#: So deep lists and objects may stand in each other, in any file.
+#: The most levels to which lists and objects may be nested, in any file.
 DEEPEST = 60
 
 
 class TooMuchError(ValueError):
-    """A file that is larger or nested deeper than anything that is meant; its text says the limit."""
+    """A file is larger, or nested deeper, than is allowed; the text names the limit."""
 
 
 def read_within(path: Path, largest: int) -> bytes:
-    """The bytes of a file, never more than ``largest`` of them.
+    """The content of a file of at most ``largest`` bytes.
 
-    Raises ``TooMuchError`` where there are more (a device may have no end), and ``OSError``.
+    Raises ``TooMuchError`` where it has more (a device may be endless), and ``OSError``.
     """
     with path.open("rb") as file:
         data = file.read(largest + 1)
@@ -33,9 +33,9 @@ def read_within(path: Path, largest: int) -> bytes:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A TOML file within the limits; raises ``OSError`` and ``ValueError`` (with a sentence).
+    """The content of a TOML file within the limits; a byte order mark, as Windows editors write it, is skipped.
 
-    The mark that Windows' editors put before UTF-8 (a BOM) is passed over.
+    Raises ``OSError`` and ``ValueError`` (with a sentence).
     """
     data = read_within(path, LARGEST_TOML)
     try:
@@ -51,7 +51,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand deeper in each other than ``levels``; without recursion."""
+    """Whether lists and objects are nested deeper than ``levels``; computed without recursion."""
     now: list[Any] = [value]
     for _ in range(levels):
         inner: list[Any] = []

@@ -1,5 +1,5 @@
-"""The commands, one file each: what the command line asks for, in the words of the package.
+"""The commands, one file each: they turn command-line options into calls of the package.
 
-A new command is a file here with a ``click`` command called ``command``, and a line in ``cli.COMMANDS``. Heavy
-things (numpy, torch, jinja2) are imported inside the function, so that ``--help`` starts at once.
+A new command is a file here with a ``click`` command called ``command``, and a line in ``cli.COMMANDS``. Import heavy
+modules (numpy, torch, jinja2) inside the function, so that ``--help`` starts at once.
 """

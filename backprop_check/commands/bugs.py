@@ -6,7 +6,7 @@ import click
 
 
 @click.command("bugs")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with every page.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the whole page of each bug.")
 def command(*, as_json: bool) -> None:
     """List the named bugs; backprop-check explain CODE shows a bug's page."""
     from backprop_check.diagnose.catalogue import BUGS, FAMILIES  # noqa: PLC0415 - numpy, where it is needed

@@ -12,10 +12,12 @@ from backprop_check.commands.options import selection
 @click.command("cases")
 @selection
 @click.option(
-    "--export", type=click.Path(path_type=Path, file_okay=False), help="Write them here, with expected values."
+    "--export",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the cases into this folder, with expected values.",
 )
 def command(suite: tuple[str, ...], count: int, seed: int, export: Path | None) -> None:
-    """List the cases; with --export, write each as JSON with the values expected of it."""
+    """List the cases; with --export, write each as JSON with its expected values."""
     from backprop_check.cases.plan import select_cases  # noqa: PLC0415 - numpy, where it is needed
 
     for case in select_cases(suite, count, seed):

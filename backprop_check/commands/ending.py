@@ -1,4 +1,4 @@
-"""How a run ends: whatever happened, its files are written, and then its verdict is printed."""
+"""The end of a run: its files are written whatever happened, and then its verdict is printed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def interrupted_sentence(interruption: Interruption) -> str:
-    """What is said of a run that was asked to stop, without the full stop."""
+    """The sentence, without its full stop, that reports that a run was interrupted."""
     return f"The run was not finished: it was interrupted ({interruption.reason}) while {interruption.phase}"
 
 
 @dataclass
 class Written:
-    """The files of a run: a line for each that was written, and the first error, which ends none of the others."""
+    """The files of a run: one line for each file written, and the first error, which does not stop the other files."""
 
     lines: list[str] = field(default_factory=list)
     error: BackpropCheckError | None = None
 
     def attempt(self, line: str, write: Callable[[], object]) -> None:
-        """Write one."""
+        """Call ``write``; note ``line`` where it succeeds, the error where it fails."""
         try:
             write()
         except BackpropCheckError as error:
@@ -49,7 +49,7 @@ def written(
     file: ResultsFile | None,
     known: list[Entry] | None,
 ) -> Written:
-    """Write all files that are asked for: before anything is printed, since what is printed can fail."""
+    """Write all files that were asked for. This comes before anything is printed, since printing can fail."""
     done, summary = Written(), gathered.run.summary
     if file is not None:
         done.attempt("", lambda: file.finish(conclusion, complete=summary.complete, interrupted=summary.interrupted))
@@ -71,19 +71,19 @@ def written(
                 f"known failures written: {target}", lambda: write_known(target, known, gathered.results, codes)
             )
         else:
-            done.lines.append(f"known failures not written: {target} is as it was, since the run was not finished")
+            done.lines.append(f"known failures not written: {target} is unchanged, because the run was not finished")
     return done
 
 
 def write_page(results: Sequence[Path], page: Path) -> None:
-    """The report of these results files; raises ``ResultsError``."""
+    """Write the report of these results files. Raises ``ResultsError``."""
     from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2
 
     write_report(results, page)
 
 
 def codes_of(conclusion: Conclusion) -> dict[str, list[str]]:
-    """For each failing case the codes and names of the bugs that explain it."""
+    """The codes and names of the bugs that explain each failing case, by case id."""
     found: dict[str, list[str]] = {}
     for cause in conclusion.causes:
         for case in dict.fromkeys(cause.explains):

@@ -28,25 +28,35 @@ _STYLES: dict[str, dict[str, Any]] = {
 @click.command()
 @click.argument("case", required=False)
 @click.option("--neuron", metavar="LAYER:N", help="Only this neuron: hidden1:0, conv1:2,1,0, input:0.")
-@click.option("--weight", metavar="N", help="Of the gradients, only the weight from this input (or 2,0,1,1; bias:2).")
-@click.option("--full", is_flag=True, help="Every step and number; without, of many alike only some are shown.")
-@click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to tell.")
-@click.option("--steps", type=click.IntRange(min=1), help="Work out so many updates (default: the case's).")
+@click.option(
+    "--weight", metavar="N", help="Of the gradients, show only this weight: N is an input (or 2,0,1,1; bias:2)."
+)
+@click.option("--full", is_flag=True, help="Show every step and number (by default only some of many similar ones).")
+@click.option("--sample", default=0, show_default=True, type=click.IntRange(min=0), help="The sample to show.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Work out this many updates (default: as many as the case has)."
+)
 @click.option("--digits", default=6, show_default=True, type=click.IntRange(1, 17), help="Significant digits.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), help="Default: by the ending of --output, else text.")
-@click.option("--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
-@click.option("--impl", help="An implementation, whose numbers are put beside the right ones.")
-@click.option("--network", help="Make a network up: inputs and units of each layer, such as 2-3-1.")
-@click.option("--activation", default="sigmoid", show_default=True, help="Of a made-up network.")
-@click.option("--loss", default="half_squared_error", show_default=True, help="Of a made-up network.")
-@click.option("--samples", default=1, show_default=True, type=click.IntRange(1, 64), help="Of a made-up network.")
-@click.option("--seed", default=0, show_default=True, help="Of a generated or made-up case.")
+@click.option(
+    "--format", "form", type=click.Choice(_FORMATS), help="Default: from the file ending of --output, else text."
+)
+@click.option(
+    "--output", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write the explanation to this file."
+)
+@click.option("--impl", help="An implementation: show its numbers next to the right ones.")
+@click.option("--network", help="Make up a network: the inputs and the units of each layer, such as 2-3-1.")
+@click.option("--activation", default="sigmoid", show_default=True, help="Activation of the made-up network.")
+@click.option("--loss", default="half_squared_error", show_default=True, help="Loss of the made-up network.")
+@click.option(
+    "--samples", default=1, show_default=True, type=click.IntRange(1, 64), help="Samples for the made-up network."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the generated or made-up case.")
 @opening
 def command(case: str | None, path: Path | None, **options: Any) -> None:
-    """Work CASE out step by step: every formula, the numbers put in, the value.
+    """Work out CASE step by step: each formula, the numbers inserted, the value.
 
-    CASE is a published name (mazur-2x2x2), the id of a case (its --seed beside it), a file, or a bug's code or name
-    (BP107) for that bug's page. Without CASE, --network makes a network up.
+    CASE is the name of a published case (mazur-2x2x2), the id of a case (with its --seed), a file, or a bug's code or
+    name (BP107) for that bug's page. Without CASE, --network makes up a network.
 
     \b
     backprop-check explain mazur-2x2x2 --neuron hidden1:0
@@ -131,7 +141,7 @@ def _formatted(explanation: Any, options: dict[str, Any], *, to_file: bool) -> s
 def _write(text: str, path: Path | None) -> None:
     text = text.rstrip("\n")
     if path is None:
-        click.echo(text)  # which leaves styles out where no terminal is
+        click.echo(text)  # echo removes styles where the output is not a terminal
         return
     try:
         path.write_text(text + "\n", encoding="utf-8")

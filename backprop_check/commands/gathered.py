@@ -1,4 +1,4 @@
-"""Judging all cases of a run, and what has been judged so far: it is there whatever interrupts."""
+"""Judging all cases of a run. The results so far are kept, so that an interruption does not lose them."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from backprop_check.running.results_file import ResultsFile
     from backprop_check.running.resume import Unfinished
 
-#: So many failing cases are kept with their numbers, to be shown.
+#: The number of failing cases that are kept with their numbers, to be shown.
 _SHOWABLE = 400
 
 
 @dataclass
 class Gathered:
-    """The results of a run, as far as they are wanted, and the failing cases with their numbers.
+    """The results of a run, as far as they are needed, and the failing cases with their numbers.
 
-    ``results`` holds each result without its numbers where ``listing``, the whole ones where ``whole``.
+    With ``listing``, ``results`` holds each result; without ``whole`` their numbers are left out.
     """
 
     run: Run
@@ -51,7 +51,7 @@ class Gathered:
     """Whether all cases were judged."""
 
     def remember(self, judged: Judged | None, result: Result) -> None:
-        """The next result; ``judged`` with its case, where that is of use."""
+        """Add the next result; ``judged`` holds its case, or is None where the case is not at hand."""
         self.count += 1
         if self.listing:
             self.results.append(result if self.whole else msgspec.structs.replace(result, case=None, actual=None))
@@ -59,7 +59,7 @@ class Gathered:
             self.failing.append(Judged(result, judged.case, judged.actual, judged.unstable))
 
     def take_rest(self, before: Unfinished | None, plan: Plan) -> None:
-        """Count what a resumed run had judged, where an interruption kept it from being read again."""
+        """Count the results of a resumed run that an interruption left unread."""
         for result, _ in itertools.islice(before.results() if before else (), self.count, None):
             self.run.summary.add(result)
             case = functools.partial(plan.case, self.count)
@@ -68,7 +68,7 @@ class Gathered:
 
 
 def gathered_of(run: Run, options: dict[str, Any]) -> Gathered:
-    """What is to be gathered of a run's results: no more than is asked for."""
+    """An empty ``Gathered`` that keeps only what the options ask for."""
     wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
     return Gathered(run, listing=any(options[key] for key in wanted), whole=options["exercise"])
 
@@ -82,7 +82,7 @@ def judge_all(
     gathered: Gathered,
     interruption: Interruption,
 ) -> None:
-    """Every case, until the run is interrupted: its result is counted, written and, where it fails, remembered."""
+    """Judge every case until the run is interrupted: count and write each result, and remember the failing ones."""
     interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
     gathered.take_rest(before, work.plan)
 
@@ -128,14 +128,14 @@ def _judge_all(
                     gathered.remember(judged, result)
                 progress.update(task, advance=1, description=_counts(run))
                 if stop is not None and stop.is_set():
-                    raise KeyboardInterrupt  # as if it had come here
+                    raise KeyboardInterrupt  # treated like Ctrl-C in this thread
                 if options["fail_fast"] and result.outcome in FAILURES:
                     return
     gathered.complete = True
 
 
 def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
-    """Count a result and write it; gives it as it may be shown."""
+    """Count a result and write it; return it in the form that may be shown."""
     reported = _reported(run, judged)
     run.take(judged)
     result = run.told(judged)
@@ -145,12 +145,12 @@ def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
 
 
 def _reported(run: Run, judged: Judged) -> tuple[Slot, ...]:
-    """The arrays that a right reply held, while they are of use."""
+    """The slots of the arrays in a right reply, as long as the run still records them."""
     return tuple(judged.actual or ()) if judged.result.outcome == "passed" and run.remembers_more else ()
 
 
 def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
-    """A kept result whose turn comes later."""
+    """A function that gives a result that was judged before its turn."""
     from backprop_check.running.resume import recalled  # noqa: PLC0415 - only to go on
 
     def recall() -> Judged:
@@ -167,10 +167,10 @@ def judges(
     early: Callable[[int, Judged], None],
     done: Container[int],
 ) -> Callable[[int], Iterator[Judged]]:
-    """Who judges: this process, several, or a cluster; all cases but those that are done."""
+    """Judge in this process, in several, or on a cluster; all cases except those in ``done``."""
     if options["jobs"] == 1 and options["scheduler"] is None:
         return alone(work, implementation, done)
-    if not implementation.in_process:  # while others judge, this one's process would only take room
+    if not implementation.in_process:  # other processes judge: this one's port would only use memory
         list(implementation.exchange(iter(())))
     if options["scheduler"] is not None:
         from backprop_check.running.dask_processes import Scheduler  # noqa: PLC0415 - an extra

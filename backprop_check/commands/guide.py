@@ -1,4 +1,4 @@
-"""``backprop-check guide``: backpropagation from nothing, chapter by chapter."""
+"""``backprop-check guide``: backpropagation from scratch, chapter by chapter."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
     "--html", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write all chapters to this page."
 )
 def command(chapter: str | None, path: Path | None) -> None:
-    """Explain backpropagation from nothing, on one small network that grows.
+    """Explain backpropagation from scratch, on one small network that grows.
 
-    CHAPTER is a number or a part of a chapter's name; without it the chapters are listed.
+    CHAPTER is a number or a part of a chapter's name; without it, the chapters are listed.
     """
     from backprop_check.errors import ConfigurationError  # noqa: PLC0415 - quicker --help
     from backprop_check.guide.book import as_html, chapters, find_chapter, for_terminal  # noqa: PLC0415
@@ -28,10 +28,10 @@ def command(chapter: str | None, path: Path | None) -> None:
         click.echo(f"written: {path}")
         return
     if chapter is None:
-        click.echo("Backpropagation from nothing, neuron by neuron:\n")
+        click.echo("Backpropagation from scratch, neuron by neuron:\n")
         for each in chapters():
             click.echo(f"  {each.title}")
-        click.echo("\nbackprop-check guide 1 begins; guide --html guide.html has it all, with pictures.")
+        click.echo("\nBegin with: backprop-check guide 1. All chapters with pictures: guide --html guide.html")
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.markdown import Markdown  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""What lies in a folder of submissions: what can be judged by itself, and what is refused, with a sentence.
+"""The entries of a folder of submissions: which can be judged, and why others are refused.
 
-A link to another submission would be judged in its author's name, and in the sandbox it hides the submission that it
-leads to from itself. What is neither a file nor a folder holds no program.
+A submission with a link to another submission would be judged with the other's code; in the sandbox the link would not
+work, because other submissions are hidden there. An entry that is neither a file nor a folder holds no program.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ _KINDS = (
 
 
 def refusal(entry: Path) -> str:
-    """Why an entry of the folder of submissions is not judged, as a sentence; empty where it is."""
+    """A sentence that says why an entry of the folder of submissions is not judged; empty where it is judged."""
     try:
         mode = entry.lstat().st_mode
     except OSError as error:
-        return f"it cannot be looked at: {error.strerror}"
+        return f"it cannot be read: {error.strerror}"
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), None)
     if kind is not None:
         leads = f" to {_shown(entry.readlink())}" if stat.S_ISLNK(mode) else ""
-        return f"it is {kind}{leads}: a submission is a file or a folder of its own"
+        return f"it is {kind}{leads}: a submission must be a file or a folder"
     root, own = entry.parent.resolve(), entry.resolve()
     for link in _links(entry):
         target = link.resolve()
         if target.is_relative_to(root) and not target.is_relative_to(own):
             return (
                 f"its {_shown(link.relative_to(entry))} is a link to {_shown(target.relative_to(root))}, which is not "
-                "part of it: a submission holds its own files"
+                "part of it: a submission must contain its own files"
             )
     return ""
 
 
 def _links(folder: Path) -> Iterator[Path]:
-    """All links in a folder, none followed; none where it is a file."""
+    """All links in a folder, without following them; a file has none."""
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if (path := Path(place, name)).is_symlink():

@@ -11,9 +11,9 @@ import click
 @click.command()
 @click.argument("language", required=False)
 @click.argument("folder", required=False, metavar="[DIR]", type=click.Path(path_type=Path))
-@click.option("--exercise", is_flag=True, help="Leave the backward pass to be written, stage by stage.")
+@click.option("--exercise", is_flag=True, help="Leave out the backward pass: you write it, stage by stage.")
 def command(language: str | None, folder: Path | None, *, exercise: bool) -> None:
-    """Copy a port in LANGUAGE to DIR: it conforms before the first edit.
+    """Copy a port in LANGUAGE to DIR; the copy conforms as it is.
 
     Without LANGUAGE, the languages are listed. DIR must be new or empty (default: backprop-LANGUAGE).
     """
@@ -35,10 +35,10 @@ def command(language: str | None, folder: Path | None, *, exercise: bool) -> Non
     if missing:
         click.echo(f"Not found here: {', '.join(missing)}. {port.hint}")
     if not port.tested:
-        click.echo("This port is not run by our own tests, for want of its tools: tell us if something is amiss.")
+        click.echo("Our own tests do not run this port, because its tools are missing there: please report problems.")
     click.echo("Next:")
     inside = f"cd {_quoted(target)}" + (f" && {port.build}" if port.build else "")
-    if exercise:  # smoke is to fail until the end: only the next step is shown
+    if exercise:  # smoke fails until the exercise is done, so only the next step is shown
         click.echo(f'  {inside} && backprop-check run --exercise "{port.run}"')
         return
     click.echo(f'  {inside} && backprop-check smoke "{port.run}"')

@@ -45,7 +45,7 @@ from backprop_check.running.known_failures import news, read_known
 from backprop_check.running.one_case import Judged, Result, Settings
 from backprop_check.running.results_file import Conclusion, ResultsFile, head, with_names
 
-#: What an exercise is about: chains of dense layers.
+#: The suites of an exercise: chains of dense layers.
 EXERCISE = ("published", "edge", "generated")
 
 if TYPE_CHECKING:
@@ -55,21 +55,22 @@ if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
     from backprop_check.running.resume import Unfinished
 
-#: So many failing cases without a cause are shown in full; the rest stand in the results file.
+#: The number of failing cases without a cause that are shown in full; the others are in the results file.
 SHOWN = 3
 
-#: How often an implementation is started again: when it is given up is decided for the run as a whole (``Order``).
+#: How often one exchange may restart an implementation: no limit, since ``Order`` decides for the whole run when it is
+#: given up.
 NO_BOUND = 10**9
 
-#: The exit code of a run that is right, but whose results file somebody else wrote to: as of any fault of a file.
+#: The exit code of a run that passed, but whose results file another program changed: as for other file errors.
 _DISTURBED = ResultsError.exit_code
 
-#: So many causes get their smallest network.
+#: The number of causes for which the smallest network is searched.
 _SHRUNK = 3
 
 
 def run_command(impl: str, options: dict[str, Any]) -> int:
-    """The main job; gives the exit code."""
+    """Judge one implementation; return the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     entry = configured(impl) or Configured(impl)
     options = {**options, "required": required_of(entry, options)}
@@ -101,7 +102,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         if interruption:
             after = f"after {gathered.count} of {len(work.plan)} cases"
             run.summary.interrupted = f"{interrupted_sentence(interruption)}, {after}."
-        implementation.close()  # before the files: what it does at its end must not harm them
+        implementation.close()  # before the files are written: what it does while it ends must not harm them
         files = written(options, gathered, conclusion, file, known)
         disturbed = _DISTURBED if file is not None and file.disturbed else 0
         if options["exercise"] and not interruption:
@@ -115,7 +116,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
             raise files.error
         code = _verdict(console, run, conclusion, gathered.results, known, options) or disturbed
         if interruption and not run.summary.interrupted:
-            console.print(f"The run was asked to stop ({interruption.reason}) when all was done: nothing is missing.")
+            console.print(f"The run was interrupted ({interruption.reason}) after all was done: nothing is missing.")
     return 1 if interruption or conclusion.unmet else code
 
 
@@ -126,7 +127,7 @@ def _begun(
     entry: Configured,
     options: dict[str, Any],
 ) -> tuple[Implementation, Work]:
-    """The implementation, started and to be closed by whoever ``enter`` belongs to, and the work to be done."""
+    """Start the implementation, which the exit stack of ``enter`` closes, and describe the work to be done."""
     implementation = enter(opened(impl, {**options, "max_restarts": NO_BOUND}))
     introduce(console, implementation)
     return implementation, prepared(work_of(entry, options), implementation, options)
@@ -136,33 +137,35 @@ def _check_options(options: dict[str, Any]) -> None:
     """Refuse options that contradict each other; raises ``ConfigurationError``."""
     paths = [options[key] for key in ("json_path", "html_path", "junit_path", "csv_path") if options[key] is not None]
     if len({path.resolve() for path in paths}) < len(paths):
-        msg = "two of --json, --html, --junit and --csv name the same file: give each its own"
+        msg = "two of --json, --html, --junit and --csv name the same file: give each a file of its own"
         raise ConfigurationError(msg)
     if options["json_path"] is not None and options["json_path"].is_dir():
         msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
         raise ConfigurationError(msg)
     if options["exercise"] and options["hints_only"]:
-        msg = "--exercise shows the formula and the numbers of the next step, which --hints-only is to keep back"
+        msg = (
+            "--exercise shows the formula and the numbers of the next step, which --hints-only hides: give one of them"
+        )
         raise ConfigurationError(msg)
     if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
-        msg = "--resume needs --json PATH, whose results it goes on with, and cannot be with --fail-fast"
+        msg = "--resume continues the run whose results are in --json PATH: give that, and leave out --fail-fast"
         raise ConfigurationError(msg)
 
 
 def _known(options: dict[str, Any]) -> list[Any] | None:
     if options["update_known"]:
         if options["known"] is None:
-            msg = "--update-known needs --known FILE: which file is to be rewritten?"
+            msg = "--update-known needs --known FILE, the file to rewrite"
             raise ConfigurationError(msg)
         if options["suite"] or options["only"] or options["fail_fast"]:
-            msg = "--update-known is refused on a filtered run: without --suite, --case and --fail-fast it sees all"
+            msg = "--update-known needs a run of all cases: leave out --suite, --case and --fail-fast"
             raise ConfigurationError(msg)
         return read_known(options["known"]) if options["known"].exists() else []
     return None if options["known"] is None else read_known(options["known"])
 
 
 def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) -> Run:
-    """The run that counts and concludes."""
+    """The ``Run`` that counts results and finds causes."""
     diagnosing = not (options["no_diagnosis"] or options["exercise"])
     coverage = Coverage(options["required"])
     return Run(
@@ -171,7 +174,7 @@ def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) 
 
 
 def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
-    """The results file, begun anew or gone on with."""
+    """The results file; where it is continued, also the unfinished run. Raises ``ConfigurationError``."""
     about = {
         "seed": options["seed"],
         "suites": list(options["suite"]),
@@ -200,7 +203,7 @@ def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[
 
 
 def torch_version() -> str:
-    """Of the second witness."""
+    """The version of torch, the second witness; "unknown" where it is not installed as a package."""
     import importlib.metadata  # noqa: PLC0415 - one use
 
     try:
@@ -210,7 +213,7 @@ def torch_version() -> str:
 
 
 def prepared(work: Work, implementation: Implementation, options: dict[str, Any]) -> Work:
-    """The same for an implementation that is open: cases that it supports, and what is kept of witnesses' answers."""
+    """The same work, limited to the cases that an open implementation supports, and with the cache of the witnesses."""
     fitted = msgspec.structs.replace(work.plan, within=supported(implementation.hello.supports))
     work = msgspec.structs.replace(work, plan=fitted.only(options["only"]))
     if options["no_cache"]:
@@ -221,7 +224,7 @@ def prepared(work: Work, implementation: Implementation, options: dict[str, Any]
 
 
 def work_of(entry: Configured, options: dict[str, Any]) -> Work:
-    """What the options ask for, in a form that other processes understand."""
+    """The work that the options ask for, in a form that can be sent to other processes."""
     opening = {**{key: options[key] for key in OPENING}, "max_restarts": NO_BOUND}
     if options["sandbox"]:
         opening["outputs"] = outputs_of(options)
@@ -241,7 +244,7 @@ def work_of(entry: Configured, options: dict[str, Any]) -> Work:
 
 
 def _conclude(console: Console, run: Run, options: dict[str, Any], interruption: Interruption) -> Conclusion:
-    """The causes, each with its smallest network, as far as an interruption leaves time; a terminal shows progress."""
+    """Find the causes, each with its smallest network, until interrupted; a terminal shows progress."""
     with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext() as status:
         tell = None if status is None else (lambda what: status.update(Text(what)))
         effort = Effort.within(options["diagnosis_timeout"], tell)
@@ -255,7 +258,7 @@ def _conclude(console: Console, run: Run, options: dict[str, Any], interruption:
 
 
 def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cause:
-    """A cause with the smallest network that shows it, kept to be run again."""
+    """The cause with the smallest network that shows it; the network is kept for ``replay``."""
     case = run.smallest(cause, effort, among=among)
     if case is None:
         return cause
@@ -277,7 +280,7 @@ def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cau
         try:
             pair = first_difference(case, match.stages)
         except (ArithmeticError, LookupError, TypeError, ValueError):
-            pair = None  # the numbers in words are an extra: their absence must not cost the result
+            pair = None  # the worked numbers are an extra: without them the result still stands
         if pair is not None:
             right, wrong = pair
             place = ", ".join(
@@ -290,7 +293,7 @@ def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cau
 
 
 def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], options: dict[str, Any]) -> None:
-    """A block a cause; then a few of the failing cases that no cause explains."""
+    """Print one block per cause, then a few of the failing cases that no cause explains."""
     explained = {case for cause in conclusion.causes for case in cause.explains}
     by_id = {each.result.id: each for each in failing}
     for number, cause in enumerate(conclusion.causes):
@@ -327,17 +330,17 @@ def _verdict(
     options: dict[str, Any],
 ) -> int:
     complete = run.summary.complete
-    nothing = not (run.summary.failed or run.summary.counts["passed"])  # was judged
+    nothing_judged = not (run.summary.failed or run.summary.counts["passed"])
     if known is None:
-        return 1 if run.summary.failed or conclusion.failed or not complete or nothing else 0
+        return 1 if run.summary.failed or conclusion.failed or not complete or nothing_judged else 0
     if options["update_known"]:
         return 0 if complete else 1
     unlike = news(known, results, codes_of(conclusion), complete=complete)
     for line in unlike[:20]:
         console.print(Text(f"  not as known: {line}", style="bold red"))
-    if not (unlike or nothing) and complete:
+    if not (unlike or nothing_judged) and complete:
         console.print(Text("  Every failure is known.", style="bold green"))
-    return 1 if unlike or not complete or nothing else 0
+    return 1 if unlike or not complete or nothing_judged else 0
 
 
 def _exercise(console: Console, results: list[Result]) -> int:
@@ -349,7 +352,7 @@ def _exercise(console: Console, results: list[Result]) -> int:
 
 
 def introduce(console: Console, implementation: Implementation) -> None:
-    """Who is judged, and whether numbers survive the way there and back."""
+    """Print who is judged, and whether numbers come back from it unchanged."""
     info = implementation.describe()
     console.print(Text(f"judging {info.name} ({info.language or 'language unknown'}, {info.dtype})"))
     for note in echo_notes(implementation.hello.echo):

@@ -1,4 +1,4 @@
-"""``run --all`` and ``run --submissions``: many implementations, and a table of them."""
+"""``run --all`` and ``run --submissions``: judge many implementations, and print a table of them."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
     from backprop_check.running.chunks import Work
 
-#: So many submissions are judged at once on a cluster, at most.
+#: The largest number of submissions that a cluster judges at once.
 _AT_ONCE = 16
 
 _JUDGED = "they were judged"
 
-#: Outcomes of cases that were not judged, as the table calls them.
-_BESIDE = {"skipped": "skipped", "not_applicable": "not claimed"}
+#: Outcomes of cases that were not judged, with their headings in the table.
+_NOT_JUDGED = {"skipped": "skipped", "not_applicable": "not claimed"}
 
-#: What makes no sense for many, with what to do instead.
+#: Options that make no sense for many implementations.
 _ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One of many: its name, what runs it, what it must not see, and why it is not run at all, if it is not."""
+    """One implementation: its name, its command, what it must not see, and why it is refused, if it is."""
 
     name: str
     entry: Configured
@@ -66,7 +66,7 @@ class Target:
 
 @dataclass(slots=True)
 class Row:
-    """What became of one."""
+    """The result of one implementation: a row of the table."""
 
     name: str
     coverage: Coverage = field(default_factory=Coverage)
@@ -77,11 +77,11 @@ class Row:
     interrupted: bool = False
 
     def done(self, path: Path) -> None:
-        """Remember the results file, and what stands in it now."""
+        """Remember the results file and the digest of its present content."""
         self.path, self.digest = path, _digest(path)
 
     def cut_short(self) -> Row:
-        """It was interrupted before its end."""
+        """Mark the row as interrupted, and return it."""
         self.bad = self.interrupted = True
         self.cause = self.cause or "interrupted"
         return self
@@ -89,12 +89,12 @@ class Row:
     def conclude(self, causes: list[Any], unmet: list[str]) -> None:
         """Decide whether it conforms, and give the first reason why not.
 
-        It conforms where some of its cases were judged, all of these are right, and all that is required is met.
+        It conforms if at least one case was judged, all judged cases are right, and every requirement is met.
         """
         failed, judged = self.coverage.failed(), self.coverage.judged()
         self.bad |= bool(failed or causes or unmet or not judged)
         if self.cause:
-            return  # that its results were written to comes first
+            return  # a results file that was changed is the first cause
         if causes:
             self.cause = one_line(_name_of(causes[0]), 120)
         elif not failed and not judged:
@@ -105,23 +105,23 @@ class Row:
             self.cause = unmet[0]
 
     def cell(self, suites: tuple[str, ...]) -> Text:
-        """``200/200``: the right ones among those judged of some suites."""
+        """``200/200``: how many of the judged cases of these suites are right."""
         judged, failed = self.coverage.judged(*suites), self.coverage.failed(*suites)
         return Text(f"{judged - failed}/{judged}", style="red" if failed else "green") if judged else Text("–")
 
 
 def run_many(options: dict[str, Any]) -> int:
-    """All of them; gives the exit code: 1 if any fails."""
+    """Judge all of them; return the exit code, 1 if any fails."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     folder = options["json_path"]
     if folder is not None and folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file: with many implementations --json takes a folder, a file in it for each"
+        msg = f"{folder} is a file: with many implementations --json takes a folder, with one file for each"
         raise ConfigurationError(msg)
     if options["resume"] and folder is None:
-        msg = "--resume goes on with the results in a folder: give it with --json"
+        msg = "--resume continues runs whose results are in a folder: give the folder with --json"
         raise ConfigurationError(msg)
     targets = _targets(options)
-    requirements(options["require"])  # a word that is unknown is no fault of theirs
+    requirements(options["require"])  # an unknown word is the user's error, not the submissions'
     rows: list[Row] = []
     with Interruption() as interruption, ExitStack() as stack:
         if folder is None and options["html_path"] is not None:
@@ -140,11 +140,11 @@ def run_many(options: dict[str, Any]) -> int:
             files.attempt(f"report: {page.absolute().as_uri()}", lambda: write_page(paths, page))
         _print_table(console, rows, options)
         for row in spoiled:
-            text = f"{row.path} was changed after {row.name} had been judged, perhaps by a submission: use --sandbox"
+            text = f"{row.path} was changed after {row.name} was judged, perhaps by a submission: use --sandbox"
             console.print(Text(text, style="bold red"))
         if interruption:
             left = len(targets) - sum(not row.interrupted for row in rows)
-            many = f"{left} of {len(targets)} were not judged to the end"
+            many = f"{left} of {len(targets)} were not judged completely"
             console.print(f"Interrupted ({interruption.reason}): {many}.")
         for line in files.lines:
             console.print(Text(f"  {line}"))
@@ -156,9 +156,9 @@ def run_many(options: dict[str, Any]) -> int:
 def _rows(
     console: Console, todo: list[tuple[Target, Path | None]], options: dict[str, Any], interruption: Interruption
 ) -> Generator[Row, None, None]:
-    """The row of each, in their order, until it is interrupted: one after the other here, several at once on a cluster.
+    """The rows in order, until interrupted: one after the other here, several at once on a cluster.
 
-    The one that was under way has its row too, with what was judged until then.
+    An implementation that was being judged when the interruption came has a row too, with its results until then.
     """
     if options["scheduler"] is None:
         for target, path in todo:
@@ -170,7 +170,7 @@ def _rows(
 
     with ExitStack() as stack:
         address, stop = options["scheduler"], threading.Event()
-        if address == "local":  # one for all of them
+        if address == "local":  # one cluster for all implementations
             address = stack.enter_context(local_cluster(options["jobs"] if options["jobs"] > 1 else 0))
         options = {**options, "scheduler": address, "stop": stop}
         at_once = max(2, min(workers_at(address), _AT_ONCE, len(todo))) if len(todo) > 1 else 1
@@ -185,7 +185,7 @@ def _rows(
             stop.set()
             for future in under_way:
                 future.cancel()
-        for future in under_way[given:]:  # those that were under way give what they have
+        for future in under_way[given:]:  # those that had started have a row
             if not future.cancelled():
                 yield future.result()
 
@@ -193,20 +193,20 @@ def _rows(
 def _targets(options: dict[str, Any]) -> list[Target]:
     for key, name in _ONLY_ONE.items():
         if options[key]:
-            msg = f"{name} is for one implementation: leave it out, --json gives a file for each"
+            msg = f"{name} works for one implementation only: leave it out; --json writes a file for each"
             raise ConfigurationError(msg)
     folder, template = options["submissions"], options["template"]
     if folder is None:
         if template is not None:
-            msg = "--command says how a submission is run: give their folder with --submissions"
+            msg = "--command says how a submission is run: give the folder of submissions with --submissions"
             raise ConfigurationError(msg)
         found = [Target(name, entry) for name, entry in implementations().items()]
         if not found:
-            msg = "no implementation is configured in this folder: name them in backprop-check.toml"
+            msg = "no implementation is configured in this folder: add one to backprop-check.toml"
             raise ConfigurationError(msg)
         return found
     if options["every"]:
-        msg = "--all are the configured implementations, --submissions those of a folder: give one of them"
+        msg = "--all judges the configured implementations, --submissions those in a folder: give one of the two"
         raise ConfigurationError(msg)
     if template is None or not any("{}" in part for part in split_command(template)):
         msg = 'how is a submission run? Give --command with {} for its path, as in --command "python3 {}/port.py"'
@@ -215,9 +215,10 @@ def _targets(options: dict[str, Any]) -> list[Target]:
 
 
 def submissions(folder: Path, template: str) -> list[Target]:
-    """Everything in ``folder`` but hidden entries, by name; what is no submission of its own is refused.
+    """The submissions in ``folder``, sorted by name, without hidden entries; each may be refused (``refusal``).
 
-    The command is split first and the path put in afterwards, so that no name can change what is run.
+    The command is split first and the path inserted afterwards, so that no file name can change what is run.
+    Raises ``ConfigurationError`` where the folder is empty.
     """
     inside = [entry.absolute() for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     if not inside:
@@ -236,7 +237,7 @@ def submissions(folder: Path, template: str) -> list[Target]:
 
 
 def _file_names(names: Iterable[str]) -> list[str]:
-    """A file name for each, safe everywhere and different from all others."""
+    """A file name for each name: safe on every system, and unique."""
     taken: dict[str, str] = {}
     for name in names:
         plain = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:80] or "implementation"
@@ -251,7 +252,7 @@ def _file_names(names: Iterable[str]) -> list[str]:
 def _one(
     console: Console, target: Target, path: Path | None, options: dict[str, Any], interruption: Interruption
 ) -> Row:
-    """Judge one; whatever is wrong with it stands in its row, also that it was interrupted."""
+    """Judge one implementation; its row says what is wrong with it, or that it was interrupted."""
     row = Row(one_line(target.name, 60))
     if target.refused:
         row.bad, row.cause = True, f"not judged: {target.refused}"
@@ -265,7 +266,7 @@ def _one(
             if begun is None:
                 return row.cut_short()
             implementation, work = begun
-            # Which cases there are depends on what it supports, so that only now a run can be seen to be whole.
+            # The cases depend on what it supports, so only now can we tell whether an earlier run is complete.
             options = {**options, "required": required_of(target.entry, options)}
             if options["resume"] and path is not None and (done := _done(path, row, work.plan, options)) is not None:
                 return done
@@ -282,14 +283,14 @@ def _one(
             complete = gathered.complete and concluded is not None and not effort.interrupted
             conclusion = concluded or Conclusion()
             complete_with(conclusion, run, work.plan)
-            implementation.close()  # before the file: what it does at its end must not harm it
+            implementation.close()  # before the file is finished: what it does while it ends must not harm the file
             if file is not None:
                 file.finish(conclusion, complete=complete)
                 row.done(file.path)
                 row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
         if options["sandbox"] and isinstance(error, ConfigurationError):
-            raise  # there can be no sandbox: no fault of theirs
+            raise  # no sandbox is possible here, which is not the submission's fault
         row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
         return row
     row.coverage = run.coverage
@@ -302,7 +303,7 @@ def _one(
 def _begun(
     console: Console, stack: ExitStack, entry: Configured, work: Work, options: dict[str, Any]
 ) -> tuple[Implementation, Work]:
-    """The implementation, started, and the work to be done."""
+    """Start the implementation, and describe the work to be done."""
     implementation = stack.enter_context(open_configured(entry, **work.options))
     if implementation.echo_problems:
         introduce(console, implementation)
@@ -314,7 +315,7 @@ def _name_of(cause: Any) -> str:
 
 
 def _done(path: Path, row: Row, plan: Plan, options: dict[str, Any]) -> Row | None:
-    """The row of a run that was complete; None where there is still something to do."""
+    """The row of an earlier run that is complete; None where there is something left to judge."""
     if not path.exists():
         return None
     try:
@@ -333,7 +334,7 @@ def _done(path: Path, row: Row, plan: Plan, options: dict[str, Any]) -> Row | No
 
 
 def _digest(path: Path) -> bytes:
-    """Of a file's content; of one that cannot be read it is empty."""
+    """The digest of a file's content; empty where the file cannot be read."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
     return b""
@@ -342,8 +343,8 @@ def _digest(path: Path) -> bytes:
 def _line(row: Row) -> Text:
     judged, failed = row.coverage.judged(), row.coverage.failed()
     parts = [f"{judged - failed} of {judged} cases right" if judged else "not judged"]
-    beside = {name: row.coverage.count(outcome) for outcome, name in _BESIDE.items()}
-    parts += [f"{count} {name}" for name, count in beside.items() if count]
+    not_judged = {name: row.coverage.count(outcome) for outcome, name in _NOT_JUDGED.items()}
+    parts += [f"{count} {name}" for name, count in not_judged.items() if count]
     parts += ["interrupted"] if row.interrupted else []
     return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {', '.join(parts)}", style="red" if row.bad else "green")
 
@@ -356,11 +357,11 @@ def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> 
         columns["other\nlevels"] = LEVELS[1:]
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")
-    for heading in (*columns, "judged", *_BESIDE.values()):
+    for heading in (*columns, "judged", *_NOT_JUDGED.values()):
         table.add_column(heading.replace(" ", "\n"), justify="right", overflow="fold")
     table.add_column("first cause", overflow="fold")
     for row in rows:
-        counts = [row.coverage.judged(), *(row.coverage.count(outcome) for outcome in _BESIDE)]
+        counts = [row.coverage.judged(), *(row.coverage.count(outcome) for outcome in _NOT_JUDGED)]
         cells = [row.cell(suites) for suites in columns.values()]
         table.add_row(Text(row.name), *cells, *(Text(str(n)) for n in counts), Text(row.cause))
     console.print()

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Finite(click.FloatRange):
-    """A number of a range that is a number: neither NaN nor infinite."""
+    """A number in a range, neither NaN nor infinite."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it; anything else is a usage error."""
+        """Read the number; fails with a usage error."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
@@ -28,10 +28,10 @@ class Finite(click.FloatRange):
 
 
 class Megabytes(click.IntRange):
-    """A number of MiB on the command line, of bytes behind it."""
+    """A number of MiB on the command line, converted to bytes."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read it."""
+        """Read the number of MiB; return bytes."""
         return super().convert(value, param, ctx) * 2**20
 
 
@@ -41,9 +41,13 @@ SECONDS = Finite(min=0, min_open=True, max=2.6e6)
 _OPENING = (
     click.option("--timeout", default=10.0, type=SECONDS, show_default=True, help="Seconds for one case."),
     click.option(
-        "--start-timeout", default=30.0, type=SECONDS, show_default=True, help="Seconds until the hello is due."
+        "--start-timeout",
+        default=30.0,
+        type=SECONDS,
+        show_default=True,
+        help="Seconds that the reply to hello may take.",
     ),
-    click.option("--one-shot", is_flag=True, help="Start the port anew for every request."),
+    click.option("--one-shot", is_flag=True, help="Start the port again for every request."),
     click.option(
         "--memory",
         "memory_limit",
@@ -53,9 +57,11 @@ _OPENING = (
         type=Megabytes(min=16, max=2**24),
         help="Memory of the implementation with all its processes, in MiB.",
     ),
-    click.option("--strict-stdout", is_flag=True, help="A line on stdout that is no JSON is an error."),
+    click.option("--strict-stdout", is_flag=True, help="A line on stdout that is not JSON is an error."),
     click.option(
-        "--sandbox", is_flag=True, help="Without network and writable files (Linux, bubblewrap): for graders."
+        "--sandbox",
+        is_flag=True,
+        help="Run the port without network and writable files (Linux, bubblewrap): for graders.",
     ),
 )
 
@@ -64,7 +70,7 @@ _SELECTION = (
         "--suite",
         multiple=True,
         type=click.Choice(["published", "edge", "generated", "training", *FAMILIES]),
-        help="Only these cases (repeatable; default: all).",
+        help="Only the cases of this suite (repeatable; default: all).",
     ),
     click.option(
         "--cases",
@@ -72,21 +78,21 @@ _SELECTION = (
         default=200,
         show_default=True,
         type=click.IntRange(min=0),
-        help="Generated cases (a quarter as many of training, and of each kind of layers).",
+        help="Number of generated cases (a quarter as many for each level beyond dense layers).",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of the generated cases."),
+    click.option("--seed", default=0, show_default=True, help="Seed of the generated cases."),
 )
 
 
 def opening(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of starting and talking to an implementation."""
+    """Add the options for starting an implementation and talking to it."""
     for option in reversed(_OPENING):
         function = option(function)
     return function
 
 
 def selection(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of choosing cases."""
+    """Add the options for choosing cases."""
     for option in reversed(_SELECTION):
         function = option(function)
     return function
@@ -107,7 +113,7 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
 
 def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
-    """All that a run writes for others than the implementation: results, reports, kept failures."""
+    """The paths that a run writes and that the implementation must not see: results, reports, kept failures."""
     from backprop_check.running.early_results import beside  # noqa: PLC0415 - numpy
     from backprop_check.running.kept_failures import own_folder  # noqa: PLC0415 - numpy
 

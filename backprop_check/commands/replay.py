@@ -1,4 +1,4 @@
-"""``backprop-check replay``: the kept failures again."""
+"""``backprop-check replay``: run the kept failures again."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from backprop_check.commands.options import opened, opening
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--impl", help="The implementation (default: the command each failure was found with).")
+@click.option("--impl", help="The implementation (default: the command with which each failure was found).")
 @opening
 def command(ids: tuple[str, ...], impl: str | None, **options: Any) -> NoReturn:
-    """Run the kept failures again (or those named): FIXED ones are dropped, FAILED ones stay.
+    """Run the kept failures again, or only those named. FIXED ones are dropped, FAILED ones stay.
 
     A failing run keeps the smallest network of each cause in .backprop-check/failures.
     """
@@ -37,17 +37,17 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     unknown = sorted(set(ids) - {each.id for each in kept} - {each.file.case.name for each in kept})
     if unknown:
         there = ", ".join(each.id for each in kept) or "none"
-        msg = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder; there: {there}"
+        msg = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder; kept are: {there}"
         raise ConfigurationError(msg)
     kept = [each for each in kept if not ids or {each.id, each.file.case.name} & set(ids)]
     if not kept:
         console.print("No failure is kept here: a failing backprop-check run keeps its smallest networks.")
         return 0
-    groups: dict[tuple[str, Settings], list[Kept]] = {}  # one start for those that are judged alike
+    groups: dict[tuple[str, Settings], list[Kept]] = {}  # those with the same command and settings share one process
     for each in kept:
         command = impl or each.command
         if command is None:
-            msg = f"it is not known which command {each.id} failed with: give it with --impl"
+            msg = f"the command with which {each.id} failed is not known: give it with --impl"
             raise ConfigurationError(msg)
         groups.setdefault((command, each.settings), []).append(each)
     failed = 0

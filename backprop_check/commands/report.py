@@ -1,4 +1,4 @@
-"""``report RESULTS... --html PATH``: a page from results files."""
+"""``report RESULTS... --html PATH``: write a page from results files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import click
 def command(results: tuple[Path, ...], html_path: Path, cases: tuple[str, ...]) -> None:
     """Write one HTML page that shows the networks, the wrong neurons and their mathematics.
 
-    RESULTS are files that run --json wrote; several are shown side by side. The page needs nothing else: it opens
-    offline and can be sent to anyone.
+    RESULTS are files that run --json wrote; several are shown side by side. The page is one file that opens offline.
     """
     from backprop_check.report.html import write_report  # noqa: PLC0415 - jinja2 and numpy, where they are needed
 

@@ -1,4 +1,4 @@
-"""What ``--require`` and the configuration ask for, and what a run says about it at its end."""
+"""The requirements of ``--require`` and the configuration, and whether a run met them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement, ...]:
-    """What must be judged, by the configuration and the options; raises ``ConfigurationError``."""
+    """The requirements of the configuration and the options together. Raises ``ConfigurationError``."""
     words = (*entry.require, *options["require"])
     if words and options["exercise"]:
         msg = "--exercise has stages of its own: leave out --require"
@@ -25,6 +25,6 @@ def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement
 
 
 def complete_with(conclusion: Conclusion, run: Run, plan: Plan) -> None:
-    """Add to a conclusion which suites have no cases, and what is required but was not judged."""
+    """Add to a conclusion which suites have no cases, and which requirements are unmet."""
     conclusion.notes += plan.notes()
     conclusion.unmet = run.coverage.unmet(plan.within)

@@ -1,4 +1,4 @@
-"""``backprop-check smoke``: is a port wired right?"""
+"""``backprop-check smoke``: does a port answer in the right form, and are two small networks right?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SMOKE: list[dict[str, Any]] = [
     },
 ]  # fmt: skip
 
-#: Among so many generated cases networks are looked for where a port has no dense layers.
+#: If a port has no dense layers, its networks are taken from the first so many generated cases.
 _TRIED = 8
 
 
@@ -53,7 +53,7 @@ _TRIED = 8
 @click.argument("impl")
 @opening
 def command(impl: str, **options: Any) -> NoReturn:
-    """Is the port IMPL wired right? Hello, echo, one neuron, one network of two layers, of what it claims.
+    """Check that the port IMPL works: hello, echo, one neuron, one network of two layers, from what it claims.
 
     \b
     backprop-check smoke "dart run bin/port.dart"
@@ -78,7 +78,7 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
         if not failed:
             echo = implementation.hello.echo
             came = "" if echo is None else ", and numbers come back as they were sent"
-            console.print(f"ok    hello{came}{' but for the sign of zero' if echo_notes(echo) else ''}")
+            console.print(f"ok    hello{came}{' except for the sign of zero' if echo_notes(echo) else ''}")
         for result in judge(networks(supported(implementation.hello.supports)), implementation):
             name = result.id.rsplit("-", 1)[0].removeprefix("smoke-").replace("-", " ")
             bad = result.outcome in FAILURES
@@ -88,21 +88,21 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
             right += result.outcome == "passed"
             skipped += result.outcome == "skipped"
     if failed:
-        console.print("Mend the first line that says FAIL, then run this again.")
+        console.print("Fix the first line that says FAIL, then run this again.")
     elif right:
-        console.print("The port is wired right. Now: backprop-check run, with the same command.")
+        console.print("The port works. Next: backprop-check run, with the same command.")
     else:
         why = (
-            "the port skipped every network: answer one of them with numbers"
+            "the port skipped every network. Answer one of them with numbers"
             if skipped
-            else "in what the port claims (supports) there is no layer, activation and loss that go together"
+            else "the port claims (supports) no layer, activation and loss that go together. Correct the claims"
         )
         console.print(f"Nothing was checked: {why}, then run this again.")
     return 1 if failed or not right else 0
 
 
 def networks(within: Within) -> list[Case]:
-    """A few networks of what is supported: one neuron and two layers of these; else of whatever layers there are."""
+    """A few networks from what is supported: one neuron and two dense layers, else layers of other kinds."""
     from backprop_check.case.network import Case  # noqa: PLC0415 - numpy
     from backprop_check.cases.plan import Plan  # noqa: PLC0415
 
@@ -113,7 +113,7 @@ def networks(within: Within) -> list[Case]:
 
 
 def _chains(within: Within) -> list[dict[str, Any]]:
-    """The networks of ``SMOKE`` with another activation, loss and number of samples where theirs are not supported."""
+    """The networks of ``SMOKE``; activation, loss and number of samples are replaced where they are not supported."""
     from backprop_check.cases.draw import Draw, target_of  # noqa: PLC0415 - numpy
 
     pairs = sorted(within.pairs(), key=lambda pair: (pair[0] != "sigmoid", pair[0] in ("identity", "log_softmax")))
@@ -142,7 +142,7 @@ def _chains(within: Within) -> list[dict[str, Any]]:
 
 
 def _one_layer(activation: str, loss: str, target: list[float]) -> dict[str, Any]:
-    """For a port that has nothing but log-softmax: a layer of two neurons."""
+    """A layer of two neurons, for a port whose only activation is log-softmax."""
     layer = {**_LAYER, "activation": activation, "units": 2}
     layer["parameters"] = {"weights": [[0.5, -0.25], [0.15, 0.4]], "biases": [0.1, -0.2]}
     one = {**SMOKE[0], "name": "smoke-one-layer", "network": {"inputs": 2, "layers": [layer]}}

@@ -1,7 +1,7 @@
-"""Trace against trace within the bounds: every value that a reply holds is right, or a finding.
+"""Comparing a reply with the expected values: every value of a reply is within its bound, or is a finding.
 
-``err <= allowed`` decides, so that a NaN fails. What is missing, extra, of the wrong shape or no number at
-all is a finding of its own, with layer, array, expected and actual.
+A value is right if |got − expected| <= allowed; so NaN fails. An array that is missing, extra or of the wrong shape,
+and a value that is not a number, are findings too, with layer, array, expected and actual.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from backprop_check.compare.conventions import Convention
     from backprop_check.protocol.messages import Reply
 
-#: So many findings of a case are kept with their numbers; beyond it they are counted.
+#: The number of findings of a case that are kept with their numbers; further ones are only counted.
 KEPT = 200
 
-#: A parameter's name on the wire, and its quantities.
+#: The names of a dense layer's parameters in a reply, and in a trace.
 PARAMETERS = {"weights": "weight", "biases": "bias"}
 
 _decoders = [
@@ -42,11 +42,11 @@ _decoders = [
 
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding about one neuron (or, where an array as a whole is at fault, about one array).
+    """A finding about one value, or about an array as a whole.
 
     ``problem`` is ``wrong``, ``missing``, ``extra``, ``shape``, ``not_a_number`` (text, null, a boolean),
-    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this. ``neuron`` and
-    ``index`` count through; ``at`` has the indexes as on the wire (channel, row, column).
+    or ``not_finite``. ``unstable`` says that a right but numerically unstable formula gives this value. ``neuron`` and
+    ``index`` are flat indexes; ``at`` has the indexes as in a reply (channel, row, column).
     """
 
     quantity: str
@@ -66,7 +66,7 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """All that comparing one reply gave."""
+    """The result of comparing one reply."""
 
     mismatches: list[Mismatch]
     count: int
@@ -79,13 +79,13 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Named(Protocol):
-    """What knows the names of the layers' parameters on the wire."""
+    """Has, for each layer, the parameter names in a trace by their names in a reply."""
 
     names: list[dict[str, str]]
 
 
 def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator[tuple[Slot | str, Any]]:
-    """Every array that a reply holds, by slot; what has no slot comes under a name for people."""
+    """Every array of a reply, undecoded, with its slot; an array without a slot has a description in its place."""
     names = form.names if form is not None and form.names else [PARAMETERS] * layers
     yield Slot("loss"), reply.loss
     yield Slot("input_gradient"), reply.input_gradients
@@ -104,7 +104,7 @@ def raw_arrays(reply: Reply, layers: int, form: Named | None = None) -> Iterator
 
 
 def _buffers(arrays: Mapping[str, Any] | None, layer: int, step: int | None) -> Iterator[tuple[Slot, Any]]:
-    """What a layer says of its buffers."""
+    """A layer's buffers, by slot."""
     return ((Slot(f"{name}_buffer", layer, step), raw) for name, raw in (arrays or {}).items())
 
 
@@ -119,7 +119,7 @@ def _named(
 
 
 def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> Comparison:
-    """Judge a reply. ``rtol`` and ``atol`` widen the derived bounds; by default nothing does."""
+    """Compare a reply with the expected values. ``rtol`` and ``atol`` widen the derived bounds."""
     layers = 1 + max(slot.layer for slot in expected.values if slot.layer is not None)
     asked = any(slot.quantity.startswith("updated_") for slot in expected.values)
     found: list[Mismatch] = []
@@ -135,9 +135,9 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
             found.append(_whole(slot, None, "extra", "no such array", "an array"))
         elif slot not in expected.values:
             if slot.quantity == "z" and expected.form is not None:
-                notes.append("z was given for a layer that has none; it was not judged")
+                notes.append("z was given for a layer that has no z; it was not judged")
             elif slot.quantity.endswith("_buffer"):
-                notes.append("buffers were given that the case does not move; they were not judged")
+                notes.append("buffers were given that the case does not change; they were not judged")
             elif slot.quantity.startswith("updated") and not asked:
                 notes.append("updated parameters were given though the case asks for none; they were not judged")
             else:
@@ -165,7 +165,7 @@ def compare(expected: Expected, reply: Reply, rtol: float = 0.0, atol: float = 0
 
 
 def _missing(expected: Expected, came: set[Slot], layers: int) -> list[Mismatch]:
-    """A finding for each gradient of the layers replied that did not come."""
+    """A finding for each gradient that is missing in the layers of the reply."""
     found = []
     for slot, right in expected.values.items():
         asked = slot.quantity.endswith("_gradient") and slot.layer is not None and slot.layer < layers
@@ -210,13 +210,13 @@ def _judge(
 
 
 def _at(one: Mismatch, dimensions: int) -> tuple[int, ...]:
-    """The place in its array (of so many dimensions) of a finding about one value."""
+    """The index tuple of a finding's value in its array of so many dimensions."""
     named = {"sample": one.sample, "neuron": one.neuron, "index": one.index[0] if one.index else None}
     return tuple(named[axis] or 0 for axis in axes_of(one.quantity, dimensions))
 
 
 def _marked(one: Mismatch, admitted: Mapping[Slot, Mask]) -> Mismatch:
-    """The finding, said to be unstable where a right but unstable formula gives that number."""
+    """The finding, marked as unstable where a right but unstable formula gives that value."""
     mask = admitted.get(Slot(one.quantity, one.layer, one.step))
     is_value = one.problem in ("wrong", "not_finite") or one.actual == "null"
     if mask is None or not is_value or not mask[_at(one, mask.ndim)]:
@@ -232,7 +232,7 @@ def _read(
     actual: dict[Slot, Array],
     broken: dict[Slot, list[Mismatch]],
 ) -> None:
-    """Decode one array of the shape ``wire`` into ``actual`` as ``shape``, or say in ``broken`` what is wrong."""
+    """Decode one array of the shape ``wire``; put it into ``actual`` as ``shape``, or findings into ``broken``."""
     try:
         value: Any = _decoders[len(wire)](raw)
         array = np.array(value, dtype=np.float64)
@@ -251,7 +251,7 @@ def _read(
 
 
 def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | None, list[Mismatch]]:
-    """Numbers where there are numbers; a finding for each text, null or boolean in a place of a number."""
+    """The array, and a finding for each text, null or boolean in place of a number; None with any finding."""
     array, found = np.zeros(shape), []
 
     def walk(part: Any, at: tuple[int, ...]) -> bool:
@@ -288,7 +288,7 @@ def _leniently(slot: Slot, value: Any, shape: tuple[int, ...]) -> tuple[Array | 
 
 
 def _flat(at: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A place in an array of that shape, all indexes but the first counted through."""
+    """An index tuple with all indexes but the first flattened to one."""
     return at if len(at) < 2 else (at[0], int(np.ravel_multi_index(at[1:], shape[1:])))  # noqa: PLR2004 - a list
 
 
@@ -303,7 +303,7 @@ def _place(slot: Slot, at: tuple[int, ...]) -> dict[str, Any]:
 
 
 def value_mismatch(slot: Slot, at: tuple[int, ...], right: Array, got: Array, allowed: Array) -> Mismatch:
-    """The finding about the value at the place ``at`` of a slot's array."""
+    """The finding about the value at index ``at`` of a slot's array."""
     expected, actual = float(right[at]), float(got[at])
     return Mismatch(
         **_place(slot, at),
@@ -335,7 +335,7 @@ def _shape_of(value: Any) -> str:
 
 
 def as_json(x: float) -> float | str:
-    """A number as results files hold it: the protocol's strings for what is not finite."""
+    """A number in the form of results files; NaN and the infinities become the protocol's strings."""
     if np.isnan(x):
         return "NaN"
     return x if np.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")

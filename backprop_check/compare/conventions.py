@@ -1,4 +1,4 @@
-"""What an implementation takes at a kink, where several choices are correct: a convention, told once a run."""
+"""Conventions: an implementation's choices at kinks, where several are correct; a run reports each once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
-    """Another choice than PyTorch's: ``where`` (``relu at 0``), and what is taken there, here and by PyTorch.
+    """A choice that differs from PyTorch's: ``where`` (``relu at 0``), the implementation's choice, and PyTorch's.
 
-    At a kink these are slopes, at a tie words: ``first``, ``last``, ``even``. ``taken`` is None where it is not the
-    same everywhere, or cannot be told from what was reported. ``sentence`` says it in words.
+    At a kink a choice is a slope, at a tie a word: ``first``, ``last``, ``even``. ``taken`` is None where the choice is
+    not the same everywhere, or cannot be derived from the reply. ``sentence`` is a description.
     """
 
     where: str
@@ -30,18 +30,18 @@ class Conventions:
         self._cases: dict[Convention, int] = {}
 
     def add(self, found: Iterable[Convention], times: int = 1) -> None:
-        """Count those of one case; take them back with −1."""
+        """Count the conventions of one case; ``times`` = −1 takes them back."""
         for each in found:
             self._cases[each] = self._cases.get(each, 0) + times
 
     def to_list(self) -> list[dict[str, Any]]:
-        """As in the results file, in the order of the places."""
+        """The conventions in the form of the results file, sorted by place."""
         found = [(each, cases) for each, cases in self._cases.items() if cases > 0]
         found.sort(key=lambda pair: (pair[0].where, str(pair[0].taken), str(pair[0].pytorch)))
         return [{**msgspec.to_builtins(each), "cases": cases} for each, cases in found]
 
 
 def told(one: dict[str, Any]) -> str:
-    """One of ``to_list`` in a line."""
+    """One entry of ``to_list`` as a line of text."""
     cases = one["cases"]
     return f"{one['sentence']} ({cases} {'case' if cases == 1 else 'cases'}). Both are correct; --kinks pytorch insists"

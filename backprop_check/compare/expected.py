@@ -1,4 +1,4 @@
-"""What is expected of a right implementation: the reference read with error bounds."""
+"""The expected values: the reference, run with error bounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.numbers.choices import Choices
 
-#: Room for what underflowed on the way, in smallest normal numbers.
+#: The part of each bound that allows for underflow, in smallest normal numbers.
 _UNDERFLOW = 1024.0
 
 
@@ -29,14 +29,14 @@ def expect(
 ) -> Expected:
     """The reference's values for ``case`` and the bound of each, for an implementation of ``dtype``.
 
-    The bound is the implementation's (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³). ``choices`` says
-    what is taken at kinks, where that is not PyTorch's choice.
+    The bound is the implementation's rounding error (arithmetic of unit roundoff u) plus the reference's own (2⁻⁵³).
+    ``choices`` gives the slopes at kinks where they are not PyTorch's.
     """
     u, own = roundoff(dtype, choices)
     floor = _UNDERFLOW * SMALLEST_NORMAL[dtype]
     values: dict[Slot, Array] = {}
     allowed: dict[Slot, Array] = {}
-    known: dict[int, Slot] = {}  # the last update stands in the trajectory too: its bound is there already
+    known: dict[int, Slot] = {}  # the last update is in the trajectory too: reuse its bound
     form = Form(case)
     m = Lanes(u, profile)
     m.choices = choices
@@ -55,7 +55,7 @@ def expect(
                 continue
             bound = bound.reshape(shape) if bound.shape == some.value.shape else np.broadcast_to(bound, shape)
             nothing = np.isnan(bound)
-            if nothing.any():  # bounds of many steps, or of deep blocks, may come to say nothing
+            if nothing.any():  # the bounds of many steps or of deep blocks may grow to ∞ − ∞
                 bound = np.where(nothing & np.isfinite(value), np.inf, bound)
             allowed[slot] = bound
     return Expected(values, allowed, lambda: alternatives(case, dtype, profile, values), form)

@@ -1,8 +1,8 @@
-"""Places in words: which unit or which weight it is, by the indexes that its array has on the wire.
+"""Describing units and parameters in words, by the indexes that their arrays have in a reply.
 
-Inside, units are counted through, and so are the indexes of a parameter. People are told ``channel 2, row 1, column 0
-of conv1`` and ``weight [2, 0, 1, 1] of conv1``; a command takes ``conv1:2,1,0``. What the indexes are called is
-``Kind.places``.
+Internally, units have flat indexes, and so do all axes of a parameter but the first. Messages say ``channel 2, row 1,
+column 0 of conv1`` and ``weight [2, 0, 1, 1] of conv1``; a command takes ``conv1:2,1,0``. ``Kind.places`` names the
+indexes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     Finding = Any  # a mismatch, or one as a results file has it
 
-#: Quantities with a value a unit of a layer.
+#: Quantities with one value per unit of a layer.
 UNITS = ("z", "a", "delta")
 
 
 def unravel(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
-    """The indexes of the element that is number ``flat`` of an array of that shape."""
+    """The indexes of the element with flat index ``flat`` in an array of that shape (row-major)."""
     found = []
     for size in reversed(shape):
         flat, index = divmod(flat, size)
@@ -38,7 +38,7 @@ def unravel(flat: int, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def ravel(indexes: Sequence[int], shape: Sequence[int]) -> int:
-    """The number of an element: the other way round."""
+    """The flat index of an element (row-major): the inverse of ``unravel``."""
     flat = 0
     for index, size in zip(indexes, shape, strict=True):
         flat = flat * size + index
@@ -54,7 +54,7 @@ def unit_words(names: Mapping[int, tuple[str, ...]], indexes: Sequence[int]) -> 
 
 
 class Places:
-    """The places of one case's network. A layer is its number; None is the network's input."""
+    """Names of the units and parameters of one case's network. A layer is its number; None is the network's input."""
 
     def __init__(self, case: Case) -> None:
         self.network = case.network
@@ -68,13 +68,13 @@ class Places:
         }
 
     def shape(self, layer: int | None, quantity: str = "a") -> tuple[int, ...]:
-        """The shape of one sample's units: of the output, or of z and δ."""
+        """The shape of one sample's units, for the output a or for z and δ."""
         if layer is None:
             return self.network.input_shape
         return self.form.wire_shape(Slot(quantity, layer))[1:]
 
     def indexes(self, layer: int | None, flat: int, quantity: str = "a") -> tuple[int, ...]:
-        """A unit's own indexes."""
+        """The indexes of the unit with flat index ``flat``."""
         return unravel(flat, self.shape(layer, quantity))
 
     def unit(self, layer: int | None, flat: int, quantity: str = "a") -> str:
@@ -83,25 +83,25 @@ class Places:
         return unit_words(names, self.indexes(layer, flat, quantity))
 
     def unit_of(self, layer: int | None, flat: int, quantity: str = "a") -> str:
-        """``channel 2, row 1, column 0 of conv1``; of the input ``input 3``, or ``channel 0, … of the input``."""
+        """``channel 2, row 1, column 0 of conv1``; for the input ``input 3``, or ``channel 0, … of the input``."""
         words = self.unit(layer, flat, quantity)
         if layer is None:
             return words if len(self.network.input_shape) == 1 else f"{words} of the input"
         return f"{words} of {self.names[layer]}"
 
     def index_names(self, layer: int | None, quantity: str = "a") -> tuple[str, ...]:
-        """What the indexes of a layer's units are called; none where they have no names."""
+        """The names of the indexes of a layer's units; empty where they have none."""
         names = self._input if layer is None else self.network.layers[layer].places
         return names.get(len(self.shape(layer, quantity)), ())
 
     def by_step(self, layer: int | None, quantity: str = "a") -> bool:
-        """Whether its units are a sequence: the first of two indexes a step or a token."""
+        """Whether its units are a sequence: they have two indexes, of which the first is a step or a token."""
         names = self._input if layer is None else self.network.layers[layer].places
         shape = self.shape(layer, quantity)
         return len(shape) == 2 and names.get(2, ("",))[0] in ("step", "token", "time")  # noqa: PLR2004
 
     def source(self, layer: int, flat: int) -> str:
-        """What a layer reads at this place: ``input 3``; of an image ``channel 2, row 1, column 0 of conv1``."""
+        """What a layer reads at a flat index: ``input 3``; for an image ``channel 2, row 1, column 0 of conv1``."""
         sources = self.network.sources[layer]
         source = None if sources[0] < 0 else sources[0]
         if len(sources) > 1 or len(self.shape(source)) == 1:
@@ -109,11 +109,11 @@ class Places:
         return self.unit_of(source, flat)
 
     def parameter_shape(self, layer: int, name: str) -> tuple[int, ...]:
-        """The shape of a parameter by its name in a trace, whoever owns it."""
+        """The shape of a parameter, by its name in a trace; also of one that the layer shares from another."""
         return self.form.parameters[self.network.owner(layer)][name]
 
     def parameter(self, layer: int, name: str, flat: int) -> str:
-        """``weight [2, 0, 1, 1] of conv1``; of a dense layer ``weight from input 4 into neuron 1 of output``."""
+        """``weight [2, 0, 1, 1] of conv1``; for a dense layer ``weight from input 4 into neuron 1 of output``."""
         indexes = unravel(flat, self.parameter_shape(layer, name))
         if isinstance(self.network.layers[layer], Dense):
             neuron = f"neuron {indexes[0]} of {self.names[layer]}"
@@ -125,7 +125,7 @@ class Places:
     # Findings -----------------------------------------------------------------------------------
 
     def at(self, one: Finding) -> list[int]:
-        """The indexes, on the wire, of what a finding is about: a unit's, or a parameter's; none for a whole array."""
+        """The indexes in a reply of a finding's unit or parameter; empty for a finding about a whole array."""
         slot = Slot(one.quantity, one.layer, one.step)
         if one.quantity == "input_gradient":
             return list(unravel(one.index[0], self.shape(None))) if one.index else []
@@ -134,12 +134,12 @@ class Places:
         if one.quantity in UNITS:
             return list(self.indexes(one.layer, one.neuron, one.quantity))
         if parameter_of(one.quantity) not in self.form.parameters[one.layer] and not one.quantity.endswith("_buffer"):
-            return [one.neuron, *one.index]  # a quantity that this network has not
+            return [one.neuron, *one.index]  # a quantity that this network does not have
         shape = self.form.wire_shape(slot)
         return [one.neuron, *(unravel(one.index[0], shape[1:]) if one.index else ())]
 
     def what(self, one: Finding) -> str:
-        """The quantity, as it stands before ``of`` and the place: ``gradient`` where the place names the parameter."""
+        """The quantity in words, to stand before ``of`` and ``where``; ``gradient`` if that names the parameter."""
         if one.quantity.endswith("_buffer"):
             return "value"
         if self._names_parameter(one):
@@ -147,7 +147,7 @@ class Places:
         return str(one.quantity).replace("_", " ")
 
     def where(self, one: Finding) -> str:
-        """The place in words, with sample and update."""
+        """The place of a finding in words, with sample and update."""
         parts = []
         at = self.at(one)
         if one.quantity == "input_gradient" and at:
@@ -163,12 +163,12 @@ class Places:
             else:
                 parts.append(f"neuron {one.neuron} of {self.names[one.layer]}")
                 parts += [f"from {self.source(one.layer, i)}" for i in one.index]
-        return ", ".join([*parts, *_beside(one)])
+        return ", ".join([*parts, *_sample_and_update(one)])
 
     def short(self, one: Finding) -> str:
-        """``conv1:2,1,0, sample 1``, as ``explain --neuron`` takes it; ``conv1[2,0,1,1]`` for a parameter.
+        """``conv1:2,1,0, sample 1``, in the syntax of ``explain --neuron``; ``conv1[2,0,1,1]`` for a parameter.
 
-        Of a dense layer's parameters the neuron: ``hidden1:2, input 0``.
+        For a parameter of a dense layer, its neuron: ``hidden1:2, input 0``.
         """
         at = ",".join(map(str, self.at(one)))
         parts = [f"input:{at}"] * bool(at)
@@ -177,7 +177,7 @@ class Places:
             parts = [f"{name}:{at}" if one.quantity in UNITS else f"{name}[{at}]"] if at else [name]
             if at and one.quantity not in UNITS and not self._names_parameter(one):
                 parts = [f"{name}:{one.neuron}", *(f"input {i}" for i in one.index)]
-        return ", ".join([*parts, *_beside(one)])
+        return ", ".join([*parts, *_sample_and_update(one)])
 
     def _names_parameter(self, one: Finding) -> bool:
         return bool(
@@ -188,7 +188,7 @@ class Places:
         )
 
 
-def _beside(one: Finding) -> list[str]:
+def _sample_and_update(one: Finding) -> list[str]:
     return [f"{what} {n}" for what, n in (("sample", one.sample), ("update", one.step)) if n is not None]
 
 
@@ -198,29 +198,29 @@ def in_words(case: Case, one: Mismatch) -> str:
 
 
 def named(case: Case, one: Mismatch) -> str:
-    """``delta of neuron 2 of hidden1, sample 0``: a finding's quantity and place; of the loss the quantity alone."""
+    """``delta of neuron 2 of hidden1, sample 0``: a finding's quantity and place; for the loss only the quantity."""
     places = Places(case)
     return " of ".join(text for text in (places.what(one), places.where(one)) if text)
 
 
 def in_short(case: Case, one: Mismatch) -> str:
-    """``hidden1:2, input 0, sample 1``: the same, short, as ``explain --neuron`` takes it."""
+    """``hidden1:2, input 0, sample 1``: the place of a finding in the syntax of ``explain --neuron``."""
     return Places(case).short(one) or "network"
 
 
 def what_it_is(case: Case, one: Mismatch) -> str:
-    """The quantity that a finding is about, as it stands before its place."""
+    """The quantity of a finding in words, to be followed by ``of`` and its place."""
     return Places(case).what(one)
 
 
-#: The network's input where a layer is a number, as in ``Network.sources``.
+#: The number that stands for the network's input, as in ``Network.sources``.
 INPUT = -1
 
 
 def find_unit(case: Case, text: str) -> tuple[int, int]:
-    """``conv1:2,1,0`` or ``conv1:14`` as (layer, number of the unit); of ``input:0,3,1`` the layer is ``INPUT``.
+    """Parse ``conv1:2,1,0`` or ``conv1:14`` into (layer, flat index); for ``input:0,3,1`` the layer is ``INPUT``.
 
-    Raises ``ValueError`` with what was expected.
+    Raises ``ValueError`` that says what was expected.
     """
     places = Places(case)
     name, _, number = text.rpartition(":")
@@ -246,7 +246,7 @@ def find_unit(case: Case, text: str) -> tuple[int, int]:
 
 
 def _range(places: Places, layer: int, shape: Sequence[int]) -> str:
-    """Which units there are: ``the neurons of output are 0 to 1``."""
+    """The valid units of a layer: ``the neurons of output are 0 to 1``."""
     at = None if layer == INPUT else layer
     names, whose = places.index_names(at), "the input" if at is None else places.names[at]
     if len(names) == 1:
@@ -260,6 +260,6 @@ def _joined(shape: Sequence[int]) -> str:
 
 
 def with_indexes(case: Case, found: list[Mismatch]) -> list[Mismatch]:
-    """Findings with the indexes that their places have on the wire."""
+    """The findings, each with ``at``: the indexes of its place in a reply."""
     places = Places(case)
     return [msgspec.structs.replace(one, at=places.at(one)) for one in found]

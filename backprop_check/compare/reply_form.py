@@ -1,4 +1,4 @@
-"""Values in the form of a reply: what is expected of a right implementation, and what one replied."""
+"""Converting arrays by slot to the JSON form of a reply: expected values, and values that came."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NAMES = {quantity: name for name, quantity in PARAMETERS.items()}
 def as_reply(
     values: Mapping[Slot, Array], layers: int, *, trajectory: bool = True, form: Form | None = None
 ) -> dict[str, Any]:
-    """Arrays by slot as a reply holds them; what is not finite becomes the protocol's text.
+    """Arrays by slot in the form of a reply; NaN and the infinities become the protocol's strings.
 
-    ``form`` is how a case's arrays look on the wire, where that is not as they are in a trace.
+    ``form`` has the shapes and names in a reply, where they differ from those in a trace.
     """
     names = (
         [_NAMES] * layers if form is None else [{trace: wire for wire, trace in each.items()} for each in form.names]

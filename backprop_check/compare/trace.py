@@ -1,7 +1,7 @@
-"""Trace: what a pass computes, per neuron. Both witnesses and every implementation end in this type.
+"""Trace: the arrays that a pass computes. Both witnesses and every reply are converted to this form.
 
-A trace maps a ``Slot`` (which quantity, of which layer, at which step) to an array. What a place in the array
-means (sample, neuron, index of an input) is the quantity's own.
+A trace maps a ``Slot`` (which quantity, of which layer, at which step) to an array. The quantity determines what the
+axes of the array are (sample, neuron, index of an input): ``AXES``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: What the axes of a quantity's array are. Units of any shape are counted through, and so are all indexes of a
-#: parameter but its first.
+#: The axes of each quantity's array in a trace. Units of any shape are flattened to one axis, and so are all axes of a
+#: parameter but the first.
 AXES: dict[str, tuple[str, ...]] = {
     "z": ("sample", "neuron"),
     "a": ("sample", "neuron"),
@@ -40,21 +40,21 @@ AXES: dict[str, tuple[str, ...]] = {
 
 
 def axes_of(quantity: str, dimensions: int) -> tuple[str, ...]:
-    """What the axes of a quantity's array are; every parameter is by its first index and by all others as one."""
+    """The axes of a quantity's array with so many dimensions; a parameter has its first axis and the others as one."""
     if quantity in ("z", "a", "delta", "loss", "input_gradient"):
         return AXES[quantity]
     return ("neuron", "index")[:dimensions]
 
 
 def place_of(one: Any) -> tuple[int | None, ...]:
-    """Where in its quantity's array a finding about one value is: sample, neuron and index, as the array has them."""
+    """The index tuple of a finding's value in its quantity's array: sample, neuron and index, in the array's order."""
     index = list(one.index or ())
     axes = axes_of(one.quantity, 2 if index else 1)
     return tuple((index[0] if index else None) if axis == "index" else getattr(one, axis) for axis in axes)
 
 
 class Slot(NamedTuple):
-    """One array of a trace. ``step`` is None for what stands outside ``trajectory``."""
+    """The key of one array of a trace. ``step`` is None for arrays outside of ``trajectory``."""
 
     quantity: str
     layer: int | None = None
@@ -69,37 +69,40 @@ class Trace:
 
 
 class Alternative(NamedTuple):
-    """What a right but unstable formula gives: its description, and (value, bound) by slot."""
+    """The results of a right but unstable formula: its description, and (value, bound) by slot."""
 
     formula: str
     values: Mapping[Slot, tuple[Array, Array]]
 
 
 class Form:
-    """How a case's arrays look on the wire, where a unit may have several indexes and parameters other names."""
+    """The shapes and names of a case's arrays in a reply, where a unit may have several indexes.
+
+    A trace flattens units to one axis and names parameters by quantity (``weight`` for ``weights``).
+    """
 
     def __init__(self, case: Case) -> None:
         network, self._samples = case.network, len(case.inputs)
         self._inputs = network.input_shape
         self._z = [layer.z_shape(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)]
         self._a = network.output_shapes
-        #: For every layer its parameters' shapes on the wire, by their name in a trace.
+        #: For each layer the shapes of its parameters in a reply, by their names in a trace.
         self.parameters = [
             {} if layer.shares else {quantity_of(name): each for name, each in layer.parameter_shapes(shape).items()}
             for layer, shape in zip(network.layers, network.input_shapes, strict=True)
         ]
-        #: For every layer the name in a trace, by the name on the wire.
+        #: For each layer the parameter names in a trace, by their names in a reply.
         self.names = [
             {} if layer.shares else {name: quantity_of(name) for name in layer.parameter_shapes(shape)}
             for layer, shape in zip(network.layers, network.input_shapes, strict=True)
         ]
-        #: For every layer the shapes of the buffers that a pass changes, by name.
+        #: For each layer the shapes of the buffers that a pass changes, by name.
         self.buffers = [
             layer.buffer_shapes(shape) for layer, shape in zip(network.layers, network.input_shapes, strict=True)
         ]
 
     def wire_shape(self, slot: Slot) -> tuple[int, ...]:
-        """The shape of a slot's array on the wire."""
+        """The shape of a slot's array in a reply."""
         if slot.quantity == "loss":
             return ()
         if slot.layer is None:
@@ -115,7 +118,7 @@ class Form:
         return shape
 
     def trace_shape(self, slot: Slot) -> tuple[int, ...]:
-        """Its shape in a trace: all indexes but the first as one."""
+        """The shape of a slot's array in a trace: all axes but the first are flattened to one."""
         shape = self.wire_shape(slot)
         return shape if len(shape) < 2 else (shape[0], math.prod(shape[1:]))  # noqa: PLR2004 - a list
 
@@ -127,11 +130,11 @@ def parameter_of(quantity: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The reference's values and, for each, how far a right implementation may be from it.
+    """The expected values of the reference, and for each the bound ``allowed`` on a right implementation's error.
 
-    ``alternatives`` are worked out only when asked for: where something differs. ``form`` is how the arrays look on
-    the wire, where that is not as they are here. ``free`` has for some slots from where to where values are right that
-    depend on a choice at a kink (``diagnose.kinks``), and NaN for those that depend on none.
+    ``alternatives`` are computed only on demand, where a value differs. ``form`` describes the arrays in a reply, where
+    they differ from those here. For some slots ``free`` has (low, high): values between them are right, because they
+    depend on a choice at a kink (``diagnose.kinks``); values that do not depend on one have NaN there.
     """
 
     values: Mapping[Slot, Array]
@@ -141,7 +144,7 @@ class Expected:
     free: Mapping[Slot, tuple[Array, Array]] = field(default_factory=dict)
 
     def wrong(self, slot: Slot, got: Array, wider: float | Array = 0.0) -> Mask:
-        """Where ``got`` is not within its bound (or ``wider``), or is what no choice at a kink gives."""
+        """A mask of the wrong values: |got − expected| > max(allowed, wider), and outside the range of ``free``."""
         with np.errstate(invalid="ignore", over="ignore"):
             wrong: Mask = ~(abs(got - self.values[slot]) <= np.maximum(self.allowed[slot], wider))
             if slot in self.free:
@@ -150,7 +153,7 @@ class Expected:
         return wrong
 
     def reach(self, slot: Slot, got: Array) -> Array:
-        """How far a right value may be from the expected one, on the side where ``got`` is."""
+        """How far a right value may be from the expected one, on the side on which ``got`` is."""
         if slot not in self.free:
             return self.allowed[slot]
         right, (low, high) = self.values[slot], self.free[slot]
@@ -159,7 +162,7 @@ class Expected:
 
 
 def slots_of(passes: Sequence[Pass]) -> list[tuple[Slot, object]]:
-    """Every slot that a run of the reference fills, in the order of computing, with its number(s)."""
+    """Every slot that a run of the reference fills, with its values, in the order of computation."""
     first: Any = passes[0]
     last: Any = passes[-1]
     found: list[tuple[Slot, object]] = []
@@ -185,7 +188,7 @@ def slots_of(passes: Sequence[Pass]) -> list[tuple[Slot, object]]:
 
 
 def _buffers(one: Any, step: int | None) -> list[tuple[Slot, object]]:
-    """The slots of the buffers that a pass changed."""
+    """The slots of the buffers that a pass changed, with their values."""
     return [
         (Slot(f"{name}_buffer", index, step), value)
         for index, layer in enumerate(one.layers)
@@ -194,7 +197,7 @@ def _buffers(one: Any, step: int | None) -> list[tuple[Slot, object]]:
 
 
 def _updated(updated: Sequence[Any], step: int | None) -> list[tuple[Slot, object]]:
-    """The slots of updated parameters."""
+    """The slots of updated parameters, with their values."""
     return [
         (Slot(f"updated_{quantity_of(name)}", index, step), value)
         for index, own in enumerate(updated)

@@ -1,16 +1,16 @@
-"""Right mathematics that arithmetic breaks: a verdict of its own, *unstable*, beside *wrong*.
+"""The verdict *unstable*: the formula is right mathematics, but rounding, overflow or underflow ruins its result.
 
 A formula can be right on paper and useless where a number saturates: the logarithm of a softmax that
-underflowed, e^z/(1 + e^z) at z = 800, 0 · ∞. The rule: the same case is worked out once for every habit
-below, in the implementation's own dtype and with its bound. Where the implementation's number is what such
-a habit gives, it is unstable; everything else stays wrong.
+underflowed, e^z/(1 + e^z) at z = 800, 0 · ∞. For each habit below (a common way to write such a formula), the case is
+worked out in the implementation's own dtype, with bounds. A wrong value that a habit gives is unstable; all others stay
+wrong. A habit gives a value v
 
-- Where the habit's number is not finite, or no bound keeps it finite, NaN and the infinities are its.
-- Where its bound is finite, a number within that bound is its.
-- Where no bound is finite (1 − p has lost all its digits) a number within a factor of two is its.
+- that is NaN or infinite, if the habit's own value or bound is not finite;
+- that is finite, if its bound is finite and v is within it;
+- that is finite, if its bound is not finite (1 − p has lost all its digits) and v is within a factor of two.
 
-An unstable value fails its case all the same: the number is of no use to who trains with it. But the message
-says which formula to replace, and by what, instead of looking for a bug that is not there.
+An unstable value fails its case all the same, since it is useless for training. But the message says which formula to
+replace, and by what, instead of looking for a bug that is not there.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 
 class Habits(NamedTuple):
-    """How one author writes exponentials, softmax, and the logarithms of the loss."""
+    """The ways in which an implementation writes exponentials, softmax, and the logarithms of the loss."""
 
     exponentials: str = "stable"
     softmax: str = "shifted"
     loss: str = "fused"
 
 
-#: Where no z, and no two of a layer, are farther from 0 and from each other, no habit loses more than the bounds
-#: admit: nothing needs to be worked out.
+#: If every |z|, and every difference of two z of a layer, is at most this, no habit loses more digits than the bounds
+#: admit, and no alternative is computed.
 NEAR = 7.0
 
-#: The same for a softplus written as z + ln(1 + e^−z): the logarithm is about |z| and may be off by κu|z|, where the
-#: bounds admit ``TEXTBOOK`` u.
+#: The same limit for a softplus written as z + ln(1 + e^−z): the logarithm is about |z| and has an error of up to
+#: κu|z|, while the bounds admit ``TEXTBOOK`` u.
 NEAR_OF_SOFTPLUS = TEXTBOOK / KAPPA
 
-#: What a habit is, and what to write instead.
+#: A description of each unstable habit, and what to write instead.
 SAID = {
     "growing": "an exponential e^z that overflows for a large z, as in e^z/(1 + e^z), (e^2z − 1)/(e^2z + 1) or "
     "ln(1 + e^z) (write them with e^(−|z|), or use the library's tanh, expm1 and log1p)",
@@ -68,7 +68,7 @@ SAID = {
     "log-sum-exp, and δ as p − t)",
 }
 
-#: What is said where every such habit would also show in activations that are right.
+#: The description where each such habit would also have changed activations that are right.
 SOMEWHERE = "an exponential that overflows, or a division by a number that has underflowed to 0"
 
 _RAISED = re.compile(
@@ -98,7 +98,7 @@ def _elu(m: Any, z: Any, alpha: float) -> Any:
 
 
 class _Habitual(Stages):
-    """The right mathematics, written the way that ``habits`` says."""
+    """The right mathematics, written in the ways of ``habits``."""
 
     habits = Habits()
 
@@ -170,7 +170,7 @@ class _Habitual(Stages):
         return None
 
     def _guarded(self, factor: Any, value: Any) -> Any:
-        """``value``, and 0 where its factor is 0 (unless it is written without that care)."""
+        """``value``, but 0 where its factor is 0 (except with the habit "unguarded")."""
         if self.habits.loss == "guarded":
             zero = factor.value == 0
             value.value, value.error = np.where(zero, 0.0, value.value), np.where(zero, 0.0, value.error)
@@ -199,7 +199,10 @@ class _Habitual(Stages):
 
 
 def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Array]) -> Iterator[Alternative]:
-    """What every habit that matters for ``case`` gives, the usual ones first; ``right`` are the expected values."""
+    """The results of each combination of habits that matters for ``case``, common ones first.
+
+    ``right`` are the expected values, by slot.
+    """
     sizes = [values for slot, values in right.items() if slot.quantity == "z" and values.size]
     softplus = any(layer.activation == "softplus" for layer in case.network.layers)
     with np.errstate(over="ignore"):  # the largest numbers on both sides of 0: far enough apart
@@ -212,18 +215,18 @@ def alternatives(case: Case, dtype: str, profile: str, right: Mapping[Slot, Arra
     for habits in _habits(case):
         stages = type("Habit", (_Habitual,), {"habits": habits})
         found = {}
-        with np.errstate(all="ignore"):  # that it overflows is the point
+        with np.errstate(all="ignore"):  # overflow is what we look for
             for slot, number in slots_of(run_pass(case, reading, stages)):
                 some: Any = number
                 value = some.value.reshape(form.trace_shape(slot))
                 error = np.broadcast_to(some.error, some.value.shape).reshape(value.shape)
-                # Twice: once for the implementation's rounding, once for that of this very evaluation.
+                # Twice: once for the implementation's rounding, once for the rounding of this evaluation.
                 found[slot] = (value.astype(np.float64), 2.0 * error.astype(np.float64) + floor)
         yield Alternative("; ".join(SAID[habit] for habit in habits if habit in SAID), found)
 
 
 def admits(alternative: Alternative, slot: Slot, got: Array) -> Mask:
-    """Where ``got`` is what the alternative's formula gives, by the rule above."""
+    """A mask of the values in ``got`` that the alternative's formula gives, by the rules in the module's docstring."""
     value, bound = alternative.values[slot]
     finite, bounded = np.isfinite(value), np.isfinite(bound)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -234,12 +237,12 @@ def admits(alternative: Alternative, slot: Slot, got: Array) -> Mask:
 def most_telling(
     every: Iterable[Alternative], suspects: Mapping[Slot, tuple[Mask, Array]], right: Mapping[Slot, tuple[Array, Array]]
 ) -> tuple[str | None, dict[Slot, Mask]]:
-    """The formula of the alternative that gives the most of the suspected values, and where.
+    """The formula of the alternative that gives the most of the suspect values, and masks of these values by slot.
 
-    ``suspects`` is (where it differs, what came) by slot, ``right`` (what came, its bound) of what does not differ. One
-    author has one set of habits: all that is marked is explained by a single alternative. Where it would show in an
-    activation that is right, that author is another one: the values are marked, and ``SOMEWHERE`` is the formula.
-    (None, {}) where none explains anything.
+    ``suspects`` is (mask of the values that differ, the reply's values) by slot; ``right`` is (the reply's values,
+    bound) by slot for the values that do not differ. An implementation has one set of habits, so all marked values come
+    from a single alternative. If that alternative would also give a wrong activation where the reply has a right one,
+    the values are marked, but the formula is ``SOMEWHERE``. (None, {}) if no alternative explains anything.
     """
     best, formula, found = (0, False), None, {}
     total = sum(int(mask.sum()) for mask, _ in suspects.values())
@@ -260,7 +263,7 @@ def most_telling(
 def _contradicted(
     alternative: Alternative, suspects: Mapping[Slot, tuple[Mask, Array]], right: Mapping[Slot, tuple[Array, Array]]
 ) -> bool:
-    """Whether the alternative gives a wrong activation where the right one came."""
+    """Whether the alternative gives a wrong activation where the reply has a right one."""
     for slot, (got, allowed) in right.items():
         if slot.quantity != "a":
             continue
@@ -275,27 +278,26 @@ def _contradicted(
 
 
 def unstable_sentence(formula: str) -> str:
-    """The verdict in words: what it means, what causes it, what to write instead."""
+    """The verdict as a sentence: what it means, and which formula causes it."""
     return (
         "right mathematics, numerically unstable: on paper the formula is right, but here its numbers overflow, "
-        f"underflow or lose all their digits. Such numbers come, for example, from {formula}"
+        f"underflow or lose all their digits. One possible cause is {formula}"
     )
 
 
 def raised_sentence(error: str) -> str | None:
-    """The same verdict where a language raises instead of giving ∞ or NaN (Python's ``math.exp(800)``); else None."""
+    """The verdict for an error message of overflow or division by 0 (Python's ``math.exp(800)`` raises); else None."""
     if _RAISED.search(error) is None:
         return None
     return (
-        "right mathematics may still be numerically unstable: this error is what overflow, the logarithm of 0, or a "
-        "division by 0 looks like in a language that raises. See whether an e^z can be too large for its arithmetic "
-        "here (subtract the largest z from a softmax's first, write a sigmoid with e^(−|z|)), and compute the "
-        "cross-entropies from z, with log-sum-exp"
+        "the mathematics may be right but numerically unstable: some languages raise this error for an overflow, the "
+        "logarithm of 0, or a division by 0. Check whether an e^z can overflow here (in a softmax, subtract the "
+        "largest z first; write a sigmoid with e^(−|z|)), and compute cross-entropies from z, with log-sum-exp"
     )
 
 
 def _habits(case: Case) -> list[Habits]:
-    """Every combination that can make a difference, but for the stable one."""
+    """Every combination of habits that can make a difference for the case, except the stable one."""
     kinds = {layer.activation for layer in case.network.layers}
     last = case.network.layers[-1].activation
     losses = ["fused"]

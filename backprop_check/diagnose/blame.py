@@ -1,8 +1,8 @@
-"""Blame: which values are wrong given their own inputs (roots), and which only inherit.
+"""Blame: which values are wrong given their own inputs (roots), and which only follow from others (inherited).
 
-Each stage is worked out from what the implementation itself reported for that stage's inputs, with the bound of
-that one stage. A value that is wrong against the reference but right given its inputs is *inherited*; one that is
-wrong given its inputs is a *root*. Where an input was not reported nothing can be said: *unknown*. For one sample,
+Each stage is computed from the inputs that the implementation itself reported, with the bound of
+that one stage. A value that differs from the reference but is right given its inputs is *inherited*; a value that is
+wrong given its inputs is a *root*. If an input was not reported, the origin is *unknown*. For one sample,
 δ and a can often be recovered from gradients alone, since ∂L/∂b = δ and ∂L/∂w = δ aᵀ.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.diagnose.given import Local
 
-#: A rank-one gradient shows so by this, relative: far above rounding, far below a bug.
+#: The relative tolerance of the test for a rank-one gradient: far above rounding errors, far below a bug.
 _RANK_ONE = 1e-9
 
 

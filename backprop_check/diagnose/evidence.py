@@ -1,4 +1,4 @@
-"""What was reported for a case, and what a bug's stages would have given: whether they reproduce it, or refute it."""
+"""Evidence: the reported values of a case, and whether the stages of a bug reproduce or refute them."""
 
 from __future__ import annotations
 
@@ -23,53 +23,53 @@ if TYPE_CHECKING:
     from backprop_check.reference import Stages
 
 
-#: So many passing cases are asked whether they refute a name.
+#: The number of passing cases that are checked for whether they refute a name.
 WITNESSES = 150
 
-#: A name gives a value where its bound is at most this part of the largest number of the array, or of what is to be
-#: explained (a number that cancels to 0). A wider bound admits the numbers of other formulas too.
+#: A name explains a value only if its bound is at most this fraction of the array's largest number, or of the value to
+#: explain (which may cancel to 0). A wider bound would also admit the numbers of other formulas.
 _SHARP = 2.0**-8
 
-#: Values that a port may compute apart from the rest of its backward pass: right or wrong alike, they decide nothing.
+#: Quantities that a port may compute apart from its backward pass; right or wrong, they do not decide about a name.
 _LENIENT = {"input_gradient"}
 
-#: Failing cases of less work than this tell little, where there are others.
+#: Failing cases with a smaller ``size`` say little; larger ones are tried first.
 _TELLING = 60
 
 
 @dataclass(eq=False)
 class Evidence:
-    """One case and what was reported for it."""
+    """One case and the values that were reported for it, by slot."""
 
     case: Case
     actual: Mapping[Slot, Array]
     dtype: str = "float64"
     profile: str = "textbook"
     ignored: Mapping[Slot, Mask] = field(default_factory=dict)
-    """Where values are not to be explained: unstable ones."""
+    """Masks of the values that need no explanation: unstable ones."""
     kinks: str = "any"
-    """Which choices at kinks are right: with "any" what a value at a kink is speaks neither for nor against a bug."""
+    """The slopes accepted at kinks: with "any", a value at a kink speaks neither for nor against a bug."""
     effort: Part | None = None
-    """Where the passes over the case are counted."""
+    """Counts the passes over the case."""
     _right: Local | None = None
     _tried: dict[type[Stages], Local] = field(default_factory=dict)
     _refuted: set[type[Stages]] = field(default_factory=set)
 
     @property
     def right(self) -> Local:
-        """What the right stages give on the reported inputs."""
+        """The values of the right stages on the reported inputs."""
         if self._right is None:
             self._right = local_of(self.case, self.actual, self.dtype, self.profile, self.kinks)
         return self._right
 
     @functools.cached_property
     def plain(self) -> Local:
-        """The same with PyTorch's choices at kinks: what is compared with in words."""
+        """The same with PyTorch's choices at kinks; descriptions of errors compare with these values."""
         return given(self.case, self.actual, self.dtype, self.profile)
 
     @property
     def size(self) -> int:
-        """How much work the case is."""
+        """The amount of work of the case: samples · (weights + 4 · units)."""
         network = self.case.network
         weights = sum(
             size(shape)
@@ -85,15 +85,15 @@ class Evidence:
         return not self._all_fit(self.right)
 
     @property
-    def plainness(self) -> tuple[bool, bool, bool, int]:
-        """The plainer a case the lower: one step, no weights of 0 (which hide much), large enough to tell, small."""
+    def simplicity(self) -> tuple[bool, bool, bool, int]:
+        """A sort key, simplest case first: one step, no zero weights (hide errors), not too small, then by size."""
         arrays = (array for layer in self.case.network.layers for array in layer.arrays().values())
         hiding = any((np.asarray(array) == 0).any() for array in arrays if np.ndim(array) > 1)
         return self.case.steps > 1, hiding, self.size < _TELLING, self.size
 
     @functools.cached_property
     def wrong_kinds(self) -> frozenset[tuple[str, object]]:
-        """Which quantities are wrong given their own inputs: at the output or before, or at what kinds of layers."""
+        """The quantities that are wrong given their own inputs: at the output or before, at which kinds of layers."""
         network = self.case.network
         last = len(network.layers) - 1
 
@@ -109,7 +109,7 @@ class Evidence:
         )
 
     def under(self, stages: type[Swapped]) -> Local:
-        """What swapped stages give on the reported inputs."""
+        """The values of swapped stages on the reported inputs."""
         if stages not in self._tried:
             if self.effort is not None:
                 self.effort.spend(self.case)
@@ -119,7 +119,7 @@ class Evidence:
         return self._tried[stages]
 
     def _soon_refuted(self, stages: type[Swapped]) -> bool:
-        """Whether a pass with swapped stages comes to a number that was not reported: most end at their first."""
+        """Whether a pass with swapped stages gives a value that was not reported; most passes stop at the first one."""
         if stages not in self._refuted and stages not in self._tried:
             local = given_at_kinks(self.case, self.actual, self.dtype, self.profile, stages, self.kinks, self._deciding)
             if self.effort is not None:

@@ -1,8 +1,8 @@
 """Matching: which swapped stages reproduce an implementation's numbers.
 
-A name holds for a failing case where every number that was reported is what the swapped reference gives, within
-its bound, on the inputs that were reported. It is refuted by any case, failing or passing, where the swapped
-reference predicts another number than the one that came.
+A name explains a failing case if the swapped reference, run on the reported inputs, gives every reported number within
+its bound. Any case, failing or passing, refutes the name if the swapped reference gives a number that differs from the
+reported one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.evidence import Evidence, Passing
 
 
-#: So many variants that no probe refutes are tried in pairs before anything else.
+#: The number of variants, not refuted by any probe, that are first tried in pairs.
 _TOGETHER = 12
 
-#: Candidates are looked for with so many cases.
+#: The number of cases with which candidates are searched.
 _PROBES = 5
 
-#: A condition (an activation, a loss) is named where so many failing cases meet it.
+#: A condition (an activation, a loss) is named if at least this many failing cases meet it.
 _FOR_A_CONDITION = 3
 
-#: Of the failing cases this share at most may be undecided by a name.
+#: The largest share of the failing cases about which a name may say nothing.
 _OPEN = 0.1
 
-#: A search says after so many mistakes how far it is.
+#: A search reports its progress after this many mistakes.
 _TOLD = 20
 
 #: What is left out where the work is spent, in the order in which it would have been tried.
@@ -194,9 +194,11 @@ class Search:
     def _probes(self) -> list[Evidence]:
         """A few failing cases that differ in what is wrong: small ones, but not so small that they tell little."""
         by_kind: dict[object, Evidence] = {}
-        for each in sorted(self.failing, key=lambda each: each.plainness):
+        for each in sorted(self.failing, key=lambda each: each.simplicity):
             by_kind.setdefault(each.wrong_kinds, each)
-        kinds = sorted(by_kind.values(), key=lambda each: (each.plainness[:2], -len(each.wrong_kinds), each.plainness))
+        kinds = sorted(
+            by_kind.values(), key=lambda each: (each.simplicity[:2], -len(each.wrong_kinds), each.simplicity)
+        )
         return kinds[:_PROBES]
 
     def _everywhere(self, probe: Evidence) -> Iterator[Match]:

@@ -234,23 +234,23 @@ def _reordered(wrong: Array, right: Array, allowed: Array) -> str:
 
 
 def _in_order(quantity: str) -> tuple[int, str]:
-    """The order of computing; further parameters come last."""
+    """A sort key: the order of computation; other parameters come last."""
     known = list(AXES)
     return known.index(quantity) if quantity in AXES else len(known), quantity
 
 
 def _seen(ratios: list[float], offsets: list[float], all_zero: bool, permuted: bool) -> str:  # noqa: FBT001
-    """What wrong values have in common; what a factor explains (of a softmax's δ a sign) is no other order."""
+    """What wrong values have in common, in words. A factor comes before an order (a softmax's δ may differ in sign)."""
     checks = [
         (all_zero, "all of them are 0"),
-        (_near_one(ratios), _beside_one([x - 1.0 for x in ratios])),
+        (_near_one(ratios), _relative_error([x - 1.0 for x in ratios])),
         (_constant(ratios), f"each is {ratios[0]:.6g} times what it should be" if ratios else ""),
         (
             any(x < 0 for x in ratios) and all(abs(abs(x) - 1) <= _SAME for x in ratios),
             "the sizes are right, the signs are not",
         ),
         (_constant(offsets), f"each is off by {offsets[0]:.6g}" if offsets else ""),
-        (permuted, "the right values stand there in another order"),
+        (permuted, "the right values are there in another order"),
         (bool(ratios) and all(0 < x < 1 for x in ratios), "all are too small, by no constant factor"),
         (bool(ratios) and all(x > 1 for x in ratios), "all are too large, by no constant factor"),
     ]
@@ -262,13 +262,13 @@ def _constant(numbers: list[float]) -> bool:
 
 
 def _near_one(ratios: list[float]) -> bool:
-    """Whether all of them would be written as 1."""
+    """Whether all ratios would be written as 1."""
     return bool(ratios) and all(abs(x - 1.0) < _WRITTEN for x in ratios)
 
 
-def _beside_one(excess: list[float]) -> str:
-    """How far ratios that would be written as 1 are from it."""
+def _relative_error(excess: list[float]) -> str:
+    """The relative error of values whose ratios to the right ones would be written as 1."""
     least, most = min(excess, default=0.0), max(excess, default=0.0)
     if least * most > 0 and most - least <= _ALIKE * abs(most):
         return f"each is too {'large' if most > 0 else 'small'} by a relative {abs(most):.2g}"
-    return f"each is right but for a relative error of at most {max(-least, most):.2g}"
+    return f"each is right except for a relative error of at most {max(-least, most):.2g}"

@@ -49,7 +49,7 @@ class Dense(Kind, frozen=True, tag="dense"):
         check_numbers(f"{path}.parameters.biases", self.parameters.biases, self.units, "one bias a neuron")
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """As many as there are neurons."""
+        """(units,)."""
         del inputs
         return (self.units,)
 
@@ -58,7 +58,7 @@ class Dense(Kind, frozen=True, tag="dense"):
         return {"weights": (self.units, size(inputs)), "biases": (self.units,)}
 
     def classes(self, inputs: Shape) -> int | None:
-        """A softmax goes over all neurons."""
+        """The number of classes of a softmax: all neurons."""
         del inputs
         return self.units
 
@@ -71,7 +71,7 @@ class Dense(Kind, frozen=True, tag="dense"):
 
 
 def check_numbers(path: str, row: Vector, length: int, what: str) -> None:
-    """So many finite numbers."""
+    """Raise ``CaseError`` unless ``row`` has ``length`` finite numbers."""
     if len(row) != length:
         fail(path, f"{length} numbers ({what})", f"{len(row)}")
     if not all(map(math.isfinite, row)):

@@ -1,8 +1,8 @@
-"""What a kind of layer has to say of itself: its fields, shapes, parameters, and the equations it works by.
+"""The base class of the kinds of layers: fields, shapes, parameters and equations.
 
-A new kind is one file in this package: a subclass of ``Kind`` for each ``kind`` of the protocol. It states
+A new kind is one file in this package: a subclass of ``Kind`` for each ``kind`` of the protocol. It defines
 
-- its fields, with PyTorch's names, and what they may be (``check``);
+- its fields, with PyTorch's names, and which values are valid (``check``);
 - the shape of its output and of each parameter, given the shape of its input;
 - its equations, forward only, in the terms of a circuit ``c`` (``reference.circuit``): weighted sums, functions of one
   number, softmax, maximum. The backward pass, the bounds, the explanation and the blame follow from these.

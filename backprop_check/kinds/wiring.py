@@ -1,9 +1,8 @@
 """Wiring: which unit reads which, and through which weight.
 
-All layers that sum (dense, convolution, pooling, recurrence, attention) differ in their wiring alone: unit o reads
-the units ``reads[o]`` through the weights ``uses[o]``. Units and weights are counted through, in the order of the
-array's nested lists. What the backward pass needs is the same wiring read from the other end: who reads unit i,
-and where weight k is used.
+All layers that compute sums (dense, convolution, pooling, recurrence, attention) differ only in their wiring: unit o
+reads the units ``reads[o]`` through the weights ``uses[o]``. Units and weights have flat indexes, in row-major order.
+The backward pass needs the inverse of the same wiring: the units that read unit i, and the units that use weight k.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """For every unit a list of positions. A reading that takes all units at once is given the whole of it.
+    """A list of positions for every unit; a reading that computes all units at once gets the whole object.
 
-    It is made of ``rows``, of arrays (``of_array``), or as an ``operand`` of a product; whichever it was not made of
-    follows when it is asked for. ``width`` is set where each ``width`` units after one another have the same list:
-    themselves (``blocks``, of ``units`` in all).
+    It is made from ``rows``, from arrays (``of_array``), or as an ``operand`` of a product; the other forms are
+    computed on demand. ``width`` is set where the units form blocks of that width and each unit's list is its own block
+    (``blocks``, with ``units`` in all).
     """
 
     operand: Operand | None = None
@@ -92,10 +91,10 @@ class Index:
 
 
 class Factor:
-    """One array of a product, its axes named by ``letters``: where each of its places stands in a table.
+    """One array of a product, its axes named by ``letters``, and the position of each element in a table.
 
-    The table has ``table`` places; those of the array begin with place ``first``, in the order of the axes, or each is
-    where ``at`` says (−1: nowhere, a 0 stands for it).
+    The table has ``table`` positions. The elements have the positions from ``first`` on, in row-major order, or the
+    positions in ``at`` (−1: no position; the element is 0).
     """
 
     def __init__(self, letters: str, shape: Sequence[int], table: int, first: int = 0, at: Any = None) -> None:
@@ -104,10 +103,10 @@ class Factor:
 
 
 class Product:
-    """A wiring that is a product of arrays: outₒ = Σ x·w, over all axes of x and w that o lacks.
+    """A wiring that is a product of arrays: outₒ = Σ x·w, over all axes of x and w that out does not have.
 
-    ``"ti,oi->to"`` is a linear layer of every token t: outₜₒ = Σᵢ xₜᵢ wₒᵢ. So a reading that takes all units at once
-    needs matrix products only, in both directions: the gradients are ``"to,oi->ti"`` and ``"to,ti->oi"``.
+    ``"ti,oi->to"`` is a linear layer for every token t: outₜₒ = Σᵢ xₜᵢ wₒᵢ. So a reading that computes all units at
+    once needs only matrix products, in both directions: the gradients are ``"to,oi->ti"`` and ``"to,ti->oi"``.
     """
 
     def __init__(self, x: Factor, w: Factor, out: Factor) -> None:

@@ -1,11 +1,11 @@
 """The number types ("readings") that the reference runs on.
 
-The reference is written once, for one neuron of one sample at a time. It asks its reading for
-loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …), so that the same lines give
+The reference is written once, for one neuron of one sample at a time. Its reading provides
+loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …), so that the same lines compute, with
 
 - ``Scalars.of_floats()``: the textbook pass, one float at a time;
-- ``Scalars.of_mpmath(50)``: the truth to 50 digits;
-- ``Lanes(unit_roundoff)``: every value *with its error bound*, a layer's neurons and all samples at once.
+- ``Scalars.of_mpmath(50)``: the exact values to 50 digits;
+- ``Lanes(unit_roundoff)``: every value *with its error bound*, for all neurons of a layer and all samples at once.
 """
 
 from backprop_check.numbers.lane import Lane

@@ -1,13 +1,13 @@
-"""The wire protocol: how the harness talks to an implementation, which it trusts in nothing.
+"""The wire protocol: how the harness talks to an implementation, which is untrusted.
 
 - ``messages``, ``parsing``, ``text``: bytes become types, once; untrusted text becomes safe to show.
-- ``pipes``, ``tree``, ``starting``, ``process``: one child process that speaks lines and always ends, with all it
-  started; on Linux below ``keeper``, a program of its own.
-- ``memory``, ``signals``: a limit for whoever is not trusted, and an orderly end when asked to stop.
-- ``sandbox``, ``view``, ``unseen``: what whoever is not trusted can reach, sees of the disk, and does not see of ours.
+- ``pipes``, ``tree``, ``starting``, ``process``: one child process that reads and writes lines, and is always ended
+  together with all processes that it started; on Linux it runs below ``keeper``, a separate program.
+- ``memory``, ``signals``: the memory limit, and an orderly end on Ctrl-C and other signals.
+- ``sandbox``, ``view``, ``unseen``: what a sandboxed port can reach, what it sees of the disk, what is hidden from it.
 - ``answers``, ``echo``, ``flight``, ``finished``, ``exchange``, ``session``: hello, requests in flight, answers in
-  order, whose fault a trouble is, restarts.
-- ``callable``: the same for a Python callable.  ``opening``: from what the user wrote to either of them.
+  order, finding the case that caused a failure, restarts.
+- ``callable``: the same for a Python callable.  ``opening``: opens either of them from the text that the user wrote.
 
 Typical use::
 

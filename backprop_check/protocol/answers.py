@@ -1,4 +1,4 @@
-"""What the rest of the harness sees of an implementation: who it is, and its answers."""
+"""The interface of an implementation to the rest of the harness: its description, and its answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTES_KEPT: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class ImplementationInfo:
-    """Who the implementation is; all texts are safe to show."""
+    """Name, language, version, command and dtype of an implementation; all texts are safe to show."""
 
     name: str
     language: str
@@ -34,13 +34,13 @@ class ImplementationInfo:
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of one case.
+    """The answer to one case.
 
-    ``reply`` is there for the kinds reply, skip and error.  ``message`` says in plain words what happened
-    and what to do about it (empty for a reply).  ``notes`` are oddities that decided nothing, ``stderr`` is
-    the tail of what it logged meanwhile.  All texts but those inside ``reply`` are safe to show.
-    ``seconds`` counts from when the implementation could have begun with this case; ``size`` is the
-    reply's in bytes, ``noise`` the number of lines on stdout that were not JSON objects.
+    The kinds reply, skip and error have a ``reply``.  ``message`` says in plain words what happened
+    and what to do about it (empty for a reply).  ``notes`` mention irregularities that do not affect the verdict;
+    ``stderr`` is the end of the log that was written meanwhile.  All texts except those inside ``reply`` are safe to
+    show.  ``seconds`` counts from the moment at which the implementation could have begun with this case; ``size`` is
+    the size of the reply in bytes, ``noise`` the number of lines on stdout that were not JSON objects.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Implementation(Protocol):
 
     @property
     def hello(self) -> HelloReply:
-        """What it said of itself when it was opened."""
+        """Its reply to hello."""
 
     @property
     def echo_problems(self) -> Sequence[str]:
@@ -67,23 +67,23 @@ class Implementation(Protocol):
 
     @property
     def in_process(self) -> bool:
-        """Whether it runs in this process, where it can neither be ended nor started anew."""
+        """Whether it runs in this process, where it can neither be ended nor restarted."""
 
     @property
     def marker(self) -> str:
-        """What the environment of its processes holds, to find those that it leaves; empty where it has none."""
+        """The text that marks its processes in their environment, to find leftover ones; empty where it has none."""
 
     def start_notes(self) -> tuple[str, ...]:
-        """Take what was noted since it was started: each note is given once, here or with an answer."""
+        """The notes since the start; each note is given only once, here or with an answer."""
 
     def describe(self) -> ImplementationInfo:
-        """Say who it is."""
+        """Its name, language, version, command and dtype."""
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
-        """Send requests (case id, line) and give the answers, in the same order."""
+        """Send requests (case id, line) and yield the answers, in the same order."""
 
     def close(self) -> None:
-        """End it; can be called twice."""
+        """End it; may be called twice."""
 
     def __enter__(self) -> Self:
         """Use it as a context manager."""
@@ -95,7 +95,7 @@ class Implementation(Protocol):
 
 
 class Notes:
-    """The notes of one case, bounded however much an implementation prints."""
+    """The notes of one case; their number is limited, however much an implementation prints."""
 
     def __init__(self) -> None:
         """Begin without notes."""
@@ -105,7 +105,7 @@ class Notes:
         self.others: list[str] = []
         """The first notes of any other kind."""
         self.dropped = 0
-        """How many notes of any other kind were too many to keep."""
+        """The number of notes of any other kind that were dropped."""
 
     def add(self, *notes: str) -> None:
         """Add notes."""
@@ -117,7 +117,7 @@ class Notes:
 
     @property
     def full(self) -> bool:
-        """Whether a further note would only be counted."""
+        """Whether further notes are only counted."""
         return len(self.others) >= _NOTES_KEPT
 
     def add_noise(self, text: str) -> None:
@@ -127,14 +127,14 @@ class Notes:
             self.shown.append(f"a line on stdout is not a JSON object: {text}" if text else "an empty line on stdout")
 
     def count_noise(self) -> bool:
-        """Only count a line that was not a JSON object, if enough of them are kept; give whether that was so."""
+        """If enough lines that were not JSON objects are kept, count one more; return whether it was counted."""
         if len(self.shown) < _NOISE_KEPT:
             return False
         self.noise += 1
         return True
 
     def take(self, other: Notes) -> None:
-        """Move all notes of another here."""
+        """Move all notes of ``other`` here."""
         self.add(*other.others)
         self.dropped += other.dropped
         self.shown = (other.shown + self.shown)[:_NOISE_KEPT]
@@ -147,7 +147,7 @@ class Notes:
         self.shown, self.others = [], []
 
     def texts(self) -> tuple[str, ...]:
-        """Give all notes, with counts for what was too much to keep."""
+        """All notes, with the numbers of those that were dropped."""
         if not (self.noise or self.others):
             return ()
         texts = [*self.others, *self.shown]

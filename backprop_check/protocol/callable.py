@@ -1,10 +1,10 @@
-"""An implementation that is a Python callable, on the same way through bytes as any port.
+"""An implementation that is a Python callable; requests and replies are converted to bytes, as for a port.
 
-The callable gets a case of its own, decoded from the request's bytes, and what it returns is written as JSON
-and read like a port's reply: it can neither touch the harness's objects nor return something else than the
-protocol allows.  It runs in this process, so that its standard output is the harness's, and *no timeout
-can be enforced*: Python cannot safely stop a function.  That is for ``check`` and pytest's fixtures, which have the
-function itself; what is named on the command line runs in a process of its own (``isolated``).
+The callable gets a case decoded from the request's bytes, and what it returns is written as JSON
+and read like a port's reply.  So it can neither change the harness's objects nor return anything that the
+protocol does not allow.  It runs in this process: its standard output is the harness's, and *no timeout
+can be enforced*, since Python cannot safely stop a function.  This is for ``check`` and pytest's fixtures, which get
+the function itself; a callable named on the command line runs in a process of its own (``isolated``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "python:"
 _TRACEBACK_KEPT: Final = 20_000
-_OTHER_ID: Final = 'the reply has the id "{}": it must repeat that of its case, or have none'
+_OTHER_ID: Final = 'the reply has the id "{}": it must repeat the id of its case, or have none'
 _HELLO_ATTRIBUTES: Final = ("dtype", "supports", "max_in_flight")
 
 Case = dict[str, Any]
@@ -44,7 +44,7 @@ Function = Callable[[Case], Any]
 
 
 class CallableImplementation:
-    """A callable from the protocol's case (a dict) to its reply (a dict; numpy and torch welcome)."""
+    """A callable that takes a case of the protocol (a dict) and returns its reply (a dict; numpy and torch welcome)."""
 
     in_process = True
     """Whether it runs in this process."""
@@ -65,10 +65,11 @@ class CallableImplementation:
         """Wrap a callable.
 
         Attributes of the function (``dtype``, ``supports``, ``max_in_flight``, or a dict ``hello`` with
-        fields of the hello reply) say what it is, unless said here. ``checking_claims`` as in ``parse_hello``.
+        fields of the hello reply) describe it; arguments given here come first. ``checking_claims`` as in
+        ``parse_hello``.
 
         Raises:
-            StartError: what its attributes say is not a hello reply.
+            StartError: the attributes do not make a valid hello reply.
 
         """
         self._function = function
@@ -83,7 +84,7 @@ class CallableImplementation:
         given = getattr(self._function, "hello", None)
         fields: dict[str, Any] = {"language": f"Python {sys.version.split()[0]}", "protocol": PROTOCOL}
         for key in _HELLO_ATTRIBUTES:
-            # A mock has any attribute one asks for; only what can be meant is taken.
+            # A mock has every attribute that is asked for, so only plausible types are taken.
             value = getattr(self._function, key, None)
             if isinstance(value, str | int | Mapping | Supports):
                 fields[key] = msgspec.to_builtins(value)
@@ -107,7 +108,7 @@ class CallableImplementation:
         raise StartError(message)
 
     def describe(self) -> ImplementationInfo:
-        """Say who it is, in texts that are safe to show."""
+        """Its name, language, version, command and dtype; all texts are safe to show."""
         return ImplementationInfo(
             name=one_line(self.hello.name or self._name),
             language=one_line(self.hello.language),
@@ -117,11 +118,11 @@ class CallableImplementation:
         )
 
     def start_notes(self) -> tuple[str, ...]:
-        """Give no notes: nothing is started."""
+        """No notes: nothing is started."""
         return ()
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:  # noqa: ARG002
-        """Call the function with each case and give the answers in order; an exception becomes one too."""
+        """Call the function with each case and yield the answers in order; an exception becomes an answer too."""
         for name, data in requests:
             yield self._ask(name, data)
 
@@ -145,9 +146,9 @@ class CallableImplementation:
         return _answer(name, parse_line(line), seconds, len(line))
 
     def reply(self, name: str, data: bytes) -> tuple[bytes, float]:
-        """Call the function with a request's case: what it returned as a line, and the seconds it took.
+        """Call the function with a request's case; return its reply as a line, and the seconds it took.
 
-        Raises ``Unusable`` where that can be no reply to this case.
+        Raises ``Unusable`` where the returned value cannot be a reply to this case.
         """
         case = msgspec.json.decode(data)
         start = time.perf_counter()
@@ -206,7 +207,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _error_reply(error: BaseException) -> dict[str, str]:
-    # The first frame is ours.  traceback guards against exceptions whose own text cannot be had.
+    # The first frame is ours.  traceback handles exceptions whose __str__ fails.
     trace = error.__traceback__.tb_next if error.__traceback__ else None
     lines = traceback.format_exception(type(error), error, trace)
     text = "".join(traceback.format_exception_only(error)).strip()
@@ -217,20 +218,20 @@ def encode(value: object) -> bytes:
     """Write a callable's reply as JSON: arrays as lists, non-finite numbers as the protocol's strings.
 
     Raises:
-        TypeError: something in it is not data; the text says where.
-        RecursionError: it is nested too deeply, or holds itself.
+        TypeError: it contains an object that is not data; the text says where.
+        RecursionError: it is nested too deeply, or contains itself.
 
     """
     plain = _plain(value, "$")
     try:
         return msgspec.json.encode(plain)
     except UnicodeEncodeError:
-        # Lone surrogates: the standard library writes them as escapes, parse_line notes them.
+        # Unpaired surrogates: the standard library writes them as escapes, and parse_line adds a note.
         return json.dumps(plain).encode("ascii")
 
 
 def _plain(value: Any, path: str) -> Any:
-    # The commonest first: a reply is mostly floats.
+    # Floats first: a reply consists mostly of them.
     if type(value) is float:
         return value if math.isfinite(value) else _non_finite(value)
     if value is None or isinstance(value, str | bool):
@@ -274,10 +275,10 @@ def _name_of(function: object) -> str:
 
 
 def load_callable(spec: str) -> Function:
-    """Find the callable that ``python:module:callable`` names; the current directory is looked in too.
+    """Import the callable that ``python:module:callable`` names; the current directory is searched too.
 
     Raises:
-        ConfigurationError: the module or the callable is not there, or cannot be imported or called.
+        ConfigurationError: the module or the callable does not exist, or cannot be imported or called.
 
     """
     module_name, _, path = spec.removeprefix(PREFIX).partition(":")

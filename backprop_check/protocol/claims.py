@@ -1,7 +1,7 @@
-"""The words of ``supports``: which there are, and for one that is unknown which was probably meant.
+"""The words of ``supports``: the known words, and suggestions for unknown ones.
 
-A word that begins with ``x-`` is allowed and ignored: a port can claim what a newer backprop-check knows and this one
-does not. Any other unknown word is an error of the hello: nothing would be sent for it, and nobody would notice.
+A word that begins with ``x-`` is allowed and ignored, so that a port can claim what only a newer backprop-check knows.
+Any other unknown word makes the hello invalid; otherwise nothing would be sent for it, and nobody would notice.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from backprop_check.protocol.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: What a word begins with that is for a newer backprop-check.
+#: The prefix of words for a newer backprop-check.
 FUTURE: Final = "x-"
 
-#: So many unknown words are told of, and so many suggestions made for each.
+#: The most unknown words that an error names, and the most suggestions for each.
 _TOLD, _SUGGESTED = 5, 3
 
-#: What other libraries call the words of each list, in lower case and without anything but letters and digits.
+#: Names that other libraries use, in lower case, letters and digits only, with the words that they may mean here.
 ALIASES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "layers": {
         "linear": ("dense", "linear"),
@@ -108,11 +108,11 @@ def vocabulary() -> dict[str, tuple[str, ...]]:
 
 
 def unknown_claims(supports: Mapping[str, Any]) -> str:
-    """What is wrong with the words of a ``supports`` that has the right types, as a sentence; empty if nothing is."""
+    """A sentence about the unknown words of a ``supports`` with the right types; empty if all words are known."""
     words = vocabulary()
     lists = (*words, "batch")
     told = [
-        f'at $.supports: "{one_line(key, 60)}" is none of its fields{_meant(nearest(key, lists))}'
+        f'at $.supports: "{one_line(key, 60)}" is not one of its fields{_meant(nearest(key, lists))}'
         for key in supports
         if key not in lists and not key.startswith(FUTURE)
     ]
@@ -126,13 +126,13 @@ def unknown_claims(supports: Mapping[str, Any]) -> str:
         return ""
     more = f"; and {len(told) - _TOLD} more like that" if len(told) > _TOLD else ""
     return (
-        f"{'; '.join(told[:_TOLD])}{more}. Correct each or take it out; a word that only a newer backprop-check knows "
+        f"{'; '.join(told[:_TOLD])}{more}. Correct or remove each; a word that only a newer backprop-check knows "
         f'may stay if it begins with "{FUTURE}"'
     )
 
 
 def _hint(key: str, word: str) -> str:
-    """Which word of the list was probably meant, or which list."""
+    """A hint: the word of the list that was probably meant, or the list to which the word belongs."""
     others = [other for other, known in vocabulary().items() if word in known]
     if others and plain(word) not in ALIASES[key]:
         return f", but belongs in $.supports.{others[0]}"
@@ -140,13 +140,13 @@ def _hint(key: str, word: str) -> str:
 
 
 def near_claims(key: str, word: str) -> list[str]:
-    """The words of a list that are likely meant by an unknown one: by what others call them, and by their spelling."""
+    """The words of a list that an unknown word probably means: by other libraries' names, else by spelling."""
     called = ALIASES[key].get(plain(word), ())
     return list(called) or nearest(word, vocabulary()[key])
 
 
 def nearest(word: str, known: Sequence[str]) -> list[str]:
-    """The known words that are spelt most like it, the likeliest first; whatever stands between letters is nothing."""
+    """The known words with the most similar spelling, best first; only letters and digits are compared."""
     by_letters = {plain(each): each for each in known}
     if plain(word) in by_letters:
         return [by_letters[plain(word)]]

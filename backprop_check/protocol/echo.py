@@ -1,4 +1,4 @@
-"""The echo of hello: do numbers survive the way to the port and back, bit for bit?"""
+"""The echo of hello, which checks that numbers come back from the port bit for bit."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _DENORMAL: Final = 2.0**-1022
 
 
 def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
-    """Compare what came back with what was sent; a sentence for each number that changed.
+    """Compare the returned numbers with those sent; return a sentence for each number that changed.
 
-    No echo is no problem, and a zero that lost its sign is none (``echo_notes``). A float32 implementation may send
-    the numbers as float32 holds them.
+    A missing echo is not a problem, and neither is a zero that lost its sign (see ``echo_notes``). A float32
+    implementation may send the numbers rounded to float32.
     """
     if echo is None:
         return []
     if len(echo) != len(ECHO):
         return [f"the echo has {len(echo)} numbers where {len(ECHO)} were sent: send the list back as it came"]
-    # 0.1 tells: other numbers (zero for the smallest, say) can look like float32 for other reasons.
+    # Decided by 0.1: other numbers (zero in place of the smallest, say) can look like float32 for other reasons.
     narrow = echo[0] == single(ECHO[0])
     problems = []
     for sent, got in zip(ECHO, echo, strict=True):
@@ -43,7 +43,7 @@ def echo_problems(echo: Sequence[Any] | None, dtype: Dtype) -> list[str]:
 
 
 def echo_notes(echo: Sequence[Any] | None) -> list[str]:
-    """What is odd about the echo and no problem: −0.0 that came back as 0."""
+    """A note about an irregularity of the echo that is not a problem: −0.0 came back as 0."""
     for sent, got in zip(ECHO, echo or (), strict=False):
         value = _number(got)
         if sent == value == 0 and _bits(sent) != _bits(value):
@@ -52,7 +52,7 @@ def echo_notes(echo: Sequence[Any] | None) -> list[str]:
 
 
 def single(value: float) -> float:
-    """Round to float32, to an infinity where it is beyond its range."""
+    """Round to float32; a number beyond its range becomes an infinity."""
     try:
         rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
     except OverflowError:

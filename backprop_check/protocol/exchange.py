@@ -1,7 +1,7 @@
-"""The conversation about cases: what is in flight, what came back, and what to do when something goes wrong.
+"""The conversation about cases: sending requests, reading replies, and handling failures.
 
-Answers come in the order of the requests.  Ready answers are handed over before the next request is
-pulled, so that an iterable of requests that blocks never holds one back.
+Answers come in the order of the requests.  Ready answers are yielded before the next request is
+pulled, so that an iterable of requests that blocks does not hold them back.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from backprop_check.protocol.process import Process
 
 _START_FAILURES: Final = 3
-# Who reads the pipe must have had a chance to, even where this thread comes late to a deadline.
+# The reading thread gets this long to deliver, in seconds, even if this thread is late for a deadline.
 _LAST_LOOK: Final = 0.02
-# While nothing comes: how often to look whether the process still reads.
+# While no event comes: the interval, in seconds, at which to check whether the process still reads.
 _LOOK: Final = 0.25
-# After so many proofs that a port leaves out its ids, no further one is asked for.
+# After this many proofs that a port leaves out its ids, no further proof is needed.
 _PROOFS: Final = 2
 
 
@@ -37,7 +37,7 @@ class Conversation:
     """One exchange of requests for answers."""
 
     def __init__(self, port: Port, requests: Iterable[Request], start_notes: Notes) -> None:
-        """Prepare; ``start_notes`` (what came before the first case) go to the first answer."""
+        """Prepare; ``start_notes`` (notes from before the first case) go to the first answer."""
         self._port = port
         self._flight = Flight(requests)
         self._finished = Finished()
@@ -52,7 +52,7 @@ class Conversation:
         self._proofs = 0
 
     def answers(self) -> Iterator[Answer]:
-        """Give an answer to every request, in order.
+        """Yield an answer to every request, in order.
 
         Raises:
             ValueError: two requests in flight have the same id.
@@ -78,7 +78,7 @@ class Conversation:
             case = self._flight.pull()
             if case is None:
                 return
-            # Pulling can take long: look again what became of the process meanwhile.
+            # Pulling can take long: check what happened to the process meanwhile.
             self._drain()
             if self._over is not None:
                 self._finish(case, "not_run", self._over)
@@ -105,7 +105,7 @@ class Conversation:
             process.close_stdin()
 
     def _start(self, case: Case) -> Process | None:
-        """Start a process anew; where that fails, the conversation is over (or, one-shot, this case)."""
+        """Restart the process; where that fails, the conversation is over (with one-shot only this case)."""
         for _ in range(_START_FAILURES):
             if self._port.one_shot or self._fresh:
                 # The first process of an exchange is no restart.
@@ -123,7 +123,7 @@ class Conversation:
                     return None
         times = f"{self._restarts} time{'s' if self._restarts != 1 else ''}"
         self._over = (
-            f"not run: the implementation was restarted {times} and is given up; the last trouble: {self._trouble}"
+            f"not run: the implementation was restarted {times} and is given up; the last problem: {self._trouble}"
         )
         return None
 
@@ -133,7 +133,7 @@ class Conversation:
         return self._began(self._flight.oldest) + self._port.timeout
 
     def _began(self, case: Case) -> float:
-        """When the port could have begun: once the case was sent and the reply before it was there."""
+        """When the port could have begun: after the case was sent and the previous reply had come."""
         return max(case.sent, self._last_reply)
 
     def _read(self) -> None:
@@ -143,7 +143,7 @@ class Conversation:
         event = self._await(process, deadline) if process else None
         if event is not None:
             self._take(event)
-        # Lines that answer nothing do not prolong the wait, however fast they come.
+        # Lines that do not answer a case do not prolong the wait, however fast they come.
         late = event is None or event.arrived > deadline
         if late and self._flight.cases.get(oldest.id) is oldest and self._port.current() is process:
             if process is not None and process.has_unread and self._doubtful(process, oldest):
@@ -161,17 +161,17 @@ class Conversation:
                 return Deaf(time.monotonic())
 
     def _drain(self) -> None:
-        """Take what has come already."""
+        """Handle the events that have already come."""
         while (process := self._port.current()) is not None:
             event = process.receive(0)
             if event is None:
                 return
             self._take(event)
             if self._finished.ready or (not self._flight and isinstance(event, Line)):
-                # An answer goes first; where nothing is asked, one look at a chatty port is enough.
+                # Yield the answer first; if no request is in flight, one line of a chatty port is enough.
                 return
             if self._flight and event.arrived > self._deadline():
-                # An endless stream of lines: _read is to judge it.
+                # An endless stream of lines: _read decides about it.
                 return
 
     def _take(self, event: Event) -> None:
@@ -187,7 +187,7 @@ class Conversation:
     def _take_line(self, line: Line) -> None:
         notes = self._flight.oldest.notes if self._flight else self._loose
         if line.complete and is_noise(line.data) and not self._port.strict_stdout and notes.count_noise():
-            # In a flood of lines only the first few are looked at.
+            # Of a flood of lines only the first few are parsed.
             return
         if notes.full and (name := leading_id(line.data)) is not None and self._is_known_stranger(name):
             notes.add("")
@@ -213,7 +213,7 @@ class Conversation:
             self._malformed(parsed, line, notes)
 
     def _is_known_stranger(self, name: str) -> bool:
-        """Whether nothing is to be said of one more reply of this id that has not been said before."""
+        """Whether one more reply with this id, of no case in flight, would add nothing new to the notes."""
         if name in self._flight.cases:
             return False
         return not self._flight or self._flight.oldest.other_id is not None or self._finished.knows(name)
@@ -231,13 +231,13 @@ class Conversation:
             notes.add(f"a malformed reply to no case in flight was dropped: {parsed.problem}")
 
     def _nameless(self, parsed: Malformed, problem: str, line: Line) -> None:
-        """Find whose a malformed reply without an id is: surely that of the only case a new process got."""
+        """Find the case of a malformed reply without an id: it is certain if a new process got only one case."""
         process, oldest = self._port.current(), self._flight.oldest
         if process is None:
             return
         process.nameless += 1
         if len(self._flight.cases) > 1:
-            # From now on one by one, else the next such reply would be a riddle again.
+            # Send cases one by one from now on, so that the next such reply can be attributed.
             self._limit = 1
             self._run_again(f"{problem}; {len(self._flight.cases)} cases were in flight; this one ran again alone")
         elif process.nameless > 1 and self._proofs < _PROOFS and self._doubtful(process, oldest):
@@ -252,7 +252,7 @@ class Conversation:
     def _unknown(self, name: str, notes: Notes) -> None:
         oldest = self._flight.oldest if self._flight else None
         if notes.full and self._is_known_stranger(name):
-            # In a flood of them nothing more is told than their number.
+            # Of a flood of such replies only the number is noted.
             notes.add("")
             return
         shown = one_line(name, 80)
@@ -276,7 +276,7 @@ class Conversation:
     # Ending a case
 
     def _resolve(self, case: Case, kind: Kind, text: str, line: Line, message: Message | None = None) -> None:
-        """End a case by a line that came; the process goes on."""
+        """Finish a case by a line that came; the process keeps running."""
         seconds = max(0.0, line.arrived - self._began(case))
         self._last_reply = max(self._last_reply, line.arrived)
         process = self._port.current()
@@ -310,24 +310,24 @@ class Conversation:
         if self._port.one_shot and process is not None:
             self._port.drop(0)
 
-    # Trouble
+    # Failures
 
     def _deaf(self) -> None:
         """Handle that a request could not be written: either the process is gone, or it closed its input."""
         process = self._port.current()
         if process is None or self._port.one_shot or process.wait(_LAST_LOOK):
-            # Of a process that ends, its output tells; a script that is asked but once may read nothing.
+            # If the process ends, the end of its output says so; a one-shot script need not read its input.
             return
         if self._flight and process.has_unread and self._doubtful(process, self._flight.oldest):
             self._trouble = f"the process closed its standard input; {LOOP}"
             self._make_sure(self._flight.oldest, "the process had closed its standard input before this case")
 
     def _doubtful(self, process: Process, case: Case) -> bool:
-        """Whether a trouble can be an earlier case's fault, and there is a way to find out."""
+        """Whether an earlier case may have caused a failure, and a restart can show it."""
         return len(self._flight.cases) == 1 and process.answered > 0 and not case.retried and not self._port.one_shot
 
     def _make_sure(self, case: Case, what: str) -> None:
-        """Run the only case in flight once more, on a new process, where it has nobody else to blame."""
+        """Run the only case in flight once more, on a new process, where no earlier case can be the cause."""
         case.retried = True
         self._run_again(f"{what}; the process was started again for this case")
 
@@ -351,23 +351,23 @@ class Conversation:
             self._make_sure(oldest, f"the process {how} before this case was sent")
             return
         if self._doubtful(process, oldest):
-            # It ended so soon after an earlier reply that either may be the cause.
+            # It ended so soon after an earlier reply that either case may be the cause.
             self._make_sure(oldest, f"the process {how} after it had answered others")
             return
         message = crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot)
         if oldest.retried and len(self._flight.cases) == 1:
-            # The start to make sure was ours: it is not counted.
+            # The restart by _make_sure is not counted.
             self._restarts -= 1
         self._fail("crash", message)
 
     def _fail(self, kind: Kind, message: str) -> None:
-        """End the process; blame the only case in flight, or find whose fault it is by running each alone."""
+        """End the process; blame the only case in flight, or run each case alone to find the one at fault."""
         self._trouble = message
         self._half = b""
         cases = list(self._flight.cases.values())
         spent = not self._port.one_shot and self._restarts >= self._port.max_restarts
         if len(cases) > 1 and not spent:
-            what = {"timeout": "came to no end", "crash": "ended"}.get(kind, "broke the protocol")
+            what = {"timeout": "did not finish", "crash": "ended"}.get(kind, "broke the protocol")
             self._run_again(f"the process {what} while {len(cases)} cases were in flight; this one ran again alone")
             return
         for case in cases[:1]:

@@ -1,4 +1,4 @@
-"""Answers that are finished: kept until those before them are, and handed over in the order of the requests."""
+"""Finished answers: each waits until all answers before it are finished, so that they come in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from backprop_check.protocol.process import Process
 
 _STDERR_KEPT: Final = 8192
-# Of so many answered cases the ids are remembered, to tell a second reply from an unknown one.
+# The number of answered cases whose ids are remembered, to tell a second reply from one with an unknown id.
 _IDS_KEPT: Final = 4096
 
 
@@ -37,14 +37,14 @@ class Finished:
         return self.next in self._answers
 
     def take(self) -> Iterator[Answer]:
-        """Hand over what is ready."""
+        """Yield the answers that are ready."""
         while self.next in self._answers:
             answer = self._answers.pop(self.next)
             self.next += 1
             yield answer
 
     def knows(self, name: str) -> bool:
-        """Whether a case of this id was answered lately."""
+        """Whether a case with this id was answered recently."""
         return name in self._ids
 
     def add(
@@ -58,7 +58,7 @@ class Finished:
         seconds: float = 0.0,
         size: int = 0,
     ) -> None:
-        """Finish a case: with its notes, and what the process logged since it was sent."""
+        """Finish a case, with its notes and the log that the process wrote since the case was sent."""
         stderr = ""
         if process and case.sent and process.stderr_mark() > case.log:
             stderr = clean_text(process.stderr_tail(case.log)[-_STDERR_KEPT:], _STDERR_KEPT)

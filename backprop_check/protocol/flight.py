@@ -1,4 +1,4 @@
-"""Which case is asked next: those in flight, those to be asked again, and the requests not pulled yet."""
+"""The order of sending: cases in flight, cases to be sent again, and requests that are not pulled yet."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from backprop_check.protocol.process import Process
 
-# How many times max_in_flight the answers may run ahead of the oldest case: a case that hangs while
-# others are answered must come to its timeout, and what was answered early must not pile up.
+# How far answers may run ahead of the oldest case, as a multiple of max_in_flight: a case that hangs while
+# others are answered must reach its timeout, and early answers must not pile up.
 _AHEAD: Final = 4
 
 
@@ -30,15 +30,15 @@ class Case:
     sent: float = 0.0
     log: int = 0
     alone: bool = False
-    """It is run again, without others in flight."""
+    """It is sent again, without other cases in flight."""
     retried: bool = False
-    """It is run again on a new process because the one before may have ended for another reason."""
+    """It is sent again to a new process, because an earlier case may have caused the failure."""
     other_id: str | None = None
-    """An unknown id that came while this case was waited for."""
+    """An unknown id that came while the harness waited for this case."""
 
 
 class Port(Protocol):
-    """What the conversation needs of the implementation."""
+    """What a ``Conversation`` needs from an implementation."""
 
     timeout: float
     unanswered: str
@@ -51,17 +51,17 @@ class Port(Protocol):
         """How many requests may be in flight."""
 
     def current(self) -> Process | None:
-        """Give the running process."""
+        """The running process; None where none runs."""
 
     def restart(self) -> Process:
-        """Start a new process; StartError where that fails."""
+        """Start a new process. Raises ``StartError`` where that fails."""
 
     def drop(self, grace: float) -> None:
         """End the running process."""
 
 
 class Flight:
-    """The cases in flight, oldest first, and those that wait."""
+    """The cases in flight, oldest first, and the waiting ones."""
 
     def __init__(self, requests: Iterable[Request]) -> None:
         """Begin with nothing in flight; ``requests`` are pulled one by one."""
@@ -91,7 +91,7 @@ class Flight:
         return len(self.cases) < limit and self._pulled - first_open < _AHEAD * limit
 
     def pull(self) -> Case | None:
-        """Give the next case to send, None where there is no more.
+        """The next case to send; None where there is none.
 
         Raises:
             ValueError: a case in flight has the same id.
@@ -116,7 +116,7 @@ class Flight:
         return case
 
     def hold(self, case: Case) -> None:
-        """Take back a case that was pulled but could not be sent: others come first."""
+        """Take back a case that was pulled but could not be sent, because others come first."""
         self._held = case
 
     def sent(self, case: Case, log: int) -> None:
@@ -132,7 +132,7 @@ class Flight:
             self._alone -= case.alone
 
     def again(self, note: str = "") -> None:
-        """Take all that is in flight back, to be sent again before all others; with a note, each alone."""
+        """Take back all cases in flight, to be sent again before all others; with a note, each of them alone."""
         cases = list(self.cases.values())
         self.cases.clear()
         self._alone = 0

@@ -1,8 +1,8 @@
-"""A Python callable in a process of its own: as untrusted as a port, and held like one.
+"""A Python callable in a process of its own, with the same limits as a port.
 
-``IsolatedCallable`` starts this module with the callable's name. The child speaks the protocol on its standard output,
-which the callable does not get: what it prints goes to standard error. So a callable that hangs, calls ``os._exit`` or
-takes all memory costs its case, and can be run in the sandbox.
+``IsolatedCallable`` starts this module with the callable's name. The child speaks the protocol on its standard output;
+what the callable prints goes to standard error. So a callable that hangs, calls ``os._exit`` or takes all memory fails
+only its case, and it can be run in the sandbox.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from backprop_check.protocol.messages import HelloReply
 
-#: How the child exits where the callable cannot be had, by whose side that is; its standard error says why.
+#: The exit codes of the child where it cannot get the callable, with the error to raise; its standard error says why.
 _EXITS: Final[dict[int, type[BackpropCheckError]]] = {78: ConfigurationError, 79: StartError}
 _VARIABLE: Final = "BACKPROP_CHECK_CALLABLE"
 
 
 def command_of(spec: str) -> list[str]:
-    """What starts the child; ``-P``: what lies in this folder must not be taken for the standard library."""
+    """The command that starts the child. With ``-P``, files in this folder are not taken for the standard library."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     code = f"import sys; sys.path.append({package!r}); from backprop_check.protocol.isolated import main; main()"
     return [sys.executable, "-P", "-c", code, spec]
@@ -41,7 +41,7 @@ def command_of(spec: str) -> list[str]:
 class IsolatedCallable(SubprocessImplementation):
     """``python:module:callable`` behind a pipe; options are those of ``SubprocessImplementation``.
 
-    Raises ``ConfigurationError`` where the callable is not there, and ``StartError``.
+    Raises ``ConfigurationError`` where the callable does not exist, and ``StartError``.
     """
 
     unanswered = "the callable had not returned by then; --timeout waits longer"
@@ -53,12 +53,12 @@ class IsolatedCallable(SubprocessImplementation):
         super().__init__(command_of(spec), **options)
 
     def describe(self) -> ImplementationInfo:
-        """Say who it is, by the name that the user gave."""
+        """Like a port's description, with the text that the user gave as the command."""
         info = super().describe()
         return ImplementationInfo(info.name, info.language, info.version, one_line(self._spec, 2000), info.dtype)
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
-        """Send requests and give the answers; what the callable returned and is no reply is its protocol error."""
+        """Send requests and yield the answers; a returned value that is not a reply becomes a protocol error."""
         for answer in super().exchange(requests, keep_running=keep_running):
             if answer.kind == "error" and answer.message.startswith(self._token):
                 problem = answer.message.removeprefix(self._token)
@@ -67,18 +67,18 @@ class IsolatedCallable(SubprocessImplementation):
                 yield answer
 
     def advice_on_silence(self) -> str:
-        """What may be the cause where no answer to hello came."""
+        """A hint at the cause where no reply to hello came."""
         return (
             f'importing "{one_line(self._spec)}" takes too long: does its module train, or wait for something, when '
             "it is imported? --start-timeout waits longer"
         )
 
     def say_hello(self) -> HelloReply:
-        """Say hello to the child; where it found no callable, its own error is raised again here.
+        """Say hello to the child; if it could not get the callable, its error is raised again here.
 
         Raises:
-            ConfigurationError: the callable is not there.
-            StartError: no answer came in time, or it is not one.
+            ConfigurationError: the callable does not exist.
+            StartError: no reply came in time, or it is not valid.
 
         """
         process = self._process
@@ -94,7 +94,7 @@ class IsolatedCallable(SubprocessImplementation):
 
 
 def main() -> None:
-    """In the child: find the callable, answer until standard input ends."""
+    """In the child: import the callable, and answer until standard input ends."""
     spec, token = sys.argv[1], os.environ.pop(_VARIABLE, "")
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -109,7 +109,7 @@ def main() -> None:
         os._exit(code)
     _serve(implementation, out, token)
     sys.stderr.flush()
-    os._exit(0)  # threads that the callable left do not hold the end up
+    os._exit(0)  # do not wait for threads that the callable started
 
 
 def _serve(implementation: CallableImplementation, out: BinaryIO, token: str) -> None:

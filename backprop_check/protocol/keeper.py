@@ -1,14 +1,14 @@
-"""A program of its own: the process between the harness and a port on Linux, from which nothing that it starts escapes.
+"""The keeper: a process between the harness and a port on Linux that ends all processes that the port started.
 
-The kernel gives an orphan to the nearest of its ancestors that is a subreaper. The keeper is one. So whatever the port
-starts stays below it: also what leaves the process group and the session, loses its parents and empties its
-environment. When the port has ended, or the harness has, the keeper ends all that is left, and then itself in the way
-in which the port did.
+The kernel makes the nearest ancestor that is a subreaper the parent of an orphan. The keeper is a subreaper. So every
+process that the port starts stays below it, even if it leaves the process group and the session, loses its parents and
+empties its environment. When the port or the harness has ended, the keeper kills all remaining processes, and then ends
+itself in the way in which the port ended.
 
 ``python -I -S keeper.py FD PROGRAM ARGUMENT...``: FD is a socket to the harness. The keeper writes one number to it: 0
-once the program runs, else the error's. The harness closes it, or dies, to have everything ended.
+once the program runs, else the number of the error. When the harness closes the socket, or dies, everything is ended.
 
-It imports nothing but what starts fast.
+This program imports only modules that load fast.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import sys
 import time
 
 _PR_SET_CHILD_SUBREAPER = 36
-#: Whoever forks faster than this ends them is left to the harness's other nets.
+#: If processes fork faster than the keeper kills them for this many seconds, the harness's other means have to do it.
 _PATIENCE = 5.0
 
 
 def main() -> None:
-    """Start the program, wait for its end or the harness's, end what is left."""
+    """Start the program, wait for its end or the harness's, and end the remaining processes."""
     line, argv = int(sys.argv[1]), sys.argv[2:]
     os.set_inheritable(line, False)  # noqa: FBT003 (its only argument)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -38,10 +38,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, _pass)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _pass)  # whoever asks the group to end means the port
+            signal.signal(number, _pass)  # a signal to the process group is meant for the port
     port, error = _start(argv)
     signal.signal(signal.SIGTERM, lambda number, _: _send(port, number))
-    # Its pipes are the port's alone: their ends must be seen.
+    # Only the port may hold its pipes, so that their ends are noticed.
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(nothing, standard)
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _pass(_number: int, _frame: object) -> None:
-    """Wake the loop, do nothing else; unlike a signal that is ignored, the port gets its default."""
+    """Only wake the loop. Unlike an ignored signal, a handled one is reset to its default in the port."""
 
 
 def _send(pid: int, number: int) -> None:
@@ -63,7 +63,7 @@ def _send(pid: int, number: int) -> None:
 
 
 def _start(argv: list[str]) -> tuple[int, int]:
-    """Start the program; give its process and 0, or the number of the error."""
+    """Start the program; return its process id, and 0 or the number of the error."""
     read, write = os.pipe()  # closed by what is started
     pid = os.fork()
     if pid == 0:
@@ -84,7 +84,7 @@ def _start(argv: list[str]) -> tuple[int, int]:
 
 
 def _environment() -> dict[bytes, bytes]:
-    """The environment as it was given: where it has no locale, Python adds one to its own."""
+    """The environment as it was given: without a locale, Python adds one to ``os.environ``."""
     try:
         with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (pathlib takes its time to import)
             pairs = file.read().split(b"\0")
@@ -94,7 +94,7 @@ def _environment() -> dict[bytes, bytes]:
 
 
 def _wait(port: int, line: int, woken: int) -> int:
-    """Wait for the port's end, whose status is given, or the harness's, and bury whoever else dies meanwhile."""
+    """Wait for the end of the port or the harness, and reap other children; return the port's status (or SIGKILL)."""
     poll = select.poll()
     poll.register(line, select.POLLIN)
     poll.register(woken, select.POLLIN)
@@ -110,7 +110,7 @@ def _wait(port: int, line: int, woken: int) -> int:
 
 
 def _bury() -> tuple[int, int] | None:
-    """One child that has ended, with its status; None where there is none."""
+    """Reap one child that has ended; return its id and status, or None where there is none."""
     try:
         pid, status = os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -119,7 +119,7 @@ def _bury() -> tuple[int, int] | None:
 
 
 def _end_all() -> None:
-    """Kill the children, and theirs, which become ours, until there are none."""
+    """Kill the children until there are none; their children become ours and are killed too."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         try:
@@ -147,7 +147,7 @@ def _children() -> list[int]:
 
 
 def _exit_as(status: int) -> None:
-    """End in the way that this status tells: with an exit code, or by a signal."""
+    """End with the same exit code, or by the same signal, as this status says."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

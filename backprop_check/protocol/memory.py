@@ -1,4 +1,4 @@
-"""The memory that a child with all its children uses, watched at a price that no run notices."""
+"""Watching the memory of a child and all its descendants, at a negligible cost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from backprop_check.protocol.pipes import Channel
 
 MEMORY_LIMIT: Final = 4 * 2**30
-# A look at one process takes some 20 µs.  Memory grows by a few GB a second at most.
+# The interval in seconds.  Reading one process takes about 20 µs; memory grows by a few GB a second at most.
 _EVERY: Final = 0.1
-# Finding the children means to look at all processes of the machine: at most this share of the time.
+# Finding the children means reading all processes of the machine: this takes at most this share of the time.
 _SHARE: Final = 0.01
 _UNITS: Final = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
@@ -26,9 +26,9 @@ _UNITS: Final = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int, kept: bool) -> None:  # noqa: FBT001
     """Thread: end a child that, with all its descendants, uses more than ``limit`` bytes.
 
-    Where it is ``kept``, the child itself is a keeper of ours, whose memory does not count.
-    What counts is resident memory.  Where the sum is too much, memory that several processes share is counted
-    once, if the system can tell, before anything is ended.
+    With ``kept``, the child itself is our keeper, whose memory does not count.
+    Resident memory counts.  If the sum is too large, shared memory is counted only once, if the system can tell,
+    before anything is ended.
     """
     try:
         root = psutil.Process(child.pid)
@@ -38,7 +38,7 @@ def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int, k
     family, look_again = own, 0.0
     while not channel.exited.wait(_EVERY):
         if channel.discarding:
-            # It is being ended anyway; whoever does that need not be watched.
+            # It is being ended anyway and need not be watched.
             continue
         start = time.monotonic()
         if start >= look_again:
@@ -47,7 +47,7 @@ def watch_memory(child: subprocess.Popen[bytes], channel: Channel, limit: int, k
             look_again = start + max(5 * _EVERY, took / _SHARE)
         used = _resident(family)
         if used > limit and len(family) > 1:
-            # To look this closely takes long.  Where it clears them, they need not be asked again at once.
+            # This takes long.  If it shows that the limit is kept, wait longer before the next check.
             used = _proportional(family)
             channel.exited.wait(0 if used > limit else 10 * _EVERY)
         if used > limit:
@@ -65,7 +65,7 @@ def _resident(family: list[psutil.Process]) -> int:
 
 
 def _proportional(family: list[psutil.Process]) -> int:
-    """Sum the memory with a share of what is shared (Linux); elsewhere the resident memory."""
+    """The sum of memory, with each process's share of shared memory (Linux); elsewhere the resident memory."""
     total = 0
     for process in family:
         with contextlib.suppress(psutil.Error):
@@ -82,7 +82,7 @@ def _share(process: psutil.Process) -> int:
 
 
 def shown(size: int) -> str:
-    """Put a number of bytes as people do: "4 GiB", "1.5 MiB"."""
+    """A number of bytes in readable form: "4 GiB", "1.5 MiB"."""
     for unit, factor in _UNITS:
         if size >= factor:
             return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"

@@ -1,11 +1,11 @@
-"""The messages as types: what an implementation's bytes become, once, at the edge.
+"""The types of the messages, into which an implementation's bytes are parsed once, at the edge.
 
-``parse_line`` and ``parse_hello`` never raise.  What they return is a message of the right types,
+``parse_line`` and ``parse_hello`` (in ``parsing``) never raise.  They return a message of the right types,
 ``Noise`` (a line that is not a message at all, such as a debug print), or ``Malformed`` (meant as a
-message, but wrong, with a sentence that says what and where).  Both live in ``parsing``.
+message, but wrong, with a sentence that says what and where).
 
-The arrays of a reply stay ``msgspec.Raw``, checked to be JSON but not decoded: whoever knows the shape
-to expect decodes them (``decode_value`` where the typed decoding fails and the difference is to be told).
+The arrays of a reply stay ``msgspec.Raw``: they are checked to be JSON but not decoded.  Code that knows the expected
+shape decodes them (with ``decode_value`` where the typed decoding fails and the message must say why).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Number = msgspec.Raw | None
     Tensor = msgspec.Raw | None
 else:
-    # msgspec keeps a value undecoded only where the type is exactly Raw; an absent one is None all the same.
+    # msgspec keeps a value undecoded only where the type is exactly Raw; an absent value is None anyway.
     Number = Annotated[msgspec.Raw, _NUMBER]
     Tensor = Annotated[msgspec.Raw, _TENSOR]
 Tensors = dict[str, Annotated[msgspec.Raw, _TENSOR]]
@@ -57,9 +57,8 @@ class HelloRequest(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
 class Supports(msgspec.Struct, frozen=True):
     """What a port can do. An absent list means all of level 1: dense networks, plain sgd.
 
-    ``features`` are what it knows beyond: options of training, of networks and of losses; absent means none. A word
-    (or field) that is unknown is an error, unless it begins with ``x-``: that is ignored, for what a newer harness
-    knows.
+    ``features`` are options of training, networks and losses that it supports; absent means none. An unknown word
+    (or field) is an error, unless it begins with ``x-``: it is then ignored, and may be known to a newer harness.
     """
 
     layers: list[str] | None = None
@@ -73,12 +72,12 @@ class Supports(msgspec.Struct, frozen=True):
 class HelloReply(msgspec.Struct):
     """A port's answer to hello."""
 
-    # Its texts are untrusted: ``clean_text`` is for them.
+    # Its texts are untrusted: show them only through ``clean_text``.
     protocol: Version
     name: str = ""
     language: Annotated[str, Meta(examples=["Dart 3.7"])] = ""
     version: str = ""
-    dtype: Annotated[Dtype, said("What the port computes in.")] = "float64"
+    dtype: Annotated[Dtype, said("The number type in which the port computes.")] = "float64"
     max_in_flight: Annotated[
         int, Meta(ge=1), said("How many requests may be sent before a reply is awaited; more than 1024 counts as 1024.")
     ] = 1
@@ -88,14 +87,14 @@ class HelloReply(msgspec.Struct):
     )
 
     def __post_init__(self) -> None:
-        """Cap ``max_in_flight``: more than that gains nothing and only holds memory."""
+        """Limit ``max_in_flight``: more would gain nothing and only use memory."""
         self.max_in_flight = min(self.max_in_flight, MAX_IN_FLIGHT)
 
 
 class LayerReply(msgspec.Struct):
     """One layer of a reply. Its gradients are required where it has parameters of its own.
 
-    The rest makes the diagnosis sharper.
+    The other arrays make the diagnosis more precise.
     """
 
     # Every array is undecoded JSON, or None where the implementation gave none.
@@ -106,7 +105,7 @@ class LayerReply(msgspec.Struct):
     updated: Annotated[Tensors | None, said("The parameters after the steps.")] = None
     buffers: Annotated[
         Tensors | None,
-        said("What training changes beside the parameters, after the last pass: batch_norm's running statistics."),
+        said("batch_norm's running statistics after the last pass: what training changes besides the parameters."),
     ] = None
 
 
@@ -126,17 +125,17 @@ class Reply(msgspec.Struct):
     id: Annotated[str, said("The id of the request.")]
     skip: Annotated[str | None, said("Why the case is skipped.")] = None
     error: Annotated[str | None, said("What went wrong.")] = None
-    traceback: Annotated[str | None, said("Where it went wrong, as the language tells it; lines end with \\n.")] = None
+    traceback: Annotated[str | None, said("The language's traceback; lines end with \\n.")] = None
     issue_url: str | None = None
     loss: Number = None
     layers: list[LayerReply] | None = None
     input_gradients: Annotated[Tensor, said("dL/dinput, [sample][input].")] = None
-    trajectory: Annotated[list[StepReply] | None, said("One entry an update.")] = None
+    trajectory: Annotated[list[StepReply] | None, said("One entry per update.")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line that is a reply, with notes on what was accepted although the protocol does not allow it."""
+    """A line that is a reply, with notes on irregularities that were accepted although the protocol forbids them."""
 
     reply: Reply
     notes: tuple[str, ...] = ()
@@ -151,7 +150,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A line that was meant as a message but is wrong; ``id`` is the case it names, if that can be read."""
+    """A line that was meant as a message but is wrong; ``id`` is the id in it, if that can be read."""
 
     id: str | None
     problem: str
@@ -162,7 +161,7 @@ Parsed = Message | Noise | Malformed
 
 
 def hello_request(harness_version: str) -> bytes:
-    """Give the first line of every conversation (without the newline)."""
+    """The first line of every conversation (without the newline)."""
     return msgspec.json.encode(HelloRequest(PROTOCOL, f"backprop-check {harness_version}", ECHO))
 
 
@@ -172,9 +171,9 @@ def _schema_text() -> str:
 
 
 def json_schema() -> dict[str, Any]:
-    """Give the JSON Schema (draft 2020-12) of every message, as ``protocol.schema`` makes it from their types.
+    """The JSON Schema (draft 2020-12) of every message, which ``protocol.schema`` generates from the types.
 
-    The whole describes any message; ``#/$defs/helloRequest``, ``helloReply``, ``caseRequest``,
+    The schema as a whole describes any message; ``#/$defs/helloRequest``, ``helloReply``, ``caseRequest``,
     ``caseReply``, ``skipReply`` and ``errorReply`` describe one kind each.
     """
     schema: dict[str, Any] = json.loads(_schema_text())
@@ -182,7 +181,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def noise(line: bytes) -> Noise:
-    """Keep the beginning of a line that is no message, safe to show."""
+    """A ``Noise`` with the beginning of a line that is not a message, safe to show."""
     head = line[:1000].decode("utf-8", "backslashreplace").strip()
     shown = one_line(head[:_NOISE_SHOWN])
     return Noise(f"{shown}… ({len(line)} bytes in all)" if len(head) > _NOISE_SHOWN else shown)

@@ -1,4 +1,4 @@
-"""From what the user wrote to an implementation: a command line, or ``python:module:callable``."""
+"""Opening an implementation from the text that the user gave: a command line, or ``python:module:callable``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def split_command(command: str, *, windows: bool = os.name == "nt") -> list[str]
     r"""Split a command line as a shell would; on Windows a backslash is part of a path, not an escape.
 
     Raises:
-        ConfigurationError: a quote is not closed, or nothing is there.
+        ConfigurationError: a quote is not closed, or the command is empty.
 
     """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=False)
@@ -64,21 +64,21 @@ def open_implementation(
 ) -> Implementation:
     """Open ``python:module:callable``, or start the command line and say hello.
 
-    The options are those of ``SubprocessImplementation``.  A callable heeds them where it is ``isolated``, which
-    runs it in a process of its own; else it runs in this one, and heeds none.  With ``sandbox``
+    The options are those of ``SubprocessImplementation``.  An ``isolated`` callable runs in a process of its own, to
+    which the options apply; else it runs in this process, and they do not apply.  With ``sandbox``
     a command runs without network, writable files and secrets, and within ``limits``; ``hidden`` are
     files and folders that it must not read, ``outputs`` those that this run writes (see ``sandbox_prefix``).
 
     Raises:
-        ConfigurationError: the command cannot be split, the callable was not found, or there can be no sandbox.
+        ConfigurationError: the command cannot be split, the callable was not found, or no sandbox is possible.
         StartError: the implementation could not be started, or its hello is missing or wrong.
 
     """
     if spec.startswith(PREFIX) and not isolated:
         if sandbox:
             message = (
-                f"{one_line(spec)} runs inside this process, where --sandbox cannot hold it: "
-                "make it a port, a command of its own (backprop-check init python)"
+                f"{one_line(spec)} runs inside this process, to which --sandbox cannot apply: "
+                "make it a port with its own command (backprop-check init python)"
             )
             raise ConfigurationError(message)
         function = load_callable(spec)

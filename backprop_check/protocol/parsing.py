@@ -1,9 +1,9 @@
-"""From a line of untrusted bytes to a message, in two steps: a fast one and a forgiving one.
+"""Parsing a line of untrusted bytes into a message, in two steps: a fast one and a lenient one.
 
-The fast step decodes the bytes straight into the types of ``messages``.  Whatever it does not accept
-goes the slow way: the standard library's parser (which knows NaN, numbers out of range, repeated keys
-and lone surrogates) reads the line, what was odd becomes a note, and the line written anew as plain JSON is
-decoded into the same types.
+The fast step decodes the bytes directly into the types of ``messages``.  A line that it does not accept
+is read by the standard library's parser (which accepts NaN, numbers out of range, repeated keys
+and unpaired surrogates); irregularities become notes, and the line is rewritten as plain JSON and decoded into the same
+types.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from backprop_check.protocol.messages import (
 )
 from backprop_check.protocol.text import clean_text, one_line
 
-# Beyond this the slow way would take gigabytes as Python objects: such a line must be plain JSON.
+# A longer line must be plain JSON: as Python objects, the lenient step would need gigabytes for it.
 _SLOW_LIMIT: Final = 32 * 2**20
-# A hostile line has a new note for every key.
+# A hostile line can cause a new note for every key.
 _NOTES_LIMIT: Final = 20
-# No float64 has more digits before its point than 309; Python refuses to read integers of thousands.
+# A float64 has at most 309 digits before its point; Python refuses to read integers of thousands of digits.
 _INTEGER_DIGITS: Final = 300
 _SPACE: Final = b" \t\r\n\x00"
 _GLANCE: Final = 200
@@ -62,7 +62,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 class _Notes(dict[str, int]):
-    """Notes with how often each came, in order of their first coming."""
+    """Notes with the number of times each came, in the order of first appearance."""
 
     def add(self, note: str) -> None:
         if note in self or len(self) < _NOTES_LIMIT:
@@ -73,7 +73,7 @@ class _Notes(dict[str, int]):
 
 
 def is_noise(line: bytes) -> bool:
-    """Tell at a glance whether a line is no JSON object (``parse_line`` may still find that another is none)."""
+    """Whether a line is clearly not a JSON object, by its first bytes (``parse_line`` may find others that are not)."""
     if line[:1] == b"{":
         return False
     head = line[:_GLANCE].removeprefix(_BOM).strip(_SPACE)
@@ -81,7 +81,7 @@ def is_noise(line: bytes) -> bool:
 
 
 def leading_id(line: bytes) -> str | None:
-    """Give the id that a line begins with, if that is the only one in it: a glance, for where lines flood."""
+    """The id at the beginning of a line, if the line has no other id; a quick test for floods of lines."""
     found = _LEADING_ID.match(line)
     return found.group(1).decode("ascii") if found and line.count(b'"id"') == 1 else None
 
@@ -98,7 +98,7 @@ def parse_line(line: bytes) -> Parsed:
     if nulls:
         _drop_nulls(reply)
     if line.count(b":") != _colons(reply):
-        # More colons than fields that were kept: unknown fields, or a key that stands twice.
+        # More colons than fields that were kept: there are unknown fields, or a repeated key.
         slow = _parse_slowly(line)
         if isinstance(slow, Message):
             return slow
@@ -130,8 +130,8 @@ def _parse_slowly(line: bytes) -> Parsed:
 def parse_hello(line: bytes, *, checking_claims: bool = True) -> HelloReply | Noise | Malformed:
     """Read one line of an implementation's output as its reply to ``hello``.  Never raises.
 
-    A child in the sandbox reads its own hello without ``checking_claims``: the words are not there, and the harness
-    checks them.
+    A child in the sandbox reads its own hello without ``checking_claims``: it does not have the known words, and the
+    harness checks them.
     """
     notes = _Notes()
     value = _load_object(line, notes)
@@ -155,9 +155,9 @@ def parse_hello(line: bytes, *, checking_claims: bool = True) -> HelloReply | No
 
 
 def decode_value(raw: msgspec.Raw) -> Any:
-    """Decode an array of a reply without expecting anything of it, for telling what is wrong with it.
+    """Decode an array of a reply without an expected type, to find out what is wrong with it.
 
-    Numbers beyond float64's range become ``"Infinity"``.  The value can be nested some hundred deep.
+    Numbers beyond float64's range become ``"Infinity"``.  The value can be nested several hundred levels deep.
 
     Raises:
         ValueError: the value cannot be decoded; the text is a sentence that says why.
@@ -166,7 +166,7 @@ def decode_value(raw: msgspec.Raw) -> Any:
     data = bytes(raw)
     try:
         return _decode_any(data)
-    except Exception:  # noqa: BLE001 (on to the forgiving parser)
+    except Exception:  # noqa: BLE001 (try the lenient parser)
         try:
             return _load(data, _Notes())
         except _FAILURES as error:
@@ -174,7 +174,7 @@ def decode_value(raw: msgspec.Raw) -> Any:
 
 
 def _load_object(line: bytes, notes: _Notes) -> dict[str, Any] | Noise | Malformed:
-    """Read a line as a JSON object the forgiving way, or say why it is none."""
+    """Read a line as a JSON object leniently, or say why it is not one."""
     stripped = line.removeprefix(_BOM).strip(_SPACE)
     if not stripped.startswith(b"{"):
         return noise(line)
@@ -189,7 +189,7 @@ def _load_object(line: bytes, notes: _Notes) -> dict[str, Any] | Noise | Malform
     except RecursionError as error:
         return Malformed(name, _problem(error), notes.texts())
     except _FAILURES as error:
-        # Without an id it is as likely a debug print such as {'loss': 3} as a reply gone wrong.
+        # Without an id it is as likely a debug print such as {'loss': 3} as a broken reply.
         return noise(line) if name is None else Malformed(name, _problem(error), notes.texts())
     return value if isinstance(value, dict) else noise(line)
 
@@ -201,7 +201,7 @@ def _load(data: bytes, notes: _Notes) -> Any:
         notes.add(f"the line is not UTF-8 (byte {error.start}); the bytes that are not are shown as \ufffd")
         text = data.decode("utf-8", "replace")
     if _CONTROL.search(text.strip()) and not text.isprintable():
-        notes.add("control characters stand unescaped in the line")
+        notes.add("the line contains unescaped control characters")
 
     def constant(token: str) -> str:
         notes.add(f'the bare token {token} was accepted; JSON has none, write the string "{token}"')
@@ -223,7 +223,7 @@ def _load(data: bytes, notes: _Notes) -> Any:
             seen = set()
             for key, _ in items:
                 if key in seen:
-                    notes.add(f'the key "{one_line(key, 40)}" stands twice in one object; the last one counts')
+                    notes.add(f'the key "{one_line(key, 40)}" is repeated in one object; the last one counts')
                 seen.add(key)
         return fields
 
@@ -238,16 +238,16 @@ def _load(data: bytes, notes: _Notes) -> Any:
 
 
 def _dump(value: dict[str, Any], notes: _Notes) -> bytes:
-    """Write what was read as plain JSON."""
+    """The value as plain JSON."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, check_circular=False)
     if _SURROGATE.search(text):
-        notes.add("half of a surrogate pair stands in a text; it is shown as an escape")
+        notes.add("a text contains half of a surrogate pair; it is shown as an escape")
         text = _SURROGATE.sub(lambda half: f"\\\\u{ord(half.group()):04x}", text)
     return text.encode("utf-8")
 
 
 def _named_id(line: bytes) -> str | None:
-    """Find the id that a line names although the line cannot be read."""
+    """The id in a line that cannot be parsed; None where none is found."""
     found = _ID.search(line, 0, 65536) or _ID.search(line, max(0, len(line) - 65536))
     try:
         return msgspec.json.decode(found.group(1), type=str) if found else None
@@ -256,7 +256,7 @@ def _named_id(line: bytes) -> str | None:
 
 
 def _problem(error: BaseException) -> str:
-    """Put an exception of a JSON library as "at $.path: expected this, got that"."""
+    """The message of a JSON library's exception as "at $.path: expected this, got that"."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, MemoryError):
@@ -279,13 +279,13 @@ def _problem(error: BaseException) -> str:
 
 
 def _words(types: str) -> str:
-    """Put msgspec's "array | null" as "a list": whatever may be null may as well be left out."""
+    """msgspec's "array | null" in words: "a list". null is omitted, since such a value may also be left out."""
     names = [name for name in types.split(" | ") if name != "null"] or ["null"]
     return " or ".join(_WORDS.get(name, name) for name in names)
 
 
 def _colons(reply: Reply) -> int:
-    """Count the colons of a line that holds this reply and nothing else."""
+    """The number of colons in a line that holds this reply and nothing else."""
     count = 1 + reply.id.count(":")
     for text in (reply.skip, reply.error, reply.traceback, reply.issue_url):
         if text is not None:
@@ -313,7 +313,7 @@ def _layer_colons(layers: list[LayerReply] | None) -> int:
 
 
 def _present(raw: msgspec.Raw | None) -> msgspec.Raw | None:
-    """Give None for a JSON null: it counts as absent."""
+    """The value; None for a JSON null, which counts as absent."""
     return None if raw is None or memoryview(raw) == _NULL else raw
 
 

@@ -1,11 +1,11 @@
 """The three pipes of a child process, each served by its own thread.
 
-Threads, because nothing else waits on pipes in the same way on Linux, macOS and Windows.  They know only
+Threads are used because only they can wait on pipes in the same way on Linux, macOS and Windows.  They know only
 a ``Channel``, never the ``Process`` that owns it, so that a forgotten ``Process`` can be collected and its
 child ended.
 
-Lines are handed over by the chunk in which they came, and a line to be sent that fits into the pipe is written
-at once by whoever sends it: a switch of threads costs more than reading a line does.
+All lines of one chunk are handed over together, and a line to be sent that fits into the pipe is written
+at once by the sending thread: switching threads costs more than reading a line.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65536
 STDERR_TAIL: Final = 65536
-# How much output may wait to be read before the child is made to wait.  A line counts for more than
-# its bytes, so that a flood of empty lines is bounded too.  What waits must be looked through even after a
-# deadline (a reply in it came in time), so this bounds the time as well.
+# The amount of output, in bytes, that may wait before the child is made to wait.  Each line counts LINE_OVERHEAD more
+# than its bytes, so that a flood of empty lines is bounded too.  Waiting output must be examined even after a
+# deadline (a reply in it came in time), so this limits the time as well.
 WAITING_LIMIT: Final = 4 * 2**20
 LINE_OVERHEAD: Final = 64
 
@@ -45,7 +45,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Lines(msgspec.Struct):
-    """All lines that came at once, the last one first (so that taking one off is cheap)."""
+    """All lines that came at once, the last one first (so that ``pop`` takes the first)."""
 
     data: list[bytes]
     arrived: float
@@ -53,7 +53,7 @@ class Lines(msgspec.Struct):
 
 
 class TooLong(msgspec.Struct, frozen=True, gc=False):
-    """A line of more than ``limit`` bytes came; what follows up to the next newline is dropped."""
+    """A line of more than ``limit`` bytes came; the rest up to the next newline is dropped."""
 
     limit: int
     arrived: float
@@ -66,7 +66,7 @@ class Eof(msgspec.Struct, frozen=True, gc=False):
 
 
 class Deaf(msgspec.Struct, frozen=True, gc=False):
-    """The process no longer reads: what was to be written to it could not be."""
+    """The process no longer reads its input: a write failed."""
 
     arrived: float
 
@@ -76,22 +76,22 @@ Event = Line | TooLong | Eof | Deaf
 
 @dataclass(slots=True)
 class Channel:
-    """What the threads and the process share."""
+    """The state that the threads and the process share."""
 
     max_line: int
     events: SimpleQueue[Event | Lines] = field(default_factory=SimpleQueue)
     outgoing: SimpleQueue[bytes | memoryview | None] = field(default_factory=SimpleQueue)
     stdin_fd: int = -1
-    """The child's input where it is set not to block, so that anybody may try to write; else -1."""
+    """The descriptor of the child's input where it is non-blocking, so that any thread may try to write; else -1."""
     unwritten: int = 0
-    """How many pieces the writer was given."""
+    """The number of pieces given to the writer."""
     written: int = 0
-    """How many of them it is done with."""
+    """The number of pieces that the writer has finished."""
     stdin_broken: bool = False
     exited: threading.Event = field(default_factory=threading.Event)
     exited_at: float | None = None
     memory_used: int = 0
-    """What the child with its children used when it was ended for that; 0 where it was not."""
+    """The memory that the child and its children used when they were ended for it; 0 where they were not."""
     read: int = 0
     discarding: bool = False
     _put: int = 0
@@ -104,9 +104,9 @@ class Channel:
     _log_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, event: Event | Lines, cost: int) -> None:
-        """Hand over what was read (the reader only); waits while too much is waiting already."""
+        """Hand over an event (called only by the reader); waits while too much output is waiting."""
         while self.full and not self.discarding:
-            # Each counter has one writer, so that no lock is needed; only who waits must be woken.
+            # Each counter is written by one thread only, so no lock is needed; only a waiting thread must be woken.
             self._room.clear()
             self._blocked = True
             if self.full and not self.discarding:
@@ -124,16 +124,16 @@ class Channel:
 
     @property
     def full(self) -> bool:
-        """Whether so much waits to be taken that the reader must wait."""
+        """Whether so much output is waiting that the reader must wait."""
         return self._put - self._taken > WAITING_LIMIT
 
     def discard(self) -> None:
-        """From now on read output only to drop it, so that a child that still writes can end."""
+        """From now on read and drop output, so that a child that still writes can end."""
         self.discarding = True
         self._room.set()
 
     def send(self, data: bytes) -> None:
-        """Write, at once where that is possible, else by the writer; never waits."""
+        """Write the data at once if possible, else let the writer thread do it; never waits."""
         rest: bytes | memoryview = data
         if self.stdin_fd >= 0 and self.unwritten == self.written and not self.stdin_broken:
             try:
@@ -150,12 +150,12 @@ class Channel:
         self.outgoing.put(rest)
 
     def deaf(self) -> None:
-        """Note that the child does not read any more."""
+        """Note that the child no longer reads."""
         self.stdin_broken = True
         self.events.put(Deaf(time.monotonic()))
 
     def log(self, data: bytes) -> None:
-        """Keep the end of what came on stderr."""
+        """Append to the log of stderr, of which only the end is kept."""
         with self._log_lock:
             self._log.append(data)
             self._log_kept += len(data)
@@ -164,7 +164,7 @@ class Channel:
                 self._log_kept -= len(self._log.popleft())
 
     def log_since(self, start: int) -> bytes:
-        """Give what is kept of stderr from its byte number ``start`` on."""
+        """The kept part of stderr from byte ``start`` on."""
         if self.log_total <= start:
             return b""
         with self._log_lock:
@@ -174,7 +174,7 @@ class Channel:
 
 
 def read_lines(pipe: IO[bytes], channel: Channel) -> None:
-    """Thread: split standard output into lines; ends at its end."""
+    """Thread: split standard output into lines, until it ends."""
     parts: list[bytes] = []
     size = 0
     skipping = False
@@ -206,7 +206,7 @@ def read_lines(pipe: IO[bytes], channel: Channel) -> None:
                 skipping = True
                 parts, size = [], 0
                 channel.put(TooLong(channel.max_line, now), LINE_OVERHEAD)
-        # Whatever is large must not live on while the next chunk is waited for.
+        # Free large objects before waiting for the next chunk.
         del chunk, lines, rest
     if parts and not channel.discarding:
         channel.put(Line(b"".join(parts), now, complete=False), size + LINE_OVERHEAD)
@@ -214,7 +214,7 @@ def read_lines(pipe: IO[bytes], channel: Channel) -> None:
 
 
 def _hand_over(lines: list[bytes], now: float, channel: Channel) -> None:
-    """Hand over the lines of one chunk, in as few pieces as their lengths allow."""
+    """Hand over the lines of one chunk, together unless one of them is too long."""
     if not lines:
         return
     cost = sum(map(len, lines)) + LINE_OVERHEAD * len(lines)
@@ -230,7 +230,7 @@ def _hand_over(lines: list[bytes], now: float, channel: Channel) -> None:
 
 
 def read_log(pipe: IO[bytes], channel: Channel) -> None:
-    """Thread: keep the tail of standard error; ends at its end."""
+    """Thread: keep the tail of standard error, until it ends."""
     fd = pipe.fileno()
     while True:
         try:
@@ -243,18 +243,18 @@ def read_log(pipe: IO[bytes], channel: Channel) -> None:
 
 
 def write_lines(pipe: IO[bytes], channel: Channel) -> None:
-    """Thread: write to standard input what could not be written at once; ends, and closes it, at None."""
+    """Thread: write to standard input what could not be written at once; at None, close it and end."""
     fd = pipe.fileno()
     while (data := channel.outgoing.get()) is not None:
         if not channel.stdin_broken:
             try:
                 _write_all(fd, memoryview(data))
             except OSError:
-                # The child closed its input or is gone.  What that means is told by its output.
+                # The child closed its input or is gone.  Its output shows which.
                 channel.deaf()
         del data
         channel.written += 1
-    # Nobody but this thread may write from here on: the descriptor's number could come to mean another file.
+    # No other thread may write from here on: the descriptor's number could be reused for another file.
     channel.stdin_fd = -1
     with contextlib.suppress(OSError):
         pipe.close()
@@ -269,7 +269,7 @@ def _write_all(fd: int, view: memoryview) -> None:
 
 
 def _await_room(fd: int) -> None:
-    """Wait until the pipe can be written to, or nobody reads it any more."""
+    """Wait until the pipe can be written to, or no process reads it any more."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
@@ -279,7 +279,7 @@ def _await_room(fd: int) -> None:
 
 
 def nobody_reads(fd: int) -> bool:
-    """Tell whether the other end of a pipe that is written to is closed; False where that cannot be told."""
+    """Whether the reading end of a pipe is closed; False where the system cannot tell."""
     if fd < 0 or not hasattr(select, "poll"):
         return False
     poll = select.poll()
@@ -288,7 +288,7 @@ def nobody_reads(fd: int) -> bool:
 
 
 def unread(fd: int) -> int:
-    """Give how many bytes wait in a pipe that is written to; 0 where that cannot be told."""
+    """The number of unread bytes in a pipe; 0 where the system cannot tell."""
     if fd < 0 or sys.platform == "win32":
         return 0
     import fcntl  # noqa: PLC0415 (there is none on Windows)
@@ -301,7 +301,7 @@ def unread(fd: int) -> int:
 
 
 def await_exit(child: subprocess.Popen[bytes], channel: Channel, reader: threading.Thread) -> None:
-    """Thread: notice the child's end even where a grandchild keeps its output open."""
+    """Thread: notice the end of the child, even if a grandchild keeps its output open."""
     child.wait()
     channel.exited_at = time.monotonic()
     channel.exited.set()
@@ -311,6 +311,6 @@ def await_exit(child: subprocess.Popen[bytes], channel: Channel, reader: threadi
         if not reader.is_alive():
             return
         if channel.read == before and not channel.full:
-            # Nothing more comes, yet the pipe is open: somebody else holds it.
+            # Nothing more comes, but the pipe is open: another process holds it.
             channel.events.put(Eof(time.monotonic()))
             return

@@ -1,4 +1,4 @@
-"""One child process that speaks lines: started, written to, read from, and ended with all that it started."""
+"""One child process that reads and writes lines; it is ended together with all processes that it started."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import psutil
 
 MAX_LINE: Final = 256 * 2**20
-# How long a process that was asked to terminate may take before it is killed.
+# The seconds that a process may take to terminate before it is killed.
 _TERMINATE_GRACE: Final = 0.5
-# Pipes end within moments of their last writer.
+# The seconds to wait for a pipe to end after its last writer has ended.
 _JOIN: Final = 0.2
 _LAST_JOIN: Final = 1.0
 
@@ -36,11 +36,11 @@ _LAST_JOIN: Final = 1.0
 class Process:
     """A child process that reads and writes lines.
 
-    Nothing that the child does blocks the caller: sending only hands over, receiving has a timeout, memory
+    Nothing that the child does blocks the caller: ``send`` only hands data over, ``receive`` has a timeout, memory
     stays bounded, and ``close`` ends the whole process tree.  A ``Process`` that is forgotten ends its child
     when it is collected, at the latest when Python exits.
 
-    ``marker`` is put into the child's environment, to find what it leaves behind (``tree.end_marked``).
+    ``marker`` is put into the child's environment, to find processes that it leaves behind (``tree.end_marked``).
     """
 
     def __init__(
@@ -55,15 +55,15 @@ class Process:
     ) -> None:
         """Describe the process; ``start`` starts it.  ``env`` replaces the whole environment.
 
-        With more than ``memory_limit`` bytes of resident memory, its children's with it, it is ended (None: no limit).
+        It is ended if it and its children use more than ``memory_limit`` bytes of resident memory (None: no limit).
         """
         self.argv = list(argv)
         self.marker = marker or uuid.uuid4().hex
         self.started_at = 0.0
         self.answered = 0
-        """How many cases it has answered: who dies at its first case has nobody else to blame."""
+        """The number of cases that it has answered: if it dies at its first case, no other case can be the cause."""
         self.nameless = 0
-        """How many malformed replies without an id it gave, of which nobody knows whose they are."""
+        """The number of its malformed replies without an id, which may belong to any case."""
         self.memory_limit = memory_limit
         self._cwd = cwd
         self._env = {**(os.environ if env is None else env), tree.MARKER: self.marker}
@@ -82,7 +82,7 @@ class Process:
 
         Raises:
             OSError: the program was not found or cannot be run.
-            ValueError: the command holds a NUL character or is empty.
+            ValueError: the command contains a NUL character or is empty.
 
         """
         if self._child is not None:
@@ -91,7 +91,7 @@ class Process:
         if not self.argv:
             message = "the command is empty"
             raise ValueError(message)
-        # A signal that asks us to end comes before the child is there or when it is known, never in between.
+        # A signal that asks us to end must not arrive between the start of the child and its registration.
         with held():
             child, self._line = starting.start(self.argv, cwd=self._cwd, env=self._env)
             self._serve(child, Path(self.argv[0]).name[:40])
@@ -109,7 +109,7 @@ class Process:
         assert child.stdout is not None
         assert child.stderr is not None
         if sys.platform != "win32":
-            # Only our end: the child's is a file description of its own.
+            # This affects only our end: the child's end is another file description.
             os.set_blocking(child.stdin.fileno(), False)
             channel.stdin_fd = child.stdin.fileno()
         reader = threading.Thread(
@@ -136,7 +136,7 @@ class Process:
             thread.start()
 
     def _await_keeper(self, child: subprocess.Popen[bytes], line: socket.socket) -> None:
-        """Wait until the program runs; where it cannot be started, all is as if that had not been tried."""
+        """Wait until the program runs; if it cannot be started, restore the state before the attempt and raise."""
         try:
             starting.await_start(line, self.argv[0])
         except OSError:
@@ -170,7 +170,7 @@ class Process:
 
     @property
     def memory_used(self) -> int:
-        """What it used when it was ended for using more than it may; 0 where it was not."""
+        """The memory that it used when it was ended for exceeding the limit; 0 where it was not."""
         return self._channel.memory_used
 
     @property
@@ -180,7 +180,7 @@ class Process:
 
     @property
     def has_unread(self) -> bool:
-        """Whether the child has not read all that was sent; False where the system cannot tell."""
+        """Whether the child has not read everything that was sent; False where the system cannot tell."""
         channel = self._channel
         return channel.stdin_broken or channel.unwritten != channel.written or pipes.unread(channel.stdin_fd) > 0
 
@@ -189,12 +189,12 @@ class Process:
         self._channel.send(data if data.endswith(b"\n") else data + b"\n")
 
     def close_stdin(self) -> None:
-        """Tell the child, once all that was sent is written, that nothing more comes."""
+        """Close the child's input after everything sent has been written."""
         self._channel.stdin_fd = -1
         self._channel.outgoing.put(None)
 
     def receive(self, timeout: float | None = None) -> Event | None:
-        """Give the next line, TooLong, Deaf, or (from then on always) Eof; None where none came in time."""
+        """The next event: a line, TooLong, Deaf, or Eof (from then on always Eof); None if none came in time."""
         if self._batch:
             return Line(self._batch.pop(), self._batch_arrived)
         if self._eof is not None:
@@ -220,24 +220,24 @@ class Process:
         return event
 
     def wait(self, timeout: float) -> bool:
-        """Wait until the child has ended; give whether it has."""
+        """Wait until the child has ended; return whether it has."""
         return self._channel.exited.wait(timeout)
 
     def stderr_mark(self) -> int:
-        """Give the place where stderr stands now, for ``stderr_tail``."""
+        """The present position in stderr, for ``stderr_tail``."""
         return self._channel.log_total
 
     def stderr_tail(self, since: int = 0) -> str:
-        """Give the last of what came on stderr (at most 64 KiB), from the mark ``since`` on."""
+        """The end of stderr (at most 64 KiB), from the position ``since`` on."""
         return self._channel.log_since(since).decode("utf-8", "backslashreplace")
 
     def settle(self, wait: float = 0.5) -> None:
-        """After Eof: wait shortly for the exit code and the rest of stderr (which a grandchild may keep open)."""
+        """After Eof, wait briefly for the exit code and the rest of stderr (which a grandchild may keep open)."""
         if self._channel.exited.wait(wait) and len(self._threads) > 1:
             self._threads[1].join(_JOIN)
 
     def exit_description(self) -> str:
-        """Say how the child ended: "exited with code 3", "was killed by SIGSEGV (...)"."""
+        """How the child ended, in words: "exited with code 3", "was killed by SIGSEGV (...)"."""
         used = self._channel.memory_used
         if used and self.memory_limit is not None:
             limit = memory.shown(self.memory_limit)
@@ -245,7 +245,7 @@ class Process:
         return tree.describe_exit(self.returncode)
 
     def close(self, grace: float = 2.0) -> None:
-        """End the child and everything it started; can be called twice.
+        """End the child and everything it started; may be called twice.
 
         Its input is closed, so that it can finish within ``grace`` seconds; then it is asked to terminate
         and, half a second later, killed.  With a grace of zero it is killed at once.
@@ -254,17 +254,17 @@ class Process:
         if child is None or self._closed:
             return
         self._closed = True
-        # Children of a process that ends by itself lose their parent: note them while it lives.
+        # If the process ends by itself, its children lose their parent: list them while it runs.
         known = [] if self._channel.exited.is_set() else tree.descendants(child.pid)
         try:
             known += self._ask(child, grace)
         finally:
-            # Whatever interrupts (Ctrl-C, say), nothing stays alive.
+            # Even if this is interrupted (by Ctrl-C, say), no process must survive.
             with held():
                 self._end(child, known)
 
     def _ask(self, child: subprocess.Popen[bytes], grace: float) -> list[psutil.Process]:
-        """Let the child end by itself, then ask it to; give what descendants it had until then."""
+        """Let the child end by itself, else ask it to terminate; return the descendants that it had."""
         channel = self._channel
         channel.discard()
         self.close_stdin()
@@ -285,11 +285,11 @@ class Process:
         if self._line is not None:
             self._line.close()
         if not self._join(_JOIN):
-            # Somebody still holds a pipe: a descendant that left the process group and lost its parent.
+            # A process still holds a pipe: a descendant that left the process group and lost its parent.
             tree.end_marked(self.marker)
             self._join(_LAST_JOIN)
         for pipe in (child.stdin, child.stdout, child.stderr):
-            # A descriptor that a thread still reads must stay: its number could come to mean another file.
+            # A descriptor that a thread still reads must stay open: its number could be reused for another file.
             if pipe is not None and not any(thread.is_alive() for thread in self._threads):
                 with contextlib.suppress(OSError):
                     pipe.close()
@@ -305,7 +305,7 @@ class Process:
         return not any(thread.is_alive() for thread in self._threads)
 
     def __enter__(self) -> Self:
-        """Start, unless that was done."""
+        """Start the child, unless it was started."""
         if self._child is None:
             self.start()
         return self
@@ -313,7 +313,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the child; at once where an exception is on its way."""
+        """End the child; after an exception, at once."""
         self.close(grace=0 if kind else 2.0)
 
 

@@ -1,8 +1,8 @@
-"""A sandbox for programs of strangers, on Linux: bubblewrap for what they can reach, prlimit for how much.
+"""A sandbox for untrusted programs, on Linux: bubblewrap limits what they can reach, prlimit what they can use.
 
-Inside there is no network, no other process, and the file system can be read but not written, but for a scratch
-folder in memory (``/tmp``) that nobody else sees.  Places that usually hold secrets are empty, and variables
-that look like secrets are not handed on.  What this does and does not promise stands in SECURITY.md.
+Inside there is no network and no other process. The file system can be read but not written, except for a scratch
+folder in memory (``/tmp``) that no other process sees.  Folders that usually hold secrets are empty, and variables
+that look like secrets are not passed on.  SECURITY.md says what this promises and what it does not.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from backprop_check.protocol.view import View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_INSTEAD: Final = 'elsewhere put a container before the command, such as "docker run -i --network none IMAGE …"'
+_INSTEAD: Final = 'otherwise run the command in a container, such as "docker run -i --network none IMAGE …"'
 _PROBE_TIMEOUT: Final = 20
-#: What is replaced by an empty folder in memory; /run holds the sockets of what would do work outside.
+#: Folders that are replaced by empty folders in memory; /run holds sockets of services outside the sandbox.
 _SCRATCH: Final = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 (they are replaced, not used)
 _MOST_LINKS: Final = 40
 _BASE: Final = re.compile(r"^home\s*=\s*(.+?)\s*$", re.MULTILINE)
-#: What in a home folder holds keys to other places.
+#: Files and folders in a home folder that usually hold secrets.
 _SECRETS: Final = (
     *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", ".mozilla", ".thunderbird"),
     *(".config/gh", ".config/gcloud", ".config/hub", ".config/rclone", ".config/chromium", ".config/google-chrome"),
@@ -48,7 +48,7 @@ _SECRET_NAME: Final = re.compile(
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What one process in the sandbox may use; None is no limit.
+    """What one process in the sandbox may use; None means no limit.
 
     ``cpu`` is in seconds of processor time for the whole life of a process, ``memory`` (what it can
     write to), ``file`` (one file's size) and ``scratch`` in bytes; ``processes`` counts threads too.
@@ -71,17 +71,16 @@ def sandbox_prefix(
     needed: Iterable[Path] = (),
     path: str | None = None,
 ) -> list[str]:
-    """Give what to put before a command, so that it runs in the sandbox.
+    """The words to put before a command so that it runs in the sandbox.
 
-    ``hidden`` are files and folders besides the usual ones that it must not read: solutions, other submissions.
-    ``outputs`` are what this run writes, or will: it is not there, while all beside it is.
-    The folder it runs in, its program, and the folders of files that its command names can be read all the
-    same, unless they are hidden themselves. ``needed`` is shown whatever hides it. ``path`` is where the program is
-    looked for.
+    ``hidden`` are files and folders that it must not read in addition to the usual ones: solutions, other submissions.
+    ``outputs`` are files that this run writes or will write: they are hidden, but not the other entries of their
+    folders. The folder in which the command runs, its program, and the folders of files that it names stay readable,
+    unless they are hidden themselves. ``needed`` is always shown. ``path`` is the search path for the program.
 
     Raises:
         ConfigurationError: this is not Linux, a tool is missing, or the system does not allow a sandbox.
-        StartError: the command's program is not there.
+        StartError: the command's program does not exist.
 
     """
     bwrap, prlimit = _tools()
@@ -101,7 +100,7 @@ def sandbox_prefix(
 
 
 def sandbox_environment(env: Mapping[str, str] | None = None, program: str = "") -> dict[str, str]:
-    """Give the environment (by default this process's) without what looks like a secret or leads to the harness."""
+    """The environment (by default this process's) without variables that look like secrets or lead to the harness."""
     kept = {key: value for key, value in (os.environ if env is None else env).items() if not _SECRET_NAME.search(key)}
     return without_own(kept, program)
 
@@ -111,7 +110,7 @@ def _absolute(place: str | os.PathLike[str]) -> Path:
 
 
 def _temporary(folder: Path) -> list[Path]:
-    """Where files of ours lie for a while, unless the port itself runs there."""
+    """The folder of our temporary files, unless the port itself runs there."""
     place = Path(tempfile.gettempdir()).resolve()
     return [] if place in (folder, Path("/")) or any(place.is_relative_to(each) for each in _SCRATCH) else [place]
 
@@ -135,7 +134,7 @@ def _tools() -> tuple[str, str]:
 
 @functools.cache
 def _refusal(bwrap: str) -> str:
-    """Try the smallest sandbox; give what bwrap says where it cannot be, else nothing."""
+    """Try the smallest sandbox; return bwrap's error, or an empty text where it works."""
     command = [bwrap, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/"]
     command += ["--dev", "/dev", "--proc", "/proc", "--", "true"]
     try:
@@ -151,9 +150,9 @@ def _refusal(bwrap: str) -> str:
 
 
 def _shown(argv: Sequence[str], folder: Path, search: str | None, covered: Sequence[Path]) -> list[Path]:
-    """The places that the command needs: its folder, its program, and the files it names.
+    """The folders that the command needs: its own, its program's, and those of the files it names.
 
-    A file may be a link: where it leads to is shown only where nothing is covered, since who handed it in made it.
+    If a file is a link, its target is shown only outside of covered places, since a submission can contain any link.
     """
     program = shutil.which(argv[0], path=search) if os.sep not in argv[0] else str(folder / argv[0])
     if program is None or not Path(program).exists():
@@ -171,13 +170,13 @@ def _shown(argv: Sequence[str], folder: Path, search: str | None, covered: Seque
 
 
 def homes_of(program: Path) -> list[Path]:
-    """Where a program and its library are, also where links lead to it; of a virtual environment its Python too."""
+    """The folders of a program and its library, along all links; for a virtual environment also its base Python."""
     links = [program]
     while links[-1].is_symlink() and len(links) < _MOST_LINKS:
         links.append(links[-1].parent / links[-1].readlink())
     homes = []
     for path in (*links, program.resolve()):
-        # A program's library stands beside its bin.
+        # A program's library is next to its bin folder.
         home = path.parent.parent if path.parent.name == "bin" else path.parent
         homes.append(home)
         with contextlib.suppress(OSError, UnicodeDecodeError):
@@ -198,13 +197,13 @@ def _is_file(path: Path) -> bool:
 def _limits(limits: Limits) -> list[str]:
     options = ["--core=0"]
     if limits.cpu is not None:
-        # SIGXCPU at the first, SIGKILL a moment later for who ignores it.
+        # SIGXCPU at the first limit, SIGKILL 5 s later if that is ignored.
         options.append(f"--cpu={limits.cpu}:{limits.cpu + 5}")
     if limits.memory is not None:
-        # What can be written to, not the address space: virtual machines reserve much that they never use.
+        # The data segment, not the address space: virtual machines reserve much address space that they never use.
         options.append(f"--data={limits.memory}")
     if limits.processes is not None:
-        # Linux counts the user's, also those outside (older ones), so that these are granted on top.
+        # Linux counts all processes of the user, also those outside the sandbox, so these are added.
         options.append(f"--nproc={limits.processes + _threads_of_user()}")
     if limits.file is not None:
         options.append(f"--fsize={limits.file}")

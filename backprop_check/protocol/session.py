@@ -1,4 +1,4 @@
-"""An implementation in another process: opened with hello, asked for answers, ended with all it started."""
+"""An implementation in another process: opened with hello, asked for answers, and ended with all it started."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ _STDERR_SHOWN: Final = 1000
 class SubprocessImplementation:
     """A port: a process that speaks the protocol.
 
-    It is started, and has said hello, once this object is made.  ``exchange`` never raises for what the
-    port does: every request gets an answer.  One exchange at a time, from one thread.
+    Creating this object starts the process and waits for its hello.  ``exchange`` never raises because of what the
+    port does: every request gets an answer.  Use one exchange at a time, from one thread.
     """
 
     in_process = False
     """Whether it runs in this process."""
 
     unanswered = "if it did answer, does it write a newline and flush its output after each reply?"
-    """What may be the cause where no reply to a case came."""
+    """A hint at the cause where no reply to a case came."""
 
     def __init__(
         self,
@@ -63,10 +63,10 @@ class SubprocessImplementation:
     ) -> None:
         """Start the port and say hello.
 
-        ``timeout`` is a case's; with ``one_shot`` it includes the start of the case's process.
-        ``max_restarts`` bounds how often one exchange starts the process again.
-        ``memory_limit`` (bytes, None for none) bounds what the process may use, with all its children.
-        ``prefix`` is put before the command to run it in something (a sandbox, say); nobody is shown it.
+        ``timeout`` is for one case, in seconds; with ``one_shot`` it includes the start of the case's process.
+        ``max_restarts`` limits how often one exchange restarts the process.
+        ``memory_limit`` (bytes; None for no limit) applies to the process and all its children together.
+        ``prefix`` is put before the command (to run it in a sandbox, say); it is never shown.
 
         Raises:
             StartError: it could not be started, or its hello is missing or wrong.
@@ -79,7 +79,7 @@ class SubprocessImplementation:
         self._memory_limit, self._prefix = memory_limit, list(prefix)
         self._hello_line = hello_request(harness_version)
         self.marker = uuid.uuid4().hex
-        """What the environment of its processes holds, to find those that it leaves (``tree.end_marked``)."""
+        """The text that marks its processes in their environment, to find leftover ones (``tree.end_marked``)."""
         self._notes = Notes()
         self._process: Process | None = None
         self._closed = False
@@ -91,10 +91,10 @@ class SubprocessImplementation:
             raise
         self.echo_problems: list[str] = echo_problems(self.hello.echo, self.hello.dtype)
 
-    # What Implementation promises
+    # The interface of Implementation
 
     def describe(self) -> ImplementationInfo:
-        """Say who it is, in texts that are safe to show."""
+        """Its name, language, version, command and dtype; all texts are safe to show."""
         command = subprocess.list2cmdline(self.argv) if os.name == "nt" else shlex.join(self.argv)
         return ImplementationInfo(
             name=one_line(self.hello.name) or one_line(Path(self.argv[0]).name),
@@ -105,17 +105,17 @@ class SubprocessImplementation:
         )
 
     def start_notes(self) -> tuple[str, ...]:
-        """Take what was noted since it was started: each note is given once, here or with an answer."""
+        """The notes since the start; each note is given only once, here or with an answer."""
         texts = self._notes.texts()
         self._notes.clear()
         return texts
 
     def exchange(self, requests: Iterable[Request], *, keep_running: bool = False) -> Iterator[Answer]:
-        """Send requests (case id, line) and give the answers in the same order; a fault becomes an answer.
+        """Send requests (case id, line) and yield the answers in the same order; a failure becomes an answer.
 
-        The requests are pulled one by one, only when one can be sent.  At the end, or when the iterator is
-        closed or interrupted, the process is ended, unless ``keep_running`` keeps it for a next exchange (only
-        where this one came to its end).  A next exchange starts a process where none runs.
+        A request is pulled only when it can be sent.  At the end, or when the iterator is
+        closed or interrupted, the process is ended.  With ``keep_running``, a process whose exchange reached its end is
+        kept for the next exchange.  An exchange starts a process where none runs.
 
         Raises:
             ValueError: two requests in flight have the same id, or the implementation was closed.
@@ -140,7 +140,7 @@ class SubprocessImplementation:
                         tree.end_marked(self.marker)
 
     def close(self) -> None:
-        """End the process with all that it started; can be called twice."""
+        """End the process with all that it started; may be called twice."""
         if self._closed:
             return
         self._closed = True
@@ -157,20 +157,20 @@ class SubprocessImplementation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it; at once where an exception is on its way."""
+        """End it; after an exception, at once."""
         if kind is not None:
             self.drop(0)
         self.close()
 
-    # What Conversation needs
+    # The interface of Port, for Conversation
 
     @property
     def max_in_flight(self) -> int:
-        """How many requests may be in flight."""
+        """The largest number of requests in flight."""
         return 1 if self.one_shot else self.hello.max_in_flight
 
     def current(self) -> Process | None:
-        """Give the running process."""
+        """The running process; None where none runs."""
         return self._process
 
     def drop(self, grace: float) -> None:
@@ -259,7 +259,7 @@ class SubprocessImplementation:
             if event is None or (event.arrived > deadline and not isinstance(event, Line)):
                 raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
             if isinstance(event, Deaf):
-                # Whether it answered all the same, or what became of it, is still to come.
+                # A reply, or the end of the process, may still come.
                 continue
             if isinstance(event, TooLong):
                 raise self._no_hello(process, f"its first line is longer than {event.limit} bytes", "")
@@ -289,7 +289,7 @@ class SubprocessImplementation:
     def _no_hello(self, process: Process, problem: str, printed: str) -> StartError:
         text = f"the implementation could not be started: {problem}"
         if printed:
-            text += f"; it printed what is not a JSON object: {printed}"
+            text += f"; it printed a line that is not a JSON object: {printed}"
         elif "within" in problem:
             text += f"; {self.advice_on_silence()}"
         tail = process.stderr_tail().strip()[-_STDERR_SHOWN:]
@@ -298,7 +298,7 @@ class SubprocessImplementation:
         return StartError(text)
 
     def advice_on_silence(self) -> str:
-        """What may be the cause where no answer to hello came."""
+        """A hint at the cause where no reply to hello came."""
         if self.one_shot:
             return "does it answer with a line once its standard input has ended? --start-timeout waits longer"
         return (
@@ -307,6 +307,6 @@ class SubprocessImplementation:
         )
 
     def __del__(self) -> None:
-        """End what was forgotten."""
+        """End the process of a forgotten object."""
         with contextlib.suppress(Exception):
             self.drop(0)

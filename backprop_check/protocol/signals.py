@@ -1,4 +1,4 @@
-"""Being asked to stop: every way of asking becomes one exception, and clearing up is not interrupted."""
+"""Stop signals: each becomes one kind of exception, and cleaning up is not interrupted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _SIGNALS: Final = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
-# Whoever still asks after so many seconds is heeded at once, wherever the run is: something may hang.
+# A further stop signal after so many seconds interrupts whatever the run is doing, since something may hang.
 _PATIENCE: Final = 10.0
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP (a closed terminal) came: to be handled like Ctrl-C.
+    """SIGTERM or SIGHUP (a closed terminal) came; it is handled like Ctrl-C.
 
-    ``exit_code`` is what a shell expects of a process that such a signal ended: 128 plus its number.
+    ``exit_code`` is the exit code that a shell reports for such a signal: 128 plus its number.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,10 +36,10 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def orderly_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into ``Terminated`` for as long as this lasts.
+    """Turn SIGTERM and SIGHUP into ``Terminated`` while the context lasts.
 
-    Python's own answer to them is to end at once: no file is completed, no child ended.  A signal that is
-    ignored (``nohup``) stays so.  Outside of the main thread, where Python allows no handlers, nothing is done.
+    By default they end Python at once, without completing files or ending children.  A signal that is
+    ignored (``nohup``) stays ignored.  Outside of the main thread, where Python allows no handlers, nothing is done.
     """
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -54,7 +54,7 @@ def orderly_signals() -> Iterator[None]:
 
 
 def heed(number: int) -> None:
-    """Let a signal end this process, although it was started to ignore it or with the signal blocked."""
+    """Let a signal end this process, even if the process was started with the signal ignored or blocked."""
     signal.signal(number, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
@@ -66,15 +66,15 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 @contextlib.contextmanager
 def held() -> Iterator[None]:
-    """Hold signals back that ask to stop, and deliver them at the end: for work of a bounded time.
+    """Hold back stop signals and deliver them at the end; use this for work that takes a bounded time.
 
-    Ending children is such work: a second Ctrl-C in the middle of it would leave some of them alive.
+    Ending children is such work: a second Ctrl-C in the middle of it would leave some of them running.
     """
     came: list[int] = []
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
-            # Only what Python code handles can interrupt Python code.
+            # Only a signal with a Python handler can interrupt Python code.
             if callable(signal.getsignal(number)):
                 before[number] = signal.signal(number, lambda number, _frame: came.append(number))
     try:
@@ -87,18 +87,18 @@ def held() -> Iterator[None]:
 
 
 class Interruption:
-    """Whether a run was asked to stop, by what, and in the middle of what; false where it was not.
+    """Whether a run was interrupted, by what, and during what; false where it was not.
 
-    Being asked ends only what ``attempt`` does, and is noted elsewhere: files are written to their end and the verdict
-    is printed, whatever comes meanwhile.  Use it as a context manager; outside of the main thread, where Python allows
-    no handlers, it only notes the ``KeyboardInterrupt`` that an attempt raises.
+    An interruption ends only the work inside ``attempt``; elsewhere it is only noted, so that files are completed and
+    the verdict is printed.  Use this as a context manager; outside of the main thread, where Python allows no handlers,
+    it only notes the ``KeyboardInterrupt`` that an attempt raises.
     """
 
     def __init__(self) -> None:
         self.reason = ""
         """Ctrl-C or the signal's name."""
         self.phase = ""
-        """What was being done then, as the middle of a sentence."""
+        """What was being done at that time, as the middle of a sentence."""
         self._doing, self._open, self._since = "", False, 0.0
         self._before: dict[int, Any] = {}
 
@@ -106,14 +106,14 @@ class Interruption:
         return bool(self.reason)
 
     def attempt(self, phase: str, work: Callable[[], _T]) -> _T | None:
-        """Do ``work``; None where the run was asked to stop, before or meanwhile."""
+        """Do ``work`` and return its result; None where the run was interrupted, before or meanwhile."""
         self._doing = phase
         before, main = self._open, threading.current_thread() is threading.main_thread()
         try:
             try:
                 if main:
                     self._open = True
-                # Only now: whoever asks a moment after this look interrupts the work.
+                # Check only now: a signal that comes after this check interrupts the work.
                 return None if self.reason else work()
             finally:
                 if main:
@@ -131,7 +131,7 @@ class Interruption:
     def _asked(self, number: int, _frame: FrameType | None) -> None:
         self._note("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
         if self._open or time.monotonic() - self._since > _PATIENCE:
-            self._open = False  # who asks again does not interrupt the clearing up
+            self._open = False  # a second signal does not interrupt the cleaning up
             raise KeyboardInterrupt(self.reason)
 
     def __enter__(self) -> Self:

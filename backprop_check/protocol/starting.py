@@ -1,4 +1,4 @@
-"""Starting a child process: in a session of its own, and on Linux below a keeper that nothing escapes."""
+"""Starting a child process: in a session of its own, and on Linux below a keeper that ends all its descendants."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _KEEPER: Final = str(Path(__file__).with_name("keeper.py"))
-#: Whether what is started runs below a keeper.
+#: Whether child processes run below a keeper.
 HAS_KEEPER: Final = sys.platform == "linux" and bool(sys.executable)
 
 
 def start(
     argv: Sequence[str], *, cwd: str | os.PathLike[str] | None, env: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], socket.socket | None]:
-    """Start a program with three pipes; gives the process, and the line to its keeper, if it has one.
+    """Start a program with three pipes; return the process, and the socket to its keeper, if it has one.
 
-    The line is to be handed to ``await_start``, and closed to have all ended.
+    Pass the socket to ``await_start``; closing it ends all processes.
 
     Raises:
-        OSError: the program was not found or cannot be run; where there is a keeper, only ``await_start`` can tell.
-        ValueError: the command holds a NUL character.
+        OSError: the program was not found or cannot be run; with a keeper, ``await_start`` raises this.
+        ValueError: the command contains a NUL character.
 
     """
     if sys.platform == "win32":
-        # Unlike a shell, CreateProcess finds only .exe: npm.cmd or dart.bat need their full name.
+        # Unlike a shell, CreateProcess finds only .exe files: npm.cmd or dart.bat need their full name.
         argv = [shutil.which(argv[0], path=env.get("PATH")) or argv[0], *argv[1:]]
         return subprocess.Popen(  # noqa: S603 (running the user's command is the purpose; no shell)
             argv,
@@ -58,7 +58,7 @@ def start(
 def await_start(line: socket.socket, program: str) -> None:
     """Wait until the keeper has started the program. Raises ``OSError`` where that failed."""
     said = line.recv(16)
-    if said not in (b"", b"0"):  # a keeper that says nothing has ended, which is told like any end of a process
+    if said not in (b"", b"0"):  # a keeper that says nothing has ended, which is reported like any end of a process
         raise OSError(int(said), os.strerror(int(said)), program)
 
 

@@ -1,16 +1,16 @@
-"""Text that came from an implementation, made safe and short enough to show.
+"""Making text from an implementation safe and short enough to show.
 
-An implementation's name, its error messages and whatever it prints can hold terminal escapes,
-right-to-left overrides and megabytes.  Nothing of it reaches a person before ``clean_text`` saw it.
+An implementation's name, its error messages and its output can contain terminal escapes and
+right-to-left overrides, and can be megabytes long.  Show it only through ``clean_text``.
 """
 
 from __future__ import annotations
 
 import re
 
-# Control characters (C0 but tab and newline, DEL, C1), what reorders or hides text (bidirectional
+# Control characters (C0 except tab and newline, DEL, C1), characters that reorder or hide text (bidirectional
 # marks, embeddings and isolates, line and paragraph separators, zero-width space and BOM,
-# annotations, tags), and halves of surrogate pairs, which cannot be encoded at all.
+# annotations, tags), and halves of surrogate pairs, which cannot be encoded.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]",
@@ -25,12 +25,12 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def clean_text(text: str, limit: int = 2000) -> str:
-    r"""Make untrusted text safe to show: what could act on a terminal stands there as an escape.
+    r"""Make untrusted text safe to show: characters that could act on a terminal become escapes.
 
-    Newlines and tabs stay; other control characters (so also ANSI escapes), bidirectional overrides,
-    invisible characters and lone surrogates become ``\x1b``, ``\u202e``, ``\ud800``.  Text of more
-    than ``limit`` characters is cut, with a note of how many are missing.  Markup (HTML, rich) is the
-    business of whoever writes it: this text is plain and must be escaped like any other.
+    Newlines and tabs stay; other control characters (and so ANSI escapes), bidirectional overrides,
+    invisible characters and unpaired surrogates become ``\x1b``, ``\u202e``, ``\ud800``.  Text of more
+    than ``limit`` characters is cut, with a note of how many are missing.  The result is plain text: code that
+    writes HTML or rich markup must escape it like any other text.
     """
     shown = _UNSAFE.sub(_visible, text[:limit].replace("\r\n", "\n"))
     rest = len(text) - limit
@@ -43,9 +43,9 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def both_ends(text: str, limit: int = 4000) -> str:
-    """``clean_text`` for a log or a traceback: of a long one the middle is left out.
+    """``clean_text`` for a log or a traceback; the middle of a long one is left out.
 
-    The innermost call stands last in some languages and first in others.
+    Both ends are kept because the innermost call is last in some languages and first in others.
     """
     left = len(text) - limit
     if left <= 0:

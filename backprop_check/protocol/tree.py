@@ -1,6 +1,6 @@
-"""Ending processes: a child, its children, and theirs, even where the child itself is long gone.
+"""Ending processes: a child and all its descendants, even if the child itself ended long ago.
 
-Three nets, each for what slips through the one before: the list of descendants as the system knows it
+They are found in three ways, each for processes that the one before misses: the system's list of descendants
 (psutil; on Linux all of them, since a keeper adopts those that lose their parent), the process group
 (POSIX), and an environment variable that every descendant inherits, which finds those that left the
 group and lost their parent, unless they emptied their environment.
@@ -35,7 +35,7 @@ _SIGNALS: Final = {
     "SIGXCPU": "it used up the processor time it is allowed",
     "SIGXFSZ": "it wrote a file larger than it is allowed",
 }
-# Who starts others faster than they are ended is left to the other nets.
+# If processes are started faster than they are ended for this many seconds, the other ways have to find them.
 _PATIENCE: Final = 3.0
 # SIGILL, SIGABRT, SIGFPE, SIGKILL, SIGSEGV, SIGXCPU, SIGXFSZ.
 _TOLD_BY_CODE: Final = frozenset({4, 6, 8, 9, 11, 24, 25})
@@ -52,7 +52,7 @@ _WINDOWS: Final = {
 
 
 def describe_exit(code: int | None) -> str:
-    """Say how a process ended, to follow "the process": "exited with code 3"."""
+    """How a process ended, in words that follow "the process": "exited with code 3"."""
     if code is None:
         return "is still running"
     if code < 0 and os.name == "posix":
@@ -66,7 +66,7 @@ def describe_exit(code: int | None) -> str:
         return f"exited with code 0x{code & 0xFFFFFFFF:08X} ({_WINDOWS[code & 0xFFFFFFFF]})"
     shell_code = code - 128
     if shell_code in _TOLD_BY_CODE and os.name == "posix":
-        # A launcher (a shell, dart, npm, a sandbox) tells of its child's death by a signal in this way.
+        # A launcher (a shell, dart, npm, a sandbox) reports in this way that a signal ended its child.
         name = signal.Signals(shell_code).name
         meaning = f": {_SIGNALS[name]}" if name in {"SIGXCPU", "SIGXFSZ"} else ""
         return f"exited with code {code} (which often stands for {name}{meaning})"
@@ -74,7 +74,7 @@ def describe_exit(code: int | None) -> str:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
-    """List the descendants of a process that is alive; none where it is not."""
+    """The descendants of a running process; empty where it has ended."""
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
@@ -103,7 +103,7 @@ def end_all(processes: Iterable[psutil.Process], wait: float = 2.0) -> None:
 
 
 def _runs(process: psutil.Process) -> bool:
-    """Tell whether it still runs; a zombie does not, and in a container nobody may ever reap it."""
+    """Whether a process still runs; a zombie counts as ended, since in a container it may never be reaped."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -111,7 +111,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def end_marked(marker: str) -> int:
-    """Kill every process whose environment carries this marker; give how many there were."""
+    """Kill every process whose environment contains this marker; return their number."""
     found = []
     me = os.getpid()
     for process in psutil.process_iter():
@@ -123,9 +123,9 @@ def end_marked(marker: str) -> int:
 
 
 def end_tree(child: subprocess.Popen[bytes], known: Iterable[psutil.Process] = ()) -> None:
-    """Kill a child with all its descendants, those in ``known`` (found earlier) too.
+    """Kill a child with all its descendants, including those in ``known``, which were found earlier.
 
-    The child itself is the last: on Linux it is a keeper, to whom every orphan below it comes.
+    The child itself is killed last: on Linux it is a keeper, which becomes the parent of every orphan below it.
     """
     deadline = time.monotonic() + _PATIENCE
     while child.poll() is None and time.monotonic() < deadline:

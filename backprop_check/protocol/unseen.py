@@ -1,8 +1,8 @@
-"""What of the harness a port in the sandbox must not see, and how its environment leads it nowhere near.
+"""The parts of the harness that are hidden from a port in the sandbox, and an environment that does not lead to them.
 
-The package works out every expected value, and its cache keeps them: either gives a port full marks. Hidden are this
-package wherever it is installed, the packages of the virtual environment it runs in, its cache, what pip and uv keep of
-it, and of a clone of its repository what holds cases, tests and history.
+The package computes every expected value, and its cache keeps them; with either, a port could get full marks. So these
+are hidden: this package wherever it is installed, the packages of the virtual environment in which it runs, its cache,
+the copies that pip and uv keep, and the cases, tests and history in a clone of its repository.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 _NAME: Final = "backprop_check"
 PACKAGE: Final = Path(__file__).resolve().parents[1]
-#: What a Python callable in a process of its own is run by, and all of the package that it can see.
+#: The part of the package that runs a Python callable in a process of its own; the callable sees no other part.
 SPEAKING: Final = (PACKAGE / "__init__.py", PACKAGE / "errors.py", PACKAGE / "fields.py", PACKAGE / "protocol")
-#: What in a clone of the repository holds values, right implementations, or the package once more.
+#: Folders in a clone of the repository that contain values, right implementations, or copies of the package.
 _OF_A_CLONE: Final = ("cases", "tests", "reports", "build", "dist", ".git")
-#: Where uv unpacks packages: others there may be a port's.
+#: The place where uv unpacks our package; other packages there may be a port's.
 _UNPACKED: Final = f"uv/archive-v*/*/{_NAME}"
 _SITES: Final = ("lib/python*/site-packages", "lib64/python*/site-packages", "lib/python*/dist-packages")
 
 
 def own_environment() -> Path | None:
-    """The virtual environment that the harness runs in; None where it runs in a Python that others use too."""
+    """The virtual environment in which the harness runs; None where it runs in a Python that others use too."""
     return Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
 
 
 def own_packages() -> list[Path]:
-    """The packages of that environment. Its Python itself is no secret: where a wrapper leads to it, it runs."""
+    """The packages of that environment. Its Python itself is not hidden, so that a wrapper that leads to it works."""
     own = own_environment()
     return [] if own is None else [place.resolve() for site in _SITES for place in sorted(own.glob(site))]
 
@@ -65,7 +65,7 @@ def user_folder() -> Path:
 
 
 def kept_values() -> Path:
-    """The folder of what the witnesses said; the run may yet make it."""
+    """The folder of the cache of expected values; it may not exist yet."""
     return user_folder().absolute()
 
 

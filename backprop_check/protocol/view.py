@@ -19,13 +19,13 @@ from backprop_check.protocol.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: A folder with more entries is not put together from them: the command line of bubblewrap has an end.
+#: The most entries of a folder that is rebuilt from its entries: the command line of bubblewrap is limited.
 _MOST_ENTRIES: Final = 3000
 
 
 @dataclass
 class View:
-    """Which places the port sees again although they lie in covered ones, and which it does not see."""
+    """Which places are covered, and which are shown again although they lie in covered ones."""
 
     shown: list[Path]
     covered: list[Path]
@@ -34,16 +34,16 @@ class View:
     _apart: list[Path] = field(default_factory=list)
 
     def mounts(self, scratch_size: int | None, needed: Iterable[Path]) -> list[str]:
-        """The options for bubblewrap; ``needed`` is shown whatever covers it.
+        """The options for bubblewrap; ``needed`` is always shown.
 
-        Raises ``ConfigurationError`` where an output lies in a folder of too many entries.
+        Raises ``ConfigurationError`` where an output is in a folder with too many entries.
         """
         options = ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *self._without_outputs(Path("/"))]
         for place in self.scratch:
             if place.is_dir() and not place.is_symlink():
                 options += ["--size", str(scratch_size)] if scratch_size is not None else []
                 options += ["--tmpfs", str(place)]
-        # What lies deeper decides: a folder that is shown in a covered one, and what is covered in that.
+        # Deeper paths come later and win: a folder may be shown inside a covered one, and have covered parts itself.
         for path in sorted({*self.covered, *self.shown}, key=lambda each: (len(each.parts), each)):
             if path in self.covered:
                 options += _cover(path)
@@ -56,7 +56,7 @@ class View:
         return options
 
     def _without_outputs(self, root: Path) -> list[str]:
-        """Put the folders below ``root`` together anew in which outputs lie, as far as they can be seen there."""
+        """Options that rebuild each visible folder below ``root`` that contains outputs, without the outputs."""
         options: list[str] = []
         between = [place for place in [*self.scratch, *self.covered] if place != root and place.is_relative_to(root)]
         left_out: dict[Path, set[str]] = {}
@@ -75,7 +75,7 @@ def _within(path: Path, places: Iterable[Path]) -> bool:
 
 
 def _where_it_appears(output: Path) -> tuple[Path, str]:
-    """The folder that is there, and the entry in it that is the output, or will hold it."""
+    """The nearest existing folder of an output, and the entry in it that is the output or will contain it."""
     folder, name = output.parent, output.name
     while not folder.is_dir() and folder != folder.parent:
         folder, name = folder.parent, folder.name
@@ -89,7 +89,7 @@ def _entries(folder: Path, left_out: set[str]) -> list[str]:
     if len(found) > _MOST_ENTRIES:
         message = (
             f"--sandbox: {one_line(str(folder), 200)} has more than {_MOST_ENTRIES} entries, too many to hide "
-            f"{', '.join(sorted(left_out))} among: run backprop-check in, and write results to, a folder of their own"
+            f"{', '.join(sorted(left_out))} among them: run backprop-check in another folder, and write results there"
         )
         raise ConfigurationError(message)
     for entry in found:
@@ -101,13 +101,13 @@ def _entries(folder: Path, left_out: set[str]) -> list[str]:
 
 
 def _cover(place: Path) -> list[str]:
-    """Put nothing over a place, if it is there."""
+    """Options that cover a place with an empty folder or file, if it exists."""
     try:
         if place.is_dir():
             return ["--tmpfs", str(place.resolve())]
         if place.is_file():
             return ["--ro-bind", os.devnull, str(place.resolve())]
     except OSError:
-        # It cannot be looked at from here, nor then from inside.
+        # What cannot be read here cannot be read inside either.
         return []
     return []

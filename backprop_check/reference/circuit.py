@@ -1,16 +1,15 @@
-"""The chain rule for any network: tables of numbers, and the four rules by which one is made of others.
+"""The chain rule for any network: tables of numbers, and the four rules by which a table is computed from others.
 
-A layer kind writes its equations, forward only, on a ``Circuit``; each line makes a ``Table`` (one number a unit, for
-every sample). Whatever the layer, a number is made in one of four ways:
+A layer kind writes its equations, forward only, on a ``Circuit``; each line makes a ``Table`` (one number per unit and
+sample). In every layer, a number is computed in one of four ways:
 
 - a weighted sum of others (dense, convolution, average, attention, recurrence, even a copy): ``WeightedSum``
 - a function of one other: ``Function``
 - a softmax over some others: ``Softmax``
 - the largest of some others: ``Largest``
 
-Backward there is one rule only. ∂L/∂x is the sum over all that read x, of ∂L/∂(what reads it) times the slope of that
-with regard to x: gradients that meet are added (Nielsen's BP2). For a parameter the samples are summed as well, since
-all of them read it (BP3, BP4): the same line with ``s`` = all samples.
+Backward there is only one rule: ∂L/∂x = Σ over all y that read x of ∂L/∂y · ∂y/∂x (Nielsen's BP2). For a parameter the
+sum also goes over the samples, since all of them read it (BP3, BP4): the same line with ``s`` = all samples.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ ALL = slice(None)
 
 
 class Table:
-    """One number a unit and sample: its ``values``, and when the pass has come back to it their ``error`` ∂L/∂x.
+    """One number per unit and sample: its ``values``, and after the backward pass their ``error`` ∂L/∂x.
 
-    A parameter is a table too, with one row that all samples share; so is what is summed ``across`` the samples of a
-    batch, such as its mean. ``readers`` are the rules that read it, each with the role in which it does. Nothing flows
-    back into a ``fixed`` one.
+    A parameter is a table too, with one row that all samples share; so is a sum ``across`` the samples of a
+    batch, such as its mean. ``readers`` are the rules that read the table, each with its role. No gradient flows
+    into a ``fixed`` table.
     """
 
     def __init__(
@@ -52,20 +51,20 @@ class Table:
         self.readers: list[tuple[Rule, tuple[str, int]]] = []
         self.made_by: Rule | None = None
         self.reported: Reported | None = None
-        self.role = role  # what a layer kind calls it, such as ``cell``: a named bug finds it by that
+        self.role = role  # its name in the layer kind, such as ``cell``, by which a named bug finds it
 
 
 class Reported:
-    """Where a table stands in what an implementation reports: (part of) ``z`` or ``a`` of a layer, from a column on."""
+    """The place of a table in a reply: (part of) ``z`` or ``a`` of a layer, ``width`` columns from ``start`` on."""
 
     def __init__(self, layer: int, quantity: str, start: int, width: int) -> None:
         self.layer, self.quantity, self.start, self.width = layer, quantity, start, width
 
 
 class Rule:
-    """How one table, ``out``, is made of others.
+    """How one table, ``out``, is computed from others.
 
-    It knows where: in which ``case``, ``step`` and ``layer``, with its ``spec`` and input shape.
+    It knows its ``case``, ``step`` and ``layer``, and the layer's ``spec`` and input shape.
     """
 
     layer: int
@@ -79,32 +78,32 @@ class Rule:
         self.layer, self.step, self.spec, self.inputs, self.case = -1, 0, None, (), None
 
     def reads(self, table: Table, role: str, number: int = 0) -> None:
-        """Note that this rule reads ``table``, so that the way back is known."""
+        """Note that this rule reads ``table``, for the backward pass."""
         table.readers.append((self, (role, number)))
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
-        """Unit o of sample s."""
+        """The value of unit o for sample s."""
         raise NotImplementedError
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """What flows back to i through this rule: two vectors, ∂L/∂out and ∂out/∂i, whose products are to be added.
+        """The gradient that flows back to unit i through this rule, as two vectors ∂L/∂out and ∂out/∂i: Σ of products.
 
-        The second is None where every slope is 1.
+        The second vector is None where every slope is 1.
         """
         raise NotImplementedError
 
 
 class Source:
-    """One table that is summed, the weights it is summed with (None: each 1), and the wiring between them."""
+    """A table that is summed, its weights (None: each is 1), and the wiring between them."""
 
     def __init__(self, x: Table, weights: Table | None, wiring: Wiring) -> None:
         self.x, self.weights, self.wiring = x, weights, wiring
 
 
 class WeightedSum(Rule):
-    """outₒ = Σ w·x + b, over everything that o reads; the weights may be parameters or be computed themselves.
+    """outₒ = Σ w·x + b, over everything that o reads; the weights may be parameters or computed tables.
 
-    ``other(s, o)`` is a second right way to the same number, where people use two: the bound admits both.
+    ``other(s, o)`` is a second common formula for the same number; the bound admits both.
     """
 
     def __init__(
@@ -174,9 +173,9 @@ class Function(Rule):
 
 
 class Softmax(Rule):
-    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]`` that o belongs to.
+    """pₒ = e^(xₒ − max x) / Σₖ e^(xₖ − max x), or its logarithm, over the units ``groups[o]``, the group of o.
 
-    ``keep`` has for every sample a 1 for each unit that takes part and a 0 for the others, whose share is 0.
+    ``keep`` has, for every sample, 1 for each unit that takes part and 0 for the others, whose p is 0.
     """
 
     def __init__(
@@ -188,11 +187,11 @@ class Softmax(Rule):
 
     @property
     def name(self) -> str:
-        """What the activation is called."""
+        """The name of the activation."""
         return "log_softmax" if self.logarithm else "softmax"
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
-        """The exponential's share in the sum of its group."""
+        """pₒ, or ln pₒ for the logarithm."""
         group = self.x.values[s, self.groups[o]]
         if self.keep is not None:
             group = m.only(group, self.keep.values[s, self.groups[o]])
@@ -215,7 +214,7 @@ class Softmax(Rule):
 
 
 class Largest(Rule):
-    """outₒ = max of the units that o reads: a weighted sum whose weight is 1 for the (first) largest, 0 for others."""
+    """outₒ = max of the units that o reads: a weighted sum with weight 1 for the (first) largest, 0 for the others."""
 
     def __init__(self, out: Table, x: Table, wiring: Wiring, winners: Any) -> None:
         super().__init__(out)
@@ -223,23 +222,23 @@ class Largest(Rule):
         self.reads(x, "x")
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
-        """The largest."""
+        """The largest of the units that o reads."""
         read = self.x.values[s, self.wiring.reads[o]]
         self.winners[s, self.wiring.uses[o]] = m.winners(read)
         return m.largest(read)
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """1 where i was the largest, else 0."""
+        """∂out/∂i = 1 where i is the largest, else 0."""
         del m, role
         readers, used = self.wiring.by_input
         return self.out.error[s, readers[i]], self.winners[s, used[i]]
 
 
 class Given(Rule):
-    """What flows into the network's output from the loss."""
+    """The gradient that flows from the loss into the network's output."""
 
     def share(self, m: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """∂L/∂a as the loss gives it."""
+        """∂L/∂a of the loss."""
         del role
         return m.one(self.out.values[s, i]), None
 
@@ -259,9 +258,9 @@ def read_by(rule: Rule, role: tuple[str, int]) -> Table | None:
 
 
 class Output:
-    """What a layer gives: its output ``a``, the tables of its pre-activations ``z``, if it has any.
+    """The result of a layer: its output ``a``, and the tables of its pre-activations ``z``, if it has any.
 
-    ``buffers`` are those that the pass changed, by name: what the next pass begins with.
+    ``buffers`` are the buffers that the pass changed, by name; the next pass begins with them.
     """
 
     def __init__(self, a: Table, z: Sequence[Table], buffers: Mapping[str, Table]) -> None:
@@ -269,7 +268,7 @@ class Output:
 
 
 class Circuit:
-    """Builds tables, each worked out as it is made, and remembers the order for the way back."""
+    """Builds tables, computing each when it is made, and remembers their order for the backward pass."""
 
     def __init__(self, case: Any, m: Any, stages: Stages, step: int = 0) -> None:
         self.case, self.m, self.stages, self.step = case, m, stages, step

@@ -1,8 +1,8 @@
 """The pass: forward through the layers, the loss, back through the circuit, gradients, update.
 
-What a layer computes is in its file in ``backprop_check.kinds``, how gradients flow in ``circuit``; activations, losses
-and the update are the stages of ``stages``. After each step the reading is shown its result (``m.seen``) and may put
-something else in its place: what an implementation itself reported, so that the next is judged on its own inputs.
+The equations of a layer are in its file in ``backprop_check.kinds``, the backward pass is in ``circuit``; activations,
+losses and the update are the stages of ``stages``. After each step the reading gets its result (``m.seen``) and may
+replace it by the value that an implementation reported, so that the next step is judged on its own inputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from backprop_check.reference.circuit import Rule
     from backprop_check.reference.optimizers import Training
 
-#: The one unit of a table that has no more.
+#: The index of a table with a single unit.
 ONE = Index([[0]])
 
 #: Parameters of one layer by name: flat, in the order of the array's nested lists.

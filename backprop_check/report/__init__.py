@@ -1,1 +1,1 @@
-"""Pure functions from results to what people read."""
+"""Functions that turn results into text, pages and files."""

@@ -1,4 +1,4 @@
-"""The command that asks for a run again exactly as it was: what the results file says of it, as options."""
+"""The command line that repeats a run exactly, made from the settings in its results file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backprop_check.protocol.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Options of a run that stand in its results file, by their names there, with what they are by default.
+#: The options of a run that its results file records: by their names in the file, with option and default.
 OPTIONS: dict[str, tuple[str, Any]] = {
     "suites": ("--suite", ()),
     "cases": ("--cases", 200),
@@ -30,12 +30,12 @@ OPTIONS: dict[str, tuple[str, Any]] = {
     "hints_only": ("--hints-only", False),
 }
 
-#: Those of them that ``replay`` has, too.
+#: The options among them that ``replay`` has too.
 OPENING = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox")
 
 
 def options_of(settings: Mapping[str, Any]) -> list[str]:
-    """The options that are not at their defaults; what a file does not say is left out."""
+    """The options that are not at their defaults; settings that the file lacks are left out."""
     return [word for key in OPTIONS for word in _words(key, settings.get(key))]
 
 
@@ -60,5 +60,5 @@ def quoted(words: list[str], *, windows: bool) -> str:
 
 
 def command_again(command: str, settings: Mapping[str, Any], *, windows: bool) -> str:
-    """``backprop-check run`` with the implementation and the options; ``--case ID`` may be put behind it."""
+    """``backprop-check run`` with the implementation and the options; ``--case ID`` may be appended."""
     return quoted(["backprop-check", "run", command, *options_of(settings)], windows=windows)

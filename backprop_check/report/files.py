@@ -1,4 +1,4 @@
-"""Results as files for other tools: CSV (a row a mismatch) and JUnit XML (a test case a case)."""
+"""Results as files for other tools: CSV (one row per mismatch) and JUnit XML (one test case per case)."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ COLUMNS = (
     "expected", "actual", "error", "allowed", "problem", "origin", "diagnosis", "message", "at",
 )  # fmt: skip
 
-#: What a spreadsheet takes for the beginning of a formula (some after a carriage return).
+#: Characters that a spreadsheet takes for the beginning of a formula (some spreadsheets also after a carriage return).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-#: What XML 1.0 cannot hold.
+#: Characters that XML 1.0 cannot hold.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_csv(path: Path, results: Sequence[Result]) -> None:
-    """A row a mismatch; a case without any (or with an outcome of its own) has one row.
+    """Write one row per mismatch; a case without mismatches has one row.
 
-    ``neuron`` and ``index`` count through; ``at`` has all indexes, as on the wire, where there are several.
+    ``neuron`` and ``index`` are flat indexes; where an array has several axes, ``at`` has all indexes, as in a reply.
 
     Raises ``ResultsError`` where the file cannot be written.
     """
@@ -53,14 +53,14 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
 
 
 def _cell(value: Any) -> Any:
-    """A text that no spreadsheet takes for a formula."""
+    """The value; a text is quoted so that no spreadsheet takes it for a formula."""
     if not isinstance(value, str):
         return value
     return f"'{value}" if value[:1] in _FORMULA and value != "-Infinity" else value
 
 
 def write_junit(path: Path, results: Sequence[Result], info: ImplementationInfo) -> None:
-    """One test suite, one test case a case, as CI servers read it.
+    """Write one test suite with one test case per case, as CI servers read it.
 
     Raises ``ResultsError`` where the file cannot be written.
     """

@@ -1,8 +1,7 @@
-"""Text for a standard output that has no δ and no Σ: readable ASCII in their place.
+"""Readable ASCII for a standard output whose encoding has no δ and no Σ.
 
 A Windows console, a CI server and ``LANG=C`` may give Python an output in cp1252 or ASCII, where ``print("δ")`` raises
-``UnicodeEncodeError``. ``readable_streams`` puts ``PlainStream`` in front of such an output. Files are not concerned:
-they are always UTF-8.
+``UnicodeEncodeError``. ``readable_streams`` puts ``PlainStream`` in front of such an output. Files are always UTF-8.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-#: Written as words, with a space where a letter or a digit would touch them.
+#: Characters that are written as words, with a space where a letter or a digit would touch the word.
 WORDS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "Delta", "ε": "eps", "η": "eta", "θ": "theta",
     "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "Σ": "sum", "τ": "tau",
     "φ": "phi", "Φ": "Phi", "ψ": "psi", "ω": "omega", "√": "sqrt", "∞": "inf",
 }  # fmt: skip
 
-#: Written as they are here, wherever they stand.
+#: Characters that are replaced by these texts, without a space.
 SIGNS = {
     "∂": "d", "′": "'", "\u0302": "_hat", "\u0304": "_bar", "−": "-", "–": "-", "—": "-", "…": "...", "·": "*",
     "×": "x", "÷": "/", "±": "+/-", "½": "1/2", "¼": "1/4", "≠": "!=", "≤": "<=", "≥": ">=", "≫": ">>", "⊙": "*",
@@ -45,9 +44,9 @@ _SPINNER = range(0x2800, 0x2900)
 
 
 def plain(text: str, encoding: str) -> str:
-    r"""``text`` with what ``encoding`` lacks replaced by ASCII; an index or exponent stays whole.
+    r"""``text`` with characters that ``encoding`` lacks replaced by ASCII; an index or exponent is replaced as a whole.
 
-    ``δⱼ⁽²⁾`` becomes ``delta_j^(2)``. What has no readable form becomes an escape such as ``\u4e2d``.
+    ``δⱼ⁽²⁾`` becomes ``delta_j^(2)``. A character without a readable form becomes an escape such as ``\u4e2d``.
     """
     if not _lacks(encoding, text):
         return text
@@ -99,16 +98,16 @@ def _lacks(encoding: str, text: str) -> bool:
 
 
 class PlainStream:
-    """An output that lacks characters: what is written to it is made ``plain`` first."""
+    """Wraps an output whose encoding lacks characters: text is made ``plain`` before it is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lacking = stream, stream.encoding
         self._equals: tuple[int, int] | None = None
-        """Where the first = of the line above stands: in its text, and as it was written."""
+        """The column of the first = in the line above: in its text, and as it was written."""
 
     @property
     def encoding(self) -> str:
-        """The output's. For ASCII a larger one: click takes ASCII for a mistake and would write UTF-8 past this."""
+        """The output's encoding; for ASCII a larger one, since click takes ASCII for a mistake and writes UTF-8."""
         return "iso8859-1" if codecs.lookup(self._lacking).name == "ascii" else self._lacking
 
     def plain(self, text: str) -> str:
@@ -116,14 +115,14 @@ class PlainStream:
         return plain(text, self._lacking)
 
     def write(self, text: str) -> int:
-        """Write the text, made plain. Raises ``TypeError`` for bytes: click asks so what an output takes."""
+        """Write the text, made plain. Raises ``TypeError`` for bytes: click tests so what an output accepts."""
         if not isinstance(text, str):
             msg = f"expected a text, got an object of type {type(text).__name__}"
             raise TypeError(msg)
         return self._stream.write("".join(self._aligned(line) for line in text.splitlines(keepends=True)))
 
     def _aligned(self, line: str) -> str:
-        """A line made plain; one that goes on with an equation keeps its = below the one above."""
+        """A line made plain; if it continues an equation, its = stays below the = of the line above."""
         at = line.find("=")
         if at < 0:
             self._equals = None
@@ -135,7 +134,7 @@ class PlainStream:
         return left + self.plain(line[at:])
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the output's own."""
+        """Everything else is delegated to the wrapped output."""
         return getattr(self._stream, name)
 
 
@@ -159,5 +158,5 @@ def _readable(stream: TextIO) -> TextIO:
 
 
 def shown_on(console: Console, text: str) -> str:
-    """The text as it will stand on the console: for tables, whose columns are as wide as what is in them."""
+    """The text as the console will show it; tables need it to measure the width of their columns."""
     return console.file.plain(text) if isinstance(console.file, PlainStream) else text

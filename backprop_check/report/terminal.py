@@ -1,4 +1,4 @@
-"""Results in the terminal: plain sentences first, then the numbers of each neuron."""
+"""Results in the terminal: sentences first, then the numbers of each neuron."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from backprop_check.running.one_case import Result
     from backprop_check.running.results_file import Conclusion, Summary
 
-#: So many values of a failing case are shown: first wrong ones, and what follows from them.
+#: How many values of a failing case are shown: first wrong values, and values that follow from them.
 ROOTS, INHERITED = 4, 4
 
-#: Fewer cases than this say little.
+#: With fewer judged cases, a pass is not reliable.
 _FEW = 30
 
-#: A command of more characters is not one to paste.
+#: The longest command, in characters, that is shown to be pasted; a longer one reads its input from a file.
 BY_HAND = 400
 
-#: Of a longer log the middle is left out.
+#: The most lines of a log that are shown; the middle of a longer log is left out.
 _LOG_LINES = 16
 
 #: The columns of numbers.
 _NUMBERS = ("expected", "got", "error", "allowed")
 
-#: On narrower consoles each wrong value is a block of lines.
+#: On a console with fewer columns, each wrong value is shown as a block of lines instead of a row.
 NARROW = 110
 
 _SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
 
 def print_failure(console: Console, case: Case, result: Result) -> None:
-    """One failing case: what happened, and the first wrong values."""
+    """Print one failing case: what happened, and the first wrong values."""
     console.print()
     console.print(Text(f"{result.outcome.upper().replace('_', ' ')}  {result.id}", style="bold red"))
     console.print(Text(f"  {clean_text(result.message)}"))
@@ -67,7 +67,7 @@ def print_failure(console: Console, case: Case, result: Result) -> None:
 
 
 def _print_logs(console: Console, result: Result) -> None:
-    """The traceback that a port sent and what it wrote to standard error; of a long log the beginning and the end."""
+    """Print the traceback that a port sent and its standard error; of a long log only the beginning and the end."""
     for note in result.notes:
         name, log, text = note.partition(LOG)
         if not log:
@@ -82,13 +82,13 @@ def _print_logs(console: Console, result: Result) -> None:
 
 
 def print_values(console: Console, case: Case, result: Result) -> None:
-    """What is wrong first and what follows from it: a table, or where the console is too narrow, a block a value."""
+    """Print the first wrong values and those that follow: as a table, or on a narrow console one block per value."""
     chosen = _chosen(result.mismatches)
     rows = [[shown_on(console, cell) for cell in _cells(case, one)] for one in chosen]
     styles = ["bold" if one.origin == "root" else "" for one in chosen]
     numbers = [] if all(one.expected is None for one in chosen) else list(_NUMBERS)
     table = _table(rows, styles, numbers)
-    # Measured on a console without an end: on its own, a table is never wider than it.
+    # Measured with a very wide console, since a table is never wider than its console.
     needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
     if max(NARROW, needed) > console.width:
         _print_stacked(console, rows, styles, numbers)
@@ -99,7 +99,7 @@ def print_values(console: Console, case: Case, result: Result) -> None:
 
 
 def _cells(case: Case, one: Mismatch) -> list[str]:
-    """What is told of a wrong value: how it is wrong, what it is, where, and its numbers."""
+    """The cells of a wrong value: how it is wrong, which quantity, where, and its numbers."""
     words = [clean_text(text, 60) for text in (_said(one), one.quantity.replace("_", " "), in_short(case, one))]
     numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
     return [*words, *(clean_text(number, 60) for number in numbers)]
@@ -117,7 +117,7 @@ def _table(rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequen
 def _print_stacked(
     console: Console, rows: Sequence[Sequence[str]], styles: Sequence[str], numbers: Sequence[str]
 ) -> None:
-    """Each value's words on a line, and each of its numbers on one of its own: no width cuts a number."""
+    """Print each value's words on one line and each of its numbers on a line of its own, so that no number is cut."""
     width = max(map(len, _NUMBERS))
     for (said, quantity, where, *values), style in zip(rows, styles, strict=True):
         console.print(Text(f"  {said}: {', '.join(text for text in (quantity, where) if text)}", style=style))
@@ -130,7 +130,7 @@ def _said(one: Mismatch) -> str:
     if one.unstable:
         return "unstable"
     if one.problem == "recovered":
-        return "not sent: follows from the gradients"
+        return "not sent: computed from the gradients"
     return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite") else one.problem
 
 
@@ -140,7 +140,7 @@ def _chosen(mismatches: Sequence[Mismatch]) -> list[Mismatch]:
 
 
 def failure_text(case: Case, result: Result) -> str:
-    """The same as plain text."""
+    """What ``print_failure`` prints, as plain text."""
     out = io.StringIO()
     print_failure(Console(file=out, width=120, no_color=True, highlight=False), case, result)
     return out.getvalue().strip("\n")
@@ -153,7 +153,7 @@ def _number(value: float | str | None, digits: int = 9) -> str:
 
 
 def print_cause(console: Console, cause: Cause, result: Result | None, *, failed: int, first: bool) -> None:
-    """One cause: its name and sentence, where, the numbers, the formula, what to do, what it explains."""
+    """Print one cause: name, sentence, place, numbers, formula, remedy, and how many failing cases it explains."""
     console.print()
     console.print(Text(f"{cause.code or '—'}  {cause.title}", style="bold red"))
     console.print(Text(f"  {cause.sentence}"))
@@ -179,7 +179,7 @@ def print_cause(console: Console, cause: Cause, result: Result | None, *, failed
     if cause.fix:
         console.print(Text(f"\n  help: {cause.fix}", style="bold"))
     if cause.equivalent:
-        console.print(Text(f"  Just as well it may be {', '.join(cause.equivalent)}: no case tells them apart."))
+        console.print(Text(f"  It may also be {', '.join(cause.equivalent)}: no case tells them apart."))
     which = f"This {'explains' if cause.code else 'is seen in'} {cause.cases} of {failed} failing cases."
     if failed > KEPT:
         which += f" (The first {KEPT} were looked at.)"
@@ -193,13 +193,14 @@ def _case_of(result: Result) -> Case | None:
 
 
 def print_replay(console: Console, case: Case, command: str, hello: str, opening: Sequence[str] = ()) -> None:
-    """How to run the smallest network again: by name, and by hand; what is too long for a line comes from a file.
+    """Print how to run the smallest network again, by name and by hand; a long request is read from a file.
 
-    ``opening`` are the options with which the implementation was started; how it was judged is kept with the case.
+    ``opening`` are the options with which the implementation was started; the settings of judging are kept with the
+    case.
     """
     console.print(Text(f"  Again: {' '.join(['backprop-check replay', case.id, *opening])}"))
     if command.startswith("python:"):
-        return  # a callable reads no line
+        return  # a callable does not read lines
     lines = [hello, case.request().decode()]
     pasted = "\\n".join([*lines, ""])
     by_hand = f"printf '{pasted}' | {command}"
@@ -212,7 +213,7 @@ def print_replay(console: Console, case: Case, command: str, hello: str, opening
 
 
 def print_behaviours(console: Console, behaviours: Sequence[Behaviour], *, remedies: bool = True) -> None:
-    """The checks over several cases that do not hold, with what to do about each."""
+    """Print the checks over several cases that failed, with a remedy for each."""
     for each in behaviours:
         bug = find_bug(each.code or "")
         console.print(Text(f"\n{bug.code}  {bug.title}", style="bold red"))
@@ -229,7 +230,7 @@ def print_summary(
     results: Path | None,
     conclusion: Conclusion | None = None,
 ) -> None:
-    """The verdict in a sentence, then the counts."""
+    """Print the verdict in a sentence, then the counts."""
     console.print()
     counts = summary.counts
     judged = counts["passed"] + counts["mismatched"]
@@ -243,7 +244,7 @@ def print_summary(
         if named:
             console.print(Text(f"The cause: {', and '.join(f'{cause.title} ({cause.code})' for cause in named)}."))
     elif broken:
-        text = f"{info.name} is right case by case, but not reliable: {broken[0].message}."
+        text = f"{info.name} computes each case right by itself, but is not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))
     elif not judged:
         why = why_nothing_was_judged(counts, complete=summary.complete)
@@ -255,7 +256,7 @@ def print_summary(
             f"of {summary.neurons_checked} neurons are within what rounding allows."
         )
         if judged < _FEW:
-            text += f" But {judged} is too few to rely on."
+            text += f" But {judged} cases are too few to rely on."
         good = judged >= _FEW and summary.complete
         console.print(Text(text, style="bold green" if good else "bold yellow"))
     for note in conclusion.notes if conclusion else []:
@@ -270,7 +271,7 @@ def print_summary(
 
 
 def print_coverage(console: Console, levels: str, conclusion: Conclusion) -> None:
-    """Which levels were judged and which not, and what of the required was not."""
+    """Print which levels were judged and which were not, and the unmet requirements."""
     console.print(Text(f"  levels {levels}"))
     for sentence in conclusion.unmet:
         console.print(Text(f"  FAIL  {sentence}.", style="bold red"))

@@ -1,9 +1,9 @@
-"""The work of a run in pieces that any process can do: which cases, judged how, by which implementation.
+"""The work of a run, divided into chunks that any process can do: which cases, which settings, which implementation.
 
-Cases have positions, from 0; ``CHUNK`` of them are one chunk, whoever judges it: one exchange with the implementation.
-So the same run in one process, in several, or on several machines gives the same results in the same order. What
-depends on what went before (notes of the start, an implementation that always dies) is decided here, in the order of
-the cases, where all results come together.
+Cases have positions from 0; ``CHUNK`` consecutive cases are one chunk. So the same run gives the same results in the
+same order, whether in one process, in several, or on several machines. Decisions that depend on earlier results (start
+notes, giving up an implementation that always dies) are made here, by ``Order``, where all results come together in the
+order of the cases.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from backprop_check.compare.trace import Slot
     from backprop_check.protocol import Answer, HelloReply, Implementation
 
-#: So many cases are one chunk: few enough that processes end together, enough that handing them out costs nothing.
+#: Cases per chunk: few enough that all processes finish at about the same time, enough that handing out is cheap.
 CHUNK = 16
 
-#: An implementation that ended or hung so often, and in more than a tenth of its cases, is given up.
+#: An implementation that exited or hung in more cases than this, and in more than a tenth of its cases, is given up.
 MOST_DEATHS = 20
 
 _NOTHING = np.empty(0)
 
 
 def kept_for(hello: HelloReply, settings: Settings) -> Cache:
-    """The user's cache of what the witnesses said, for an implementation that said this of itself."""
+    """The user's cache of expected values, for an implementation with this hello."""
     supports = msgspec.to_builtins(hello.supports)
     return Cache(user_folder(), hello.dtype, settings.profile, supports=supports)
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """All that another process needs to know: it opens ``spec`` with these options, and judges cases of the plan."""
+    """Everything that another process needs: it opens ``spec`` with these options, and judges cases of the plan."""
 
     spec: str
     options: dict[str, Any]
@@ -76,7 +76,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     def _judge_kept(
         self, implementation: Implementation, pieces: Iterable[Sequence[int]], cache: Cache
     ) -> Iterator[Judged]:
-        """The same with what is kept of the witnesses. Whatever is not right is judged by the witnesses themselves."""
+        """``judge_all`` with cached expected values; a reply that they do not confirm is judged by the witnesses."""
         hello = implementation.hello
         waiting: deque[tuple[Entry, _Piece]] = deque()
 
@@ -103,12 +103,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             piece.done()
 
     def _judge_entry(self, entry: Entry, answer: Answer, dtype: str, piece: _Piece) -> Judged:
-        """One answer's outcome."""
+        """The result of one answer."""
         if answer.kind != "reply" or answer.reply is None:
             return judge_answer(entry.read_case(), answer, dtype, self.settings)
         if not entry.slots:
             entry.fill(witnesses(entry.read_case().rounded(dtype), dtype, self.settings.profile))
-            piece.news = True
+            piece.changed = True
         found = None if entry.by_step else right(entry, answer.reply, self.settings.rtol, self.settings.atol)
         if found is None:
             case, expected = entry.read(dtype, self.settings.profile)
@@ -133,7 +133,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passed(Judged):
-    """A right reply: its case is read when it is asked for, and of its arrays only is kept which they were."""
+    """A right reply. Its case is decoded only on demand, and only the slots of its arrays are kept."""
 
     __slots__ = ("_dtype", "_entry")
     _dtype: str
@@ -151,28 +151,28 @@ class Passed(Judged):
 
     @property
     def about(self) -> str:
-        """What the case is about, without reading it."""
+        """The subject of the case (``Case.about``), without decoding the case."""
         return "training" if self._entry.by_step else "layers" if self._entry.names else "dense"
 
     @property
     def case(self) -> Case:
-        """What was sent."""
+        """The case that was sent, in the implementation's dtype."""
         return self._entry.read_case().rounded(self._dtype)
 
     @property
     def kept(self) -> tuple[str, bytes, str]:
-        """The case without reading it: its id, its JSON, and the dtype to round it to."""
+        """The case undecoded: its id, its JSON, and the dtype to round it to."""
         return self._entry.id, self._entry.case, self._dtype
 
 
 class _Piece:
-    """A chunk with what is kept of it; saved when all its cases are judged, where something is new."""
+    """A chunk with its cache entries, which are saved when all its cases are judged, if any entry is new."""
 
     def __init__(self, work: Work, cache: Cache, positions: Sequence[int], hello: HelloReply) -> None:
         self._work, self._cache, self._positions, self._hello = work, cache, positions, hello
         self._labels = [work.plan.label(position) for position in positions]
         kept = cache.load(self._labels)
-        self.news, self._entries = kept is None, kept or []
+        self.changed, self._entries = kept is None, kept or []
         self._left = len(positions)
 
     def entry(self, number: int) -> Entry:
@@ -185,7 +185,7 @@ class _Piece:
     def done(self) -> None:
         """Count one as judged."""
         self._left -= 1
-        if not self._left and self.news:
+        if not self._left and self.changed:
             self._cache.save(self._labels, self._entries)
 
 
@@ -214,7 +214,7 @@ def left(start: int, end: int, done: Container[int] = ()) -> Iterator[Sequence[i
 
 
 class Shipped(msgspec.Struct, frozen=True, array_like=True):
-    """A judged case on its way between processes: of what was right, only which arrays there were."""
+    """A judged case in the form that is sent between processes; of a right reply, only the slots are sent."""
 
     position: int
     result: Result
@@ -224,7 +224,7 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, position: int, judged: Judged) -> Shipped:
-        """What to send."""
+        """The form to send."""
         if isinstance(judged, Passed):
             return cls(position, judged.result, judged.kept, tuple(judged.actual or ()), "")
         actual: Any = judged.actual
@@ -233,7 +233,7 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
         return cls(position, judged.result, judged.case, actual, judged.unstable)
 
     def judged(self) -> Judged:
-        """What was sent."""
+        """The judged case on the receiving side."""
         slots: Any = self.actual
         if isinstance(self.case, tuple):
             name, case, dtype = self.case
@@ -243,15 +243,15 @@ class Shipped(msgspec.Struct, frozen=True, array_like=True):
 
 
 def not_applicable(case: Case, lacking: str | None) -> Judged:
-    """What is not sent, since the implementation does not claim to support something in it."""
+    """The result of a case that is not sent, because the implementation does not claim ``lacking``."""
     message = f"it does not support {clean_text(str(lacking), 80)}"
     return Judged(Result(id=case.id, outcome="not_applicable", message=message), case)
 
 
 class Order:
-    """Puts results into the run: with the notes of the start, and until the implementation is given up.
+    """Passes results on in the order of the cases: adds the start notes, and gives the implementation up if need be.
 
-    The results of a run that is resumed are counted first.
+    In a resumed run, ``count`` the earlier results first.
     """
 
     def __init__(self, plan: Plan, hello: HelloReply, notes: tuple[str, ...]) -> None:
@@ -260,7 +260,7 @@ class Order:
         self._over = self._trouble = ""
 
     def count(self, result: Result) -> None:
-        """The next result, made now or before."""
+        """Count the next result, whether judged now or in an earlier run."""
         self.position += 1
         if result.outcome == "not_applicable":
             return
@@ -273,14 +273,14 @@ class Order:
             self._over = result.message
         if not self._over and self._deaths > MOST_DEATHS and 10 * self._deaths > self._sent:
             self._over = (
-                f"not run: the implementation ended or hung in {self._deaths} of {self._sent} cases "
-                f"and is given up; the last trouble: {self._trouble}"
+                f"not run: the implementation exited or hung in {self._deaths} of {self._sent} cases "
+                f"and is given up; the last problem: {self._trouble}"
             )
 
     def run(self, judging: Callable[[int], Iterator[Judged]]) -> Generator[Judged, None, None]:
-        """All results from here on. ``judging`` gives those of the positions from the given one, in their order.
+        """All further results. ``judging(position)`` must yield the results from that position on, in order.
 
-        It is closed where the implementation is given up, which is at the end of a chunk.
+        ``judging`` is closed when the implementation is given up, which happens at the end of a chunk.
         """
         source = judging(self.position)
         try:
@@ -308,10 +308,10 @@ class Order:
 
 
 def alone(work: Work, implementation: Implementation, done: Container[int] = ()) -> Callable[[int], Iterator[Judged]]:
-    """Judging in this process, in one exchange.
+    """Judge in this process, in one exchange.
 
-    Where some are ``done`` it is one for each unbroken run of positions: with such a case's turn the implementation
-    may be asked about it again, and what is in flight meanwhile would be lost.
+    With ``done`` cases there is one exchange per unbroken run of positions. The turn of a done case may send it to the
+    implementation again, which would lose the cases in flight of an open exchange.
     """
 
     def judging(start: int) -> Iterator[Judged]:
@@ -327,7 +327,7 @@ def alone(work: Work, implementation: Implementation, done: Container[int] = ())
 
 
 def unbroken(positions: Sequence[int]) -> list[list[int]]:
-    """The runs of positions that follow one another."""
+    """Split positions into runs of consecutive ones: [1, 2, 5] becomes [[1, 2], [5]]."""
     numbered = itertools.groupby(enumerate(positions), key=lambda pair: pair[1] - pair[0])
     return [[position for _, position in run] for _, run in numbered]
 
@@ -335,7 +335,7 @@ def unbroken(positions: Sequence[int]) -> list[list[int]]:
 def with_done(
     judging: Callable[[int], Iterator[Judged]], done: Mapping[int, Callable[[], Judged]], end: int
 ) -> Callable[[int], Iterator[Judged]]:
-    """The same with those that are done in their places."""
+    """``judging`` with the results that are ``done`` inserted at their positions."""
 
     def both(start: int) -> Iterator[Judged]:
         source = judging(start)

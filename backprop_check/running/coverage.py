@@ -1,8 +1,8 @@
-"""What a run has judged: how many cases of each suite had which outcome, and whether they cover what is required.
+"""The coverage of a run: how many cases of each suite had which outcome, and whether the requirements are met.
 
 ``--require`` takes a level (its name, or its number in README's table), a kind of layer, an activation, a loss, an
-optimizer, or ``cases=N``. A word is met where at least one case with it was judged and is right; ``cases=N`` where N
-cases were judged. So an implementation that claims little, or skips what it cannot do, does not pass by that.
+optimizer, or ``cases=N``. A word is met if at least one case with it passed; ``cases=N`` if N cases were judged. So an
+implementation cannot pass merely by claiming little or by skipping what it cannot do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backprop_check.cases.within import Within
     from backprop_check.running.one_case import Judged
 
-#: The words that can be required, by what they are. ``dense`` is the level before it is the kind.
+#: The words that can be required, by category. ``dense`` is looked up as a level first.
 _WORDS: dict[str, tuple[str, ...]] = {
     "level": LEVELS,
     "kind": tuple(KINDS),
@@ -42,7 +42,7 @@ _NOT_JUDGED = ("not_applicable", "skipped")
 
 
 class Requirement(msgspec.Struct, frozen=True):
-    """One word of ``--require``: what it is (``level``, ``kind``, … or ``cases``), and its name or number."""
+    """One word of ``--require``: its category (``level``, ``kind``, … or ``cases``), and its name or number."""
 
     what: str
     name: str
@@ -50,7 +50,7 @@ class Requirement(msgspec.Struct, frozen=True):
 
 
 def requirements(words: Iterable[str]) -> tuple[Requirement, ...]:
-    """What some words require, each once; raises ``ConfigurationError`` where one is unknown."""
+    """The requirements of some words, without duplicates. Raises ``ConfigurationError`` where a word is unknown."""
     return tuple(dict.fromkeys(_requirement(word) for word in words))
 
 
@@ -81,7 +81,7 @@ def _meant(word: str) -> str:
 
 
 def _words_of(case: Case) -> set[tuple[str, str]]:
-    """What a case can meet: its levels, kinds, activations, loss and optimizer."""
+    """The (category, name) pairs that a case contains: its levels, kinds, activations, loss and optimizer."""
     layers = case.network.layers
     levels = {KINDS[layer.kind].family for layer in layers} - {""}
     levels |= {"dense"} if case.network.is_chain else set()
@@ -98,14 +98,14 @@ def _words_of(case: Case) -> set[tuple[str, str]]:
 
 
 class Coverage:
-    """Counts outcomes by suite and, where something is required, by requirement."""
+    """Counts outcomes by suite and by requirement."""
 
     def __init__(self, required: Sequence[Requirement] = ()) -> None:
         self.suites: dict[str, Counter[str]] = {}
         self._required = {each: Counter[str]() for each in required}
 
     def add(self, suite: str, outcome: str, case: Callable[[], Case]) -> None:
-        """Count one case; it is read only where that decides something."""
+        """Count one case; ``case`` is called only if a requirement needs it."""
         self.suites.setdefault(suite, Counter())[outcome] += 1
         if any(each.what != "cases" for each in self._required):
             words = _words_of(case())
@@ -136,7 +136,7 @@ class Coverage:
         return total
 
     def levels(self, within: Within) -> str:
-        """Which levels were judged, which skipped throughout, which the implementation does not claim."""
+        """A text that says which levels were judged, which were skipped entirely, and which are not claimed."""
         said: dict[str, list[str]] = {"judged": [], "skipped": [], "not claimed": [], "not asked for": []}
         for level in LEVELS:
             suites = SUITES_OF[level]
@@ -149,7 +149,7 @@ class Coverage:
         return "; ".join(f"{what}: {', '.join(levels)}" for what, levels in said.items() if levels)
 
     def unmet(self, within: Within) -> list[str]:
-        """A sentence for each requirement that is not met, with what became of the cases that could have met it."""
+        """A sentence for each unmet requirement, with the reason."""
         found = []
         for each, outcomes in self._required.items():
             if each.what == "cases":
@@ -171,7 +171,7 @@ def _why(each: Requirement, outcomes: Counter[str], within: Within) -> str:
     return "no case with it was judged: ask for more cases or other suites, or let the implementation claim more"
 
 
-#: Where a port claims it.
+#: The fields of hello in which a port claims each category.
 _FIELDS = {
     "level": "layers, optimizers and features",
     "kind": "supports.layers",
@@ -187,7 +187,7 @@ SUITES_OF: dict[str, tuple[str, ...]] = {
 
 
 def claims(within: Within, each: Requirement) -> bool:
-    """Whether an implementation claims something of what is required."""
+    """Whether an implementation claims what a requirement asks for (of a level: any part of it)."""
     if each.what == "level":
         if each.name in FAMILIES:
             return bool(kinds_of(each.name, within))

@@ -1,10 +1,10 @@
-"""One run on several machines: the same chunks as with ``--jobs``, handed out by Dask.
+"""Judging one run on several machines: Dask hands out the same chunks as ``--jobs``.
 
-``local`` starts a cluster of processes here; ``tcp://host:8786`` is a running scheduler, whose workers have
-backprop-check in the same version, and the implementation. Dask sends pickles: a cluster must be one's own.
+``local`` starts a cluster of processes here; ``tcp://host:8786`` is a running scheduler, whose workers need the same
+version of backprop-check, and the implementation. Dask sends pickles, so use only a cluster that you trust.
 
-Results come in the order of the cases and are those of one process, whatever the number of workers. A worker that
-dies costs only time: Dask gives its chunk to another.
+The results come in the order of the cases and equal those of one process, whatever the number of workers. If a worker
+dies, Dask gives its chunk to another, so only time is lost.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
     from backprop_check.running.one_case import Judged
 
-#: So many chunks are under way for each worker.
+#: The number of chunks that are submitted for each worker.
 _AHEAD = 3
 
-#: So often it is looked whether to stop, in seconds.
+#: The interval, in seconds, at which the stop event is checked.
 _LOOK = 0.5
 
-#: An implementation that nobody asked anything for so many seconds is ended: its run may be over.
+#: An implementation that was not used for this many seconds is ended: its run may be over.
 _IDLE = 30.0
 
-# In a worker: what runs and waits for its next chunk, by what it is, with the time of its last use.
+# In a worker: the running implementations that wait for a chunk, by spec and options, with the time of their last use.
 _waiting: dict[bytes, list[tuple[float, Implementation]]] = {}
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def local_cluster(workers: int = 0) -> Iterator[str]:
-    """Start a cluster here; gives its address. Raises ``ConfigurationError`` where Dask is not installed."""
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens is told by us
+    """Start a cluster here; yield its address. Raises ``ConfigurationError`` where Dask is not installed."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we report problems ourselves
     with _deaf_children():
         cluster = _dask().LocalCluster(
             n_workers=workers or os.cpu_count() or 1,
@@ -64,7 +64,7 @@ def local_cluster(workers: int = 0) -> Iterator[str]:
 
 
 def workers_at(address: str) -> int:
-    """How many tasks a cluster does at once; 1 where none answers, which whoever uses it will say."""
+    """The number of tasks that a cluster runs at once; 1 where none answers (``Scheduler`` will report that)."""
     try:
         with _dask().Client(address, timeout=20, set_as_default=False) as client:
             return max(1, sum(map(int, client.ncores().values())))
@@ -82,10 +82,10 @@ def _dask() -> Any:
 
 
 class Scheduler:
-    """A cluster that judges. ``judging`` gives the results from a position on, in order.
+    """Judges on a cluster. ``judging`` yields the results from a position on, in order.
 
-    ``early`` is told of each result that came before it was its turn; those in ``done`` are left out;
-    ``stop`` interrupts one that runs in another thread than the main one, which no signal reaches.
+    ``early`` is called with each result that arrives before its turn; positions in ``done`` are left out.
+    ``stop`` interrupts a scheduler that runs outside the main thread, where no signal arrives.
     Raises ``ConfigurationError`` where Dask is not installed or no scheduler answers.
     """
 
@@ -101,7 +101,7 @@ class Scheduler:
         self._work, self._address, self._workers = work, address, workers
         self._early, self._done, self._stop = early, done, stop
         if address != "local" and "://" not in address:
-            msg = f"--scheduler is local or an address such as tcp://host:8786, not {address!r}"
+            msg = f"--scheduler takes local or an address such as tcp://host:8786, not {address!r}"
             raise ConfigurationError(msg)
         self._dask: Any = _dask()
         self.client: Any = None
@@ -109,7 +109,7 @@ class Scheduler:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what happens is told by us
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we report problems ourselves
         with contextlib.ExitStack() as stack:
             where: Any = self._address
             if where == "local":
@@ -126,17 +126,17 @@ class Scheduler:
             others = sorted(set(versions.values()) - {__version__})
             if others or not versions:
                 found = f"version {others[0]}, here is {__version__}" if others else "no worker"
-                msg = f"the cluster at {self._address} has {found}: give it workers with this version"
+                msg = f"the cluster at {self._address} has {found}: start workers with this version"
                 raise ConfigurationError(msg)
             try:
                 yield self.client
             finally:
-                with contextlib.suppress(Exception):  # a cluster that is gone has nothing to end
+                with contextlib.suppress(Exception):  # if the cluster is gone, there is nothing to end
                     self.client.run(close_all)
                 self.client = None
 
     def judging(self, start: int) -> Iterator[Judged]:
-        """The results from position ``start`` to the end."""
+        """Yield the results from position ``start`` to the end."""
         todo = left(start, len(self._work.plan), self._done)
         with self._connected() as client:
             ahead = _AHEAD * max(1, sum(client.ncores().values()))
@@ -165,7 +165,7 @@ class Scheduler:
                     raise KeyboardInterrupt from None
 
     def _tell(self, future: Any, later: Sequence[Any]) -> None:
-        """Of a chunk that ended, tell of the results if their turn has not come."""
+        """Pass the results of a finished chunk to ``early`` if their turn has not come."""
         if self._early is not None and future.status == "finished" and future in later:
             for one in future.result()[0]:
                 self._early(one.position, one.judged())
@@ -174,7 +174,7 @@ class Scheduler:
         try:
             shipped, error = future.result()
         except self._dask.KilledWorker:
-            msg = "several workers died one after the other at the same cases: is there memory enough on them?"
+            msg = "several workers died one after the other at the same cases: do they have enough memory?"
             raise HarnessError(msg) from None
         for one in shipped:
             yield one.judged()
@@ -184,7 +184,7 @@ class Scheduler:
 
 @contextlib.contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Processes that are started meanwhile ignore Ctrl-C, which reaches all: this one decides, and ends them."""
+    """Let processes that are started meanwhile ignore Ctrl-C: it reaches all of them, and this process ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -200,7 +200,7 @@ def _version() -> str:
 
 
 def judge_chunk(work: Work, positions: Sequence[int]) -> tuple[list[Shipped], BackpropCheckError | None]:
-    """In a worker: one chunk, and what ended it before its end."""
+    """In a worker: judge one chunk; return its results, and the error that ended it early, if any."""
     key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.options, enc_hook=str)])
     found: list[Shipped] = []
     try:
@@ -234,7 +234,7 @@ def _give_back(key: bytes, implementation: Implementation) -> None:
 
 
 def close_all(idle: float = 0.0) -> None:
-    """In a worker: end the implementations that were not used for so many seconds."""
+    """In a worker: end the implementations that were not used for ``idle`` seconds."""
     now = time.monotonic()
     with _lock:
         old = [each for free in _waiting.values() for each in free if now - each[0] >= idle]

@@ -1,9 +1,10 @@
-"""Results that came before it was their turn, kept beside the results file so that a kill does not cost them.
+"""Early results: results that arrive before their turn are saved next to the results file, so that a kill loses none.
 
-With several processes the first case may be the slowest. What others finished meanwhile waits in memory for its place
-in the results file, and stands in ``.NAME.ahead`` beside it, a line a result: ``--resume`` takes it from there.
+The results file lists results in the order of the cases. With several processes, later cases may be finished while an
+earlier one still runs. Their results wait in memory, and are also written to ``.NAME.ahead`` next to the results file
+NAME, one result per line, from where ``--resume`` reads them.
 
-The first line names the results file that it belongs to. A line that a kill left half is not read.
+The first line identifies the results file that this file belongs to. A line that a kill cut off is not read.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-#: No line is longer: as in a results file.
+#: The longest line that is read, as in a results file.
 _LONGEST = 64 * 2**20
 
-#: The file is written anew, with what still waits, where it holds so many bytes of what does not.
+#: The file is rewritten when it holds this many bytes of results that no longer wait.
 _STALE = 4 * 2**20
 
 
 class Early(msgspec.Struct, frozen=True):
-    """A result, its case's position, and the arrays that a right reply held."""
+    """An early result: the position of its case, and the slots of the arrays that a right reply held."""
 
     position: int
     result: Result
@@ -38,12 +39,12 @@ class Early(msgspec.Struct, frozen=True):
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """The arrays' slots."""
+        """The slots of the arrays."""
         return tuple(Slot(*each) for each in self.reported)
 
 
 class Ahead:
-    """Writes them. The file comes with the first result. Raises ``OSError`` where it cannot be written."""
+    """Writes early results. The file is created with the first one. Raises ``OSError`` where it cannot be written."""
 
     def __init__(self, results: Path, head: bytes, waiting: Iterable[Early] = ()) -> None:
         self._path, self._name = beside(results), _name_of(head)
@@ -52,7 +53,7 @@ class Ahead:
         self._file: int | None = None
 
     def keep(self, position: int, result: Result, reported: Iterable[Slot]) -> None:
-        """Append one."""
+        """Append an early result."""
         if self._file is None:
             self._write_anew()
         assert self._file is not None
@@ -61,23 +62,23 @@ class Ahead:
         _write(self._file, line)
 
     def placed(self, position: int) -> bool:
-        """Note that a result has its place in the results file; gives whether it is time to ``tidy``."""
+        """Note that a result is now in the results file; return whether it is time to ``tidy``."""
         line = self._lines.pop(position, None)
         self._stale += 0 if line is None else len(line)
         return self._stale > _STALE
 
     def tidy(self) -> None:
-        """Write the file anew with what still waits; the results file has to be on the disk before."""
+        """Rewrite the file with the results that still wait; the results file must have been synced before."""
         if self._file is not None:
             self._write_anew()
 
     def sync(self) -> None:
-        """Bring it to the disk."""
+        """Sync the file to the disk."""
         if self._file is not None:
             os.fsync(self._file)
 
     def close(self, *, complete: bool) -> None:
-        """Close it, and remove it where nothing waits any more."""
+        """Close the file; remove it if the run is complete or no result waits."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -103,12 +104,12 @@ class Ahead:
 
 
 def beside(results: Path) -> Path:
-    """Where they are kept."""
+    """The path of the file of early results."""
     return results.with_name(f".{results.name}.ahead")
 
 
 def read_ahead(results: Path, head: bytes, first: int) -> dict[int, Early]:
-    """Those of positions from ``first`` on, as far as the file is whole; none where it is of another results file."""
+    """The early results from position ``first`` on, up to a torn line; none if the file belongs to other results."""
     found: dict[int, Early] = {}
     with contextlib.suppress(OSError), beside(results).open("rb") as file:
         if file.readline(200).rstrip(b"\n") != _name_of(head):

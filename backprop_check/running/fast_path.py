@@ -1,8 +1,8 @@
-"""The commonest case, a reply that is right, decided in one sweep instead of array by array.
+"""The fast path for the most common case, a right reply: all arrays are compared at once.
 
-All arrays of the reply are decoded at once and compared at once with what is kept of the witnesses. Whatever is odd
-(an array missing that is due, one too many, another shape, text for a number) is no business of this: it says None,
-and ``compare`` is asked. So nothing is decided here but that all is right.
+All arrays of the reply are decoded together and compared together with the cached expected values. For anything else (a
+missing or extra array, another shape, text in place of a number, a value outside its bound) ``right`` returns None, and
+the caller uses ``compare``. So this module can only decide that everything is right.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from backprop_check.protocol.messages import Reply
     from backprop_check.running.witness_cache import Entry
 
-#: What numbers are written with, and what may stand between them.
+#: The characters of JSON numbers, and the white space between them.
 _DIGITS = b"0123456789+-.eE \t\r\n"
 
 _numbers = msgspec.json.Decoder(list[float]).decode
 
 
 class Right(NamedTuple):
-    """What was compared of a reply that is right: which arrays, how many values of how many neurons."""
+    """What was compared in a right reply: the slots of the arrays, and the numbers of values and neurons."""
 
     slots: tuple[Slot, ...]
     values: int
@@ -35,7 +35,7 @@ class Right(NamedTuple):
 
 
 def right(entry: Entry, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> Right | None:
-    """What was compared, where every value is within its bound; None where that is not so, or not plain."""
+    """What was compared, if every value is within its bound; None if not, or if the reply has anything unusual."""
     slots, due = _slots(entry.slots)
     shapes, wire = entry.shapes, entry.wire or entry.shapes
     layers = reply.layers
@@ -46,7 +46,7 @@ def right(entry: Entry, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> R
         if raw is not None:
             given[slot] = bytes(raw)
     found = [given.pop(slot, None) for slot in slots]
-    if given:  # an array that this case has not
+    if given:  # an array that this case does not have
         return None
     values, allowed = np.frombuffer(entry.values, dtype="<f8"), np.frombuffer(entry.allowed, dtype="<f8")
     compared = slots
@@ -79,14 +79,14 @@ def right(entry: Entry, reply: Reply, rtol: float = 0.0, atol: float = 0.0) -> R
 
 @functools.lru_cache(maxsize=1024)
 def _slots(packed: bytes) -> tuple[tuple[Slot, ...], int]:
-    """The slots, and how many layers they are of."""
+    """The slots, and the number of layers."""
     slots = tuple(Slot(*each) for each in msgspec.msgpack.decode(packed))
     return slots, 1 + max(slot.layer for slot in slots if slot.layer is not None)
 
 
 @functools.lru_cache(maxsize=4096)
 def _skeleton(shape: tuple[int, ...]) -> bytes:
-    """What is left of an array of that shape without its numbers: ``[[,],[,]]``."""
+    """The JSON of an array of that shape without its numbers: ``[[,],[,]]``."""
     text = b""
     for size in reversed(shape):
         text = b"[" + b",".join([text] * size) + b"]"
@@ -101,7 +101,7 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def _neurons(slots: tuple[Slot, ...], shapes: list[tuple[int, ...]]) -> int:
-    """How many different neurons they are about."""
+    """The number of different neurons in these slots."""
     widths: dict[int | None, int] = {}
     for slot, shape in zip(slots, shapes, strict=True):
         axes = axes_of(slot.quantity, len(shape))

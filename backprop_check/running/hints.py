@@ -1,7 +1,7 @@
-"""What a grader's hint may hold: the place and the mistake, and nothing that could be copied into the solution.
+"""Hints for graders: the place and the name of a mistake, and nothing that could be copied into a solution.
 
-``--hints-only`` decides here, for every output: ``Run`` hands results and conclusions to terminal, JSON, HTML, JUnit
-and CSV only in this form.
+This is the only place where ``--hints-only`` takes effect: ``Run`` passes results and conclusions to terminal, JSON,
+HTML, JUnit and CSV only in this form.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.running.one_case import Result
 
-#: Of a mismatch: where it is and of what kind. No number that was expected, came, or is allowed.
+#: The fields of a mismatch that are kept: place and kind. No expected, actual or allowed number.
 _PLACE = ("quantity", "layer", "neuron", "sample", "index", "at", "step", "problem", "origin", "unstable")
 
-#: Of a cause: its name, where it is and what it explains. No formula, number, remedy or network.
+#: The fields of a cause that are kept: name, place, what it explains. No formula, number, remedy or network.
 _NAME = ("code", "bug", "title", "sentence", "scope", "equivalent", "cases", "first_case", "explains")
 
 
 def hinted(result: Result, case: Case) -> Result:
-    """A result without any expected value."""
+    """The result without any expected value."""
     message = result.message
     if result.outcome == "mismatched":
         first = result.mismatches[0]
@@ -37,12 +37,12 @@ def hinted(result: Result, case: Case) -> Result:
 
 
 def hinted_conclusion(conclusion: Conclusion) -> Conclusion:
-    """A run's conclusion with nothing but the names of its causes, and where they are."""
+    """The conclusion with only the names and places of its causes."""
     return Conclusion(list(map(_hinted_cause, conclusion.causes)), conclusion.behaviours, conclusion.notes)
 
 
 def _hinted_cause(cause: Cause) -> Cause:
     kept = {name: getattr(cause, name) for name in _NAME}
-    if cause.code is None:  # behind its first sentence stand the ratios that were seen
+    if cause.code is None:  # the sentences after the first contain ratios of numbers
         kept["sentence"] = f"{cause.sentence.split('. ')[0].rstrip('.')}."
     return Cause(**kept)

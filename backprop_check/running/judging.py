@@ -1,6 +1,6 @@
-"""One run: cases go through an implementation, results come out, and at the end what they have in common.
+"""One run: it judges cases, collects the results, and at the end finds the causes that they have in common.
 
-The command line, pytest and ``check`` all judge through this.
+The command line and ``check`` judge through this; pytest uses its diagnosis.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from backprop_check.compare.trace import Array, Slot
     from backprop_check.protocol import Implementation
 
-#: So many of a run's cases are remembered for the checks that need several.
+#: The number of answered cases that are remembered for the checks that need several cases.
 _REMEMBERED = 40
 
 
-#: Faults of ours in what is said about results: they are worth more than their explanation.
+#: Exceptions of a bug of ours in diagnosis: they are caught, since the results are worth more than their explanation.
 OURS = (HarnessError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
-#: Notes of a diagnosis that ended before its end.
+#: Notes about a diagnosis that did not finish.
 INTERRUPTED = "the diagnosis was interrupted: the verdicts are complete, but the cause may not be"
 OUT_OF_TIME = "the diagnosis ended at its time limit (--diagnosis-timeout): the cause may not be complete"
 
-#: What so many passing cases reported is kept for a run that goes on later.
+#: The number of passing cases whose reported slots are written to the results file, for a resumed run.
 _OF_USE = 200
 
 
 @dataclass(eq=False)
 class Run:
-    """Judges cases one after the other and concludes. ``diagnosing`` False leaves out all that is done at the end."""
+    """Judges cases one after the other and finds causes. Without ``diagnosing``, ``conclude`` finds nothing."""
 
     implementation: Implementation
     settings: Settings = field(default_factory=Settings)
@@ -66,14 +66,14 @@ class Run:
         self._noted: dict[str, list[Any]] = {}
 
     def judge(self, cases: Iterable[Case]) -> Iterator[Judged]:
-        """The cases' results, as they come."""
+        """Judge cases; yield each result as it comes."""
         for judged in judge_whole(cases, self.implementation, self.settings, keep_running=True):
             self.take(judged)
             yield judged
 
     @property
     def remembers_more(self) -> bool:
-        """Whether what right replies held is still of use: diagnosis needs that of the first ones only."""
+        """Whether diagnosis still needs to know which arrays right replies held: it needs only the first ones."""
         return self.summary.counts["passed"] < _OF_USE
 
     def take(self, judged: Judged) -> None:
@@ -91,7 +91,7 @@ class Run:
         if len(self._answered) < _REMEMBERED:
             self._answered.append(judged.case)
         if judged.result.outcome == "passed":
-            if self.diagnostician.passing.wants_more(judged.about):  # to read a case takes its time
+            if self.diagnostician.passing.wants_more(judged.about):  # reading a case takes time
                 self.diagnostician.passed(judged.case, judged.actual)
         elif judged.result.outcome == "mismatched":
             result = judged.result
@@ -99,13 +99,13 @@ class Run:
             self.diagnostician.failed(failure)
 
     def told(self, judged: Judged) -> Result:
-        """A result as it may be shown and written: with ``hints_only`` without what is expected."""
+        """The result in the form that may be shown and written: with ``hints_only`` without expected values."""
         return hinted(judged.result, judged.case) if self.hints_only else judged.result
 
     def conclude(self, effort: Effort | None = None) -> Conclusion:
-        """The causes, and the checks that need several cases. ``effort`` bounds the diagnosis.
+        """Find the causes, and make the checks that need several cases. ``effort`` limits the diagnosis.
 
-        Ctrl-C ends the diagnosis and nothing else: what was judged keeps its verdict, and what is seen at once is said.
+        Ctrl-C ends only the diagnosis: the verdicts stay, and causes that can be seen at once are still reported.
         """
         if not self.diagnosing:
             return Conclusion()
@@ -125,7 +125,7 @@ class Run:
             notes = [INTERRUPTED]
             causes = self._causes(effort)
         except OURS as error:
-            # A fault of ours here must not end the run.
+            # A bug of ours in diagnosis must not end the run.
             note = f"the diagnosis failed ({type(error).__name__}: {error}); please report it. The results are complete"
             return Conclusion([], behaviours, [note])
         if effort.out_of_time:
@@ -140,20 +140,20 @@ class Run:
         return self.diagnostician.causes(effort, self._ask)
 
     def _notes(self) -> list[str]:
-        """What the implementation printed beside its replies, and how often it was started again; each once."""
+        """Notes, each once: that the implementation printed lines that are not replies, or had to be restarted."""
         found = []
-        if "again" in self._noted:  # how many were in flight, and so what was asked again, is chance
-            found.append("the port ended or hung in some cases and was started again: it is not reliable")
+        if "again" in self._noted:  # no number: how many cases were in flight and asked again varies by chance
+            found.append("the port exited or hung in some cases and was started again: it is not reliable")
         if "is not a JSON object" in self._noted:
             first, count = self._noted["is not a JSON object"]
-            more = f" (and the like in {count - 1} more cases)" if count > 1 else ""
-            found.append(f"{first}{more}: it was passed over; print logs to standard error")
+            more = f" (and similar lines in {count - 1} more cases)" if count > 1 else ""
+            found.append(f"{first}{more}: it was ignored; print logs to standard error")
         return found
 
     def smallest(self, cause: Cause, effort: Effort | None = None, *, among: int = 1) -> Case | None:
-        """The smallest network found that shows a cause; None where it has no failing case with numbers.
+        """The smallest network found that shows a cause; None where the cause has no failing case with numbers.
 
-        ``among`` says for how many causes the effort is to suffice, this one counted.
+        ``among`` is the number of causes, including this one, that share the effort that is left.
         """
         failure = next((each for each in self._by_size() if each.id in set(cause.explains) and not each.unstable), None)
         if failure is None:
@@ -167,13 +167,13 @@ class Run:
                 among=among,
             )
         except OURS:
-            return failure.case  # it shows it, if not in the smallest way
+            return failure.case  # shows the cause, though it may not be the smallest
 
     def _by_size(self) -> list[Failure]:
         return sorted(self.diagnostician.failures, key=lambda each: len(each.case.inputs) * len(each.actual))
 
     def _may_show(self, case: Case, cause: Cause) -> bool:
-        """Whether a case can show a cause: where that has a name, this one bug changes a number of it."""
+        """Whether a case can show a cause: a named bug must change at least one number of the case."""
         stages = next(
             (each.stages_of(cause.code) for each in self.diagnostician.matches if cause.code in each.codes), None
         )
@@ -210,7 +210,7 @@ class Run:
         return None if judged is None else judged.actual
 
     def _judged(self, case: Case) -> Judged | None:
-        """One more case, sent and judged; None where it cannot be: not supported, or too much for a witness."""
+        """Send and judge one more case; None where it is not supported, or where a witness fails on it."""
         if not_supported(case, self.implementation.hello) is not None:
             return None
         try:
@@ -224,7 +224,7 @@ class Run:
         fresh = not self.implementation.in_process
 
         def ask(named: Sequence[tuple[str, Case]], *, anew: bool = False) -> Sequence[Mapping[Slot, Array] | None]:
-            if anew:  # what runs is ended by an exchange that does not keep it running
+            if anew:  # an exchange without keep_running ends the process
                 list(self.implementation.exchange(iter(())))
             return [self._plain(name, case) for name, case in named]
 
@@ -233,7 +233,7 @@ class Run:
         )
 
     def _plain(self, name: str, case: Case) -> Mapping[Slot, Array] | None:
-        """What is replied to a case under another id."""
+        """The arrays replied to a case that is sent under another id."""
         dtype = self.implementation.hello.dtype
         data = case.request(dtype).replace(case.id.encode(), name.encode(), 1)
         (answer,) = list(self.implementation.exchange([(name, data)], keep_running=True))
@@ -243,7 +243,7 @@ class Run:
 
 
 def _first_of(case: Case, first: Mismatch) -> tuple[str, str, str | None]:
-    """What is wrong first, how, and in what kind of layer."""
+    """The quantity of the first wrong value, the problem, and the kind of its layer."""
     return first.quantity, first.problem, None if first.layer is None else case.network.layers[first.layer].kind
 
 

@@ -1,7 +1,7 @@
-"""Failures that are kept to be run again: the smallest network of each cause, as a case file.
+"""Kept failures: the smallest network of each cause, saved as a case file, for ``replay``.
 
-They lie in ``.backprop-check/failures`` of the folder where the run was started. Which command they failed with is
-remembered beside the user's own files and not in that folder: a folder that comes from a stranger names no command.
+The files are in ``.backprop-check/failures`` of the folder where the run was started. The command with which a case
+failed is saved in the user's own state folder instead, so that a folder from someone else cannot name a command.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _COMMANDS = "commands.json"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A kept failure: its file, its case, which cause it showed."""
+    """A kept failure: its path, the case file, the code of its cause, and the command with which it failed."""
 
     path: Path
     file: CaseFile
     code: str | None
     command: str | None
     settings: Settings = Settings()
-    """How it was judged: the profile and the tolerances."""
+    """The settings with which it was judged: the profile and the tolerances."""
 
     @property
     def id(self) -> str:
@@ -50,10 +50,13 @@ def keep(
     settings: Settings | None = None,
     root: Path | None = None,
 ) -> Path:
-    """Write a failing case to be run again; gives the file, which has the id of the case that is read from it."""
+    """Save a failing case for ``replay``; return the file, which is named after the id of the case in it.
+
+    Raises ``ConfigurationError`` where the file cannot be written.
+    """
     folder = (root or Path.cwd()) / _FOLDER
     request = msgspec.json.decode(case.request())
-    # A request writes out what a case may leave to its defaults: that is another content, and so another id.
+    # A request spells out the defaults that a case may omit, which changes the content and so the id.
     body = {key: value for key, value in request.items() if key not in ("type", "id")}
     case = Case.from_dict({**body, "name": case.name})
     path = folder / f"{case.id}.json"
@@ -75,12 +78,12 @@ def keep(
 
 
 def own_folder() -> Path:
-    """Where what this program keeps of a folder is kept."""
+    """The folder ``.backprop-check`` of the current folder."""
     return Path.cwd() / _FOLDER.parent
 
 
 def kept_failures(root: Path | None = None) -> list[Kept]:
-    """All that are kept for a folder, by name."""
+    """All kept failures of a folder, sorted by name."""
     folder = (root or Path.cwd()) / _FOLDER
     commands = _commands().get(str(folder.resolve()), {})
     found = []
@@ -95,7 +98,7 @@ def kept_failures(root: Path | None = None) -> list[Kept]:
 
 
 def _settings(told: dict[str, Any]) -> Settings:
-    """How a failure was judged; a file that says it in another way than ours is judged as by default."""
+    """The settings with which a failure was judged; the defaults where the file's settings are not valid."""
     try:
         found = msgspec.convert(told.get("settings", {}), Settings)
     except msgspec.ValidationError:
@@ -104,9 +107,9 @@ def _settings(told: dict[str, Any]) -> Settings:
 
 
 def keep_lines(case_id: str, lines: str, root: Path | None = None) -> Path | None:
-    """What is sent to a port for a kept failure, in a file beside it, to be piped into the port by hand.
+    """Write the request lines of a kept failure into a file, which can be piped into the port by hand.
 
-    Gives the file as it is called from the folder of the run; None where it cannot be written.
+    Return the path relative to the folder of the run; None where the file cannot be written.
     """
     path = _FOLDER / f"{case_id}.jsonl"
     try:
@@ -117,7 +120,7 @@ def keep_lines(case_id: str, lines: str, root: Path | None = None) -> Path | Non
 
 
 def drop(kept: Kept) -> None:
-    """Forget one that is fixed."""
+    """Delete a kept failure that is fixed."""
     kept.path.with_suffix(".jsonl").unlink(missing_ok=True)
     kept.path.unlink(missing_ok=True)
 
@@ -137,7 +140,7 @@ def _commands() -> dict[str, dict[str, str]]:
 def _remember(folder: Path, case: str, command: str) -> None:
     commands = _commands()
     commands.setdefault(str(folder.resolve()), {})[case] = command
-    # Without a home to write to, replay asks for --impl.
+    # If this cannot be written, replay asks for --impl.
     with contextlib.suppress(OSError):
         _state_file().parent.mkdir(parents=True, exist_ok=True)
         new = _state_file().with_suffix(f".{os.getpid()}")

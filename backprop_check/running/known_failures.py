@@ -1,8 +1,8 @@
 """Known failures: a file that says which cases fail, how, and why that is accepted for now.
 
 An entry is ``[[known]]`` with ``id`` (a pattern: ``*`` and ``?``), ``outcome``, and optionally ``bug`` (a code or
-name), ``reason`` and ``issue``. What fails as the file says is no news; a pass, another outcome or another bug than
-it says, and an entry that matches no case, fail the run: the file is to stay true.
+name), ``reason`` and ``issue``. A case that fails as the file says does not fail the run. A case with another outcome
+(also a pass) or another bug, and an entry that matches no case, do fail it, so that the file stays correct.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_known(path: Path) -> list[Entry]:
-    """The entries of a file; raises ``ConfigurationError`` with the place, what was expected and what came."""
+    """The entries of a file. Raises ``ConfigurationError`` with the place, what was expected and what came."""
     try:
         entries = msgspec.convert(read_toml(path), _File).known
     except (OSError, ValueError, msgspec.ValidationError) as error:
@@ -57,10 +57,10 @@ def read_known(path: Path) -> list[Entry]:
 def news(
     entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]], *, complete: bool = True
 ) -> list[str]:
-    """A sentence for everything that is not as the entries say; empty where all is as known.
+    """One sentence for each result or entry that differs from what is known; empty if nothing differs.
 
-    ``codes`` gives for each failing case the codes and names of the bugs that explain it. Of a run that is not
-    ``complete`` it is not known which entries match no case, nor which bugs there are.
+    ``codes`` gives for each failing case the codes and names of the bugs that explain it. If the run is not
+    ``complete``, bugs and unmatched entries are not checked.
     """
     found: list[str] = []
     matched: set[int] = set()
@@ -89,9 +89,9 @@ def news(
 
 
 def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]]) -> None:
-    """Rewrite the file so that it says what is; reasons and issues of entries that still hold are kept.
+    """Rewrite the file with the present failures; reasons and issues of entries that still match are kept.
 
-    What is written is what ``read_known`` reads. Raises ``ConfigurationError`` where that cannot be.
+    Raises ``ConfigurationError`` where the file cannot be written or would be too large for ``read_known``.
     """
     lines = ["# Known failures of this implementation; backprop-check run --update-known writes this file.", ""]
     for result in results:
@@ -122,10 +122,10 @@ def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], cod
 
 
 def _literal(case: str) -> str:
-    """The pattern that matches this id alone."""
+    """The pattern that matches only this id."""
     return re.sub(r"[*?[]", r"[\g<0>]", case)
 
 
 def _quoted(text: str) -> str:
-    """A basic string of TOML: JSON's escapes, but no halves of surrogate pairs, and DEL is a control character."""
+    """A basic string of TOML: escaped as in JSON, except that TOML also escapes DEL and has no surrogate escapes."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,7 +1,7 @@
-"""A second copy of a file that is being written, where no program reaches it by a name.
+"""A second copy of a file that is being written, as an unnamed temporary file that no other program can open.
 
-An implementation under test runs as its user and can write wherever that one can: also into the results file. Against
-this copy the file is compared, and from it the file is written again.
+An implementation under test runs as the user and can write wherever the user can, also into the results file. The
+results file is compared with this copy, and if it was changed, it is written again from the copy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CHUNK = 2**20
 
 
 class Mirror:
-    """What was written to a file so far. Raises ``OSError`` where there is no room for it beside the file."""
+    """A copy of what was written to a file so far. Raises ``OSError`` where the disk has no room for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -26,7 +26,7 @@ class Mirror:
         self.size = 0
 
     def append(self, data: bytes) -> None:
-        """Keep what is written next."""
+        """Append data to the copy."""
         self._copy.seek(self.size)
         left = memoryview(data)
         while left:
@@ -34,14 +34,14 @@ class Mirror:
         self.size += len(data)
 
     def cut(self, size: int) -> None:
-        """Forget what stands behind ``size`` bytes."""
+        """Cut the copy to ``size`` bytes."""
         self._copy.truncate(size)
         self.size = size
 
     def changed(self, file: IO[bytes], closing: bytes) -> str:
-        """How the file is not what it was left as, by what can be seen at once; empty where it is.
+        """How the file was changed, as far as its size and link count show; empty where they are right.
 
-        It should hold what is kept here, and behind that ``closing``.
+        The file should hold the content of this copy, followed by ``closing``.
         """
         status = os.fstat(file.fileno())
         if status.st_nlink == 0 or not self._path.exists():
@@ -52,7 +52,7 @@ class Mirror:
         return ""
 
     def unlike(self, closing: bytes) -> str:
-        """The same by comparing all that the file holds."""
+        """How the file was changed, found by comparing its whole content; empty where it is right."""
         try:
             with self._path.open("rb") as file:
                 for chunk in self._chunks():
@@ -63,18 +63,18 @@ class Mirror:
             return f"made unreadable ({error.strerror})"
 
     def copy_to(self, new: IO[bytes], start: int = 0, end: int | None = None) -> None:
-        """Write what is kept, from ``start`` to ``end``, to another file."""
+        """Write the copy, from byte ``start`` to ``end``, to another file."""
         for chunk in self._chunks(start, end):
             new.write(chunk)
 
     def lines(self, start: int) -> Iterator[bytes]:
-        """What is kept from ``start`` on, line by line."""
+        """The copy from byte ``start`` on, line by line."""
         self._copy.seek(start)
         with open(self._copy.fileno(), "rb", closefd=False) as lines:
             yield from lines
 
     def close(self) -> None:
-        """Give the room back."""
+        """Close the temporary file, which frees its space."""
         self._copy.close()
 
     def _chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:

@@ -1,4 +1,7 @@
-"""Case after case: witnesses, implementation, comparison, blame, outcome. One way, streaming."""
+"""Judging cases one after the other: send the case, compare the reply with the witnesses, find the first wrong values.
+
+Cases are pulled and results yielded one at a time, so that a run of any length needs little memory.
+"""
 
 from __future__ import annotations
 
@@ -44,17 +47,17 @@ Outcome = Literal[
 #: Outcomes that make a run fail.
 FAILURES = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run")
 
-#: Stands between what a log is (``traceback``, ``stderr``) and its lines, in a result's notes.
+#: In a result's notes this text separates the name of a log (``traceback``, ``stderr``) from its lines.
 LOG = ":\n"
 
-#: A failing case is kept in the results whole, with what was replied, where that is no longer than this.
+#: A failing case is kept in the results with its numbers and its reply if these have at most this many bytes.
 _WHOLE = 4 * 2**20
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one case, as the results file holds it.
+    """The result of one case, as the results file holds it.
 
-    ``case`` and ``actual`` (what was replied, in the form of a reply) are there for failing cases only.
+    Only failing cases have ``case`` and ``actual`` (the values that came, in the form of a reply).
     """
 
     id: str
@@ -75,22 +78,22 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A result with the case and, where there was a reply to compare, what it held."""
+    """A result with its case and, where a reply was compared, its arrays by slot."""
 
     result: Result
     case: Case
     actual: Mapping[Slot, Array] | None = None
     unstable: str = ""
-    """The right but unstable formula that gives all that differs, if one does."""
+    """The right but unstable formula that gives all values that differ, if there is one; else empty."""
 
     @property
     def about(self) -> str:
-        """What the case is about: ``Case.about``."""
+        """The subject of the case: ``Case.about``."""
         return self.case.about
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How to judge: the profile of the bounds, what the user widens them by, and which choices at kinks are right."""
+    """How to judge: the profile of the bounds, the tolerances added to them, and the slopes accepted at kinks."""
 
     profile: Literal["textbook", "strict"] = "textbook"
     rtol: float = 0.0
@@ -99,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def not_supported(case: Case, hello: HelloReply) -> str | None:
-    """What a case needs that the implementation does not claim to support, as a phrase; None if nothing."""
+    """The first thing that a case needs and the implementation does not claim, as a phrase; None if it claims all."""
     can, layers = hello.supports, case.network.layers
     wanted: list[tuple[str, list[str] | None, set[str]]] = [
         ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
@@ -122,7 +125,7 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
 
 
 def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> Expected:
-    """The reference's values and bounds, after torch has agreed.
+    """The reference's values and bounds, checked against torch.
 
     Raises ``HarnessError`` where the two witnesses differ by more than the float64 bound.
     """
@@ -137,8 +140,8 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
     slot, at = found
     msg = (
         f"case {case.id}: the reference and torch disagree on {slot.quantity} of layer {slot.layer} at {list(at)}: "
-        f"{expected.values[slot][at]!r} and {other.values[slot][at]!r}. This is a fault of backprop-check or of a "
-        "numerical limit of this case, not of the implementation; please report it"
+        f"{expected.values[slot][at]!r} and {other.values[slot][at]!r}. This is a bug of backprop-check or a "
+        "numerical limit of this case, not an error of the implementation; please report it"
     )
     raise HarnessError(msg)
 
@@ -146,9 +149,10 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
 def compared(
     case: Case, expected: Expected, reply: Reply, dtype: str, settings: Settings
 ) -> tuple[Expected, Comparison]:
-    """The reply against what is expected; where a case is about training, each update by what came before it.
+    """Compare a reply with the expected values; give the expected values that applied, and the comparison.
 
-    Only where something differs it is asked whether it depends on a choice at a kink.
+    Each update of a training case is compared with the update computed from the values that the reply gave before it.
+    Only if a value differs do we work out whether it depends on a choice at a kink.
     """
     wider = settings.rtol, settings.atol
     comparison = compare(expected, reply, *wider)
@@ -189,7 +193,7 @@ def judge_whole(
     *,
     keep_running: bool = False,
 ) -> Iterator[Judged]:
-    """``judge``, each result with its case and what was replied."""
+    """Like ``judge``, but each result comes with its case and the replied arrays."""
     settings = settings or Settings()
     hello = implementation.hello
     waiting: deque[tuple[Case, str | None]] = deque()
@@ -215,7 +219,7 @@ def judge_whole(
 
 
 def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> Judged:
-    """One answer's outcome."""
+    """The result of one answer."""
     notes = [*answer.notes]
     common: dict[str, Any] = {"id": case.id, "seconds": round(answer.seconds, 6)}
     if answer.kind == "skip":
@@ -249,7 +253,7 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
             "actual": as_reply(comparison.actual, len(case.network.layers), form=expected.form),
         }
     else:
-        notes.append("the case is too large to be kept with its numbers")
+        notes.append("the case is too large to keep its numbers")
     result = Result(
         **common,
         **counted,
@@ -265,14 +269,14 @@ def judge_answer(case: Case, answer: Answer, dtype: str, settings: Settings) -> 
 
 
 def _logs(answer: Answer) -> list[str]:
-    """What the implementation said about a case that it did not answer with numbers, each as a note."""
+    """The traceback and the stderr of a case that was not answered with numbers, each as a note."""
     traceback = (answer.reply and answer.reply.traceback) or ""
     said = (("traceback", both_ends(traceback, 3500).strip("\n")), ("stderr", answer.stderr))
     return [f"{name}{LOG}{text}" for name, text in said if text.strip()]
 
 
 def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
-    """What is wrong first, in a sentence."""
+    """The first wrong value, in a sentence."""
     what = what_it_is(case, first)
     count = comparison.count
     more = f"; {count - 1} more {'value differs' if count == 2 else 'values differ'}" if count > 1 else ""  # noqa: PLR2004
@@ -285,6 +289,6 @@ def sentence(case: Case, comparison: Comparison, first: Mismatch) -> str:
         case "shape":
             return f"wrong shape: {what} ({at}): {numbers}{more}"
         case "not_a_number":
-            return f"the {what} of {at} is no number: got {clean_text(str(first.actual), 80)}{more}"
+            return f"the {what} of {at} is not a number: got {clean_text(str(first.actual), 80)}{more}"
         case _:
             return f"first wrong value: the {what} of {at}: {numbers}{more}"

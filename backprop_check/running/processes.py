@@ -1,8 +1,8 @@
-"""Several processes judge one run: each drives its own process of the implementation.
+"""Judging one run in several worker processes, each of which drives its own process of the implementation.
 
-The work is handed out in chunks, results come out in the order of the cases. A worker that dies (out of memory,
-killed) costs only time: what it had not answered is given to a new one. Workers end with their parent, however
-that ends, and with them what they started.
+The work is handed out in chunks, and the results are yielded in the order of the cases. If a worker dies (out of
+memory, killed), a new worker judges its unanswered cases, so only time is lost. Workers end when their parent ends,
+however it ends, and they end the processes that they started.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
     from backprop_check.running.one_case import Judged
 
-#: A case at which so many workers died is not tried again.
+#: The run ends when this many workers died at the same case.
 _DEATHS = 3
 
-#: So many chunks a worker may be ahead of the first unfinished one: what waits for its turn is bounded.
+#: How many chunks per worker the work may be ahead of the first unfinished case; this bounds the results that wait.
 _AHEAD = 4
 
 
 class Worker:
-    """A process of ours with its pipe and the positions that it was given."""
+    """A worker process with its pipe and the positions that it has not answered."""
 
     def __init__(self, context: Any, work: Work) -> None:
         self.pipe, theirs = context.Pipe()
@@ -48,13 +48,13 @@ class Worker:
         theirs.close()
 
     def give(self, positions: Sequence[int]) -> None:
-        """Hand out work; where the process died meanwhile, its pipe tells."""
+        """Hand out work; if the process has died, reading its pipe will show it."""
         self.left = deque(positions)
         with contextlib.suppress(OSError):
             self.pipe.send(positions)
 
     def bury(self) -> None:
-        """Clear up behind a process that ended: what it had started may still run."""
+        """Clean up after a process that has ended: processes that it started may still run."""
         self.pipe.close()
         self.process.join(1.0)
         if self.marker:
@@ -62,10 +62,11 @@ class Worker:
 
 
 class Pool:
-    """So many workers. ``judging`` gives the results from a position on, in order; closing that ends the workers.
+    """A pool of ``jobs`` workers. ``judging`` yields the results from a position on; closing it ends the workers.
 
-    ``early`` is told of each result that came before it was its turn, so that it can be kept; those in ``done`` are
-    left out. Raises what a worker raised (``HarnessError``, ``StartError``), after the results of all cases before.
+    ``early`` is called with each result that arrives before its turn, so that it can be kept; positions in ``done``
+    are left out. An error of a worker (``HarnessError``, ``StartError``) is raised after the results of all cases
+    before it.
     """
 
     def __init__(
@@ -84,11 +85,11 @@ class Pool:
 
     @property
     def processes(self) -> list[int]:
-        """The ids of the workers' processes."""
+        """The process ids of the workers."""
         return [worker.process.pid or 0 for worker in self._workers]
 
     def judging(self, start: int) -> Iterator[Judged]:
-        """The results from position ``start`` to the end."""
+        """Yield the results from position ``start`` to the end."""
         self._next, end = start, len(self._work.plan)
         waiting = deque(left(start, end, self._done))
         self._pass_done()
@@ -133,7 +134,7 @@ class Pool:
                 worker.left.popleft()
                 if self._early is not None and value.position != self._next:
                     self._early(value.position, value.judged())
-            else:  # what it raised belongs to the first case that it has not answered
+            else:  # an error belongs to the first case that the worker has not answered
                 self._arrived[worker.left[0] if worker.left else self._next] = value
                 worker.left.clear()
                 self._workers.remove(worker)
@@ -147,11 +148,11 @@ class Pool:
             if self._died[first] >= _DEATHS:
                 case = self._work.plan.case(first).id
                 msg = (
-                    f"{_DEATHS} processes of backprop-check ended one after the other at case {case}: is there memory "
-                    "enough? Fewer --jobs need less"
+                    f"{_DEATHS} processes of backprop-check died one after the other at case {case}: is there enough "
+                    "memory? Fewer --jobs need less"
                 )
                 self._arrived[first] = HarnessError(msg)
-                self._workers.remove(worker)  # others may still have cases before this one
+                self._workers.remove(worker)  # other workers may still be judging cases before this one
                 return
             waiting.appendleft(list(worker.left))
         self._workers[self._workers.index(worker)] = Worker(self._context, self._work)
@@ -173,7 +174,7 @@ class Pool:
 
 
 def opened_for(work: Work) -> Implementation:
-    """The implementation once more, in a worker. Raises ``StartError`` saying that it is not the first."""
+    """Start a further process of the implementation, in a worker. Raises ``StartError``, which says so."""
     from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
 
     try:
@@ -181,14 +182,16 @@ def opened_for(work: Work) -> Implementation:
     except StartError as error:
         msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None
-    implementation.start_notes()  # said by the first process
+    implementation.start_notes()  # drop them: the first process has reported them
     return implementation
 
 
 def _serve(pipe: Connection, work: Work) -> None:
-    """The life of a worker: positions come, results go, None ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all: the parent decides, and ends the workers
-    heed(signal.SIGTERM)  # with which it does so, also where it was told itself to ignore it
+    """The main loop of a worker: receive positions, send results, end at None."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process; the parent decides and ends the workers
+    heed(signal.SIGTERM)  # the parent ends workers by SIGTERM, even if the parent itself ignores that signal
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, EOFError, OSError), orderly_signals():
         try:
@@ -201,13 +204,13 @@ def _serve(pipe: Connection, work: Work) -> None:
 
 
 def _judge(pipe: Connection, work: Work, implementation: Implementation, positions: Sequence[int]) -> None:
-    """One chunk; what is ready is sent at once, so that a kill costs no more than what is in flight."""
+    """Judge one chunk; each result is sent at once, so that a kill loses only the cases in flight."""
     for position, judged in zip(positions, work.judge(implementation, positions), strict=True):
         pipe.send(("one", Shipped.of(position, judged)))
 
 
 def sendable(error: BackpropCheckError) -> BackpropCheckError:
-    """An error that can be sent: its text and whose side it is on."""
+    """A copy of an error that can be pickled: a ``StartError`` or a ``HarnessError`` with its text."""
     return (StartError if isinstance(error, StartError) else HarnessError)(str(error))
 
 

@@ -1,6 +1,6 @@
-"""Going on with a run that was ended: what its results file holds, and what diagnosis needs of it.
+"""Continuing an unfinished run: reading its results file, and restoring what diagnosis needs.
 
-A file that a kill left with half a line, or without its closing part, is read up to its last whole result.
+A file that a kill left with half a line, or without its closing part, is read up to its last complete result.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from backprop_check.running.chunks import Work
     from backprop_check.running.judging import Run
 
-#: No line of a results file is longer: a case is kept with its numbers up to 4 MB.
+#: The longest line that is read: a case is kept with its numbers up to 4 MB.
 _LONGEST = 64 * 2**20
 
-#: What must be the same for a run to go on, as the results file calls it, and as the user does.
+#: The settings that must be the same for a run to continue: names in the results file, and names for the user.
 _SAME = {
     "version": "version of backprop-check",
     "torch": "version of torch",
@@ -49,20 +49,20 @@ _SAME = {
 
 
 class _Reported(msgspec.Struct):
-    """The arrays that a right reply held: quantity, layer, step."""
+    """The slots of the arrays that a right reply held: quantity, layer, step."""
 
     reported: list[tuple[str, int | None, int | None]] = []
 
 
 class _Tail(msgspec.Struct):
-    """What says that a file is finished."""
+    """The closing part of a file, which says whether the run is complete."""
 
     summary: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A results file: its head, where its results begin and end, how many they are."""
+    """A results file: its head, the byte offsets where its results begin and end, and their number."""
 
     path: Path
     head: dict[str, Any]
@@ -72,10 +72,10 @@ class Unfinished:
     last: str
     complete: bool
     ahead: dict[int, Early]
-    """Those that came before it was their turn, by position."""
+    """The early results, by position."""
 
     def results(self) -> Iterator[tuple[Result, tuple[Slot, ...]]]:
-        """Each result, and the arrays that a right reply held (where they are kept)."""
+        """Each result, and the slots of the arrays that a right reply held (where they were recorded)."""
         with self.path.open("rb") as file:
             file.seek(self.start)
             left = self.count
@@ -86,7 +86,7 @@ class Unfinished:
                     left -= 1
 
     def check(self, work: Work, head: Mapping[str, Any]) -> None:
-        """Raise ``ResultsError`` with one sentence where this file is of another run."""
+        """Raise ``ResultsError`` where this file belongs to another run."""
         was, now = self.head.get("harness", {}), head["harness"]
         for key, name in _SAME.items():
             if was.get(key) != now.get(key):
@@ -96,18 +96,18 @@ class Unfinished:
             if was.get(key) != value:
                 raise self._other(f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}")
         if self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id):
-            raise self._other("its cases are others")
+            raise self._other("its cases differ")
         for position, each in self.ahead.items():
             if position >= len(work.plan) or each.result.id != work.plan.case(position).id:
-                raise self._other("its cases are others")
+                raise self._other("its cases differ")
 
     def _other(self, why: str) -> ResultsError:
-        msg = f"{self.path} is of another run: {why}. Give another --json, or leave out --resume to begin anew"
+        msg = f"{self.path} belongs to another run: {why}. Give another --json, or leave out --resume to start over"
         return ResultsError(msg)
 
 
 def read_unfinished(path: Path) -> Unfinished:
-    """Read a results file as far as it is whole. Raises ``ResultsError`` where it is none."""
+    """Read a results file up to its last complete result. Raises ``ResultsError`` where it is not a results file."""
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST)
@@ -118,7 +118,9 @@ def read_unfinished(path: Path) -> Unfinished:
                 if not all(isinstance(head.get(key), dict) for key in ("harness", "implementation")):
                     raise ValueError  # noqa: TRY301
             except (ValueError, msgspec.MsgspecError, RecursionError):
-                msg = f"{path} is no results file that a run can go on with: give another --json, or leave out --resume"
+                msg = (
+                    f"{path} is not a results file that a run can continue: give another --json, or leave out --resume"
+                )
                 raise ResultsError(msg) from None
             start = end = file.tell()
             count, last, complete = 0, "", False
@@ -163,7 +165,7 @@ def _shown(value: object) -> str:
 
 
 def summary_of(unfinished: Unfinished) -> Summary:
-    """The counts of what it holds."""
+    """The summary of the results that the file holds."""
     summary = Summary()
     for result, _ in unfinished.results():
         summary.add(result)
@@ -171,7 +173,10 @@ def summary_of(unfinished: Unfinished) -> Summary:
 
 
 def recalled(run: Run, work: Work, position: int, result: Result, slots: tuple[Slot, ...]) -> Judged | None:
-    """A kept result as the run would have it, for diagnosis; None where diagnosis needs nothing of it."""
+    """A result from the file as a ``Judged``, for diagnosis; None where diagnosis does not need it.
+
+    A failing case whose reply is not in the file is sent to the implementation again.
+    """
     dtype = run.implementation.hello.dtype
     if result.outcome == "passed":
         case = work.plan.case(position).rounded(dtype) if slots else None
@@ -182,7 +187,7 @@ def recalled(run: Run, work: Work, position: int, result: Result, slots: tuple[S
     if result.outcome != "mismatched":
         return Judged(result, case)
     rounded = case.rounded(dtype)
-    unsaid = case.steps == 1 and any(each.step is not None for each in result.mismatches)  # not kept in a file
+    unsaid = case.steps == 1 and any(each.step is not None for each in result.mismatches)  # the file lacks these arrays
     found = None if unsaid else _replied(result, rounded, dtype, work.settings.profile)
     if found is not None:
         unstable = found.formula if all(each.unstable for each in result.mismatches) else None
@@ -193,7 +198,7 @@ def recalled(run: Run, work: Work, position: int, result: Result, slots: tuple[S
 
 
 def _replied(result: Result, case: Case, dtype: str, profile: str) -> Comparison | None:
-    """What was replied, as the file holds it, compared once more; None where it does not hold it."""
+    """Compare the reply from the file again; None where the file does not hold it."""
     if result.actual is None:
         return None
     parsed = parse_line(msgspec.json.encode({"id": case.id, **result.actual}))

@@ -180,7 +180,7 @@ def test_errors(message: str, code: str | None) -> None:
         (lambda x: 3.0 * x, "each is 3 times what it should be"),
         (lambda x: -x, "each is -1 times what it should be"),
         (lambda x: x + 0.125, "each is off by 0.125"),
-        (lambda x: x[:, ::-1], "the right values stand there in another order"),
+        (lambda x: x[:, ::-1], "the right values are there in another order"),
         (lambda x: 0.0 * x, "all of them are 0"),
         (lambda x: np.sign(x) * abs(x) ** 1.5, "all are too small, by no constant factor"),
         (lambda x: x * (2.0 + abs(x)), "all are too large, by no constant factor"),
@@ -222,7 +222,7 @@ def test_other_order_of_all_that_is_wrong() -> None:
     values = answered(case)
     slot, bias = Slot("weight_gradient", 1), Slot("bias_gradient", 1)
     turned = {**values, slot: values[slot][:, ::-1].copy()}
-    assert "stand there in another order" in signs.pattern([Evidence(case, turned)])
+    assert "are there in another order" in signs.pattern([Evidence(case, turned)])
     assert "another order" not in signs.pattern([Evidence(case, {**turned, bias: values[bias] ** 2})])
 
 

@@ -293,7 +293,7 @@ def test_running_statistics_may_be_left_out() -> None:
     reply = replied(still)
     reply["layers"][0]["buffers"] = {"running_mean": [0.5, 1.0], "num_batches_tracked": 3}
     assert judged(still, reply).mismatches == []
-    assert judged(still, reply).notes == ["buffers were given that the case does not move; they were not judged"]
+    assert judged(still, reply).notes == ["buffers were given that the case does not change; they were not judged"]
 
 
 def test_input_gradients_of_indices_are_zero_or_absent() -> None:

@@ -62,7 +62,7 @@ def said_of(supports: dict[str, Any]) -> str:
 def test_the_nearest_word_is_suggested(key: str, word: str, meant: str) -> None:
     text = said_of({key: [vocabulary()[key][0], word]})
     assert f'at $.supports.{key}: "{word}" is unknown (did you mean "{meant}"' in text
-    assert "Correct each or take it out" in text
+    assert "Correct or remove each" in text
 
 
 def test_spelling_alone_would_suggest_another() -> None:
@@ -91,7 +91,7 @@ def test_a_word_of_another_list_is_told_where_it_belongs() -> None:
 
 def test_an_unknown_field_is_an_error_too() -> None:
     """Else its words would never be asked for, and nobody would notice."""
-    assert 'at $.supports: "layer" is none of its fields (did you mean "layers"?)' in said_of({"layer": ["conv2d"]})
+    assert 'at $.supports: "layer" is not one of its fields (did you mean "layers"?)' in said_of({"layer": ["conv2d"]})
 
 
 def test_several_are_told_of_and_hostile_ones_harm_nobody() -> None:

@@ -52,11 +52,11 @@ def _nothing_left() -> Iterator[None]:
         ("no-hello", {"start_timeout": 0.3}, "it did not answer hello within {start_timeout:g} s; does it read a"),
         ("wrong-protocol", {}, "it speaks version 2 of the protocol, this backprop-check speaks version 1"),
         ("dies-at-start", {}, "exited with code 3 before it answered hello\nits stderr ends with:\nTraceback"),
-        ("hello-text", {"start_timeout": 0.5}, "it printed what is not a JSON object: hello yourself"),
+        ("hello-text", {"start_timeout": 0.5}, "it printed a line that is not a JSON object: hello yourself"),
         ("hello-malformed", {}, 'at $.dtype: expected "float64" or "float32", got \'float16\''),
         ("hello-too-long", {"max_line": 100_000}, "its first line is longer than 100000 bytes"),
         ("hello-deep", {}, "its reply to hello is wrong: it is nested too deeply"),
-        ("hello-endless-lines", {"start_timeout": 0.5}, "it printed what is not a JSON object: debug"),
+        ("hello-endless-lines", {"start_timeout": 0.5}, "it printed a line that is not a JSON object: debug"),
         ("noisy-hello", {"strict_stdout": True}, "(loading weights), which --strict-stdout forbids"),
     ],
 )
@@ -95,7 +95,7 @@ CRASHES = [
     ("exit-zero", "the process exited with code 0 before it replied; a port must answer line after line until"),
     (
         "exit-seven",
-        r"exited with code 7 before it replied; the last it wrote to stderr: ValueError: shapes \x1b[31mdo not",
+        r"exited with code 7 before it replied; the last line on stderr: ValueError: shapes \x1b[31mdo not",
     ),
     ("half-line", 'exited with code 0 before it replied, in the middle of a line ({"id": "bad", "loss": 0.)'),
     pytest.param("close-stdout", "the process closed its standard output before it replied", marks=posix),
@@ -128,10 +128,10 @@ def test_crash(behaviour: str, sentence: str, tmp_path: Path) -> None:
         ("slow-bytes", "no reply within {:g} s"),
         ("close-stdin", "no reply within {:g} s"),
         ("wrong-id", 'a reply came with the id "other": a reply must repeat its request\'s id'),
-        ("endless-lines", "what came on stdout were not JSON objects"),
-        ("endless-empty-lines", "what came on stdout were not JSON objects"),
+        ("endless-lines", "the lines on stdout were not JSON objects"),
+        ("endless-empty-lines", "the lines on stdout were not JSON objects"),
         ("endless-replies", 'a reply came with the id "else"'),
-        ("binary", "what came on stdout were not JSON objects"),
+        ("binary", "the lines on stdout were not JSON objects"),
     ],
 )
 def test_timeout(behaviour: str, sentence: str, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_protocol_error(behaviour: str, sentence: str) -> None:
         ("noise", "a line on stdout is not a JSON object: before"),
         ("array", 'a line on stdout is not a JSON object: [{"id": "bad"}]'),
         ("wrong-then-right", 'a reply with the unknown id "other" was dropped'),
-        ("duplicate-keys", 'the key "loss" stands twice in one object; the last one counts'),
+        ("duplicate-keys", 'the key "loss" is repeated in one object; the last one counts'),
         ("much-noise", "… and 9995 more lines on stdout that are not JSON objects"),
         ("crlf", None),
         ("no-newline", None),
@@ -379,7 +379,7 @@ def test_always_dies() -> None:
     answers = list(converse("always-dies", [f"c{i}" for i in range(6)], max_restarts=3).values())
     assert [answer.kind for answer in answers] == ["crash"] * 4 + ["not_run"] * 2
     assert answers[-1].message.startswith("not run: the implementation was restarted 3 times and is given up;")
-    assert "the last trouble: the process" in answers[-1].message
+    assert "the last problem: the process" in answers[-1].message
 
 
 def test_always_dies_pipelined() -> None:
@@ -424,7 +424,7 @@ def test_a_crash_is_certain_before_it_is_blamed() -> None:
     """A port that cannot be started again after an unclear end leaves its next case unjudged, not blamed."""
     answers = converse("crash", ["c1", "bad", "c2"], max_restarts=0)
     assert [answer.kind for answer in answers.values()] == ["reply", "not_run", "not_run"]
-    assert "the last trouble: the process was killed by SIGSEGV" in answers["bad"].message
+    assert "the last problem: the process was killed by SIGSEGV" in answers["bad"].message
 
 
 def test_making_sure_costs_no_restart() -> None:

@@ -146,7 +146,7 @@ def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeyp
 
 def test_callable_cannot_be_held() -> None:
     """A Python callable runs inside the harness: a sandbox for it is refused, before it is imported."""
-    with pytest.raises(ConfigurationError, match="runs inside this process, where --sandbox cannot hold it"):
+    with pytest.raises(ConfigurationError, match="runs inside this process, to which --sandbox cannot apply"):
         open_implementation("python:no_such_module:f", sandbox=True)
 
 

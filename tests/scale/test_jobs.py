@@ -61,7 +61,7 @@ def test_a_port_that_always_dies_is_given_up_alike(tmp_path: Path) -> None:
         assert code == 1
     assert without_times(files[0]) == without_times(files[1])
     text = files[0].read_text()
-    assert "is given up; the last trouble: the process exited with code 7" in text
+    assert "is given up; the last problem: the process exited with code 7" in text
     assert text.count('"outcome":"not_run"') > 150
 
 

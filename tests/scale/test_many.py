@@ -249,9 +249,9 @@ def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
         (["--submissions", "."], "Give --command with {}"),
         (["--submissions", ".", "--command", "python3 port.py"], "Give --command with {}"),
         (["--submissions", ".", "--command", "python3 {}"], "there is no submission"),
-        (["--all", "--command", "x {}"], "give their folder with --submissions"),
+        (["--all", "--command", "x {}"], "give the folder of submissions with --submissions"),
         (["--all", "--junit", "x.xml"], "--junit is for one implementation"),
-        (["--all", "--resume"], "give it with --json"),
+        (["--all", "--resume"], "give the folder with --json"),
     ],
 )
 def test_what_does_not_go_together(options: list[object], sentence: str, tmp_path: Path) -> None:

@@ -279,7 +279,7 @@ def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: 
     code, out = finish(*command, "--json", results, "--resume", cwd=tmp_path)
     assert code == 2
     assert sentence in " ".join(out.split())
-    assert "leave out --resume to begin anew" in " ".join(out.split())
+    assert "leave out --resume to start over" in " ".join(out.split())
     assert results.read_bytes() == before
 
 
@@ -311,10 +311,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     code, out = finish("run", odd(error=3), "--cases", 5, "--json", results, "--resume", cwd=tmp_path)
     assert (code, "the implementation's command was" in out) == (2, True)
     code, out = finish("run", odd(error=2), "--json", results, "--resume", "--fail-fast", cwd=tmp_path)
-    assert (code, "cannot be with --fail-fast" in out) == (2, True)
+    assert (code, "leave out --fail-fast" in out) == (2, True)
     results.write_bytes(b'{"schema": 1, "cases": []}')
     code, out = finish("run", odd(error=2), "--cases", 5, "--json", results, "--resume", cwd=tmp_path)
-    assert (code, "is no results file that a run can go on with" in out) == (2, True)
+    assert (code, "is not a results file that a run can continue" in out) == (2, True)
     results.unlink()
     command = ["run", odd(), "--suite", "published", "--json", results, "--resume"]
     code, out = finish(*command, cwd=tmp_path)

@@ -100,7 +100,7 @@ def test_no_scheduler_there(tmp_path: Path) -> None:
     assert code == 2, out
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in " ".join(out.split())
     code, out = finish("run", odd(), "--scheduler", "nonsense", cwd=tmp_path)
-    assert (code, "is local or an address such as tcp://host:8786" in out) == (2, True)
+    assert (code, "takes local or an address such as tcp://host:8786" in out) == (2, True)
 
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:

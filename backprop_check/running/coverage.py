@@ -85,7 +85,6 @@ def _words_of(case: Case) -> set[tuple[str, str]]:
     layers = case.network.layers
     levels = {KINDS[layer.kind].family for layer in layers} - {""}
     levels |= {"dense"} if case.network.is_chain else set()
-    levels |= {"dense"} if case.network.is_chain else set()
     levels |= {"training"} if case.trains else set()
     levels |= {"graph"} if "graph" in case.features else set()
     return {

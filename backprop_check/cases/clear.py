@@ -15,7 +15,8 @@ import numpy as np
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.reference.circuit import Function, Largest
-from backprop_check.reference.passes import run_pass
+from backprop_check.reference.passes import begin, forward, run_pass
+from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,20 +60,33 @@ class _Loops(Scalars):
         return super().dots([(list(plus), None), *terms], [])
 
 
+class _Forward(Stages):
+    """A pass that ends with the outputs."""
+
+    def whole_pass(self, _: Any, case: Case, parameters: list[Any], buffers: list[Any], step: int) -> Pass:
+        p = begin(case, self.m, self, step)
+        forward(p, parameters, buffers, self.m, self)
+        return p
+
+
 class Demands(NamedTuple):
-    """What a suite demands, and the readings that are asked, the next one where a distance is ``NEAR`` 0."""
+    """What a suite demands, and the readings that are asked, the next one where a distance is ``NEAR`` 0.
+
+    Where it demands nothing of ``gradients``, none are worked out in cases of one step.
+    """
 
     distances: tuple[Demand, ...]
     readings: tuple[Callable[[], Any], ...]
+    gradients: bool = True
 
 
 def is_clear(case: Case, demands: Demands, clear: float = CLEAR) -> bool:
     """Whether every number of every step meets the demands, so far from kinks (0: at any distance from them)."""
-    room = -math.inf
+    room, stages = -math.inf, Stages if demands.gradients or case.steps > 1 else _Forward
     for reading in demands.readings:
         try:
             with np.errstate(all="ignore"):
-                passes = run_pass(case, reading())
+                passes = run_pass(case, reading(), stages)
                 found = [each for p in passes for distance in demands.distances for each in distance(p, clear)]
                 room = float(np.min([np.min(each, initial=np.inf) for each in found], initial=np.inf))
         except (ArithmeticError, ValueError):  # more than a float can hold
@@ -114,8 +128,11 @@ def _every_kink(p: Pass, clear: float, *, everywhere: bool = True) -> Iterator[A
     for table in p.circuit.tables if clear else ():
         rule = table.made_by
         if isinstance(rule, Function) and rule.function.kinks:
-            x, flows = np.broadcast_arrays(array(rule.x.values), (array(table.error) != 0) | everywhere)
-            yield from (abs(x[flows] - kink) - clear for kink in rule.function.kinks)
+            x = array(rule.x.values)
+            if not everywhere:
+                x, flows = np.broadcast_arrays(x, array(table.error) != 0)
+                x = x[flows]
+            yield from (abs(x - kink) - clear for kink in rule.function.kinks)
 
 
 def _kinks_and_ties(p: Pass, clear: float) -> Iterator[Array]:
@@ -206,7 +223,9 @@ def in_arrays() -> Any:
 
 
 #: Chains of dense layers, with plain gradient descent or none.
-CHAIN = Demands((_pre_activations, _every_kink, _loss, _weights_in_the_end), (in_arrays, _Loops.of_floats))
+CHAIN = Demands(
+    (_pre_activations, _every_kink, _loss, _weights_in_the_end), (in_arrays, _Loops.of_floats), gradients=False
+)
 
 #: The same with any optimizer. These are so small that floats are quicker than arrays.
 TRAINED_CHAIN = Demands((_pre_activations, _every_kink, _loss, _update), (_Loops.of_floats,))

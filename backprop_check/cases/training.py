@@ -237,10 +237,10 @@ def _optimizer(draw: Draw, recipe: Recipe, scheduled: int) -> dict[str, Any]:
 
 def _limited(draw: Draw, case: Case, of: Demands) -> Case:
     """The case, its clip's limit a share of the first gradients' size, or of their norm."""
-    if case.clip is None or case.optimizer is None:
+    if case.clip is None:
         return case
     share = draw.one_of(_SHARES)
-    first = msgspec.structs.replace(case, steps=1, optimizer=case.optimizer.over(1), clip=None)
+    first = msgspec.structs.replace(case, steps=1, optimizer=None, clip=None)
     limit = 0.0
     for reading in of.readings:
         with np.errstate(all="ignore"):

@@ -43,7 +43,7 @@ class Cells:
         """Name what the loss is made of: ℓₖ for an output's term, ℓ⟨s⟩ for a sample's loss."""
         self._put(terms, lambda _s, k: f"ℓ{below(k)}")
         if batch:
-            self._put(losses, lambda s: f"ℓ⟨{s}⟩")
+            self._put(losses, lambda s, _only: f"ℓ⟨{s}⟩")
 
     def name_memory(self, table: Any, name: str) -> None:
         """Name every cell of a table that an optimizer remembers: one parameter's formula reads one cell of it."""

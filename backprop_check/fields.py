@@ -65,6 +65,7 @@ def one_of(words: Sequence[str]) -> msgspec.Meta:
 def items(least: int, most: int | None = None, of: str = "") -> msgspec.Meta:
     """A list of so many."""
     limits = {"minItems": least} | ({} if most is None else {"maxItems": most})
+    of = of or ("entry" if most is None and least == 1 else "entries")
     expected = f"at least {least} {of}" if most is None else f"{least} to {most} {of}"
     fits = Limit(expected.rstrip(), lambda x: least <= len(x) and (most is None or len(x) <= most), len)
     return _limited(fits, limits)

@@ -55,5 +55,5 @@ if AT == "import":
     stop()
 
 if __name__ == "__main__":
-    port.backprop, port.hello = backprop, hello
+    port.graph_backprop, port.hello = backprop, hello
     port.main()

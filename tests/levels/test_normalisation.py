@@ -405,7 +405,7 @@ MASK = [[1, 0, 1], [0, 1, 1]]
         (
             {"kind": "rms_norm", "eps": 0.1, "normalized_shape": []},
             "normalized_shape",
-            "the end of the input's shape, 3",
+            "at least 1 entry",
         ),
         (
             {"kind": "rms_norm", "eps": 0.1, "normalized_shape": [3], "parameters": {"bias": THREE}},

@@ -9,6 +9,7 @@ import msgspec
 from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, report, report_update, variant, variants
 from backprop_check.diagnose.bugs.loss import ScaledError
 from backprop_check.diagnose.rules import instead, is_learnt, of_samples, several_samples, times
+from backprop_check.errors import CaseError
 from backprop_check.reference.circuit import read_by
 from backprop_check.reference.passes import begin, step_is_last, through, update
 
@@ -191,7 +192,16 @@ class UpdateAfterEverySample(Swapped):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return several_samples(case) and case.optimizer is not None
+        return several_samples(case) and case.optimizer is not None and _can_come_alone(case)
+
+
+def _can_come_alone(case: Case) -> bool:
+    """Whether a sample can be a batch of its own: batch normalisation needs more than one number."""
+    try:
+        _one_sample(case, 0)
+    except CaseError:
+        return False
+    return True
 
 
 def _one_sample(case: Case, s: int) -> Case:

@@ -61,6 +61,12 @@ class Cells:
         found = self._single.get(id(x))
         return found or (self._constants.get(x.value) if x.operation == "constant" else None)
 
+    def has(self, x: Recorded) -> bool:
+        """Whether a number has a name."""
+        if x.place is not None:
+            return id(x.place[0]) in self._names
+        return id(x) in self._single or (x.operation == "constant" and x.value in self._constants)
+
     def is_weight(self, x: Recorded) -> bool:
         """Whether it is a weight: these come first in a product."""
         return x.place is not None and id(x.place[0]) in self._weights

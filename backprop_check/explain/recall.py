@@ -28,23 +28,25 @@ if TYPE_CHECKING:
 class Recalled(Recorded):
     """A number of a table; its operand, the operation that made it, is worked out when it is looked at."""
 
-    __slots__ = ("_made", "_operands")
+    __slots__ = ("_operands",)
 
-    def __init__(self, value: float, place: tuple[Any, ...], made: Callable[[], Any] | None) -> None:
-        self.value, self.place, self.taken = value, place, 0
-        self._made = made
+    place: tuple[Any, ...]
+
+    def __init__(self, value: float, cells: Cells, s: int, i: int) -> None:
+        self.value, self.place, self.taken = value, (cells, s, i), 0
         self._operands: tuple[Recorded, ...] | None = None
 
     @property
     def operation(self) -> str:  # type: ignore[override]
         """``cell``, or ``given`` where it is the case's own number."""
-        return "given" if self._made is None else "cell"
+        return "given" if self.place[0].made is None else "cell"
 
     @property
     def operands(self) -> tuple[Recorded, ...]:  # type: ignore[override]
         """What made it."""
         if self._operands is None:
-            self._operands = () if self._made is None else (recorded(self._made()),)
+            cells, s, i = self.place
+            self._operands = () if cells.made is None else (recorded(cells.made(ALL if cells.shared else s, i)),)
         return self._operands
 
 
@@ -66,10 +68,10 @@ class Cells:
 
     def cell(self, s: int, i: int) -> Recalled:
         """One number; always the same object."""
-        if (s, i) not in self._cells:
-            made = None if self.made is None else (lambda: self.made(ALL if self.shared else s, i))  # type: ignore[misc]
-            self._cells[s, i] = Recalled(self.values[s][i], (self, s, i), made)
-        return self._cells[s, i]
+        found = self._cells.get((s, i))
+        if found is None:
+            found = self._cells[s, i] = Recalled(self.values[s][i], self, s, i)
+        return found
 
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         s, i = at
@@ -111,7 +113,11 @@ MOST_PLAIN = 50_000
 
 def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
     """The passes of a case, one a training step, with cells in the place of numbers."""
-    passes = worked_out(case, stages)
+    return recalled(worked_out(case, stages))
+
+
+def recalled(passes: list[Pass]) -> list[Pass]:
+    """The same passes with cells in the place of numbers, on whatever reading they were worked out."""
     for p in passes:
         _recall(p, p.circuit.stages.over(Recording()))  # with what they know of this case, if they are a named bug's
     return passes
@@ -122,6 +128,11 @@ def worked_out(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
     if case.network.products * len(case.inputs) * case.steps <= MOST_PLAIN:
         with contextlib.suppress(ArithmeticError, ValueError):
             return run_pass(case, Scalars.of_floats(), stages)
+    return on_arrays(case, stages)
+
+
+def on_arrays(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
+    """The passes of a case, all units at once."""
     import numpy as np  # noqa: PLC0415 - where it is needed
 
     from backprop_check.numbers.lanes import Lanes  # noqa: PLC0415 - numpy, where it is needed

@@ -44,10 +44,16 @@ _USED = 64
 
 
 class PassReader:
-    """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told."""
+    """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told.
 
-    def __init__(self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0) -> None:
+    ``afresh``: a step's value is what its formula gives, where another number stands in its place (a reported one).
+    """
+
+    def __init__(
+        self, case: Case, p: Pass, writer: Writer, *, round_: int = 0, sample: int = 0, afresh: bool = False
+    ) -> None:
         self.case, self.p, self.write, self.round, self.sample = case, p, writer, round_, sample
+        self.afresh = afresh
         self.names: Names = writer.names  # type: ignore[assignment]
         self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
@@ -233,8 +239,10 @@ class PassReader:
                 about, unit, cell = errors[0]
                 sample = (cell.place or (None, 0))[1]
                 samples.add(sample)
-                words = f"at {self.names.words(about, unit, layer=about.layer != one.layer)}"
-                what = ", ".join([words] * (len(places) > 1 or not batch) + [f"sample {sample}"] * batch)
+                what = f"sample {sample}"
+                if len(places) > 1 or not batch:
+                    words = f"at {self.names.words(about, unit, layer=about.layer != one.layer)}"
+                    what = f"{words}, {what}" if batch else words
             terms.append(self._term(what, term))
         self.names.samples = False
         notes = []
@@ -380,7 +388,7 @@ class PassReader:
             symbol=symbol,
             symbolic=symbolic or self.write.symbolic(x),
             numbers=self.write.number(x.value) if symbolic else self.write.numbers(x),
-            value=x.value,
+            value=self.write.made_by(x).value if self.afresh else x.value,
             layer=layer,
             layer_name="" if layer is None else self.layer_names[layer],
             neuron=neuron,
@@ -393,7 +401,7 @@ class PassReader:
         return step
 
     def _put_in(self, term: Recorded) -> str:
-        return self.write.number(term.value) if self.names.of(term) else self.write.numbers(term)
+        return self.write.number(term.value) if self.names.has(term) else self.write.numbers(term)
 
     def _long_way(self, x: Recorded, why: str) -> list[str]:
         """The other formula, where the reference knows two for the same number and took the stabler."""
@@ -406,6 +414,8 @@ class PassReader:
 
     def _uses(self, x: Recorded) -> list[list[int]]:
         """The units that a number is made of, where they are not too many."""
+        if self.afresh:
+            return []  # as in the pass that it stands beside
         found = []
         for cell in named_below(self.names, x):
             place = self.names.where(cell)

@@ -73,7 +73,7 @@ class Writer:
         """The operation that made what stands in a cell: the first one below it, or another cell with a name."""
         if x.operation == "cell":
             x = x.operands[0]
-        while (x.operation == "cell" and self.names.of(x) is None) or x.operation == "either":
+        while (x.operation == "cell" and not self.names.has(x)) or x.operation == "either":
             x = x.operands[0]
         return x
 
@@ -85,7 +85,7 @@ class Writer:
     def conditions(self, x: Recorded) -> list[str]:
         """Which way a kink was taken: ``z = 0.4 > 0``, for each branch that is not inside another's part."""
         made = self.made_by(x)
-        if made.place is not None and self.names.of(made) is not None:
+        if made.place is not None and self.names.has(made):
             return []
         if made.operation == "branch":
             test, taken = made.operands[0], made.operands[made.taken]
@@ -95,13 +95,12 @@ class Writer:
             return [text, *(self.conditions(below) if below else [])]
         if self._is_long(made):
             return []
-        parts = [operand for operand in made.operands if self.names.of(operand) is None]
+        parts = [operand for operand in made.operands if not self.names.has(operand)]
         return list(dict.fromkeys(text for part in parts for text in self.conditions(part)))
 
     def _write(self, x: Recorded, *, numbers: bool, root: bool = False) -> tuple[str, int]:
-        name = None if root and x.place is None else self.names.of(x)  # the root itself is to be told
-        if name is not None:
-            return self._leaf(x) if numbers else (name, _ATOM)
+        if self.names.has(x) and not (root and x.place is None):  # the root itself is to be told
+            return self._leaf(x) if numbers else (self.names.of(x) or "", _ATOM)
         operation, operands = x.operation, x.operands
         if operation in ("cell", "sum") and not root and self._is_long(x):
             return self._leaf(x)
@@ -139,7 +138,7 @@ class Writer:
         waiting, count = [x], 0
         while waiting and count <= _LONG:
             operands = waiting.pop().operands
-            waiting += [operand for operand in operands if self.names.of(operand) is None]
+            waiting += [operand for operand in operands if not self.names.has(operand)]
             count += 1
         return count > _LONG
 
@@ -160,21 +159,22 @@ class Writer:
             return "0", _SUM  # a sum over nothing
         if len(operands) == 1:
             return self._write(operands[0], numbers=numbers)
-        texts = [self._write(operand, numbers=numbers)[0] for operand in operands]
+        left_out = 0 if self.limit is None or len(operands) <= self.limit else len(operands) - 4
+        written = (*operands[:3], operands[-1]) if left_out else operands
+        texts = [self._write(operand, numbers=numbers)[0] for operand in written]
         texts = [texts[0], *(f"({text})" if text.startswith("−") else text for text in texts[1:])]
-        if self.limit is not None and len(texts) > self.limit:
-            left_out = len(texts) - 4
-            texts = [*texts[:3], f"… ({left_out} more)", texts[-1]]
+        if left_out:
+            texts.insert(3, f"… ({left_out} more)")
         return " + ".join(texts), _SUM
 
     def _is_left_out(self, x: Recorded) -> bool:
         """Whether it is the constant 0, as one side of a kink gives it: a sum is clearer without."""
         while x.operation == "branch":
             x = x.operands[x.taken]
-        return x.operation == "constant" and x.value == 0 and self.names.of(x) is None
+        return x.operation == "constant" and x.value == 0 and not self.names.has(x)
 
     def _is_one(self, x: Recorded) -> bool:
-        return x.operation in ("constant", "given") and x.value == 1.0 and self.names.of(x) is None
+        return x.operation in ("constant", "given") and x.value == 1.0 and not self.names.has(x)
 
     def _negative(self, x: Recorded, *, numbers: bool) -> tuple[str, int]:
         if x.operation == "neg":

@@ -54,7 +54,7 @@ def picture() -> None:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=flags)
         page = browser.new_page(viewport={"width": 1440, "height": 1130}, color_scheme="light", reduced_motion="reduce")
         page.goto(PAGE.as_uri())
-        page.wait_for_selector("#maths math")
+        page.wait_for_selector("#maths .lines")
         page.screenshot(path=PICTURE)
         browser.close()
 

@@ -28,9 +28,9 @@ def details(page: bytes) -> list[dict[str, Any]]:
     return [json.loads(text) for text in found]
 
 
-def spot(page: Looking, sheet: int, position: int) -> None:
+def spot(page: Looking, address: str) -> None:
     """Click at a number."""
-    page.page.locator(f'[data-l="{sheet}"][data-p="{position}"]').click()
+    page.page.locator(f'[data-at="{address}"]').click()
 
 
 def test_a_convolution_opens_on_its_root(look: Look) -> None:
@@ -50,7 +50,7 @@ def test_a_convolution_opens_on_its_root(look: Look) -> None:
 def test_its_parameters_and_mathematics(look: Look) -> None:
     """The shared kernel's gradients stand beside the unit; a weight tells where its gradient is summed from."""
     page = look("convolution")
-    table = page.text('[aria-label="the parameters it is made of"]')
+    table = page.text('[aria-label="values of this neuron"]')
     assert "weight [0, 0, 1, 1]" in table
     assert "bias [0]" in table
     assert "weight [1, 0, 1, 1]" not in table  # another channel's
@@ -58,7 +58,7 @@ def test_its_parameters_and_mathematics(look: Look) -> None:
     assert "z⁽¹⁾[0,0,0] = w⁽¹⁾[0,0,1,1]·x[0,0,0]" in maths
     assert "Its weights are shared" in maths
     assert "through channel 0, row 0, column 0 of conv2" in maths
-    spot(page, 2, 0)
+    spot(page, "conv1.weight:0,0,0,0")
     maths = page.text("#maths")
     assert page.text("#neuron-title") == "weight [0, 0, 0, 0] of conv1"
     assert "+ at channel 0, row 1, column 1, sample 0: δ⁽¹⁾[0,1,1]⟨0⟩·x[0,0,0]⟨0⟩" in maths
@@ -68,7 +68,7 @@ def test_its_parameters_and_mathematics(look: Look) -> None:
 def test_clicks_keys_and_addresses(look: Look) -> None:
     """A number is chosen by the mouse, the arrow keys and its address; samples and quantities can be changed."""
     page = look("convolution")
-    spot(page, 1, 6)
+    spot(page, "conv1:0,1,2")
     assert page.text("#neuron-title") == "channel 0, row 1, column 2 of conv1"
     page.page.keyboard.press("ArrowRight")
     assert page.text("#neuron-title") == "channel 0, row 1, column 3 of conv1"
@@ -81,7 +81,7 @@ def test_clicks_keys_and_addresses(look: Look) -> None:
     assert "those of sample 1" in again.text(".values caption")
     again.page.locator('.show input[value="z"]').check(force=True)
     assert again.page.locator('.canvas [data-l="1"].s-right').count() == 2 * 5 * 4
-    spot(again, 0, 0)
+    spot(again, "input:0,0,0")
     assert again.text("#neuron-title") == "channel 0, row 0, column 0 of the input"
 
 
@@ -191,4 +191,4 @@ def test_odd_findings_of_a_stranger_do_no_harm() -> None:
         if isinstance(case.get("actual"), dict):
             case["actual"]["layers"][0]["z"] = [[["x"]]]
     page = render([results])
-    assert all(found.get("wired") for found in details(page))
+    assert all(found.get("sheets") for found in details(page))

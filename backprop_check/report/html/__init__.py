@@ -2,8 +2,8 @@
 
 - ``read``: results files of strangers, checked once, turned into types
 - ``detail``: a failing case worked out again, so that every neuron shows expected, got, error, allowed
-- ``kinds``: what is drawn of a layer kind, one class a kind
-- ``formulas``, ``glossary``: the mathematics and the words
+- ``body``, ``sheets``: what of it stands in the page, and how it is drawn
+- ``maths``: its formulas with numbers, as the explanation tells them; ``glossary``: the words
 - ``page``: all of it as bytes; the same results give the same bytes
 - ``notebook``: the short form
 """

@@ -1,8 +1,10 @@
-"""Arrays as short JSON that keeps every bit: what stands in the page of a failing case."""
+"""Arrays and formulas as short JSON that keeps every bit: what stands in the page of a failing case."""
 
 from __future__ import annotations
 
 import math
+import re
+import string
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +34,21 @@ def packed(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array 
     if texts:
         out["x"], out["o"] = bad.tolist(), "".join(str(origin[i]) for i in bad)
     return out
+
+
+#: Signs of formulas: in JSON that is ASCII each takes six bytes, as ``~`` and a letter two.
+SIGNS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺₀₁₂₃₄₅₆₇₈₉ⱼᵢₖₛδ∂·−Σ√⟨⟩ηβεμλτℓ′φ…∞≤≥"
+CODES = string.ascii_letters
+_SHORT = str.maketrans({"~": "~~", "\0": "~", **{sign: f"~{code}" for sign, code in zip(SIGNS, CODES, strict=False)}})
+
+
+#: A layer's mark, ``⁽²⁾``, which takes two bytes as well.
+_LAYER = re.compile("⁽([⁰¹²³⁴⁵⁶⁷⁸⁹])⁾")
+
+
+def short(text: str) -> str:
+    """A text of formulas with few bytes; the page has ``SIGNS`` and ``CODES`` to read it, ``~2`` is a layer."""
+    return _LAYER.sub(lambda mark: f"\0{SIGNS.index(mark[1])}", text).translate(_SHORT)
 
 
 def _ordinals(values: Array) -> Any:

@@ -16,10 +16,11 @@ from backprop_check.errors import ResultsError
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.about import OUTCOMES, causes_of, implementation, labels_of, title_of
 from backprop_check.report.html.detail import detail
-from backprop_check.report.html.formulas import formulas
 from backprop_check.report.html.glossary import GLOSSARY
+from backprop_check.report.html.maths import Sentences, share_of_page
+from backprop_check.report.html.packing import CODES, SIGNS
 from backprop_check.report.html.read import FAILING, ResultsData, checked, embedded, read_file, suite_of
-from backprop_check.report.html.shown import ROOM
+from backprop_check.report.html.sheets import ROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult
 
 #: The scripts, in the order in which they stand in the page.
-SCRIPTS = ("dom.js", "data.js", "kinds.js", "diagram.js", "neuron.js", "wired.js", "cases.js", "overview.js", "app.js")
-
-#: Which of them stands there only where a case is of layers beyond the dense chain.
-WIRED = "wired.js"
+SCRIPTS = ("dom.js", "data.js", "diagram.js", "neuron.js", "cases.js", "overview.js", "app.js")
 
 #: So many bytes of cases are embedded with all their numbers; then less of each, then none.
 FULL, MOST = 5_000_000, 6_200_000
@@ -96,9 +94,7 @@ def _page(read: list[ResultsData], only: frozenset[str]) -> bytes:
         if missing := sorted(only - known):
             raise ResultsError(f"there is no case {one_line(missing[0], 100)} in these results")
     index, details = _embed(read, only)
-    wired = any(text.startswith('{"wired":1') for text in details)
-    parts = [_asset(name) if wired or name != WIRED else "class Wired {}" for name in SCRIPTS]
-    styles, script = _asset("page.css"), "(()=>{'use strict';\n" + "\n".join(parts) + "\n})();"
+    styles, script = _asset("page.css"), "(()=>{'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("backprop_check.report.html"),
         autoescape=True,
@@ -129,8 +125,10 @@ def _embed(read: list[ResultsData], only: frozenset[str]) -> tuple[dict[str, Any
         key: [] for key in ("id", "impl", "suite", "out", "cause", "count", "first", "msg", "sec", "vals", "neu", "det")
     }
     details: list[str] = []
+    sentences = Sentences()
     used: list[str] = []
     size = reduced = bare = 0
+    mathematics = share_of_page(sum(case.outcome in FAILING for one in read for case in one.cases))
     for number, one in enumerate(read):
         causes = causes_of(one)
         for case in one.cases:
@@ -143,7 +141,9 @@ def _embed(read: list[ResultsData], only: frozenset[str]) -> tuple[dict[str, Any
             where = -1
             if fails:
                 room = ROOM if size < FULL else _LITTLE_ROOM
-                text = embedded(detail(case, one.implementation.dtype, one.harness, room)) if size < MOST else ""
+                dtype = one.implementation.dtype
+                found = detail(case, dtype, one.harness, room, sentences, mathematics) if size < MOST else {}
+                text = embedded(found)
                 if size + len(text) > MOST:
                     text, bare = embedded(_bare(case)), bare + 1
                 reduced += room == _LITTLE_ROOM
@@ -174,7 +174,9 @@ def _embed(read: list[ResultsData], only: frozenset[str]) -> tuple[dict[str, Any
         "suites": order,
         "outcomes": [[key, words, key in FAILING] for key, words in OUTCOMES.items()],
         "cases": columns,
-        "formulas": formulas(),
+        "says": sentences.to_list(),
+        "signs": SIGNS,
+        "codes": CODES[: len(SIGNS)],
         "glossary": GLOSSARY,
         "left": {"reduced": reduced, "bare": bare},
     }

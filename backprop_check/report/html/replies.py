@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.compare.compare import PARAMETERS
 from backprop_check.compare.trace import Slot
 
 if TYPE_CHECKING:
@@ -17,21 +16,17 @@ if TYPE_CHECKING:
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form | None = None) -> dict[Slot, Array]:
-    """The arrays of a reply that have the shape they should; others are absent.
-
-    ``form`` is how they look there, where that is not as in ``values``.
-    """
+def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form) -> dict[Slot, Array]:
+    """The arrays of a reply that have the shape they should, ``form`` says which; others are absent."""
     found: dict[Slot, Array] = {}
     layers = actual.get("layers")
     layers = layers if isinstance(layers, list) else []
 
     def take(slot: Slot, raw: Any) -> None:
         if slot in values and raw is not None:
-            shape = values[slot].shape
-            array = _array(raw, shape if form is None else form.wire_shape(slot))
+            array = _array(raw, form.wire_shape(slot))
             if array is not None:
-                found[slot] = array.reshape(shape)
+                found[slot] = array.reshape(values[slot].shape)
 
     take(Slot("loss"), actual.get("loss"))
     take(Slot("input_gradient"), actual.get("input_gradients"))
@@ -40,15 +35,14 @@ def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form | N
             continue
         for quantity in ("z", "a", "delta"):
             take(Slot(quantity, index), layer.get(quantity))
-        for name in () if form is None or index >= len(form.buffers) else form.buffers[index]:
+        for name in form.buffers[index] if index < len(form.buffers) else ():
             arrays = layer.get("buffers")
             if isinstance(arrays, dict):
                 take(Slot(f"{name}_buffer", index), arrays.get(name))
         for group, pattern in (("gradients", "{}_gradient"), ("updated", "updated_{}")):
             arrays = layer.get(group)
             if isinstance(arrays, dict):
-                names = PARAMETERS if form is None else form.names[index] if index < len(form.names) else {}
-                for wire, name in names.items():
+                for wire, name in (form.names[index] if index < len(form.names) else {}).items():
                     take(Slot(pattern.format(name), index), arrays.get(wire))
     return found
 

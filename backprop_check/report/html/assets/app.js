@@ -15,7 +15,7 @@ function openCase(row, want = {}) {
     if (here && before !== row) { const box = each.closest('.rows'), top = each.offsetTop; if (top < box.scrollTop + 40 || top > box.scrollTop + box.clientHeight - 60) box.scrollTop = Math.max(0, top - box.clientHeight / 2); }
   }
   if (isNet(net)) {
-    [view.l, view.p] = (want.neuron && net.find(want.neuron)) || net.wrongOrder[0] || [net.depth - 1, 0];
+    [view.l, view.p] = (want.neuron && net.find(want.neuron)) || net.wrongOrder[0] || [net.sheets.findLastIndex((sheet) => sheet.keys[0]?.startsWith('a.')), 0];
     const bad = net.d.badSamples.indexOf(1), sample = net.shown.samples.indexOf(want.sample ?? CASES.first[row][2] ?? -1);
     view.s = sample >= 0 ? sample : Math.max(0, bad);
     view.show = ['z', 'a', 'delta'].find((q) => q === net.wrongIn(view.l, view.p, view.s)) || 'delta';
@@ -41,22 +41,22 @@ function caseHead(row) {
 }
 function network(net) {
   const select = (l, p, focus) => { choose(l, p); if (focus) view.diagram.focus(); };
-  view.diagram = net.diagram(view, select);
-  const radios = h('fieldset.show', h('legend', net instanceof Wired ? 'In the grids' : 'In the circles'), [['z', 'z'], ['a', 'a'], ['delta', 'δ']].map(([key, text]) => h('label', h('input', {type: 'radio', name: 'show', value: key, checked: view.show === key, onchange: () => { view.show = key; view.diagram.draw(); }}), h('span', text))));
+  view.diagram = new Diagram(net, view, select);
+  const radios = h('fieldset.show', h('legend', 'Shown'), [['z', 'z'], ['a', 'a'], ['delta', 'δ']].map(([key, text]) => h('label', h('input', {type: 'radio', name: 'show', value: key, checked: view.show === key, onchange: () => { view.show = key; view.diagram.draw(); }}), h('span', text))));
   const samples = net.d.samples > 1 ? h('div.samples', {role: 'group', 'aria-label': 'sample'}, h('span', {'aria-hidden': 'true'}, 'Sample'), net.shown.samples.map((sample, s) => button([String(sample), net.d.badSamples[s] ? h('span.dot', {'aria-hidden': 'true'}, '✕') : null], () => pickSample(s), {'data-s': s, 'aria-pressed': String(view.s === s), 'aria-label': `sample ${sample}${net.d.badSamples[s] ? ', has wrong values' : ''}`}))) : null;
   return [
     net.notice() ? h('p.note', net.notice()) : null,
     elsewhere(net),
-    h(net instanceof Wired ? 'div.stack' : 'div.split', h('div.left', h('div.diagram-head', h('h3', 'The network'), radios), samples, view.diagram.node,
-      h('p.step', net.wrongOrder.length > 1 && button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), net.wrongOrder.length > 0 && button('next wrong →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h(net instanceof Wired ? 'div.maths.long' : 'div.maths', {id: 'maths'}), notes(net),
+    h(net.d.neurons ? 'div.split' : 'div.stack', h('div.left', h('div.diagram-head', h('h3', 'The network'), radios), samples, view.diagram.node,
+      h('p.step', net.wrongOrder.length > 1 && button('← previous wrong', () => nextWrong(-1), {class: 'quiet'}), net.wrongOrder.length > 0 && button('next wrong →', () => nextWrong(1), {class: 'quiet'}), h('span.hint', {id: 'position'}))), h('div.right', {id: 'panel'})), h(net.d.neurons ? 'div.maths' : 'div.maths.long', {id: 'maths'}), notes(net),
   ];
 }
 function drawPanel() {
   const net = view.net, box = byId('panel');
   if (!box || !isNet(net)) return;
-  fill(box, net.panel(view.l, view.p, view.s));
-  fill(byId('maths'), net.maths(view.l, view.p, view.s));
-  const n = net.wrongOrder.findIndex(([l, p]) => l === view.l && p === view.p), all = net.wrongCount, what = net instanceof Wired ? 'wrong number' : 'wrong neuron';
+  fill(box, neuronPanel(net, view.l, view.p, view.s));
+  fill(byId('maths'), neuronMaths(net, view.l, view.p, view.s));
+  const n = net.wrongOrder.findIndex(([l, p]) => l === view.l && p === view.p), all = net.wrongCount, what = net.d.neurons ? 'wrong neuron' : 'wrong number';
   byId('position').textContent = all ? `${n >= 0 ? `${n + 1} of ` : ''}${count(all, what)}${all > net.wrongOrder.length ? `, ${net.wrongOrder.length} of them here` : ''}` : `no ${what.slice(6)} is wrong`;
 }
 function choose(l, p) {
@@ -84,7 +84,6 @@ function elsewhere(net) { // findings that no circle can show: whole arrays, upd
   const rows = net.d.others.slice();
   if (isNet(net)) {
     const found = (v, at) => { if ('riu'.includes(v.state)) rows.unshift({at, o: v.state, expected: v.e, actual: v.g, error: v.error, allowed: v.allowed}); };
-    for (const [v, at] of net.findings()) if (rows.length < 40) found(v, at);
     found(net.loss(), 'loss');
   }
   if (!rows.length && !net.d.unlisted) return null;

@@ -16,12 +16,12 @@ function detailOf(row) {
   if (!opened.has(row)) {
     if (opened.size > 40) opened.delete(opened.keys().next().value);
     const detail = JSON.parse(byId('d' + CASES.det[row]).textContent);
-    opened.set(row, detail.wired ? new Wired(detail, row) : detail.layers ? new Net(detail, row) : new Bare(detail));
+    opened.set(row, detail.sheets ? new Net(detail, row) : new Bare(detail));
   }
   return opened.get(row);
 }
 
-const isNet = (net) => net instanceof Net || net instanceof Wired; // a case that can be drawn
+const isNet = (net) => net instanceof Net; // a case that can be drawn
 // One array of a case, as numbers: e expected, g got, states a letter each.
 function unpacked(net, key) {
   if (!net.slots.has(key)) {
@@ -52,147 +52,127 @@ class Bare { // a failing case whose network the results do not hold
   constructor(detail) { this.d = detail; }
 }
 
-// A failing case with its network. Neurons are known by their position among those in the page;
-// `neuron(l, p)` gives the index in the network, `at(l, index)` the position. Layer -1 is the inputs.
+// A failing case with its network, as sheets of numbers: the input, a layer's units, a parameter, the targets. l is a
+// sheet's number, p the position of a number among those of it in the page; a unit counts all, in the page or not.
+const times = (shape) => shape.reduce((a, b) => a * b, 1);
+const plain = (x) => Number.isFinite(x) ? x : Number.isNaN(x) ? 'NaN' : x > 0 ? 'Infinity' : '-Infinity';
 class Net {
   constructor(detail, row) {
-    this.d = detail;
-    this.row = row;
-    this.names = detail.names;
-    this.shown = detail.shown || {
-      inputs: range(detail.inputs), layers: detail.layers.map((layer) => range(layer.units)), samples: range(detail.samples),
-    };
-    this.cut = !!detail.shown;
-    this.samples = this.shown.samples.length;
-    this.slots = new Map();
-    this.wrongOrder = [];
-    for (const letter of 'riu') {
-      for (let l = detail.layers.length - 1; l >= 0; l--) {
-        this.list(l).forEach((_, p) => { if (this.state(l, p) === letter) this.wrongOrder.push([l, p]); });
-      }
-    }
-    const first = CASES.first[row]; // the file's own first wrong value goes first
-    if (first.length) {
-      const p = this.at(first[0], first[1]);
-      const n = this.wrongOrder.findIndex(([l, q]) => l === first[0] && q === p);
-      if (n > 0 && this.state(...this.wrongOrder[0]) === this.state(first[0], p)) this.wrongOrder.unshift(...this.wrongOrder.splice(n, 1));
+    Object.assign(this, {d: detail, row, slots: new Map(), cut: !detail.request});
+    this.sheets = detail.sheets.map((one) => ({...one, units: times(one.shape), list: one.shown || range(times(one.shape))}));
+    this.shown = {samples: detail.shownSamples};
+    this.samples = detail.shownSamples.length;
+    this.wrongOrder = detail.order.map(([l, unit]) => [l, this.sheets[l].list.indexOf(unit)]);
+    if (detail.request) this.take(JSON.parse(detail.request));
+  }
+  take(request) { // the case's own numbers, where the page has them once only
+    for (const sheet of this.sheets) {
+      const layer = request.network.layers[sheet.node - 1];
+      sheet.given ??= (sheet.wire ? layer.parameters[sheet.wire] : sheet.title === 't' ? request.targets : sheet.node ? undefined : request.inputs)?.flat(Infinity);
     }
   }
-  get depth() { return this.d.layers.length; }
-  list(l) { return l < 0 ? this.shown.inputs : this.shown.layers[l] || []; }
-  width(l) { return l < 0 ? this.d.inputs : this.d.layers[l].units; }
-  neuron(l, p) { return this.list(l)[p]; }
-  at(l, index) { return this.list(l).indexOf(index); }
-  layerName(l) { return l < 0 ? 'input' : this.names[l]; }
-  label(l, p) { return l < 0 ? `input ${this.neuron(l, p)}` : `neuron ${this.neuron(l, p)} of ${this.names[l]}`; }
-  brief(l, p) { return `${capped(this.layerName(l), 20)}:${this.neuron(l, p)}`; }
-  state(l, p) { return this.d.status[l + 1][p]; }
-  wrongOf(l) { return this.d.bad[l + 1]; }
-
+  get depth() { return this.sheets.length; }
+  get wrongCount() { return this.d.wrong; }
+  state(l, p) { return this.sheets[l].status[p]; }
+  unit(l, p) { return this.sheets[l].list[p]; }
+  name(l) { const n = this.sheets[l].node; return n ? this.d.nodes[n]?.name ?? 'target' : 'the input'; }
+  spread(l, unit) { // the indexes of a unit
+    const found = [];
+    for (const size of [...this.sheets[l].shape].reverse()) { found.unshift(unit % size); unit = Math.floor(unit / size); }
+    return found;
+  }
+  indexes(l, p) { return this.spread(l, this.unit(l, p)); }
+  label(l, p) { return this.called(l, this.unit(l, p)); }
+  called(l, unit) {
+    const sheet = this.sheets[l], at = this.spread(l, unit);
+    if (sheet.of !== undefined) return `${sheet.title}${at.length > 1 ? ` from ${this.source(l, at[1])} into` : ' of'} neuron ${at[0]} of ${this.name(l)}`;
+    if (sheet.wire) return `${sheet.title} [${at.join(', ')}] of ${this.name(l)}`;
+    const words = sheet.names.length ? at.map((i, n) => `${sheet.names[n]} ${i}`).join(', ') : `unit [${at.join(', ')}]`;
+    const apart = sheet.title === 'z' && this.sheets.some((other) => other !== sheet && other.node === sheet.node && other.title === 'a');
+    return `${apart ? 'z, ' : ''}${words}${sheet.node || at.length > 1 ? ` of ${this.name(l)}` : ''}`;
+  }
+  source(l, i) { // what a dense layer reads at this place
+    const from = this.d.nodes[this.sheets[l].node].from, before = this.sheets.findIndex((sheet) => sheet.node === from[0]);
+    return from.length > 1 || this.sheets[before].shape.length === 1 ? `input ${i}` : this.called(before, i);
+  }
+  address(l, p) { const sheet = this.sheets[l]; return `${sheet.node ? this.d.nodes[sheet.node].name : 'input'}${sheet.title === 'a' || !sheet.node ? '' : '.' + sheet.title}:${this.indexes(l, p).join(',')}`; }
+  find(text) { // as in an address; a layer by its number too
+    const cut = text.lastIndexOf(':'), at = text.slice(cut + 1).split(',').map(Number), name = text.slice(0, cut);
+    const named = /^\d+$/.test(name) && !this.d.nodes.some((node) => node.name === name) ? this.d.nodes[Number(name) + 1]?.name : name;
+    for (let l = 0; l < this.depth; l++) {
+      const sheet = this.sheets[l];
+      if (sheet.title === 't') continue;
+      const p = sheet.list.indexOf(at.length === sheet.shape.length ? at.reduce((sum, i, n) => sum * sheet.shape[n] + i, 0) : at[0]);
+      if (p >= 0 && this.address(l, p).split(':').slice(0, -1).join(':') === named) return [l, p];
+    }
+    return null;
+  }
+  // The parameters that a unit is made of, as [sheet, unit]: a neuron's own, or those that its mathematics reads.
+  parts(l, p, s) {
+    const unit = this.unit(l, p), found = [];
+    this.sheets.forEach((sheet, k) => {
+      if (sheet.of === l) sheet.list.forEach((each) => { if (Math.floor(each * sheet.shape[0] / sheet.units) === unit) found.push([k, each]); });
+    });
+    return found.length ? found : this.told(l, p, s)?.parts || [];
+  }
+  told(l, p, s) { // the mathematics of a number: in this sample, or in another one
+    const {told} = this.d, key = `${l}:${this.unit(l, p)}`;
+    if (this.sheets[l].wire) return told[key];
+    const sample = [this.shown.samples[s], ...this.shown.samples].find((each) => told[`${key}:${each}`]);
+    return sample === undefined ? undefined : {...told[`${key}:${sample}`], s: sample};
+  }
   slot(key) { return unpacked(this, key); }
-  value(quantity, l, ...place) {
-    const slot = this.slot(l === null ? quantity : `${quantity}.${l}`);
-    if (!slot) return null;
-    const width = quantity === 'input_gradient' ? this.list(-1).length
-      : quantity.endsWith('weight') || quantity === 'weight_gradient' ? this.list(l - 1).length : l === null ? 1 : this.list(l).length;
-    const i = place.length === 2 ? place[0] * width + place[1] : place[0] || 0;
-    return valueOf(slot, i);
+  value(key, s, l, p) {
+    const slot = this.slot(key);
+    return slot && valueOf(slot, this.sheets[l].wire ? p : s * this.sheets[l].list.length + p);
   }
-  weight(l, p, i) { return this.d.layers[l].W[p * this.list(l - 1).length + i]; }
-  bias(l, p) { return this.d.layers[l].B[p]; }
-  input(s, i) { return this.d.X[s * this.list(-1).length + i]; }
-  target(s, p) { return this.d.T[s * this.list(this.depth - 1).length + p]; }
-  slope(l, s, p) { const all = this.d.layers[l].slope; return all ? all[s * this.list(l).length + p] : null; }
-  outerror(l, s, p) { return this.d.layers[l].err[s * this.list(l).length + p]; }
-  // What layer l reads from position i: an input, or an activation.
-  read(l, s, i) {
-    if (l === 0) { const x = this.input(s, i); return {e: x, g: x, state: '.'}; }
-    return this.value('a', l - 1, s, i);
-  }
-
-  get wrongCount() { return this.d.bad.slice(1).reduce((a, b) => a + b, 0); }
-  address(l, p) { return `${l}:${this.neuron(l, p)}`; }
-  find(text) { // layer:neuron, as a name or a number
-    const cut = text.lastIndexOf(':'), layer = text.slice(0, cut), named = this.names.indexOf(layer), l = named >= 0 ? named : Number(layer);
-    const p = this.at(l, Number(text.slice(cut + 1)));
-    return p >= 0 ? [l, p] : null;
-  }
-  wrongIn(l, p, s) { return ['z', 'a', 'delta'].find((q) => 'riu'.includes(this.value(q, l, s, p).state)); }
-  loss() { return this.value('loss', null); }
-  notice() { return this.cut ? `A large case: this page holds ${this.list(-1).length} of its ${this.d.inputs} inputs, ${this.d.layers.map((layer, l) => `${this.list(l).length} of ${layer.units} neurons of ${this.names[l]}`).join(', ')}, and ${this.samples} of ${this.d.samples} samples, the wrong ones first. The sums below count all of them.` : ''; }
-  findings() { // those that no circle can show
-    const slot = this.slot('input_gradient');
-    if (!slot.states.some((state) => 'riu'.includes(state))) return [];
-    return this.shown.samples.flatMap((sample, s) => this.list(-1).map((input, i) => [this.value('input_gradient', null, s, i), `input gradient, input ${input}, sample ${sample}`]));
-  }
-  diagram(state, select) { return new Diagram(this, state, select); }
-  panel(l, p, s) { return neuronPanel(this, l, p, s); }
-  maths(l, p, s) { return neuronMaths(this, l, p, s); }
-  about() {
-    const d = this.d, loss = INDEX.formulas.losses[d.loss.kind];
-    return [`${[d.inputs, ...d.layers.map((layer) => layer.units)].join(' → ')} · ${loss.name}, ${d.reduction} of ${count(d.samples, 'sample')}`, d.loss.threshold !== undefined ? ` · threshold ${d.loss.threshold}` : '', d.lr !== undefined ? ` · gradient descent, η = ${d.lr}, ${count(d.steps, 'step')}` : '', d.count ? ` · ${count(d.count, 'value')} wrong` : ''];
+  given(s, l, p) { const {given, wire, list} = this.sheets[l]; return given?.[wire ? p : s * list.length + p]; }
+  loss() { return valueOf(this.slot('loss'), 0); }
+  wrongIn(l, p, s) { return this.sheets[l].keys.map((key) => key.split('.')[0]).find((q, n) => { const v = this.value(this.sheets[l].keys[n], s, l, p); return v && 'riu'.includes(v.state); }); }
+  about() { return [this.d.about, this.d.count ? ` · ${count(this.d.count, 'value')} wrong` : '']; }
+  notice() {
+    const parts = this.sheets.filter((sheet) => sheet.shown && sheet.shown.length < sheet.units).map((sheet) => `${sheet.list.length} of ${count(sheet.units, sheet.names.length === 1 ? sheet.names[0] : 'number')}${sheet.names.length === 1 ? '' : ` of ${sheet.title}`}${sheet.node ? ` of ${this.name(this.sheets.indexOf(sheet))}` : ''}`);
+    if (this.samples < this.d.samples) parts.push(`${this.samples} of ${this.d.samples} samples`);
+    return parts.length ? `A large case: this page holds ${parts.join(', ')}, the wrong ones first.` : '';
   }
 
   // As the results file and the protocol have it --------------------------------------------------
   caseJson(id) {
-    if (this.cut) return null;
-    const d = this.d, rows = (flat, n) => range(flat.length / n).map((r) => `[${flat.slice(r * n, r * n + n).map(real).join(', ')}]`).join(', ');
-    const layers = d.layers.map((layer, l) => {
-      const fields = [`"kind": ${JSON.stringify(layer.kind)}`];
-      if (layer.given) fields.push(`"name": ${JSON.stringify(layer.given)}`);
-      fields.push(`"units": ${layer.units}`, `"activation": ${JSON.stringify(layer.act)}`);
-      if (layer.alpha !== null && (id !== undefined || layer.ownAlpha)) fields.push(`"alpha": ${real(layer.alpha)}`);
-      fields.push(`"parameters": {"weights": [${rows(layer.W, this.width(l - 1))}], "biases": [${layer.B.map(real).join(', ')}]}`);
-      return `{${fields.join(', ')}}`;
-    });
-    const loss = [`"kind": ${JSON.stringify(d.loss.kind)}`];
-    if (d.loss.threshold !== undefined) loss.push(`"threshold": ${real(d.loss.threshold)}`);
-    else if (d.loss.kind === 'huber' && id !== undefined) loss.push('"threshold": 1.0');
-    const fields = id === undefined ? [`"name": ${JSON.stringify(d.slug)}`] : ['"type": "case"', `"id": ${JSON.stringify(id)}`];
-    fields.push(`"network": {"inputs": ${d.inputs}, "layers": [${layers.join(', ')}]}`, `"loss": {${loss.join(', ')}}`,
-      `"reduction": ${JSON.stringify(d.reduction)}`, `"inputs": [${rows(d.X, d.inputs)}]`,
-      `"targets": [${rows(d.T, this.width(this.depth - 1))}]`);
-    if (d.training) fields.push(id === undefined ? d.training.own : d.training.sent);
-    else if (d.lr !== undefined) fields.push(`"optimizer": {"kind": "sgd", "learning_rate": ${real(d.lr)}}`, `"steps": ${d.steps}`);
-    return `{${fields.join(', ')}}`;
+    if (!this.d.request || id !== undefined) return this.d.request || null;
+    const {type, id: sent, ...body} = JSON.parse(this.d.request);
+    for (const path of this.d.added) delete path.slice(0, -1).reduce((part, key) => part[key], body)[path.at(-1)];
+    return JSON.stringify({name: this.d.slug, ...body});
   }
   actual() {
-    const plain = (x) => Number.isFinite(x) ? x : Number.isNaN(x) ? 'NaN' : x > 0 ? 'Infinity' : '-Infinity';
-    const take = (key, n) => {
-      const slot = this.slot(key);
-      if (!slot || !slot.g || slot.recovered) return undefined;
-      const g = slot.g.map(plain);
-      return n === 0 ? g[0] : n === undefined ? g : range(g.length / n).map((r) => g.slice(r * n, r * n + n));
-    };
-    const layers = this.d.layers.map((_, l) => {
-      const out = {z: take(`z.${l}`, this.list(l).length), a: take(`a.${l}`, this.list(l).length), delta: take(`delta.${l}`, this.list(l).length)};
-      const n = this.list(l - 1).length;
-      const pair = (w, b) => { const both = {weights: take(w, n), biases: take(b)}; return both.weights || both.biases ? both : undefined; };
-      out.gradients = pair(`weight_gradient.${l}`, `bias_gradient.${l}`);
-      out.updated = pair(`updated_weight.${l}`, `updated_bias.${l}`);
-      return out;
-    });
-    return {loss: take('loss', 0), layers, input_gradients: take('input_gradient', this.list(-1).length)};
+    const nest = (flat, shape) => shape.length < 2 ? flat : range(shape[0]).map((i) => { const n = flat.length / shape[0]; return nest(flat.slice(i * n, i * n + n), shape.slice(1)); });
+    const layers = this.d.nodes.slice(1).map(() => ({})), out = {layers}, loss = this.slot('loss');
+    if (loss.g) out.loss = plain(loss.g[0]);
+    for (const sheet of this.sheets) {
+      for (const key of sheet.keys) {
+        const slot = this.slot(key), [quantity] = key.split('.');
+        if (!slot.g || slot.recovered) continue;
+        const array = nest(slot.g.map(plain), sheet.wire ? sheet.shape : [this.d.samples, ...sheet.shape]);
+        if (!sheet.node) out.input_gradients = array;
+        else if (quantity.endsWith('_buffer')) (layers[sheet.node - 1].buffers ??= {})[sheet.wire] = array;
+        else if (sheet.wire) (layers[sheet.node - 1][quantity.startsWith('updated_') ? 'updated' : 'gradients'] ??= {})[sheet.wire] = array;
+        else layers[sheet.node - 1][quantity] = array;
+      }
+    }
+    return out;
   }
   mismatches() {
-    const found = [], plain = (x) => Number.isFinite(x) ? x : Number.isNaN(x) ? 'NaN' : x > 0 ? 'Infinity' : '-Infinity';
-    for (const key of Object.keys(this.d.slots)) {
-      const slot = this.slot(key), [quantity, layer] = key.split('.');
-      const l = layer === undefined ? null : Number(layer);
+    const found = [];
+    this.sheets.forEach((sheet, l) => sheet.keys.forEach((key) => {
+      const slot = this.slot(key), n = sheet.list.length, inner = times(sheet.shape.slice(1));
       slot.states.forEach((state, i) => {
         if (!'riu'.includes(state)) return;
-        const place = {quantity, layer: l, neuron: null, sample: null, index: []};
-        const by = quantity.includes('weight') || l === null ? this.list((l ?? 0) - 1) : this.list(l);
-        const [a, b] = [Math.floor(i / by.length), i % by.length];
-        if (quantity.includes('weight')) Object.assign(place, {neuron: this.neuron(l, a), index: [by[b]]});
-        else if (quantity.includes('bias')) place.neuron = by[i];
-        else if (quantity === 'input_gradient') Object.assign(place, {sample: this.shown.samples[a], index: [by[b]]});
-        else if (l !== null) Object.assign(place, {sample: this.shown.samples[a], neuron: by[b]});
-        const allowed = Number(slot.m.length === 1 ? slot.m[0] : slot.m[i]);
-        found.push({...place, expected: plain(slot.e[i]), actual: plain(slot.g[i]), error: plain(Math.abs(slot.g[i] - slot.e[i])), allowed: plain(allowed),
-          origin: {r: 'root', i: 'inherited', u: 'unknown'}[state], unstable: slot.unstable.has(i), problem: slot.recovered ? 'recovered' : Number.isFinite(slot.g[i]) ? 'wrong' : 'not_finite'});
+        const unit = sheet.list[i % n], v = valueOf(slot, i);
+        const place = sheet.wire ? {sample: null, neuron: Math.floor(unit / inner), index: sheet.shape.length > 1 ? [unit % inner] : []}
+          : {sample: this.shown.samples[Math.floor(i / n)], neuron: sheet.node ? unit : null, index: sheet.node ? [] : [unit]};
+        found.push({quantity: key.split('.')[0], layer: sheet.node ? sheet.node - 1 : null, ...place, at: this.indexes(l, i % n), expected: plain(v.e), actual: plain(v.g), error: plain(v.error), allowed: plain(v.allowed),
+          origin: {r: 'root', i: 'inherited', u: 'unknown'}[state], unstable: v.unstable, problem: slot.recovered ? 'recovered' : Number.isFinite(v.g) ? 'wrong' : 'not_finite'});
       });
-    }
+    }));
     return found;
   }
 }

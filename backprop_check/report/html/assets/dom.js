@@ -113,42 +113,12 @@ function parted(text, other) {
   while (n < text.length && text[n] === other[n]) n++;
   return n < text.length && n > 0 ? [text.slice(0, n), h('b', text.slice(n))] : h('b', text);
 }
-const real = (x) => { const text = String(x); return typeof x === 'number' && /^-?\d+$/.test(text) ? text + '.0' : typeof x === 'string' ? JSON.stringify(x) : text; };
 
-// Formulas: trees as Python's formulas.py writes them, symbols or numbers put in ------------------
-function m(tag, ...kids) { return build(document.createElementNS(MATHML, tag), {}, kids); }
-function number(x, n = 6) {
-  const text = digits(x, n).replace(/-/g, '−');
-  return x < 0 ? m('mrow', m('mo', '('), m('mn', text), m('mo', ')')) : m('mn', text);
+// Formulas, as Python wrote them with few bytes ----------------------------------------------------
+const formula = (text) => text.replace(/~(.)/g, (_, c) => c === '~' ? c : /\d/.test(c) ? `⁽${'⁰¹²³⁴⁵⁶⁷⁸⁹'[c]}⁾` : INDEX.signs[INDEX.codes.indexOf(c)]);
+// Its lines: what begins with = stands below the first =, a term of a sum is set in.
+function indented(text) {
+  const lines = formula(text).split('\n'), wide = lines[0].indexOf(' = ');
+  return lines.map((line) => line.startsWith('= ') ? ' '.repeat(wide + 1) + line : /^[+−] /.test(line) ? `  ${line}` : line).join('\n');
 }
-const result = (x) => m('mn', digits(x, 9).replace(/-/g, '−')); // what stands behind the last =
-function tree(part, values) {
-  if (typeof part === 'number') return number(part);
-  if (typeof part === 'string') {
-    if (/^[−]?[\d.]+$/.test(part)) return m('mn', part);
-    if (/^[()[\]{}|+−·=,/Σ×]+$/.test(part)) return m('mo', part);
-    if (/^[^\s]+$/.test(part)) return m('mi', part);
-    return m('mtext', part);
-  }
-  const [tag, ...rest] = part;
-  if (tag === '$') return values(rest[0]);
-  if (tag === 'cases') {
-    const rows = rest.map(([value, when]) => m('mtr', m('mtd', tree(value, values)), m('mtd', m('mtext', ' if ' + when))));
-    return m('mrow', m('mo', '{'), m('mtable', rows));
-  }
-  return m(tag, rest.map((kid) => tree(kid, values)));
-}
-const SYMBOLS = {
-  z: ['msub', 'z', 'j'], a: ['msub', 'a', 'j'], t: ['msub', 't', 'j'], g: ['msub', 'g', 'j'], alpha: 'α', T: 'T', K: 'K',
-};
-const symbol = (key) => tree(SYMBOLS[key] || key);
-const varies = (part) => Array.isArray(part) && (part[0] === '$' || part.some(varies));
-// A line of mathematics; the parts are trees or nodes.
-function formula(...parts) {
-  const flat = parts.flatMap((part) => Array.isArray(part) && (!part.length || part[0] instanceof Node) ? part : [part]);
-  const math = m('math', flat.map((part) => part instanceof Node ? part : tree(part, symbol)));
-  math.setAttribute('display', 'block');
-  return h('div.formula', {tabindex: '0', role: 'group', 'aria-label': 'formula'}, math);
-}
-const mathSub = (base, index) => m('msub', m('mi', base), m('mrow', [...index].map((one) => m('mi', one))));
-const partial = (of) => m('mfrac', m('mrow', m('mo', '∂'), m('mi', 'L')), m('mrow', m('mo', '∂'), of));
+const capped = (text, n) => text.length > n ? text.slice(0, n - 1) + '…' : text;

@@ -1,63 +1,57 @@
-// One neuron: what it should be and what it is, then its mathematics, forward and backward.
+// One number: what it should be and what it is, its parameters, then its mathematics, forward and backward. The formulas
+// are Python's; here they only get their place, and what the implementation replied below them.
 const QUANTITIES = {
-  z: 'its weighted sum z', a: 'its activation a', delta: 'its δ', bias_gradient: 'the gradient of its bias',
-  weight_gradient: 'weight gradient', updated_bias: 'its updated bias', updated_weight: 'updated weight',
+  z: 'its weighted sum z', a: 'its activation a', delta: 'its δ', input_gradient: 'its gradient', bias_gradient: 'the gradient of its bias', weight_gradient: 'weight gradient',
+  updated_bias: 'its updated bias', updated_weight: 'updated weight', gradient: 'its gradient', updated: 'its updated value', buffer: 'its new value',
 };
+const SAID = {z: ['weighted sum ', 'z'], a: ['activation ', 'a'], delta: ['delta ', 'δ'], input_gradient: ['gradient ', '∂L/∂x']};
+const ORDER = ['z', 'a', 'delta'];
 
 function neuronPanel(net, l, p, s) {
-  const state = net.state(l, p);
-  const rows = neuronRows(net, l, p, s), wrong = rows.filter((row) => 'riu'.includes(row.v.state));
+  const state = net.state(l, p), rows = neuronRows(net, l, p, s), wrong = rows.filter((row) => 'riu'.includes(row.v.state)), given = net.given(s, l, p);
   return h(`section.panel.s-${name(state)}`, {'aria-labelledby': 'neuron-title', id: 'neuron'},
     h('div.panel-head', h('h3', {id: 'neuron-title', tabindex: '-1'}, net.label(l, p)), mark(state)),
     h('p.lead', story(net, l, p, state, wrong)),
-    valueTable(net, rows, s));
-}
-function neuronMaths(net, l, p, s) {
-  const layer = net.d.layers[l], kind = KINDS[layer.kind], act = INDEX.formulas.activations[layer.act];
-  return [
-    section('forward', 'Forward: from its inputs to its activation', true, () => [kind.forward(net, l, s, p), activation(net, l, s, p, layer, act)]),
-    section('backward', 'Backward: where its δ comes from', true, () => backward(net, l, s, p, layer, act, kind)),
-    section('gradients', 'Gradients: what its weights learn', true, () => gradients(net, l, p)),
-    net.d.lr !== undefined ? section('update', net.d.training ? 'Update' : 'Update: one step down the slope', true, () => update(net, l, p)) : null,
-    sideBySide(net, l, p, s),
-  ];
+    given === undefined ? null : h('p.facts', `Its value is ${digits(given, 9)}.`),
+    valueTable(net, rows, s, !!net.sheets[l].wire));
 }
 
-const openSections = new Map(); // what the reader opened stays open from neuron to neuron
-function section(key, title, open, make) {
-  const body = h('div.body'), node = h('details' + (key.includes('.') ? '.wide-section' : ''), {open: openSections.get(key) ?? open, 'data-section': key.split('.')[0]}, h('summary', title), body);
-  const show = () => { if (node.open && !body.firstChild) add(body, make()); };
-  node.addEventListener('toggle', () => { show(); });
-  node.querySelector('summary').addEventListener('click', () => openSections.set(key, !node.open));
-  show();
-  return node;
-}
-
+// The values of a number, then those of the parameters that it is made of.
 function neuronRows(net, l, p, s) {
-  const rows = [], row = (q, label, v, extra) => { if (v) rows.push({q, label, v, ...extra}); };
-  row('z', ['weighted sum ', term('z', 'z')], net.value('z', l, s, p));
-  row('a', ['activation ', term('a', 'a')], net.value('a', l, s, p));
-  row('delta', ['delta ', term('delta', 'δ')], net.value('delta', l, s, p));
-  row('bias_gradient', [term('bias', 'bias'), ' gradient'], net.value('bias_gradient', l, p));
-  net.list(l - 1).forEach((_, i) => row('weight_gradient', ['weight ', term('gradient', 'gradient'), `, ${net.brief(l - 1, i)}`], net.value('weight_gradient', l, p, i), {i}));
-  row('updated_bias', [term('updated', 'updated'), ' bias'], net.value('updated_bias', l, p));
-  net.list(l - 1).forEach((_, i) => row('updated_weight', [term('updated', 'updated'), ` weight, ${net.brief(l - 1, i)}`], net.value('updated_weight', l, p, i), {i}));
-  return rows;
+  const sheet = net.sheets[l], own = (q) => sheet.wire ? kindOf(q) : q;
+  const label = (q) => SAID[q] ? [SAID[q][0], INDEX.glossary[q] ? term(q, SAID[q][1]) : SAID[q][1]] : q.endsWith('_buffer') ? ['its new value'] : said(q);
+  const rows = sheet.keys.map((key) => [key, key.split('.')[0]]).sort((a, b) => ORDER.indexOf(a[1]) - ORDER.indexOf(b[1])).map(([key, q]) => ({q, kind: own(q), label: label(q), v: net.value(key, s, l, p)}));
+  const parts = net.parts(l, p, s).map(([k, unit]) => [k, net.sheets[k].list.indexOf(unit)]).filter(([, at]) => at >= 0);
+  for (const n of [0, 1]) {
+    parts.forEach(([k, at]) => {
+      const {keys, of} = net.sheets[k], key = keys[n];
+      if (!key) return;
+      const q = key.split('.')[0], name = button(partName(net, k, at), () => choose(k, at), {class: 'link', title: net.label(k, at)});
+      rows.push({q, kind: of === l ? q : kindOf(q), label: n ? [said(q), ' ', name] : [said(q), ' of ', name, h('span.hint', ` = ${digits(net.given(s, k, at), 6)}`)], v: net.value(key, s, k, at), part: rows.length, sheet: k, unit: net.unit(k, at)});
+    });
+  }
+  return rows.filter((row) => row.v);
+}
+const kindOf = (q) => q.endsWith('_buffer') ? 'buffer' : q.startsWith('updated_') ? 'updated' : 'gradient';
+const said = (q) => q.startsWith('updated_') ? term('updated', 'updated') : term('gradient', 'gradient');
+function partName(net, k, p) {
+  const sheet = net.sheets[k], at = net.indexes(k, p);
+  return sheet.of === undefined ? `${sheet.title} [${at.join(', ')}]` : [sheet.title, ...at.slice(1)].join(' ');
 }
 
 // What happened here, in words.
 function story(net, l, p, state, wrong) {
-  if (state === '?') return 'Nothing was replied for this neuron, so nothing can be said of it.';
+  if (state === '?') return net.sheets[l].node ? 'Nothing was replied for this neuron, so nothing can be said of it.' : 'Its gradient was not replied.';
   if (state === '.') return 'Every value that was replied for it is within what rounding allows.';
   const words = (letters) => {
     const found = wrong.filter((row) => letters.includes(row.v.state)), parts = [];
     for (const q of Object.keys(QUANTITIES)) {
-      const n = found.filter((row) => row.q === q).length;
-      if (n) parts.push(q.endsWith('weight') || q === 'weight_gradient' ? (n === 1 ? 'one ' + QUANTITIES[q] : `${n} ${QUANTITIES[q]}s`) : QUANTITIES[q]);
+      const n = found.filter((row) => row.kind === q).length;
+      if (n) parts.push(/^(updated_)?weight/.test(q) ? (n === 1 ? 'one ' + QUANTITIES[q] : `${n} ${QUANTITIES[q]}s`) : n > 1 ? `the gradients of ${n} parameters` : QUANTITIES[q]);
     }
     return parts.length > 1 ? parts.slice(0, -1).join(', ') + ' and ' + parts.at(-1) : parts[0];
   };
-  const be = (text) => text.includes(' and ') || /^\d/.test(text) ? 'are' : 'is', roots = words('r'), rest = words('iu');
+  const be = (text) => text.includes(' and ') || /^\d|^the gradients/.test(text) ? 'are' : 'is', roots = words('r'), rest = words('iu');
   const unstable = wrong.some((row) => row.v.unstable) ? ' A formula that is right but unstable gives this.' : '';
   if (roots) return [h('strong', 'Here is a mistake: '), `${roots} ${be(roots)} wrong although everything it is computed from is right.`,
     rest ? ` From there ${rest} ${be(rest)} wrong too.` : '', unstable];
@@ -75,128 +69,108 @@ function numberCells(v) {
   ];
 }
 
-function valueTable(net, rows, s, whole = false) {
+function valueTable(net, rows, s, whole) {
   const LIMIT = 14, body = h('tbody');
   const line = (row) => h(`tr.s-${name(row.v.state)}`, {'data-q': row.q}, h('td.sign-cell', sign(row.v.state)), h('th', {scope: 'row'}, row.label, row.v.unstable ? [' ', term('unstable', 'unstable')] : null, row.v.recovered && row.v.g !== null ? h('span.under', 'follows from its gradients') : null), numberCells(row.v));
   const draw = (all) => {
-    const bad = new Set(rows.filter((row) => 'riu'.includes(row.v.state)).slice(0, 24));
-    const kept = all || rows.length <= LIMIT + 3 ? rows : rows.filter((row, n) => row.i === undefined || row.i < 3 || bad.has(row));
+    const bad = new Set(rows.filter((row) => 'riu'.includes(row.v.state)).slice(0, 24)), first = new Map();
+    const few = (row) => { const n = first.get(row.q) || 0; first.set(row.q, n + 1); return n < 3; };
+    const kept = all || rows.length <= LIMIT + 3 ? rows : rows.filter((row) => few(row) || bad.has(row));
     fill(body, kept.map(line));
     if (kept.length < rows.length) add(body, h('tr.rest', h('td', {colspan: 6}, button(`… ${rows.length - kept.length} more`, () => draw(true), {class: 'link'}))));
   };
   draw(false);
-  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', !whole && (net.samples > 1 || net.d.samples > 1) ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
+  return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'values of this neuron'}, h('table.values', h('caption', !whole && net.d.samples > 1 ? `z, a and δ are those of sample ${net.shown.samples[s]}` : 'what it should be, and what it is'),
     h('thead', h('tr', h('th', {scope: 'col'}, h('span.hide', 'verdict')), h('th', {scope: 'col'}, 'quantity'), ['expected', 'got', 'error', 'allowed'].map((key) => h('th.n', {scope: 'col'}, term(key, key))))), body));
 }
 
-// The same neuron in the other implementations' results.
+const openSections = new Map(); // what the reader opened stays open from neuron to neuron
+function section(key, title, open, make) {
+  const body = h('div.body'), node = h('details' + (key.includes('.') ? '.wide-section' : ''), {open: openSections.get(key) ?? open, 'data-section': key.split('.')[0]}, h('summary', title), body);
+  const show = () => { if (node.open && !body.firstChild) add(body, make()); };
+  node.addEventListener('toggle', () => { show(); });
+  node.querySelector('summary').addEventListener('click', () => openSections.set(key, !node.open));
+  show();
+  return node;
+}
+
+// The mathematics: a number's own steps, and those of one of its parameters.
+const stageOf = (step) => INDEX.says[step.n][0];
+function neuronMaths(net, l, p, s) {
+  const told = net.told(l, p, s), {wire} = net.sheets[l], seen = new Set();
+  const of = (key, title, fits) => {
+    const steps = told ? told.steps.filter((step) => fits.test(stageOf(step))) : [];
+    return steps.length ? section(key, title + (net.d.samples > 1 && !wire ? `, for sample ${told.s}` : ''), true, () => steps.map((step) => stepLines(net, step, told, s, seen))) : null;
+  };
+  const parts = wire ? [[l, net.unit(l, p)]] : net.parts(l, p, s).filter(([k, unit]) => net.d.told[`${k}:${unit}`]);
+  return [
+    told ? null : untold(net, l, p, s),
+    of('forward', wire ? 'How it came to its new value' : 'Forward: how it is made', wire ? /^(weighted sum|sum|function|activation)$/ : /^(?!.*(error|slope|delta|gradient|update|memory))/),
+    of('backward', 'Backward: what flows back to it', /error|slope|delta/),
+    wire ? null : of('gradients', 'Gradient', /gradient$/),
+    parts.length ? learns(net, parts, 'gradients', wire ? 'Gradient: added up over all places where it is used' : 'Gradients: what its parameters learn', /gradient$/, s) : null,
+    parts.length ? learns(net, parts, 'update', 'Update', /^(update|memory)$/, s) : null,
+    sideBySide(net, l, p, s),
+  ];
+}
+// One parameter's steps, the first wrong one's; the others that are told can be chosen.
+function learns(net, parts, key, title, fits, s) {
+  const there = parts.map(([k, unit]) => [k, unit, net.d.told[`${k}:${unit}`]]).filter(([, , told]) => told && told.steps.some((step) => fits.test(stageOf(step))));
+  if (!there.length) return null;
+  return section(key, title, true, () => {
+    const label = ([k, unit]) => partName(net, k, net.sheets[k].list.indexOf(unit)), state = ([k, unit]) => net.state(k, net.sheets[k].list.indexOf(unit));
+    const body = h('div.stack'), draw = (n) => fill(body, there[n][2].steps.filter((step) => fits.test(stageOf(step))).map((step) => stepLines(net, step, there[n][2], s, new Set())));
+    const first = Math.max(0, there.findIndex((one) => 'riu'.includes(state(one))));
+    draw(first);
+    const choice = h('select', {onchange: (event) => draw(Number(event.target.value))}, there.map((one, n) => h('option', {value: String(n), selected: n === first}, `${label(one)}${'riu'.includes(state(one)) ? ' ' + STATES[state(one)].sign : ''}`)));
+    choice.value = String(first);
+    const {steps, training} = net.d, later = key === 'update' && (steps > 1 || training);
+    return [later ? h('p.hint', [training && `${training}. `, steps > 1 && `This is the first of ${steps} updates; the updated values are those after the last. `, training && 'An update is judged by the gradients and parameters that the implementation itself reported before it.']) : null, there.length > 1 ? h('label.inline', 'Of ', choice) : null, body];
+  });
+}
+function stepLines(net, step, told, s, seen) {
+  const [stage, sentence, general] = INDEX.says[step.n], hint = (text) => text ? h('p.hint', text) : null;
+  const first = !seen.has(step.n);
+  seen.add(step.n);
+  return h('div.told', h('p', h('b', stage), step.place ? `, ${step.place}` : ''), first ? [hint(formula(sentence)), h('p.general', formula(general))] : null,
+    h('pre.lines', {tabindex: '0', role: 'group', 'aria-label': 'formula'}, indented(step.t)), (step.notes || []).map((note) => hint(formula(typeof note === 'number' ? INDEX.says[note][0] : note))), verdictOn(net, step, told, s));
+}
+// What was replied for a step's value, and what its formula gives with the numbers that it was fed.
+function verdictOn(net, step, told, s) {
+  if (!step.at) return step.fed ? h('p.fed', h('span.hint', 'with what was replied: '), formula(step.fed)) : null;
+  const [l, unit, k] = step.at, p = net.sheets[l].list.indexOf(unit), at = told.s === undefined ? s : net.shown.samples.indexOf(told.s);
+  const v = p < 0 || at < 0 ? null : net.value(net.sheets[l].keys[k], at, l, p);
+  if (!v || v.g === null) return null;
+  if (v.state === '.') return h('p.result.s-right', mark('.'), ` It replied ${digits(v.g, 9)}.`);
+  const causes = INDEX.impls[CASES.impl[net.row]].causes, mine = CASES.cause[net.row].map((n) => causes[n]).filter((cause) => cause && cause.implemented);
+  return h(`div.result.s-${name(v.state)}`, mark(v.state), ' It replied ', h('b', both(v.e, v.g)[1]), `: an error of ${digits(v.error, 3)}, where rounding allows ${digits(v.allowed, 2)}.`,
+    step.fed ? h('div.as', h('span.hint', 'With what was replied before it: '), h('span.fed', formula(step.fed)), v.state === 'i' ? '; its own step is right.' : '') : null,
+    v.state === 'r' && stageOf(step) === 'delta' ? mine.map((cause) => h('div.as', h('span.hint', `As it was computed (${cause.code}): `), h('code', cause.implemented))) : null);
+}
+function untold(net, l, p, s) {
+  const sheet = net.sheets[l], at = net.indexes(l, p).join(','), id = CASES.id[net.row];
+  if ((sheet.keys[0] || '').endsWith('_buffer')) return null;
+  const what = sheet.wire ? `--weight ${sheet.title}:${at}` : `--neuron ${sheet.node ? net.d.nodes[sheet.node].name : 'input'}:${at}`;
+  const command = `backprop-check explain ${id} ${what}${net.d.samples > 1 && !sheet.wire ? ` --sample ${net.shown.samples[s]}` : ''}`.replace(/[^A-Za-z0-9._:, -]/g, '_');
+  return h('p.note', 'The mathematics of this number is not in the page. This tells it, with the case’s id or the file that you download: ', h('code', command));
+}
+
+// The same number in the other implementations' results.
 function sideBySide(net, l, p, s) {
   const others = (byCase.get(CASES.id[net.row]) || []).filter((row) => row !== net.row);
   if (!others.length) return null;
   return section('side.wide', 'Side by side with the other implementations', true, () => {
-    const nets = others.map((row) => [row, detailOf(row)]);
-    const columns = [[net.row, net], ...nets];
-    const rows = neuronRows(net, l, p, s).slice(0, 24);
-    const cell = (row, other) => {
+    const columns = [[net.row, net], ...others.map((row) => [row, detailOf(row)])], rows = neuronRows(net, l, p, s).slice(0, 24);
+    const cell = (row, other, one) => {
       if (OUT[CASES.out[row]].key === 'passed') return h('td.n', mark('.'));
       if (!isNet(other)) return h('td.n.muted', OUT[CASES.out[row]].words);
-      const place = {l, p: other.at(l, net.neuron(l, p)), s: other.shown.samples.indexOf(net.shown.samples[s])};
-      return (q, i) => {
-        const k = i === undefined ? 0 : other.at(l - 1, net.neuron(l - 1, i));
-        if (place.p < 0 || place.s < 0 || k < 0) return h('td.n.muted', 'not in this page');
-        const v = 'z a delta'.split(' ').includes(q) ? other.value(q, l, place.s, place.p) : i === undefined ? other.value(q, l, place.p) : other.value(q, l, place.p, k);
-        if (!v || v.g === null) return h('td.n.muted', '–');
-        return h('td.n', {title: String(v.g)}, digits(v.g, 7), ' ', sign(v.state));
-      };
+      const k = one.sheet ?? l, at = other.sheets[k].list.indexOf(one.unit ?? net.unit(l, p)), t = other.shown.samples.indexOf(net.shown.samples[s]);
+      if (at < 0 || t < 0) return h('td.n.muted', 'not in this page');
+      const v = other.value(other.sheets[k].keys.find((key) => key.split('.')[0] === one.q), t, k, at);
+      return !v || v.g === null ? h('td.n.muted', '–') : h('td.n', {title: String(v.g)}, digits(v.g, 7), ' ', sign(v.state));
     };
-    const made = columns.map(([row, other]) => cell(row, other));
-    return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'side by side'}, h('table.values', h('caption', 'what each implementation replied for this neuron'),
+    return h('div.scroll', {tabindex: '0', role: 'group', 'aria-label': 'side by side'}, h('table.values', h('caption', 'what each implementation replied'),
       h('thead', h('tr', h('th', {scope: 'col'}, 'quantity'), h('th.n', {scope: 'col'}, 'expected'), columns.map(([row]) => h('th.n', {scope: 'col'}, INDEX.impls[CASES.impl[row]].label)))),
-      h('tbody', rows.map((row) => h('tr', h('th', {scope: 'row'}, row.label), h('td.n', digits(row.v.e, 7)), made.map((one) => typeof one === 'function' ? one(row.q, row.i) : one.cloneNode(true)))))));
+      h('tbody', rows.map((one) => h('tr', h('th', {scope: 'row'}, one.label), h('td.n', digits(one.v.e, 7)), columns.map(([row, other]) => cell(row, other, one)))))));
   });
-}
-
-function activation(net, l, s, p, layer, act) {
-  const z = net.value('z', l, s, p), a = net.value('a', l, s, p);
-  const numbers = (key) => key === 'z' ? number(z.e) : key === 'a' ? number(a.e) : key === 'alpha' ? number(layer.alpha) : symbol(key);
-  const out = [h('p', `${act.name} ${act.says}:`), formula(mathSub('a', 'j'), m('mo', '='), act.value)];
-  if (!act.layer) out.push(formula(m('mo', '='), act.value[0] === '$' ? [] : [tree(act.value, numbers), m('mo', '=')], result(a.e)));
-  else out.push(formula(mathSub('a', 'j'), m('mo', '='), result(a.e)), h('p.hint', 'It reads the weighted sums of all neurons of the layer.'));
-  return out;
-}
-
-function backward(net, l, s, p, layer, act, kind) {
-  const last = l === net.depth - 1, d = net.value('delta', l, s, p), out = [];
-  const z = net.value('z', l, s, p), a = net.value('a', l, s, p), g = net.outerror(l, s, p), slope = net.slope(l, s, p);
-  const own = !last && net.list(l + 1).some((_, k) => 'riu'.includes(net.value('delta', l + 1, s, k).state) && net.value('delta', l + 1, s, k).g !== null);
-  if (last) {
-    const loss = INDEX.formulas.losses[net.d.loss.kind], t = net.target(s, p), mean = net.d.reduction === 'mean' && net.d.samples > 1;
-    const known = {a: a.e, t, K: net.width(l), T: net.d.loss.threshold ?? 1};
-    const put = (key) => known[key] !== undefined ? number(known[key]) : symbol(key);
-    out.push(h('p', ['The ', term('loss', 'loss'), ` is the ${loss.name}: ${loss.says}.`]), formula(m('mi', 'ℓ'), m('mo', '='), loss.value),
-      h('p', 'How it changes with this output', mean ? `, shared by the ${net.d.samples} samples of the batch:` : ':'));
-    out.push(formula(partial(mathSub('a', 'j')), m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mi', 'S')), m('mo', '·'), m('mrow', m('mo', '('), tree(loss.slope, symbol), m('mo', ')'))] : loss.slope));
-    out.push(formula(m('mo', '='), mean ? [m('mfrac', m('mn', '1'), m('mn', String(net.d.samples))), m('mo', '·'), m('mrow', m('mo', '('), tree(loss.slope, put), m('mo', ')'))] : tree(loss.slope, put), m('mo', '='), g === null ? m('mtext', 'not finite') : result(g)));
-  } else out.push(...kind.backward(net, l, s, p, own));
-  const values = (key) => key === 'z' ? number(z.e) : key === 'a' ? number(a.e) : key === 'alpha' ? number(layer.alpha) : key === 'g' ? (g === null ? symbol(key) : number(g)) : symbol(key);
-  const prime = [m('mi', 'φ′'), m('mo', '('), mathSub('z', 'j'), m('mo', ')'), m('mo', '=')];
-  if (act.layer) {
-    out.push(h('p', `Through the ${act.name}, all outputs of the layer together, with g = ∂L/∂a:`), formula(mathSub('δ', 'j'), m('mo', '='), act.slope), formula(mathSub('δ', 'j'), m('mo', '='), result(d.e)));
-  } else {
-    out.push(h('p', [`The `, term('phi', 'slope'), ` of the ${act.name} at this z:`]), formula(...prime, act.slope, varies(act.slope) ? [m('mo', '='), tree(act.slope, values)] : [], slope === null ? [] : [m('mo', '='), result(slope)]));
-    out.push(h('p', ['Both together are its ', term('delta', 'δ'), ':']));
-    out.push(formula(mathSub('δ', 'j'), m('mo', '='), partial(mathSub('a', 'j')), m('mo', '·'), m('mi', 'φ′'), m('mo', '('), mathSub('z', 'j'), m('mo', ')'), m('mo', '='),
-      g === null || slope === null ? [] : [number(g), m('mo', '·'), number(slope), m('mo', '=')], result(d.e)));
-  }
-  const matched = {'sigmoid binary_cross_entropy': 1, 'softmax cross_entropy': 1}[`${layer.act} ${net.d.loss.kind}`];
-  if (last && matched) out.push(h('p.hint', 'For this activation and this loss the two undo each other, and δ is a − t (times the sum of the targets, for a softmax).'));
-  out.push(verdictOnDelta(net, l, s, d, own, slope));
-  return out;
-}
-
-function verdictOnDelta(net, l, s, d, own, slope) {
-  if (d.g === null) return h('p.hint', 'The implementation did not report its δ.');
-  if (d.state === '.') return h('p.result.s-right', mark('.'), ` It replied ${digits(d.g, 9)}.`);
-  const causes = INDEX.impls[CASES.impl[net.row]].causes, mine = CASES.cause[net.row].map((n) => causes[n]).filter((cause) => cause && cause.implemented);
-  return h(`div.result.s-${name(d.state)}`, mark(d.state), ` It replied `, h('b', both(d.e, d.g)[1]), `: an error of ${digits(d.error, 3)}, where rounding allows ${digits(d.allowed, 2)}.`,
-    own && slope !== null && d.state === 'i' ? ' With the δ that it was fed (the coloured ones), its own step is right.' : null,
-    d.state === 'r' ? mine.map((cause) => h('div.as', h('span.hint', `As it was computed (${cause.code}): `), h('code', cause.implemented))) : null);
-}
-
-function gradients(net, l, p) {
-  const n = net.list(l - 1).length, first = range(n).find((i) => 'riu'.includes(net.value('weight_gradient', l, p, i).state)) ?? 0;
-  const body = h('div'), list = net.shown.samples;
-  const draw = (i) => {
-    const v = net.value('weight_gradient', l, p, i);
-    fill(body, sumTable({
-      caption: `Sample by sample: the gradient of the weight from ${net.brief(l - 1, i)}`,
-      heads: ['sample', ['its input ', term('a', 'a')], [term('delta', 'δ')], 'δ · a'],
-      rows: list.map((sample, s) => {
-        const d = net.value('delta', l, s, p), a = net.read(l, s, i);
-        return {cells: [sample, a.e, d.e], term: d.e * a.e, own: 'riu'.includes(d.state) ? [d.g, d.g * a.e] : null};
-      }),
-      more: net.d.samples - list.length, add: [], total: v.e, result: [partial(mathSub('w', 'ji'))], math: true,
-    }), v.g === null ? h('p.hint', 'The implementation did not report this gradient.')
-      : h(`p.result.s-${name(v.state)}`, mark(v.state), ` It replied ${'riu'.includes(v.state) ? both(v.e, v.g)[1] : digits(v.g, 9)}.`));
-  };
-  draw(first);
-  const choice = h('select', {onchange: (event) => draw(Number(event.target.value))}, range(n).map((i) => {
-    const state = net.value('weight_gradient', l, p, i).state;
-    return h('option', {value: String(i), selected: i === first}, `${net.brief(l - 1, i)}${'riu'.includes(state) ? ' ' + STATES[state].sign : ''}`);
-  }));
-  choice.value = String(first);
-  return [formula(partial(mathSub('w', 'ji')), m('mo', '='), m('munder', m('mo', 'Σ'), m('mi', 's')), mathSub('δ', 'j'), m('mo', '·'), mathSub('a', 'i')), formula(partial(mathSub('b', 'j')), m('mo', '='), m('munder', m('mo', 'Σ'), m('mi', 's')), mathSub('δ', 'j')),
-    n > 1 ? h('label.inline', 'Weight from ', choice) : null, body];
-}
-
-function update(net, l, p) {
-  const eta = net.d.lr, i = range(net.list(l - 1).length).find((k) => 'riu'.includes(net.value('updated_weight', l, p, k)?.state)) ?? 0;
-  const w = net.weight(l, p, i), g = net.value('weight_gradient', l, p, i), u = net.value('updated_weight', l, p, i);
-  const plus = m('msubsup', m('mi', 'w'), m('mrow', m('mi', 'j'), m('mi', 'i')), m('mo', '+'));
-  const out = net.d.training ? [h('p', `${net.d.training.words}. ${count(net.d.steps, 'update')}, each judged by the gradients and parameters that the implementation itself reported before it; explain works them out number by number.`)] : [formula(plus, m('mo', '='), mathSub('w', 'ji'), m('mo', '−'), m('mi', 'η'), m('mo', '·'), partial(mathSub('w', 'ji')))];
-  if (net.d.training) out.push(h('p', `The updated weight from ${net.brief(l - 1, i)}:`), formula(plus, m('mo', '='), result(u.e)));
-  else if (net.d.steps === 1) out.push(h('p', `The weight from ${net.brief(l - 1, i)}, with the `, term('rate', 'learning rate'), ` η = ${eta}:`), formula(m('mo', '='), number(w), m('mo', '−'), number(eta), m('mo', '·'), number(g.e), m('mo', '='), result(u.e)));
-  else out.push(h('p', `This case takes ${net.d.steps} such steps, each with the gradients of its own pass, with the `, term('rate', 'learning rate'), ` η = ${eta}; the updated values are those after the last.`));
-  out.push(u.g === null ? h('p.hint', 'The implementation did not report its updated weights.') : h(`p.result.s-${name(u.state)}`, mark(u.state), ` It replied ${both(u.e, u.g)[1]}.`));
-  return out;
 }

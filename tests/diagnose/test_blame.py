@@ -257,6 +257,6 @@ def test_the_message_of_a_case_says_the_first_root() -> None:
     opened = CallableImplementation(one_delta)
     (answer,) = opened.exchange([(case.id, case.request())])
     result = judge_answer(case, answer, "float64", Settings()).result
-    assert result.first_wrong == {"layer": 0, "neuron": 1, "quantity": "delta", "sample": 0}
+    assert result.first_wrong == {"layer": 0, "neuron": 1, "quantity": "delta", "sample": 0, "at": [1]}
     assert "delta" in result.message
     assert "neuron 1" in result.message

@@ -118,7 +118,7 @@ def test_a_table_of_almost_that_name(tmp_path: Path, name: str, table: str) -> N
     (tmp_path / name).write_text(GOOD.format(prefix=f"tool.{table}."))
     with pytest.raises(ConfigurationError) as caught:
         implementations(tmp_path)
-    sentence = f"the table [tool.{table}] is not read: its name is [tool.backprop-check]"
+    sentence = f"the table [tool.{table}] is not read: rename it to [tool.backprop-check]"
     assert str(caught.value) == f"{tmp_path / name}: {sentence}"
 
 
@@ -136,4 +136,4 @@ def test_a_file_of_almost_that_name(tmp_path: Path) -> None:
     (tmp_path / "backprop_check.toml").write_text(GOOD.format(prefix=""))
     with pytest.raises(ConfigurationError) as caught:
         configured("mine", tmp_path)
-    assert str(caught.value) == f"{tmp_path / 'backprop_check.toml'} is not read: its name is backprop-check.toml"
+    assert str(caught.value) == f"{tmp_path / 'backprop_check.toml'} is not read: rename it to backprop-check.toml"

@@ -250,7 +250,7 @@ def test_memory_limit(behaviour: str, tmp_path: Path) -> None:
         assert answers["bad"].kind == "crash"
         message = answers["bad"].message
         assert message.startswith("the process used ")
-        assert "more than its limit of 120 MiB, and was ended before it replied; does it keep something" in message
+        assert "more than its limit of 120 MiB, and was ended before it replied; does it keep data" in message
         others_answered(answers)
         assert alive(pids) == []
 

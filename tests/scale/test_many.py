@@ -173,7 +173,7 @@ def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> No
     code, out = finish(*command, "--json", "out", "--html", "r.html", cwd=tmp_path)
     assert code == 1, out
     said = " ".join(out.split())
-    assert "anna.json was changed after anna had been judged, perhaps by a submission: use --sandbox" in said
+    assert "anna.json was changed after anna was judged, perhaps by a submission: use --sandbox" in said
     assert "carl.json was cut or made longer" in said
     assert "2 of 3 conform." in said
     assert len(json.loads((tmp_path / "out" / "carl.json").read_text())["cases"]) == 2
@@ -244,13 +244,13 @@ def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         ([], "which implementation?"),
-        (["python", "--all"], "give one of them"),
+        (["python", "--all"], "give either IMPL"),
         (["--all"], "no implementation is configured"),
         (["--submissions", "."], "Give --command with {}"),
         (["--submissions", ".", "--command", "python3 port.py"], "Give --command with {}"),
         (["--submissions", ".", "--command", "python3 {}"], "there is no submission"),
         (["--all", "--command", "x {}"], "give the folder of submissions with --submissions"),
-        (["--all", "--junit", "x.xml"], "--junit is for one implementation"),
+        (["--all", "--junit", "x.xml"], "--junit works for one implementation only"),
         (["--all", "--resume"], "give the folder with --json"),
     ],
 )

@@ -119,7 +119,7 @@ def test_environment() -> None:
 @pytest.mark.parametrize(
     ("platform", "found", "sentence"),
     [
-        ("darwin", {}, "--sandbox works on Linux only: elsewhere put a container before the command"),
+        ("darwin", {}, "--sandbox works on Linux only: otherwise run the command in a container"),
         (
             "linux",
             {"prlimit": "/usr/bin/prlimit"},

@@ -175,9 +175,12 @@ def _other(one: Finding, places: Places | None) -> dict[str, Any]:
     layer = "" if one.layer is None else f"layer {one.layer}"
     if places is not None and one.layer is not None and one.layer < len(places.names):
         layer = places.names[one.layer]
-    if layer:
-        parts.append(f"neuron {one.neuron} of {layer}" if one.neuron is not None else layer)
-    parts += [f"from input {i}" for i in (one.index or [])[:1]]
+    if one.at and len(one.at) > 1 + bool(one.index):  # more indexes than a neuron and its input
+        parts.append(f"[{', '.join(map(str, one.at))}]" + (f" of {layer}" if layer else ""))
+    else:
+        if layer:
+            parts.append(f"neuron {one.neuron} of {layer}" if one.neuron is not None else layer)
+        parts += [f"from input {i}" for i in (one.index or [])[:1]]
     parts += [f"{what} {n}" for what, n in (("sample", one.sample), ("update", one.step)) if n is not None]
     return _numbers_of(one, ", ".join(parts))
 

@@ -231,7 +231,8 @@ class Search:
             # With gradients alone, what goes wrong in one place shows in all before it.
             likely += [pair for pair in all_variants() if pair[1].usual and pair not in likely]
         share = (1.0 + self.effort.share) / 2  # half of what is left is for pairs
-        for place in dict.fromkeys(place for each in probes for place in places(each.case)):
+        tried = dict.fromkeys(place for each in probes for place in places(each.case))
+        for place in sorted(tried, key=lambda place: place.neuron is not None):  # whole layers before single neurons
             found: list[Match] = []
             for bug, variant in likely:
                 if self._spent(_IN_PLACES, share):

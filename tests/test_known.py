@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from command_line import called, sentence_of, small_port
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_check.errors import ConfigurationError
@@ -142,6 +142,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
 )
 
 
+@settings(deadline=None)  # how long an example takes is the machine's affair
 @given(
     st.dictionaries(TEXTS.filter(bool), st.tuples(st.sampled_from(FAILURES), TEXTS, TEXTS), min_size=1, max_size=5),
     st.sampled_from(["", "fine", "a*"]),

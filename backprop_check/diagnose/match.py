@@ -199,7 +199,11 @@ class Search:
         kinds = sorted(
             by_kind.values(), key=lambda each: (each.simplicity[:2], -len(each.wrong_kinds), each.simplicity)
         )
-        return kinds[:_PROBES]
+        # One of each composition of layers first: what is wrong in one kind of layer only shows beside others.
+        composed: dict[object, Evidence] = {}
+        for each in kinds:
+            composed.setdefault(frozenset(layer.kind for layer in each.case.network.layers), each)
+        return list(dict.fromkeys([*composed.values(), *kinds]))[:_PROBES]
 
     def _everywhere(self, probe: Evidence) -> Iterator[Match]:
         for number, (bug, variant) in enumerate(all_variants()):

@@ -17,7 +17,7 @@ from backprop_check.compare.expected import expect
 from backprop_check.compare.trace import Form, Slot, slots_of
 from backprop_check.numbers import Scalars
 from backprop_check.reference import Stages, run_pass
-from backprop_check.reference.circuit import Function, Softmax, WeightedSum
+from backprop_check.reference.rules import Function, Softmax, WeightedSum
 
 
 @pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 131), (11, 12_345)])

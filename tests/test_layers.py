@@ -64,18 +64,11 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path) for path in files()}
 
 
-def imports(path: Path, *, running: bool = False) -> list[tuple[int, str]]:
-    """Lines and modules of ours that a file imports: at its top, inside functions, for the type checker.
-
-    With ``running``, without those for the type checker.
-    """
+def imports(path: Path) -> list[tuple[int, str]]:
+    """Lines and modules of ours that a file imports: at its top, inside functions, for the type checker."""
     found = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    typing = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
-    left_out = {id(inner) for node in typing for inner in ast.walk(node)} if running else set()
     for node in ast.walk(tree):
-        if id(node) in left_out:
-            continue
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -114,8 +107,8 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_no_circle_of_modules() -> None:
-    """Within a layer too, modules can be imported one after the other. A package's ``__init__`` is its front."""
-    graph = {module_of(path): {name for _, name in imports(path, running=True)} for path in files()}
+    """Within a layer too, no two modules need each other, not even for types. A package's ``__init__`` is its front."""
+    graph = {module_of(path): {name for _, name in imports(path)} for path in files()}
     inside = {  # a module may import a sister through the package's front only where that is no circle by itself
         name: {other for other in others - {name} if not name.startswith(f"{other}.")} for name, others in graph.items()
     }

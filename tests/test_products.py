@@ -18,7 +18,7 @@ from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.product import Contraction, Total
 from backprop_check.numbers.tables import LaneTable
 from backprop_check.numbers.vectors import Block, Operand, Vector
-from backprop_check.reference.circuit import ALL
+from backprop_check.reference.rules import ALL
 
 U = 2.0**-53
 PADDED = Window((3, 2), (2, 1), (1, 1), (1, 2))

@@ -14,8 +14,8 @@ import numpy as np
 
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.lanes import Lanes
-from backprop_check.reference.circuit import Function, Largest
 from backprop_check.reference.passes import begin, forward, run_pass
+from backprop_check.reference.rules import Function, Largest
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from backprop_check.compare.trace import Alternative, Array, Form, Mask, Slot, s
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.lanes import KAPPA, TEXTBOOK, Lanes
 from backprop_check.reference import Stages, run_pass
-from backprop_check.reference.circuit import Function, Softmax
 from backprop_check.reference.losses import MATCHED
+from backprop_check.reference.rules import Function, Softmax
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

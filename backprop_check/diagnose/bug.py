@@ -63,11 +63,6 @@ class Swapped(Stages):
     gives: ClassVar[frozenset[str] | None] = None
 
     @classmethod
-    def concerns(cls, case: Case) -> bool:
-        """Whether it can make a difference for ``case``."""
-        return cls.matters(case)
-
-    @classmethod
     def strings_pass(cls) -> bool:
         """Whether its mistake is in how a pass is strung together: it is made in a whole pass, or not at all."""
         return cls.whole_pass is not Stages.whole_pass
@@ -84,7 +79,7 @@ class Swapped(Stages):
 
 
 class SwappedRules(Swapped):
-    """Rules of a circuit with something wrong in them: what layers beyond the dense chain are made of.
+    """Rules of a circuit with something wrong in them: the rules that layers of every kind are made of.
 
     ``kinds`` are the kinds of layers that it is about (all, where none is named). ``value`` gives the wrong numbers
     forward, ``share`` the wrong ones backward, ``equations`` replaces a layer's own. A rule tells what it is by its

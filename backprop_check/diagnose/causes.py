@@ -333,7 +333,7 @@ class Diagnostician:
 
     def _tells_apart(self, case: Case, first: Match, others: Sequence[Match], effort: Part) -> bool:
         for other in others[:3]:
-            if not (first.stages.concerns(case) or other.stages.concerns(case)):
+            if not (first.stages.matters(case) or other.stages.matters(case)):
                 continue
             effort.spend(case, 2)
             if differ_anywhere(case, first.stages, other.stages, self.dtype, self.profile, kinks=self.kinks):

@@ -174,7 +174,7 @@ class Evidence:
         """
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
-        if not stages.concerns(self.case) or self._soon_refuted(stages) or not self._all_fit(self.under(stages)):
+        if not stages.matters(self.case) or self._soon_refuted(stages) or not self._all_fit(self.under(stages)):
             return False
         if self._explains(self.under(stages)):
             return True
@@ -203,7 +203,7 @@ class Evidence:
 
         So what is wrong only because small errors pile up, with no stage of its own that is wrong, finds its name.
         """
-        if not stages.concerns(self.case):
+        if not stages.matters(self.case):
             return False
         local = _at_kinks(self.case, self.dtype, self.profile, stages, self.kinks)
         return all(self._fit(local, slot, array).all() for slot, array in self.actual.items())
@@ -213,7 +213,7 @@ class Evidence:
 
         There a port may have a guard of its own: the case speaks neither for nor against them.
         """
-        if not stages.concerns(self.case) or self._soon_refuted(stages):
+        if not stages.matters(self.case) or self._soon_refuted(stages):
             return False
         local = self.under(stages)
         return all(
@@ -227,13 +227,13 @@ class Evidence:
 
         Or whether the case decides nothing.
         """
-        if not stages.concerns(self.case):
+        if not stages.matters(self.case):
             return self._all_fit(self.right)
         return self.reproduced_by(stages) or self.undecided_by(stages)
 
     def refutes(self, stages: type[Swapped]) -> bool:
         """Whether these stages predict a difference that did not come."""
-        if not stages.concerns(self.case):
+        if not stages.matters(self.case):
             return False
         local = self.under(stages)
         for slot, array in self.actual.items():
@@ -247,7 +247,7 @@ class Evidence:
         """Whether these stages explain any number that the right ones do not."""
         if self._wrong is not None and self.case.steps == 1 and not self._wrong & swapped_quantities(stages):
             return False
-        if not stages.concerns(self.case):
+        if not stages.matters(self.case):
             return False
         local = self.under(stages)
         return any(
@@ -282,7 +282,7 @@ def differ_anywhere(
 ) -> bool:
     """Whether two kinds of stages (None: the right ones) give anything different for a case."""
     x, y = (
-        _at_kinks(case, dtype, profile, each if each and each.concerns(case) else Swapped, kinks)
+        _at_kinks(case, dtype, profile, each if each and each.matters(case) else Swapped, kinks)
         for each in (one, other)
     )
     return any(bool(_differ(x, y, slot).any()) for slot in x.values if slot.quantity not in lenient)
@@ -311,7 +311,7 @@ class Passing:
     def refute(self, stages: type[Swapped], effort: Part) -> bool:
         """Whether any of them would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept):
-            if not stages.concerns(case):
+            if not stages.matters(case):
                 continue
             if number not in self._right:
                 effort.spend(case)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from backprop_check.diagnose.bug import Swapped, SwappedRules, swapped_quantities
 from backprop_check.kinds.dense import Dense
-from backprop_check.reference.circuit import WeightedSum, read_by
+from backprop_check.reference.rules import WeightedSum, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -312,11 +312,11 @@ def _both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
         return first
 
     def matters(case: Case) -> bool:
-        return first.concerns(case) or second.concerns(case)
+        return first.matters(case) or second.matters(case)
 
     def for_case(case: Case) -> type[Stages]:
-        if not (first.concerns(case) and second.concerns(case)):
-            return (first if first.concerns(case) else second).for_case(case)
+        if not (first.matters(case) and second.matters(case)):
+            return (first if first.matters(case) else second).for_case(case)
         return whole
 
     parts = {

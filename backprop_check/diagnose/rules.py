@@ -16,14 +16,14 @@ from backprop_check.diagnose.bug import SwappedRules
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.tokens import Linear
 from backprop_check.kinds.wiring import Factor, Index, Places, Wiring
-from backprop_check.reference.circuit import Function, Given, Softmax, WeightedSum
+from backprop_check.reference.rules import Function, Given, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
     from backprop_check.case.network import Case
     from backprop_check.kinds.kind import Shape
-    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.rules import Rule, Table
 
 Share = tuple[Any, Any]
 Terms = list[tuple[Any, Any]]

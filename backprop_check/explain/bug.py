@@ -109,7 +109,7 @@ def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
     """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
     for variant in bug.variants:
         for case in cases_for(variant.stages):
-            if not (variant.stages.concerns(case) and any(differing(case, variant.stages))):
+            if not (variant.stages.matters(case) and any(differing(case, variant.stages))):
                 continue
             pair = first_difference(case, variant.stages)
             if pair is not None:

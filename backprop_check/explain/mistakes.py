@@ -122,7 +122,7 @@ class _Seen:
         An update that goes the wrong way can be the update's own mistake, or that of every gradient: only what came
         before it tells.
         """
-        if not issubclass(stages, Swapped) or not stages.concerns(self.case):
+        if not issubclass(stages, Swapped) or not stages.matters(self.case):
             return False
         wrong = given(self.case, {}, stages=stages).values
         for slot, got in [*self.got.items(), *((slot, self.expected.values[slot]) for slot in self.right)]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.numbers import UNIT_ROUNDOFF, Scalars
 from backprop_check.numbers.recording import Recorded, Recording, recorded
 from backprop_check.reference import Stages, run_pass
-from backprop_check.reference.circuit import ALL, Given, Table
 from backprop_check.reference.optimizers import Memory
 from backprop_check.reference.passes import as_dense, matched_rule
+from backprop_check.reference.rules import ALL, Given, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -30,7 +30,7 @@ from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.numbers.recording import OVER, TIMES, Recorded
 from backprop_check.protocol.text import one_line
-from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
+from backprop_check.reference.rules import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,13 +15,13 @@ from backprop_check.compare.places import Places, unravel
 from backprop_check.explain.names import Cells, above, below
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.reference.circuit import Function, Largest, Softmax, WeightedSum
+from backprop_check.reference.rules import Function, Largest, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.numbers.recording import Recorded
-    from backprop_check.reference.circuit import Table
     from backprop_check.reference.passes import Pass
+    from backprop_check.reference.rules import Table
 
 #: What a parameter is called in formulas, by its name in a trace; others by that name itself.
 _LETTERS = {"weight": "w", "bias": "b"}

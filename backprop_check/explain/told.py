@@ -10,7 +10,7 @@ from backprop_check.compare.places import INPUT, find_unit, ravel
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.tables import About, named_below
 from backprop_check.explain.wording import NO_WEIGHTS
-from backprop_check.reference.circuit import Function
+from backprop_check.reference.rules import Function
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

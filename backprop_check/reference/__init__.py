@@ -2,10 +2,11 @@
 
 - ``activations``: each function beside its derivative
 - ``losses``: each loss beside its derivative
-- ``stages``: weighted sum, activation, loss, delta, gradient, update, each naming its equation
+- ``rules``: tables of numbers, the four rules by which a table is computed from others, and the chain rule through them
+- ``circuit``: where a layer kind writes its equations
+- ``stages``: what a named bug can replace: rules, loss, delta of the output, update
 - ``optimizers``: clipping, decay, penalties, and each optimizer's update
-- ``circuit``: tables of numbers, the four rules by which one is made of others, and the chain rule through them
-- ``wired``: the pass through a network: forward, loss, back, update
+- ``passes``: the pass through a network: forward, loss, back, update
 
 It uses no array library and is generic over its number type (``backprop_check.numbers``).
 """

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.kinds.kind import quantity_of, size
 from backprop_check.kinds.names import DEFAULT_THRESHOLD
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import ALL, Circuit, Function, Given, Output, Reported, Softmax, Table
+from backprop_check.reference.circuit import Circuit, Output
 from backprop_check.reference.losses import targets_of
+from backprop_check.reference.rules import ALL, Function, Given, Reported, Softmax, Table
 from backprop_check.reference.stages import Stages
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
     from backprop_check.case.training import Clip, Optimizer, Regularization
-    from backprop_check.reference.circuit import Rule
     from backprop_check.reference.optimizers import Training
+    from backprop_check.reference.rules import Rule
 
 #: The index of a table with a single unit.
 ONE = Index([[0]])
@@ -241,7 +242,8 @@ class _AsDense:
 def _function_of(rule: Rule | None) -> str:
     """The activation that a rule is; a softmax over some of the units alone is another than one over all."""
     if isinstance(rule, Softmax):
-        whole = all(len(row) == rule.out.units for row in rule.groups.rows)
+        groups, units = rule.groups, rule.out.units
+        whole = groups.width == units if groups.width else all(len(row) == units for row in groups.rows)
         return rule.name if whole else f"{rule.name} in groups"
     return rule.name if isinstance(rule, Function) else "identity"
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.case.network import Case
-    from backprop_check.reference.circuit import Circuit, Rule
-    from backprop_check.reference.passes import LayerPass, Pass
+    from backprop_check.reference.rules import Rule
 
 
 class Stages(Optimizers):
@@ -42,17 +41,17 @@ class Stages(Optimizers):
         """Before a pass; the right mathematics has nothing to change in what it is given."""
 
     def whole_pass(
-        self, right: Callable[..., Pass], case: Case, parameters: list[Any], buffers: list[Any], step: int
-    ) -> Pass:
-        """One pass over the batch and its update: ``right`` is ``wired.one_pass``, which strings the stages together.
+        self, right: Callable[..., Any], case: Case, parameters: list[Any], buffers: list[Any], step: int
+    ) -> Any:
+        """One pass over the batch and its update, a ``passes.Pass``: ``right`` is ``passes.one_pass``.
 
-        A bug that lies there strings them together anew, from ``begin``, ``through`` and ``update`` of that module.
+        A bug in the order of the stages arranges them anew, from ``begin``, ``through`` and ``update`` of that module.
         """
         return right(case, parameters, buffers, self.m, self, step)
 
-    # Any layer (``circuit``) --------------------------------------------------------------------
+    # The circuit of a layer -------------------------------------------------------------------
 
-    def equations(self, c: Circuit, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
+    def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         """What a layer computes, as its kind says."""
         return layer.equations(c, x, parameters, inputs)
 
@@ -70,7 +69,7 @@ class Stages(Optimizers):
         total = self.m.number(1.0) if groups is None else self.m.total(p.targets[s, groups[i]])
         return self.m.either(self.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i]), composed)
 
-    # Forward ------------------------------------------------------------------------------------
+    # The loss -----------------------------------------------------------------------------------
 
     def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
         """t (1 − ε) + ε/K: a label, where labels are smoothed."""
@@ -101,8 +100,6 @@ class Stages(Optimizers):
         """L: the mean or the sum of the samples' losses."""
         return self.in_batch(p, total)
 
-    # Backward -----------------------------------------------------------------------------------
-
     def output_error(self, p: Any, s: Any, k: Any) -> Any:
         """∂L/∂aₖ of the output: the loss's derivative, times the share of a sample in the batch's loss."""
         last, loss = p.layers[-1], LOSSES[p.loss_kind]
@@ -115,14 +112,14 @@ class Stages(Optimizers):
         """The batch's loss is the mean or the sum of the samples' losses."""
         return x / self.m.number(float(p.samples)) if p.reduction == "mean" else x
 
-    def penalized_number(self, p: Any, l: LayerPass, name: str, i: Any, gradient: Any) -> Any:
-        """The same for number i of any parameter of any layer."""
+    def penalized_number(self, p: Any, l: Any, name: str, i: Any, gradient: Any) -> Any:
+        """∂L/∂w of number i of parameter ``name`` of a layer, with the derivative of the loss's penalty."""
         return self.penalized(p, quantity_of(name), gradient, l.parameters[name].values[0, i])
 
     # Update -------------------------------------------------------------------------------------
 
-    def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
-        """The same for number i of any parameter of any layer."""
+    def updated_number(self, l: Any, name: str, i: Any, learning_rate: float) -> Any:
+        """w⁺ of number i of parameter ``name`` of a layer: w − η ∂L/∂w, or what the case's optimizer makes of it."""
         table = l.parameters[name]
         w, g = table.values[0, i], table.error[0, i]
         if self.optimizer is None:

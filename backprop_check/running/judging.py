@@ -180,7 +180,7 @@ class Run:
         if stages is None:
             return True
         dtype, profile = self.implementation.hello.dtype, self.settings.profile
-        return stages.concerns(case) and differ_anywhere(
+        return stages.matters(case) and differ_anywhere(
             case.rounded(dtype), stages, None, dtype, profile, lenient=(), kinks=self.settings.kinks
         )
 

@@ -181,7 +181,7 @@ def first_kind(stages: Any) -> str:
     """What is wrong first in small cases that show it, one of ``KINDS``."""
     found: list[str] = []
     for case in cases_for(stages):
-        if stages.concerns(case):
+        if stages.matters(case):
             found += [kind_of(slot) for slot, *_ in itertools.islice(differing(case, stages), 1)]
         if len(found) == FEW:
             break

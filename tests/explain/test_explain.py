@@ -21,7 +21,7 @@ from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.layout import text_lines
 from backprop_check.explain.making import Found, find_case, made_up
 from backprop_check.reference import Stages
-from backprop_check.reference.circuit import Function, Rule, WeightedSum
+from backprop_check.reference.rules import Function, Rule, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.reference.circuit import Rule
+    from backprop_check.reference.rules import Rule
 
 _DELTA = frozenset({"delta"})
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.kinds.attention import Mask, Wirings
     from backprop_check.kinds.kind import Shape
-    from backprop_check.reference.circuit import Rule
+    from backprop_check.reference.rules import Rule
 
 #: The kinds that attend.
 KINDS = ("scaled_dot_product_attention", "multihead_attention", "transformer_block")

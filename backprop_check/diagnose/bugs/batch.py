@@ -10,15 +10,15 @@ from backprop_check.diagnose.bug import Bug, Swapped, SwappedRules, report, repo
 from backprop_check.diagnose.bugs.loss import ScaledError
 from backprop_check.diagnose.rules import instead, is_learnt, of_samples, several_samples, times
 from backprop_check.errors import CaseError
-from backprop_check.reference.circuit import read_by
 from backprop_check.reference.passes import begin, step_is_last, through, update
+from backprop_check.reference.rules import read_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.case.network import Case
-    from backprop_check.reference.circuit import Rule, Table
     from backprop_check.reference.passes import Named, Pass
+    from backprop_check.reference.rules import Rule, Table
 
 _OF_GRADIENTS = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
 
@@ -162,7 +162,8 @@ class UpdateAfterEverySample(Swapped):
         self, right: Callable[..., Pass], case: Case, parameters: list[Named], buffers: list[Named], step: int
     ) -> Pass:
         if case.optimizer is None:
-            return super().whole_pass(right, case, parameters, buffers, step)
+            done: Pass = super().whole_pass(right, case, parameters, buffers, step)
+            return done
         m, p, samples = self.m, begin(case, self.m, self, step), []
         if not self.moving:
             through(p, parameters, buffers, m, self)

@@ -20,8 +20,8 @@ from backprop_check.diagnose.rules import (
 from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.circuit import ALL, Softmax, WeightedSum, read_by
 from backprop_check.reference.losses import LOSSES
+from backprop_check.reference.rules import ALL, Softmax, WeightedSum, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
     from backprop_check.kinds.wiring import Wiring
-    from backprop_check.reference.circuit import Rule, Source, Table
+    from backprop_check.reference.rules import Rule, Source, Table
 
 
 def _adds_bias(rule: Rule) -> TypeGuard[WeightedSum]:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
 from backprop_check.diagnose.rules import is_learnt, nothing, times
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Given, WeightedSum, read_by
+from backprop_check.reference.rules import Given, WeightedSum, read_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from backprop_check.case.network import Case
-    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.rules import Rule, Table
 
 
 def _combines(case: Case, how: str) -> bool:

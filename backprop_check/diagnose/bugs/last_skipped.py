@@ -16,15 +16,15 @@ from backprop_check.diagnose.rules import (
     of_samples,
     without_last,
 )
-from backprop_check.reference.circuit import read_by
+from backprop_check.reference.rules import read_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.reference.circuit import Rule
     from backprop_check.reference.passes import LayerPass
+    from backprop_check.reference.rules import Rule
 
 _OF_UPDATE = frozenset({"updated_weight", "updated_bias"})
 _OF_GRADIENTS = _OF_UPDATE | {"weight_gradient", "bias_gradient"}

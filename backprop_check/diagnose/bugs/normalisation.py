@@ -8,7 +8,7 @@ from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
-    from backprop_check.reference.circuit import Rule
+    from backprop_check.reference.rules import Rule
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 _WITH_MEAN = _NORMS[:-1]

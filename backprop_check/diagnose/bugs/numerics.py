@@ -15,8 +15,8 @@ from backprop_check.diagnose.rules import (
     is_output,
     reordered,
 )
-from backprop_check.reference.circuit import Given
 from backprop_check.reference.losses import LOSSES
+from backprop_check.reference.rules import Given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.kinds.kind import Shape
     from backprop_check.kinds.wiring import Wiring
-    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.rules import Rule, Table
 
 
 class ReadOtherwise(SwappedRules):

@@ -63,9 +63,10 @@ class GradientTakenAfterUpdate(OfUpdate):
         self, right: Callable[..., Pass], case: Case, parameters: list[Named], buffers: list[Named], step: int
     ) -> Pass:
         if case.optimizer is None:
-            return super().whole_pass(right, case, parameters, buffers, step)
+            done: Pass = super().whole_pass(right, case, parameters, buffers, step)
+            return done
         with self.m.unseen():  # the update goes by the right gradients, not by those that are reported
-            p = super().whole_pass(right, case, parameters, buffers, step)
+            p: Pass = super().whole_pass(right, case, parameters, buffers, step)
         late, others = self.__reported(p)
         report(p, self.m, last=step_is_last(p), unless=late if step == 0 else ())
         if step_is_last(p) if self.at_the_end else step == 0:

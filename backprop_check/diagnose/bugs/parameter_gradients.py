@@ -17,12 +17,12 @@ from backprop_check.diagnose.rules import (
     several_layers,
 )
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Function, Softmax, WeightedSum
+from backprop_check.reference.rules import Function, Softmax, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.diagnose.rules import Share
     from backprop_check.kinds.wiring import Wiring
-    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.rules import Rule, Table
 
 _OF_WEIGHTS = frozenset({"weight_gradient", "updated_weight"})
 _OF_BIASES = frozenset({"bias_gradient", "updated_bias"})

@@ -18,12 +18,12 @@ from backprop_check.diagnose.rules import (
     times,
     without_last,
 )
-from backprop_check.reference.circuit import ALL, read_by
+from backprop_check.reference.rules import ALL, read_by
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.reference.circuit import Rule, Table, WeightedSum
+    from backprop_check.reference.rules import Rule, Table, WeightedSum
 
 _DELTA = frozenset({"delta"})
 _GRADIENT = "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ"

@@ -8,7 +8,6 @@ from backprop_check.diagnose.bug import SwappedRules
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.reference.activations import LAYERWISE
-from backprop_check.reference.circuit import ALL
 from backprop_check.reference.passes import (
     backward,
     begin,
@@ -19,11 +18,12 @@ from backprop_check.reference.passes import (
     trace_shape,
     update,
 )
+from backprop_check.reference.rules import ALL
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
-    from backprop_check.reference.circuit import Table
     from backprop_check.reference.passes import LayerPass, Pass
+    from backprop_check.reference.rules import Table
 
 #: A recursion along every path takes as long as there are paths.
 _PATHS = 300

@@ -10,7 +10,7 @@ from backprop_check.diagnose.bugs.convolution import layers_of
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import divisors
 from backprop_check.kinds.wiring import Index, Wiring
-from backprop_check.reference.circuit import Largest, WeightedSum
+from backprop_check.reference.rules import Largest, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case

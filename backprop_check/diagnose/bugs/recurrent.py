@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants, written
 from backprop_check.kinds.unroll import Way, unroll
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.circuit import Function, WeightedSum
+from backprop_check.reference.rules import Function, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.kinds.unroll import Direction, States
-    from backprop_check.reference.circuit import Rule, Table
+    from backprop_check.reference.rules import Rule, Table
 
 _RECURRENT = ("rnn", "gru", "lstm")
 

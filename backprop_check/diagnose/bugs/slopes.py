@@ -17,12 +17,13 @@ from backprop_check.diagnose.rules import (
 )
 from backprop_check.kinds.wiring import Index
 from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
-from backprop_check.reference.circuit import Function, Softmax, Table, WeightedSum, alpha_of
+from backprop_check.reference.circuit import alpha_of
+from backprop_check.reference.rules import Function, Softmax, Table, WeightedSum
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.diagnose.rules import Share
-    from backprop_check.reference.circuit import Rule
+    from backprop_check.reference.rules import Rule
 
 _DELTA = frozenset({"delta"})
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from backprop_check.case.network import Case
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.cause import Cause
     from backprop_check.protocol import ImplementationInfo
 
 #: The columns of a data frame of compared values.

@@ -21,7 +21,8 @@ from backprop_check.cases.plan import select_cases
 from backprop_check.cases.within import LEVEL_1, supported
 from backprop_check.compare.conventions import told
 from backprop_check.config import Configured, implementations, open_configured
-from backprop_check.diagnose.causes import Diagnostician, Failure
+from backprop_check.diagnose.cause import Failure
+from backprop_check.diagnose.causes import Diagnostician
 from backprop_check.errors import BackpropCheckError
 from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backprop_check.kinds.attention import Heads, heads_of
+from backprop_check.kinds.heads import Heads, heads_of
 from backprop_check.kinds.tokens import by_token
 from backprop_check.kinds.transformer import norm_of
 from backprop_check.kinds.windows import Window, convolving, transposed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from backprop_check.compare.compare import Mismatch
-from backprop_check.diagnose.causes import Cause
+from backprop_check.diagnose.cause import Cause
 from backprop_check.errors import ResultsError
 from backprop_check.protocol import ImplementationInfo
 from backprop_check.running.one_case import Outcome, Result

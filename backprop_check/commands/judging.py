@@ -22,7 +22,7 @@ from backprop_check.commands.gathered import gathered_of, judge_all
 from backprop_check.commands.options import opened, outputs_of
 from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, configured
-from backprop_check.diagnose.causes import Shown
+from backprop_check.diagnose.cause import Shown
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError, ResultsError
 from backprop_check.protocol.echo import echo_notes
@@ -51,7 +51,7 @@ EXERCISE = ("published", "edge", "generated")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.cause import Cause
     from backprop_check.protocol import Implementation
     from backprop_check.running.resume import Unfinished
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -12,79 +12,27 @@ from backprop_check.compare.trace import Slot
 from backprop_check.diagnose import signs
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.blame import place_in
-from backprop_check.diagnose.bug import activations_of
-from backprop_check.diagnose.catalogue import find_bug, variant_of
+from backprop_check.diagnose.cause import Cause, Failure, cause_of, causes_of, undecided, unnamed, wrong_arrays
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
 from backprop_check.diagnose.match import Match, Search
-from backprop_check.diagnose.restrict import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from backprop_check.case.network import Case
     from backprop_check.cases.within import Within
-    from backprop_check.compare.compare import Mismatch
     from backprop_check.compare.trace import Array, Mask
     from backprop_check.diagnose.bug import Swapped
     from backprop_check.diagnose.effort import Part
 
+
 #: So many failing cases are kept with their numbers; what is beyond is counted.
 KEPT = 300
 
+
 #: So many further cases are sent at most to tell names apart.
 _ROUNDS = 4
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """The first value that a bug gets wrong in the smallest network: as it should be and as it was, with numbers."""
-
-    place: str
-    right: list[str]
-    implemented: list[str]
-
-
-class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong, once for all the failing cases that it explains; as the results file holds it.
-
-    ``smallest`` is the id of the smallest network that shows it, which ``replay`` runs again; ``shown`` its numbers.
-    """
-
-    code: str | None
-    bug: str | None
-    title: str
-    sentence: str
-    scope: str = ""
-    detail: str = ""
-    right: str = ""
-    implemented: str = ""
-    fix: str = ""
-    stays_right: str = ""
-    cases: int = 0
-    first_case: str | None = None
-    equivalent: list[str] = []
-    explains: list[str] = []
-    smallest: str | None = None
-    smallest_case: dict[str, Any] | None = None
-    shown: Shown | None = None
-
-
-@dataclass(eq=False)
-class Failure:
-    """A failing case with what was reported."""
-
-    case: Case
-    mismatches: Sequence[Mismatch]
-    actual: Mapping[Slot, Array]
-    unstable: str = ""
-    """The right but unstable formula that gives all that differs, if one does."""
-    name: str = ""
-    """The id under which the case was sent, where its numbers were rounded since."""
-
-    @property
-    def id(self) -> str:
-        """The id of the case as it was sent."""
-        return self.name or self.case.id
 
 
 @dataclass(eq=False)
@@ -161,7 +109,7 @@ class Diagnostician:
             if not having or (code == "BP006" and any(cause.code for cause in named)):
                 continue
             if code not in {cause.code for cause in named}:
-                found.append(_cause(code, having, places=_arrays(having)))
+                found.append(cause_of(code, having, places=wrong_arrays(having)))
         return found
 
     def _with_what_else_fits(self, named: list[Cause]) -> list[Cause]:
@@ -199,7 +147,7 @@ class Diagnostician:
             else:
                 overflowing.setdefault(sign[0], []).append(each)
                 said.setdefault(*sign)
-        found += [_cause(code, failures, detail=said[code]) for code, failures in overflowing.items()]
+        found += [cause_of(code, failures, detail=said[code]) for code, failures in overflowing.items()]
         return found + self._left([(each, evidences[id(each)]) for each in others])
 
     def _left(self, pairs: Sequence[tuple[Failure, Evidence]], left_out: Sequence[str] = ()) -> list[Cause]:
@@ -216,10 +164,10 @@ class Diagnostician:
         rest = [pair for pair in pairs if pair not in open_to]
         found = []
         if open_to:
-            found.append(_undecided([each for each, _ in open_to], " and ".join(named[0].codes)))
+            found.append(undecided([each for each, _ in open_to], " and ".join(named[0].codes)))
         if rest:
             seen = signs.pattern([evidence for _, evidence in rest])
-            found.append(_unnamed([each for each, _ in rest], seen, left_out))
+            found.append(unnamed([each for each, _ in rest], seen, left_out))
         return found
 
     def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
@@ -239,7 +187,7 @@ class Diagnostician:
         found = []
         for code, failures in groups.items():
             if code is not None:
-                found.append(_cause(code, failures, detail=failures[0].unstable))
+                found.append(cause_of(code, failures, detail=failures[0].unstable))
                 continue
             cause = Cause(
                 code=None,
@@ -263,7 +211,7 @@ class Diagnostician:
                 groups.setdefault(code, []).append((case, message))
         return [
             msgspec.structs.replace(
-                _cause(code, [], detail=having[0][1][:200]),
+                cause_of(code, [], detail=having[0][1][:200]),
                 cases=len(having),
                 first_case=having[0][0].id,
                 explains=[case.id for case, _ in having],
@@ -280,16 +228,16 @@ class Diagnostician:
         failures, evidences = [each for each, _ in failing], [evidence for _, evidence in failing]
         digits = signs.digits_printed(evidences)
         if digits is not None:
-            return [_cause("BP001", failures, detail=f"{digits} fit")]
+            return [cause_of("BP001", failures, detail=f"{digits} fit")]
         if signs.single_precision(evidences):
-            return [_cause("BP002", failures)]
+            return [cause_of("BP002", failures)]
         search = Search(evidences, self.passing, effort.part(effort.names))
         names = search.names()
         if names and ask is not None:
             names = self._told_apart(names, effort, ask)
         if names:
             self.matches = [names[0]]
-            return _causes_of(names, failures, evidences)
+            return causes_of(names, failures, evidences)
         return self._partly_named(search, failing)
 
     def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
@@ -300,7 +248,7 @@ class Diagnostician:
         if match is not None:
             explained = [(each, evidence) for each, evidence in failing if evidence.reproduced_by(match.stages)]
             self.matches = [match]
-            found += _causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
+            found += causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
             left = [pair for pair in failing if pair not in explained]
         # What is not finite is looked at afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
@@ -354,102 +302,3 @@ def _not_to_explain(failure: Failure) -> dict[Slot, Mask]:
         if each.unstable and slot in failure.actual and at is not None:
             found.setdefault(slot, np.zeros(failure.actual[slot].shape, dtype=bool))[at] = True
     return found
-
-
-def _arrays(failures: Sequence[Failure]) -> str:
-    """Which arrays are missing or malformed, in words."""
-    names: dict[str, None] = {}
-    for each in failures:
-        for mismatch in each.mismatches:
-            if mismatch.problem in ("missing", "shape", "extra", "not_a_number"):
-                names.setdefault(f"{mismatch.quantity.replace('_', ' ')} ({mismatch.problem.replace('_', ' ')})")
-    return ", ".join(list(names)[:4])
-
-
-def _cause(code: str, failures: Sequence[Failure], detail: str = "", places: str = "") -> Cause:
-    """The bug as it was made here: its variant's own texts, and formulas of the activations that these cases have."""
-    bug, own = find_bug(code), variant_of(code, detail)
-    activations = {activation for each in failures for activation in activations_of(each.case)}
-    right, implemented = bug.formulas(own, activations)
-    return Cause(
-        code=bug.code,
-        bug=bug.name,
-        title=bug.title,
-        sentence=(own and own.sentence) or bug.sentence,
-        detail=detail or places,
-        right=right,
-        implemented=implemented,
-        fix=bug.fix,
-        stays_right=bug.stays_right,
-        cases=len(failures),
-        first_case=failures[0].id if failures else None,
-        explains=[each.id for each in failures],
-    )
-
-
-def _unnamed(failures: Sequence[Failure], pattern: str, left_out: Sequence[str] = ()) -> Cause:
-    """What no name explains. Where the search ended before its end, it must not claim that there is none."""
-    title, said = "no name fits", "No bug of the catalogue gives these numbers."
-    if left_out:
-        title = "no name found"
-        said = f"No name was found, but the search reached its limit. It left out: {', '.join(left_out)}."
-    return Cause(
-        code=None,
-        bug=None,
-        title=title,
-        sentence=f"{said} What can be seen: {pattern}.",
-        cases=len(failures),
-        first_case=failures[0].id if failures else None,
-        explains=[each.id for each in failures],
-    )
-
-
-def _undecided(failures: Sequence[Failure], codes: str) -> Cause:
-    return Cause(
-        code=None,
-        bug=None,
-        title="cannot be told",
-        sentence=f"With {codes} these cases have no definite numbers (0/0, or all digits are lost): they speak neither "
-        f"for it nor against it. Mend {codes}, and run them again.",
-        cases=len(failures),
-        first_case=failures[0].id,
-        explains=[each.id for each in failures],
-    )
-
-
-def _causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: Sequence[Evidence]) -> list[Cause]:
-    """One cause for each bug of the best match; other matches of as few bugs are its equivalents."""
-    best = names[0]
-    found = []
-    for bug, variant, place in best.parts:
-        pairs = [*zip(failures, evidences, strict=True)]
-        # Where a name gives no definite number it claims nothing.
-        explained = [each for each, evidence in pairs if evidence.reproduced_by(best.stages)]
-        if len(best.parts) > 1:
-            explained = [
-                each
-                for each, evidence in pairs
-                if each in explained
-                and variant.stages.matters(each.case)
-                and differ_anywhere(
-                    each.case, variant.stages, None, evidence.dtype, evidence.profile, (), evidence.kinks
-                )
-            ]
-        others = {
-            code
-            for match in names[1:]
-            if len(match.parts) == len(best.parts) == 1
-            for code in match.codes
-            if code != bug.code
-        }
-        cause = _cause(bug.code, explained or failures, detail=variant.label)
-        found.append(
-            msgspec.structs.replace(cause, scope="" if place == Place() else place.words(), equivalent=sorted(others))
-        )
-    return sorted(found, key=lambda cause: _order(cause.code))
-
-
-def _order(code: str | None) -> tuple[int, str]:
-    """What to fix first: the form, then forward, loss, backward, batch, update."""
-    families = ["BP0", "BP2", "BP6", "BP7", "BP8", "BP9", "BP1", "BP3", "BP4", "BP5"]
-    return (families.index(code[:3]) if code else len(families), code or "")

@@ -8,14 +8,13 @@ hides takes no part in the softmax, and its score has the gradient 0.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
 from backprop_check.fields import Count, Positive, arrays, fail, said
+from backprop_check.kinds.heads import Heads, Wirings, heads_of
 from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import (
     SEQUENCE,
@@ -26,30 +25,23 @@ from backprop_check.kinds.tokens import (
     of_every_token,
     token_by_token,
 )
-from backprop_check.kinds.wiring import Factor, Index, Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+
 Mask = Annotated[tuple[tuple[bool, ...], ...], said("[sample][key]: true where a key is ignored.")]
+
+
 Causal = Annotated[bool, said("Query i sees the keys 0 to i.")]
+
 
 #: What is projected, in the order of PyTorch's rows.
 ROLES = ("query", "key", "value")
 
+
 #: What 1/√d may be off, computed in whatever way, in u.
 _OF_SCALE = 4.0
-
-
-class Heads(NamedTuple):
-    """The form of an attention: so many heads, queries and keys; ``width`` of queries and keys, ``out`` of values."""
-
-    heads: int
-    queries: int
-    keys: int
-    width: int
-    out: int
-    causal: bool = False
 
 
 def apart(inputs: Any) -> tuple[Shape, Shape, Shape]:
@@ -358,94 +350,6 @@ def kept(c: Any, mask: Mask | None, wirings: Wirings, form: Heads) -> Any:
     if mask is None:
         return None
     return c.given([[0.0 if row[at % form.keys] else 1.0 for at in wirings.visible] for row in mask])
-
-
-class Wirings(NamedTuple):
-    """What reads what in an attention; ``visible`` are the scores that take part, by their place among all."""
-
-    scaled: Wiring
-    scores: Wiring
-    visible: list[int]
-    groups: Index
-    context: Wiring
-
-
-def side_by_side(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
-    """The unit of head h's feature e of token t, where a token's ``width`` features are h after h."""
-    del tokens
-    h, t, e = at
-    return t * width + h * (width // form.heads) + e
-
-
-Layout = Callable[[Heads, int, int, tuple[int, int, int]], int]
-
-
-@functools.lru_cache(maxsize=64)
-def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_side) -> Wirings:
-    """The wiring of all heads: unit (h, i, j) of the scores; where queries, keys and values lie, and contexts."""
-    heads, queries, keys, width, out, causal = form
-    d, e = width // heads, out // heads
-    triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
-    if split is side_by_side and merge is side_by_side:
-        return _products(form, [at for at, (_, i, j) in enumerate(triples) if j <= i or not causal])
-    scores = Wiring(
-        queries * width,
-        keys * width,
-        [[split(form, width, queries, (h, i, f)) for f in range(d)] for h, i, _ in triples],
-        [[split(form, width, keys, (h, j, f)) for f in range(d)] for h, _, j in triples],
-    )
-    visible = [at for at, (_, i, j) in enumerate(triples) if j <= i or not causal]
-    rows: dict[tuple[int, int], list[int]] = {}
-    for place, at in enumerate(visible):
-        rows.setdefault(triples[at][:2], []).append(place)
-    units = {
-        merge(form, out, queries, (h, i, f)): (h, i, f) for h in range(heads) for i in range(queries) for f in range(e)
-    }
-    contexts = [units[at] for at in range(queries * out)]
-    context = Wiring(
-        keys * out,
-        len(visible),
-        [[split(form, out, keys, (h, triples[visible[p]][2], f)) for p in rows[h, i]] for h, i, f in contexts],
-        [rows[h, i] for h, i, _ in contexts],
-    )
-    count = queries * width
-    return Wirings(
-        Wiring(count, 1, [[i] for i in range(count)], [[0]] * count),
-        scores,
-        visible,
-        Index(rows[triples[at][:2]] for at in visible),
-        context,
-    )
-
-
-def _products(form: Heads, visible: list[int]) -> Wirings:
-    """The same where a token's features are head after head: qk is Σ_f q[i, h, f] k[j, h, f], and likewise the mean."""
-    import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
-
-    heads, queries, keys, width, out, _ = form
-    place = np.full(heads * queries * keys, -1)
-    place[visible] = np.arange(len(visible))
-    whole = len(visible) == len(place)
-    hidden = Factor("hij", (heads, queries, keys), len(visible), at=None if whole else place)
-    query, key = Factor("ihf", (queries, heads, width // heads), queries * width), (keys, heads, width // heads)
-    value, context = (keys, heads, out // heads), Factor("ihf", (queries, heads, out // heads), queries * out)
-    groups = Index.blocks(heads * queries, keys)
-    if not whole:
-        rows: dict[int, list[int]] = {}
-        for number, at in enumerate(visible):
-            rows.setdefault(at // keys, []).append(number)
-        groups = Index(rows[at // keys] for at in visible)
-    return Wirings(
-        Wiring.of_product(
-            Factor("x", (query.size,), query.size), Factor("", (), 1), Factor("x", (query.size,), query.size)
-        ),
-        Wiring.of_product(
-            query, Factor("jhf", key, keys * width), Factor("hij", (heads, queries, keys), heads * queries * keys)
-        ),
-        visible,
-        groups,
-        Wiring.of_product(Factor("jhf", value, keys * out), hidden, context),
-    )
 
 
 def draw_masks(draw: Any, keys: int, samples: int) -> dict[str, Any]:

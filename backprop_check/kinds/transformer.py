@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from backprop_check.fields import Count, Positive, arrays, fail, one_of
-from backprop_check.kinds.attention import Causal, Heads, Mask, Parts, check_mask, draw_masks
+from backprop_check.kinds.attention import Causal, Mask, Parts, check_mask, draw_masks
+from backprop_check.kinds.heads import Heads
 from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import SEQUENCE, OfTokens, check_parameters, check_tokens, linear, of_every_token
 from backprop_check.kinds.wiring import Factor, Wiring

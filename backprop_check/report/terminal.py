@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from backprop_check.compare.compare import Mismatch
     from backprop_check.diagnose.behaviour import Behaviour
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.cause import Cause
     from backprop_check.protocol import ImplementationInfo
     from backprop_check.running.one_case import Result
     from backprop_check.running.results_file import Conclusion, Summary

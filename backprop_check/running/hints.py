@@ -12,7 +12,7 @@ import msgspec
 
 from backprop_check.compare.compare import Mismatch
 from backprop_check.compare.places import in_words, what_it_is
-from backprop_check.diagnose.causes import Cause
+from backprop_check.diagnose.cause import Cause
 from backprop_check.running.results_file import Conclusion
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from backprop_check.compare.compare import compare
 from backprop_check.compare.expected import expect
 from backprop_check.diagnose import behaviour, signs
 from backprop_check.diagnose.catalogue import find_bug
-from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
+from backprop_check.diagnose.cause import Cause, Failure
+from backprop_check.diagnose.causes import Diagnostician
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, differ_anywhere
 from backprop_check.diagnose.shrink import shrink

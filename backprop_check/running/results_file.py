@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from backprop_check.compare.trace import Slot
     from backprop_check.diagnose.behaviour import Behaviour
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.cause import Cause
     from backprop_check.protocol import ImplementationInfo
     from backprop_check.running.early_results import Early
 

@@ -14,7 +14,8 @@ from backprop_check import check
 from backprop_check.case.network import Case
 from backprop_check.compare.expected import expect
 from backprop_check.compare.trace import Slot
-from backprop_check.diagnose.causes import Cause, Diagnostician, Failure
+from backprop_check.diagnose.cause import Cause, Failure
+from backprop_check.diagnose.causes import Diagnostician
 from backprop_check.diagnose.effort import Effort
 
 Json = dict[str, Any]

@@ -21,7 +21,7 @@ from backprop_check.explain.layout import equation_lines
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
-    from backprop_check.diagnose.causes import Cause
+    from backprop_check.diagnose.cause import Cause
 
 #: What is computed first stands first; so many cases show what a bug gets wrong.
 KINDS, FEW = ["forward", "loss", "backward", "state", "update"], 4

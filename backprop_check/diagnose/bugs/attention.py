@@ -1,15 +1,15 @@
-"""BP91x: attention: its scale, its softmax, its masks, its heads."""
+"""BP91x: attention: its masks and its heads."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants
-from backprop_check.kinds.attention import Heads, apart, heads_of, kept, side_by_side, three
+from backprop_check.kinds.attention import apart, kept, three
+from backprop_check.kinds.heads import Heads, heads_of, side_by_side
 from backprop_check.kinds.transformer import BlockParts
 from backprop_check.kinds.wiring import Index
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from backprop_check.case.network import Case
-    from backprop_check.kinds.attention import Mask, Wirings
+    from backprop_check.kinds.attention import Mask
+    from backprop_check.kinds.heads import Wirings
     from backprop_check.kinds.kind import Shape
     from backprop_check.reference.rules import Rule
 
+
 #: The kinds that attend.
 KINDS = ("scaled_dot_product_attention", "multihead_attention", "transformer_block")
+
 
 #: What a kind calls its padding mask.
 PADDING = ("key_padding_mask", "src_key_padding_mask")
@@ -54,84 +57,6 @@ def padding(layer: Any) -> Any:
     return next((mask for name in PADDING if (mask := getattr(layer, name, None)) is not None), None)
 
 
-# The scale ----------------------------------------------------------------------------------------
-
-
-class NoScale(BlockParts):
-    """Scores as they come."""
-
-    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        del form, given
-        return 1.0, 0.0
-
-
-class ScaleOfAll(BlockParts):
-    """1/√E, E of all heads together."""
-
-    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        if given is not None:
-            return given
-        return 1.0 / math.sqrt(form.width), 4.0 / math.sqrt(form.width)
-
-
-class ScaleWithoutRoot(BlockParts):
-    """1/d."""
-
-    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        scale = form.heads / form.width
-        return given or (scale, 4.0 * scale)
-
-
-class ScaleUpsideDown(BlockParts):
-    """√d."""
-
-    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        scale = math.sqrt(form.width // form.heads)
-        return given or (scale, 4.0 * scale)
-
-
-class DefaultScale(BlockParts):
-    """1/√d, whatever is asked for."""
-
-    def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        del given
-        return super().scale(form, None)
-
-
-class ScaleMissing(OfAttention):
-    """Both ways."""
-
-    parts = NoScale
-
-
-class ScaleMissingBackward(OfAttention):
-    """The gradients of queries and keys (``keys_only``: of keys) without it."""
-
-    keys_only: ClassVar[bool] = False
-
-    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if self.is_own(rule, "scaled") and not self.keys_only:
-            return super().share(rule, role, s, i)[0], None
-        if self.is_own(rule, "scores") and role[0] == "weights":
-            units, inputs = rule.sources[0].wiring.by_weight
-            query = rule.sources[0].x.made_by.sources[0].x
-            return rule.out.error[s, units[i]], query.values[s, inputs[i]]
-        return super().share(rule, role, s, i)
-
-
-class ScaleMissingForward(OfAttention):
-    """The forward pass without it, the backward pass with it."""
-
-    def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if self.is_own(rule, "scaled"):
-            (source,) = rule.sources
-            return self.m.dots([(source.x.values[s, source.wiring.reads[o]], None)], [])
-        return super().value(rule, s, o)
-
-
-# The softmax --------------------------------------------------------------------------------------
-
-
 def shown(c: Any, form: Heads, visible: list[int], mask: Mask | None) -> Any:
     """A 1 for every score that no mask hides, of all queries and keys, for every sample."""
     rows, size = mask or ((False,) * form.keys,) * c.samples, form.queries * form.keys
@@ -140,66 +65,6 @@ def shown(c: Any, form: Heads, visible: list[int], mask: Mask | None) -> Any:
         [[0.0 if hidden or row[at % form.keys] else 1.0 for at, hidden in zip(visible, late, strict=True)]
          for row in rows]
     )  # fmt: skip
-
-
-class AllScores(BlockParts):
-    """Hidden scores take part, with the weight 0."""
-
-    def wirings(self, form: Heads) -> Wirings:
-        return heads_of(form._replace(causal=False))
-
-    def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
-        return c.softmax(scores, wirings.groups, keep=shown(c, form, wirings.visible, mask), role="attention")
-
-
-class SoftmaxGradientMissing(OfAttention):
-    """∂L/∂scores = ∂L/∂attention; or only the diagonal of the Jacobian, or p alone. A mask may hide gradients too."""
-
-    __how: ClassVar[str] = "none"
-    hidden: ClassVar[bool] = False
-    parts = AllScores
-
-    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if not self.is_own(rule, "attention"):
-            return super().share(rule, role, s, i)
-        m, g, a = self.m, rule.out.error[s, i], rule.out.values[s, i]
-        if self.__how == "none":
-            return m.one(g), None if self.hidden else m.one(rule.keep.values[s, i])
-        return m.one(g), m.one(a if self.__how == "factor" else a * (1 - a))
-
-
-class OverQueries(BlockParts):
-    """A softmax for every key, over the queries."""
-
-    def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
-        seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
-        size = form.queries * form.keys
-        places = [(at // size, at % form.keys) for at in wirings.visible]
-        rows: dict[tuple[int, int], list[int]] = {}
-        for place, at in enumerate(places):
-            rows.setdefault(at, []).append(place)
-        groups = Index(rows[at] for at in places)
-        return c.softmax(seen, groups, keep=kept(c, mask, wirings, form), role="attention")
-
-
-class OverAllScores(BlockParts):
-    """One softmax over all queries and keys of a head."""
-
-    def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
-        seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
-        of = [at // (form.queries * form.keys) for at in wirings.visible]
-        rows = {head: [place for place, each in enumerate(of) if each == head] for head in set(of)}
-        groups = Index(rows[head] for head in of)
-        return c.softmax(seen, groups, keep=kept(c, mask, wirings, form), role="attention")
-
-
-class SoftmaxOverQueries(OfAttention):
-    """The wrong axis."""
-
-    parts = OverQueries
-
-
-# Masks --------------------------------------------------------------------------------------------
 
 
 class OfMask(OfAttention):
@@ -318,9 +183,6 @@ class CausalTurnedRound(OfMask):
         return any(getattr(layer, "is_causal", False) for layer in case.network.layers)
 
 
-# Queries, keys, heads -----------------------------------------------------------------------------
-
-
 def _permuted(order: tuple[int, int, int]) -> type[BlockParts]:
     class Permuted(BlockParts):
         def rows(self, number: int) -> int:
@@ -426,53 +288,7 @@ def _orders() -> tuple[Any, ...]:
     return tuple(found)
 
 
-_SCALE_EXAMPLE = """scores = q @ k.T                       # BP910
-scores = q @ k.T / math.sqrt(head_width)  # right
-"""
-
 BUGS = (
-    Bug(
-        code="BP910",
-        name="attention-scale-missing",
-        sentence="Attention's scores are not divided by the root of a head's width, or by something else.",
-        right="scores = q · k / √d, d the width of one head; ∂L/∂q = Σ ∂L/∂scores k / √d, ∂L/∂k alike",
-        wrong="scores = q · k",
-        stays_right="with heads of width 1, everything; queries, keys and values",
-        fix="Divide by √d of one head's width, forward, and in the gradients of queries and of keys.",
-        example=_SCALE_EXAMPLE,
-        confused_with=("BP912", "BP916"),
-        seen="delzac/cntkx#10, mlc-ai/mlc-llm#3426; lucidrains/vit-pytorch#65 (the whole width's root),"
-        " esceptico/perceiver-io#9 (divided by 1/√d)",
-        variants=variants(
-            ScaleMissing,
-            variant(ScaleMissingBackward, "in the backward pass only"),
-            variant(ScaleMissingBackward, "in the keys' gradient only", usual=False, keys_only=True),
-            variant(ScaleMissingForward, "in the forward pass only"),
-            variant(ScaleMissing, "the root of the whole width, of all heads together", usual=False, parts=ScaleOfAll),
-            variant(ScaleMissing, "divided by d itself", usual=False, parts=ScaleWithoutRoot),
-            variant(ScaleMissing, "multiplied by √d", usual=False, parts=ScaleUpsideDown),
-            variant(ScaleMissing, "1/√d where another scale is asked for", usual=False, parts=DefaultScale),
-        ),
-    ),
-    Bug(
-        code="BP911",
-        name="attention-softmax-gradient-missing",
-        sentence="Backward, attention's softmax is passed over: the gradient of its weights is taken for that of the"
-        " scores.",
-        right="∂L/∂scoresⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ), g = ∂L/∂p, the sum over all keys of the query",
-        wrong="∂L/∂scoresⱼ = gⱼ",
-        stays_right="the forward pass, and the gradients of the values and of what follows",
-        fix="Take the gradient through the softmax's full Jacobian, query by query.",
-        example="d_scores = d_weights                                               # BP911\n"
-        "d_scores = p * (d_weights - (d_weights * p).sum(-1, keepdims=True))  # right\n",
-        confused_with=("BP601", "BP910"),
-        variants=variants(
-            SoftmaxGradientMissing,
-            variant(SoftmaxGradientMissing, "of scores that a mask hides too", hidden=True),
-            variant(SoftmaxGradientMissing, "only the Jacobian's diagonal, g p (1 − p)", how="diagonal"),
-            variant(SoftmaxGradientMissing, "only the factor p, without Σ g p", how="factor"),
-        ),
-    ),
     Bug(
         code="BP912",
         name="attention-key-query-swapped",
@@ -485,22 +301,6 @@ BUGS = (
         confused_with=("BP914",),
         seen="jsbaan/transformer-from-scratch#1 (keys and values)",
         variants=(*variants(QueryKeySwapped), *_orders()),
-    ),
-    Bug(
-        code="BP914",
-        name="attention-softmax-over-queries",
-        sentence="Attention's softmax goes along the wrong axis: over the queries of a key, not over a query's keys.",
-        right="p[i, j] = e^s[i, j] / Σⱼ e^s[i, j]",
-        wrong="p[i, j] = e^s[i, j] / Σᵢ e^s[i, j]",
-        stays_right="queries, keys, values and scores",
-        fix="Normalise along the last axis, the keys: each row of weights has the sum 1.",
-        example="p = softmax(scores, dim=1)   # BP914\np = softmax(scores, dim=-1)  # right\n",
-        confused_with=("BP207", "BP912"),
-        seen="labmlai/annotated_deep_learning_paper_implementations#146, PetrochukM/PyTorch-NLP#2",
-        variants=variants(
-            SoftmaxOverQueries,
-            variant(SoftmaxOverQueries, "over all queries and keys of a head", usual=False, parts=OverAllScores),
-        ),
     ),
     Bug(
         code="BP915",
@@ -536,8 +336,9 @@ BUGS = (
             HeadsMixed,
             variant(HeadsMixed, "when they are split", layouts=(_by_head, side_by_side)),
             variant(HeadsMixed, "when they are put together", layouts=(side_by_side, _by_head)),
-            variant(HeadsMixed, "a token's features go to the heads in turns", usual=False,
-                    layouts=(_in_turns, _in_turns)),
+            variant(
+                HeadsMixed, "a token's features go to the heads in turns", usual=False, layouts=(_in_turns, _in_turns)
+            ),
             variant(HeadsMixed, "in turns when they are put together", usual=False, layouts=(side_by_side, _in_turns)),
             variant(OneHead, "one head, however many are asked for", usual=False),
         ),
@@ -561,4 +362,4 @@ BUGS = (
             variant(CausalTurnedRound, "the causal mask is turned round: a query sees the keys from its own on"),
         ),
     ),
-)  # fmt: skip
+)

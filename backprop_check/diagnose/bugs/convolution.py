@@ -7,108 +7,31 @@ which of the three sums: forward (``z``), into the input's gradient (``x``), int
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from backprop_check.diagnose.bug import Bug, SwappedRules, variant, variants, written
+from backprop_check.diagnose.bug import Bug, variant, variants, written
+from backprop_check.diagnose.links import (
+    CONVOLUTIONS,
+    STRAIGHT,
+    TRANSPOSED,
+    OfConvolution,
+    OtherLinks,
+    flipped,
+    last_written,
+    layers_of,
+    moved,
+    of_one_input,
+    of_positions,
+    one_channel,
+    swapped_channels,
+    wiring_of,
+)
 from backprop_check.kinds.kind import size
-from backprop_check.kinds.windows import convolving, transposed
-from backprop_check.kinds.wiring import Index, Wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from backprop_check.case.network import Case
     from backprop_check.diagnose.bug import Variant
-
-_STRAIGHT = ("conv1d", "conv2d")
-_TRANSPOSED = ("conv_transpose1d", "conv_transpose2d")
-CONVOLUTIONS = _STRAIGHT + _TRANSPOSED
-
-
-def layers_of(case: Case) -> tuple[Any, ...]:
-    """A case's layers, whose fields differ."""
-    return case.network.layers
-
-
-class OfConvolution(SwappedRules):
-    """Something wrong in a convolution."""
-
-    kinds: ClassVar[tuple[str, ...]] = CONVOLUTIONS
-
-    def is_mine(self, rule: Any) -> bool:
-        """Whether a rule is a convolution's weighted sum."""
-        return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds_of(OfConvolution)
-
-
-class OtherLinks(OfConvolution):
-    """Sums over the wrong links, ``where`` they are swapped: ``z``, ``x``, ``weights``."""
-
-    where: ClassVar[tuple[str, ...]] = ("x",)
-
-    def links(self, rule: Any) -> Wiring:
-        """The wiring that the author followed."""
-        raise NotImplementedError
-
-    def value(self, rule: Any, s: Any, o: Any) -> Any:
-        if "z" not in self.where or not self.is_mine(rule):
-            return super().value(rule, s, o)
-        (source,), wiring = rule.sources, self.links(rule)
-        terms = [(source.x.values[s, wiring.reads[o]], source.weights.values[s, wiring.uses[o]])]
-        return self.m.dots(terms, [bias.values[s, of[o]] for bias, of in rule.biases])
-
-    def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        if role[0] not in self.where or not self.is_mine(rule):
-            return super().share(rule, role, s, i)
-        (source,), wiring = rule.sources, self.links(rule)
-        if role[0] == "x":
-            readers, used = wiring.by_input
-            return rule.out.error[s, readers[i]], source.weights.values[s, used[i]]
-        units, inputs = wiring.by_weight
-        return rule.out.error[s, units[i]], source.x.values[s, inputs[i]]
-
-
-def _wiring(rule: Any) -> Wiring:
-    wiring: Wiring = rule.sources[0].wiring
-    return wiring
-
-
-def _used(wiring: Wiring, other: Callable[[int], int]) -> Wiring:
-    """The same links, each through another weight."""
-    uses = [[other(use) for use in row] for row in wiring.uses.rows]
-    return Wiring(wiring.inputs, wiring.weights, wiring.reads.rows, uses)
-
-
-def _kept(wiring: Wiring, links: Iterable[tuple[int, int, int]]) -> Wiring:
-    """Only some of the links, each (unit, input, weight)."""
-    reads: list[list[int]] = [[] for _ in range(len(wiring.reads))]
-    uses: list[list[int]] = [[] for _ in range(len(wiring.reads))]
-    for o, read, use in links:
-        reads[o].append(read)
-        uses[o].append(use)
-    return Wiring(wiring.inputs, wiring.weights, reads, uses)
-
-
-# BP701, BP702: the kernel from its other end ------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=256)
-def _flipped(wiring: Wiring, kernel: tuple[int, ...], axes: tuple[int, ...]) -> Wiring:
-    """Every channel of the kernel read from its end along some axes."""
-
-    def other(use: int) -> int:
-        place, channel = use % size(kernel), use // size(kernel)
-        indexes = []
-        for length in reversed(kernel):
-            place, index = divmod(place, length)
-            indexes.append(index)
-        indexes.reverse()
-        at = channel
-        for axis, length in enumerate(kernel):
-            at = at * length + (length - 1 - indexes[axis] if axis in axes else indexes[axis])
-        return at
-
-    return _used(wiring, other)
+    from backprop_check.kinds.wiring import Wiring
 
 
 class Flipped(OtherLinks):
@@ -118,74 +41,32 @@ class Flipped(OtherLinks):
 
     def links(self, rule: Any) -> Wiring:
         kernel = rule.spec.kernel_size
-        return _flipped(_wiring(rule), kernel, tuple(axis for axis in self.along if axis < len(kernel)))
+        return flipped(wiring_of(rule), kernel, tuple(axis for axis in self.along if axis < len(kernel)))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(layer.kind in cls.kinds and max(layer.kernel_size) > 1 for layer in layers_of(case))
 
 
-# BP703: of several windows only one counts --------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=256)
-def _last(wiring: Wiring, area: int, order: str, into: str) -> Wiring:
-    """Of the links into every input (or from every output: ``into`` is ``x`` or ``z``) those that are written last.
-
-    ``order``: ``channel`` loops over channels, then over positions; ``position`` the other way round; ``window`` sums up
-    the channels of a position before it is written; ``whole`` sums up the positions of a channel.
-    """
-    rows: dict[int, list[tuple[int, int, int]]] = {}
-    for o, (reads, uses) in enumerate(zip(wiring.reads.rows, wiring.uses.rows, strict=True)):
-        for read, use in zip(reads, uses, strict=True):
-            rows.setdefault(read if into == "x" else o, []).append((o, read, use))
-    kept = []
-    for links in rows.values():
-
-        def key(link: tuple[int, int, int]) -> tuple[int, ...]:
-            channel, position = divmod(link[0] if into == "x" else link[1], area)
-            return {
-                "channel": (channel, position),
-                "position": (position, channel),
-                "window": (position,),
-                "whole": (channel,),
-            }[order]
-
-        last = max(map(key, links))
-        kept += [link for link in links if key(link) == last]
-    return _kept(wiring, kept)
-
-
 class OverlapOverwritten(OtherLinks):
     """dx[window] = w · δ where += is meant."""
 
-    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     __order: ClassVar[str] = "channel"
 
     def links(self, rule: Any) -> Wiring:
-        return _last(_wiring(rule), size(rule.spec.output_shape(rule.inputs)[1:]), self.__order, "x")
+        return last_written(wiring_of(rule), size(rule.spec.output_shape(rule.inputs)[1:]), self.__order, "x")
 
 
 class OutputOverwritten(OtherLinks):
     """out[window] = w · x where += is meant: a transposed convolution adds up in its output."""
 
-    kinds: ClassVar[tuple[str, ...]] = _TRANSPOSED
+    kinds: ClassVar[tuple[str, ...]] = TRANSPOSED
     where = ("z",)
     __order: ClassVar[str] = "channel"
 
     def links(self, rule: Any) -> Wiring:
-        return _last(_wiring(rule), size(rule.inputs[1:]), self.__order, "z")
-
-
-# BP704, BP705: stride and padding forgotten on the way back ---------------------------------------
-
-
-def _moved(rule: Any, **other: tuple[int, ...]) -> Wiring:
-    """The wiring of another window that gives as many outputs."""
-    spec, inputs = rule.spec, rule.inputs
-    sizes = spec.output_shape(inputs)[1:]
-    build = convolving if spec.kind in _STRAIGHT else transposed
-    return build(inputs, spec.out_channels, spec.groups, spec.window._replace(**other), sizes)
+        return last_written(wiring_of(rule), size(rule.inputs[1:]), self.__order, "z")
 
 
 class StrideIgnored(OtherLinks):
@@ -194,7 +75,7 @@ class StrideIgnored(OtherLinks):
     where = ("x", "weights")
 
     def links(self, rule: Any) -> Wiring:
-        return _moved(rule, stride=(1,) * len(rule.spec.stride))
+        return moved(rule, stride=(1,) * len(rule.spec.stride))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -224,7 +105,7 @@ class OtherStride(OtherLinks):
         }[cls.form]
 
     def links(self, rule: Any) -> Wiring:
-        return _moved(rule, stride=self.stride(rule.spec.stride))
+        return moved(rule, stride=self.stride(rule.spec.stride))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -234,18 +115,15 @@ class OtherStride(OtherLinks):
 class PaddingNotCropped(OtherLinks):
     """∂L/∂x of the padded input, taken from its corner and not from where the input begins."""
 
-    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     __times: ClassVar[int] = 0
 
     def links(self, rule: Any) -> Wiring:
-        return _moved(rule, padding=tuple(self.__times * p for p in rule.spec.padding))
+        return moved(rule, padding=tuple(self.__times * p for p in rule.spec.padding))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
         return any(layer.kind in cls.kinds and max(layer.padding) > 0 for layer in layers_of(case))
-
-
-# BP706: the bias ----------------------------------------------------------------------------------
 
 
 class BiasOfOnePosition(OfConvolution):
@@ -258,28 +136,7 @@ class BiasOfOnePosition(OfConvolution):
             return super().share(rule, role, s, i)
         bias, of = rule.biases[role[1]]
         units = of.by_place(bias.units).rows
-        return rule.out.error[s, _ones(tuple(row[self.at] for row in units))[i]], None
-
-
-@functools.lru_cache(maxsize=256)
-def _ones(positions: tuple[int, ...]) -> Index:
-    return Index([[position] for position in positions])
-
-
-# BP707: channels ----------------------------------------------------------------------------------
-
-
-@functools.lru_cache(maxsize=256)
-def _swapped_channels(wiring: Wiring, depth: int, area: int) -> Wiring:
-    """w[i, c] for w[c, i], within each group; the groups are square."""
-
-    def other(use: int) -> int:
-        channels, place = divmod(use, area)
-        c, i = divmod(channels, depth)
-        group, own = divmod(c, depth)
-        return ((group * depth + i) * depth + own) * area + place
-
-    return _used(wiring, other)
+        return rule.out.error[s, of_positions(tuple(row[self.at] for row in units))[i]], None
 
 
 class ChannelsTransposed(OtherLinks):
@@ -289,8 +146,8 @@ class ChannelsTransposed(OtherLinks):
         spec, inputs = rule.spec, rule.inputs
         depth = inputs[0] // spec.groups
         if depth != spec.out_channels // spec.groups:
-            return _wiring(rule)
-        return _swapped_channels(_wiring(rule), depth, size(spec.kernel_size))
+            return wiring_of(rule)
+        return swapped_channels(wiring_of(rule), depth, size(spec.kernel_size))
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -300,50 +157,26 @@ class ChannelsTransposed(OtherLinks):
         )
 
 
-@functools.lru_cache(maxsize=256)
-def _one_channel(wiring: Wiring, depth: int, area: int, channel: int) -> Wiring:
-    """All input channels through the kernel of one."""
-
-    def other(use: int) -> int:
-        channels, place = divmod(use, area)
-        return (channels - channels % depth + channel) * area + place
-
-    return _used(wiring, other)
-
-
 class KernelOfOneChannel(OtherLinks):
     """w[c, 0] for every input channel."""
 
-    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     where = ("z",)
 
     def links(self, rule: Any) -> Wiring:
         depth = rule.inputs[0] // rule.spec.groups
-        return _one_channel(_wiring(rule), depth, size(rule.spec.kernel_size), 0)
-
-
-@functools.lru_cache(maxsize=256)
-def _of_one_input(wiring: Wiring, depth: int, area: int, kernel: int) -> Wiring:
-    """Every weight multiplies the input of its group's first channel."""
-    reads = [
-        [read - use // kernel % depth * area for read, use in zip(reads, uses, strict=True)]
-        for reads, uses in zip(wiring.reads.rows, wiring.uses.rows, strict=True)
-    ]
-    return Wiring(wiring.inputs, wiring.weights, reads, wiring.uses.rows)
+        return one_channel(wiring_of(rule), depth, size(rule.spec.kernel_size), 0)
 
 
 class InputOfOneChannel(OtherLinks):
     """∂L/∂w[c, i] from input channel 0, for every i."""
 
-    kinds: ClassVar[tuple[str, ...]] = _STRAIGHT
+    kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     where = ("weights",)
 
     def links(self, rule: Any) -> Wiring:
         spec, inputs = rule.spec, rule.inputs
-        return _of_one_input(_wiring(rule), inputs[0] // spec.groups, size(inputs[1:]), size(spec.kernel_size))
-
-
-# BP708: a mean where a sum is meant ---------------------------------------------------------------
+        return of_one_input(wiring_of(rule), inputs[0] // spec.groups, size(inputs[1:]), size(spec.kernel_size))
 
 
 class DividedByArea(OfConvolution):
@@ -362,6 +195,7 @@ class DividedByArea(OfConvolution):
 
 
 _WHERE = {"x": "in the input's gradient", "weights": "in the weight's gradient", "both": "in both gradients"}
+
 
 BUGS = (
     Bug(
@@ -525,7 +359,7 @@ def _apart(each: Variant) -> list[Variant]:
     comma = ", " if each.label else ""
     return [
         written(variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds), each.wrong, each.right)
-        for kinds, where in ((_STRAIGHT, "not in transposed ones"), (_TRANSPOSED, "in transposed ones only"))
+        for kinds, where in ((STRAIGHT, "not in transposed ones"), (TRANSPOSED, "in transposed ones only"))
     ]
 
 
@@ -538,6 +372,7 @@ _STRIDES = {
     "exchanged": ("the strides of rows and columns exchanged", "output (y, x) met input (y·s₁ + …, x·s₀ + …)"),
     "larger": ("the stride one too large", "output o met input o·(stride + 1) + k·dilation − padding"),
 }
+
 
 _OTHER_STRIDES = tuple(
     written(
@@ -554,6 +389,7 @@ _OTHER_STRIDES = tuple(
     for form, (said, wrong) in _STRIDES.items()
     for name in ("both", "x", "weights")
 )
+
 
 #: Further ways to make the mistakes above.
 VARIANTS = {

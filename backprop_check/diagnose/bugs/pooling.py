@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, Variant, variant, variants
-from backprop_check.diagnose.bugs.convolution import layers_of
+from backprop_check.diagnose.links import layers_of
 from backprop_check.kinds.kind import size
 from backprop_check.kinds.windows import divisors
 from backprop_check.kinds.wiring import Index, Wiring

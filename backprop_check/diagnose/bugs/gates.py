@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, Variant, variant, variants, written
-from backprop_check.diagnose.bugs.recurrent import OfRecurrent, _layers
+from backprop_check.diagnose.bugs.recurrent import OfRecurrent, recurrent_layers
 from backprop_check.reference.rules import Function, WeightedSum
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class BiasOfOneGate(OfRecurrent):
     def matters(cls, case: Case) -> bool:
         return any(
             layer.kind in cls.kinds and any(name.startswith("bias") for name in layer.parameters)
-            for layer, _ in _layers(case)
+            for layer, _ in recurrent_layers(case)
         )
 
 

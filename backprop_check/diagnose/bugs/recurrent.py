@@ -83,8 +83,8 @@ class Cut(OfRecurrent):
     @classmethod
     def matters(cls, case: Case) -> bool:
         return super().matters(case) and (
-            any(shape[0] > 1 for layer, shape in _layers(case) if layer.kind in cls.kinds)
-            or (cls.first_too and any("h0" in layer.parameters for layer, _ in _layers(case)))
+            any(shape[0] > 1 for layer, shape in recurrent_layers(case) if layer.kind in cls.kinds)
+            or (cls.first_too and any("h0" in layer.parameters for layer, _ in recurrent_layers(case)))
         )
 
 
@@ -108,7 +108,7 @@ class CutCell(OfRecurrent):
         return super().swapped(rule, role, s, i, d, t)
 
 
-def _layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
+def recurrent_layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
     """The recurrent layers with the shapes of their inputs."""
     pairs = zip(case.network.layers, case.network.input_shapes, strict=True)
     return [(layer, shape) for layer, shape in pairs if layer.kind in _RECURRENT]
@@ -173,7 +173,7 @@ class OtherTruncation(OfRecurrent):
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        return any(layer.truncate for layer, _ in _layers(case))
+        return any(layer.truncate for layer, _ in recurrent_layers(case))
 
 
 _CUT = """dh_next = 0

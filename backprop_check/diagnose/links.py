@@ -1,4 +1,4 @@
-"""Convolutions that are wired wrongly: other links between inputs and outputs, forward or on the way back."""
+"""Wrong wirings of a convolution: other links between inputs and outputs, in the forward or the backward pass."""
 
 from __future__ import annotations
 

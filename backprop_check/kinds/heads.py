@@ -21,7 +21,7 @@ class Heads(NamedTuple):
 
 
 class Wirings(NamedTuple):
-    """What reads what in an attention; ``visible`` are the scores that take part, by their place among all."""
+    """The wirings of an attention. ``visible`` are the flat indexes of the scores that no mask of causality hides."""
 
     scaled: Wiring
     scores: Wiring
@@ -79,7 +79,7 @@ def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_
 
 
 def _products(form: Heads, visible: list[int]) -> Wirings:
-    """The same where a token's features are head after head: qk is Σ_f q[i, h, f] k[j, h, f], and likewise the mean."""
+    """The same as products, for heads side by side: score[h, i, j] = Σ_f q[i, h, f] k[j, h, f], and so for contexts."""
     import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
 
     heads, queries, keys, width, out, _ = form

@@ -115,13 +115,13 @@ class Product:
             letter: size for each in (x, w, out) for letter, size in zip(each.letters, each.shape, strict=True)
         }
 
-        #: Whether some places of a factor stand nowhere: what they would go with is no term of a sum either.
+        #: Whether some elements have no position (padding). Their products are no terms of a sum.
         self.padded = any(each.at is not None and bool((each.at < 0).any()) for each in (x, w, out))
         self._terms: dict[int, int] = {}
-        self.plans: dict[Any, Any] = {}  # how a reading works sums out, kept for all cases
+        self.plans: dict[Any, Any] = {}  # how a reading computes the sums, kept for all cases
 
     def terms(self, of: Factor) -> int:
-        """How many terms the sum has that makes one place of a factor (or of the result), at most."""
+        """The largest number of terms in the sum for one position of a factor (or of the result)."""
         count = self._terms.get(id(of))
         if count is None:
             count = self._terms[id(of)] = self._counted(of)
@@ -136,7 +136,7 @@ class Product:
         return count * int(np.bincount(of.at[of.at >= 0].ravel(), minlength=1).max())
 
     def places(self, of: Factor, rows: Factor) -> tuple[Any, Any]:
-        """For every place of ``rows`` those places of ``of`` that go with it: [row, term], and which are real."""
+        """For each element of ``rows`` the positions of its partners in ``of``, [row, term], and which exist."""
         import numpy as np  # noqa: PLC0415
 
         order = rows.letters + "".join(letter for letter in self.sizes if letter not in rows.letters)
@@ -156,7 +156,7 @@ class Product:
 
 
 class Operand:
-    """The places of the factor ``of`` that each place of ``rows`` goes with, in a product."""
+    """For each element of ``rows``, the elements of the factor ``of`` that it is multiplied with or summed from."""
 
     def __init__(self, wiring: Wiring, rows: Factor, of: Factor) -> None:
         self.wiring, self.rows, self.of = wiring, rows, of
@@ -168,7 +168,7 @@ class Operand:
         return self.wiring is other.wiring and self.rows is other.rows and self.of is not other.of
 
     def arrays(self) -> tuple[Any, Any]:
-        """As one array [row, term], and which are real."""
+        """The positions as one array [row, term], and which of them exist (None: all)."""
         import numpy as np  # noqa: PLC0415
 
         product, rows = self.product, self.rows
@@ -188,7 +188,7 @@ class Operand:
         return (units if self.of is product.out else companions).arrays
 
     def _places(self) -> tuple[Any, Any]:
-        """For every place of ``rows``; what goes with a place that no table has is left out in both factors."""
+        """The same for rows that are a whole factor. A term is left out where either factor has no position."""
         product, rows = self.product, self.rows
         positions, real = product.places(self.of, rows)
         (other,) = (each for each in (product.x, product.w, product.out) if each is not self.of and each is not rows)
@@ -220,7 +220,7 @@ class Wiring:
 
     @classmethod
     def of_product(cls, x: Factor, w: Factor, out: Factor) -> Wiring:
-        """outₒ = Σ x·w over all axes that o lacks."""
+        """outₒ = Σ x·w over all axes that out does not have."""
         wiring = cls.__new__(cls)
         wiring.product = Product(x, w, out)
         wiring.inputs, wiring.weights = x.table, w.table
@@ -229,7 +229,7 @@ class Wiring:
         return wiring
 
     def turned(self) -> Wiring:
-        """The same wiring read from its other end: what was read reads now, through the same weights."""
+        """The inverse wiring: the units that were read now read, through the same weights."""
         wiring = Wiring(len(self.reads), self.weights, *self.by_input)
         if self.product is not None:
             x, w, out = self.product.x, self.product.w, self.product.out
@@ -303,7 +303,7 @@ def every(units: int, inputs: int) -> Wiring:
 
 @functools.lru_cache(maxsize=1024)
 def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> Wiring:
-    """Unit o of every token reads all of the token, through row ``first`` + o of a matrix [rows, inputs]."""
+    """zₜₒ = Σᵢ w[first + o, i] xₜᵢ, with a matrix w [rows, inputs]: every token through the same rows."""
     return Wiring.of_product(
         Factor("ti", (tokens, inputs), tokens * inputs),
         Factor("oi", (units, inputs), rows * inputs, first * inputs),
@@ -313,18 +313,18 @@ def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> 
 
 @functools.lru_cache(maxsize=1024)
 def part(inputs: int, first: int, count: int) -> Wiring:
-    """So many of the inputs, from ``first`` on, as they are (times a weight that is shared by all: weight 0)."""
+    """Unit o is the input ``first`` + o, for ``count`` units."""
     return Wiring.of_product(Factor("o", (count,), inputs, first), Factor("", (), 1), Factor("o", (count,), count))
 
 
 def same(units: int) -> Wiring:
-    """Unit o is the input o, as it is."""
+    """Unit o is the input o."""
     return part(units, 0, units)
 
 
 @functools.lru_cache(maxsize=1024)
 def placed(units: int, first: int, count: int) -> Wiring:
-    """So many inputs in their place among ``units``, times a number each; the other units read nothing."""
+    """Input o becomes unit ``first`` + o of ``units``; the other units read nothing."""
     one = Factor("o", (count,), count)
     return Wiring.of_product(one, Factor("o", (count,), count), Factor("o", (count,), units, first))
 
@@ -382,5 +382,5 @@ def _kept(positions: range | tuple[int, ...]) -> Places:
 
 
 def places(positions: Iterable[int]) -> Places:
-    """The positions, kept for the next case that has the same. A range begins at a position and goes up by 1."""
+    """The positions as ``Places``, cached. A range must have step 1."""
     return _kept(positions if isinstance(positions, range) else tuple(positions))

@@ -1,8 +1,8 @@
-"""Products of arrays with named axes: a sum over any wiring that is one, as a matrix product.
+"""Products of arrays with named axes, computed as matrix products.
 
-``Contraction("Si", "oi", "So", sizes)`` works Σᵢ a[S, i] b[o, i] out. Axes that both arrays and the result have are
-batches of matrix products; those that only the arrays have are summed over. How the arrays are turned and cut is found
-once for a wiring, not once for a case.
+``Contraction("Si", "oi", "So", sizes)`` computes Σᵢ a[S, i] b[o, i]. Axes that both arrays and the result have are
+batches of matrix products; axes that only the arrays have are summed. The transpositions and shapes are found once
+for each wiring, not once for each case.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SAMPLE = "S"
 
 
 class _Shape:
-    """The lengths of some axes, of which that of the samples is known only later; each group of axes is one."""
+    """The shape of an array whose axes are groups of letters. The number of samples is given with each call."""
 
     def __init__(self, groups: Sequence[Sequence[str]], sizes: Mapping[str, int]) -> None:
         self.fixed = [int(np.prod([sizes[letter] for letter in group if letter != SAMPLE])) for group in groups]
         self.at = next((at for at, group in enumerate(groups) if SAMPLE in group), None)
 
     def __call__(self, samples: int) -> list[int]:
-        """The lengths for so many samples."""
+        """The shape for this number of samples."""
         if self.at is None or samples == 1:
             return self.fixed
         found = [*self.fixed]
@@ -38,7 +38,7 @@ class _Shape:
 
 
 class _Turned:
-    """One array on its way into a product: as it stands in its table, summed over what nobody needs, turned."""
+    """Prepares one array for a product: sums over axes that are not needed, transposes, and reshapes to matrices."""
 
     def __init__(self, letters: str, groups: Sequence[Sequence[str]], sizes: Mapping[str, int]) -> None:
         needed = [letter for group in groups for letter in group]
@@ -51,7 +51,7 @@ class _Turned:
         self.end = _Shape(groups, sizes)
 
     def __call__(self, array: Array, samples: int) -> Array:
-        """The array as a stack of matrices, or what ``groups`` says."""
+        """The array with one axis for each group of letters."""
         if self.start is not None:
             array = array.reshape(self.start(samples))
             if self.alone is not None:
@@ -62,7 +62,7 @@ class _Turned:
 
 
 class Contraction:
-    """Σ a·b over all axes that ``out`` lacks; axes of ``out`` that neither has are filled up with equal numbers."""
+    """Σ a·b over all axes that ``out`` does not have; the result is repeated along axes that only ``out`` has."""
 
     def __init__(self, a: str, b: str, out: str, sizes: Mapping[str, int]) -> None:
         batch = [letter for letter in out if letter in a and letter in b]
@@ -77,13 +77,13 @@ class Contraction:
         self.result = _Result([*batch, *rows, *columns], out, sizes)
 
     def __call__(self, a: Array, b: Any, samples: int) -> Array:
-        """The sums, [sample, place] (one row where no axis is that of the samples)."""
+        """The sums, [sample, place]; one row where ``out`` has no axis of samples."""
         left, right = self.a(a, samples), self.b(b, samples)
         return self.result(left @ right if self.summed else left * right, samples)
 
 
 class Total:
-    """Σ a over all axes that ``out`` lacks, also over those that ``a`` has not."""
+    """Σ a over all axes that ``out`` does not have, including those that ``a`` does not have either."""
 
     def __init__(self, a: str, out: str, sizes: Mapping[str, int]) -> None:
         kept = [letter for letter in a if letter in out]
@@ -99,7 +99,7 @@ class Total:
 
 
 class _Result:
-    """What a product made, with its axes in the order of ``out``."""
+    """Puts the axes of a product in the order of ``out``, and repeats it along axes that only ``out`` has."""
 
     def __init__(self, made: Sequence[str], out: str, sizes: Mapping[str, int]) -> None:
         order = [made.index(letter) for letter in out if letter in made]
@@ -111,7 +111,7 @@ class _Result:
         self.end = _Shape([SAMPLE if SAMPLE in out else "", [letter for letter in out if letter != SAMPLE]], sizes)
 
     def __call__(self, array: Array, samples: int) -> Array:
-        """The array as it stands in a table."""
+        """The array as a table [sample, place]."""
         if self.order is not None:
             array = array.reshape(self.made(samples)).transpose(self.order)
         if self.repeated:
@@ -120,7 +120,7 @@ class _Result:
 
 
 def taken(table: Array, factor: Factor) -> Array:
-    """The numbers of a factor for every sample, of a table [sample, place]."""
+    """The elements of a factor, from its table: [sample, element]. Elements without a position are 0."""
     if factor.at is not None:
         at = factor.at.ravel()
         part = table[:, at]
@@ -131,7 +131,7 @@ def taken(table: Array, factor: Factor) -> Array:
 
 
 def put(array: Array, factor: Factor) -> Array:
-    """The other way round: each number of a factor added to where it stands in the table [sample, place]."""
+    """The inverse of ``taken``: a table [sample, place] with each element added at its position."""
     if factor.at is None:
         if factor.size == factor.table:
             return array

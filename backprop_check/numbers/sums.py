@@ -1,7 +1,7 @@
-"""The parts of a sum: vectors times vectors, each with its value, its size and its error, by whatever way is fastest.
+"""The parts of a sum: products of vectors, each with its value, its size and its error bound.
 
-With γ for the roundings of the whole sum, a part Σ x·y has the error γ Σ|x||y| + Σ (e_x|y| + |x|e_y + e_x e_y), and a
-part Σ x has γ Σ|x| + Σ e_x.
+A part Σ x·y, where x and y are off by at most e and f, is off by at most γ Σ|x||y| + Σ (e|y| + |x|f + e f); a part Σ x
+by γ Σ|x| + Σ e. γ = γₖ counts the roundings of the whole sum (Higham, *Accuracy and Stability*, §3.1).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """Σ x·y, or Σ x where ``y`` is None, with the errors ``e`` and ``f``; ``count`` terms at most for a unit."""
+    """Σ x·y, or Σ x where ``y`` is None, with the error bounds ``e`` of x and ``f`` of y; at most ``count`` terms a unit."""
 
     def __init__(self, x: Any, e: Any, y: Any, f: Any, count: int) -> None:
         self.x, self.e, self.y, self.f, self.count = x, e, y, f, count
@@ -37,7 +37,7 @@ class Part:
 
     @property
     def copies(self) -> bool:
-        """Whether x is 0 or 1 everywhere: y is taken as it is, or left out."""
+        """Whether every x is 0 or 1, so that each product is 0 or a copy of y."""
         return self.multiplies and bool(((self.x == 0) | (self.x == 1)).all())
 
     def copied(self) -> Any:
@@ -53,7 +53,7 @@ class Part:
         return self.sum(abs(self.x), None if self.y is None else abs(self.y))
 
     def error(self, gamma: float) -> Any:
-        """How far a right sum may be off."""
+        """The error bound of the sum, as in the module's text."""
         size, e = abs(self.x), self.e
         share = gamma * size if is_exact(e) else gamma * size + e
         if self.y is None:

@@ -1,7 +1,7 @@
 """Tables of lanes: ``[sample, unit]``, values with their error bounds; one row where all samples share it.
 
-Reading one at an ``Index`` gives for every unit the vector of what it reads, ``[sample, unit, term]``; where units read
-different numbers of others the shorter ones are filled up with exact zeros.
+A table read at an ``Index`` gives the numbers that each unit reads, ``[sample, unit, term]``; shorter vectors are padded
+with exact zeros.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LaneTable:
-    """A table of lanes; with one row where all samples share it (parameters)."""
+    """A table of lanes ``[sample, unit]``; of one row where all samples share it, as they share parameters."""
 
     __slots__ = ("error", "u", "value")
 
@@ -49,7 +49,7 @@ class LaneTable:
         return Block(self.value.reshape(shape), error, self.u, None, width)
 
     def gathered(self, positions: Array, mask: Any, *, together: bool) -> Vector:
-        """What stands at these positions, for every unit a vector."""
+        """The numbers at these positions, one vector for each unit."""
 
         def taken(array: Array) -> Array:
             found = array[:, positions]

@@ -1,7 +1,7 @@
-"""Vectors: for every unit what it reads, ``[sample, unit, term]``, to be summed over or to be made one number of.
+"""Vectors: the numbers that each unit reads, ``[sample, unit, term]``, from which the unit's own number is computed.
 
-Shorter ones are filled up with exact zeros. Some are put together only where that is needed: the operands of a product,
-of which a matrix product is enough, and what all units of a block read alike.
+Shorter vectors are padded with exact zeros. Two kinds are not built unless they are needed: the factors of a product,
+for which a matrix product is enough, and the vectors of a block, whose units all read the same numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Vector(Lane):
-    """For every unit the vector of what it reads; ``mask`` is False where one was filled up (None: nowhere)."""
+    """The numbers that each unit reads. ``mask`` is False where a shorter vector was padded (None: nowhere)."""
 
     __slots__ = ("mask",)
 
@@ -27,7 +27,7 @@ class Vector(Lane):
 
 
 class Block(Vector):
-    """The vector of what each ``width`` units after one another read together: one for all of them."""
+    """One vector for each block of ``width`` consecutive units, all of which read the same numbers."""
 
     __slots__ = ("width",)
 
@@ -46,18 +46,18 @@ class Single(Vector):
 
     @property
     def value(self) -> Any:
-        """The numbers, each a vector of its own."""
+        """The numbers, ``[sample, unit, 1]``."""
         return np.asarray(self.lane.value)[..., None]
 
     @property
     def error(self) -> Any:
-        """How far these may be off."""
+        """The error bounds of these numbers."""
         error = self.lane.error
         return error if is_exact(error) else np.asarray(error)[..., None]
 
 
 class Operand(Vector):
-    """What is read along a wiring that is a product: put together only where more than the product is asked for.
+    """One factor of a product of arrays. The vectors are built only where something else than the product is needed.
 
     ``grid`` is the table, ``index`` what is read of it; ``together``: of all samples in one vector.
     """
@@ -70,29 +70,29 @@ class Operand(Vector):
 
     @property
     def whole(self) -> Vector:
-        """The vectors themselves."""
+        """The vectors, built from the table."""
         if self._whole is None:
             self._whole = self.grid.gathered(*self.index.arrays, together=self.together)
         return self._whole
 
     @property
     def value(self) -> Any:
-        """Their numbers."""
+        """The numbers of the vectors."""
         return self.whole.value
 
     @property
     def error(self) -> Any:
-        """How far these may be off."""
+        """The error bounds of these numbers."""
         return self.whole.error
 
     @property
     def mask(self) -> Any:
-        """Where one was filled up."""
+        """False where a shorter vector was padded."""
         return self.whole.mask
 
 
 def each_block(x: Any, width: int) -> Any:
-    """Of a number that is the same for all units of a block, one a block."""
+    """One number for each block, of numbers that are equal within a block: ``[sample, unit]`` to ``[sample, block]``."""
     if not width:
         return x
     value, error = parts(x)
@@ -102,7 +102,7 @@ def each_block(x: Any, width: int) -> Any:
 
 
 def over_blocks(lane: Lane, of: Vector) -> Lane:
-    """A number of each block, for every unit of it."""
+    """Each block's number for every unit of the block: ``[sample, block]`` to ``[sample, unit]``."""
     if not isinstance(of, Block):
         return lane
     error = lane.error if is_exact(lane.error) else np.repeat(lane.error, of.width, axis=-1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """Σ x·y, or Σ x where ``y`` is None, with the error bounds ``e`` of x and ``f`` of y; at most ``count`` terms a unit."""
+    """Σ x·y, or Σ x where ``y`` is None, with error bounds ``e`` of x and ``f`` of y; at most ``count`` terms."""
 
     def __init__(self, x: Any, e: Any, y: Any, f: Any, count: int) -> None:
         self.x, self.e, self.y, self.f, self.count = x, e, y, f, count

@@ -1,7 +1,7 @@
 """Tables of lanes: ``[sample, unit]``, values with their error bounds; one row where all samples share it.
 
-A table read at an ``Index`` gives the numbers that each unit reads, ``[sample, unit, term]``; shorter vectors are padded
-with exact zeros.
+A table read at an ``Index`` gives the numbers that each unit reads, ``[sample, unit, term]``; shorter vectors are
+padded with exact zeros.
 """
 
 from __future__ import annotations

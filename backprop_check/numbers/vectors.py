@@ -92,7 +92,7 @@ class Operand(Vector):
 
 
 def each_block(x: Any, width: int) -> Any:
-    """One number for each block, of numbers that are equal within a block: ``[sample, unit]`` to ``[sample, block]``."""
+    """One number for each block, whose units all have the same: ``[sample, unit]`` to ``[sample, block]``."""
     if not width:
         return x
     value, error = parts(x)

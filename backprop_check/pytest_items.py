@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from _pytest._code.code import TerminalRepr
 
 from backprop_check.case.network import Case
 from backprop_check.cases.plan import select_cases
@@ -27,6 +26,7 @@ from backprop_check.errors import BackpropCheckError
 from backprop_check.protocol import Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
+from backprop_check.pytest_failures import CaseFailure, FailureText
 from backprop_check.report.terminal import failure_text, print_cause
 from backprop_check.running.chunks import judge_one, kept_for
 from backprop_check.running.coverage import Coverage, requirements
@@ -37,13 +37,14 @@ from backprop_check.running.results_file import Conclusion, Summary, head, how_m
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from _pytest._io import TerminalWriter
     from _pytest.terminal import TerminalReporter
 
     from backprop_check.protocol import Implementation, ImplementationInfo
 
+
 #: What a worker of xdist is told is supported stands under this name.
 _PROPERTY = "backprop-check"
+
 
 #: The attribute of a report that holds what an item's result is.
 _ATTRIBUTE = "backprop_check_entry"
@@ -324,42 +325,6 @@ def _packed(name: str, judged: Judged, info: ImplementationInfo) -> str:
         unstable=judged.unstable,
     )
     return msgspec.json.encode(entry).decode()  # a text: what xdist carries holds no other objects
-
-
-class Said:
-    """A failure as one line."""
-
-    def __init__(self, message: str) -> None:
-        """``message`` is also shown in the short summary."""
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
-
-
-class FailureText(TerminalRepr):
-    """A failing case in full; with ``--tb=line`` only its line, which pytest writes itself."""
-
-    def __init__(self, text: str, message: str) -> None:
-        """``text`` is empty with ``--tb=line``."""
-        self.text, self.reprcrash = text, Said(message)
-
-    def __str__(self) -> str:
-        return self.text or self.reprcrash.message  # how it travels from a worker of xdist
-
-    def toterminal(self, tw: TerminalWriter) -> None:
-        """Write it."""
-        if self.text:
-            tw.line(self.text)
-
-
-class CaseFailure(Exception):  # noqa: N818 - it is a verdict, not an error
-    """A case that failed; its text is the terminal's."""
-
-    def __init__(self, judged: Judged) -> None:
-        """Keep what was judged."""
-        self.judged = judged
-        super().__init__(f"{judged.result.outcome}: {judged.result.message}")
 
 
 class _Finished:

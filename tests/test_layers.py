@@ -37,6 +37,7 @@ LAYERS = [
     ["api"],
     [""],  # the package itself: check, Results, Mismatched
     ["commands"],
+    ["pytest_failures"],
     ["pytest_items"],
     ["pytest_plugin"],
     ["cli"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import shlex
@@ -14,7 +15,10 @@ import pytest
 from command_line import small_port
 from conventional import conventional
 
-# A pytest inside this one forgets what it imported, and such modules cannot be imported twice.
+# A pytest inside this one forgets what it imported, and a module such as numpy's cannot be imported twice: without these
+# imports the second run inside ends in a segmentation fault.
+for heavy in ("api", "commands.judging", "pytest_items", "report.html", "witness.autograd"):
+    importlib.import_module(f"backprop_check.{heavy}")
 
 pytest_plugins = ["pytester"]
 

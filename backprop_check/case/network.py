@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from backprop_check.case.refusals import case_error
 from backprop_check.case.training import Clip, Optimizer, Regularization, check_training, features_of
 from backprop_check.errors import CaseError
 from backprop_check.fields import Count, Positive, Share, at_least, check_fields, fail, items, one_of, said
@@ -23,17 +24,19 @@ from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
 from backprop_check.kinds.kind import flat, nested, size, words
 from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
 
-#: No network has more layers.
-MOST_LAYERS = 1000
-
-#: No stranger's case takes more products of a weight and an input. Where layers are not all dense every product has a
-#: place in a wiring, which takes memory.
-MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
-
 if TYPE_CHECKING:
     Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
 else:
     Inputs = Annotated[int, at_least(1, "input")] | Annotated[tuple[Count, ...], items(1, of="input")]
+
+
+#: No network has more layers.
+MOST_LAYERS = 1000
+
+
+#: No stranger's case takes more products of a weight and an input. Where layers are not all dense every product has a
+#: place in a wiring, which takes memory.
+MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -322,25 +325,6 @@ class Case(_Strict, frozen=True, dict=True):
         """The JSON value, name included."""
         value: dict[str, Any] = msgspec.to_builtins(self)
         return _by_shape(value, self.network, _nested_row)
-
-
-_EXPECTED = re.compile(r"Expected (?P<expected>.*?)(?:, got (?P<got>.*?))?(?: - at `(?P<path>.*)`)?$")
-_OTHER = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-
-
-def case_error(error: Exception, source: str | None = None) -> CaseError:
-    """msgspec's message as ours: path, expected, got."""
-    text = str(error) or type(error).__name__
-    found = _EXPECTED.match(text)
-    if found:
-        expected, got = (
-            found["expected"].replace("`", ""),
-            (found["got"] or "something else").replace("`", ""),
-        )
-        return CaseError(found["path"] or "$", expected, got, source)
-    other = _OTHER.match(text)
-    what, path = (other["what"], other["path"]) if other else (text, None)
-    return CaseError(path or "$", "a case as the protocol describes it", what.replace("`", "'"), source)
 
 
 def _rounded(value: Any) -> Any:

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from backprop_check.case.limits import DEEPEST, TooMuchError, deeper, read_within
-from backprop_check.case.network import Case, case_error
+from backprop_check.case.network import Case
+from backprop_check.case.refusals import case_error
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from backprop_check.explain.names import below
 from backprop_check.explain.steps import Factor, Step, Term
 from backprop_check.explain.tables import About, Names, named_below
+from backprop_check.explain.ways import sum_below, ways
 from backprop_check.explain.wording import (
     COLLAPSE,
     LOGARITHM,
@@ -28,7 +29,7 @@ from backprop_check.explain.wording import (
 )
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.names import ACTIVATIONS
-from backprop_check.numbers.recording import OVER, TIMES, Recorded
+from backprop_check.numbers.recording import TIMES, Recorded
 from backprop_check.protocol.text import one_line
 from backprop_check.reference.rules import Function, Largest, Softmax, WeightedSum
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.explain.writing import Writer
     from backprop_check.reference.passes import Pass
+
 
 #: Of what a number is made of, so many units are named.
 _USED = 64
@@ -63,10 +65,10 @@ class PassReader:
         """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such."""
         self.losses: list[Recorded] = []
         self.loss_terms: list[Recorded] = []
-        total = _sum_below(self._without_penalty(self.p.loss), self.write)
+        total = sum_below(self._without_penalty(self.p.loss), self.write)
         if total and all(x.operation == "cell" for x in total):
             self.losses = total
-            terms = _sum_below(total[self.sample], self.write)
+            terms = sum_below(total[self.sample], self.write)
             if terms and all(x.operation == "cell" for x in terms):
                 self.loss_terms = terms
         if self.losses and self.losses[0].place and self.loss_terms and self.loss_terms[0].place:
@@ -435,20 +437,3 @@ def is_dense(rule: Any) -> bool:
 
 def _plain(name: str) -> str:
     return name.replace("_", " ")
-
-
-def ways(x: Recorded) -> list[Recorded]:
-    """What made a number, as one operation; two where there are two formulas for it."""
-    while x.operation == "cell":
-        x = x.operands[0]
-    if x.operation != "either":
-        return [x]
-    return [way for operand in x.operands for way in ways(operand)]
-
-
-def _sum_below(x: Recorded, write: Writer) -> list[Recorded]:
-    """The terms of the sum that made ``x``, or whose quotient ``x`` is."""
-    made = write.made_by(x)
-    if made.operation == OVER:
-        made = write.made_by(made.operands[0])
-    return list(made.operands) if made.operation == "sum" else []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from backprop_check.case.limits import DEEPEST, TooMuchError, deeper, read_within
-from backprop_check.case.network import case_error
+from backprop_check.case.refusals import case_error
 from backprop_check.case.training import OPTIMIZERS
 from backprop_check.errors import ResultsError
 from backprop_check.kinds import FAMILIES

@@ -15,8 +15,8 @@ import pytest
 from command_line import small_port
 from conventional import conventional
 
-# A pytest inside this one forgets what it imported, and numpy cannot be imported twice: without these imports the second
-# run inside ends in a segmentation fault.
+# A pytest inside this one forgets what it imported, and numpy cannot be imported twice: without these imports the
+# second run inside ends in a segmentation fault.
 for heavy in ("api", "commands.judging", "pytest_items", "report.html", "witness.autograd"):
     importlib.import_module(f"backprop_check.{heavy}")
 

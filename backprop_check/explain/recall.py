@@ -175,12 +175,16 @@ def _recall(p: Pass, stages: Stages) -> None:
     for rule in dense_rules:
         rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
     if matched is not None:  # whose loss undoes its activation: ∂L/∂a was not needed
-        errors = [[float(stages.output_error(dense, s, k)) for k in range(last.units)] for s in range(p.samples)]
+        errors = _numbers(last.error)
+        if not any(map(any, errors)):  # nor worked out: plain floats take the short way alone
+            errors = [[float(stages.output_error(dense, s, k)) for k in range(last.units)] for s in range(p.samples)]
         last.error = Cells(errors, lambda s, k: stages.output_error(dense, s, k))
         matched.x.error.made = lambda s, i: stages.matched_error(
             p, matched, s, i, lambda: m.dots([stages.share(matched, ("x", 0), s, i)], [])
         )
-    _recall_loss(p, stages, dense)
+    loss = getattr(p.loss, "value", p.loss)
+    number = loss if isinstance(loss, float) else loss.item()
+    p.loss = Cells([[number]], lambda *_: _loss(p, stages, dense))[0, 0]
     if p.updated is not None and p.learning_rate is not None:
         _recall_update(p, stages, p.learning_rate)
 
@@ -231,17 +235,16 @@ def _penalized(p: Pass, l: LayerPass, name: str, stages: Stages) -> Callable[[in
     return lambda s, i: stages.penalized_number(p, l, name, i, made(s, i))
 
 
-def _recall_loss(p: Pass, stages: Stages, dense: Any) -> None:
-    """The loss is made of few numbers: it is recorded as it is worked out."""
+def _loss(p: Pass, stages: Stages, dense: Any) -> Any:
+    """How the loss is made, down to what each output of each sample adds to it."""
     m, units = stages.m, p.layers[-1].units
     terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
     for s in range(p.samples):
         for k in range(units):
             terms[s, k] = stages.loss_term(dense, s, k)
         losses[s, 0] = stages.sample_loss(dense, terms, s)
-    p.loss = stages.batch_loss(dense, m.total(losses[:, 0]))
-    if p.regularization is not None:
-        p.loss = p.loss + stages.penalty(p)
+    loss = stages.batch_loss(dense, m.total(losses[:, 0]))
+    return loss if p.regularization is None else loss + stages.penalty(p)
 
 
 def _recall_update(p: Pass, stages: Stages, rate: float) -> None:

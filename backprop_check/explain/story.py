@@ -11,6 +11,7 @@ alone, so that a rule that is replaced (a named bug) is told as it is.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.explain.names import below
@@ -59,20 +60,19 @@ class PassReader:
         self.names: Names = writer.names  # type: ignore[assignment]
         self.layer_names = [one_line(name, 60) for name in case.network.names()]
         self.last = len(p.layers) - 1
-        self._find_losses()
 
-    def _find_losses(self) -> None:
-        """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such."""
-        self.losses: list[Recorded] = []
-        self.loss_terms: list[Recorded] = []
-        total = sum_below(self._without_penalty(self.p.loss), self.write)
-        if total and all(x.operation == "cell" for x in total):
-            self.losses = total
-            terms = sum_below(total[self.sample], self.write)
-            if terms and all(x.operation == "cell" for x in terms):
-                self.loss_terms = terms
-        if self.losses and self.losses[0].place and self.loss_terms and self.loss_terms[0].place:
-            self.names.name_losses(self.losses[0].place[0], self.loss_terms[0].place[0], batch=len(self.losses) > 1)
+    @functools.cached_property
+    def _losses(self) -> tuple[list[Recorded], list[Recorded]]:
+        """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such; named."""
+        losses = sum_below(self._without_penalty(self.p.loss), self.write)
+        if not losses or any(x.operation != "cell" for x in losses):
+            return [], []
+        terms = sum_below(losses[self.sample], self.write)
+        if not terms or any(x.operation != "cell" for x in terms):
+            return losses, []
+        if losses[0].place and terms[0].place:
+            self.names.name_losses(losses[0].place[0], terms[0].place[0], batch=len(losses) > 1)
+        return losses, terms
 
     def _without_penalty(self, x: Recorded) -> Recorded:
         """The loss of the data, where the case adds a penalty to it."""
@@ -134,16 +134,18 @@ class PassReader:
 
     def loss_term(self, k: int) -> Iterator[Step]:
         """What output k adds to the loss of the sample."""
-        if self.loss_terms:
-            x, kind = self.loss_terms[k], _plain(self.case.loss.kind)
+        _, terms = self._losses
+        if terms:
+            x, kind = terms[k], _plain(self.case.loss.kind)
             yield self._step(
                 "loss term", x, self.last, k, symbol=f"ℓ{below(k)}", what=kind, notes=self._long_way(x, LOGARITHM)
             )
 
     def loss(self) -> Iterator[Step]:
         """The loss of the sample, where there are several, and of the batch."""
-        if len(self.losses) > 1:
-            x = self.losses[self.sample]
+        losses, _ = self._losses
+        if len(losses) > 1:
+            x = losses[self.sample]
             yield self._step("sample loss", x, sample=self.sample, symbol=f"ℓ⟨{self.sample}⟩")
         kind = "loss of one" if len(self.case.inputs) == 1 else "mean loss" if self.case.reduction == "mean" else "loss"
         yield self._step("loss", self.p.loss, symbol="L", quantity="loss", words=WORDS[kind])

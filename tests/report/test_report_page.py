@@ -362,10 +362,10 @@ def test_large_layers_fold(look: Look) -> None:
     unfold = page.page.locator(".more[role=button]").nth(1)
     unfold.focus()
     page.page.keyboard.press("Enter")
-    assert page.page.locator("[data-at^='hidden1:']").count() == 48
-    assert "48 of 128 neurons of hidden1" in page.text("#stage .note")
+    assert page.page.locator("[data-at^='hidden1:']").count() == 32
+    assert "32 of 128 neurons of hidden1" in page.text("#stage .note")
     page.page.locator("table.values .rest button").click()
-    assert page.page.locator("table.values tr[data-q=weight_gradient]").count() == 48
+    assert page.page.locator("table.values tr[data-q=weight_gradient]").count() == 32
 
 
 def test_several_implementations(look: Look) -> None:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from backprop_check.report.html.sheets import Sheet
 
 #: About so many bytes of mathematics stand in a page; of a case at least, at most, and always of so many numbers.
-_OF_PAGE, _LEAST, _MOST, _FIRST = 300_000, 1_500, 24_000, 2
+_OF_PAGE, _LEAST, _MOST, _FIRST = 200_000, 1_500, 24_000, 2
 
 #: Of a sheet no more numbers are told, of a unit no more samples, however short.
 _NUMBERS, _SAMPLES = 24, 8

@@ -232,7 +232,7 @@ def choose(sheets: list[Sheet], count: int, bad: list[int], room: int = ROOM) ->
         for grid, row, most in _CAPS:
             samples = min(count, most)
             _show(sheets, (grid, row))
-            if _numbers(sheets, samples) <= room * 3 // 2:
+            if _numbers(sheets, samples) <= room * 6 // 5:
                 break
     first = [*bad, *(s for s in range(count) if s not in bad)]
     return sorted(first[:samples])

@@ -20,6 +20,7 @@ PACKAGE = Path(backprop_check.__file__).parent
 LAYERS = [
     ["errors"],
     ["fields"],
+    ["functions"],
     ["kinds"],
     ["case"],
     ["reference"],

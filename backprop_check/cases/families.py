@@ -19,9 +19,9 @@ from backprop_check.cases.draw import REDUCTIONS, Draw, dense, layer_of, loss_of
 from backprop_check.cases.generate import tried
 from backprop_check.cases.within import ALL, Within, drawable, kinds_of
 from backprop_check.errors import CaseError, NothingToDrawError
+from backprop_check.functions.activations import ELEMENTWISE
 from backprop_check.kinds import KINDS
 from backprop_check.kinds.kind import Ending, nested, size
-from backprop_check.reference.activations import ELEMENTWISE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

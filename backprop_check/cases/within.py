@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.draw import HIDDEN, PAIRS
+from backprop_check.functions.activations import ELEMENTWISE
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
-from backprop_check.reference.activations import ELEMENTWISE
+from backprop_check.kinds.names import ACTIVATIONS, ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def supported(supports: Supports) -> Within:
     """What the generated cases keep to, for an implementation that says what it supports."""
     activations, losses = supports.activations, supports.losses
     return Within(
-        activations=LEVEL_1.activations if activations is None else _those_of(ACTIVATIONS, activations),
+        activations=LEVEL_1.activations if activations is None else _those_of(ALL_ACTIVATIONS, activations),
         losses=LEVEL_1.losses if losses is None else _those_of(ALL_LOSSES, losses),
         batch=supports.batch,
         updates=supports.optimizers is None or "sgd" in supports.optimizers,

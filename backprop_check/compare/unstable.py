@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backprop_check.compare.trace import Alternative, Array, Form, Mask, Slot, slots_of
+from backprop_check.functions.losses import MATCHED
 from backprop_check.numbers import SMALLEST_NORMAL, UNIT_ROUNDOFF
 from backprop_check.numbers.lanes import KAPPA, TEXTBOOK, Lanes
 from backprop_check.reference import Stages, run_pass
-from backprop_check.reference.losses import MATCHED
 from backprop_check.reference.rules import Function, Softmax
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import numpy as np
 from backprop_check.compare.conventions import Convention
 from backprop_check.compare.expected import expect
 from backprop_check.diagnose.given import Local, given
+from backprop_check.functions.kinks import TIE, Kink
 from backprop_check.numbers.choices import SPLITS, Chosen, Open, Picked, Watching
-from backprop_check.reference.kinks import TIE, Kink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from backprop_check.fields import Count, Size, arrays, fail
 from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, drawn, flat, size
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.kinds.names import ALL_ACTIVATIONS
 from backprop_check.kinds.windows import (
     Sizes,
     Window,
@@ -76,7 +76,7 @@ class Convolving(Spatial, frozen=True, kw_only=True):
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
-    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    activations: ClassVar[tuple[str, ...]] = ALL_ACTIVATIONS
     drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 
     @property

@@ -9,7 +9,7 @@ import msgspec
 
 from backprop_check.fields import at_least, fail
 from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, size
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.kinds.names import ALL_ACTIVATIONS
 from backprop_check.kinds.wiring import every
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Dense(Kind, frozen=True, tag="dense"):
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
-    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    activations: ClassVar[tuple[str, ...]] = ALL_ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:
         """Raise ``CaseError`` where something does not fit."""

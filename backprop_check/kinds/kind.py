@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from backprop_check.fields import NotNegative, fail, one_of, said
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.kinds.names import ALL_ACTIVATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ Shape = tuple[int, ...]
 Combine = Annotated[str, one_of(("add", "multiply", "concat"))]
 
 #: The fields of every layer that has an activation.
-Activation = Annotated[str, one_of(ACTIVATIONS)]
+Activation = Annotated[str, one_of(ALL_ACTIVATIONS)]
 Alpha = Annotated[NotNegative, said("The parameter of leaky_relu and elu.")]
 
 #: What the places of a unit are called, by the number of its indexes.

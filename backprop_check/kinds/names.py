@@ -1,33 +1,27 @@
-"""The vocabulary of level 1: activations, losses, and what goes with what."""
+"""The vocabulary: activations and losses, as ``functions`` defines them, what goes with what, and the levels."""
 
 from __future__ import annotations
 
-ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "softsign", "silu", "gelu",
-    "hard_tanh", "softmax", "log_softmax",
-)  # fmt: skip
-LOSSES = (
-    "half_squared_error", "squared_error", "mean_squared_error", "mean_absolute_error", "huber",
-    "binary_cross_entropy", "cross_entropy", "negative_log_likelihood", "hinge",
-)  # fmt: skip
+from backprop_check.functions.activations import ELEMENTWISE, LAYERWISE
+from backprop_check.functions.losses import LOSSES as _LOSSES
 
-#: Losses that came after level 1: an implementation that says nothing of its losses is not asked for them.
-LATER_LOSSES = ("kl_divergence",)
+#: Those of level 1: an implementation that does not list its activations or losses is asked for these only.
+ACTIVATIONS = (*(name for name, one in ELEMENTWISE.items() if not one.later), *LAYERWISE)
+LOSSES = tuple(name for name, loss in _LOSSES.items() if not loss.later)
+
+LATER_ACTIVATIONS = tuple(name for name, one in ELEMENTWISE.items() if one.later)
+LATER_LOSSES = tuple(name for name, loss in _LOSSES.items() if loss.later)
+ALL_ACTIVATIONS = (*ACTIVATIONS, *LATER_ACTIVATIONS)
 ALL_LOSSES = (*LOSSES, *LATER_LOSSES)
 
 #: What a port may claim in ``supports.features`` of losses: a field that it must know.
 LOSS_FEATURES = ("label_smoothing",)
 
 #: The output activations a loss needs; every other loss takes any.
-NEEDS_OUTPUT = {
-    "binary_cross_entropy": ("sigmoid", "softmax"),
-    "cross_entropy": ("softmax",),
-    "negative_log_likelihood": ("log_softmax",),
-    "kl_divergence": ("log_softmax",),
-}
+NEEDS_OUTPUT = {name: loss.needs for name, loss in _LOSSES.items() if loss.needs}
 
 #: α and Huber's threshold where a case does not give them, as PyTorch has them.
-DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
+DEFAULT_ALPHA = {name: one.alpha for name, one in ELEMENTWISE.items() if one.alpha is not None}
 DEFAULT_THRESHOLD = 1.0
 
 #: The suites beyond chains of dense layers, in the order in which they are learnt: how layers are wired, then what

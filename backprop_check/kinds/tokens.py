@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from backprop_check.fields import Count, Size, arrays, fail, more_than
 from backprop_check.kinds.kind import Activation, Alpha, Ending, Kind, Shape, drawn, flat, nested, size
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.kinds.names import ALL_ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Wiring, picking, rows_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
 
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
     one_sum: ClassVar[bool] = True
-    activations: ClassVar[tuple[str, ...]] = ACTIVATIONS
+    activations: ClassVar[tuple[str, ...]] = ALL_ACTIVATIONS
     drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from backprop_check.functions.kinks import TIE, Kink
 from backprop_check.numbers.lane import Lane, is_exact, parts
-from backprop_check.reference.kinks import TIE, Kink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -32,9 +32,9 @@ from backprop_check.numbers.vectors import Block, Single, Vector, each_block, ov
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from backprop_check.functions.kinks import Kink
     from backprop_check.numbers.choices import Choices
     from backprop_check.numbers.sums import Part
-    from backprop_check.reference.kinks import Kink
 
 #: A unit roundoff below this is a float64's: 2⁻⁵³, or twice that where our own rounding is part of it.
 _OF_FLOAT64 = 2.0**-51

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backprop_check.reference.kinks import Kink
+    from backprop_check.functions.kinks import Kink
 
 
 class Unchanged:

@@ -96,11 +96,11 @@ def vocabulary() -> dict[str, tuple[str, ...]]:
     from backprop_check.case.training import FEATURES, OPTIMIZERS  # noqa: PLC0415
     from backprop_check.kinds import FEATURES as OF_LAYERS  # noqa: PLC0415 - the hello of a child needs none of it
     from backprop_check.kinds import KINDS  # noqa: PLC0415
-    from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES  # noqa: PLC0415
+    from backprop_check.kinds.names import ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES  # noqa: PLC0415
 
     return {
         "layers": tuple(KINDS),
-        "activations": ACTIVATIONS,
+        "activations": ALL_ACTIVATIONS,
         "losses": ALL_LOSSES,
         "optimizers": OPTIMIZERS,
         "features": (*FEATURES, *OF_LAYERS, *LOSS_FEATURES),

@@ -1,7 +1,5 @@
 """The neuron-level reference: the stages of backpropagation, one neuron of one sample at a time.
 
-- ``activations``: each function beside its derivative
-- ``losses``: each loss beside its derivative
 - ``rules``: tables of numbers, the four rules by which a table is computed from others, and the chain rule through them
 - ``circuit``: where a layer kind writes its equations
 - ``stages``: what a named bug can replace: rules, loss, delta of the output, update

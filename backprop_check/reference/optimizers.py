@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from backprop_check.reference.kinks import PENALTY
+from backprop_check.functions.kinks import PENALTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

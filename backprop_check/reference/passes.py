@@ -15,7 +15,6 @@ from backprop_check.kinds.kind import quantity_of, size
 from backprop_check.kinds.names import DEFAULT_THRESHOLD
 from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Circuit, Output
-from backprop_check.reference.losses import targets_of
 from backprop_check.reference.rules import ALL, Function, Given, Reported, Softmax, Table
 from backprop_check.reference.stages import Stages
 
@@ -109,6 +108,19 @@ def one_pass(case: Case, parameters: list[Named], buffers: list[Named], m: Any, 
     return p
 
 
+def _targets(case: Case, m: Any, stages: Stages) -> Any:
+    """What the loss compares with: the case's targets, smoothed where the loss asks for it."""
+    given, smoothing = m.given_grid(case.targets), case.loss.label_smoothing
+    if smoothing is None:
+        return given
+    epsilon, units = m.setting(smoothing), case.network.widths[-1]
+    targets = m.grid(len(case.targets), units)
+    for s in m.each(len(case.targets)):
+        for k in m.each(units):
+            targets[s, k] = stages.smoothed(given[s, k], epsilon, case.network.classes or units)
+    return targets
+
+
 def begin(case: Case, m: Any, stages: Stages, step: int) -> Pass:
     """A pass with its inputs and targets, and nothing computed."""
     return Pass(
@@ -119,7 +131,7 @@ def begin(case: Case, m: Any, stages: Stages, step: int) -> Pass:
         reduction=case.reduction,
         samples=len(case.inputs),
         inputs=Table(case.network.input_units, m.given_grid(case.inputs)),
-        targets=targets_of(case, m, stages.smoothed),
+        targets=_targets(case, m, stages),
         step=step,
         learning_rate=None if case.optimizer is None else case.optimizer.rate(step),
         optimizer=None if case.plain else case.optimizer,

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.reference.activations import ELEMENTWISE, Elementwise
+from backprop_check.functions.activations import ELEMENTWISE, Elementwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

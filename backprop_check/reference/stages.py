@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Self
 
+from backprop_check.functions.activations import ELEMENTWISE
+from backprop_check.functions.losses import LOSSES
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.losses import LOSSES, smoothed
 from backprop_check.reference.optimizers import Optimizers, Remembered
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Stages(Optimizers):
 
     def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
         """t (1 − ε) + ε/K: a label, where labels are smoothed."""
-        return smoothed(self.m, t, epsilon, classes)
+        return t * (1 - epsilon) + epsilon / self.m.number(float(classes))
 
     def loss_term(self, p: Any, s: Any, k: Any) -> Any:
         """What output k adds to ℓ(a, t): a logarithm of a sigmoid or softmax is taken of z, not of a."""

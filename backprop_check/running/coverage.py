@@ -16,7 +16,7 @@ from backprop_check.case.training import OPTIMIZERS
 from backprop_check.cases.within import kinds_of
 from backprop_check.errors import ConfigurationError
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
+from backprop_check.kinds.names import ALL_ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.protocol.claims import ALIASES, nearest, plain
 from backprop_check.protocol.text import one_line
 from backprop_check.running.one_case import FAILURES
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _WORDS: dict[str, tuple[str, ...]] = {
     "level": LEVELS,
     "kind": tuple(KINDS),
-    "activation": ACTIVATIONS,
+    "activation": ALL_ACTIVATIONS,
     "loss": ALL_LOSSES,
     "optimizer": OPTIMIZERS,
 }

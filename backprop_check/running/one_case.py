@@ -21,7 +21,7 @@ from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import conventions, freed
 from backprop_check.errors import HarnessError
-from backprop_check.kinds.names import LOSSES
+from backprop_check.kinds.names import ACTIVATIONS, LOSSES
 from backprop_check.protocol.text import both_ends, clean_text
 
 if TYPE_CHECKING:
@@ -104,9 +104,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def not_supported(case: Case, hello: HelloReply) -> str | None:
     """The first thing that a case needs and the implementation does not claim, as a phrase; None if it claims all."""
     can, layers = hello.supports, case.network.layers
-    wanted: list[tuple[str, list[str] | None, set[str]]] = [
+    wanted: list[tuple[str, list[str], set[str]]] = [
         ("the layer", can.layers or ["dense"], {layer.kind for layer in layers}),
-        ("the activation", can.activations, {layer.activation for layer in layers if layer.activations}),
+        (
+            "the activation",
+            list(ACTIVATIONS) if can.activations is None else can.activations,
+            {layer.activation for layer in layers if layer.activations},
+        ),
         ("the loss", list(LOSSES) if can.losses is None else can.losses, {case.loss.kind}),
         (
             "the optimizer",
@@ -116,7 +120,7 @@ def not_supported(case: Case, hello: HelloReply) -> str | None:
         ("the feature", can.features or [], set(case.features)),
     ]
     for what, supported, needed in wanted:
-        missing = sorted(needed - set(supported)) if supported is not None else []
+        missing = sorted(needed - set(supported))
         if missing:
             return f"{what} {missing[0]}"
     if not can.batch and len(case.inputs) > 1:

@@ -30,7 +30,9 @@ def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
             return getattr(F, name)(z)  # type: ignore[no-any-return]
 
 
-def losses(case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+def losses(  # noqa: PLR0912 - one branch a loss
+    case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor
+) -> torch.Tensor:
     """The loss of each sample, of rows of outputs; ``z`` is what a softmax or sigmoid at the end was taken of."""
     last = getattr(case.network.layers[-1], "activation", "identity")
     smoothing = case.loss.label_smoothing or 0.0
@@ -58,5 +60,10 @@ def losses(case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor)
             return -(t * a).sum(-1)
         case "kl_divergence":
             return F.kl_div(a, t, reduction="none").sum(-1)
-        case _:
+        case "hinge":
             return F.relu(1 - t * a).sum(-1)
+        case name:
+            msg = (
+                f"the second witness does not know the loss {name}: say it in PyTorch's terms in witness/activation.py"
+            )
+            raise NotImplementedError(msg)

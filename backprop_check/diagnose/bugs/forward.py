@@ -17,10 +17,10 @@ from backprop_check.diagnose.rules import (
     shape_of,
     terms,
 )
+from backprop_check.functions.activations import ELEMENTWISE
+from backprop_check.functions.losses import LOSSES
 from backprop_check.kinds.names import ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Places
-from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.losses import LOSSES
 from backprop_check.reference.rules import ALL, Softmax, WeightedSum, read_by
 
 if TYPE_CHECKING:

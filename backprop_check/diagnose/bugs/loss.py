@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from backprop_check.case.network import LOSSES as KINDS
 from backprop_check.diagnose.bug import Bug, Swapped, Variant, variant, variants
 from backprop_check.diagnose.rules import instead
+from backprop_check.functions.losses import LOSSES
 from backprop_check.kinds.wiring import Places
-from backprop_check.reference.losses import LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

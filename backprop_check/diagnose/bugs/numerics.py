@@ -15,7 +15,7 @@ from backprop_check.diagnose.rules import (
     is_output,
     reordered,
 )
-from backprop_check.reference.losses import LOSSES
+from backprop_check.functions.losses import LOSSES
 from backprop_check.reference.rules import Given
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import SwappedRules
+from backprop_check.functions.activations import LAYERWISE
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.kinds.wiring import Index, Places
-from backprop_check.reference.activations import LAYERWISE
 from backprop_check.reference.passes import (
     backward,
     begin,

@@ -15,8 +15,8 @@ from backprop_check.diagnose.rules import (
     several_layers,
     sloped,
 )
+from backprop_check.functions.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.kinds.wiring import Index
-from backprop_check.reference.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.reference.circuit import alpha_of
 from backprop_check.reference.rules import Function, Softmax, Table, WeightedSum
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, activations_of, composed_too, variant, variants
 from backprop_check.diagnose.rules import is_activation
-from backprop_check.reference.activations import ELEMENTWISE
-from backprop_check.reference.losses import MATCHED
+from backprop_check.functions.activations import ELEMENTWISE
+from backprop_check.functions.losses import MATCHED
 from backprop_check.reference.rules import Softmax
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@
 ``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the
 kink it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
 
-A new activation of one neuron is a pair of functions here and a line in ``ELEMENTWISE``.
+A new activation of one neuron is a pair of functions here and an entry in ``ELEMENTWISE``, with its default α and its
+kinks. The vocabulary, the schema, what ports may claim and the explanation follow from that entry.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.reference.kinks import ELU, HARD_TANH, LEAKY_RELU, RELU
+from backprop_check.functions.kinks import ELU, HARD_TANH, LEAKY_RELU, RELU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 class Elementwise:
     """φ and φ′ of one neuron: ``value(m, z, alpha)`` and ``derivative(m, z, a, alpha)``.
 
-    ``kinks`` are the z at which φ′ jumps: generated cases keep clear of them.
+    ``kinks`` are the z at which φ′ jumps: generated cases keep clear of them. ``alpha`` is α where a case gives none,
+    as PyTorch has it; None where there is no α. ``later``: it came after level 1, so an implementation that does not
+    list its activations is not asked for it.
     """
 
     value: Callable[[Any, Any, float], Any]
     derivative: Callable[[Any, Any, Any, float], Any]
     kinks: tuple[float, ...] = ()
+    alpha: float | None = None
+    later: bool = False
 
 
 def _sigmoid(m: Any, z: Any, _alpha: float = 0.0) -> Any:
@@ -114,8 +119,10 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "sigmoid": Elementwise(_sigmoid, lambda _m, _z, a, _: a * (1 - a)),
     "tanh": Elementwise(_tanh, _tanh_derivative),
     "relu": Elementwise(_relu, lambda m, z, _a, _: m.kink(RELU, z, 1.0, 0.0), kinks=(0.0,)),
-    "leaky_relu": Elementwise(_leaky_relu, lambda m, z, _a, alpha: m.kink(LEAKY_RELU, z, 1.0, alpha), kinks=(0.0,)),
-    "elu": Elementwise(_elu, _elu_derivative, kinks=(0.0,)),
+    "leaky_relu": Elementwise(
+        _leaky_relu, lambda m, z, _a, alpha: m.kink(LEAKY_RELU, z, 1.0, alpha), (0.0,), alpha=0.01
+    ),
+    "elu": Elementwise(_elu, _elu_derivative, kinks=(0.0,), alpha=1.0),
     "softplus": Elementwise(_softplus, _softplus_derivative),
     "softsign": Elementwise(lambda _m, z, _: z / (1 + abs(z)), _softsign_derivative),
     "silu": Elementwise(lambda m, z, _: z * _sigmoid(m, z), _silu_derivative),

@@ -1,7 +1,8 @@
 """Losses: every ℓ(a, t) of one sample as a sum of terms, one an output, beside its derivative ∂ℓ/∂aₖ.
 
 a is the output's activation, t its target, K the number of outputs. ``factor`` is 1/K where the loss is
-a mean over the outputs. A new loss is a pair of functions here and a line in ``LOSSES``.
+a mean over the outputs. A new loss is a pair of functions here and an entry in ``LOSSES``, with the activations that it
+needs; the vocabulary, the schema, what ports may claim and the explanation follow from that entry.
 """
 
 from __future__ import annotations
@@ -9,21 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.reference.kinks import ABSOLUTE, HINGE
+from backprop_check.functions.kinks import ABSOLUTE, HINGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from backprop_check.case.network import Case
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """``term(m, a, t, threshold)`` and ``derivative(m, a, t, threshold)`` of one output."""
+    """``term(m, a, t, threshold)`` and ``derivative(m, a, t, threshold)`` of one output.
+
+    ``needs``: the activations of the output that the loss goes with; if empty, it goes with every one. ``matched``: the
+    activation whose exponential the loss's logarithm undoes, so that δ collapses to p Σt − t. ``later``: it came after
+    level 1, so an implementation that does not list its losses is not asked for it.
+    """
 
     term: Callable[[Any, Any, Any, float], Any]
     derivative: Callable[[Any, Any, Any, float], Any]
     mean_over_outputs: bool = False
+    needs: tuple[str, ...] = ()
+    matched: str | None = None
+    later: bool = False
 
 
 def _huber(m: Any, a: Any, t: Any, threshold: float) -> Any:
@@ -62,10 +69,16 @@ LOSSES: dict[str, Loss] = {
     ),
     "mean_absolute_error": Loss(lambda _m, a, t, _: abs(a - t), _sign, mean_over_outputs=True),
     "huber": Loss(_huber, _huber_derivative, mean_over_outputs=True),
-    "binary_cross_entropy": Loss(_binary_cross_entropy, _binary_cross_entropy_derivative),
-    "cross_entropy": Loss(lambda m, a, t, _: -m.log_or_zero(t, a), lambda _m, a, t, _: -t / a),
-    "negative_log_likelihood": Loss(lambda _m, a, t, _: -(t * a), lambda _m, _a, t, _: -t),
-    "kl_divergence": Loss(lambda m, a, t, _: m.log_or_zero(t, t) - t * a, lambda _m, _a, t, _: -t),
+    "binary_cross_entropy": Loss(
+        _binary_cross_entropy, _binary_cross_entropy_derivative, needs=("sigmoid", "softmax"), matched="sigmoid"
+    ),
+    "cross_entropy": Loss(
+        lambda m, a, t, _: -m.log_or_zero(t, a), lambda _m, a, t, _: -t / a, needs=("softmax",), matched="softmax"
+    ),
+    "negative_log_likelihood": Loss(lambda _m, a, t, _: -(t * a), lambda _m, _a, t, _: -t, needs=("log_softmax",)),
+    "kl_divergence": Loss(
+        lambda m, a, t, _: m.log_or_zero(t, t) - t * a, lambda _m, _a, t, _: -t, needs=("log_softmax",), later=True
+    ),
     "hinge": Loss(
         lambda m, a, t, _: m.where_positive(1 - t * a, 1 - t * a, 0.0),
         lambda m, a, t, _: m.kink(HINGE, 1 - t * a, -t, 0.0 * t),
@@ -73,23 +86,5 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def smoothed(m: Any, t: Any, epsilon: Any, classes: int) -> Any:
-    """A label of K classes, smoothed: t (1 − ε) + ε/K."""
-    return t * (1 - epsilon) + epsilon / m.number(float(classes))
-
-
-def targets_of(case: Case, m: Any, formula: Callable[[Any, Any, int], Any]) -> Any:
-    """What the loss compares with: the case's targets, smoothed by ``formula(t, ε, K)`` where that is asked for."""
-    given, smoothing = m.given_grid(case.targets), case.loss.label_smoothing
-    if smoothing is None:
-        return given
-    epsilon, units = m.setting(smoothing), case.network.widths[-1]
-    targets = m.grid(len(case.targets), units)
-    for s in m.each(len(case.targets)):
-        for k in m.each(units):
-            targets[s, k] = formula(given[s, k], epsilon, case.network.classes or units)
-    return targets
-
-
 #: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.
-MATCHED = {("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy")}
+MATCHED = {(loss.matched, name) for name, loss in LOSSES.items() if loss.matched}

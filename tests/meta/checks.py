@@ -10,15 +10,19 @@ from naming import claimed, names_all, names_wrong
 from running import broken_replies, is_right_place, requests, right_replies
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from planting import Planted
     from running import Json, Run
 
 
-def each(bugs: Sequence[Planted]) -> pytest.MarkDecorator:
-    """One test a bug, named by its id."""
-    return pytest.mark.parametrize("planted", [pytest.param(bug, id=bug.id) for bug in bugs])
+def each(bugs: Sequence[Planted], always: Collection[str] | None = None) -> pytest.MarkDecorator:
+    """One test a bug, named by its id; where ``always`` is given, the tests of all others are thorough."""
+    thorough = [pytest.mark.thorough]
+    return pytest.mark.parametrize(
+        "planted",
+        [pytest.param(bug, id=bug.id, marks=() if always is None or bug.id in always else thorough) for bug in bugs],
+    )
 
 
 def check_failures(planted: Planted, run: Run) -> None:

@@ -138,6 +138,9 @@ PAIRS: list[Planted] = [
 
 PLANTED: list[Planted] = [*ALONE, *RESTRICTED, *PAIRS]
 
+#: The first of every code. The others are further ways to make the same mistake.
+ONE_OF_EACH = {bug.id for bug in {bug.code: bug for bug in reversed(PLANTED)}.values()}
+
 #: Those that no single answer shows.
 REPEATED: list[Planted] = REPEATED_BUGS
 

@@ -323,6 +323,7 @@ def test_where_a_wrong_value_beyond_those_listed_comes_from() -> None:
     assert set("".join(origins)) == {"r"}
 
 
+@pytest.mark.thorough
 def test_many_cases_stay_small() -> None:
     """10,000 cases with 200 failing: at most 8 MB; with far more failing, the page says what it left out."""
     results = make_results.many_results()

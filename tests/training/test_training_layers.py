@@ -137,7 +137,7 @@ def test_a_wrong_optimizer_has_its_name(
 def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where dense chains have their own code, and it is right."""
     monkeypatch.setattr(graph.Graph, "update", lambda *_: None)
-    results = check(python, suites=["training"], cases=400)
+    results = check(python, suites=["training"], cases=200)
     assert [cause.code for cause in results.causes] == ["BP520"]
     assert all(of_layers(id_) or id_.startswith("layers-") for id_ in results.causes[0].explains)
 

@@ -100,7 +100,7 @@ ODD: list[Any] = [
 
 
 #: What always stands in every place of a results file: each takes seconds there.
-ALWAYS = (None, "\x1b[2J\u202e", {})
+ALWAYS: tuple[Any, ...] = (None, "\x1b[2J\u202e", {})
 
 
 def _odd(name: str, odd: Any) -> Any:

@@ -34,9 +34,9 @@ def fail(path: str, expected: str, got: object) -> NoReturn:
     raise CaseError(path, expected, str(got))
 
 
-def said(description: str) -> msgspec.Meta:
-    """What the schema says of a field."""
-    return msgspec.Meta(description=description)
+def description(text: str) -> msgspec.Meta:
+    """The description of a field in the schema."""
+    return msgspec.Meta(description=text)
 
 
 def at_least(least: int, of: str = "") -> msgspec.Meta:

@@ -17,7 +17,7 @@ import msgspec
 from backprop_check.case.refusals import case_error
 from backprop_check.case.training import Clip, Optimizer, Regularization, check_training, features_of
 from backprop_check.errors import CaseError
-from backprop_check.fields import Count, Positive, Share, at_least, check_fields, fail, items, one_of, said
+from backprop_check.fields import Count, Positive, Share, at_least, check_fields, description, fail, items, one_of
 from backprop_check.kinds import AnyLayer, Shape
 from backprop_check.kinds.dense import Dense as Layer
 from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
@@ -50,7 +50,7 @@ class Network(_Strict, frozen=True, dict=True):
     before: its ``from`` names them.
     """
 
-    inputs: Annotated[Inputs, said("How many inputs; for layers that are not flat, their shape.")]
+    inputs: Annotated[Inputs, description("How many inputs; for layers that are not flat, their shape.")]
     layers: Annotated[tuple[AnyLayer, ...], items(1, MOST_LAYERS, "layers")]
 
     def names(self) -> list[str]:
@@ -202,10 +202,10 @@ class LossKind(_Strict, frozen=True):
     """Which loss, with Huber's threshold, and how far cross-entropy's labels are smoothed."""
 
     kind: Annotated[str, one_of(ALL_LOSSES)]
-    threshold: Annotated[Positive | None, said("The parameter of huber.")] = None
+    threshold: Annotated[Positive | None, description("The parameter of huber.")] = None
     label_smoothing: Annotated[
         Share | None,
-        said("Of cross_entropy: t (1 - label_smoothing) + label_smoothing / K in the place of t, K classes."),
+        description("Of cross_entropy: t (1 - label_smoothing) + label_smoothing / K in the place of t, K classes."),
     ] = None
 
 
@@ -217,19 +217,21 @@ class Case(_Strict, frozen=True, dict=True):
 
     network: Network
     loss: LossKind
-    reduction: Annotated[Literal["mean", "sum"], said("The loss of the batch from the samples' losses.")]
+    reduction: Annotated[Literal["mean", "sum"], description("The loss of the batch from the samples' losses.")]
     inputs: Matrix
     targets: Matrix
     optimizer: Annotated[
         Optimizer | None,
-        said(
+        description(
             "Only where updated parameters are asked for. Every field of its kind is written out, but plain sgd has "
             "none beside learning_rate."
         ),
     ] = None
     steps: Annotated[int, at_least(1, "step")] = 1
     name: str = "case"
-    clip: Annotated[Clip | None, said("Gradients held back before the update; those in the reply are not.")] = None
+    clip: Annotated[Clip | None, description("Gradients held back before the update; those in the reply are not.")] = (
+        None
+    )
     regularization: Regularization | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from backprop_check.fields import Below1, Finite, NotNegative, Positive, check_fields, fail, said
+from backprop_check.fields import Below1, Finite, NotNegative, Positive, check_fields, description, fail
 
 #: The fields of each kind beside ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -43,7 +43,7 @@ class Optimizer(_Strict, frozen=True, dict=True):
     """
 
     kind: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
-    learning_rate: Annotated[Finite | tuple[Finite, ...], said("One number, or one a step: a schedule.")]
+    learning_rate: Annotated[Finite | tuple[Finite, ...], description("One number, or one a step: a schedule.")]
     momentum: NotNegative | None = None
     dampening: Finite | None = None
     nesterov: bool | None = None

@@ -1,1 +1,1 @@
-"""Cases: generated (seeded), published, edge cases; suites by name."""
+"""The cases: generated (seeded), published and edge cases, grouped into suites."""

@@ -1,7 +1,7 @@
-"""Keeping clear: no number of a generated case is one that rounding could decide, or that it would spoil.
+"""Which generated cases are kept: those in which no number lies where rounding could decide the result.
 
-A demand is a distance that must not be negative, such as |z − kink| − 0.004. What a suite demands of the numbers of its
-cases, in whatever training step, is a list of these.
+A demand is a distance that must not be negative, such as |z − kink| − 0.004. Each suite has a list of demands, which
+the numbers of every training step must meet.
 """
 
 from __future__ import annotations
@@ -27,36 +27,37 @@ if TYPE_CHECKING:
 
     Demand = Callable[[Pass, float], Iterator[Array]]
 
-#: How far z, and a loss's e, stay from a kink: far beyond a float32's rounding.
+#: The least distance of z, and of a loss's e, from a kink: far larger than a rounding error in float32.
 CLEAR = 0.004
 
-#: How far probabilities stay from 0 and 1, where their logarithms have poles.
+#: The least distance of probabilities from 0 and 1, where their logarithms have poles.
 POLE = 0.02
 
-#: No number is larger: where exponentials take over is for edge cases.
+#: The largest number in size; larger ones, which overflow or saturate exponentials, belong in edge cases.
 LARGEST = 12.0
 
-#: No error bound is larger, in double precision. In single precision it is 2²⁹ times as large, and would say nothing.
+#: The largest error bound in double precision. In single precision a bound is 2²⁹ times as large: above this limit it
+#: would be too large to find any error.
 LOOSE = 2.0**20 * 2.0**-53
 
-#: An adaptive optimizer divides by the root of g²: no gradient but an exact 0 is smaller.
+#: The smallest gradient in size, apart from an exact 0, because an adaptive optimizer divides by the root of g².
 SMALLEST_GRADIENT = 0.004
 
-#: No weight under an l1 penalty is nearer to 0.
+#: The least distance from 0 of a weight under an l1 penalty.
 FROM_ZERO = 0.01
 
-#: Relative distance of gradients, or their norm, from the limit they are clipped at.
+#: The least relative distance of gradients, or of their norm, from the limit at which they are clipped.
 FROM_LIMIT = 0.02
 
-#: A distance this near to 0 is decided by the order in which numbers are added, and so by a reading that fixes it.
+#: The sign of a distance this close to 0 depends on the order of summation; a reading with a fixed order decides.
 NEAR = 1e-9
 
 
 class _Loops(Scalars):
-    """One float after the other; a sum begins with its bias, as a loop over a neuron's inputs does."""
+    """Plain floats; a sum starts with its bias, as a loop over a neuron's inputs does."""
 
     def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Any:
-        """Plus single numbers, and then Σ xᵢ yᵢ in the order of the terms."""
+        """The numbers in ``plus``, and then Σ xᵢ yᵢ in the order of the terms."""
         return super().dots([(list(plus), None), *terms], [])
 
 
@@ -70,9 +71,9 @@ class _Forward(Stages):
 
 
 class Demands(NamedTuple):
-    """What a suite demands, and the readings that are asked, the next one where a distance is ``NEAR`` 0.
+    """The demands of a suite, and the readings that check them: the next one where a distance is within ``NEAR`` of 0.
 
-    Where it demands nothing of ``gradients``, none are worked out in cases of one step.
+    Without ``gradients`` no demand concerns them, and in cases of one step they are not computed.
     """
 
     distances: tuple[Demand, ...]
@@ -81,7 +82,7 @@ class Demands(NamedTuple):
 
 
 def is_clear(case: Case, demands: Demands, clear: float = CLEAR) -> bool:
-    """Whether every number of every step meets the demands, so far from kinks (0: at any distance from them)."""
+    """Whether every number of every step meets the demands; ``clear`` is the least distance from kinks (0: any)."""
     room, stages = -math.inf, Stages if demands.gradients or case.steps > 1 else _Forward
     for reading in demands.readings:
         try:
@@ -89,15 +90,15 @@ def is_clear(case: Case, demands: Demands, clear: float = CLEAR) -> bool:
                 passes = run_pass(case, reading(), stages)
                 found = [each for p in passes for distance in demands.distances for each in distance(p, clear)]
                 room = float(np.min([np.min(each, initial=np.inf) for each in found], initial=np.inf))
-        except (ArithmeticError, ValueError):  # more than a float can hold
+        except (ArithmeticError, ValueError):  # a number overflows
             return False
-        if not abs(room) < NEAR:  # also where it is no number
+        if not abs(room) < NEAR:  # also where it is NaN
             break
     return room >= 0
 
 
 def array(table: Any) -> Array:
-    """The numbers of a table of any reading."""
+    """The numbers of a table of any reading, as an array."""
     return np.asarray(table.rows if hasattr(table, "rows") else table.value, dtype=float)
 
 
@@ -111,7 +112,7 @@ def _pre_activations(p: Pass, _clear: float) -> Iterator[Array]:
 
 
 def _every_number(p: Pass, _clear: float) -> Iterator[Array]:
-    """LARGEST − |x| for whatever is computed on the way; 1 − e/LOOSE for the bounds e, where the reading has any."""
+    """LARGEST − |x| for every number that is computed; 1 − e/LOOSE for its bound e, where the reading has bounds."""
     yield from _small(table.values for table in p.circuit.tables)
     grids = [grid for table in p.circuit.tables for grid in (table.values, table.error)]
     yield from (np.asarray(1 - grid.error / LOOSE) for grid in grids if hasattr(grid, "error"))
@@ -124,7 +125,9 @@ def _weights_in_the_end(p: Pass, _clear: float) -> Iterator[Array]:
 
 
 def _every_kink(p: Pass, clear: float, *, everywhere: bool = True) -> Iterator[Array]:
-    """|z − kink| − clear; or only where anything flows back, since elsewhere the slope does not matter."""
+    """|z − kink| − clear for every function; or only where its gradient is not 0, since elsewhere the slope does
+    not matter.
+    """
     for table in p.circuit.tables if clear else ():
         rule = table.made_by
         if isinstance(rule, Function) and rule.function.kinks:
@@ -136,7 +139,9 @@ def _every_kink(p: Pass, clear: float, *, everywhere: bool = True) -> Iterator[A
 
 
 def _kinks_and_ties(p: Pass, clear: float) -> Iterator[Array]:
-    """|z − kink| − clear where anything flows back; the largest less the second largest, less clear."""
+    """|z − kink| − clear where the gradient is not 0; and of each maximum the largest minus the second largest −
+    clear.
+    """
     yield from _every_kink(p, clear, everywhere=False)
     for table in p.circuit.tables if clear else ():
         rule = table.made_by
@@ -145,17 +150,17 @@ def _kinks_and_ties(p: Pass, clear: float) -> Iterator[Array]:
             ordered = np.sort(read, axis=-1)
             near = read > ordered[..., -1:] - clear
             gaps = ordered[..., -1] - ordered[..., -2] - clear
-            yield gaps[(near & _sloping(p.circuit.m, rule)).any(axis=-1)]  # else the tie decides nothing
+            yield gaps[(near & _sloping(p.circuit.m, rule)).any(axis=-1)]  # elsewhere a tie does not matter
 
 
 def _read(rule: Largest, x: Array, filling: float) -> Array:
-    """What every unit reads of x; shorter rows are filled up."""
+    """The inputs of every unit, [sample, unit, term]; shorter rows are padded with ``filling``."""
     positions, mask = rule.wiring.reads.arrays
     return x[:, positions] if mask is None else np.where(mask, x[:, positions], filling)
 
 
 def _sloping(m: Any, rule: Largest) -> Mask:
-    """Where what is read is not where its activation is flat, as a dead ReLU is."""
+    """Where the derivative of the activation that gave the inputs is not 0, as that of a dead ReLU is."""
     made, shape = rule.x.made_by, array(rule.x.values).shape
     if not isinstance(made, Function):
         return np.ones((), dtype=bool)
@@ -168,9 +173,9 @@ def _sloping(m: Any, rule: Largest) -> Mask:
 
 
 def _loss(p: Pass, clear: float, *, classes: bool = False) -> Iterator[Array]:
-    """|e| − clear for the e = a − t or 1 − t a at which a loss has its kink; a and 1 − a less POLE for its poles.
+    """|e| − clear for the e = a − t or 1 − t a at whose 0 a loss has its kink; a and 1 − a minus POLE for its poles.
 
-    Cross-entropy's pole counts only where its ``classes`` may not be all but impossible.
+    Cross-entropy's pole is demanded only where ``classes`` is true.
     """
     kind, a, t = p.loss_kind, array(p.layers[-1].a), np.array(p.case.targets)
     if clear and kind == "mean_absolute_error":
@@ -186,7 +191,7 @@ def _loss(p: Pass, clear: float, *, classes: bool = False) -> Iterator[Array]:
 
 
 def gradients_of(p: Pass) -> Array:
-    """The gradients of all parameters in a row, with the part of a penalty."""
+    """The gradients of all parameters as one vector, including the part of a penalty."""
     return _row(array(table.error) for l in p.layers for table in l.parameters.values())
 
 
@@ -200,7 +205,9 @@ def _row(arrays: Iterable[Array]) -> Array:
 
 
 def _update(p: Pass, _clear: float) -> Iterator[Array]:
-    """Sizes of weights and gradients, and how far these are from where the update has a kink or is all rounding."""
+    """Demands on the sizes of weights and gradients, and on their distance from kinks and from what rounding
+    decides.
+    """
     named = [(name, array(table.values)) for l in p.layers for name, table in l.parameters.items()]
     w, g, clip, optimizer = _row(values for _, values in named), gradients_of(p), p.case.clip, p.case.optimizer
     yield from (LARGEST - abs(w), LARGEST - abs(g))
@@ -218,7 +225,7 @@ def _update(p: Pass, _clear: float) -> Iterator[Array]:
 
 
 def in_arrays() -> Any:
-    """The reading of whole arrays, with error bounds."""
+    """The reading that computes whole arrays with error bounds (float64)."""
     return Lanes(2.0**-53)
 
 
@@ -227,7 +234,7 @@ CHAIN = Demands(
     (_pre_activations, _every_kink, _loss, _weights_in_the_end), (in_arrays, _Loops.of_floats), gradients=False
 )
 
-#: The same with any optimizer. These are so small that floats are quicker than arrays.
+#: The same with any optimizer. These networks are so small that floats are faster than arrays.
 TRAINED_CHAIN = Demands((_pre_activations, _every_kink, _loss, _update), (_Loops.of_floats,))
 
 #: Layers of any kind, trained or not.

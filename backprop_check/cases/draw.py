@@ -1,4 +1,4 @@
-"""What every generated case is drawn with: numbers of few digits, dense layers, pairs of output and loss, targets."""
+"""Drawing random parts of generated cases: numbers of few digits, dense layers, losses and targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from backprop_check.kinds import Kind, Shape
 
-#: Every admissible pair of output activation and loss. Hinge wants signs, which no softmax gives.
+#: Every admissible pair of output activation and loss. Hinge needs outputs of both signs, which no softmax gives.
 PAIRS: list[tuple[str, str]] = [
     (activation, loss)
     for loss in LOSSES
@@ -28,19 +28,19 @@ PAIRS: list[tuple[str, str]] = [
 #: The activations of layers before the last.
 HIDDEN = tuple(name for name in ACTIVATIONS if name != "log_softmax")
 
-#: How a batch's losses are made one, and Huber's thresholds.
+#: How the losses of a batch are combined; the thresholds of Huber's loss.
 REDUCTIONS = ("mean", "sum")
 THRESHOLDS = (0.5, 0.8, 1.5)
 
 
 class Draw:
-    """Random choices from ``random.Random.random`` alone: the one method whose sequence is guaranteed."""
+    """A random generator that uses only ``random.Random.random``, the one method whose sequence Python guarantees."""
 
     def __init__(self, key: str) -> None:
         self._random = random.Random(key).random  # noqa: S311 - not for secrets
 
     def whole(self, low: int, high: int) -> int:
-        """An integer from low to high, both included."""
+        """An integer from ``low`` to ``high``, both included."""
         return low + int(self._random() * (high - low + 1))
 
     def one_of(self, values: Any) -> Any:
@@ -48,7 +48,7 @@ class Draw:
         return values[self.whole(0, len(values) - 1)]
 
     def number(self, size: float, digits: int = 3) -> float:
-        """A number of either sign from 5% of ``size`` to ``size``, of few digits, never 0."""
+        """A number of either sign, from 5% of ``size`` to ``size`` in absolute value, with few digits, never 0."""
         sign = -1.0 if self._random() < 0.5 else 1.0  # noqa: PLR2004 - a coin
         least = 10.0**-digits
         return sign * max(least, round(size * (0.05 + 0.95 * self._random()), digits))
@@ -57,7 +57,9 @@ class Draw:
 def dense(
     draw: Draw, fan_in: int, units: int, activation: str, weight: float | None = None, bias: float = 0.5
 ) -> dict[str, Any]:
-    """A dense layer of few digits; no weight is larger than ``weight`` (1.6/√fan_in), no bias larger than ``bias``."""
+    """A dense layer as JSON, with few digits; no weight exceeds ``weight`` (default 1.6/√fan_in), no bias exceeds
+    ``bias``.
+    """
     largest = 1.6 / fan_in**0.5 if weight is None else weight
     return {
         "kind": "dense",
@@ -71,7 +73,9 @@ def dense(
 
 
 def layer_of(draw: Draw, kind: type[Kind], inputs: Shape, samples: int) -> tuple[dict[str, Any], Shape]:
-    """A layer of a kind and the shape of its output; raises ``CaseError`` where none can read such an input."""
+    """A random layer of a kind, and the shape of its output. Raises ``CaseError`` where no layer can read such an
+    input.
+    """
     layer = kind.draw(draw, inputs, samples)
     if layer is None:
         raise CaseError("$.network", f"an input that suits {kind.__name__}", str(inputs))
@@ -79,14 +83,14 @@ def layer_of(draw: Draw, kind: type[Kind], inputs: Shape, samples: int) -> tuple
 
 
 def output_of(layer: dict[str, Any], inputs: Shape) -> Shape:
-    """The shape of a drawn layer's output; raises ``CaseError`` where the input does not suit it."""
+    """The shape of the output of a layer given as JSON. Raises ``CaseError`` where the input does not suit it."""
     made: Kind = msgspec.convert(layer, KINDS[layer["kind"]])
     made.check("$", inputs)
     return made.output_shape(inputs)
 
 
 def own_slopes(draw: Draw, layers: list[dict[str, Any]]) -> None:
-    """Give some of the activations that have an α one of their own."""
+    """Give some of the activations that have an α a value other than the default."""
     for layer in layers:
         if layer.get("activation") in DEFAULT_ALPHA and "alpha" not in layer and draw.whole(0, 1):
             layer["alpha"] = slope_of(draw, layer["activation"])
@@ -98,23 +102,23 @@ def slope_of(draw: Draw, activation: str) -> float:
 
 
 def loss_of(kind: str, threshold: float) -> dict[str, Any]:
-    """A loss, with its threshold where it is Huber's."""
+    """A loss as JSON; ``threshold`` is used for Huber's loss only."""
     return {"kind": kind, **({"threshold": threshold} if kind == "huber" else {})}
 
 
 def rate_of(draw: Draw, rates: Sequence[float], reduction: str, samples: int) -> float:
-    """A learning rate that trains: a sum over a batch needs a smaller one than a mean."""
+    """A learning rate; it is smaller for a sum over the batch than for a mean."""
     rate: float = draw.one_of(rates)
     return round(rate / samples, 4) if reduction == "sum" else rate
 
 
 def rows_of(draw: Draw, samples: int, width: int) -> list[list[float]]:
-    """The inputs of a batch: a row of numbers for every sample."""
+    """The inputs of a batch, [sample][input]."""
     return [[draw.number(1.5, 2) for _ in range(width)] for _ in range(samples)]
 
 
 def target_of(draw: Draw, activation: str, loss: str, width: int) -> list[float]:
-    """A sample's targets, as its loss reads them."""
+    """The targets of one sample, valid for the loss."""
     if loss == "hinge":
         return [1.0 if draw.whole(0, 1) else -1.0 for _ in range(width)]
     if loss in ("cross_entropy", "negative_log_likelihood"):

@@ -1,8 +1,8 @@
-"""The suites of layers beyond the dense chain, one a family of kinds: ``convolution``, ``recurrent``, …
+"""The suites of layers other than dense chains, one per family of kinds: ``convolution``, ``recurrent``, …
 
-A kind draws itself (``Kind.draw``); here it is set among other layers, so that its own input is another layer's output
-and its gradient comes from behind. The kinds of a family take turns, and so do activations, losses, reductions and
-batches. The family ``graph`` is about how layers are wired, and draws its cases in ``graphs``.
+A kind draws itself (``Kind.draw``). Here it is placed between other layers, so that its input is the output of another
+layer and its gradient comes from a later one. The kinds of a family take turns, and so do activations, losses,
+reductions and batch sizes. The family ``graph`` tests how layers are connected; ``graphs`` draws its cases.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
     from backprop_check.kinds import Kind, Shape
 
-#: Raised whenever the same (family, seed, i) would give another case.
+#: Increased whenever the same (family, seed, index) would give another case.
 FAMILY_VERSION = 1
 
 _ATTEMPTS = 300
 
-#: Losses that suit any output: with the first of them a layer of any kind can be a network's last.
+#: Losses that suit any output, so that a layer of any kind can be the last of a network.
 _SQUARED = ("half_squared_error", "squared_error", "mean_squared_error")
 
 
 def family_case(family: str, index: int, seed: int = 0, within: Within = ALL) -> Case:
-    """Case ``index`` of a family's suite, for an implementation that supports what is ``within``.
+    """Case ``index`` of a family's suite, for an implementation that supports ``within``.
 
-    Where none of the kind whose turn it is can be drawn, the next kind takes its turn. Raises ``NothingToDrawError``
-    where that holds for every kind (``drawable`` says so beforehand).
+    Where no layer of the kind whose turn it is can be drawn, the next kind is used. Raises ``NothingToDrawError`` where
+    that fails for every kind (``drawable`` tells beforehand).
     """
     kinds, able = kinds_of(family, within), drawable(family, within)
     round_number, turn = divmod(index + seed, max(1, len(kinds)))
@@ -62,7 +62,7 @@ def family_cases(family: str, count: int, seed: int = 0, start: int = 0, within:
 
 
 def label(family: str, within: Within) -> str:
-    """What makes an implementation's cases different from another's; empty for the suite as it is."""
+    """What of ``within`` the cases depend on, as text; empty for the complete suite."""
     if not within.claimed:
         return ""
     kinds = ",".join(kind.__name__ for kind in kinds_of(family, within))
@@ -74,7 +74,7 @@ def label(family: str, within: Within) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """Whose turn it is in a suite, and how often the kinds have all had theirs."""
+    """The kind whose turn it is in a suite, and the number of rounds in which all kinds have had their turn."""
 
     family: str
     kind: type[Kind]
@@ -84,7 +84,7 @@ class _Turn:
 
     def candidate(self, draw: Draw, attempt: int) -> Case | None:
         """A network with a layer of this kind; None where it is not ``within``."""
-        alone = attempt >= _ATTEMPTS // 2  # it may be that nothing can stand before it
+        alone = attempt >= _ATTEMPTS // 2  # perhaps no layer fits before it
         if self.family == "graph":
             case = graphs.candidate(draw, self.number, self.within)
         else:
@@ -93,7 +93,7 @@ class _Turn:
 
 
 def _candidate(draw: Draw, turn: _Turn) -> Case:
-    """A network with a layer of a kind: behind another one of its family where that can be, before a dense one."""
+    """A network with a layer of the kind: after another one of its family if possible, before a dense one."""
     samples = draw.one_of((1, 1, 2, 3, 4)) if turn.within.batch else 1
     first = draw.one_of(kinds_of(turn.family, turn.within)) if turn.round_number % 3 == 1 else turn.kind
     inputs: Shape = first.draw_inputs(draw)
@@ -116,13 +116,13 @@ def _candidate(draw: Draw, turn: _Turn) -> Case:
 
 
 def _layers(draw: Draw, first: type[Kind], inputs: Shape, samples: int, turn: _Turn) -> list[dict[str, Any]]:
-    """A layer of the kind, perhaps behind one of the kind ``first``, or behind what it needs to read."""
+    """A layer of the kind, perhaps after a layer of the kind ``first``, or after the layers that it reads."""
     layers: list[dict[str, Any]] = []
     shape, kind = inputs, turn.kind
     if turn.round_number % 3 == 1:
         layer, shape = layer_of(draw, first, inputs, samples)
         layers.append(layer)
-    elif turn.round_number % 3:  # so that what flows back into its input shows
+    elif turn.round_number % 3:  # the gradient with respect to its input then shows in the layer before it
         layers, shape = _alike(draw, turn, inputs, samples)
     wired = turn.round_number % 2 == 0 and "graph" in turn.within.features
     several = kind.draw_wired(draw, shape, samples) if wired else None  # it may read several things
@@ -136,9 +136,9 @@ def _layers(draw: Draw, first: type[Kind], inputs: Shape, samples: int, turn: _T
 
 
 def _end(draw: Draw, shape: Shape, turn: _Turn) -> Ending:
-    """What comes last: a dense layer; or nothing more; or an end that its family alone has."""
+    """The last layers and the loss: a dense layer, or none, or what only this family has (``Kind.draw_end``)."""
     within = turn.within
-    own = not within.has_chains()  # no dense layer may stand behind it
+    own = not within.has_chains()  # no dense layer may follow
     pairs = [("identity", loss) for loss in within.any_output()] if own else within.pairs()
     activation, loss = pairs[(turn.number * 37) % len(pairs)]
     if turn.round_number % 4 == 2:  # noqa: PLR2004 - now and then
@@ -157,7 +157,9 @@ def _end(draw: Draw, shape: Shape, turn: _Turn) -> Ending:
 
 
 def _alike(draw: Draw, turn: _Turn, inputs: Shape, samples: int) -> tuple[list[dict[str, Any]], Shape]:
-    """A layer to stand before the kind's, of one that draws its inputs alike, and its output; or none."""
+    """A layer before that of the kind, of a kind whose inputs are drawn by the same function, and its output; or
+    none.
+    """
     alike = [each for each in kinds_of(turn.family, turn.within) if _inputs_of(each) is _inputs_of(turn.kind)]
     start = draw.whole(0, len(alike) - 1)
     drawn = (each.draw(draw, inputs, samples) for each in alike[start:] + alike[:start])
@@ -170,7 +172,7 @@ def _inputs_of(kind: type[Kind]) -> Any:
 
 
 def _keep_within(draw: Draw, layer: dict[str, Any], within: Within) -> None:
-    """Put an activation that is supported in the place of one that is not."""
+    """Replace an activation that is not supported by one that is. Raises ``CaseError`` where there is none."""
     if not KINDS[layer["kind"]].activations or layer.get("activation", "identity") in within.activations:
         return
     known = [name for name in ELEMENTWISE if name in within.activations]
@@ -187,6 +189,6 @@ def _knows(within: Within, layers: list[dict[str, Any]]) -> bool:
 
 
 def _made_of(inputs: Shape, layers: list[dict[str, Any]]) -> Shape:
-    """The shape of what the last of some layers gives."""
+    """The shape of the output of the last of some layers."""
     network = msgspec.convert({"inputs": list(inputs), "layers": layers}, Network)
     return network.output_shapes[-1]

@@ -1,8 +1,8 @@
 """Cases in files: the published and edge cases that the package ships, and a user's own.
 
-A case file is ``{"schema": 1, "name", "case": {…the request…}, "expected": {…a right reply…}}`` with, where
-the numbers are published, ``title``, ``source``, ``published`` (path of an array: its digits, null where none is
-printed) and ``erratum``.
+A case file is ``{"schema": 1, "name", "case": {…the request…}, "expected": {…a right reply…}}``. A published case also
+has ``title``, ``source``, ``published`` (path of an array: its printed digits, null where none is printed) and
+``erratum``.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from backprop_check.case.refusals import case_error
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
 
-#: No case file has more bytes.
+#: The largest size of a case file in bytes.
 LARGEST = 64 * 2**20
 
-_BESIDE = Path(__file__).resolve().parent.parent / "_cases"  # in a wheel
-_HERE = Path(__file__).resolve().parents[2] / "cases"  # in a checkout
+_IN_WHEEL = Path(__file__).resolve().parent.parent / "_cases"
+_IN_CHECKOUT = Path(__file__).resolve().parents[2] / "cases"
 
-#: The suites by name: the generated one is made, the others are files; ``training`` is both, its files first.
+#: The names of the suites. ``published`` and ``edge`` are files, ``generated`` is generated; the others are both, files
+#: first.
 SUITES = ("published", "edge", "generated", "training", *FAMILIES)
 
 
 class CaseFile(msgspec.Struct, frozen=True):
-    """A case with what its file says of it."""
+    """A case and what else its file says about it."""
 
     case: Case
     expected: dict[str, Any]
@@ -40,7 +41,7 @@ class CaseFile(msgspec.Struct, frozen=True):
 
 
 class _Content(msgspec.Struct):
-    """What stands in a file; the case is checked by its own type, other fields are passed over."""
+    """The content of a file. The case is checked by its own type; unknown fields are ignored."""
 
     case: dict[str, Any]
     name: str | None = None
@@ -52,12 +53,16 @@ class _Content(msgspec.Struct):
 
 
 def folder() -> Path:
-    """Where the shipped cases are."""
-    return _BESIDE if _BESIDE.is_dir() else _HERE
+    """The folder of the shipped cases."""
+    return _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
 
 
 def read_case_file(path: Path) -> CaseFile:
-    """Read one file; raises ``CaseError`` with the file, the JSON path, what was expected and what came."""
+    """Read a case file.
+
+    Raises ``CaseError`` with the file, the JSON path, what was expected and what was found: for a file that cannot be
+    read, is too large or is not JSON, and for a case that is not valid.
+    """
     try:
         data = msgspec.json.decode(read_within(path, LARGEST), type=_Content)
     except TooMuchError as error:
@@ -75,7 +80,7 @@ def read_case_file(path: Path) -> CaseFile:
 
 
 def check_work(case: Case, source: str) -> None:
-    """Raise ``CaseError`` where working a stranger's case out would take hours."""
+    """Raises ``CaseError`` where computing an untrusted case would take hours; ``source`` is named in its message."""
     most = case.network.most_products
     if case.network.products * len(case.inputs) * case.steps > most:
         path = "$.steps" if case.steps > 1 else "$.network"
@@ -83,7 +88,7 @@ def check_work(case: Case, source: str) -> None:
 
 
 def refuse_unknown(*suites: str) -> None:
-    """Raise ``ConfigurationError`` for a suite that there is not."""
+    """Raises ``ConfigurationError`` for the name of a suite that does not exist."""
     for suite in suites:
         if suite not in SUITES:
             msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
@@ -91,6 +96,8 @@ def refuse_unknown(*suites: str) -> None:
 
 
 def suite_files(suite: str) -> list[CaseFile]:
-    """The files of a suite, by name; raises ``ConfigurationError`` where there is no such suite."""
+    """The files of a suite, sorted by name. Raises ``ConfigurationError`` for an unknown suite, ``CaseError`` for
+    a bad file.
+    """
     refuse_unknown(suite)
     return [read_case_file(path) for path in sorted((folder() / suite).glob("*.json"))]

@@ -1,11 +1,12 @@
-"""How a case is generated; and the suite ``generated``: chains of dense layers with every output, loss and batch.
+"""How cases are generated; and the suite ``generated``: chains of dense layers with every output, loss and batch size.
 
 Candidates are drawn one after the other, each from a key of its own, until one keeps clear of kinks (``clear``). A case
-depends on (suite version, seed, index), and on what is supported where that is not all; on nothing else.
+depends only on (suite version, seed, index) and, for implementations that do not support everything, on what they
+support.
 
-Any 200 cases of ``generated`` in a row contain every admissible pair of output activation and loss, batches of 1 to 32,
-both reductions and non-square layers. Weights, inputs and targets have few digits, are never 0 and differ from each
-other, so that a transposed, swapped or skipped one shows.
+Any 200 consecutive cases of ``generated`` contain every admissible pair of output activation and loss, batches of 1 to
+32, both reductions and layers that are not square. Weights, inputs and targets have few digits, are never 0 and differ
+from each other, so that a transposed, swapped or skipped one shows.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from backprop_check.kinds.names import DEFAULT_ALPHA, LATER_LOSSES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Raised whenever the same (seed, index) would give another case of ``generated``.
+#: Increased whenever the same (seed, index) would give another case of ``generated``.
 SUITE_VERSION = 1
 
 _ATTEMPTS = 1000
@@ -44,9 +45,9 @@ _ATTEMPTS = 1000
 def tried(
     key: str, candidate: Callable[[Draw, int], Case | None], attempts: int, demands: Demands
 ) -> tuple[Case | None, bool]:
-    """The first candidate that is clear, and that it is; else the last one drawn, if any was.
+    """The first candidate that meets the demands, and True; otherwise the last one drawn, or None, and False.
 
-    ``candidate`` draws one, for the number of the attempt; None or ``CaseError`` where what it drew is no case.
+    ``candidate(draw, attempt)`` draws one; it returns None or raises ``CaseError`` where what it drew is no case.
     """
     found = None
     for attempt in range(attempts):
@@ -61,7 +62,7 @@ def tried(
 
 
 def generated_case(index: int, seed: int = 0, within: Within = LEVEL_1) -> Case:
-    """Case ``index`` of the suite; where that is not ``within``, another one that is, if any can be."""
+    """Case ``index`` of the suite; where that is not ``within``, another one that is, if there is any."""
     key = f"{SUITE_VERSION}:{seed}:{index}"
     case = _clear(key, index, PAIRS[(index * 37 + seed) % len(PAIRS)], LEVEL_1)  # 37 and their number: coprime
     pairs = within.pairs()
@@ -77,12 +78,14 @@ def _clear(key: str, index: int, pair: tuple[str, str], within: Within) -> Case:
 
 
 def generated_cases(count: int, seed: int = 0, start: int = 0, within: Within = LEVEL_1) -> Iterator[Case]:
-    """Cases ``start`` to ``start + count − 1``, made as they are asked for; none where there can be none."""
+    """Cases ``start`` to ``start + count − 1``, generated one by one on demand; none where ``within`` allows no
+    dense chain.
+    """
     return (generated_case(index, seed, within) for index in range(start, start + count * within.has_chains()))
 
 
 def label(within: Within) -> str:
-    """What makes an implementation's cases different from another's; empty where all of level 1 is supported."""
+    """What of ``within`` the cases depend on, as text; empty where all of level 1 is supported."""
     losses = tuple(loss for loss in within.losses if loss not in LATER_LOSSES)
     if replace(within, losses=losses, optimizers=("sgd",), features=(), layers=("dense",), claimed=True) == LEVEL_1:
         return ""
@@ -118,11 +121,11 @@ def _candidate(draw: Draw, index: int, activation: str, loss: str, within: Withi
 
 
 def _widths(draw: Draw, activation: str, several: bool) -> list[int]:  # noqa: FBT001
-    """How many inputs there are, and how many units every layer has: one layer, or ``several``."""
+    """The number of inputs, and the units of each layer: one layer, or ``several``."""
     widths = [draw.whole(1, 5) for _ in range(draw.one_of((1, 2, 2, 2, 3, 3, 4)) + 1)]
     if not several:
         widths = widths[:2]
-    if len(widths) > 2 and draw.whole(1, 4) == 1:  # noqa: PLR2004 - a square layer, where transposing hides
+    if len(widths) > 2 and draw.whole(1, 4) == 1:  # noqa: PLR2004 - a square layer, whose transpose has the same shape
         widths[1] = widths[0] = draw.whole(2, 4)
     elif widths[0] == widths[1]:
         widths[0] += 1

@@ -1,9 +1,8 @@
-"""The suite ``graph``: dense layers wired freely, and now and then layers of another kind among them.
+"""The suite ``graph``: dense layers connected freely, sometimes with layers of another kind among them.
 
-A case is drawn in one of a few forms that people build: a skip connection, everything read by everything after it
-(concat), a gate (multiply), one output read by many, a layer used again and again (shares), single neurons wired freely
-as evolution would (NEAT), and a graph of all of these. Now and then layers of another kind stand in two branches that
-meet.
+Each case has one of a few common forms: a skip connection, dense connections (every layer reads all before it, concat),
+a gate (multiply), an output read by many, a layer used several times (shares), single neurons connected at random as
+by evolution (NEAT), and a mixture of all of these. Sometimes layers of another kind form two branches that meet.
 """
 
 from __future__ import annotations
@@ -24,7 +23,9 @@ _COMBINE = ("add", "concat", "multiply")
 
 
 class Graph:
-    """A network in the making: its layers' JSON, and by name the shape of every output and whether it is read."""
+    """A network under construction: its layers as JSON, the shape of every output by name, and which outputs are
+    unread.
+    """
 
     def __init__(self, draw: Draw, inputs: Shape, activations: tuple[str, ...]) -> None:
         self.draw, self.activations = draw, activations
@@ -32,19 +33,19 @@ class Graph:
         self.shapes: dict[str, Shape] = {"input": inputs}
         self.unread = {"input"}
         self.fan_in: dict[str, int] = {}
-        self.named = draw.whole(0, 1) == 0  # else they go by the names that they have anyway
+        self.named = draw.whole(0, 1) == 0  # otherwise layers have their default names
 
     @property
     def last(self) -> str:
-        """The layer made last."""
+        """The layer added last."""
         return list(self.shapes)[-1]
 
     def width(self, name: str) -> int:
-        """How many units an output has."""
+        """The number of units of an output."""
         return size(self.shapes[name])
 
     def add(self, layer: dict[str, Any], read: list[str], combine: str | None, shape: Shape) -> str:
-        """Put a layer behind others; gives its name."""
+        """Add a layer that reads the outputs ``read``; returns its name."""
         name = f"{'abcdefghijklmnopqrstuvwxyz'[len(self.layers)]}" if self.named else f"hidden{len(self.layers) + 1}"
         if self.named:
             layer["name"] = name
@@ -59,7 +60,7 @@ class Graph:
         return name
 
     def dense(self, read: list[str], units: int, combine: str | None = None, activation: str | None = None) -> str:
-        """A dense layer that reads some of the others."""
+        """Add a dense layer that reads the outputs ``read``; returns its name."""
         widths = [self.width(name) for name in read]
         fan_in = sum(widths) if combine == "concat" else widths[0]
         layer = dense(self.draw, fan_in, units, activation or self.draw.one_of(self.activations))
@@ -68,27 +69,27 @@ class Graph:
         return name
 
     def shared(self, owner: str, read: list[str], combine: str | None = None) -> str:
-        """A dense layer with the parameters of an earlier one, and an activation of its own."""
+        """Add a dense layer with the parameters of an earlier one and an activation of its own; returns its name."""
         first = self.layers[list(self.shapes).index(owner) - 1]
         layer = {key: value for key, value in first.items() if key not in ("name", "from", "combine", "alpha")}
         layer["activation"] = self.draw.one_of(self.activations)
         return self.add(layer | {"shares": first.get("shares", owner)}, read, combine, self.shapes[owner])
 
     def mixed(self, names: list[str]) -> list[str]:
-        """The same in another order."""
+        """The names in random order."""
         left, found = list(names), []
         while left:
             found.append(left.pop(self.draw.whole(0, len(left) - 1)))
         return found
 
     def finish(self, units: int, activation: str) -> None:
-        """The output: it reads what nobody has read so far."""
+        """Add the output layer: it reads every output that is still unread."""
         read = self.mixed(sorted(self.unread - {"input"})) or [self.last]
         if self.draw.whole(0, 3) == 0 and "input" not in read:
             read.insert(self.draw.whole(0, len(read)), "input")
         same = len({self.shapes[name] for name in read}) == 1
         combine = self.draw.one_of(_COMBINE) if same else "concat"
-        if len({self.shapes[name][1:] for name in read}) > 1:  # they do not fit together: each gets a layer
+        if len({self.shapes[name][1:] for name in read}) > 1:  # their shapes do not fit: each gets a layer
             read, combine = [self.dense([name], 2) for name in read], "add"
         shapes = [self.shapes[name] for name in read]
         fan_in = sum(map(size, shapes)) if combine == "concat" else size(shapes[0])
@@ -98,7 +99,7 @@ class Graph:
 
 
 def _skip(net: Graph) -> None:
-    """x + F(x): the way around some layers."""
+    """x + F(x): a connection that skips some layers."""
     first = net.dense(["input"], net.draw.whole(2, 4))
     inner = net.dense([first], net.draw.whole(2, 3)) if net.draw.whole(0, 1) else first
     inner = net.dense([inner], net.width(first))
@@ -106,7 +107,7 @@ def _skip(net: Graph) -> None:
 
 
 def _everything(net: Graph) -> None:
-    """Every layer reads all before it, one after the other."""
+    """Each layer reads all layers before it."""
     for _ in range(net.draw.whole(2, 3)):
         net.dense(net.mixed(list(net.shapes)), net.draw.whole(1, 3), "concat")
 
@@ -119,7 +120,7 @@ def _gate(net: Graph) -> None:
     value = net.dense(["input"], units, activation=usual[-1])
     read = [gate, value]
     if net.draw.whole(0, 2) == 0:
-        read.append(net.draw.one_of(read))  # a square in it, too
+        read.append(net.draw.one_of(read))  # one factor is squared
     net.dense(net.mixed(read), net.draw.whole(2, 3), "multiply")
 
 
@@ -133,7 +134,7 @@ def _fan_out(net: Graph) -> None:
 
 
 def _tied(net: Graph) -> None:
-    """A layer's weights used again: after itself, and beside itself."""
+    """A layer's weights used again, after the layer and in parallel to it."""
     units = net.width("input")
     if net.draw.whole(0, 1):
         units = net.width(net.dense(["input"], net.draw.whole(2, 3)))
@@ -145,7 +146,7 @@ def _tied(net: Graph) -> None:
 
 
 def _neurons(net: Graph) -> None:
-    """Single neurons, each reading any earlier ones."""
+    """Single neurons, each of which reads any earlier ones."""
     for _ in range(net.draw.whole(3, 6)):
         names = net.mixed(list(net.shapes))
         read = names[: net.draw.whole(1, min(3, len(names)))]
@@ -154,7 +155,7 @@ def _neurons(net: Graph) -> None:
 
 
 def _anything(net: Graph) -> None:
-    """All of it, at random; one layer may be read by none."""
+    """A mixture of everything, at random; one layer may be read by none."""
     owners: list[str] = []
     for _ in range(net.draw.whole(3, 5)):
         names = net.mixed(list(net.shapes))
@@ -177,7 +178,7 @@ _FORMS = (_skip, _everything, _gate, _fan_out, _tied, _neurons, _anything)
 
 
 def _branches(net: Graph, kind: type[Kind], samples: int) -> None:
-    """Two layers of another kind that read the input, or one that is used twice; what they give meets again."""
+    """Two layers of another kind that read the input, or one layer used twice; their outputs meet again."""
     layer, shape = layer_of(net.draw, kind, net.shapes["input"], samples)
     first = net.add(layer, ["input"], None, shape)
     if net.shapes[first] == net.shapes["input"] and layer.get("parameters") and net.draw.whole(0, 1):
@@ -195,7 +196,7 @@ def _branches(net: Graph, kind: type[Kind], samples: int) -> None:
 
 
 def candidate(draw: Draw, index: int, within: Within) -> Case:
-    """One case; raises ``CaseError`` where what was drawn does not fit together."""
+    """One random case. Raises ``CaseError`` where the parts that were drawn do not fit together."""
     samples = draw.one_of((1, 1, 2, 3, 4, 7)) if within.batch else 1
     others = [kind for kind in kinds_of("graph", within) if kind.family]
     pairs = within.pairs()
@@ -203,7 +204,7 @@ def candidate(draw: Draw, index: int, within: Within) -> Case:
     form = _FORMS[index % len(_FORMS)]
     kind = others[index // 7 % len(others)] if others and form is _skip and index // 7 % 2 else None
     if kind is not None and kind.activations and not set(kind.drawn_activations) & set(within.activations):
-        kind = None  # it has no activation that is supported
+        kind = None  # none of its activations is supported
     inputs: Shape = (draw.whole(2, 3),) if kind is None else kind.draw_inputs(draw)
     net = Graph(draw, inputs, tuple(within.hidden()) or ("identity",))
     if kind is None:

@@ -1,4 +1,4 @@
-"""Which cases a run judges: those of the suites, as far as an implementation supports them, by their position."""
+"""The cases of a run: those cases of the chosen suites that an implementation supports, by position."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Which cases a run judges: those of the suites (all by default), or of these only the ones with ``numbers``."""
+    """The cases of a run: those of ``suites`` (all by default), or only those with these ``numbers``.
+
+    ``count`` is the number of generated cases, ``within`` what the implementation supports.
+    """
 
     suites: tuple[str, ...] = ()
     count: int = 200
@@ -28,9 +31,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     within: Within = LEVEL_1
 
     def only(self, names: Sequence[str]) -> Plan:
-        """The cases of these ids or names; all where none is given.
+        """The plan reduced to cases with these ids or names; unchanged where none is given.
 
-        Raises ``ConfigurationError`` where one is not there.
+        Raises ``ConfigurationError`` for a case that is not in the plan.
         """
         if not names:
             return self
@@ -51,11 +54,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return sum(map(self._size, self._suites()))
 
     def cases(self) -> Iterator[Case]:
-        """All of them, made as they are asked for."""
+        """All cases, each generated on demand."""
         return map(self.case, range(len(self)))
 
     def case(self, position: int) -> Case:
-        """The case at a position. It depends on (seed, number) alone."""
+        """The case at a position. It depends only on the seed and the case's number."""
         suite, number = self._place(position)
         files = _files(suite)
         if number < len(files):
@@ -63,7 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return GENERATED[suite].case(number - len(files), self.seed, self.within)
 
     def label(self, position: int) -> str:
-        """What a case is, without making it where it is generated."""
+        """A text that identifies the case at a position, without generating it."""
         suite, number = self._place(position)
         files = _files(suite)
         if number < len(files):
@@ -71,11 +74,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return GENERATED[suite].label(number - len(files), self.seed, self.within)
 
     def suite(self, position: int) -> str:
-        """The suite that the case at a position is of."""
+        """The suite of the case at a position."""
         return self._place(position)[0]
 
     def _place(self, position: int) -> tuple[str, int]:
-        """The suite of a position, and which of its cases it is."""
+        """The suite of a position, and the number of the case within it. Raises ``IndexError`` beyond the last."""
         number = position if self.numbers is None else self.numbers[position]
         for suite in self._suites():
             if number < self._size(suite):
@@ -84,7 +87,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         raise IndexError(position)
 
     def _size(self, suite: str) -> int:
-        """How many cases of a suite there are: none, and no file, where nothing of it is claimed."""
+        """The number of cases of a suite: 0 where nothing of it is claimed."""
         made = GENERATED.get(suite)
         if made is not None and not made.claimed(self.within):
             return 0
@@ -102,8 +105,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if not empty or not self.count or self.numbers is not None:
             return []
         text = (
-            f"no case could be generated for the suites {', '.join(empty)}: what the implementation claims to support "
-            "holds no layer, activation and loss that go together there"
+            f"no case could be generated for the suites {', '.join(empty)}: no layer, activation and loss that the "
+            "implementation claims to support go together there"
         )
         return [text]
 
@@ -112,7 +115,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """Cases that are given as they are, in the place of a plan."""
+    """A fixed list of cases, in the place of a plan."""
 
     cases: tuple[Case, ...]
 
@@ -124,19 +127,19 @@ class Listed(msgspec.Struct, frozen=True):
         return self.cases[position]
 
     def label(self, position: int) -> str:
-        """What a case is: its id tells its content."""
+        """The id of the case, which identifies its content."""
         return self.cases[position].id
 
 
 def select_cases(
     suites: Sequence[str] = (), count: int = 200, seed: int = 0, within: Within = LEVEL_1
 ) -> Iterator[Case]:
-    """The cases of the named suites (all by default), the published first, the generated as asked for.
+    """The cases of the named suites (all by default), published ones first; ``count`` cases are generated.
 
-    A suite comes where an implementation claims anything of it. One that is asked for by name is whole where nothing
-    beyond level 1 is claimed.
+    A suite is included where the implementation claims anything of it. A suite asked for by name is complete where
+    nothing beyond level 1 is claimed.
 
-    Raises ``ConfigurationError`` for a suite that there is not.
+    Raises ``ConfigurationError`` for an unknown suite.
     """
     refuse_unknown(*suites)
     for suite in SUITES:

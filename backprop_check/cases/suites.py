@@ -1,4 +1,4 @@
-"""The suites by name: of which there are files, which are generated, and for whom."""
+"""The generated suites by name: how their cases are generated, and for which implementations."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Generated(NamedTuple):
-    """How the cases of a suite are generated, for an implementation that claims anything of it and can have any.
+    """How the cases of a suite are generated.
 
-    ``label`` is all that a case depends on; ``whole`` is what the suite holds where nobody's claims are known.
+    ``label`` is a text with all that a case depends on; ``claimed`` says whether an implementation claims anything of
+    the suite, ``able`` whether a case can be generated for it; ``whole`` is what the suite contains where no claims are
+    known.
     """
 
     case: Callable[[int, int, Within], Case]
@@ -59,5 +61,7 @@ GENERATED: dict[str, Generated] = {
 
 
 def generated_count(suite: str, count: int) -> int:
-    """How many cases of a suite are generated where so many are asked for: of all but ``generated`` a quarter of it."""
+    """The number of generated cases of a suite where ``count`` are asked for: a quarter for all suites but
+    ``generated``.
+    """
     return count if suite == "generated" else (count + 3) // 4 if suite in GENERATED else 0

@@ -1,13 +1,13 @@
 """The suite ``training``: optimizers, their options, schedules, clipping and penalties, on small networks.
 
-Any 200 cases in a row contain every combination of an optimizer with its options, each with and without a schedule, a
-clip and a penalty, over 1 to 5 steps. Where other layers than dense chains are supported too, every fifth trains a
+Any 200 consecutive cases contain every combination of an optimizer with its options, each with and without a schedule,
+clipping and a penalty, over 1 to 5 steps. Where layers other than dense chains are supported, every fifth case trains a
 network of another suite.
 
-Besides keeping clear of kinks, no gradient of a chain is so small that rounding decides what an adaptive optimizer
-makes of it, no weight under an l1 penalty is near 0, and no norm or gradient is near the limit it is clipped at. In
-other networks many gradients are 0 but for rounding: there an adaptive optimizer's ε is not tiny, so that rounding
-stays rounding.
+In addition to the demands on kinks, no gradient of a chain is so small that rounding decides what an adaptive optimizer
+makes of it, no weight under an l1 penalty is close to 0, and no norm or gradient is close to the limit at which it is
+clipped. In other networks many gradients are 0 apart from rounding errors; there an adaptive optimizer has a larger ε,
+so that it does not magnify these errors.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from backprop_check.reference.passes import run_pass
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Raised whenever the same (seed, i) would give another case.
+#: Increased whenever the same (seed, index) would give another case.
 TRAINING_VERSION = 1
 
-#: One case of the suite in so many trains other layers than dense chains, where such are supported.
+#: One in this many cases trains layers other than dense chains, where such are supported.
 EVERY = 5
 
-#: What an adaptive optimizer's ε is at least, in such a case.
+#: The ε of an adaptive optimizer in such a case.
 _EPSILONS = (1e-3, 0.02)
 
-#: Beyond this many numbers a network is another suite's.
+#: Networks with more parameters are not trained.
 _MOST_PARAMETERS = 400
 
-#: Limits of clipping as shares of the gradients' size: the last one clips nothing. None is smaller than ``_LEAST``.
+#: Limits of clipping relative to the gradients' size (the last clips nothing); ``_LEAST`` is the smallest limit.
 _SHARES = (0.2, 0.5, 0.7, 1.7)
 _LEAST = 0.02
 
-#: How often a chain, and a network of another suite, is drawn.
+#: The largest number of attempts to draw a chain, and a network of another suite.
 _ATTEMPTS, _ATTEMPTS_OF_FAMILIES = 400, 60
 
 
 class Recipe(NamedTuple):
-    """An optimizer with the options that are on."""
+    """An optimizer and those of its options that are used."""
 
     kind: str
     options: tuple[str, ...]
@@ -80,12 +80,12 @@ RECIPES = _recipes()
 
 
 def recipes(within: Within) -> list[Recipe]:
-    """Those that an implementation can follow."""
+    """The recipes that an implementation supports."""
     return [each for each in RECIPES if each.kind in within.optimizers and set(each.options) <= set(within.features)]
 
 
 def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> Case:
-    """Case ``index`` of the suite, for an implementation that supports what is ``within``."""
+    """Case ``index`` of the suite, for an implementation that supports ``within``."""
     possible = recipes(within)
     round_number, at = divmod(index + seed, len(possible))
     key = f"training:{TRAINING_VERSION}:{seed}:{index}:{label(within)}"
@@ -100,13 +100,13 @@ def training_case(index: int, seed: int = 0, within: Within = ALL_TRAINING) -> C
 
 
 def training_cases(count: int, seed: int = 0, start: int = 0, within: Within = ALL_TRAINING) -> Iterator[Case]:
-    """Cases ``start`` to ``start + count − 1``, made as they are asked for; none where nothing can be trained."""
+    """Cases ``start`` to ``start + count − 1``, generated one by one on demand; none where nothing can be trained."""
     able = within.trains() and within.has_chains()
     return (training_case(index, seed, within) for index in range(start, start + count * able))
 
 
 def label(within: Within) -> str:
-    """What makes an implementation's cases different from another's; empty for all there is to train dense chains."""
+    """What of ``within`` the cases depend on, as text; empty where all training of dense chains is supported."""
     layers = f":{','.join((*within.layers, *within.features))}:{int(within.batch)}" if families(within) else ""
     within = replace(
         within,
@@ -122,7 +122,7 @@ def _words(within: Within) -> str:
 
 
 def _extras(at: int, round_number: int, within: Within) -> tuple[bool, str, str]:
-    """Whether there is a schedule, which clip and which penalty: each kind in turn, for every recipe."""
+    """Whether there is a schedule, which clipping and which penalty: all combinations in turn, for every recipe."""
     clips = ("", "value", "norm") if "clipping" in within.features else ("",)
     penalties = ("", "l2", "l1", "both") if "regularization" in within.features else ("",)
     return (
@@ -134,7 +134,7 @@ def _extras(at: int, round_number: int, within: Within) -> tuple[bool, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
-    """Case ``index``: which optimizer trains it, and with what beside it."""
+    """Case ``number``: its optimizer, schedule, clipping and penalty."""
 
     number: int
     seed: int
@@ -145,14 +145,14 @@ class _Trained:
     penalty: str
 
     def chain(self, draw: Draw, _attempt: int) -> Case:
-        """A chain of dense layers, trained."""
+        """A trained chain of dense layers."""
         steps = self.number % 5 + 1
         options = "-".join((self.recipe.kind, *(name.replace("_", "-") for name in self.recipe.options)))
         body = {**_chain(draw, self.within), "name": f"{options}-s{self.number:04d}", "steps": steps}
         return _limited(draw, Case.from_dict(body | self._training(draw, steps)), TRAINED_CHAIN)
 
     def network(self, draw: Draw, attempt: int) -> Case | None:
-        """A case of another suite, trained; None where it has nothing to train, or too much."""
+        """A trained case of another suite; None where it has no parameters, or too many."""
         able, turn = families(self.within), self.number // EVERY
         number = turn + attempt * 1000
         try:
@@ -170,7 +170,7 @@ class _Trained:
         return _limited(draw, Case.from_dict(body | {"name": name, "steps": steps}), ANY_LAYERS)
 
     def _training(self, draw: Draw, steps: int) -> dict[str, Any]:
-        """The fields that say how a network is trained; the limit of clipping is yet to be set."""
+        """The fields that say how a network is trained; the limit of clipping is set later."""
         fields: dict[str, Any] = {"optimizer": _optimizer(draw, self.recipe, steps if self.schedule else 0)}
         if self.penalty:
             fields["regularization"] = {
@@ -190,7 +190,7 @@ def _chain(draw: Draw, within: Within) -> dict[str, Any]:
     widths = [draw.whole(1, 3) for _ in range(draw.whole(2, 3) if hidden else 2)]
     if activation in ("softmax", "log_softmax"):
         widths[-1] = max(2, widths[-1])
-    if hidden == ["softmax"]:  # one neuron's softmax is always 1: its gradients are 0 but for rounding
+    if hidden == ["softmax"]:  # the softmax of one neuron is always 1: its gradients are rounding errors
         widths = [max(2, width) for width in widths]
     layers = []
     for position, (fan_in, units) in enumerate(itertools.pairwise(widths)):
@@ -230,13 +230,13 @@ def _optimizer(draw: Draw, recipe: Recipe, scheduled: int) -> dict[str, Any]:
         chosen["alpha"] = draw.one_of((0.8, 0.9))
     if recipe.kind == "adagrad" and draw.whole(0, 1):
         chosen["initial_accumulator_value"] = draw.one_of((0.05, 0.1))
-    # A schedule halves the rate now and then, and never repeats itself quite.
+    # A schedule halves the rate every other step; no two of its rates are equal.
     rates_of = [round(rate * 0.5 ** ((step + 1) // 2) * (1 + 0.1 * (step % 2)), 5) for step in range(scheduled)]
     return {"kind": recipe.kind, "learning_rate": rates_of or rate, **chosen}
 
 
 def _limited(draw: Draw, case: Case, of: Demands) -> Case:
-    """The case, its clip's limit a share of the first gradients' size, or of their norm."""
+    """The case with its limit of clipping: a share of the largest first gradient, or of the norm of them all."""
     if case.clip is None:
         return case
     share = draw.one_of(_SHARES)
@@ -246,6 +246,6 @@ def _limited(draw: Draw, case: Case, of: Demands) -> Case:
         with np.errstate(all="ignore"):
             gradients = gradients_of(run_pass(first, reading())[0])
         limit = share * (norm_of(gradients) if case.clip.kind == "norm" else float(abs(gradients).max(initial=0.0)))
-        if abs(limit * 1000 % 1 - 0.5) > NEAR * 1000:  # else the order of summation says how it is rounded
+        if abs(limit * 1000 % 1 - 0.5) > NEAR * 1000:  # otherwise the order of summation decides the rounding
             break
     return msgspec.structs.replace(case, clip=msgspec.structs.replace(case.clip, limit=max(_LEAST, round(limit, 3))))

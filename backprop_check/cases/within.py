@@ -1,4 +1,4 @@
-"""What an implementation supports, and of which kinds of layers cases can be generated that keep to it."""
+"""What an implementation supports, and the kinds of layers for which cases can be generated within that."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What an implementation supports; its generated cases keep to it. The defaults are those of ``LEVEL_1``.
+    """What an implementation supports; its generated cases keep within it. The defaults are those of ``LEVEL_1``.
 
-    ``claimed`` is false where nobody's claims are meant but a suite as it is.
+    ``claimed`` is false for a suite as a whole, regardless of any claims.
     """
 
     activations: tuple[str, ...] = ACTIVATIONS
@@ -37,7 +37,7 @@ class Within:
     claimed: bool = True
 
     def has(self, case: Case) -> bool:
-        """Whether a case keeps to it."""
+        """Whether a case is within what is supported."""
         layers, optimizer = case.network.layers, case.optimizer
         return (
             {layer.kind for layer in layers} <= set(self.layers)
@@ -49,34 +49,34 @@ class Within:
         )
 
     def has_chains(self) -> bool:
-        """Whether any chain of dense layers keeps to it: then every generated case does."""
+        """Whether any chain of dense layers is supported; then all generated cases are."""
         return "dense" in self.layers and bool(self.pairs())
 
     def trains(self) -> bool:
-        """Whether there is anything to train with beyond level 1's plain gradient descent."""
+        """Whether any training beyond plain gradient descent is supported."""
         able = any(kind != "sgd" for kind in self.optimizers) or bool(set(self.features) & set(FEATURES))
         return able and bool(self.pairs()) and bool(self.optimizers)
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The pairs of output activation and loss that are left."""
+        """The supported pairs of output activation and loss."""
         return [pair for pair in PAIRS if pair[0] in self.activations and pair[1] in self.losses]
 
     def hidden(self) -> list[str]:
-        """The activations that a layer before the last can have."""
+        """The supported activations of layers before the last."""
         return [name for name in HIDDEN if name in self.activations]
 
     def any_output(self) -> list[str]:
-        """The losses that suit any layer's output."""
+        """The supported losses that suit any layer's output."""
         return [loss for loss in self.losses if loss not in NEEDS_OUTPUT]
 
 
-#: What an implementation supports that claims nothing: chains of dense layers, and plain gradient descent.
+#: What an implementation that claims nothing is taken to support: chains of dense layers and plain gradient descent.
 LEVEL_1 = Within()
 
-#: The same with all there is to train with.
+#: Chains of dense layers with every optimizer and every feature of training.
 ALL_TRAINING = Within(optimizers=OPTIMIZERS, features=FEATURES)
 
-#: All that there is: the suites beyond level 1 as they are, whatever anybody claims.
+#: Everything: the complete suites beyond level 1, regardless of any claims.
 ALL = Within(
     losses=ALL_LOSSES,
     optimizers=OPTIMIZERS,
@@ -87,7 +87,7 @@ ALL = Within(
 
 
 def supported(supports: Supports) -> Within:
-    """What the generated cases keep to, for an implementation that says what it supports."""
+    """What an implementation supports, from its claims."""
     activations, losses = supports.activations, supports.losses
     return Within(
         activations=LEVEL_1.activations if activations is None else _those_of(ALL_ACTIVATIONS, activations),
@@ -101,7 +101,7 @@ def supported(supports: Supports) -> Within:
 
 
 def _known(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
-    """The known ones that are claimed, in our order."""
+    """Those of ``names`` that are claimed, in the order of ``names``."""
     return tuple(name for name in names if name in claimed)
 
 
@@ -111,12 +111,12 @@ def _those_of(names: Sequence[str], claimed: Sequence[str]) -> tuple[str, ...]:
 
 
 def families(within: Within) -> list[str]:
-    """The families of which any kind of layer is supported."""
+    """The families of which at least one kind of layer is supported."""
     return [family for family in FAMILIES if kinds_of(family, within)]
 
 
 def kinds_of(family: str, within: Within) -> list[type[Kind]]:
-    """The kinds of a family that are supported; in a graph there may be any."""
+    """The supported kinds of a family; those of ``graph`` are all supported kinds."""
     if family == "graph" and "graph" not in within.features:
         return []
     return [
@@ -127,10 +127,10 @@ def kinds_of(family: str, within: Within) -> list[type[Kind]]:
 
 
 def drawable(family: str, within: Within) -> list[type[Kind]]:
-    """The kinds of a family of which cases can be generated that keep ``within``: those that ``family_case`` draws.
+    """The kinds of a family for which ``family_case`` can generate cases ``within`` what is supported.
 
-    A layer's activation has to be supported, and so has the network's end: a dense layer with a pair of activation and
-    loss, or (for all families but the graphs, whose layers are mostly dense) a loss that suits the layer's own output.
+    An activation of the layer must be supported, and an end of the network: a dense layer with a pair of activation and
+    loss, or (except for the family ``graph``, whose layers are mostly dense) a loss that suits the layer's own output.
     """
     kinds = kinds_of(family, within)
     if family == "graph":
@@ -140,6 +140,6 @@ def drawable(family: str, within: Within) -> list[type[Kind]]:
 
 
 def _has_activation(kind: type[Kind], within: Within) -> bool:
-    """Whether a generated layer of this kind can have an activation that is supported, or has none."""
+    """Whether a generated layer of this kind can have a supported activation, or needs none."""
     possible = {*kind.drawn_activations, *(name for name in ELEMENTWISE if name in kind.activations)}
     return not kind.activations or not possible.isdisjoint(within.activations)

@@ -1,9 +1,9 @@
-"""Attention: every query takes a mean of the values, weighted by how well their keys agree with it.
+"""Attention: every query takes a mean of the values, weighted by how well their keys match it (Vaswani et al. 2017).
 
     scores[h, i, j] = (qᵢ · kⱼ) · scale of head h, attention = softmax of the scores over j, context = Σⱼ attention vⱼ
 
-The scores are what is reported as z, ``[head][query][key]``: all of them, as they are before any mask. What a mask
-hides takes no part in the softmax, and its score has the gradient 0.
+The scores are reported as z, ``[head][query][key]``: all of them, before any mask. A masked score takes no part in the
+softmax, and its gradient is 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.fields import Count, Positive, arrays, fail, said
+from backprop_check.fields import Count, Positive, arrays, description, fail
 from backprop_check.kinds.heads import Heads, Wirings, heads_of
 from backprop_check.kinds.kind import Shape, drawn
 from backprop_check.kinds.tokens import (
@@ -30,22 +30,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-Mask = Annotated[tuple[tuple[bool, ...], ...], said("[sample][key]: true where a key is ignored.")]
+Mask = Annotated[tuple[tuple[bool, ...], ...], description("[sample][key]: true where a key is ignored.")]
 
 
-Causal = Annotated[bool, said("Query i sees the keys 0 to i.")]
+Causal = Annotated[bool, description("Query i sees the keys 0 to i.")]
 
 
-#: What is projected, in the order of PyTorch's rows.
+#: The three projections, in the order of their rows in PyTorch's ``in_proj_weight``.
 ROLES = ("query", "key", "value")
 
 
-#: What 1/√d may be off, computed in whatever way, in u.
+#: The largest relative error of 1/√d, however it is computed, in units of u.
 _OF_SCALE = 4.0
 
 
 def apart(inputs: Any) -> tuple[Shape, Shape, Shape]:
-    """The shapes of queries, keys and values: one for all, one for the queries, or each its own."""
+    """The shapes of queries, keys and values: the layer reads one layer for all, two (queries; keys and values),
+    or three.
+    """
     shapes = (inputs,) if isinstance(inputs[0], int) else tuple(inputs)
     return shapes[0], shapes[min(1, len(shapes) - 1)], shapes[-1]
 
@@ -56,7 +58,7 @@ def three(x: Any) -> tuple[Any, Any, Any]:
 
 
 def check_three(path: str, inputs: Any) -> tuple[Shape, Shape, Shape]:
-    """The shapes; raises ``CaseError`` where they are no queries, keys and values."""
+    """The shapes of queries, keys and values. Raises ``CaseError`` where the layers that are read cannot be these."""
     if not isinstance(inputs[0], int) and len(inputs) > 3:  # noqa: PLR2004 - query, key, value
         fail(f"{path}.from", "one layer, or query and key_value, or query, key and value", f"{len(inputs)} layers")
     shapes = apart(inputs)
@@ -68,7 +70,7 @@ def check_three(path: str, inputs: Any) -> tuple[Shape, Shape, Shape]:
 
 
 def check_mask(path: str, mask: Mask | None, heads: Heads, samples: int) -> None:
-    """Raise ``CaseError`` where a mask has not a flag for every sample and key, or leaves a query without any key."""
+    """Raises ``CaseError`` where a mask has not one flag per sample and key, or leaves a query without any key."""
     if mask is None:
         return
     if len(mask) != samples:
@@ -82,7 +84,7 @@ def check_mask(path: str, mask: Mask | None, heads: Heads, samples: int) -> None
 
 
 class Attention(OfTokens, frozen=True, kw_only=True):
-    """What both kinds of attention have."""
+    """The common base of the two kinds of attention."""
 
     is_causal: Causal = False
     key_padding_mask: Mask | None = None
@@ -91,23 +93,23 @@ class Attention(OfTokens, frozen=True, kw_only=True):
     apart: ClassVar[bool] = True
 
     def form(self, inputs: Any) -> Heads:
-        """Heads, queries, keys and widths."""
+        """The numbers of heads, queries and keys, and the widths."""
         raise NotImplementedError
 
     def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
-        """The equations, of these parts."""
+        """The equations, computed with these ``parts``."""
         raise NotImplementedError
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any) -> Any:
-        """The right parts."""
+        """The equations with the right parts."""
         return self.worked(c, x, parameters, inputs, Parts())
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """Raise ``CaseError`` where the padding mask does not suit the batch."""
+        """Raises ``CaseError`` where the padding mask does not suit the batch."""
         check_mask(f"{path}.key_padding_mask", self.key_padding_mask, self.form(inputs), len(samples))
 
     def of_samples(self, samples: Sequence[int]) -> Attention:
-        """The same with the masks of some samples."""
+        """The same layer with the masks of these samples."""
         if self.key_padding_mask is None:
             return self
         kept = tuple(self.key_padding_mask[s] for s in samples)
@@ -117,21 +119,23 @@ class Attention(OfTokens, frozen=True, kw_only=True):
 class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scaled_dot_product_attention"):
     """a[i] = Σⱼ softmaxⱼ(qᵢ · kⱼ · scale) vⱼ, without parameters: PyTorch's function of that name.
 
-    It reads ``from`` one layer (queries, keys and values are the same), two (queries; keys and values) or three.
-    ``scale`` is 1/√width where it is not given. ``is_causal``: query i sees the keys 0 … i. ``key_padding_mask``
-    [sample][key]: true where a key is ignored.
+    It reads (``from``) one layer (queries, keys and values are the same), two (queries; keys and values) or three.
+    ``scale`` is 1/√width by default. ``is_causal``: query i sees the keys 0 … i. ``key_padding_mask`` [sample][key]:
+    true where a key is ignored.
     """
 
-    scale: Annotated[Positive | None, said("1/√width where it is left out.")] = None
+    scale: Annotated[Positive | None, description("By default 1/√width.")] = None
 
     def check(self, path: str, inputs: Any) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the layers that are read are no queries, keys and values, or queries and
+        keys differ in width.
+        """
         query, key, _ = check_three(path, inputs)
         if query[1] != key[1]:
             fail(f"{path}.from", "queries and keys of one width", f"{query[1]} and {key[1]}")
 
     def products(self, inputs: Any) -> int:
-        """For every score its softmax's group."""
+        """One softmax group per score."""
         heads = self.form(inputs)
         return heads[0] * heads[1] * heads[2] * heads[2]
 
@@ -141,7 +145,7 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
         return Heads(1, query[0], key[0], query[1], value[1], self.is_causal)
 
     def output_shape(self, inputs: Any) -> Shape:
-        """For every query as many features as a value has."""
+        """[query][feature of a value]."""
         query, _, value = apart(inputs)
         return (query[0], value[1])
 
@@ -152,7 +156,7 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """With and without masks and a scale of its own."""
+        """With and without masks and ``scale``."""
         if len(inputs) != SEQUENCE:
             return None
         scale = draw.one_of(({}, {}, {"scale": 0.5}, {"scale": 0.8}))
@@ -160,7 +164,7 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
 
     @classmethod
     def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
-        """Queries and keys of one width; values, where they stand alone, of another."""
+        """Queries and keys of one width; the values may have another."""
         if len(inputs) != SEQUENCE or inputs[0] < 3:  # noqa: PLR2004 - a query and two keys
             return None
         layers, names, keys = draw_sources(draw, inputs, (inputs[1], inputs[1], draw.whole(2, 3)))
@@ -176,13 +180,13 @@ class ScaledDotProductAttention(Attention, frozen=True, kw_only=True, tag="scale
 
 
 class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_attention"):
-    """PyTorch's ``MultiheadAttention`` (batch first, no dropout), its parameters named as there.
+    """PyTorch's ``MultiheadAttention`` (batch first, no dropout), with its names of the parameters.
 
     Queries, keys and values are linear in what is read: rows 0 … E − 1 of ``in_proj_weight`` [3E, E] make the queries,
     the next E the keys, the last E the values (``q_proj_weight``, ``k_proj_weight`` and ``v_proj_weight`` where keys or
-    values are not E wide), ``in_proj_bias`` [3E] likewise. Head h has the features h·E/H … (h + 1)·E/H − 1 of each;
-    scale is 1/√(E/H). The heads' contexts side by side go through ``out_proj.weight`` [E, E] and ``out_proj.bias``.
-    Biases may both be absent. It reads and masks as ``scaled_dot_product_attention`` does.
+    values are not E wide), ``in_proj_bias`` [3E] likewise. Head h has the features h·E/H … (h + 1)·E/H − 1 of each; the
+    scale is 1/√(E/H). The contexts of all heads, concatenated, go through ``out_proj.weight`` [E, E] and
+    ``out_proj.bias``. Both biases may be absent. Inputs and masks are those of ``scaled_dot_product_attention``.
     """
 
     num_heads: Count
@@ -202,24 +206,26 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
     ]
 
     def check(self, path: str, inputs: Any) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the heads do not divide the features, or a parameter is missing or has not
+        its shape.
+        """
         query, _, _ = check_three(path, inputs)
         if query[1] % self.num_heads:
             fail(f"{path}.num_heads", f"a divisor of {query[1]} features", self.num_heads)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def products(self, inputs: Any) -> int:
-        """For every score its softmax's group."""
+        """One softmax group per score."""
         heads = self.form(inputs)
         return heads[0] * heads[1] * heads[2] * heads[2]
 
     def form(self, inputs: Any) -> Heads:
-        """Of E features each."""
+        """``num_heads`` heads of E features together."""
         query, key, _ = apart(inputs)
         return Heads(self.num_heads, query[0], key[0], query[1], query[1], self.is_causal)
 
     def output_shape(self, inputs: Any) -> Shape:
-        """That of the queries."""
+        """The shape of the queries."""
         return apart(inputs)[0]
 
     def z_shape(self, inputs: Any) -> Shape:
@@ -244,7 +250,7 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Of one or more heads, with and without biases and masks."""
+        """One or more heads, with and without biases and masks."""
         if len(inputs) != SEQUENCE:
             return None
         return {**draw_heads(draw, inputs[1], (inputs[1],) * 3), **draw_masks(draw, inputs[0], samples)}
@@ -262,14 +268,14 @@ class MultiheadAttention(Attention, frozen=True, kw_only=True, tag="multihead_at
         return [*layers, {**draw_heads(draw, inputs[1], widths), **draw_masks(draw, keys, samples), "from": names}]
 
     def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Any, parts: Parts) -> Any:
-        """Projections, attention of every head, the output's projection."""
+        """Projections, attention in every head, and the output projection."""
         shapes, form = apart(inputs), self.form(inputs)
         a, scores = parts.multihead(c, three(x), parameters, shapes, form, self.key_padding_mask, shown=True)
         return c.output(a, scores)
 
 
 class Parts:
-    """The formulas of attention, one a method. A named bug replaces one of them."""
+    """The formulas of attention, one per method. A named bug replaces one of them."""
 
     def multihead(
         self,
@@ -282,14 +288,18 @@ class Parts:
         *,
         shown: bool = False,
     ) -> tuple[Any, Any]:
-        """The output and the scores. ``parameters`` are named as in ``multihead_attention``."""
+        """The output and the scores of a multi-head attention, whose ``parameters`` are named as in
+        ``multihead_attention``.
+        """
         query, key, value = (self.projected(c, n, x[n], parameters, shapes[n], form) for n in range(3))
         context, scores = self.attend(c, query, key, value, form, None, mask, shown=shown)
         weight, bias, shape = parameters["out_proj.weight"], parameters.get("out_proj.bias"), (form.queries, form.width)
         return of_every_token(c, context, weight, bias, shape, form.width, "projection"), scores
 
     def projected(self, c: Any, number: int, x: Any, parameters: Mapping[str, Any], shape: Shape, form: Heads) -> Any:
-        """Queries (0), keys (1) or values (2) of every token: their rows of the weights and of the biases."""
+        """Queries (``number`` 0), keys (1) or values (2) of every token: W x + b with their rows of the weights
+        and biases.
+        """
         width, role = form.width, ROLES[number]
         rows = self.rows(number) * width
         if "in_proj_weight" in parameters:
@@ -302,11 +312,11 @@ class Parts:
         return c.weighted_sum([(x, weight, wiring)], biases, role=role)
 
     def rows(self, number: int) -> int:
-        """Which third of the rows is that of the queries (0), keys (1), values (2)."""
+        """Which third of the rows of ``in_proj_weight`` makes the queries (0), keys (1) or values (2)."""
         return number
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
-        """What scores are multiplied with, and how far it may be off in u: 1/√(a head's width), or what is given."""
+        """The factor of the scores, 1/√(width of a head) by default, and its error in units of u."""
         if given is not None:
             return given
         scale = 1.0 / math.sqrt(form.width // form.heads)
@@ -324,7 +334,7 @@ class Parts:
         *,
         shown: bool = False,
     ) -> tuple[Any, Any]:
-        """The heads' contexts side by side, and the scores."""
+        """The contexts of the heads, concatenated, and the scores: softmax(q·k·scale) v."""
         wirings = self.wirings(form)
         number, off = self.scale(form, scale)
         factor = c.constant([number], [off] if off else None)
@@ -336,24 +346,24 @@ class Parts:
         return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
 
     def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
-        """The softmax of every query's scores, of those that no mask hides."""
+        """The softmax of the scores of every query, over the keys that no mask hides."""
         seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
         return c.softmax(seen, wirings.groups, keep=kept(c, mask, wirings, form), role="attention")
 
     def wirings(self, form: Heads) -> Wirings:
-        """What reads what."""
+        """Which units the scores and contexts read."""
         return heads_of(form)
 
 
 def kept(c: Any, mask: Mask | None, wirings: Wirings, form: Heads) -> Any:
-    """A 1 for every visible score whose key is not ignored, for every sample; None where none is."""
+    """For every sample and visible score: 0 where the padding mask ignores its key, else 1. None without a mask."""
     if mask is None:
         return None
     return c.given([[0.0 if row[at % form.keys] else 1.0 for at in wirings.visible] for row in mask])
 
 
 def draw_masks(draw: Any, keys: int, samples: int) -> dict[str, Any]:
-    """Causal or not, with a padding mask or not. The first key is never ignored, so that every query sees one."""
+    """Causal or not, with and without a padding mask. The first key is never ignored, so that every query sees one."""
     found: dict[str, Any] = {"is_causal": True} if draw.whole(0, 2) == 0 else {}
     if draw.whole(0, 2) == 0 and keys > 1:
         found["key_padding_mask"] = [[False, *(draw.whole(0, 2) == 0 for _ in range(keys - 1))] for _ in range(samples)]
@@ -361,7 +371,7 @@ def draw_masks(draw: Any, keys: int, samples: int) -> dict[str, Any]:
 
 
 def draw_heads(draw: Any, width: int, widths: tuple[int, int, int]) -> dict[str, Any]:
-    """A multi-head attention without its masks, for queries, keys and values of these widths."""
+    """A random multi-head attention without masks, for queries, keys and values of these widths."""
     bound = 1.6 / width**0.5
     parameters: dict[str, Any] = {}
     if set(widths) == {width}:
@@ -380,7 +390,9 @@ def draw_heads(draw: Any, width: int, widths: tuple[int, int, int]) -> dict[str,
 
 
 def draw_sources(draw: Any, inputs: Shape, widths: tuple[int, int, int]) -> tuple[list[dict[str, Any]], list[str], int]:
-    """Layers that attention reads: queries, keys (and values) from parts of one sequence; their names; so many keys."""
+    """Layers that give queries, keys (and values) from parts of one sequence; the names to read; and the number
+    of keys.
+    """
     number, queries = draw.whole(2, 3), draw.whole(1, inputs[0] - 2)
     keys = inputs[0] - queries
     layers = [

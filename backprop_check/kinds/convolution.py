@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from backprop_check.kinds.wiring import Wiring
 
-#: A number for each axis: of a kernel, a stride or a dilation; of a padding.
+#: One number per axis: of a kernel, a stride or a dilation (at least 1), or of a padding (at least 0).
 One = tuple[Count]
 Pair = tuple[Count, Count]
 OnePadding = tuple[Size]
@@ -30,7 +30,7 @@ _BIAS = {"bias": "[out_channels], or absent"}
 
 _AXES = {1: "channels and positions", 2: "channels, rows and columns"}
 
-#: The activations that generated layers have.
+#: The activations of generated layers.
 _ACTIVATIONS = ("identity", "tanh", "relu", "sigmoid", "leaky_relu", "softplus", "elu")
 
 
@@ -45,13 +45,13 @@ def row(draw: Any) -> Shape:
 
 
 class Spatial(Kind, frozen=True, kw_only=True):
-    """A layer of the family that reads channels along one or two axes (``axes``)."""
+    """The common base of layers that read channels along one or two axes (``axes``)."""
 
     family: ClassVar[str] = "convolution"
     axes: ClassVar[int] = 2
 
     def check_axes(self, path: str, inputs: Shape) -> None:
-        """An input of channels, and one or two axes."""
+        """Raises ``CaseError`` unless the input has channels and ``axes`` axes."""
         if len(inputs) != self.axes + 1:
             fail(path, f"an input of {_AXES[self.axes]}", list(inputs))
 
@@ -62,7 +62,7 @@ class Spatial(Kind, frozen=True, kw_only=True):
 
 
 class Convolving(Spatial, frozen=True, kw_only=True):
-    """What convolutions have in common, transposed or not."""
+    """The common base of convolutions, transposed or not."""
 
     out_channels: Count
     kernel_size: Sizes
@@ -81,11 +81,13 @@ class Convolving(Spatial, frozen=True, kw_only=True):
 
     @property
     def window(self) -> Window:
-        """Its kernel and how that moves."""
+        """The kernel's size and how the window moves."""
         return Window(self.kernel_size, self.stride, self.padding, self.dilation)
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the groups do not divide the channels, no window fits, or a parameter has
+        not its shape.
+        """
         self.check_axes(path, inputs)
         if inputs[0] % self.groups or self.out_channels % self.groups:
             fail(f"{path}.groups", f"a divisor of {inputs[0]} and {self.out_channels} channels", self.groups)
@@ -97,16 +99,16 @@ class Convolving(Spatial, frozen=True, kw_only=True):
             flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
 
     def check_fit(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where there is no output."""
+        """Raises ``CaseError`` where the output would be empty."""
         if min(self.output_shape(inputs)) < 1:
             fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))
 
     def weight_shape(self, inputs: Shape) -> Shape:
-        """The kernel's shape."""
+        """The shape of ``weight``: [out_channels, in_channels / groups, *kernel]."""
         return (self.out_channels, inputs[0] // self.groups, *self.kernel_size)
 
     def wiring(self, inputs: Shape) -> Wiring:
-        """Which inputs each output position reads, through which weight."""
+        """Which inputs each output position reads, through which weights."""
         return convolving(inputs, self.out_channels, self.groups, self.window, self.output_shape(inputs)[1:])
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
@@ -150,7 +152,7 @@ class Convolving(Spatial, frozen=True, kw_only=True):
 
     @classmethod
     def draw_weight(cls, draw: Any, layer: dict[str, Any], inputs: Shape) -> Shape:
-        """The shape of a drawn layer's kernel; it may add to the layer."""
+        """The shape of ``weight`` of a generated layer; it may add fields to ``layer``."""
         del draw
         return (layer["out_channels"], inputs[0] // layer["groups"], *layer["kernel_size"])
 
@@ -168,7 +170,7 @@ class Straight(Convolving, frozen=True, kw_only=True):
 
 
 class Conv1d(Straight, frozen=True, tag="conv1d", kw_only=True):
-    """Along one axis: the input is [channel, position]."""
+    """Convolution along one axis: the input is [channel, position]."""
 
     kernel_size: One
     parameters: Annotated[dict[str, Any], arrays({"weight": "[out_channels][in_channels / groups][position]"}, _BIAS)]
@@ -180,7 +182,7 @@ class Conv1d(Straight, frozen=True, tag="conv1d", kw_only=True):
 
 
 class Conv2d(Straight, frozen=True, tag="conv2d", kw_only=True):
-    """Along two: the input is [channel, row, column]."""
+    """Convolution along two axes: the input is [channel, row, column]."""
 
     kernel_size: Pair
     parameters: Annotated[
@@ -201,7 +203,9 @@ class Transposed(Convolving, frozen=True, kw_only=True):
     output_padding: Sizes = ()
 
     def check_fit(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where there is no output, or ``output_padding`` is what PyTorch does not take."""
+        """Raises ``CaseError`` where the output would be empty, or ``output_padding`` is not less than stride or
+        dilation.
+        """
         for extra, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True):
             if extra >= max(s, d):
                 fail(f"{path}.output_padding", "less than the stride or the dilation", list(self.output_padding))
@@ -219,29 +223,29 @@ class Transposed(Convolving, frozen=True, kw_only=True):
         return (self.out_channels, *sizes)
 
     def weight_shape(self, inputs: Shape) -> Shape:
-        """The kernel's shape: the input's channels first."""
+        """The shape of ``weight``: [in_channels, out_channels / groups, *kernel]."""
         return (inputs[0], self.out_channels // self.groups, *self.kernel_size)
 
     def wiring(self, inputs: Shape) -> Wiring:
-        """Which inputs each output position reads, through which weight."""
+        """Which inputs each output position reads, through which weights."""
         return transposed(inputs, self.out_channels, self.groups, self.window, self.output_shape(inputs)[1:])
 
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
-        """Smaller than for others: it grows."""
+        """Smaller than for other layers, because the output is larger than the input."""
         sizes = [draw.whole(2, 4) for _ in range(cls.axes)]
         return (draw.one_of((1, 2, 2, 3, 4)), *sizes)
 
     @classmethod
     def draw_weight(cls, draw: Any, layer: dict[str, Any], inputs: Shape) -> Shape:
-        """The input's channels first; an ``output_padding`` where there can be one."""
+        """The shape of ``weight`` of a generated layer; it adds a valid ``output_padding``."""
         room = zip(layer["stride"], layer["dilation"], strict=True)
         layer["output_padding"] = [draw.whole(0, max(s, d) - 1) for s, d in room]
         return (inputs[0], layer["out_channels"] // layer["groups"], *layer["kernel_size"])
 
 
 class ConvTranspose1d(Transposed, frozen=True, tag="conv_transpose1d", kw_only=True):
-    """Along one axis."""
+    """Transposed convolution along one axis."""
 
     kernel_size: One
     parameters: Annotated[dict[str, Any], arrays({"weight": "[in_channels][out_channels / groups][position]"}, _BIAS)]
@@ -254,7 +258,7 @@ class ConvTranspose1d(Transposed, frozen=True, tag="conv_transpose1d", kw_only=T
 
 
 class ConvTranspose2d(Transposed, frozen=True, tag="conv_transpose2d", kw_only=True):
-    """Along two."""
+    """Transposed convolution along two axes."""
 
     kernel_size: Pair
     parameters: Annotated[

@@ -20,14 +20,14 @@ Matrix = tuple[Vector, ...]
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``weights[j][i]``: from input i into neuron j; ``biases[j]``: of neuron j."""
+    """``weights[j][i]`` leads from input i to neuron j; ``biases[j]`` belongs to neuron j."""
 
     weights: Matrix
     biases: Vector
 
 
 class Dense(Kind, frozen=True, tag="dense"):
-    """A dense layer: ``units`` neurons that read all of the layer before. zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ, aⱼ = φ(zⱼ)."""
+    """A dense layer of ``units`` neurons: zⱼ = Σᵢ wⱼᵢ xᵢ + bⱼ, aⱼ = φ(zⱼ), over all inputs i."""
 
     units: Annotated[int, at_least(1, "neuron")]
     activation: Activation
@@ -39,7 +39,11 @@ class Dense(Kind, frozen=True, tag="dense"):
     activations: ClassVar[tuple[str, ...]] = ALL_ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Check the numbers of weights and biases.
+
+        Raises ``CaseError`` unless there is a row of weights per neuron, a weight per input and a bias per neuron, all
+        finite.
+        """
         width = size(inputs)
         weights = self.parameters.weights
         if len(weights) != self.units:
@@ -54,11 +58,11 @@ class Dense(Kind, frozen=True, tag="dense"):
         return (self.units,)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """weights[neuron][input], biases[neuron]."""
+        """weights[neuron][input] and biases[neuron]."""
         return {"weights": (self.units, size(inputs)), "biases": (self.units,)}
 
     def classes(self, inputs: Shape) -> int | None:
-        """The number of classes of a softmax: all neurons."""
+        """A softmax runs over all neurons."""
         del inputs
         return self.units
 
@@ -71,7 +75,7 @@ class Dense(Kind, frozen=True, tag="dense"):
 
 
 def check_numbers(path: str, row: Vector, length: int, what: str) -> None:
-    """Raise ``CaseError`` unless ``row`` has ``length`` finite numbers."""
+    """Raises ``CaseError`` unless ``row`` has ``length`` finite numbers; ``what`` says in its message what they are."""
     if len(row) != length:
         fail(path, f"{length} numbers ({what})", f"{len(row)}")
     if not all(map(math.isfinite, row)):

@@ -1,4 +1,4 @@
-"""The heads of an attention: which features of which tokens each reads, for scores and for contexts."""
+"""The heads of an attention layer: which features of which tokens each head reads, for scores and for contexts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backprop_check.kinds.wiring import Factor, Index, Wiring
 
 
 class Heads(NamedTuple):
-    """The form of an attention: so many heads, queries and keys; ``width`` of queries and keys, ``out`` of values."""
+    """The sizes of an attention layer; ``width`` features in a query and a key, ``out`` in a value, over all heads."""
 
     heads: int
     queries: int
@@ -21,7 +21,7 @@ class Heads(NamedTuple):
 
 
 class Wirings(NamedTuple):
-    """The wirings of an attention. ``visible`` are the flat indexes of the scores that no mask of causality hides."""
+    """The wirings of an attention layer. ``visible`` are the flat indexes of the scores that a causal mask leaves."""
 
     scaled: Wiring
     scores: Wiring
@@ -31,7 +31,7 @@ class Wirings(NamedTuple):
 
 
 def side_by_side(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
-    """The unit of head h's feature e of token t, where a token's ``width`` features are h after h."""
+    """The unit of feature e of head h of token t, where the ``width`` features of a token are ordered by head."""
     del tokens
     h, t, e = at
     return t * width + h * (width // form.heads) + e
@@ -42,7 +42,7 @@ Layout = Callable[[Heads, int, int, tuple[int, int, int]], int]
 
 @functools.lru_cache(maxsize=64)
 def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_side) -> Wirings:
-    """The wiring of all heads: unit (h, i, j) of the scores; where queries, keys and values lie, and contexts."""
+    """The wirings of all heads; a score is unit (h, i, j). ``split`` and ``merge`` say where heads lie in a token."""
     heads, queries, keys, width, out, causal = form
     d, e = width // heads, out // heads
     triples = [(h, i, j) for h in range(heads) for i in range(queries) for j in range(keys)]
@@ -79,7 +79,7 @@ def heads_of(form: Heads, split: Layout = side_by_side, merge: Layout = side_by_
 
 
 def _products(form: Heads, visible: list[int]) -> Wirings:
-    """The same as products, for heads side by side: score[h, i, j] = Σ_f q[i, h, f] k[j, h, f], and so for contexts."""
+    """The same as products, for heads side by side: score[h, i, j] = Σ_f q[i, h, f] k[j, h, f]; contexts likewise."""
     import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
 
     heads, queries, keys, width, out, _ = form

@@ -4,8 +4,8 @@ A new kind is one file in this package: a subclass of ``Kind`` for each ``kind``
 
 - its fields, with PyTorch's names, and which values are valid (``check``);
 - the shape of its output and of each parameter, given the shape of its input;
-- its equations, forward only, in the terms of a circuit ``c`` (``reference.circuit``): weighted sums, functions of one
-  number, softmax, maximum. The backward pass, the bounds, the explanation and the blame follow from these.
+- its equations, forward only, in terms of a circuit ``c`` (``reference.circuit``): weighted sums, functions of one
+  number, softmax, maximum. The backward pass, the bounds, the explanation and the blame are derived from these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.fields import NotNegative, fail, one_of, said
+from backprop_check.fields import NotNegative, description, fail, one_of
 from backprop_check.kinds.names import ALL_ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ Combine = Annotated[str, one_of(("add", "multiply", "concat"))]
 
 #: The fields of every layer that has an activation.
 Activation = Annotated[str, one_of(ALL_ACTIVATIONS)]
-Alpha = Annotated[NotNegative, said("The parameter of leaky_relu and elu.")]
+Alpha = Annotated[NotNegative, description("The parameter of leaky_relu and elu.")]
 
-#: What the places of a unit are called, by the number of its indexes.
+#: The names of a unit's indexes, by how many it has.
 PLACES: dict[int, tuple[str, ...]] = {
     1: ("neuron",),
     2: ("channel", "position"),
@@ -47,148 +47,171 @@ class Kind(
     dict=True,
     kw_only=True,
 ):
-    """A layer of a network. Every kind has these fields, but for ``parameters`` where it has none.
+    """A layer of a network. These are the fields of every kind; most kinds add ``parameters``.
 
-    ``from`` names the layers it reads (``input`` is the network's input), where it is not the one before; ``combine``
-    says how several are made one: ``add``, ``multiply`` (element by element) or ``concat`` (one after the other, along
-    the first index of a unit). ``shares`` names an earlier layer whose parameters are its own too.
+    ``from`` names the layers that it reads (``input`` is the network's input); by default it reads the layer before it.
+    ``combine`` says how the outputs of several are combined: ``add``, ``multiply`` (element by element) or ``concat``
+    (one after the other, along the first index of a unit). ``shares`` names an earlier layer whose parameters this
+    layer uses.
     """
 
-    name: Annotated[str | None, said("Of its own; else it is called hidden1, hidden2, …, output.")] = None
+    name: Annotated[str | None, description("The layer's name; by default hidden1, hidden2, …, output.")] = None
     from_: Annotated[
-        tuple[str, ...], said("The layers it reads, where not the one before it; input is the network's input.")
+        tuple[str, ...],
+        description("The layers it reads; by default the one before it. input is the network's input."),
     ] = msgspec.field(default=(), name="from")
     combine: Annotated[
         Combine | None,
-        said("How the outputs of several layers are made one; concat is along the first index of a unit."),
+        description("How the outputs of several layers are combined; concat is along the first index of a unit."),
     ] = None
     shares: Annotated[
         str | None,
-        said("An earlier layer whose parameters are its own too; they are repeated here, gradients are summed there."),
+        description(
+            "An earlier layer whose parameters this one uses. They are repeated here; the gradients of both are summed "
+            "there."
+        ),
     ] = None
 
-    #: The suite that it belongs to: ``convolution``, ``recurrent``, … Empty for dense layers.
+    #: The family, and so the suite, of this kind: ``convolution``, ``recurrent``, … Empty for dense layers.
     family: ClassVar[str] = ""
 
-    #: Whether what it reads are indices, written as whole numbers: it can read nothing but the network's input.
+    #: Whether its input holds indices, written as whole numbers. Then it can read only the network's input.
     indices: ClassVar[bool] = False
 
-    #: What of ``supports.features`` a port must have for the layers that ``draw`` gives.
+    #: The features (``supports.features``) that a port must claim to be sent any layer made by ``draw``.
     needs: ClassVar[tuple[str, ...]] = ()
 
     #: The activations that a layer of this kind can have; empty where the kind has no activation.
     activations: ClassVar[tuple[str, ...]] = ()
 
-    #: Those of them that ``draw`` gives.
+    #: Those of the activations that ``draw`` uses.
     drawn_activations: ClassVar[tuple[str, ...]] = ()
 
-    #: What of it only some of those layers need (``features`` tells of each); others are drawn where it is not had.
+    #: The features that only some of the layers made by ``draw`` need (``features`` says which one needs what). For a
+    #: port that does not claim them, layers that do not need them are generated.
     options: ClassVar[tuple[str, ...]] = ()
 
-    #: What it reports: ``z`` too, where that is not its output.
+    #: What a reply contains for this layer: ``a``, and ``z`` where the two differ.
     reported: ClassVar[tuple[str, ...]] = ("a",)
 
-    #: Whether it is z = Σ w·x + b and a = φ(z) and nothing else: everything that it computes is reported.
+    #: Whether the layer is just z = Σ w·x + b and a = φ(z), so that a reply contains everything it computes.
     one_sum: ClassVar[bool] = False
 
-    #: Whether it is given the layers that it reads one by one: ``inputs`` is then a tuple of their shapes, ``x`` a list
-    #: of their tables (attention reads queries here and keys there). All others read one, or several ``combine``-d.
+    #: Whether it gets the layers that it reads separately: ``inputs`` is then a tuple of shapes and ``x`` a list of
+    #: tables (attention reads queries from one layer, keys from another). All other kinds read one layer, or several
+    #: that ``combine`` has made one.
     apart: ClassVar[bool] = False
 
-    #: What the indexes of its units are called.
+    #: The names of its units' indexes, by how many there are.
     places: ClassVar[Mapping[int, tuple[str, ...]]] = PLACES
 
     @property
     def kind(self) -> str:
-        """``dense``, ``conv2d``, …"""
+        """The name on the wire: ``dense``, ``conv2d``, …"""
         return str(type(self).__struct_config__.tag)
 
     @property
     def activation(self) -> str:
-        """The activation; a kind that has one has a field of that name."""
+        """The activation; ``identity`` for a kind that has no such field."""
         return "identity"
 
     @property
     def alpha(self) -> float | None:
-        """The activation's α."""
+        """The activation's α, or None."""
         return None
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What of ``supports.features`` it needs, beyond its kind."""
+        """The features (``supports.features``) that a port needs for this layer, beyond its kind."""
         return ()
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where a field is not what it may be, or the input's shape does not suit."""
+        """Check the fields against each other and against the shape of the input; ``path`` is the layer's place in the
+        JSON.
+
+        Raises ``CaseError`` where a field has a value that is not allowed, or the layer cannot read such an input.
+        """
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """Raise ``CaseError`` where what it has for every sample does not suit the batch."""
+        """Check what the layer has for every sample, such as a mask or lengths, against the batch.
+
+        Raises ``CaseError`` where the number of entries differs from the number of samples, or an entry is not valid.
+        """
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The shape of one sample's output."""
+        """The shape of the output for one sample."""
         raise NotImplementedError
 
     def z_shape(self, inputs: Shape) -> Shape:
-        """The shape of one sample's pre-activation z (and delta), where it is not that of the output."""
+        """The shape of the pre-activation z, and of δ, for one sample; usually that of the output."""
         return self.output_shape(inputs)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """The names and shapes of its parameters, as on the wire."""
+        """The shape of each parameter by its name on the wire."""
         del inputs
         return {}
 
     def products(self, inputs: Any) -> int:
-        """About how many products one sample takes, beside those of its parameters: what a stranger's file may ask."""
+        """About how many products one sample takes beyond those of its parameters: it limits an untrusted case."""
         del inputs
         return 0
 
     def classes(self, inputs: Shape) -> int | None:
-        """Over how many units a softmax at its end goes: a label's smoothing is spread over them; None: over none."""
+        """The number K of units that a softmax at the end of the layer runs over, or None. Label smoothing needs K."""
         del inputs
         return None
 
     def buffer_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """The names and shapes of what a pass changes beside the parameters: the ``buffers`` of a reply."""
+        """The shape of each buffer by name: the ``buffers`` of a reply, which a pass changes and which are no
+        parameters.
+        """
         del inputs
         return {}
 
     def buffer_rows(self) -> dict[str, Sequence[float]]:
-        """The buffers that its case gives, by name: what the first pass begins with."""
+        """The buffers given by the case, by name: their values before the first pass."""
         return getattr(self, "buffers", None) or {}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """The layer on the circuit ``c``: gives ``c.output(a, z)``."""
+        """Build the layer on the circuit ``c`` and return ``c.output(a, z)``.
+
+        ``x`` is the table that it reads (a list of tables where ``apart``), ``parameters`` are tables by name.
+        """
         raise NotImplementedError
 
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
-        """The shape of a small input that suits it, for a generated case. ``draw`` is a ``cases.draw.Draw``."""
+        """The shape of a small input for a generated case. ``draw`` is a ``cases.draw.Draw``."""
         raise NotImplementedError
 
     @classmethod
     def draw_sample(cls, draw: Any, inputs: Shape) -> Any:
-        """One sample's input, as nested lists."""
+        """One sample of that shape, as nested lists."""
         return nested([draw.number(1.5, 2) for _ in range(size(inputs))], inputs)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """A layer of this kind as JSON, of few digits, that reads such an input; None where that cannot be."""
+        """A random layer of this kind as JSON, with numbers of few digits; None where no such layer can read
+        ``inputs``.
+        """
         raise NotImplementedError
 
     @classmethod
     def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
-        """Layers of which the last is of this kind and reads several others; None for a kind that reads one."""
+        """Layers, the last of which is of this kind and reads several others; None for a kind that reads only one."""
         del draw, inputs, samples
         return None
 
     @classmethod
     def draw_end(cls, draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
-        """An end of the network that only this family has, and its loss; None for the ends that all have."""
+        """The last layers and the loss of a generated network, where this family has its own; None: use the common
+        ones.
+        """
         del draw, inputs, losses, features
         return None
 
     def of_samples(self, samples: Sequence[int]) -> Kind:
-        """The same layer for some samples of a batch: it differs where it has something for every sample."""
+        """The same layer for some samples of the batch: what it has for every sample (masks, lengths) is selected."""
         del samples
         return self
 
@@ -201,7 +224,7 @@ class Kind(
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """The last layers of a generated network, its loss, and what gives one sample's targets."""
+    """The last layers of a generated network, its loss, and a function that draws the targets of one sample."""
 
     layers: list[dict[str, Any]]
     loss: dict[str, Any]
@@ -209,17 +232,20 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 def size(shape: Shape) -> int:
-    """How many numbers an array of that shape holds."""
+    """The number of elements of an array of that shape."""
     return math.prod(shape)
 
 
 def words(shape: Shape) -> str:
-    """``2 x 3 x 3``."""
+    """The shape in words: ``2 x 3 x 3``."""
     return " x ".join(map(str, shape)) or "one number"
 
 
 def flat(path: str, value: Any, shape: Shape, what: str) -> tuple[float, ...]:
-    """The numbers of nested lists, in order; raises ``CaseError`` where they have not that shape, or are not finite."""
+    """The numbers of nested lists in row-major order.
+
+    Raises ``CaseError`` where the lists do not have that shape, or an element is not a finite number.
+    """
     found: list[float] = []
 
     def walk(part: Any, at: str, depth: int) -> None:
@@ -241,14 +267,14 @@ def flat(path: str, value: Any, shape: Shape, what: str) -> tuple[float, ...]:
 
 
 def nested(numbers: Any, shape: Shape) -> Any:
-    """Numbers in a row as nested lists of that shape."""
+    """A flat sequence of numbers as nested lists of that shape."""
     if len(shape) <= 1:
         return list(numbers)
     step = size(shape[1:])
     return [nested(numbers[i * step : (i + 1) * step], shape[1:]) for i in range(shape[0])]
 
 
-#: A dense layer's names on the wire, and in a trace. All other kinds have PyTorch's in both.
+#: The parameters of a dense layer: name on the wire → name in a trace. All other kinds use PyTorch's names in both.
 _IN_TRACE = {"weights": "weight", "biases": "bias"}
 
 
@@ -258,5 +284,5 @@ def quantity_of(name: str) -> str:
 
 
 def drawn(draw: Any, shape: Shape, bound: float, digits: int = 3) -> Any:
-    """A parameter of few digits, as nested lists: no number is 0, none larger than ``bound``."""
+    """A random parameter as nested lists: numbers of few digits, none of them 0, none larger in size than ``bound``."""
     return nested([draw.number(bound, digits) for _ in range(size(shape))], shape)

@@ -1,4 +1,4 @@
-"""Dropout with a given mask, and embedding: layers that pass numbers on, or look them up."""
+"""Dropout with a given mask, and embedding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.fields import Below1, Count, NestedNumbers, Size, arrays, fail, said
+from backprop_check.fields import Below1, Count, NestedNumbers, Size, arrays, description, fail
 from backprop_check.kinds.kind import PLACES, Kind, Shape, drawn, flat, nested, size
 from backprop_check.kinds.wiring import Wiring
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 
 class Dropout(Kind, frozen=True, tag="dropout"):
-    """a = x · mask/(1 − p) in training, and a = x else: PyTorch's ``Dropout``, with the mask given.
+    """a = x · mask/(1 − p) in training, otherwise a = x: PyTorch's ``Dropout``, with the mask given.
 
-    ``mask[sample]`` has the shape of a sample: 1 for what is kept, 0 for what is dropped.
+    ``mask[sample]`` has the shape of a sample: 1 for units that are kept, 0 for units that are dropped.
     """
 
     p: Below1
     training: bool
     mask: Annotated[
-        NestedNumbers, said("[sample]…, of a sample's shape: 1 for what is kept, 0 for what is dropped.")
+        NestedNumbers, description("[sample]…, with the shape of a sample: 1 keeps a unit, 0 drops it.")
     ] = None
 
     family: ClassVar[str] = "normalisation"
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless there is a mask in training, and none otherwise."""
         del inputs
         if self.training == (self.mask is None):
             fail(f"{path}.mask", "a mask in training, none else", "none" if self.mask is None else "a mask")
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """A 0 or a 1 for every unit of every sample."""
+        """Raises ``CaseError`` unless the mask has a 0 or a 1 for every unit of every sample."""
         if not self.training:
             return
         found = flat(f"{path}.mask", self.mask, (len(samples), *inputs), "a 0 or a 1 for every unit of every sample")
@@ -46,11 +46,11 @@ class Dropout(Kind, frozen=True, tag="dropout"):
             fail(f"{path}.mask", "0 (dropped) or 1 (kept)", wrong[0])
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     def of_samples(self, samples: Sequence[int]) -> Kind:
-        """The masks of these samples."""
+        """The same layer with the masks of these samples."""
         return msgspec.structs.replace(self, mask=[self.mask[s] for s in samples]) if self.training else self
 
     @classmethod
@@ -61,13 +61,13 @@ class Dropout(Kind, frozen=True, tag="dropout"):
 
     @classmethod
     def draw_sample(cls, draw: Any, inputs: Shape) -> Any:
-        """Here and there a 0, which is not the same as a unit that was dropped."""
+        """Some inputs are 0, which is not the same as a dropped unit."""
         numbers = [0.0 if draw.whole(1, 5) == 1 else draw.number(1.5, 2) for _ in range(size(inputs))]
         return nested(numbers, inputs)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Mostly in training; at least one unit of the batch is dropped, and one kept."""
+        """Usually in training; at least one unit of the batch is dropped, and one kept."""
         probability = draw.one_of((0.1, 0.25, 0.5, 0.6))
         if draw.whole(1, 6) == 1:
             return {"kind": "dropout", "p": probability, "training": False}
@@ -76,7 +76,7 @@ class Dropout(Kind, frozen=True, tag="dropout"):
         return {"kind": "dropout", "p": probability, "training": True, "mask": nested(kept, (samples, *inputs))}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Times the mask, over 1 − p."""
+        """a = x · mask/(1 − p), or a = x."""
         del parameters
         if not self.training:
             return c.output(c.pick(x, range(x.units), role="a"))
@@ -88,8 +88,8 @@ class Dropout(Kind, frozen=True, tag="dropout"):
 class Embedding(Kind, frozen=True, tag="embedding"):
     """a[t] = weight[x[t]]: PyTorch's ``Embedding``. The input holds indices, written as whole numbers.
 
-    A row's gradient is the sum over all places where it was looked up; that of ``padding_idx`` is 0. Nothing flows back
-    to the indices.
+    The gradient of a row is the sum over all places where it was looked up; that of row ``padding_idx`` is 0. No
+    gradient flows back to the indices.
     """
 
     num_embeddings: Count
@@ -102,7 +102,7 @@ class Embedding(Kind, frozen=True, tag="embedding"):
     places: ClassVar[Mapping[int, tuple[str, ...]]] = {**PLACES, 2: ("position", "number")}
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where ``weight`` is missing or has not its shape, or ``padding_idx`` is no row of it."""
         if self.padding_idx is not None and self.padding_idx >= self.num_embeddings:
             fail(f"{path}.padding_idx", f"an index below {self.num_embeddings}", self.padding_idx)
         if set(self.parameters) != {"weight"}:
@@ -110,7 +110,7 @@ class Embedding(Kind, frozen=True, tag="embedding"):
         flat(f"{path}.parameters.weight", self.parameters["weight"], self.parameter_shapes(inputs)["weight"], "weight")
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """Whole numbers, each the index of a row."""
+        """Raises ``CaseError`` where an input is not a whole number from 0 to num_embeddings − 1."""
         del path, inputs
         for s, sample in enumerate(samples):
             for t, x in enumerate(sample):
@@ -118,7 +118,7 @@ class Embedding(Kind, frozen=True, tag="embedding"):
                     fail(f"$.inputs[{s}][{t}]", f"an index: a whole number from 0 to {self.num_embeddings - 1}", x)
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """A row of numbers for every index."""
+        """``embedding_dim`` numbers for every index."""
         return (*inputs, self.embedding_dim)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
@@ -133,12 +133,12 @@ class Embedding(Kind, frozen=True, tag="embedding"):
 
     @classmethod
     def draw_sample(cls, draw: Any, inputs: Shape) -> Any:
-        """Indices of the first four rows: among five there are repeated ones."""
+        """Indices of the first four rows, so that repeated ones are common."""
         return nested([draw.whole(0, 3) for _ in range(size(inputs))], inputs)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Four rows, or some more that nobody looks up; with and without padding."""
+        """Four rows, or a few more that are never looked up; with and without padding."""
         del samples
         if len(inputs) != 1:
             return None
@@ -152,7 +152,9 @@ class Embedding(Kind, frozen=True, tag="embedding"):
         }
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """One row of the weights: the one whose factor is 1, where all others' are 0."""
+        """a[t, j] = Σᵣ [x[t] = r] weight[r, j] over the rows r that the batch looks up; rows of padding get no
+        gradient.
+        """
         del x
         samples, weight, count, width = c.case.inputs, parameters["weight"], size(inputs), self.embedding_dim
         rows = self.rows(samples)
@@ -171,11 +173,13 @@ class Embedding(Kind, frozen=True, tag="embedding"):
         return c.output(c.weighted_sum(sources, role="looked_up"))
 
     def rows(self, samples: Sequence[Sequence[float]]) -> list[int]:
-        """The rows that a batch looks up, however long the table is."""
+        """The rows that a batch looks up, in order. Others are left out, so that the size of the table costs
+        nothing.
+        """
         return sorted({int(x) for sample in samples for x in sample})
 
     def chosen(self, samples: Sequence[Sequence[float]]) -> list[list[float]]:
-        """For every sample, index by index, a 1 for the row that is looked up and a 0 for every other of ``rows``."""
+        """For every sample and index, a 1 for the row that is looked up and a 0 for every other of ``rows``."""
         rows = self.rows(samples)
         return [[float(row == int(x)) for x in sample for row in rows] for sample in samples]
 

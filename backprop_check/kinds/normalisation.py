@@ -1,4 +1,4 @@
-"""Normalisation: numbers made to have mean 0 and variance 1, over a batch, a layer, a group or a channel."""
+"""Normalisation layers: values are scaled to mean 0 and variance 1, over a batch, a layer, a group or a channel."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.fields import Count, Positive, Share, arrays, fail, items, said
+from backprop_check.fields import Count, Positive, Share, arrays, description, fail, items
 from backprop_check.kinds.kind import Kind, Shape, drawn, flat, size, words
 from backprop_check.kinds.wiring import Wiring
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Generated layers have these: with the larger ones it shows where ε stands.
+#: The ε of generated layers; the larger values reveal an ε in the wrong place of the formula.
 _EPS = (1e-5, 1e-3, 0.01, 0.1)
 
 Groups = list[range]
 
 
 class _Norm(Kind, frozen=True, kw_only=True):
-    """What all have in common: ε, and a scale and a shift (``weight`` and ``bias``) or none."""
+    """The common base: ε, and a scale and a shift (``weight`` γ and ``bias`` β) or neither."""
 
     eps: Positive
     parameters: Annotated[dict[str, Any], arrays({}, {"weight": "γ: [channel]", "bias": "β: [channel]"})] = (
@@ -29,11 +29,13 @@ class _Norm(Kind, frozen=True, kw_only=True):
 
     family: ClassVar[str] = "normalisation"
 
-    #: The sets of parameters that it may have.
+    #: The sets of parameters that are allowed.
     _may_have: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("weight", "bias"))
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where there is another set of parameters than the kind allows, or one has not its
+        shape.
+        """
         if tuple(sorted(self.parameters, reverse=True)) not in self._may_have:
             allowed = " or ".join(" and ".join(names) or "none" for names in self._may_have)
             fail(f"{path}.parameters", allowed, ", ".join(self.parameters))
@@ -41,15 +43,15 @@ class _Norm(Kind, frozen=True, kw_only=True):
             flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """``weight`` and ``bias``: one number a channel."""
+        """``weight`` and ``bias``: one number per channel."""
         return dict.fromkeys(self.parameters, inputs[:1])
 
     def _affine(self, c: Any, x: Any, parameters: Mapping[str, Any], of: Sequence[int]) -> Any:
-        """γ·x̂ + β; ``of`` is the place of a unit's γ and β."""
+        """γ·x̂ + β; ``of[unit]`` is the index of the unit's γ and β."""
         if "weight" not in parameters:
             return c.output(x)
         rows = [[unit] for unit in range(len(of))]
@@ -58,7 +60,7 @@ class _Norm(Kind, frozen=True, kw_only=True):
         return c.output(c.weighted_sum([(x, parameters["weight"], wiring)], biases=biases, role="affine"))
 
     def _channels(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape, groups: Groups) -> Any:
-        """Standardised within groups of a sample; γ and β are a channel's."""
+        """Standardised within groups of a sample; each channel has its own γ and β."""
         normalised, _, _ = standardised(c, x, groups, self.eps)
         return self._affine(c, normalised, parameters, channels(inputs))
 
@@ -72,32 +74,34 @@ class _Norm(Kind, frozen=True, kw_only=True):
 
     @staticmethod
     def _drawn_affine(draw: Any, shape: Shape, names: Sequence[str] = ("weight", "bias")) -> dict[str, Any]:
-        """Mostly a scale and a shift, now and then none."""
+        """Usually a scale and a shift, sometimes neither."""
         if draw.whole(1, 4) == 1:
             return {}
         return {"parameters": {name: drawn(draw, shape, 1.4) for name in names}}
 
 
 class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
-    """a = γ (x − μ)/√(σ² + ε) + β, a channel at a time, μ and σ² of the whole batch.
+    """a = γ (x − μ)/√(σ² + ε) + β for every channel, with μ and σ² of the whole batch (Ioffe & Szegedy 2015).
 
     PyTorch's ``BatchNorm1d`` and ``BatchNorm2d``: the channel is the first index of a sample, and μ and σ² (divided by
-    n) are taken over all samples and all positions. In training the running statistics (``buffers``) move towards them
-    by ``momentum``, the variance divided by n − 1; else they are used in their place.
+    n) are taken over all samples and positions. In training the running statistics (``buffers``) become (1 − momentum)
+    · running + momentum · batch, with the variance divided by n − 1. Outside training they replace μ and σ².
     """
 
     training: bool
     momentum: Annotated[
-        Share | None, said("Where training moves buffers: the share of the batch's own statistics.")
+        Share | None, description("Where training updates the buffers: the weight of the batch's own statistics.")
     ] = None
     buffers: Annotated[
         dict[str, Any],
         arrays({"running_mean": "[channel]", "running_var": "[channel], none below 0"}),
-        said("What training changes beside the parameters."),
+        description("What training changes besides the parameters: the running statistics."),
     ] = msgspec.field(default_factory=dict)
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where running statistics or a momentum are missing, malformed or shared, or a
+        variance is negative.
+        """
         super().check(path, inputs)
         if self.shares:
             fail(f"{path}.shares", "none: running statistics belong to one layer", repr(self.shares))
@@ -112,17 +116,19 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
             fail(f"{path}.momentum", "a number from 0 to 1", "none")
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """A variance is of two numbers at least."""
+        """Raises ``CaseError`` in training where there are fewer than two numbers per channel: their variance
+        would be 0/0.
+        """
         if self.training and len(samples) * size(inputs[1:]) < 2:  # noqa: PLR2004 - two
             fail(f"{path}.training", "a batch of at least two numbers a channel", "one")
 
     def buffer_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """The running statistics, where training moves them."""
+        """The running statistics, if training updates them."""
         return dict.fromkeys(_STATISTICS, inputs[:1]) if self.training and self.buffers else {}
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Mostly in training; with and without γ and β, with and without running statistics."""
+        """Usually in training; with and without γ and β, with and without running statistics."""
         training = samples * size(inputs[1:]) > 1 and draw.whole(1, 4) > 1
         shape = inputs[:1]
         kept = not training or draw.whole(1, 4) > 1
@@ -137,7 +143,7 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
         }
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Of the batch in training, of the running statistics else."""
+        """x̂ with the statistics of the batch in training, else with the running statistics; then γ·x̂ + β."""
         positions = size(inputs[1:])
         groups = contiguous(size(inputs), positions)
         if not self.training:
@@ -155,7 +161,7 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
         return output
 
     def _moved(self, c: Any, name: str, of_batch: Any, share: float) -> Any:
-        """(1 − momentum) · running + momentum · the batch's own."""
+        """(1 − momentum) · running + ``share`` · ``of_batch``."""
         assert self.momentum is not None
         same = [[channel] for channel in range(of_batch.units)]
         wiring = Wiring(of_batch.units, 1, same, [[0]] * of_batch.units)
@@ -167,7 +173,7 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
-    """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over the last indexes of a sample.
+    """a = γ (x − μ)/√(σ² + ε) + β, with μ and σ² over the last indexes of a sample (Ba, Kiros & Hinton 2016).
 
     PyTorch's ``LayerNorm``: ``normalized_shape`` is the end of the input's shape; γ and β have that shape.
     """
@@ -180,12 +186,14 @@ class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
     _may_have: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("weight",), ("weight", "bias"))
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless ``normalized_shape`` ends the input's shape and the parameters have that
+        shape.
+        """
         check_end(path, self.normalized_shape, inputs)
         super().check(path, inputs)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """``weight``, ``bias``: of the shape that is normalised."""
+        """``weight`` and ``bias`` have the normalised shape."""
         del inputs
         return dict.fromkeys(self.parameters, self.normalized_shape)
 
@@ -203,14 +211,17 @@ class LayerNorm(_Norm, frozen=True, kw_only=True, tag="layer_norm"):
         }
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Every sample, and every place of the first indexes, by itself."""
+        """Each sample, and each position of its first indexes, is standardised by itself."""
         length = size(self.normalized_shape)
         normalised, _, _ = standardised(c, x, contiguous(size(inputs), length), self.eps)
         return self._affine(c, normalised, parameters, [unit % length for unit in range(size(inputs))])
 
 
 class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
-    """a = γ x/√(mean x² + ε), over the last indexes of a sample: PyTorch's ``RMSNorm``. No mean is taken away."""
+    """a = γ x/√(mean x² + ε) over the last indexes of a sample: PyTorch's ``RMSNorm`` (Zhang & Sennrich 2019).
+
+    No mean is subtracted.
+    """
 
     parameters: Annotated[dict[str, Any], arrays({}, {"weight": "γ…"})] = msgspec.field(default_factory=dict)
     normalized_shape: Annotated[tuple[Count, ...], items(1)]
@@ -218,12 +229,12 @@ class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
     _may_have: ClassVar[tuple[tuple[str, ...], ...]] = ((), ("weight",))
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless ``normalized_shape`` ends the input's shape and ``weight`` has that shape."""
         check_end(path, self.normalized_shape, inputs)
         super().check(path, inputs)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """``weight``: of the shape that is normalised."""
+        """``weight`` has the normalised shape."""
         del inputs
         return dict.fromkeys(self.parameters, self.normalized_shape)
 
@@ -240,7 +251,7 @@ class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
         }
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """The root of the mean square, of every group by itself."""
+        """x/√(mean x² + ε) in every group, then times γ."""
         length = size(self.normalized_shape)
         groups = contiguous(size(inputs), length)
         squares = c.weighted_sum([(x, x, Wiring(x.units, x.units, groups, groups))], role="spread")
@@ -251,12 +262,12 @@ class RMSNorm(_Norm, frozen=True, kw_only=True, tag="rms_norm"):
 
 
 class GroupNorm(_Norm, frozen=True, kw_only=True, tag="group_norm"):
-    """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over a group of channels of a sample: PyTorch's ``GroupNorm``."""
+    """a = γ (x − μ)/√(σ² + ε) + β, with μ and σ² over a group of channels of a sample: PyTorch's ``GroupNorm``."""
 
     num_groups: Count
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless the groups divide the channels and have at least two numbers each."""
         if inputs[0] % self.num_groups:
             fail(f"{path}.num_groups", f"a divisor of {inputs[0]} channels", self.num_groups)
         if size(inputs) == self.num_groups:
@@ -265,7 +276,7 @@ class GroupNorm(_Norm, frozen=True, kw_only=True, tag="group_norm"):
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """One group, some, or as many as there are channels."""
+        """One group, several, or as many as there are channels."""
         del samples
         divisors = [n for n in range(1, inputs[0] + 1) if inputs[0] % n == 0 and n < size(inputs)]
         return {
@@ -276,18 +287,18 @@ class GroupNorm(_Norm, frozen=True, kw_only=True, tag="group_norm"):
         } if divisors else None  # fmt: skip
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """The channels of a group, at all their positions."""
+        """The channels of a group are standardised together, at all their positions."""
         return self._channels(c, x, parameters, inputs, contiguous(size(inputs), size(inputs) // self.num_groups))
 
 
 class InstanceNorm(_Norm, frozen=True, kw_only=True, tag="instance_norm"):
-    """a = γ (x − μ)/√(σ² + ε) + β, μ and σ² over the positions of one channel of a sample: ``InstanceNorm1d``, ``2d``.
+    """a = γ (x − μ)/√(σ² + ε) + β, with μ and σ² over the positions of one channel of one sample.
 
-    Without running statistics, as PyTorch has it by default.
+    PyTorch's ``InstanceNorm1d`` and ``InstanceNorm2d`` without running statistics, which is the default.
     """
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless the input has channels with at least two positions each."""
         if len(inputs) < 2 or size(inputs[1:]) < 2:  # noqa: PLR2004 - channels and positions; two of these
             fail(path, "an input of channels with at least two positions", words(inputs))
         super().check(path, inputs)
@@ -305,18 +316,18 @@ class InstanceNorm(_Norm, frozen=True, kw_only=True, tag="instance_norm"):
         return {"kind": "instance_norm", "eps": draw.one_of(_EPS), **cls._drawn_affine(draw, inputs[:1])}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Every channel of every sample by itself."""
+        """Every channel of every sample is standardised by itself."""
         return self._channels(c, x, parameters, inputs, contiguous(size(inputs), size(inputs[1:])))
 
 
 def check_end(path: str, normalized: Shape, inputs: Shape) -> None:
-    """The end of the input's shape is normalised."""
+    """Raises ``CaseError`` unless ``normalized`` is the end of the input's shape."""
     if not normalized or inputs[-len(normalized) :] != normalized:
         fail(f"{path}.normalized_shape", f"the end of the input's shape, {words(inputs)}", words(normalized))
 
 
 def contiguous(units: int, length: int) -> Groups:
-    """Units in groups of so many, one after the other."""
+    """Consecutive groups of ``length`` units."""
     return [range(start, start + length) for start in range(0, units, length)]
 
 
@@ -327,12 +338,12 @@ def channels(inputs: Shape) -> list[int]:
 
 
 def _group_of(groups: Groups) -> list[int]:
-    """The group of every unit."""
+    """The number of the group of every unit."""
     return [number for number, group in enumerate(groups) for _ in group]
 
 
 def shifted(c: Any, x: Any, by: Any, groups: Groups) -> Any:
-    """Every unit plus what its group has in ``by``."""
+    """Every unit plus the value of its group in ``by``."""
     rows = [[unit] for unit in range(x.units)]
     own = Wiring(x.units, 1, rows, [[0]] * x.units)
     theirs = Wiring(by.units, 1, [[group] for group in _group_of(groups)], [[0]] * x.units)
@@ -340,16 +351,17 @@ def shifted(c: Any, x: Any, by: Any, groups: Groups) -> Any:
 
 
 def scaled(c: Any, x: Any, by: Any, groups: Groups) -> Any:
-    """Every unit times what its group has in ``by``."""
+    """Every unit times the value of its group in ``by``."""
     rows = [[unit] for unit in range(x.units)]
     wiring = Wiring(x.units, by.units, rows, [[group] for group in _group_of(groups)])
     return c.weighted_sum([(x, by, wiring)], role="normalised")
 
 
 def standardised(c: Any, x: Any, groups: Groups, eps: float, *, across: bool = False) -> tuple[Any, Any, Any]:
-    """x̂ = (x − μ)/√(σ² + ε), μ and σ² = S/n of every group, of each sample or (``across``) of the whole batch.
+    """x̂ = (x − μ)/√(σ² + ε), with μ and σ² = S/n of every group, of one sample or (``across``) of the whole batch.
 
-    Gives x̂, −μ and S = Σ(x − μ)². S is also admitted as Σx² − (Σx)²/n, which loses digits where μ² ≫ σ².
+    Returns the tables x̂, −μ and S = Σ(x − μ)². An implementation may also compute S as Σx² − (Σx)²/n, which loses
+    digits where μ² ≫ σ²; the bound allows both.
     """
     m = c.m
     n = float(len(groups[0]) * (c.samples if across else 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from backprop_check.fields import Count, fail, items, one_of, said
+from backprop_check.fields import Count, description, fail, items, one_of
 from backprop_check.kinds.convolution import One, OnePadding, Pair, PairPadding, Spatial, image, row
 from backprop_check.kinds.kind import Kind, Shape, size
 from backprop_check.kinds.windows import Sizes, Window, divisors, pooling
@@ -15,43 +15,47 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-_STRIDE = said("The kernel's size where it is left out.")
+_STRIDE = description("By default the kernel's size.")
 
 
 class Pooling(Spatial, frozen=True, kw_only=True):
-    """What maximum and average pooling have in common. ``stride`` is ``kernel_size`` where it is not given."""
+    """The common base of maximum and average pooling. ``stride`` is ``kernel_size`` by default."""
 
     kernel_size: Sizes
     stride: Sizes | None = None
     padding: Sizes = ()
-    ceil_mode: Annotated[bool, said("Whether a last window may hang over the padded input's end.")] = False
+    ceil_mode: Annotated[bool, description("Whether a last window may extend beyond the padded input.")] = False
 
     @property
     def window(self) -> Window:
-        """Its window and how that moves."""
+        """The kernel's size and how the window moves."""
         stride = self.kernel_size if self.stride is None else self.stride
         return Window(self.kernel_size, stride, self.padding, (1,) * self.axes)
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the input has other axes, the padding exceeds half the window, or no window
+        fits.
+        """
         self.check_axes(path, inputs)
-        for length, padding in zip(self.kernel_size, self.padding, strict=True):  # as PyTorch: its holes do not count
+        for length, padding in zip(self.kernel_size, self.padding, strict=True):  # as in PyTorch: without its dilation
             if padding > length // 2:
                 fail(f"{path}.padding", "at most half of the window", list(self.padding))
         if min(self.output_shape(inputs)) < 1:
             fail(f"{path}.kernel_size", "a window that fits into the padded input", list(self.kernel_size))
 
     def products(self, inputs: Shape) -> int:
-        """Every place of every window."""
+        """One for every place of every window."""
         return size(self.output_shape(inputs)) * size(self.kernel_size)
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """Channels, then ⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1 along each axis (⌈…⌉: ``ceil_mode``)."""
+        """Channels, then ⌊(n + 2·padding − dilation·(k − 1) − 1)/stride⌋ + 1 along each axis (⌈…⌉ with
+        ``ceil_mode``).
+        """
         return (inputs[0], *self.window.outputs(inputs[1:], ceil=self.ceil_mode))
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Windows side by side and overlapping, padded, with ``ceil_mode``."""
+        """Separate and overlapping windows, with and without padding and ``ceil_mode``."""
         del samples
         if len(inputs) != cls.axes + 1:
             return None
@@ -69,34 +73,36 @@ class Pooling(Spatial, frozen=True, kw_only=True):
 
 
 class MaxPooling(Pooling, frozen=True, kw_only=True):
-    """The largest of each window, each channel by itself; what is padded is never it.
+    """a = max of each window, each channel by itself; padding is never the maximum.
 
-    Of several that are largest the first in row-major order is taken: it alone gets the gradient, as in PyTorch.
+    Where several inputs are largest, the first in row-major order gets the whole gradient, as in PyTorch.
     """
 
     dilation: Sizes = ()
 
     @property
     def window(self) -> Window:
-        """Its window and how that moves."""
+        """The kernel's size and how the window moves."""
         return super().window._replace(dilation=self.dilation)
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit, or a window would lie in the padding altogether."""
+        """Raises ``CaseError`` as other pooling layers do, and where a dilated window would lie wholly in the
+        padding.
+        """
         super().check(path, inputs)
         holes = max(self.dilation) > 1 and max(self.padding) > 0
         if holes and not all(pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads.rows):
             fail(f"{path}.dilation", "windows that each have some of the input", list(self.dilation))
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """a = max of the window."""
+        """a = max x over the window."""
         del parameters
         reads = pooling(inputs, self.window, self.output_shape(inputs)[1:]).reads
         return c.output(c.largest(x, reads.rows, role="a"))
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """With holes in the window too."""
+        """With dilation too."""
         layer = super().draw(draw, inputs, samples)
         if layer is not None:
             layer["dilation"] = [draw.one_of((1, 1, 2)) for _ in range(cls.axes)]
@@ -104,7 +110,7 @@ class MaxPooling(Pooling, frozen=True, kw_only=True):
 
 
 class MaxPool1d(MaxPooling, frozen=True, tag="max_pool1d", kw_only=True):
-    """Along one axis."""
+    """Maximum pooling along one axis: PyTorch's ``MaxPool1d``."""
 
     kernel_size: One
     stride: Annotated[One | None, _STRIDE] = None
@@ -115,7 +121,7 @@ class MaxPool1d(MaxPooling, frozen=True, tag="max_pool1d", kw_only=True):
 
 
 class MaxPool2d(MaxPooling, frozen=True, tag="max_pool2d", kw_only=True):
-    """Along two."""
+    """Maximum pooling along two axes: PyTorch's ``MaxPool2d``."""
 
     kernel_size: Pair
     stride: Annotated[Pair | None, _STRIDE] = None
@@ -124,21 +130,21 @@ class MaxPool2d(MaxPooling, frozen=True, tag="max_pool2d", kw_only=True):
 
 
 class AveragePooling(Pooling, frozen=True, kw_only=True):
-    """The sum of each window divided by how many positions it has, each channel by itself.
+    """a = Σ x / n over each window, each channel by itself; n is the number of positions in the window.
 
-    Padded positions count, unless ``count_include_pad`` is false; what ``ceil_mode`` lets hang over the padded input's
-    end never does.
+    Padding counts in n unless ``count_include_pad`` is false. Positions beyond the padded input, which a window may
+    have with ``ceil_mode``, never count.
     """
 
-    count_include_pad: Annotated[bool, said("Whether what is padded counts as a position.")] = True
+    count_include_pad: Annotated[bool, description("Whether padding counts in the divisor.")] = True
 
     def divisors(self, inputs: Shape) -> list[int]:
-        """What each output position's sum is divided by."""
+        """The divisor of the sum at each output position."""
         sizes = self.output_shape(inputs)[1:]
         return divisors(self.window, inputs[1:], sizes, padding_counts=self.count_include_pad)
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """a = Σ x / divisor, over the window."""
+        """a = Σ x / divisor over the window."""
         del parameters
         wiring = pooling(inputs, self.window, self.output_shape(inputs)[1:])
         shares = c.constant([1.0 / divisor for divisor in self.divisors(inputs)])
@@ -146,13 +152,13 @@ class AveragePooling(Pooling, frozen=True, kw_only=True):
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """With padding that counts, and that does not."""
+        """With padding that counts, and padding that does not."""
         layer = super().draw(draw, inputs, samples)
         return layer if layer is None else {**layer, "count_include_pad": bool(draw.whole(0, 1))}
 
 
 class AvgPool1d(AveragePooling, frozen=True, tag="avg_pool1d", kw_only=True):
-    """Along one axis."""
+    """Average pooling along one axis: PyTorch's ``AvgPool1d``."""
 
     kernel_size: One
     stride: Annotated[One | None, _STRIDE] = None
@@ -162,7 +168,9 @@ class AvgPool1d(AveragePooling, frozen=True, tag="avg_pool1d", kw_only=True):
 
 
 class AvgPool2d(AveragePooling, frozen=True, tag="avg_pool2d", kw_only=True):
-    """Along two. ``divisor_override`` is what every window's sum is divided by, where it is given."""
+    """Average pooling along two axes: PyTorch's ``AvgPool2d``. ``divisor_override`` replaces the divisor of every
+    window.
+    """
 
     kernel_size: Pair
     stride: Annotated[Pair | None, _STRIDE] = None
@@ -170,13 +178,13 @@ class AvgPool2d(AveragePooling, frozen=True, tag="avg_pool2d", kw_only=True):
     divisor_override: Count | None = None
 
     def divisors(self, inputs: Shape) -> list[int]:
-        """What each output position's sum is divided by."""
+        """The divisor of the sum at each output position."""
         own = super().divisors(inputs)
         return own if self.divisor_override is None else [self.divisor_override] * len(own)
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """With a divisor of its own now and then."""
+        """Sometimes with ``divisor_override``."""
         layer = super().draw(draw, inputs, samples)
         if layer is not None and draw.whole(1, 3) == 1:
             layer["divisor_override"] = draw.whole(2, 5)
@@ -184,12 +192,12 @@ class AvgPool2d(AveragePooling, frozen=True, tag="avg_pool2d", kw_only=True):
 
 
 class Whole(Kind, frozen=True, kw_only=True):
-    """A layer of the family for images and sequences alike."""
+    """The common base of layers that read images and sequences alike."""
 
     family: ClassVar[str] = "convolution"
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` for an input without an axis beside its channels."""
+        """Raises ``CaseError`` where the input has no axis besides its channels."""
         if len(inputs) < 2:  # noqa: PLR2004
             fail(path, "an input of channels and at least one axis", list(inputs))
 
@@ -200,13 +208,13 @@ class Whole(Kind, frozen=True, kw_only=True):
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """It has no fields."""
+        """The layer has no fields to draw."""
         del draw, samples
         return {"kind": str(cls.__struct_config__.tag)} if len(inputs) > 1 else None
 
 
 class GlobalPooling(Whole, frozen=True, kw_only=True):
-    """One number a channel: PyTorch's adaptive pooling to a size of 1."""
+    """One number per channel: PyTorch's adaptive pooling to a size of 1."""
 
     def output_shape(self, inputs: Shape) -> Shape:
         """The channels, and 1 along each axis."""
@@ -214,7 +222,7 @@ class GlobalPooling(Whole, frozen=True, kw_only=True):
 
 
 class GlobalAvgPool(GlobalPooling, frozen=True, tag="global_avg_pool", kw_only=True):
-    """The mean of each channel."""
+    """a = Σ x / n over all n positions of each channel."""
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """a = Σ x / n."""
@@ -226,7 +234,7 @@ class GlobalAvgPool(GlobalPooling, frozen=True, tag="global_avg_pool", kw_only=T
 
 
 class GlobalMaxPool(GlobalPooling, frozen=True, tag="global_max_pool", kw_only=True):
-    """The largest of each channel, the first of several."""
+    """a = max x over all positions of each channel; of several largest the first gets the gradient."""
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
         """a = max x."""
@@ -240,13 +248,13 @@ def _channels(inputs: Shape) -> list[range]:
 
 
 class Flatten(Whole, frozen=True, tag="flatten", kw_only=True):
-    """The same numbers in a row: channel by channel, in each row by row."""
+    """The same numbers in row-major order: channel by channel, row by row."""
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Whatever there is can be put in a row."""
+        """Every input can be flattened."""
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """As many as there are."""
+        """(number of inputs,)."""
         return (size(inputs),)
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
@@ -259,9 +267,10 @@ _MODES = {1: ("nearest", "linear"), 2: ("nearest", "bilinear")}
 
 
 class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
-    """``scale_factor`` times as large along each axis: every input repeated, or straight lines between the inputs.
+    """Every axis becomes ``scale_factor`` times as long: inputs are repeated, or interpolated linearly.
 
-    PyTorch's ``Upsample`` with whole factors. With ``align_corners`` the corners of both meet; without, their edges do.
+    PyTorch's ``Upsample`` with whole factors. With ``align_corners`` the centres of the corner elements of input and
+    output coincide; without it, the outer edges do.
     """
 
     scale_factor: Annotated[tuple[Count, ...], items(1, 2, "whole numbers, one an axis")]
@@ -269,7 +278,9 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
     align_corners: bool = False
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the input has no or more than two axes, there is not one factor per axis, or the
+        mode does not suit the axes or ``align_corners``.
+        """
         super().check(path, inputs)
         axes = len(inputs) - 1
         if axes not in _MODES:
@@ -286,7 +297,9 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
         return (inputs[0], *(n * factor for n, factor in zip(inputs[1:], self.scale_factor, strict=True)))
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """a = x of the nearest, or the sum of x of the (two or four) next, each times its weight."""
+        """a = x of the nearest input; or Σ w·x over its two (four) neighbours, with the weights of (bi)linear
+        interpolation.
+        """
         del parameters
         if self.mode == "nearest":
             axes = [[at // f for at in range(n * f)] for n, f in zip(inputs[1:], self.scale_factor, strict=True)]
@@ -300,7 +313,7 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """All modes, with the corners aligned or not."""
+        """All modes, with and without ``align_corners``."""
         del samples
         axes = len(inputs) - 1
         if axes not in _MODES:
@@ -312,7 +325,7 @@ class Upsample(Whole, frozen=True, tag="upsample", kw_only=True):
 
 
 def _spread(inputs: Shape, axes: Sequence[Sequence[Sequence[int]]]) -> list[list[int]]:
-    """For every output position of every channel the units at the products of what each axis reads."""
+    """For every output position of every channel, the units at the Cartesian product of what each axis reads."""
     found = []
     for channel in range(inputs[0]):
         for reads in itertools.product(*axes):
@@ -326,17 +339,17 @@ def _spread(inputs: Shape, axes: Sequence[Sequence[Sequence[int]]]) -> list[list
     return found
 
 
-#: A position that is as near as this to an input lies on it, or on either side of it: rounding decides.
+#: Where a position is this close to an input, rounding decides whether it falls on it or on one side of it.
 _ON = 1e-6
 
 Link = tuple[int, list[float]]
 
 
 def _between(n: int, factor: int, aligned: bool) -> list[list[Link]]:  # noqa: FBT001
-    """For every output position along an axis the inputs that it lies between, each with its weight as a sum.
+    """For every output position along an axis: the inputs that it lies between, and the terms whose sum is each weight.
 
-    At position first + λ they are 1 − λ and λ. Where λ is nearly 0 it may come out on the other side of its input, so
-    that its other neighbour has a weight of about 0 as well.
+    At position first + λ the weights are 1 − λ and λ. Where λ is almost 0, rounding may put the position on the other
+    side of its input; so the input on that side is listed too, with a weight of about 0.
     """
     count, found = n * factor, []
     for o in range(count):
@@ -345,11 +358,11 @@ def _between(n: int, factor: int, aligned: bool) -> list[list[Link]]:  # noqa: F
             at = [o * (n - 1) / (count - 1) if count > 1 else 0.0]
         here = sum(at)
         on = round(here)
-        if here < -_ON:  # before the first input: cut off
+        if here < -_ON:  # before the first input: clamped to it
             found.append([(0, [1.0])])
         elif abs(here - on) < _ON:
-            beside = [(each, [*at, float(-on)]) for each in (on - 1, on + 1) if 0 <= each < n]
-            found.append([(on, [1.0, float(on), *(-x for x in at)]), *beside])
+            neighbours = [(each, [*at, float(-on)]) for each in (on - 1, on + 1) if 0 <= each < n]
+            found.append([(on, [1.0, float(on), *(-x for x in at)]), *neighbours])
         else:
             first = min(int(here), n - 1)
             found.append(
@@ -361,8 +374,8 @@ def _between(n: int, factor: int, aligned: bool) -> list[list[Link]]:  # noqa: F
 def _weights(c: Any, axes: list[list[list[list[float]]]]) -> tuple[Any, list[list[int]]]:
     """The weights of all links of one channel, and which of them every output position has.
 
-    They are worked out on the circuit, so that what rounds in an implementation's weights is in the bounds. In two axes
-    they are the products of those along each.
+    They are computed on the circuit, so that the bounds cover the rounding of an implementation's weights. Along two
+    axes they are the products of the weights along each.
     """
     tables: list[Any] = []
     own: list[list[range]] = []

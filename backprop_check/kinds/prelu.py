@@ -1,4 +1,4 @@
-"""PReLU: a leaky ReLU whose slope on the negative side is learnt, one for all units or one a channel."""
+"""PReLU: a leaky ReLU whose slope for negative inputs is learnt: one slope for all units, or one per channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
     """a = max(x, 0) + w · min(x, 0): PyTorch's ``PReLU`` (He et al. 2015).
 
-    ``weight`` is [1], or [channels] where the first index of a unit is its channel. At x = 0 the slope is w.
+    ``weight`` is [1], or [channels], where the first index of a unit is its channel. The derivative at x = 0 is w.
     """
 
     parameters: Annotated[dict[str, Any], arrays({"weight": "[1] or [channel]…"})]
@@ -23,7 +23,10 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
     family: ClassVar[str] = "normalisation"
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where the weights are not one, or one a channel."""
+        """Check the number of slopes.
+
+        Raises ``CaseError`` unless ``weight`` is the only parameter and holds one finite number, or one per channel.
+        """
         weight = self.parameters.get("weight")
         if set(self.parameters) != {"weight"} or not isinstance(weight, list | tuple):
             fail(f"{path}.parameters", "weight", ", ".join(self.parameters) or "none")
@@ -32,17 +35,17 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
         flat(f"{path}.parameters.weight", weight, (len(weight),), "weight")
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """One slope, or one a channel."""
+        """One slope, or one per channel."""
         del inputs
         return {"weight": (len(self.parameters["weight"]),)}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """max(x, 0) as it is, and min(x, 0), which is x − max(x, 0), times its channel's slope."""
-        # What is below 0 is x − max(x, 0), so that at the kink both parts take the same side.
+        """a = max(x, 0) + w · (x − max(x, 0))."""
+        # min(x, 0) is written x − max(x, 0), so that both parts use the same derivative at the kink.
         units, slopes = size(inputs), len(self.parameters["weight"])
         same, minus = picking(units, range(units)), c.constant([-1.0])
         above = c.function("relu", x)
@@ -53,11 +56,11 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
 
     @classmethod
     def draw_inputs(cls, draw: Any) -> Shape:
-        """A row of numbers, or a few channels."""
+        """A vector, or a few channels."""
         return (draw.whole(2, 5),) if draw.whole(0, 1) else (draw.whole(2, 3), draw.whole(2, 4))
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """One slope or one a channel, of either sign."""
+        """One slope or one per channel, of either sign."""
         del samples
         return {"kind": "prelu", "parameters": {"weight": drawn(draw, (draw.one_of((1, inputs[0])),), 0.6)}}

@@ -1,4 +1,4 @@
-"""Recurrence: a layer that reads a sequence step by step, and at every step its own state of the step before."""
+"""Recurrent layers: they read a sequence step by step, and at every step also their own state of the step before."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
-from backprop_check.fields import Count, arrays, at_least, fail, one_of, said
+from backprop_check.fields import Count, arrays, at_least, description, fail, one_of
 from backprop_check.kinds.kind import Kind, Shape, drawn, flat
 from backprop_check.kinds.unroll import RIGHT, Direction, States, unroll
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: What of ``supports.features`` layers of these kinds may need.
+#: The features (``supports.features``) that layers of these kinds may need.
 BIDIRECTIONAL, STACKED, INITIAL = "bidirectional", "stacked", "initial_states"
 LENGTHS, TRUNCATION, PEEPHOLES, RESET_BEFORE = "lengths", "truncation", "peepholes", "reset_before"
 
@@ -34,16 +34,17 @@ def _arrays(states: tuple[str, ...] = ("h",), **more: str) -> msgspec.Meta:
 
 
 class Recurrent(Kind, frozen=True):
-    """What all recurrent layers have in common. Their input is (steps, features), a sample at a time.
+    """The common base of recurrent layers. Their input is (steps, features) for each sample.
 
     The parameters are PyTorch's: ``weight_ih_l0`` [gates · hidden, features], ``weight_hh_l0`` [gates · hidden,
-    hidden], ``bias_ih_l0`` and ``bias_hh_l0`` [gates · hidden] (both, ``bias_ih`` alone, or none), ``…_l1`` for the
+    hidden], ``bias_ih_l0`` and ``bias_hh_l0`` [gates · hidden] (both, only ``bias_ih``, or neither), ``…_l1`` for the
     second of ``num_layers``, ``…_reverse`` for the direction that reads from the end. ``h0`` (and ``c0``) [num_layers ·
-    directions, hidden] is the state before the first step, the same for all samples; without it the state begins at 0.
+    directions, hidden] is the state before the first step, the same for all samples; by default it is 0.
 
-    ``return_sequences``: the output is every step's state, (steps, directions · hidden); else the last one of each
-    direction, which for the reverse one is that of step 0. ``truncate``: gradients do not flow between the steps
-    m·k − 1 and m·k. ``lengths``: how many steps each sample has; beyond them its state stays, and z and output are 0.
+    ``return_sequences``: the output is the state of every step, (steps, directions · hidden); otherwise each
+    direction's last state, which for the reverse one is that of step 0. ``truncate``: gradients do not flow between the
+    steps k·m − 1 and k·m. ``lengths``: the number of steps of each sample; beyond them its state stays, and z and
+    output are 0.
     """
 
     hidden_size: Count
@@ -51,10 +52,12 @@ class Recurrent(Kind, frozen=True):
     num_layers: Count = 1
     bidirectional: bool = False
     return_sequences: Annotated[
-        bool, said("Whether the output is every step's state, or the last one of each direction.")
+        bool, description("Whether the output is the state of every step, or only the last one of each direction.")
     ] = True
-    truncate: Annotated[Steps | None, said("k: nothing flows back between the steps m·k − 1 and m·k.")] = None
-    lengths: Annotated[tuple[Count, ...] | None, said("How many steps each sample has.")] = None
+    truncate: Annotated[Steps | None, description("k: no gradient flows back between the steps m·k − 1 and m·k.")] = (
+        None
+    )
+    lengths: Annotated[tuple[Count, ...] | None, description("The number of steps of each sample.")] = None
 
     family: ClassVar[str] = "recurrent"
     reported: ClassVar[tuple[str, ...]] = ("z", "a")
@@ -69,21 +72,23 @@ class Recurrent(Kind, frozen=True):
 
     @property
     def directions(self) -> int:
-        """1 or 2."""
+        """The number of directions: 1 or 2."""
         return 2 if self.bidirectional else 1
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What is beyond one layer that reads whole sequences forward."""
+        """The features that the layer needs beyond a single layer that reads whole sequences forwards."""
         has = (self.bidirectional, self.num_layers > 1, "h0" in self.parameters, self.lengths, self.truncate)
         return tuple(name for name, used in zip(Recurrent.options, has, strict=True) if used)
 
     def products(self, inputs: Shape) -> int:
-        """A step is worked out by itself, and so costs more than its products."""
+        """Every step is computed separately, which costs more than its products."""
         return inputs[0] * self.num_layers * self.directions * 10_000
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless the input is (steps, features), every length fits it, and all parameters
+        have their shapes.
+        """
         if len(inputs) != 2:  # noqa: PLR2004 - steps, features
             fail(path, "an input of steps and features", inputs)
         if self.num_layers > len(self.parameters):
@@ -102,24 +107,26 @@ class Recurrent(Kind, frozen=True):
             flat(f"{path}.parameters.{name}", self.parameters[name], shape, name)
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """Raise ``CaseError`` where there is not one length for each sample."""
+        """Raises ``CaseError`` where there is not one length for each sample."""
         del inputs
         if self.lengths is not None and len(self.lengths) != len(samples):
             fail(f"{path}.lengths", f"{len(samples)} lengths, one a sample", len(self.lengths))
 
     def of_samples(self, samples: Sequence[int]) -> Recurrent:
-        """The lengths of these samples only."""
+        """The same layer with the lengths of these samples."""
         if self.lengths is None:
             return self
         return msgspec.structs.replace(self, lengths=tuple(self.lengths[s] for s in samples))
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """(steps, directions · hidden), or the last state."""
+        """(steps, directions · hidden), or (directions · hidden,) for the last state."""
         width = self.directions * self.hidden_size
         return (inputs[0], width) if self.return_sequences else (width,)
 
     def z_shape(self, inputs: Shape) -> Shape:
-        """(steps, num_layers · directions · gates · hidden): for every step all gates, the lowest layer's first."""
+        """(steps, num_layers · directions · gates · hidden): all gates of every step, those of the lowest layer
+        first.
+        """
         return inputs[0], self.num_layers * self.directions * len(self.gates) * self.hidden_size
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
@@ -140,12 +147,14 @@ class Recurrent(Kind, frozen=True):
         return shapes
 
     def more_shapes(self, suffix: str, has: set[str]) -> dict[str, Shape]:
-        """Parameters of this kind only; ``has`` are the names that the layer has, without their suffixes."""
+        """Parameters that only this kind has; ``has`` are the names that the layer has, without their suffixes."""
         del suffix, has
         return {}
 
     def runs(self) -> list[tuple[str, int, bool]]:
-        """Every direction of every layer: its parameters' suffix, how deep it is, whether it reads from the end."""
+        """Every direction of every layer: the suffix of its parameters, its depth, and whether it reads from the
+        end.
+        """
         return [
             (f"_l{depth}{'_reverse' * backwards}", depth, backwards)
             for depth in range(self.num_layers)
@@ -157,7 +166,7 @@ class Recurrent(Kind, frozen=True):
         return unroll(c, self, x, parameters, inputs, RIGHT)
 
     def step(self, d: Direction, t: int, x: Any, before: States) -> States:
-        """The states after step ``t``, from its input and the states ``before``."""
+        """The states after step ``t``, computed from its input ``x`` and the states ``before`` it."""
         raise NotImplementedError
 
     @classmethod
@@ -167,7 +176,9 @@ class Recurrent(Kind, frozen=True):
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Sequences to one and to many, one layer or two, one direction or both, with and without the rest."""
+        """The output is a sequence or the last state; one or two layers; one or two directions; with and without
+        all options.
+        """
         if len(inputs) != 2:  # noqa: PLR2004
             return None
         layer: dict[str, Any] = {"kind": str(cls.__struct_config__.tag), "hidden_size": draw.whole(1, 3)}
@@ -192,13 +203,13 @@ class Recurrent(Kind, frozen=True):
 
     @classmethod
     def draw_more(cls, draw: Any) -> dict[str, Any]:
-        """Fields of this kind only."""
+        """Fields that only this kind has."""
         del draw
         return {}
 
     @classmethod
     def draw_names(cls, draw: Any) -> set[str]:
-        """Which parameters of this kind only it has."""
+        """The names of the parameters that only this kind has."""
         del draw
         return set()
 
@@ -212,7 +223,7 @@ class Rnn(Recurrent, frozen=True, tag="rnn"):
     gates: ClassVar[tuple[str, ...]] = ("h",)
 
     def products(self, inputs: Shape) -> int:
-        """A step is worked out by itself, and so costs more than its products."""
+        """Every step is computed separately, which costs more than its products."""
         return inputs[0] * self.num_layers * self.directions * 10_000
 
     @classmethod
@@ -227,26 +238,28 @@ class Rnn(Recurrent, frozen=True, tag="rnn"):
 
 
 class Gru(Recurrent, frozen=True, tag="gru"):
-    """PyTorch's ``GRU``, gates r, z, n: hₜ = (1 − z)·n + z·hₜ₋₁, r and z sigmoids, n = tanh(z_n).
+    """PyTorch's ``GRU``, gates r, z, n: hₜ = (1 − z)·n + z·hₜ₋₁, r and z sigmoids, n = tanh(z_n) (Cho et al. 2014).
 
-    ``reset_after`` (PyTorch, and Keras by default): z_n = W_in x + b_in + r·(W_hn h + b_hn); else the reset comes
-    before the product, as in the paper: z_n = W_in x + b_in + W_hn (r·h) + b_hn.
+    ``reset_after`` (PyTorch, and the default in Keras): z_n = W_in x + b_in + r·(W_hn h + b_hn). Otherwise the reset
+    comes before the product, as in the paper: z_n = W_in x + b_in + W_hn (r·h) + b_hn.
     """
 
     parameters: Annotated[dict[str, Any], _arrays()]
-    reset_after: Annotated[bool, said("Whether the reset stands after the product with W_hn, or before it.")] = True
+    reset_after: Annotated[bool, description("Whether the reset comes after the product with W_hn, or before it.")] = (
+        True
+    )
 
     gates: ClassVar[tuple[str, ...]] = ("r", "z", "n")
     options: ClassVar[tuple[str, ...]] = (*Recurrent.options, RESET_BEFORE)
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The reset before the product is not what PyTorch does."""
+        """A reset before the product is a feature of its own: PyTorch does not have it."""
         return (*super().features, *(() if self.reset_after else (RESET_BEFORE,)))
 
     @classmethod
     def draw_more(cls, draw: Any) -> dict[str, Any]:
-        """Either placement."""
+        """The reset before or after the product."""
         return {"reset_after": draw.whole(1, 3) > 1}
 
     def step(self, d: Direction, t: int, x: Any, before: States) -> States:
@@ -264,8 +277,8 @@ class Gru(Recurrent, frozen=True, tag="gru"):
 class Lstm(Recurrent, frozen=True, tag="lstm"):
     """PyTorch's ``LSTM``, gates i, f, g, o: cₜ = f·cₜ₋₁ + i·g, hₜ = o·tanh(cₜ); i, f, o sigmoids, g a tanh.
 
-    With peepholes, ``peephole_l0`` [3, hidden] (…), the gates see the cell: p₀·cₜ₋₁ is added to z_i, p₁·cₜ₋₁ to z_f and
-    p₂·cₜ to z_o, unit by unit.
+    Peepholes (Gers & Schmidhuber 2000), ``peephole_l0`` [3, hidden] (…), let the gates read the cell: p₀·cₜ₋₁ is added
+    to z_i, p₁·cₜ₋₁ to z_f and p₂·cₜ to z_o, unit by unit.
     """
 
     parameters: Annotated[dict[str, Any], _arrays(("h", "c"), peephole="[3][hidden_size]")]
@@ -276,21 +289,21 @@ class Lstm(Recurrent, frozen=True, tag="lstm"):
 
     @property
     def peepholes(self) -> bool:
-        """Whether the gates see the cell."""
+        """Whether the gates read the cell."""
         return any(name.startswith("peephole") for name in self.parameters)
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Peepholes are not in PyTorch's."""
+        """Peepholes are a feature of their own: PyTorch does not have them."""
         return (*super().features, *((PEEPHOLES,) if self.peepholes else ()))
 
     def more_shapes(self, suffix: str, has: set[str]) -> dict[str, Shape]:
-        """``peephole``."""
+        """``peephole``, where the layer has it: [3, hidden]."""
         return {f"peephole{suffix}": (3, self.hidden_size)} if "peephole" in has else {}
 
     @classmethod
     def draw_names(cls, draw: Any) -> set[str]:
-        """Now and then peepholes."""
+        """Sometimes peepholes."""
         return {"peephole"} if draw.whole(1, 3) == 1 else set()
 
     def step(self, d: Direction, t: int, x: Any, before: States) -> States:

@@ -1,6 +1,6 @@
-"""Sequences of tokens: what is done to every token alike, positions, and a part of a sequence.
+"""Layers on sequences of tokens: linear layers that treat every token alike, positions, and parts of a sequence.
 
-A sample is ``[token][feature]``. What reads tokens here does not flatten them, as a dense layer does.
+A sample is ``[token][feature]``. These layers do not flatten it, as a dense layer does.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from backprop_check.kinds.wiring import Index, Wiring, picking, rows_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: What the indexes of a sequence's units are called; of attention's scores there are three.
+#: The names of the indexes of a sequence's units; attention scores have three.
 TOKENS: dict[int, tuple[str, ...]] = {1: ("feature",), 2: ("token", "feature"), 3: ("head", "query", "key")}
 
-#: How many indexes a sample has that is a sequence of tokens.
+#: A sequence of tokens has two indexes: token and feature.
 SEQUENCE = 2
 
 _ACTIVATIONS = ("identity", "tanh", "relu", "sigmoid", "gelu", "silu", "softmax")
 
-#: So many roundings e^(−ln b · 2i/d) may have cost, b^(2i/d) and the quotient the same: times the angle, in u.
+#: The error of an angle p / b^(2i/d), in units of u times the angle: it may be computed as p · e^(−ln b · 2i/d).
 _OF_ANGLE = 64.0
 
 
 class OfTokens(Kind, frozen=True):
-    """What reads a sequence of tokens."""
+    """A layer that reads a sequence of tokens."""
 
     family: ClassVar[str] = "attention"
     places: ClassVar[Mapping[int, tuple[str, ...]]] = TOKENS
@@ -42,12 +42,12 @@ class OfTokens(Kind, frozen=True):
 
     @classmethod
     def draw_end(cls, draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
-        """A class for every token: a softmax a token, and a loss that is the sum over the tokens."""
+        """A softmax at every token, and a loss that is summed over the tokens."""
         return sequence_end(draw, inputs, losses, features)
 
 
 def check_parameters(path: str, parameters: Mapping[str, Any], shapes: Mapping[str, Shape]) -> None:
-    """Raise ``CaseError`` where a parameter is missing, is one too many, or has not its shape."""
+    """Raises ``CaseError`` unless the layer has exactly the parameters named in ``shapes``, each of its shape."""
     if set(parameters) != set(shapes):
         fail(f"{path}.parameters", ", ".join(shapes), ", ".join(parameters) or "none")
     for name, shape in shapes.items():
@@ -55,7 +55,7 @@ def check_parameters(path: str, parameters: Mapping[str, Any], shapes: Mapping[s
 
 
 def check_tokens(path: str, inputs: Any) -> None:
-    """Raise ``CaseError`` where the input is no sequence of tokens."""
+    """Raises ``CaseError`` unless a sample is a sequence of tokens, that is, has two indexes."""
     if len(inputs) != SEQUENCE:
         fail(path, "an input of tokens and features", inputs)
 
@@ -63,8 +63,8 @@ def check_tokens(path: str, inputs: Any) -> None:
 class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     """z[t, o] = Σᵢ w[o, i] x[t, i] + b[o], a = φ(z): the same neurons read every token.
 
-    PyTorch's ``Linear``: ``weight`` is [out_features, in_features], ``bias`` [out_features] or absent. The last index
-    of a sample is what is read; a softmax goes over it, token by token.
+    PyTorch's ``Linear``: ``weight`` is [out_features, in_features], ``bias`` [out_features] or absent. The sum runs
+    over the last index of a sample; a softmax runs over the features of each token.
     """
 
     out_features: Count
@@ -80,11 +80,11 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
     drawn_activations: ClassVar[tuple[str, ...]] = _ACTIVATIONS
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless ``weight``, and ``bias`` if there is one, have the right shapes."""
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's, with another last index."""
+        """The shape of the input, with ``out_features`` as its last index."""
         return (*inputs[:-1], self.out_features)
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
@@ -93,18 +93,18 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
         return {"weight": (self.out_features, inputs[-1]), **bias}
 
     def classes(self, inputs: Shape) -> int | None:
-        """A softmax goes over a token's features."""
+        """A softmax runs over the features of a token."""
         del inputs
         return self.out_features
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """With and without a bias, of any activation."""
+        """Any activation, with and without a bias."""
         del samples
         return linear(draw, inputs[-1], draw.whole(2, 4), draw.one_of(_ACTIVATIONS), bias=draw.whole(1, 4) > 1)
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """z = W x + b and a = φ(z), token by token."""
+        """z = W x + b and a = φ(z) for every token."""
         z = of_every_token(c, x, parameters["weight"], parameters.get("bias"), inputs, self.out_features, "z")
         c.show(z)
         tokens = size(inputs[:-1])
@@ -114,17 +114,17 @@ class Linear(OfTokens, frozen=True, kw_only=True, tag="linear"):
 class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_encoding"):
     """a[p, 2i] = x[p, 2i] + sin(p / base^(2i/d)), a[p, 2i + 1] = x[p, 2i + 1] + cos(p / base^(2i/d)).
 
-    Position p counts from 0, d is how many features a token has (Vaswani et al. 2017).
+    Positions p are counted from 0; d is the number of features of a token (Vaswani et al. 2017, section 3.5).
     """
 
     base: Annotated[float, more_than(1)] = 10000.0
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless the input is a sequence of tokens."""
         check_tokens(path, inputs)
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     @classmethod
@@ -135,14 +135,16 @@ class PositionalEncoding(OfTokens, frozen=True, kw_only=True, tag="positional_en
         return {"kind": "positional_encoding", **base} if len(inputs) == SEQUENCE else None
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Numbers that depend on the position alone are added."""
+        """a = x + the encoding, which depends only on the position."""
         del parameters
         return self.worked(c, x, inputs, wave)
 
     def worked(self, c: Any, x: Any, inputs: Shape, wave: Wave) -> Any:
-        """The equations, with what ``wave(p, e, d, base)`` gives for feature e of d, and the angle that it is of."""
+        """The equations with another encoding: ``wave(p, e, d, base)`` returns its value for feature e of d, and
+        the angle.
+        """
         waves = [wave(p, e, inputs[1], self.base) for p in range(inputs[0]) for e in range(inputs[1])]
-        # An implementation works sine and cosine out in its own arithmetic: off by what the angle is, and by its own.
+        # An implementation computes the encoding itself: the bound covers the error of the angle and of sin or cos.
         added = c.constant([a for a, _ in waves], [_OF_ANGLE * angle + 4.0 * (angle > 0) for _, angle in waves])
         a = c.weighted_sum([(x, None, picking(x.units, range(x.units)))], [(added, range(x.units))], role="positioned")
         return c.output(a)
@@ -152,38 +154,38 @@ Wave = Callable[[int, int, int, float], tuple[float, float]]
 
 
 def wave(p: int, e: int, width: int, base: float) -> tuple[float, float]:
-    """Sine for even features, cosine for odd ones, of p / base^(2i/d); e = 2i or 2i + 1."""
+    """The encoding and its angle p / base^(2i/d), with e = 2i or 2i + 1: its sine for even e, its cosine for odd e."""
     angle = p / base ** (2 * (e // 2) / width)
     return (math.cos if e % 2 else math.sin)(angle), angle
 
 
 class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positions"):
-    """a[p, e] = x[p, e] + weight[p, e]: PyTorch's ``Embedding`` of the positions 0, 1, …, added.
+    """a[p, e] = x[p, e] + weight[p, e]: PyTorch's ``Embedding`` of the positions 0, 1, …, added to the input.
 
-    ``weight`` is [num_embeddings, features]; the rows of positions that there are not have gradient 0.
+    ``weight`` is [num_embeddings, features]; rows beyond the length of the sequence have gradient 0.
     """
 
     num_embeddings: Count
     parameters: Annotated[dict[str, Any], arrays({"weight": "[position][feature]"})]
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` unless ``weight`` has the right shape and a row for every token."""
         check_tokens(path, inputs)
         if self.num_embeddings < inputs[0]:
             fail(f"{path}.num_embeddings", f"at least {inputs[0]} positions", self.num_embeddings)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
-        """A row for every position."""
+        """weight[position][feature]."""
         return {"weight": (self.num_embeddings, inputs[1])}
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Sometimes with a row that no token needs."""
+        """As many rows as tokens, or one more."""
         del samples
         if len(inputs) != SEQUENCE:
             return None
@@ -192,7 +194,7 @@ class LearnedPositions(OfTokens, frozen=True, kw_only=True, tag="learned_positio
         return {"kind": "learned_positions", "num_embeddings": count, "parameters": {"weight": weight}}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """The position's row is added."""
+        """a = x + weight, position by position."""
         del inputs
         places = range(x.units)
         return c.output(
@@ -207,32 +209,32 @@ class Narrow(OfTokens, frozen=True, kw_only=True, tag="narrow"):
     length: Count
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where ``start`` or ``length`` lead beyond the sequence."""
         if self.start >= inputs[0]:
             fail(f"{path}.start", f"from 0 to {inputs[0] - 1}", self.start)
         if self.length > inputs[0] - self.start:
             fail(f"{path}.length", f"from 1 to {inputs[0] - self.start}", self.length)
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """So many tokens."""
+        """``length`` tokens."""
         return (self.length, *inputs[1:])
 
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
-        """Any part."""
+        """Any part of the sequence."""
         del samples
         start = draw.whole(0, inputs[0] - 1)
         return {"kind": "narrow", "start": start, "length": draw.whole(1, inputs[0] - start)}
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """Nothing is computed."""
+        """a[t] = x[start + t]."""
         del parameters
         step = size(inputs[1:])
         return c.output(c.pick(x, range(self.start * step, (self.start + self.length) * step), role="part"))
 
 
 def of_every_token(c: Any, x: Any, weight: Any, bias: Any, inputs: Shape, features: int, role: str) -> Any:
-    """W x + b of every token."""
+    """The table W x + b for every token x; ``features`` are the rows of W that are used."""
     tokens = size(inputs[:-1])
     wiring = token_by_token(tokens, inputs[-1], features, 0, features)
     biases = [] if bias is None else [(bias, [o for _ in range(tokens) for o in range(features)])]
@@ -240,17 +242,17 @@ def of_every_token(c: Any, x: Any, weight: Any, bias: Any, inputs: Shape, featur
 
 
 def token_by_token(tokens: int, width: int, features: int, first: int, rows: int) -> Wiring:
-    """Unit (t, o) reads all of token t, through row ``first`` + o of so many rows of weights."""
+    """z[t, o] = Σᵢ w[first + o, i] x[t, i]: the wiring of ``of_every_token``, for a matrix w with ``rows`` rows."""
     return rows_of(features, width, rows, first, tokens)
 
 
 def by_token(tokens: int, features: int) -> Index:
-    """For every unit those of its token."""
+    """For every unit, all units of its token: the groups of a softmax."""
     return Index.blocks(tokens, features)
 
 
 def linear(draw: Any, fan_in: int, features: int, activation: str, *, bias: bool = True) -> dict[str, Any]:
-    """A linear layer of few digits."""
+    """A random linear layer as JSON, with numbers of few digits."""
     parameters = {"weight": drawn(draw, (features, fan_in), 1.6 / fan_in**0.5)}
     if bias:
         parameters["bias"] = drawn(draw, (features,), 0.5)
@@ -258,7 +260,7 @@ def linear(draw: Any, fan_in: int, features: int, activation: str, *, bias: bool
 
 
 def sequence_end(draw: Any, inputs: Shape, losses: Sequence[str], features: Sequence[str]) -> Ending | None:
-    """A softmax (or its logarithm) at every token, its loss summed over the tokens; None where no loss suits."""
+    """A softmax (or its logarithm) at every token, and a loss summed over the tokens; None where no loss suits."""
     named = {"cross_entropy": "softmax", "negative_log_likelihood": "log_softmax", "kl_divergence": "log_softmax"}
     suitable = [loss for loss in named if loss in losses]
     if len(inputs) != SEQUENCE or not suitable:

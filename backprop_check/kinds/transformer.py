@@ -1,4 +1,4 @@
-"""The transformer's block: attention and two linear layers, each with a path around it and a layer norm."""
+"""The transformer block: attention and a feed-forward part, each with a residual connection and a layer norm."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _ATTENTION = "self_attn."
 
-#: What φ may be.
+#: The activations that φ may be.
 _FUNCTIONS = ("relu", "gelu")
 
-#: The parameters and their shapes: E features in a token, F = ``dim_feedforward``. All biases, or none.
+#: The parameters and their shapes: E features in a token, F = ``dim_feedforward``. A block has all biases, or none.
 _SHAPES = {
     "self_attn.in_proj_weight": ("3E", "E"),
     "self_attn.in_proj_bias": ("3E",),
@@ -45,11 +45,11 @@ _ARRAYS = arrays(
 
 
 class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_block"):
-    """PyTorch's ``TransformerEncoderLayer`` (batch first, no dropout), its parameters named as there.
+    """PyTorch's ``TransformerEncoderLayer`` (batch first, no dropout), with its names of the parameters.
 
-    With A the multi-head attention, F(x) = linear2(φ(linear1(x))) and N₁, N₂ the layer norms over a token's features:
-    y = N₁(x + A(x)), a = N₂(y + F(y)); or, with ``norm_first``, y = x + A(N₁(x)), a = y + F(N₂(y)). ``activation`` is
-    φ: relu or gelu. All biases (those of the norms too) may be absent. ``src_key_padding_mask`` [sample][token]: true
+    With A the multi-head attention, F(x) = linear2(φ(linear1(x))) and N₁, N₂ the layer norms over a token's features: y
+    = N₁(x + A(x)), a = N₂(y + F(y)); or, with ``norm_first``, y = x + A(N₁(x)), a = y + F(N₂(y)). ``activation`` is φ:
+    relu or gelu. All biases (those of the norms too) may be absent. ``src_key_padding_mask`` [sample][token]: true
     where a token is ignored as a key.
     """
 
@@ -66,34 +66,36 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     drawn_activations: ClassVar[tuple[str, ...]] = activations
 
     def check(self, path: str, inputs: Shape) -> None:
-        """Raise ``CaseError`` where something does not fit."""
+        """Raises ``CaseError`` where the input is no sequence, the heads do not divide its features, or a parameter has
+        not its shape.
+        """
         check_tokens(path, inputs)
         if inputs[1] % self.nhead:
             fail(f"{path}.nhead", f"a divisor of {inputs[1]} features", self.nhead)
         check_parameters(path, self.parameters, self.parameter_shapes(inputs))
 
     def form(self, inputs: Shape) -> Heads:
-        """That of its attention."""
+        """The sizes of its attention."""
         return Heads(self.nhead, inputs[0], inputs[0], inputs[1], inputs[1], self.is_causal)
 
     def check_batch(self, path: str, inputs: Shape, samples: Sequence[Sequence[float]]) -> None:
-        """Raise ``CaseError`` where the padding mask does not suit the batch."""
+        """Raises ``CaseError`` where the padding mask does not suit the batch."""
         check_mask(f"{path}.src_key_padding_mask", self.src_key_padding_mask, self.form(inputs), len(samples))
 
     def of_samples(self, samples: Sequence[int]) -> TransformerBlock:
-        """The same with the masks of some samples."""
+        """The same layer with the masks of these samples."""
         if self.src_key_padding_mask is None:
             return self
         kept = tuple(self.src_key_padding_mask[s] for s in samples)
         return msgspec.structs.replace(self, src_key_padding_mask=kept)
 
     def products(self, inputs: Shape) -> int:
-        """For every score its softmax's group."""
+        """One softmax group per score."""
         heads: int = getattr(self, "nhead", 1)
         return heads * inputs[0] ** 3
 
     def output_shape(self, inputs: Shape) -> Shape:
-        """The input's."""
+        """The shape of the input."""
         return inputs
 
     def parameter_shapes(self, inputs: Shape) -> dict[str, Shape]:
@@ -106,7 +108,7 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
     @classmethod
     def draw(cls, draw: Any, inputs: Shape, samples: int) -> dict[str, Any] | None:
         """Norms first and last, with and without biases and masks."""
-        if len(inputs) != SEQUENCE or inputs[1] < 3:  # noqa: PLR2004 - a norm of two gives nothing but signs
+        if len(inputs) != SEQUENCE or inputs[1] < 3:  # noqa: PLR2004 - a norm of two numbers is ±1, whatever they are
             return None
         masks, hidden = draw_masks(draw, inputs[0], samples), draw.whole(2, 5)
         if "key_padding_mask" in masks:
@@ -135,16 +137,16 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
 
     @classmethod
     def draw_wired(cls, draw: Any, inputs: Shape, samples: int) -> list[dict[str, Any]] | None:
-        """Behind a layer whose gradients show what flows back out of the block."""
+        """After a linear layer, whose gradients show what flows back out of the block."""
         block = cls.draw(draw, inputs, samples)
         return None if block is None else [linear(draw, inputs[1], inputs[1], "tanh"), block]
 
     def equations(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape) -> Any:
-        """The right parts."""
+        """The equations with the right parts."""
         return self.worked(c, x, parameters, inputs, BlockParts())
 
     def worked(self, c: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape, parts: BlockParts) -> Any:
-        """Attention and the two linear layers, each added to what it read."""
+        """Attention and the feed-forward part, each added to what it read; ``parts`` are their formulas."""
         own = {name.removeprefix(_ATTENTION): p for name, p in parameters.items() if name.startswith(_ATTENTION)}
         form, mask = self.form(inputs), self.src_key_padding_mask
 
@@ -173,22 +175,24 @@ class TransformerBlock(OfTokens, frozen=True, kw_only=True, tag="transformer_blo
 
 
 class BlockParts(Parts):
-    """Those of a block: attention's, and the paths around."""
+    """The formulas of a block: those of attention, and the residual connections."""
 
     def around(self, c: Any, number: int, x: Any, read: Any, part: Any) -> Any:
-        """What part 1 (attention) or 2 (linear layers) gives, added to x; ``read`` is what it read: x or its norm."""
+        """x + part, where part 1 is the attention and 2 the feed-forward part; ``read`` is what the part read: x
+        or its norm.
+        """
         del read
         return c.add([x, part], role=f"residual{number}")
 
 
 def all_shapes(width: int, hidden: int) -> dict[str, Shape]:
-    """The parameters of a block of so many features."""
+    """The shapes of all parameters of a block with ``width`` features and ``hidden`` feed-forward units."""
     sizes = {"E": width, "3E": 3 * width, "F": hidden}
     return {name: tuple(sizes[size] for size in shape) for name, shape in _SHAPES.items()}
 
 
 def normalized(c: Any, x: Any, shape: Shape, scale: Any, shift: Any, eps: float) -> Any:
-    """Layer norm of every token: (x − mean) / √(variance + ε) · scale + shift, the variance with 1/n."""
+    """Layer norm of every token: (x − mean) / √(variance + ε) · scale + shift, where the variance has the divisor n."""
     tokens, width = shape
     wirings = norm_of(tokens, width)
     share = c.constant([1.0 / width])
@@ -204,7 +208,7 @@ def normalized(c: Any, x: Any, shape: Shape, scale: Any, shift: Any, eps: float)
 
 @functools.lru_cache(maxsize=64)
 def norm_of(tokens: int, width: int) -> dict[str, Wiring]:
-    """The wirings of a layer norm: unit (t, e), and one mean, variance and root a token."""
+    """The wirings of a layer norm: unit (t, e), and one mean, variance and root per token."""
     units = tokens * width
     features, of_tokens, scalar = ("te", (tokens, width), units), ("t", (tokens,), tokens), ("", (), 1)
     sums = {

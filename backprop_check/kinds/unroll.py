@@ -1,7 +1,7 @@
-"""A recurrent layer unrolled over its steps, on a circuit: its parameters are read anew at every step.
+"""A recurrent layer unrolled over its steps, on a circuit: every step reads the same parameters.
 
-``Way`` holds the decisions that people get wrong (which rows are which gate's, what is handed on to the next step and
-whether gradients flow back through it): a named bug is another way.
+``Way`` holds the decisions that implementations often get wrong (which rows belong to which gate, which states a step
+hands to the next, and whether gradients flow back through them). A named bug is another ``Way``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Source = tuple[Any, Any, Wiring]
 States = dict[str, Any]
 
-#: By step: 1 for every unit of a sample that is still going, else 0; and the other way round.
+#: Two tables per step: 1 for the units of samples that have not ended, else 0; and 1 minus that.
 Masks = tuple[list[Any], list[Any]]
 
 
@@ -26,7 +26,7 @@ class Way:
     """The right way to unroll a layer."""
 
     def block(self, layer: Any, gate: str) -> int:
-        """Which of the parameters' blocks of rows is the gate's."""
+        """The number of the gate's block of rows in the weights and biases."""
         number: int = layer.gates.index(gate)
         return number
 
@@ -35,15 +35,19 @@ class Way:
         return d.begin()
 
     def cuts(self, layer: Any, first: int) -> bool:
-        """Whether nothing flows back between the steps ``first − 1`` and ``first`` of a layer that truncates."""
+        """Whether, in a layer that truncates, no gradient flows back between the steps ``first − 1`` and ``first``."""
         return bool(first % layer.truncate == 0)
 
     def handed_on(self, d: Direction, first: int, states: States) -> States:
-        """What one of the steps ``first − 1`` and ``first`` hands to the other, in whichever order they are read."""
+        """The states handed across the border between the steps ``first − 1`` and ``first``, in either direction of
+        reading.
+        """
         return d.cut(first, states) if d.layer.truncate and self.cuts(d.layer, first) else states
 
     def new_state(self, d: Direction, t: int, x: Any, h: Any, r: Any) -> Any:
-        """A GRU's z_n, with the reset after or before the product."""
+        """A GRU's z_n: W_in x + b_in + r·(W_hn h + b_hn), or, without ``reset_after``, W_in x + b_in + W_hn (r·h) +
+        b_hn.
+        """
         c = d.c
         if d.layer.reset_after:
             product = d.sums[t]["product"] = c.weighted_sum(
@@ -54,14 +58,16 @@ class Way:
         return d.gate("n", t, [d.from_input(x, "n"), d.from_state(reset, "n")], d.biases("n"))
 
     def done(self, d: Direction, t: int, before: States, made: States, after: States) -> None:
-        """Called after each step, with the states before it, as it made them, and after it (carried on, or made)."""
+        """Called after each step with three states: before it, as it computed them, and after it (kept where a sample
+        ended).
+        """
 
 
 RIGHT = Way()
 
 
 class Direction:
-    """One direction of one layer: its parameters, and its gates' weighted sums (``sums``: by step, by gate)."""
+    """One direction of one layer: its parameters, and its gates' weighted sums (``sums[step][gate]``)."""
 
     def __init__(self, c: Any, layer: Any, parameters: Mapping[str, Any], run: int, way: Way, steps: int) -> None:
         self.c, self.layer, self.way, self.parameters, self.run, self.steps = c, layer, way, parameters, run, steps
@@ -76,29 +82,29 @@ class Direction:
         self.sums: list[dict[str, Any]] = [{} for _ in range(steps)]
 
     def of(self, name: str) -> Any:
-        """One of this direction's parameters; None where the layer has none of that name."""
+        """One of this direction's parameters, or None where the layer does not have it."""
         return self.parameters.get(f"{name}{self.suffix}")
 
     def from_input(self, x: Any, gate: str) -> Source:
-        """W_ih x, of one gate."""
+        """W_ih x for one gate, as a source of a weighted sum."""
         return x, self.of("weight_ih"), block(self.hidden, x.units, self.rows, self.way.block(self.layer, gate))
 
     def from_state(self, h: Any, gate: str) -> Source:
-        """W_hh h, of one gate."""
+        """W_hh h for one gate, as a source of a weighted sum."""
         return h, self.of("weight_hh"), block(self.hidden, self.hidden, self.rows, self.way.block(self.layer, gate))
 
     def through_peephole(self, cell: Any, gate: str) -> Source:
-        """p·c, of one gate."""
+        """p·c for one gate, as a source of a weighted sum."""
         return cell, self.of("peephole"), own(self.hidden, 3 * self.hidden, "ifo".index(gate) * self.hidden)
 
     def biases(self, gate: str) -> list[tuple[Any, range]]:
-        """b_ih and b_hh of one gate, as far as there are any."""
+        """b_ih and b_hh of one gate, those that the layer has."""
         first = self.way.block(self.layer, gate) * self.hidden
         found = [self.of("bias_ih"), self.of("bias_hh")]
         return [(bias, range(first, first + self.hidden)) for bias in found if bias is not None]
 
     def gate(self, gate: str, t: int, sources: list[Source], biases: list[tuple[Any, range]]) -> Any:
-        """A gate's pre-activation at step t, reported in the place of its rows; 0 where the sample has ended."""
+        """A gate's pre-activation at step t, shown at the place of its rows in z; 0 where the sample has ended."""
         z = self.sums[t][gate] = self.c.weighted_sum(sources, biases=biases, role=f"z_{gate}")
         if self.masks is not None:
             z = self.c.multiply(z, self.masks[0][t], role=f"masked z_{gate}")
@@ -107,11 +113,11 @@ class Direction:
         return self.c.show(z, start, self.steps * self.width)
 
     def zeros(self) -> Any:
-        """The state where none is given."""
+        """The initial state where the case gives none."""
         return self.c.given([[0.0] * self.hidden] * self.c.samples)
 
     def begin(self) -> States:
-        """The states before the first step."""
+        """The states before the first step: ``h0`` (and ``c0``), or zeros."""
         number, inputs = self.run, len(self.layer.runs()) * self.hidden
         return {
             state: self.zeros()
@@ -136,7 +142,7 @@ class Direction:
         }
 
     def carried(self, t: int, before: States, after: States) -> States:
-        """The states after a step: those before it, where the sample has ended."""
+        """The states after step t; a sample that has ended keeps the states ``before`` it."""
         if self.masks is None:
             return after
         going, ended = self.masks
@@ -148,7 +154,9 @@ class Direction:
         }
 
     def read(self, xs: Sequence[Any]) -> list[States]:
-        """The states after every step of the sequence, by step; a reverse direction begins with the last."""
+        """Read the whole sequence; returns the states after every step, by step. A reverse direction starts at the last
+        step.
+        """
         found: dict[int, States] = {}
         states = self.way.begin(self)
         order = range(self.steps - 1, -1, -1) if self.backwards else range(self.steps)
@@ -163,7 +171,7 @@ class Direction:
 
 
 def unroll(c: Any, layer: Any, x: Any, parameters: Mapping[str, Any], inputs: Shape, way: Way) -> Any:
-    """The layer on the circuit ``c``: gives ``c.output(a, z)``."""
+    """Build the layer on the circuit ``c`` and return ``c.output(a, z)``. ``inputs`` is (steps, features)."""
     steps, features = inputs
     xs = [c.weighted_sum([(x, None, part(x.units, t * features, features))], role="x") for t in range(steps)]
     masks = _masks(c, layer, steps)
@@ -188,13 +196,13 @@ def unroll(c: Any, layer: Any, x: Any, parameters: Mapping[str, Any], inputs: Sh
             for n, states in enumerate(directions)
         ]
         a = c.weighted_sum(sources, role="a")
-    else:  # the last that each direction read
+    else:  # the state after the last step that each direction read
         a = c.join([states[0 if n else -1]["h"] for n, states in enumerate(directions)], role="a")
     return c.output(a, [z for _, z in sorted(shown, key=lambda each: each[0])])
 
 
 def _masks(c: Any, layer: Any, steps: int) -> Masks | None:
-    """Which samples are still going, by step."""
+    """Which samples have not ended, by step; None where no lengths are given."""
     if layer.lengths is None:
         return None
     going = [[[float(t < length)] * layer.hidden_size for length in layer.lengths] for t in range(steps)]
@@ -203,5 +211,7 @@ def _masks(c: Any, layer: Any, steps: int) -> Masks | None:
 
 
 def block(units: int, inputs: int, rows: int, number: int) -> Wiring:
-    """Each unit reads every input, through its row in block ``number`` of a matrix [rows, inputs]."""
+    """zₒ = Σᵢ w[number·units + o, i] xᵢ: each unit reads every input, through its row in a block of a matrix [rows,
+    inputs].
+    """
     return rows_of(units, inputs, rows, number * units)

@@ -1,7 +1,7 @@
-"""Windows: what each output position of a convolution or a pooling reads, along any number of axes.
+"""Windows: what each output position of a convolution or a pooling layer reads, along any number of axes.
 
-Along one axis output o and place k of the kernel meet the input position o·stride + k·dilation − padding; where that
-lies beside the input (in the padding) nothing is read. In several axes a window is the product of those along each.
+Along one axis, output o and kernel element k meet at the input position o·stride + k·dilation − padding; where that
+lies outside the input (in the padding), nothing is read. Along several axes a window is the Cartesian product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Sizes = tuple[int, ...]
 
 
 class Window(NamedTuple):
-    """The kernel's size and how it moves, a number an axis."""
+    """The kernel's size and how the window moves; one number per axis."""
 
     kernel: Sizes
     stride: Sizes
@@ -28,11 +28,11 @@ class Window(NamedTuple):
     dilation: Sizes
 
     def reach(self) -> list[int]:
-        """How many input positions a window spans along each axis: dilation·(kernel − 1) + 1."""
+        """The input positions that a window spans along each axis: dilation·(kernel − 1) + 1."""
         return [d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
 
     def outputs(self, lengths: Sequence[int], *, ceil: bool = False) -> Sizes:
-        """⌊(n + 2·padding − reach)/stride⌋ + 1 positions along each axis; ⌈…⌉ with ``ceil``.
+        """The output positions along each axis: ⌊(n + 2·padding − reach)/stride⌋ + 1; with ``ceil``, ⌈…⌉ + 1.
 
         As in PyTorch, a last window that would begin in the padding behind the input is left out.
         """
@@ -44,9 +44,9 @@ class Window(NamedTuple):
 
 
 def _grid(window: Window, lengths: Sizes, sizes: Sizes) -> tuple[Any, Any]:
-    """For every output position and place of the kernel the input position (of one channel), and whether there is one.
+    """The input position (within one channel) for every output position and kernel element, and whether it exists.
 
-    Both are arrays [outputs, places]; what lies beside the input has position 0.
+    Both are arrays [outputs, kernel elements]; a position outside the input is given as 0.
     """
     import numpy as np  # noqa: PLC0415 - heavy, and only work with cases needs it
 
@@ -64,7 +64,9 @@ def _grid(window: Window, lengths: Sizes, sizes: Sizes) -> tuple[Any, Any]:
 
 @functools.lru_cache(maxsize=32)
 def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
-    """Which inputs each output position of each channel reads, through which weight of [channels, depth, *kernel]."""
+    """out[c, o] = Σ w[c, d, k] x[d, position(o, k)]: the wiring of a convolution with weights [channels, depth,
+    *kernel].
+    """
     import numpy as np  # noqa: PLC0415
 
     at, inside = _grid(window, inputs[1:], sizes)
@@ -81,7 +83,7 @@ def convolving(inputs: Shape, channels: int, groups: int, window: Window, sizes:
 
 @functools.lru_cache(maxsize=32)
 def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes: Sizes) -> Wiring:
-    """The wiring of a convolution from the output to the input, read from its other end.
+    """The wiring of a transposed convolution: the inverse of the convolution that leads from its output to its input.
 
     The weight is that convolution's: [input channels, channels / groups, *kernel].
     """
@@ -90,7 +92,9 @@ def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes:
 
 @functools.lru_cache(maxsize=32)
 def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
-    """Which inputs each output position reads, each channel by itself; the "weight" of a window is its position's."""
+    """The inputs in the window of each output position, each channel by itself; all of a window use the weight of its
+    place.
+    """
     import numpy as np  # noqa: PLC0415
 
     at, inside = _grid(window, inputs[1:], sizes)
@@ -103,9 +107,9 @@ def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
 
 
 def divisors(window: Window, lengths: Sizes, sizes: Sizes, *, padding_counts: bool) -> list[int]:
-    """What an average over each window is divided by: the positions on the input, or on the padded input.
+    """The divisor of each average: the window's positions on the input, or (``padding_counts``) on the padded input.
 
-    What ``ceil_mode`` lets hang over the padded input's end never counts.
+    Positions that ``ceil_mode`` lets a window have beyond the padded input never count.
     """
     found = [1]
     for axis, n in enumerate(lengths):
@@ -119,6 +123,6 @@ def divisors(window: Window, lengths: Sizes, sizes: Sizes, *, padding_counts: bo
 
 
 def across_channels(shape: Shape) -> Index:
-    """For every unit those at the same position in all channels."""
+    """For every unit of [channel, …position], the units at the same position in all channels."""
     area = math.prod(shape[1:])
     return Index([[channel * area + at for channel in range(shape[0])] for _ in range(shape[0]) for at in range(area)])

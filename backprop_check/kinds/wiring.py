@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Index:
-    """A list of positions for every unit; a reading that computes all units at once gets the whole object.
+    """For every unit a list of positions; a reading that computes all units at once gets the whole object.
 
     It is made from ``rows``, from arrays (``of_array``), or as an ``operand`` of a product; the other forms are
     computed on demand. ``width`` is set where the units form blocks of that width and each unit's list is its own block
-    (``blocks``, with ``units`` in all).
+    (``blocks``; there are ``units`` units).
     """
 
     operand: Operand | None = None
@@ -33,7 +33,9 @@ class Index:
 
     @classmethod
     def of_array(cls, positions: Any, mask: Any = None) -> Index:
-        """Positions as one array [unit, term]; where ``mask`` is False there is none (None: all are)."""
+        """Positions as one array [unit, term]; ``mask``, of the same shape, is False where there is no term (None: all
+        exist).
+        """
         index = cls.__new__(cls)
         index.arrays = positions, mask
         return index
@@ -47,14 +49,14 @@ class Index:
 
     @classmethod
     def blocks(cls, count: int, width: int) -> Index:
-        """For every unit the ``width`` units of its block, of ``count`` blocks that follow one another."""
+        """``count`` consecutive blocks of ``width`` units; the list of each unit is its whole block."""
         index = cls.__new__(cls)
         index.width, index.units = width, count * width
         return index
 
     @cached_property
     def rows(self) -> tuple[tuple[int, ...], ...]:
-        """The positions as lists."""
+        """The positions as one tuple per unit."""
         if self.width is not None:
             width = self.width
             return tuple(tuple(range(o // width * width, (o // width + 1) * width)) for o in range(self.units))
@@ -65,7 +67,7 @@ class Index:
 
     @cached_property
     def arrays(self) -> tuple[Any, Any]:
-        """The positions as one array, and where they are real: shorter rows are filled up (None: all are)."""
+        """The positions as an array [unit, term], padded with 0, and a mask of the real ones (None: no padding)."""
         import numpy as np  # noqa: PLC0415 - heavy, and not every reading needs it
 
         if self.operand is not None:
@@ -93,8 +95,8 @@ class Index:
 class Factor:
     """One array of a product, its axes named by ``letters``, and the position of each element in a table.
 
-    The table has ``table`` positions. The elements have the positions from ``first`` on, in row-major order, or the
-    positions in ``at`` (−1: no position; the element is 0).
+    The table has ``table`` positions. In row-major order the elements have the positions from ``first`` on, or those in
+    ``at`` (−1: no position; the element is 0).
     """
 
     def __init__(self, letters: str, shape: Sequence[int], table: int, first: int = 0, at: Any = None) -> None:
@@ -105,7 +107,7 @@ class Factor:
 class Product:
     """A wiring that is a product of arrays: outₒ = Σ x·w, over all axes of x and w that out does not have.
 
-    ``"ti,oi->to"`` is a linear layer for every token t: outₜₒ = Σᵢ xₜᵢ wₒᵢ. So a reading that computes all units at
+    ``"ti,oi->to"`` is a linear layer applied to every token t: outₜₒ = Σᵢ xₜᵢ wₒᵢ. A reading that computes all units at
     once needs only matrix products, in both directions: the gradients are ``"to,oi->ti"`` and ``"to,ti->oi"``.
     """
 
@@ -136,7 +138,9 @@ class Product:
         return count * int(np.bincount(of.at[of.at >= 0].ravel(), minlength=1).max())
 
     def places(self, of: Factor, rows: Factor) -> tuple[Any, Any]:
-        """For each element of ``rows`` the positions of its partners in ``of``, [row, term], and which exist."""
+        """For each element of ``rows`` the positions of its partners in ``of``: an array [row, term], and a mask (None:
+        all).
+        """
         import numpy as np  # noqa: PLC0415
 
         order = rows.letters + "".join(letter for letter in self.sizes if letter not in rows.letters)
@@ -174,17 +178,17 @@ class Operand:
         product, rows = self.product, self.rows
         if rows.at is None and rows.size == rows.table:
             return self._places()
-        if rows.at is None:  # a part of a larger table: the rest of it takes no part
+        if rows.at is None:  # a part of a larger table: the other rows have no terms
             part, real = self._places()
             positions = np.zeros((rows.table, part.shape[1]), dtype=np.intp)
             mask = np.zeros(positions.shape, dtype=bool)
             inside = slice(rows.first, rows.first + rows.size)
             positions[inside], mask[inside] = part, True if real is None else real
             return positions, mask
-        by, beside = self.wiring.reads, self.wiring.uses
+        by, partner = self.wiring.reads, self.wiring.uses
         if rows is product.w:
-            by, beside = beside, by
-        units, companions = _turned_arrays(rows.table, by, beside)
+            by, partner = partner, by
+        units, companions = _turned_arrays(rows.table, by, partner)
         return (units if self.of is product.out else companions).arrays
 
     def _places(self) -> tuple[Any, Any]:
@@ -194,15 +198,18 @@ class Operand:
         (other,) = (each for each in (product.x, product.w, product.out) if each is not self.of and each is not rows)
         if other.at is None:
             return positions, real
-        beside = product.places(other, rows)[1]
-        return positions, real if beside is None else beside if real is None else real & beside
+        also_real = product.places(other, rows)[1]
+        if real is None or also_real is None:
+            return positions, also_real if real is None else real
+        return positions, real & also_real
 
 
 class Wiring:
-    """``reads[o]``: the units that o reads; ``uses[o]``: through which weights, in the same order.
+    """``reads[o]``: the units that unit o reads; ``uses[o]``: the weights that it reads them through, in the same
+    order.
 
-    ``inputs`` is how many units there are to be read, ``weights`` how many weights. ``product`` says the same as a
-    product of arrays, where it is one.
+    There are ``inputs`` units to read and ``weights`` weights. ``product`` is the same as a product of arrays, where
+    the wiring is one.
     """
 
     product: Product | None = None
@@ -239,7 +246,7 @@ class Wiring:
 
     @cached_property
     def by_input(self) -> tuple[Index, Index]:
-        """For every unit that is read: the units that read it, and through which weights."""
+        """For every unit that is read: the units that read it, and the weights that they read it through."""
         if self.product is not None:
             x, w, out = self.product.x, self.product.w, self.product.out
             return Index.of_operand(Operand(self, x, out)), Index.of_operand(Operand(self, x, w))
@@ -247,38 +254,38 @@ class Wiring:
 
     @cached_property
     def by_weight(self) -> tuple[Index, Index]:
-        """For every weight: the units whose sum it is part of, and what it multiplies there."""
+        """For every weight: the units whose sums it is part of, and the input that it multiplies there."""
         if self.product is not None:
             x, w, out = self.product.x, self.product.w, self.product.out
             return Index.of_operand(Operand(self, w, out)), Index.of_operand(Operand(self, w, x))
         return _turned(self.weights, self.uses, self.reads)
 
 
-#: From so many places on arrays are faster than lists.
+#: Above this number of positions arrays are faster than lists.
 _MANY = 400
 
 
-def _turned(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
-    """By the positions in ``by``: the rows where each stands, and what stands ``beside`` it."""
+def _turned(count: int, by: Index, partner: Index) -> tuple[Index, Index]:
+    """For each of ``count`` positions: the rows of ``by`` that hold it, and what ``partner`` holds there."""
     if "rows" not in by.__dict__ or sum(map(len, by.rows)) > _MANY:
-        return _turned_arrays(count, by, beside)
+        return _turned_arrays(count, by, partner)
     rows: list[list[int]] = [[] for _ in range(count)]
     others: list[list[int]] = [[] for _ in range(count)]
-    for o, (positions, companions) in enumerate(zip(by.rows, beside.rows, strict=True)):
+    for o, (positions, companions) in enumerate(zip(by.rows, partner.rows, strict=True)):
         for position, companion in zip(positions, companions, strict=True):
             rows[position].append(o)
             others[position].append(companion)
     return Index(rows), Index(others)
 
 
-def _turned_arrays(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
-    """The same for many: sorted by position, which keeps the order of the rows."""
+def _turned_arrays(count: int, by: Index, partner: Index) -> tuple[Index, Index]:
+    """The same with arrays: a stable sort by position, so the rows of each position stay in order."""
     import numpy as np  # noqa: PLC0415
 
     positions, mask = by.arrays
     units = np.broadcast_to(np.arange(len(positions))[:, None], positions.shape)
     real = slice(None) if mask is None else mask
-    found, of, companions = (each[real].reshape(-1) for each in (positions, units, beside.arrays[0]))
+    found, of, companions = (each[real].reshape(-1) for each in (positions, units, partner.arrays[0]))
     order = np.argsort(found, kind="stable")
     counts = np.bincount(found, minlength=count)
     filled = np.arange(counts.max(initial=0))[None, :] < counts[:, None]
@@ -293,7 +300,7 @@ def _turned_arrays(count: int, by: Index, beside: Index) -> tuple[Index, Index]:
 
 @functools.lru_cache(maxsize=256)
 def every(units: int, inputs: int) -> Wiring:
-    """Every unit reads every input through a weight of its own, as in a dense layer: weight[o, i]."""
+    """zₒ = Σᵢ w[o, i] xᵢ: every unit reads every input through a weight of its own, as in a dense layer."""
     return Wiring.of_product(
         Factor("i", (inputs,), inputs),
         Factor("oi", (units, inputs), units * inputs),
@@ -303,7 +310,7 @@ def every(units: int, inputs: int) -> Wiring:
 
 @functools.lru_cache(maxsize=1024)
 def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> Wiring:
-    """zₜₒ = Σᵢ w[first + o, i] xₜᵢ, with a matrix w [rows, inputs]: every token through the same rows."""
+    """zₜₒ = Σᵢ w[first + o, i] xₜᵢ: every token t reads the same ``units`` rows of a matrix w [rows, inputs]."""
     return Wiring.of_product(
         Factor("ti", (tokens, inputs), tokens * inputs),
         Factor("oi", (units, inputs), rows * inputs, first * inputs),
@@ -313,37 +320,37 @@ def rows_of(units: int, inputs: int, rows: int, first: int, tokens: int = 1) -> 
 
 @functools.lru_cache(maxsize=1024)
 def part(inputs: int, first: int, count: int) -> Wiring:
-    """Unit o is the input ``first`` + o, for ``count`` units."""
+    """outₒ = x[first + o] for ``count`` units: a slice of the input."""
     return Wiring.of_product(Factor("o", (count,), inputs, first), Factor("", (), 1), Factor("o", (count,), count))
 
 
 def same(units: int) -> Wiring:
-    """Unit o is the input o."""
+    """outₒ = xₒ."""
     return part(units, 0, units)
 
 
 @functools.lru_cache(maxsize=1024)
 def placed(units: int, first: int, count: int) -> Wiring:
-    """Input o becomes unit ``first`` + o of ``units``; the other units read nothing."""
+    """out[first + o] = xₒ for ``count`` inputs; the other of the ``units`` units read nothing."""
     one = Factor("o", (count,), count)
     return Wiring.of_product(one, Factor("o", (count,), count), Factor("o", (count,), units, first))
 
 
 @functools.lru_cache(maxsize=1024)
 def own(units: int, weights: int, first: int) -> Wiring:
-    """Each unit reads the one of the same number, through a weight of its own, from weight ``first`` on."""
+    """outₒ = w[first + o] xₒ: each unit reads the input of the same number, through a weight of its own."""
     return Wiring.of_product(
         Factor("o", (units,), units), Factor("o", (units,), weights, first), Factor("o", (units,), units)
     )
 
 
 def picking(inputs: int, positions: Sequence[int]) -> Wiring:
-    """Unit o is the input ``positions[o]``, as it is (times a weight that is shared by all: weight 0)."""
+    """outₒ = w₀ x[positions[o]], with one weight for all (usually none, which means 1)."""
     return Wiring(inputs, 1, [[position] for position in positions], [[0]] * len(positions))
 
 
 class Places:
-    """For every unit one position, as the bias that it has."""
+    """For every unit one position: that of its bias."""
 
     def __init__(self, positions: Iterable[int]) -> None:
         self.positions = positions if isinstance(positions, range) else tuple(positions)

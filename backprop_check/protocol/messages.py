@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from backprop_check.fields import said
+from backprop_check.fields import description
 from backprop_check.protocol.text import one_line
 
 PROTOCOL: Final = 1
@@ -50,8 +50,8 @@ class HelloRequest(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):
     """The harness's first line to a port."""
 
     protocol: Version
-    harness: Annotated[str, said('Who asks, such as "backprop-check 0.1.0".')]
-    echo: Annotated[tuple[float, ...], said("Numbers to send back as they came.")]
+    harness: Annotated[str, description('Who asks, such as "backprop-check 0.1.0".')]
+    echo: Annotated[tuple[float, ...], description("Numbers to send back as they came.")]
 
 
 class Supports(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Supports(msgspec.Struct, frozen=True):
     activations: list[str] | None = None
     losses: list[str] | None = None
     optimizers: list[str] | None = None
-    batch: Annotated[bool, said("Whether a case may have several samples.")] = True
+    batch: Annotated[bool, description("Whether a case may have several samples.")] = True
     features: list[str] | None = None
 
 
@@ -77,14 +77,16 @@ class HelloReply(msgspec.Struct):
     name: str = ""
     language: Annotated[str, Meta(examples=["Dart 3.7"])] = ""
     version: str = ""
-    dtype: Annotated[Dtype, said("The number type in which the port computes.")] = "float64"
+    dtype: Annotated[Dtype, description("The number type in which the port computes.")] = "float64"
     max_in_flight: Annotated[
-        int, Meta(ge=1), said("How many requests may be sent before a reply is awaited; more than 1024 counts as 1024.")
+        int,
+        Meta(ge=1),
+        description("How many requests may be sent before a reply is awaited; more than 1024 counts as 1024."),
     ] = 1
     supports: Supports = msgspec.field(default_factory=Supports)
-    echo: Annotated[list[EchoedNumber] | None, said("The numbers of the request, sent back; compared bit for bit.")] = (
-        None
-    )
+    echo: Annotated[
+        list[EchoedNumber] | None, description("The numbers of the request, sent back; compared bit for bit.")
+    ] = None
 
     def __post_init__(self) -> None:
         """Limit ``max_in_flight``: more would gain nothing and only use memory."""
@@ -98,14 +100,18 @@ class LayerReply(msgspec.Struct):
     """
 
     # Every array is undecoded JSON, or None where the implementation gave none.
-    gradients: Annotated[Tensors | None, said("dL/dparameter, each of the shape of the parameter of that name.")] = None
-    z: Annotated[Tensor, said("Weighted sum plus bias, before the activation, [sample][neuron].")] = None
-    a: Annotated[Tensor, said("After the activation, [sample][neuron].")] = None
-    delta: Annotated[Tensor, said("dL/dz, L the reduced loss of the whole batch, [sample][neuron].")] = None
-    updated: Annotated[Tensors | None, said("The parameters after the steps.")] = None
+    gradients: Annotated[
+        Tensors | None, description("dL/dparameter, each of the shape of the parameter of that name.")
+    ] = None
+    z: Annotated[Tensor, description("Weighted sum plus bias, before the activation, [sample][neuron].")] = None
+    a: Annotated[Tensor, description("After the activation, [sample][neuron].")] = None
+    delta: Annotated[Tensor, description("dL/dz, L the reduced loss of the whole batch, [sample][neuron].")] = None
+    updated: Annotated[Tensors | None, description("The parameters after the steps.")] = None
     buffers: Annotated[
         Tensors | None,
-        said("batch_norm's running statistics after the last pass: what training changes besides the parameters."),
+        description(
+            "batch_norm's running statistics after the last pass: what training changes besides the parameters."
+        ),
     ] = None
 
 
@@ -122,15 +128,15 @@ class Reply(msgspec.Struct):
     The numbers are those of the first pass, before any update.
     """
 
-    id: Annotated[str, said("The id of the request.")]
-    skip: Annotated[str | None, said("Why the case is skipped.")] = None
-    error: Annotated[str | None, said("What went wrong.")] = None
-    traceback: Annotated[str | None, said("The language's traceback; lines end with \\n.")] = None
+    id: Annotated[str, description("The id of the request.")]
+    skip: Annotated[str | None, description("Why the case is skipped.")] = None
+    error: Annotated[str | None, description("What went wrong.")] = None
+    traceback: Annotated[str | None, description("The language's traceback; lines end with \\n.")] = None
     issue_url: str | None = None
     loss: Number = None
     layers: list[LayerReply] | None = None
-    input_gradients: Annotated[Tensor, said("dL/dinput, [sample][input].")] = None
-    trajectory: Annotated[list[StepReply] | None, said("One entry per update.")] = None
+    input_gradients: Annotated[Tensor, description("dL/dinput, [sample][input].")] = None
+    trajectory: Annotated[list[StepReply] | None, description("One entry per update.")] = None
 
 
 @dataclass(frozen=True, slots=True)

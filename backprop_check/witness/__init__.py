@@ -1,8 +1,8 @@
-"""The layers of the second witness, in PyTorch's own functions: one file for each file in ``kinds``.
+"""The layers of the second witness, computed by PyTorch's own functions: one file for each family in ``kinds``.
 
-``LAYERS`` gives for a kind a function of the layer, its input, its parameters by name and the case; what it gives is
-(a, z): the output, and the pre-activation that ``delta`` is asked of. z is the output itself where the kind has no
-activation, and None where PyTorch does not show it. Nothing here shares a formula with the reference.
+``LAYERS`` maps a kind to a function of the layer, its input, its parameters by name and the case. It returns (a, z):
+the output, and the pre-activation with respect to which δ is computed. z is the output itself where the kind has no
+activation, and None where PyTorch does not expose it. Nothing here shares a formula with the reference.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    """a = φ(z); a softmax goes along ``dim``."""
+    """a = φ(z); a softmax runs along ``dim``."""
     match layer.activation:
         case "identity":
             return z * 1.0
@@ -33,7 +33,11 @@ def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
 def losses(  # noqa: PLR0912 - one branch a loss
     case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:
-    """The loss of each sample, of rows of outputs; ``z`` is what a softmax or sigmoid at the end was taken of."""
+    """The loss of each sample, [sample], from ``a`` and ``t`` of shape [sample, output].
+
+    ``z`` is the input of a softmax or sigmoid at the end, where there is one. Raises ``NotImplementedError`` for a loss
+    that is not listed here.
+    """
     last = getattr(case.network.layers[-1], "activation", "identity")
     smoothing = case.loss.label_smoothing or 0.0
     match case.loss.kind:
@@ -63,7 +67,5 @@ def losses(  # noqa: PLR0912 - one branch a loss
         case "hinge":
             return F.relu(1 - t * a).sum(-1)
         case name:
-            msg = (
-                f"the second witness does not know the loss {name}: say it in PyTorch's terms in witness/activation.py"
-            )
+            msg = f"the second witness does not know the loss {name}: express it with PyTorch in witness/activation.py"
             raise NotImplementedError(msg)

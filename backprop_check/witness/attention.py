@@ -1,4 +1,4 @@
-"""Attention and what belongs to it in PyTorch."""
+"""Attention and related layers in PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _linear(layer: Any, x: Tensor, p: Named, _case: Any) -> tuple[Tensor, Tensor
 
 
 def _positional_encoding(layer: Any, x: Tensor, _p: Named, _case: Any) -> tuple[Tensor, Tensor]:
-    """The angles as an outer product, sine and cosine side by side in pairs."""
+    """The angles as an outer product; sine and cosine interleaved."""
     tokens, width = x.shape[1:]
     pairs = torch.arange(0, width + 1, 2, dtype=torch.float64)
     angles = torch.outer(torch.arange(tokens, dtype=torch.float64), torch.pow(layer.base, -pairs / width))
@@ -41,7 +41,7 @@ def _narrow(layer: Any, x: Tensor, _p: Named, _case: Any) -> tuple[Tensor, Tenso
 
 
 def _hidden_from(layer: Any, mask: Any, queries: int, keys: int, heads: int) -> Tensor:
-    """True where a query must not look: [sample, head, query, key], each of them 1 or as many as there are."""
+    """True where a query must not see a key: [sample, head, query, key], where an axis may have the length 1."""
     hidden = torch.zeros(1, heads, queries, keys, dtype=torch.bool)
     if layer.is_causal:
         hidden = hidden | torch.ones(queries, keys, dtype=torch.bool).triu(1)
@@ -49,12 +49,12 @@ def _hidden_from(layer: Any, mask: Any, queries: int, keys: int, heads: int) -> 
 
 
 def _of_heads(x: Tensor, heads: int) -> Tensor:
-    """[sample, head, token, feature]."""
+    """The features of each head: [sample, head, token, feature]."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _attend(layer: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """The heads' contexts and the scores."""
+    """The contexts of the heads, and the scores."""
     scores = torch.einsum("nhie,nhje->nhij", q, k) * scale
     _, heads, queries, keys = scores.shape
     hidden = _hidden_from(layer, layer.key_padding_mask, queries, keys, heads)

@@ -1,4 +1,4 @@
-"""The second witness: PyTorch autograd in float64. The only import of torch; no formula of the reference."""
+"""The second witness: PyTorch autograd in float64. It shares no formula with the reference."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def autograd_pass(case: Case) -> Trace:
-    """Forward, backward and the updates of ``case`` by autograd.
+    """Forward pass, backward pass and updates of ``case`` by autograd.
 
-    On one thread: these networks are small, and on a busy machine waiting for a second one takes longer
-    than all the rest. The number of threads that the user's own torch runs on stays as it was.
+    It uses one thread: for such small networks, waiting for a second one on a busy machine takes longer than everything
+    else. Afterwards the number of threads of the user's own torch is restored.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -41,7 +41,7 @@ def _given(rows: Any) -> torch.Tensor:
 
 
 def _batch_loss(case: Case, each: torch.Tensor, parameters: list[tuple[str, torch.Tensor]]) -> torch.Tensor:
-    """The loss of the batch from those of its samples, with the penalty where the case has one."""
+    """The loss of the batch from those of its samples, plus the penalty of the case."""
     loss = each.mean() if case.reduction == "mean" else each.sum()
     penalty = case.regularization
     if penalty is None:
@@ -54,7 +54,7 @@ def _batch_loss(case: Case, each: torch.Tensor, parameters: list[tuple[str, torc
 
 
 class _Training:
-    """PyTorch's own optimizers and clipping, by their functional forms: the classes take two seconds to import."""
+    """PyTorch's own optimizers and clipping, in their functional form: importing the classes takes two seconds."""
 
     def __init__(self, case: Case) -> None:
         assert case.optimizer is not None
@@ -169,7 +169,7 @@ def _pass(case: Case) -> Trace:
 
 
 def _made(case: Case, made: list[tuple[torch.Tensor, torch.Tensor | None]]) -> dict[Slot, torch.Tensor]:
-    """What the layers gave, of what is reported of them."""
+    """The reported outputs and pre-activations of the layers."""
     found = {}
     for index, ((a, z), layer) in enumerate(zip(made, case.network.layers, strict=True)):
         found[Slot("a", index)] = a
@@ -179,7 +179,7 @@ def _made(case: Case, made: list[tuple[torch.Tensor, torch.Tensor | None]]) -> d
 
 
 def _moved(case: Case, form: Form, buffers: list[dict[str, torch.Tensor]], step: int) -> dict[Slot, torch.Tensor]:
-    """The buffers as they are after the pass of a step."""
+    """The buffers after the pass of a step."""
     steps = [None] if case.optimizer is None else [step, None] if step == case.steps - 1 else [step]
     return {
         Slot(f"{name}_buffer", index, at): buffers[index][name].clone()

@@ -1,4 +1,4 @@
-"""Convolutions, pooling and the like in PyTorch."""
+"""Convolution, pooling, flattening and upsampling in PyTorch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _global(layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
 
 
 def _flatten(_layer: Any, x: torch.Tensor, _p: Any, _case: Any) -> Made:
-    a = x.flatten(1).clone()  # a copy: the gradient is asked of it, not of what it was made of
+    a = x.flatten(1).clone()  # a copy, so that the gradient is with respect to this tensor
     return a, a
 
 

@@ -23,7 +23,7 @@ def _made(function: Callable[[Any, torch.Tensor, dict[str, torch.Tensor]], torch
 
 @_made
 def _batch_norm(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
-    mean, variance = p.get("running_mean"), p.get("running_var")  # in training torch changes them in place
+    mean, variance = p.get("running_mean"), p.get("running_var")  # in training torch updates them in place
     momentum = 0.0 if layer.momentum is None else layer.momentum
     return F.batch_norm(x, mean, variance, p.get("weight"), p.get("bias"), layer.training, momentum, layer.eps)
 
@@ -41,7 +41,7 @@ def _rms_norm(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.
 
 @_made
 def _group_norm(layer: Any, x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
-    # PyTorch refuses a batch that has one number a group and sample, though a group of two is enough.
+    # PyTorch refuses a batch with one number per group and sample; the cases have at least two.
     return F.group_norm(x, layer.num_groups, p.get("weight"), p.get("bias"), layer.eps)
 
 

@@ -1,8 +1,9 @@
-"""Recurrent layers in PyTorch: its own ``rnn_tanh``, ``rnn_relu``, ``gru`` and ``lstm``, a direction of a layer a call.
+"""Recurrent layers in PyTorch's own ``rnn_tanh``, ``rnn_relu``, ``gru`` and ``lstm``: one call per direction of a
+layer.
 
-PyTorch does not show the pre-activations z. Here every gate has an input of its own more, with the weight 1 and the
-value 0: the gradient of that is δ. z itself is worked out from the states that PyTorch gives. What PyTorch does not
-have (peepholes, a reset before the product) is written out, for autograd.
+PyTorch does not expose the pre-activations z. Here every gate gets one more input with weight 1 and value 0, whose
+gradient is δ; z itself is computed from the states that PyTorch returns. What PyTorch does not have (peepholes, a reset
+before the product) is written out for autograd.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - PyTorch's own idiom
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Tensors by name: states, or a direction's parameters.
+#: Tensors by name: states, or the parameters of a direction.
 State = dict[str, torch.Tensor]
 
 
@@ -28,7 +29,7 @@ def _recurrent(layer: Any, x: torch.Tensor, p: State, _case: Any) -> tuple[torch
 
 
 def _run(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """The output and z; ``more`` is added to every z, sample by sample where they have lengths of their own."""
+    """The output and z; ``more`` is added to every z. Samples with different lengths are run one by one."""
     if layer.lengths is None:
         return _of_length(layer, x, p, more)
     steps, parts = x.shape[1], []
@@ -41,7 +42,7 @@ def _run(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.Tensor
 
 
 def _of_length(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Every layer's directions one after the other."""
+    """All directions of all layers, one after the other, for sequences of one length."""
     width = len(layer.gates) * layer.hidden_size
     zs: list[torch.Tensor] = []
     outs: list[torch.Tensor] = []
@@ -67,7 +68,7 @@ def _of_length(layer: Any, x: torch.Tensor, p: State, more: Any) -> tuple[torch.
 def _direction(
     layer: Any, x: torch.Tensor, p: State, state: State, more: Any, *, backwards: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The states of every step, and z: chunk by chunk, the state before each chunk but the first detached."""
+    """The states of every step, and z: chunk by chunk; the state before each chunk but the first is detached."""
     chunks = [slice(*each) for each in _chunks(x.shape[1], layer.truncate)]
     found: list[tuple[torch.Tensor, torch.Tensor]] = []
     for number, chunk in enumerate(reversed(chunks) if backwards else chunks):
@@ -100,7 +101,7 @@ Chunk = tuple[torch.Tensor, torch.Tensor, State]
 
 
 def _own_function(name: str) -> Callable[..., Chunk]:
-    """PyTorch's own function as one that takes a chunk."""
+    """PyTorch's own function, as a function of a chunk."""
 
     def chunk(x: torch.Tensor, p: State, state: State, more: Any) -> Chunk:
         w, u = p["weight_ih"], p["weight_hh"]
@@ -127,7 +128,7 @@ def _own_function(name: str) -> Callable[..., Chunk]:
 
 
 def _step_by_step(step: Callable[..., tuple[State, torch.Tensor]]) -> Callable[..., Chunk]:
-    """A step written out as a function that takes a chunk."""
+    """A step that is written out, as a function of a chunk."""
 
     def chunk(x: torch.Tensor, p: State, state: State, more: Any) -> Chunk:
         outs, zs = [], []

@@ -91,6 +91,13 @@ def arrays(
     return msgspec.Meta(extra_json_schema=schema)
 
 
+def array(indexes: str) -> msgspec.Meta:
+    """An array with these indexes: ``[row][number]``."""
+    schema = _array(indexes)
+    del schema["description"]
+    return msgspec.Meta(extra_json_schema=schema)
+
+
 def _array(indexes: str) -> dict[str, Any]:
     """An array with these indexes."""
     schema: dict[str, Any] = {"$ref": "#/$defs/array"}

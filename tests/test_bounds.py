@@ -19,7 +19,6 @@ from backprop_check.compare.expected import disagreement, expect
 from backprop_check.compare.trace import Expected, Slot, Trace
 from backprop_check.kinds.wiring import every
 from backprop_check.numbers import UNIT_ROUNDOFF, Lane, Lanes
-from backprop_check.numbers.given import as_array
 
 #: How long an example takes is the machine's affair.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -212,16 +211,3 @@ def test_nan_and_infinity_never_agree() -> None:
     for bad in (math.nan, math.inf, -math.inf, 2.11):
         assert disagreement(expected, Trace({slot: np.array([[1.0, bad]])})) == (slot, (0, 1))
     assert disagreement(expected, Trace({slot: np.array([[1.05, 2.0]])}), 0.25) == (slot, (0, 0))
-
-
-def test_large_tables_are_converted_once_and_not_mixed_up() -> None:
-    """The same tuple gives the same array, another gives its own, and nobody can write to it."""
-    rows = tuple(tuple(float(i + j) for i in range(100)) for j in range(50))
-    others = [tuple(tuple(float(k) for _ in range(100)) for _ in range(50)) for k in range(20)]
-    first = as_array(rows)
-    assert as_array(rows) is first
-    with pytest.raises(ValueError, match="read-only"):
-        first[0, 0] = 1.0
-    for k, table in enumerate(others):
-        assert (as_array(table) == k).all()
-    assert (as_array(rows) == first).all()

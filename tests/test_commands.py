@@ -114,7 +114,7 @@ def test_exit_2_a_case_that_is_not_there(tmp_path: Path) -> None:
             lambda case: case["network"]["layers"][1]["parameters"].update(biases=[0.1]),
             ["$.network.layers[1].parameters.biases", "expected 2 numbers"],
         ),
-        (lambda case: case.update(inputs=[["a", 1.0]]), ["$.inputs[0][0]", "expected float", "got str"]),
+        (lambda case: case.update(inputs=[["a", 1.0]]), ["$.inputs[0][0]", "expected a number", "got 'a'"]),
         (lambda case: case.pop("loss"), ["loss"]),
         (lambda case: case.update(stepz=1), ["stepz"]),
         (lambda case: case.update(reduction="median"), ["$.reduction"]),

@@ -25,7 +25,7 @@ ELEMENTWISE["mish"] = Elementwise(value, slope, later=True)
 
 FOLLOWS = """
 import jsonschema, msgspec
-from backprop_check.kinds import names
+from backprop_check.functions import names
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.generate import generated_case
 from backprop_check.running.coverage import requirements
@@ -76,7 +76,7 @@ LOSSES["cubed_error"] = Loss(
     needs=("identity",),
     later=True,
 )
-from backprop_check.kinds import names
+from backprop_check.functions import names
 from backprop_check.protocol.claims import vocabulary
 from backprop_check.protocol.schema import schema
 

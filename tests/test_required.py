@@ -19,8 +19,8 @@ from backprop_check.cases.training import training_case
 from backprop_check.cases.within import supported
 from backprop_check.commands.smoke import SMOKE, networks
 from backprop_check.errors import ConfigurationError
+from backprop_check.functions.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.protocol import Supports
 from backprop_check.running.coverage import SUITES_OF, Coverage, Requirement, requirements
 

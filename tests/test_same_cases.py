@@ -19,9 +19,9 @@ from backprop_check.cases.training import training_case
 from backprop_check.cases.within import supported
 from backprop_check.diagnose.apart import cases_to_tell_apart
 from backprop_check.diagnose.shrink import shrink
+from backprop_check.functions.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.protocol import Supports
 
 if TYPE_CHECKING:

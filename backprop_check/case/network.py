@@ -18,13 +18,23 @@ from backprop_check.case.refusals import case_error
 from backprop_check.case.training import Clip, Optimizer, Regularization, check_training, features_of
 from backprop_check.errors import CaseError
 from backprop_check.fields import Count, Positive, Share, at_least, check_fields, description, fail, items, one_of
+from backprop_check.functions.names import (
+    ACTIVATIONS,
+    ALL_LOSSES,
+    DEFAULT_ALPHA,
+    DEFAULT_THRESHOLD,
+    LOSSES,
+    NEEDS_OUTPUT,
+)
 from backprop_check.kinds import AnyLayer, Shape
 from backprop_check.kinds.dense import Dense as Layer
-from backprop_check.kinds.dense import Matrix, Parameters, check_numbers
-from backprop_check.kinds.kind import flat, nested, size, words
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, DEFAULT_ALPHA, DEFAULT_THRESHOLD, LOSSES, NEEDS_OUTPUT
+from backprop_check.kinds.dense import Matrix, Parameters, check_rows
+from backprop_check.kinds.given import GivenNumbers, as_lists, encoded, plain
+from backprop_check.kinds.kind import flat, size, words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
 else:
     Inputs = Annotated[int, at_least(1, "input")] | Annotated[tuple[Count, ...], items(1, of="input")]
@@ -235,6 +245,8 @@ class Case(_Strict, frozen=True, dict=True):
     regularization: Regularization | None = None
 
     def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "inputs", GivenNumbers.of(self.inputs).as_floats())
+        msgspec.structs.force_setattr(self, "targets", GivenNumbers.of(self.targets).as_floats())
         _check(self)
 
     @functools.cached_property
@@ -243,7 +255,7 @@ class Case(_Strict, frozen=True, dict=True):
         optimizer = None if self.optimizer is None else self.optimizer.whole()
         penalty = None if self.regularization is None else self.regularization.whole()
         content = msgspec.structs.replace(self, name="case", optimizer=optimizer, regularization=penalty)
-        digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:8]
+        digest = hashlib.sha256(encoded(content)).hexdigest()[:8]
         return f"{self.name}-{digest}"
 
     def request(self, dtype: str = "float64") -> bytes:
@@ -252,7 +264,7 @@ class Case(_Strict, frozen=True, dict=True):
         Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
         """
         rounded = self.rounded(dtype)
-        body = rounded.to_dict()
+        body = rounded.as_lists(GivenNumbers.tolist)
         body.pop("name", None)
         for layer in body["network"]["layers"]:
             if layer.get("activation") in DEFAULT_ALPHA:
@@ -295,7 +307,7 @@ class Case(_Strict, frozen=True, dict=True):
         """The case with every number rounded to ``dtype``, an optimizer's defaults too."""
         if dtype == "float64":
             return self
-        body = msgspec.to_builtins(self)
+        body = plain(self)
         if self.optimizer is not None:
             body["optimizer"] = self.optimizer.request()
         rounded: Case = msgspec.convert(_rounded(body), Case)
@@ -314,9 +326,6 @@ class Case(_Strict, frozen=True, dict=True):
     def from_dict(cls, value: Any, source: str | None = None) -> Case:
         """The same from parsed JSON."""
         try:
-            if _may_have_shapes(value):
-                network = msgspec.convert({"network": value["network"]}, _JustNetwork).network
-                value = _by_shape(value, network, _flat_row)
             return msgspec.convert(value, cls)
         except CaseError as error:
             raise CaseError(error.path, error.expected, error.got, source) from None
@@ -324,9 +333,20 @@ class Case(_Strict, frozen=True, dict=True):
             raise case_error(error, source) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON value, name included."""
-        value: dict[str, Any] = msgspec.to_builtins(self)
-        return _by_shape(value, self.network, _nested_row)
+        """The JSON value, name included. A sample has the shape of the network's input, a target that of its output."""
+        return self.as_lists(as_lists)
+
+    def as_lists(self, of_numbers: Callable[[Any], Any]) -> dict[str, Any]:
+        """The JSON value, with what ``of_numbers`` makes of given numbers."""
+        value: dict[str, Any] = msgspec.to_builtins(self, enc_hook=of_numbers)
+        network, samples = self.network, len(self.inputs)
+        indices = any(layer.indices for layer in network.layers)
+        if indices or len(network.input_shape) > 1:
+            inputs = self.inputs.as_whole() if indices else self.inputs
+            value["inputs"] = of_numbers(inputs.reshaped(samples, *network.input_shape))
+        if len(network.output_shapes[-1]) > 1:
+            value["targets"] = of_numbers(self.targets.reshaped(samples, *network.output_shapes[-1]))
+        return value
 
 
 def _rounded(value: Any) -> Any:
@@ -347,7 +367,6 @@ def _check(case: Case) -> None:
     check_fields("$.network", network)
     check_fields("$.loss", case.loss)
     check_fields("$", case)
-    width = network.widths[-1]
     last = getattr(network.layers[-1], "activation", "identity")
     if last not in NEEDS_OUTPUT.get(case.loss.kind, (last,)):
         fail(
@@ -355,71 +374,41 @@ def _check(case: Case) -> None:
             f"{' or '.join(NEEDS_OUTPUT[case.loss.kind])} (for the loss {case.loss.kind})",
             repr(last),
         )
-    _check_loss(case)
-    if not case.inputs:
+    samples = len(case.inputs)
+    if not samples:
         fail("$.inputs", "at least one sample", "none")
-    if len(case.targets) != len(case.inputs):
-        fail("$.targets", f"{len(case.inputs)} samples, as many as inputs", len(case.targets))
-    for s, (x, t) in enumerate(zip(case.inputs, case.targets, strict=True)):
-        check_numbers(f"$.inputs[{s}]", x, network.input_units, "one an input")
-        check_numbers(f"$.targets[{s}]", t, width, "one an output neuron")
+    _check_samples(case, "inputs", samples, network.input_shape, "one an input")
+    _check_samples(case, "targets", samples, network.output_shapes[-1], "one an output neuron")
+    _check_loss(case)
     for index, layer in enumerate(network.layers):
         layer.check_batch(f"$.network.layers[{index}]", network.input_shapes[index], case.inputs)
     check_training(case.optimizer, case.clip, case.regularization, case.steps)
+
+
+def _check_samples(case: Case, field: str, samples: int, shape: Shape, each: str) -> None:
+    """A row of numbers for every sample, or numbers of that shape, which become a row."""
+    numbers = getattr(case, field)
+    if len(shape) > 1 and numbers.shape != (samples, size(shape)):
+        flat(f"$.{field}", numbers, (samples, *shape), "one sample")
+        msgspec.structs.force_setattr(case, field, numbers.reshaped(samples, size(shape)))
+    else:
+        as_many = f"{samples} samples, as many as inputs"
+        check_rows(f"$.{field}", numbers, (samples, size(shape)), as_many, each)
 
 
 def _check_loss(case: Case) -> None:
     """The loss's own fields, and what of its targets it takes a logarithm of."""
     smoothing, network = case.loss.label_smoothing, case.network
     if case.loss.kind == "kl_divergence":
-        for s, t in enumerate(case.targets):
-            if min(t, default=0.0) < 0:
-                fail(f"$.targets[{s}]", "shares of at least 0 (for the loss kl_divergence)", min(t))
+        for s, least in enumerate(case.targets.values.min(axis=1).tolist()):
+            if least < 0:
+                fail(f"$.targets[{s}]", "shares of at least 0 (for the loss kl_divergence)", least)
     if smoothing is None:
         return
     if case.loss.kind != "cross_entropy":
         fail("$.loss.label_smoothing", "the loss cross_entropy, whose labels are smoothed", repr(case.loss.kind))
     if network.classes is None:
         fail("$.network.layers[-1].kind", "dense or linear (where labels are smoothed)", network.layers[-1].kind)
-
-
-class _JustNetwork(msgspec.Struct):
-    network: Network
-
-
-def _may_have_shapes(value: Any) -> bool:
-    """Whether a case's inputs and targets may be more than rows of numbers. A quick look, since most are just that."""
-    if not isinstance(value, dict) or not all(
-        isinstance(value.get(key), list | tuple) for key in ("inputs", "targets")
-    ):
-        return False
-    network = value.get("network")
-    layers = network.get("layers") if isinstance(network, dict) else None
-    if not isinstance(network, dict) or not isinstance(layers, list | tuple):
-        return False
-    plain = all(isinstance(x, dict) and x.get("kind") == "dense" and not {"from", "shares"} & x.keys() for x in layers)
-    return not plain or isinstance(network.get("inputs"), list | tuple)
-
-
-def _by_shape(value: dict[str, Any], network: Network, rows: Any) -> dict[str, Any]:
-    """The same case with every sample's inputs and targets as ``rows(numbers, shape)`` gives them."""
-    check_fields("$.network", network)
-    shapes = {"inputs": network.input_shape, "targets": network.output_shapes[-1]}
-    whole = any(layer.indices for layer in network.layers)
-    if not whole and all(len(shape) == 1 for shape in shapes.values()):
-        return value  # rows of numbers, as they are
-    if rows is _nested_row and whole:
-        value = {**value, "inputs": [[int(x) for x in row] for row in value["inputs"]]}
-    made = {key: [rows(f"$.{key}[{s}]", x, shape) for s, x in enumerate(value[key])] for key, shape in shapes.items()}
-    return {**value, **made}
-
-
-def _flat_row(path: str, row: Any, shape: Shape) -> tuple[float, ...]:
-    return flat(path, row, shape, "one sample")
-
-
-def _nested_row(_path: str, row: Any, shape: Shape) -> Any:
-    return nested(row, shape)
 
 
 __all__ = [

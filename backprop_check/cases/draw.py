@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backprop_check.errors import CaseError
+from backprop_check.functions.names import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ACTIVATIONS, DEFAULT_ALPHA, LOSSES, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -31,7 +31,7 @@ from backprop_check.cases.draw import (
 )
 from backprop_check.cases.within import LEVEL_1, Within
 from backprop_check.errors import CaseError
-from backprop_check.kinds.names import DEFAULT_ALPHA, LATER_LOSSES
+from backprop_check.functions.names import DEFAULT_ALPHA, LATER_LOSSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -105,8 +105,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         if not empty or not self.count or self.numbers is not None:
             return []
         text = (
-            f"no case could be generated for the suites {', '.join(empty)}: no layer, activation and loss that the "
-            "implementation claims to support go together there"
+            f"no case could be generated for the suites {', '.join(empty)}: the layers, activations and losses that "
+            "the implementation claims cannot be combined there"
         )
         return [text]
 

@@ -27,7 +27,7 @@ from backprop_check.cases.families import family_case
 from backprop_check.cases.generate import tried
 from backprop_check.cases.within import ALL_TRAINING, Within, families
 from backprop_check.errors import NothingToDrawError
-from backprop_check.kinds.names import LATER_LOSSES
+from backprop_check.functions.names import LATER_LOSSES
 from backprop_check.reference.passes import run_pass
 
 if TYPE_CHECKING:

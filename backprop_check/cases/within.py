@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from backprop_check.case.training import FEATURES, OPTIMIZERS
 from backprop_check.cases.draw import HIDDEN, PAIRS
 from backprop_check.functions.activations import ELEMENTWISE
+from backprop_check.functions.names import ACTIVATIONS, ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.kinds.names import ACTIVATIONS, ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES, LOSSES, NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -72,8 +72,8 @@ def _levels() -> Iterator[tuple[str, str, str]]:
     from backprop_check.cases.files import suite_files  # noqa: PLC0415
     from backprop_check.cases.plan import Plan  # noqa: PLC0415
     from backprop_check.cases.suites import generated_count  # noqa: PLC0415
+    from backprop_check.functions.names import ACTIVATIONS, LOSSES  # noqa: PLC0415
     from backprop_check.kinds import KINDS  # noqa: PLC0415
-    from backprop_check.kinds.names import ACTIVATIONS, LOSSES  # noqa: PLC0415
     from backprop_check.running.coverage import SUITES_OF  # noqa: PLC0415
 
     said = {
@@ -111,7 +111,7 @@ def _of_port(port: Port, folder: Path, count: int) -> dict[str, str]:
     import subprocess  # noqa: PLC0415
 
     from backprop_check.explain.starting import copy_port  # noqa: PLC0415
-    from backprop_check.kinds.names import LEVELS  # noqa: PLC0415
+    from backprop_check.functions.names import LEVELS  # noqa: PLC0415
 
     missing = [name for name in port.needs if _tool(name) is None]
     if missing:
@@ -147,7 +147,7 @@ def judged_levels(spec: str, folder: Path, count: int) -> dict[str, str]:
     from backprop_check.cases.plan import Plan  # noqa: PLC0415
     from backprop_check.cases.within import supported  # noqa: PLC0415
     from backprop_check.errors import StartError  # noqa: PLC0415
-    from backprop_check.kinds.names import LEVELS  # noqa: PLC0415
+    from backprop_check.functions.names import LEVELS  # noqa: PLC0415
     from backprop_check.protocol import open_implementation  # noqa: PLC0415
     from backprop_check.running.coverage import SUITES_OF  # noqa: PLC0415
     from backprop_check.running.one_case import judge  # noqa: PLC0415

@@ -28,7 +28,7 @@ from backprop_check.commands.requiring import complete_with, required_of
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
-from backprop_check.kinds.names import LEVELS
+from backprop_check.functions.names import LEVELS
 from backprop_check.protocol import Interruption, one_line, split_command
 from backprop_check.report.html.read import checked, read_file
 from backprop_check.running.coverage import Coverage, requirements

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backprop_check.kinds.names import FAMILIES
+from backprop_check.functions.names import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

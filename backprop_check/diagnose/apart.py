@@ -21,9 +21,9 @@ from backprop_check.diagnose.draft import Draft, any_numbers, integers
 from backprop_check.diagnose.fitting import NAMED
 from backprop_check.diagnose.reductions import is_clear
 from backprop_check.errors import NothingToDrawError
+from backprop_check.functions.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 from backprop_check.kinds import FAMILIES, FEATURES, KINDS
 from backprop_check.kinds.kind import nested, size
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

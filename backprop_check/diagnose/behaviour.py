@@ -156,20 +156,17 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
     """BP013: hidden neurons have no order: permuting them permutes the answer."""
     layers = case.network.layers
     first, second = layers[0], layers[1]
-    turn = tuple(reversed(range(first.units)))
+    turn = list(reversed(range(first.units)))
     turned_first = msgspec.structs.replace(
         first,
         parameters=msgspec.structs.replace(
             first.parameters,
-            weights=tuple(first.parameters.weights[j] for j in turn),
-            biases=tuple(first.parameters.biases[j] for j in turn),
+            weights=first.parameters.weights[turn],
+            biases=first.parameters.biases[turn],
         ),
     )
     turned_second = msgspec.structs.replace(
-        second,
-        parameters=msgspec.structs.replace(
-            second.parameters, weights=tuple(tuple(row[j] for j in turn) for row in second.parameters.weights)
-        ),
+        second, parameters=msgspec.structs.replace(second.parameters, weights=second.parameters.weights[:, turn])
     )
     network = msgspec.structs.replace(case.network, layers=(turned_first, turned_second, *layers[2:]))
     turned = msgspec.structs.replace(case, network=network)
@@ -177,7 +174,7 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
     if plain is None or back is None:
         return None
     allowed = _bounds(case, dtype, profile)
-    index = list(turn)
+    index = turn
     unturn = {
         Slot("weight_gradient", 0): lambda x: x[index],
         Slot("bias_gradient", 0): lambda x: x[index],
@@ -217,8 +214,8 @@ def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behavi
     # Without a penalty, which a batch has once and each of its samples too.
     whole = msgspec.structs.replace(case, reduction="sum", optimizer=None, steps=1, clip=None, regularization=None)
     singles = [
-        msgspec.structs.replace(whole, inputs=(x,), targets=(t,))
-        for x, t in zip(whole.inputs[:8], whole.targets[:8], strict=True)
+        msgspec.structs.replace(whole, inputs=whole.inputs[[s]], targets=whole.targets[[s]])
+        for s in range(min(len(whole.inputs), 8))
     ]
     whole = msgspec.structs.replace(whole, inputs=whole.inputs[:8], targets=whole.targets[:8])
     named = [(f"{each.id}-{number}", each) for number, each in enumerate((whole, *singles))]

@@ -11,14 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
 from backprop_check.case.network import Case
 from backprop_check.diagnose.fitting import NAMED, NO_CASE, Batch, fitting_layer, is_whole, resized_rows, round_numbers
+from backprop_check.functions.names import NEEDS_OUTPUT
 from backprop_check.kinds import KINDS
+from backprop_check.kinds.given import plain
 from backprop_check.kinds.kind import size
-from backprop_check.kinds.names import NEEDS_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,11 +60,11 @@ class Draft:
     def of(cls, case: Case) -> Draft:
         """A case in pieces."""
         network, count = case.network, len(case.inputs)
-        layers = [dict(msgspec.to_builtins(layer)) for layer in network.layers]
+        layers = [dict(plain(layer)) for layer in network.layers]
         for layer in layers:
             layer.pop("from", None)
             layer.pop("shares", None)
-        body = msgspec.to_builtins(case)
+        body = plain(case)
         return cls(
             shape=network.input_shape,
             layers=layers,

@@ -95,7 +95,7 @@ def of_samples(case: Case, samples: list[int]) -> Case | None:
     """The same network for some samples of the batch; None where it needs more (batch normalisation)."""
     layers = tuple(layer.of_samples(samples) for layer in case.network.layers)
     network = msgspec.structs.replace(case.network, layers=layers)
-    inputs, targets = (tuple(rows[s] for s in samples) for rows in (case.inputs, case.targets))
+    inputs, targets = (rows[samples] for rows in (case.inputs, case.targets))
     try:
         return msgspec.structs.replace(case, network=network, inputs=inputs, targets=targets)
     except CaseError:

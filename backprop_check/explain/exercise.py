@@ -220,8 +220,8 @@ def _given(result: Result, mismatch: Mismatch) -> float | None:
         return None
     parameters = case.network.layers[mismatch.layer].parameters
     if mismatch.index:
-        return parameters.weights[mismatch.neuron][mismatch.index[0]]
-    return parameters.biases[mismatch.neuron]
+        return float(parameters.weights[mismatch.neuron, mismatch.index[0]])
+    return float(parameters.biases[mismatch.neuron])
 
 
 def smallest(failing: list[tuple[Result, list[Mismatch]]]) -> tuple[Result, list[Mismatch]]:

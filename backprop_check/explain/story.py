@@ -28,8 +28,8 @@ from backprop_check.explain.wording import (
     UPDATES,
     WORDS,
 )
+from backprop_check.functions.names import ALL_ACTIVATIONS as ACTIVATIONS
 from backprop_check.kinds.dense import Dense
-from backprop_check.kinds.names import ALL_ACTIVATIONS as ACTIVATIONS
 from backprop_check.numbers.recording import TIMES, Recorded
 from backprop_check.protocol.text import one_line
 from backprop_check.reference.rules import Function, Largest, Softmax, WeightedSum

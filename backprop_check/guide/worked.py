@@ -14,6 +14,7 @@ import msgspec
 
 from backprop_check.case.network import Case
 from backprop_check.guide import convolving
+from backprop_check.kinds.given import plain
 from backprop_check.numbers import Scalars
 from backprop_check.reference import Stages, run_pass
 from backprop_check.reference.passes import as_dense
@@ -80,7 +81,7 @@ def passes(name: str) -> list[Pass]:
 
 def _nudged(case: Case, layer: int, j: int, i: int, h: float) -> float:
     """The loss with one weight moved by h."""
-    content = msgspec.json.decode(msgspec.json.encode(case))  # lists, which can be changed
+    content = plain(case)  # lists, which can be changed
     content["network"]["layers"][layer]["parameters"]["weights"][j][i] += h
     return float(run_pass(Case.from_dict(content), Scalars.of_floats())[0].loss)
 

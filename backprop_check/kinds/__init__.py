@@ -11,7 +11,7 @@ import operator
 import pkgutil
 from typing import TYPE_CHECKING
 
-from backprop_check.kinds import names
+from backprop_check.functions import names
 from backprop_check.kinds.kind import Kind, Shape
 
 _NOT_KINDS = ("kind", "unroll", "wiring")

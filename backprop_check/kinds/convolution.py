@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from backprop_check.fields import Count, Size, arrays, fail
+from backprop_check.functions.names import ALL_ACTIVATIONS
 from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, drawn, flat, size
-from backprop_check.kinds.names import ALL_ACTIVATIONS
 from backprop_check.kinds.windows import (
     Sizes,
     Window,

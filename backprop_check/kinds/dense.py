@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
+import numpy as np
 
-from backprop_check.fields import at_least, fail
-from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, size
-from backprop_check.kinds.names import ALL_ACTIVATIONS
+from backprop_check.fields import array, at_least, fail
+from backprop_check.functions.names import ALL_ACTIVATIONS
+from backprop_check.kinds.given import GivenNumbers
+from backprop_check.kinds.kind import Activation, Alpha, Kind, Shape, finite_number, size
 from backprop_check.kinds.wiring import every
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Vector = tuple[float, ...]
-Matrix = tuple[Vector, ...]
+#: Numbers in rows, and in one row: given numbers, however they are written.
+Matrix = Annotated[Any, array("[row][number]")]
+Vector = Annotated[Any, array("[number]")]
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -24,6 +26,10 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     weights: Matrix
     biases: Vector
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "weights", GivenNumbers.of(self.weights).as_floats())
+        msgspec.structs.force_setattr(self, "biases", GivenNumbers.of(self.biases).as_floats())
 
 
 class Dense(Kind, frozen=True, tag="dense"):
@@ -45,12 +51,10 @@ class Dense(Kind, frozen=True, tag="dense"):
         finite.
         """
         width = size(inputs)
-        weights = self.parameters.weights
-        if len(weights) != self.units:
-            fail(f"{path}.parameters.weights", f"{self.units} rows, one a neuron", f"{len(weights)}")
-        for j, row in enumerate(weights):
-            check_numbers(f"{path}.parameters.weights[{j}]", row, width, "one weight an input")
-        check_numbers(f"{path}.parameters.biases", self.parameters.biases, self.units, "one bias a neuron")
+        weights, biases = self.parameters.weights, self.parameters.biases
+        rows = f"{self.units} rows, one a neuron"
+        check_rows(f"{path}.parameters.weights", weights, (self.units, width), rows, "one weight an input")
+        check_rows(f"{path}.parameters.biases", biases, (self.units,), "", "one bias a neuron")
 
     def output_shape(self, inputs: Shape) -> Shape:
         """(units,)."""
@@ -74,10 +78,25 @@ class Dense(Kind, frozen=True, tag="dense"):
         return c.output(c.activate(self.activation, z, self.alpha), z)
 
 
-def check_numbers(path: str, row: Vector, length: int, what: str) -> None:
-    """Raises ``CaseError`` unless ``row`` has ``length`` finite numbers; ``what`` says in its message what they are."""
-    if len(row) != length:
-        fail(path, f"{length} numbers ({what})", f"{len(row)}")
-    if not all(map(math.isfinite, row)):
-        at = next(i for i, x in enumerate(row) if not math.isfinite(x))
-        fail(f"{path}[{at}]", "a finite number", row[at])
+def check_rows(path: str, numbers: GivenNumbers, shape: Shape, rows: str, row: str) -> None:
+    """Raises ``CaseError`` unless the numbers are finite and have this shape of rows (or of one row).
+
+    ``rows`` and ``row`` say in messages what there has to be: ``"2 rows, one a neuron"``, ``"one weight an input"``.
+    """
+    if numbers.other is None and numbers.shape == shape and np.isfinite(numbers.values).all():
+        return
+    lists = numbers.tolist()
+    if len(shape) == 1:
+        _check_row(path, lists, shape[0], row)
+        return
+    if not isinstance(lists, list | tuple) or len(lists) != shape[0]:
+        fail(path, rows, len(lists) if isinstance(lists, list | tuple) else repr(lists))
+    for number, one in enumerate(lists):
+        _check_row(f"{path}[{number}]", one, shape[1], row)
+
+
+def _check_row(path: str, row: Any, length: int, what: str) -> None:
+    if not isinstance(row, list | tuple) or len(row) != length:
+        fail(path, f"{length} numbers ({what})", len(row) if isinstance(row, list | tuple) else repr(row))
+    for number, value in enumerate(row):
+        finite_number(f"{path}[{number}]", value)

@@ -15,12 +15,16 @@ from collections.abc import Callable, Mapping  # noqa: TC003 - msgspec reads the
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
+import numpy as np
 
 from backprop_check.fields import NotNegative, description, fail, one_of
-from backprop_check.kinds.names import ALL_ACTIVATIONS
+from backprop_check.functions.names import ALL_ACTIVATIONS
+from backprop_check.kinds.given import GivenNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
 
@@ -105,6 +109,13 @@ class Kind(
     #: The names of its units' indexes, by how many there are.
     places: ClassVar[Mapping[int, tuple[str, ...]]] = PLACES
 
+    def __post_init__(self) -> None:
+        for field in ("parameters", "buffers"):
+            named = getattr(self, field, None)
+            if isinstance(named, dict):
+                given = {name: each if each is None else GivenNumbers.of(each) for name, each in named.items()}
+                msgspec.structs.force_setattr(self, field, given)
+
     @property
     def kind(self) -> str:
         """The name on the wire: ``dense``, ``conv2d``, …"""
@@ -168,7 +179,7 @@ class Kind(
         del inputs
         return {}
 
-    def buffer_rows(self) -> dict[str, Sequence[float]]:
+    def buffer_rows(self) -> dict[str, GivenNumbers]:
         """The buffers given by the case, by name: their values before the first pass."""
         return getattr(self, "buffers", None) or {}
 
@@ -216,7 +227,7 @@ class Kind(
         return self
 
     def arrays(self) -> dict[str, Any]:
-        """Its parameters by name, as nested tuples."""
+        """Its parameters by name: given numbers."""
         parameters = getattr(self, "parameters", None)
         if parameters is None:
             return {}
@@ -241,20 +252,18 @@ def words(shape: Shape) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
-def flat(path: str, value: Any, shape: Shape, what: str) -> tuple[float, ...]:
-    """The numbers of nested lists in row-major order.
+def flat(path: str, value: Any, shape: Shape, what: str) -> NDArray[np.float64]:
+    """The numbers of an array or of nested lists, in row-major order; ``what`` says in messages what they are.
 
-    Raises ``CaseError`` where the lists do not have that shape, or an element is not a finite number.
+    Raises ``CaseError`` where they do not have that shape, or an element is not a finite number.
     """
-    found: list[float] = []
+    given = GivenNumbers.of(value)
+    if given.other is None and given.shape == shape and np.isfinite(given.values).all():
+        return given.values.reshape(-1)
 
     def walk(part: Any, at: str, depth: int) -> None:
         if depth == len(shape):
-            if isinstance(part, bool) or not isinstance(part, int | float):
-                fail(at, "a number", "a list" if isinstance(part, list | tuple) else repr(part))
-            if not math.isfinite(part):
-                fail(at, "a finite number", part)
-            found.append(float(part))
+            finite_number(at, part)
             return
         if not isinstance(part, list | tuple) or len(part) != shape[depth]:
             got = len(part) if isinstance(part, list | tuple) else type(part).__name__
@@ -262,8 +271,16 @@ def flat(path: str, value: Any, shape: Shape, what: str) -> tuple[float, ...]:
         for number, item in enumerate(part):
             walk(item, f"{at}[{number}]", depth + 1)
 
-    walk(value, path, 0)
-    return tuple(found)
+    walk(given.tolist(), path, 0)
+    return np.zeros(0)  # right, and an array of no numbers: lists do not say what shape that has
+
+
+def finite_number(path: str, value: Any) -> None:
+    """Raises ``CaseError`` unless ``value`` is a number, and finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        fail(path, "a number", "a list" if isinstance(value, list | tuple) else repr(value))
+    if not -math.inf < value < math.inf:
+        fail(path, "a finite number", value)
 
 
 def nested(numbers: Any, shape: Shape) -> Any:

@@ -41,8 +41,8 @@ class Dropout(Kind, frozen=True, tag="dropout"):
         if not self.training:
             return
         found = flat(f"{path}.mask", self.mask, (len(samples), *inputs), "a 0 or a 1 for every unit of every sample")
-        wrong = [x for x in found if x not in (0, 1)]
-        if wrong:
+        wrong = found[(found != 0) & (found != 1)]
+        if wrong.size:
             fail(f"{path}.mask", "0 (dropped) or 1 (kept)", wrong[0])
 
     def output_shape(self, inputs: Shape) -> Shape:

@@ -110,8 +110,8 @@ class BatchNorm(_Norm, frozen=True, kw_only=True, tag="batch_norm"):
                 fail(f"{path}.buffers", " and ".join(_STATISTICS), ", ".join(self.buffers) or "none")
             for name in _STATISTICS:
                 found = flat(f"{path}.buffers.{name}", self.buffers[name], inputs[:1], name)
-                if name == "running_var" and min(found) < 0:
-                    fail(f"{path}.buffers.{name}", "no number below 0", min(found))
+                if name == "running_var" and found.min() < 0:
+                    fail(f"{path}.buffers.{name}", "no number below 0", found.min())
         if self.training and self.buffers and self.momentum is None:
             fail(f"{path}.momentum", "a number from 0 to 1", "none")
 

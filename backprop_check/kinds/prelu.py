@@ -28,7 +28,7 @@ class PReLU(Kind, frozen=True, kw_only=True, tag="prelu"):
         Raises ``CaseError`` unless ``weight`` is the only parameter and holds one finite number, or one per channel.
         """
         weight = self.parameters.get("weight")
-        if set(self.parameters) != {"weight"} or not isinstance(weight, list | tuple):
+        if set(self.parameters) != {"weight"} or weight is None or not weight.shape:
             fail(f"{path}.parameters", "weight", ", ".join(self.parameters) or "none")
         if len(weight) not in (1, inputs[0]):
             fail(f"{path}.parameters.weight", f"1 number, or {inputs[0]} (one a channel)", len(weight))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from backprop_check.fields import Count, Size, arrays, fail, more_than
+from backprop_check.functions.names import ALL_ACTIVATIONS
 from backprop_check.kinds.kind import Activation, Alpha, Ending, Kind, Shape, drawn, flat, nested, size
-from backprop_check.kinds.names import ALL_ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Wiring, picking, rows_of
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backprop_check.numbers.given import as_array
+from backprop_check.kinds.given import GivenNumbers
 from backprop_check.numbers.lane import EACH, QUANTUM, Array, Lane, is_exact, is_multiple, parts
 from backprop_check.numbers.showing import Unchanged
 from backprop_check.numbers.sums import part
@@ -188,13 +188,21 @@ class Lanes(Unchanged):
         return self.grid(1, count)
 
     def given_grid(self, rows: Any) -> LaneTable:
-        """The case's own numbers: exact."""
-        return LaneTable(as_array(rows).astype(self.dtype, copy=False), 0.0, self.u)
+        """The case's own numbers as a table: exact, or as far off as their radius."""
+        values, radius = _given(rows)
+        return LaneTable(values.astype(self.dtype, copy=False), radius, self.u)
 
     def given_row(self, values: Any, roundings: Any = None) -> LaneTable:
-        """The case's own numbers, of any shape, the same for all samples: exact, or with so much of u to be off."""
-        error = 0.0 if roundings is None else self.u * np.asarray(roundings, dtype=float).reshape(1, -1)
-        return LaneTable(as_array(values).astype(self.dtype, copy=False).reshape(1, -1), error, self.u)
+        """The case's own numbers, of any shape, the same for all samples: exact, or as far off as their radius.
+
+        ``roundings`` says by how much of u each may be off besides.
+        """
+        numbers, error = _given(values)
+        if roundings is not None:
+            error = error + self.u * np.asarray(roundings, dtype=float)
+        if not is_exact(error):
+            error = error.reshape(1, -1)
+        return LaneTable(numbers.astype(self.dtype, copy=False).reshape(1, -1), error, self.u)
 
     def joined(self, grids: Sequence[LaneTable]) -> LaneTable:
         """Tables side by side."""
@@ -328,6 +336,13 @@ class Lanes(Unchanged):
     def exact(self, x: Lane) -> Lane:
         """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
         return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
+
+
+def _given(numbers: Any) -> tuple[Array, Any]:
+    """The values of given numbers, or of lists of floats, and how far each may be off: 0.0 where they are exact."""
+    if isinstance(numbers, GivenNumbers):
+        return numbers.values, 0.0 if numbers.exact else np.broadcast_to(numbers.radius, numbers.shape)
+    return np.array(numbers, dtype=np.float64), 0.0
 
 
 def _erf(x: Array) -> Array:

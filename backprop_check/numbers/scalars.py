@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def flattened(values: Iterable[Any]) -> Iterator[float]:
-    """The numbers of nested lists in their order."""
+    """The numbers of an array or of nested lists in their order."""
     for value in values:
-        if isinstance(value, list | tuple):
+        if not isinstance(value, float | int):
             yield from flattened(value)
         else:
             yield value

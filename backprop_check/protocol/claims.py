@@ -94,9 +94,9 @@ ALIASES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 def vocabulary() -> dict[str, tuple[str, ...]]:
     """Every word that a list of ``supports`` may hold, by the name of the list."""
     from backprop_check.case.training import FEATURES, OPTIMIZERS  # noqa: PLC0415
+    from backprop_check.functions.names import ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES  # noqa: PLC0415
     from backprop_check.kinds import FEATURES as OF_LAYERS  # noqa: PLC0415 - the hello of a child needs none of it
     from backprop_check.kinds import KINDS  # noqa: PLC0415
-    from backprop_check.kinds.names import ALL_ACTIVATIONS, ALL_LOSSES, LOSS_FEATURES  # noqa: PLC0415
 
     return {
         "layers": tuple(KINDS),

@@ -16,8 +16,8 @@ import msgspec
 
 from backprop_check.case.network import Case
 from backprop_check.case.training import Optimizer
+from backprop_check.functions.names import DEFAULT_ALPHA
 from backprop_check.kinds import KINDS, Kind
-from backprop_check.kinds.names import DEFAULT_ALPHA
 from backprop_check.protocol.claims import FUTURE, vocabulary
 from backprop_check.protocol.messages import PROTOCOL, HelloReply, HelloRequest, Reply
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.kinds.names import DEFAULT_ALPHA
+from backprop_check.functions.names import DEFAULT_ALPHA
 from backprop_check.kinds.wiring import Index, Wiring, own, picking, placed, places, same
 from backprop_check.reference.rules import ALL, Function, Largest, Reported, Rule, Softmax, Source, Table, WeightedSum
 

@@ -11,8 +11,8 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from backprop_check.functions.names import DEFAULT_THRESHOLD
 from backprop_check.kinds.kind import quantity_of, size
-from backprop_check.kinds.names import DEFAULT_THRESHOLD
 from backprop_check.kinds.wiring import Index
 from backprop_check.reference.circuit import Circuit, Output
 from backprop_check.reference.rules import ALL, Function, Given, Reported, Softmax, Table

@@ -15,8 +15,8 @@ import msgspec
 from backprop_check.case.training import OPTIMIZERS
 from backprop_check.cases.within import kinds_of
 from backprop_check.errors import ConfigurationError
+from backprop_check.functions.names import ALL_ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ALL_ACTIVATIONS, ALL_LOSSES, FAMILIES, LEVELS
 from backprop_check.protocol.claims import ALIASES, nearest, plain
 from backprop_check.protocol.text import one_line
 from backprop_check.running.one_case import FAILURES

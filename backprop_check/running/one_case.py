@@ -21,7 +21,7 @@ from backprop_check.diagnose.blame import blame
 from backprop_check.diagnose.given import step_by_step
 from backprop_check.diagnose.kinks import conventions, freed
 from backprop_check.errors import HarnessError
-from backprop_check.kinds.names import ACTIVATIONS, LOSSES
+from backprop_check.functions.names import ACTIVATIONS, LOSSES
 from backprop_check.protocol.text import both_ends, clean_text
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ from backprop_check import __version__
 from backprop_check.case.network import Case
 from backprop_check.compare.trace import Expected, Form, Slot
 from backprop_check.compare.unstable import alternatives
+from backprop_check.kinds.given import encoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +76,7 @@ class Entry(msgspec.Struct, array_like=True):
     def of(cls, case: Case, dtype: str = "float64", lacking: str | None = None) -> Entry:
         """A case of which nothing is worked out yet."""
         request = b"" if lacking else case.request(dtype)
-        return cls(case.id, msgspec.json.encode(case), lacking, request, by_step=case.trains)
+        return cls(case.id, encoded(case), lacking, request, by_step=case.trains)
 
     def fill(self, expected: Expected) -> None:
         """Keep what was worked out."""

@@ -13,12 +13,12 @@ from torch.optim.sgd import sgd
 
 from backprop_check.compare.trace import Array, Form, Slot, Trace
 from backprop_check.kinds.kind import quantity_of
-from backprop_check.numbers.given import as_array
 from backprop_check.witness import LAYERS
 from backprop_check.witness.activation import losses
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
+    from backprop_check.kinds.given import GivenNumbers
 
 
 def autograd_pass(case: Case) -> Trace:
@@ -35,9 +35,8 @@ def autograd_pass(case: Case) -> Trace:
         torch.set_num_threads(threads)
 
 
-def _given(rows: Any) -> torch.Tensor:
-    array = as_array(rows)
-    return torch.from_numpy(array if array.flags.writeable else array.copy())
+def _given(rows: GivenNumbers) -> torch.Tensor:
+    return torch.tensor(rows.values)
 
 
 def _batch_loss(case: Case, each: torch.Tensor, parameters: list[tuple[str, torch.Tensor]]) -> torch.Tensor:
@@ -114,10 +113,7 @@ def _pass(case: Case) -> Trace:
         {} if layer.shares else {name: _given(each) for name, each in layer.arrays().items()}
         for layer in network.layers
     ]
-    buffers = [
-        {name: torch.tensor(each, dtype=torch.float64) for name, each in layer.buffer_rows().items()}
-        for layer in network.layers
-    ]
+    buffers = [{name: _given(each) for name, each in layer.buffer_rows().items()} for layer in network.layers]
     targets = _given(case.targets)
     inputs = _given(case.inputs).reshape(len(case.inputs), *network.input_shape)
     values: dict[Slot, Array] = {}

@@ -30,7 +30,7 @@ from backprop_check.cases.within import LEVEL_1, Within
 from backprop_check.compare.compare import compare
 from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.errors import CaseError
-from backprop_check.kinds.names import LATER_LOSSES, LOSSES
+from backprop_check.functions.names import LATER_LOSSES, LOSSES
 from backprop_check.numbers import Scalars
 from backprop_check.protocol import json_schema
 from backprop_check.protocol.messages import HelloReply, Reply

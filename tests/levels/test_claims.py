@@ -16,9 +16,9 @@ from backprop_check.cases.files import SUITES
 from backprop_check.cases.plan import Plan, select_cases
 from backprop_check.cases.within import ALL, Within, drawable, kinds_of, supported
 from backprop_check.errors import NothingToDrawError
+from backprop_check.functions.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LOSS_FEATURES
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
 from backprop_check.kinds import KINDS
-from backprop_check.kinds.names import ACTIVATIONS, ALL_LOSSES, FAMILIES, LOSS_FEATURES
 from backprop_check.protocol import Supports
 from backprop_check.protocol.messages import HelloReply
 from backprop_check.running.one_case import not_supported
@@ -187,4 +187,4 @@ def test_a_run_says_what_it_has_no_cases_of() -> None:
     results = check(few, cases=12)
     assert results.summary.counts["passed"] == 0
     (note,) = results.conclusion.notes
-    assert "for the suites generated, graph: what the implementation claims" in note
+    assert "for the suites generated, graph: the layers, activations and losses" in note

@@ -32,7 +32,7 @@ from backprop_check.compare.compare import compare
 from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.functions.names import ACTIVATIONS
 from backprop_check.numbers import Scalars
 from backprop_check.protocol import json_schema, open_implementation
 from backprop_check.protocol.messages import Reply

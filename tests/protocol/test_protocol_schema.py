@@ -17,8 +17,8 @@ import pytest
 import backprop_check
 from backprop_check.case.training import SETTINGS
 from backprop_check.cases.plan import select_cases
+from backprop_check.functions.names import DEFAULT_ALPHA
 from backprop_check.kinds import FAMILIES, KINDS
-from backprop_check.kinds.names import DEFAULT_ALPHA
 from backprop_check.protocol import json_schema
 from backprop_check.protocol.schema import PATH, text
 

@@ -24,9 +24,9 @@ from backprop_check.diagnose.restrict import Place, only
 from backprop_check.explain.bug import first_difference
 from backprop_check.explain.explanation import explain_case
 from backprop_check.explain.making import Found
+from backprop_check.functions.names import LOSS_FEATURES
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.kinds import FEATURES as LAYER_FEATURES
-from backprop_check.kinds.names import LOSS_FEATURES
 from backprop_check.numbers import Scalars
 from backprop_check.numbers.lanes import Lanes
 from backprop_check.numbers.tables import LaneTable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from backprop_check.diagnose.bug import Bug, SwappedRules, activations_of, variant, variants
 from backprop_check.diagnose.rules import activated, is_dense, is_slope, sloped
-from backprop_check.kinds.names import DEFAULT_ALPHA
+from backprop_check.functions.names import DEFAULT_ALPHA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

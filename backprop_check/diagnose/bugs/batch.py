@@ -210,7 +210,7 @@ def _one_sample(case: Case, s: int) -> Case:
     network = case.network
     if any(own is not layer for own, layer in zip(layers, network.layers, strict=True)):
         network = msgspec.structs.replace(network, layers=layers)
-    return msgspec.structs.replace(case, network=network, inputs=(case.inputs[s],), targets=(case.targets[s],))
+    return msgspec.structs.replace(case, network=network, inputs=case.inputs[[s]], targets=case.targets[[s]])
 
 
 def _gather(p: Pass, samples: list[Pass], m: Any) -> None:

@@ -19,7 +19,7 @@ from backprop_check.diagnose.rules import (
 )
 from backprop_check.functions.activations import ELEMENTWISE
 from backprop_check.functions.losses import LOSSES
-from backprop_check.kinds.names import ACTIVATIONS
+from backprop_check.functions.names import ACTIVATIONS
 from backprop_check.kinds.wiring import Index, Places
 from backprop_check.reference.rules import ALL, Softmax, WeightedSum, read_by
 
@@ -194,7 +194,7 @@ class InputsReused(SwappedRules):
         super().prepare(p)
         inputs, self.__table, self.__right = p.case.inputs, p.inputs, p.inputs.values
         read = [{"first": 0, "last": -1, "before": max(s - 1, 0)}[self.__which] for s in range(p.samples)]
-        p.inputs.values = self.m.given_grid([inputs[s] for s in read])
+        p.inputs.values = self.m.given_grid(inputs[read])
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if self.backward_too or not is_learnt(read_by(rule, role)):

@@ -93,7 +93,7 @@ def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[
     found = [
         Sheet(
             node=0, title="x", shape=shape, names=list(places.index_names(None)), slots=[Slot("input_gradient")],
-            by_step=places.by_step(None), given=np.array(case.inputs),
+            by_step=places.by_step(None), given=case.inputs.values,
         )
     ]  # fmt: skip
     outputs = [0]  # by node the sheet of its output
@@ -105,7 +105,7 @@ def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[
     if math.prod(shape) == len(case.targets[0]):
         names, by_step = list(places.index_names(last - 1)), places.by_step(last - 1)
         found.append(
-            Sheet(node=last + 1, title="t", shape=shape, names=names, by_step=by_step, given=np.array(case.targets))
+            Sheet(node=last + 1, title="t", shape=shape, names=names, by_step=by_step, given=case.targets.values)
         )
     return found
 
@@ -142,7 +142,7 @@ def _parameters(
     row = len(sources) == 1 and len(places.shape(sources[0] if sources[0] >= 0 else None)) == 1
     for name, shape in places.form.parameters[index].items():
         both = [Slot(f"{name}_gradient", index), Slot(f"updated_{name}", index)]
-        given = np.array(layer.arrays()[wires[name]], dtype=float).ravel()
+        given = layer.arrays()[wires[name]].values.ravel()
         sheet = Sheet(
             node=index + 1, title=name, shape=shape, parameter=True, wire=wires[name], given=given,
             slots=[slot for slot in both if slot in values],

@@ -13,7 +13,7 @@ from backprop_check.diagnose.rules import (
     is_activation,
     may_be_square,
     nothing,
-    parameter_beside,
+    parameter_factor,
     several_layers,
 )
 from backprop_check.kinds.wiring import Index
@@ -40,7 +40,7 @@ class OfWeightGradient(SwappedRules):
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> Share:
-        w = parameter_beside(rule, role, "weights", self.kinds_of(OfWeightGradient))
+        w = parameter_factor(rule, role, "weights", self.kinds_of(OfWeightGradient))
         wrong = None if w is None else self.wrong(rule, role[1], w, s, i)  # type: ignore[arg-type] # a sum has weights
         return wrong or super().share(rule, role, s, i)
 

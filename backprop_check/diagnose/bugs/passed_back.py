@@ -12,7 +12,7 @@ from backprop_check.diagnose.rules import (
     instead,
     is_learnt,
     may_be_square,
-    parameter_beside,
+    parameter_factor,
     reordered,
     several_layers,
     times,
@@ -41,7 +41,7 @@ class OtherWeights(SwappedRules):
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> Share:
-        w = parameter_beside(rule, role, "x", self.kinds_of(OtherWeights))
+        w = parameter_factor(rule, role, "x", self.kinds_of(OtherWeights))
         other = None if w is None else self.weights(rule, role[1], w)  # type: ignore[arg-type] # a sum has weights
         if w is None or other is None:
             return super().share(rule, role, s, i)

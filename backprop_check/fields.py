@@ -1,10 +1,10 @@
-"""What a field of a case may hold: said once, in the field's type.
+"""What a field of a case may contain, stated once, in the field's type.
 
     units: Annotated[int, at_least(1, "neuron")]
     eps: Positive
 
-``check_fields`` holds a value to it when a case is made, and the schema of the protocol repeats it. What depends on
-other fields (a divisor of the channels, a number for every sample) is checked where these are known.
+``check_fields`` checks the values when a case is made, and the protocol's schema contains the same limits. A limit that
+depends on other fields (a divisor of the channels, a number per sample) is checked where these are known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backprop_check.errors import CaseError
 
 
 class Limit(NamedTuple):
-    """Which values are right, in words and as a test, and how a wrong one is shown."""
+    """Which values are valid, in words and as a test, and how an invalid one is shown."""
 
     expected: str
     holds: Callable[[Any], bool]
@@ -30,7 +30,7 @@ class Limit(NamedTuple):
 
 
 def fail(path: str, expected: str, got: object) -> NoReturn:
-    """Raise the ``CaseError`` about what stands at ``path``."""
+    """Raises ``CaseError`` about the value at ``path``."""
     raise CaseError(path, expected, str(got))
 
 
@@ -46,12 +46,12 @@ def at_least(least: int, of: str = "") -> msgspec.Meta:
 
 
 def _numbers(expected: str, holds: Callable[[float], bool], **schema: float) -> msgspec.Meta:
-    """A number that is finite (JSON has no other) and for which ``holds``."""
+    """A finite number for which ``holds`` (JSON has no other numbers)."""
     return _limited(Limit(expected, lambda x: math.isfinite(x) and holds(x)), schema)
 
 
 def more_than(least: float) -> msgspec.Meta:
-    """A number of more than ``least``."""
+    """A number greater than ``least``."""
     return _numbers(f"a number of more than {least:g}", lambda x: x > least, exclusiveMinimum=least)
 
 
@@ -63,7 +63,7 @@ def one_of(words: Sequence[str]) -> msgspec.Meta:
 
 
 def items(least: int, most: int | None = None, of: str = "") -> msgspec.Meta:
-    """A list of so many."""
+    """A list with ``least`` to ``most`` items (None: any number)."""
     limits = {"minItems": least} | ({} if most is None else {"maxItems": most})
     of = of or ("entry" if most is None and least == 1 else "entries")
     expected = f"at least {least} {of}" if most is None else f"{least} to {most} {of}"
@@ -76,10 +76,11 @@ def arrays(
     optional: Mapping[str, str] | None = None,
     patterns: Mapping[str, str] | None = None,
 ) -> msgspec.Meta:
-    """Arrays by name, each with its indexes: ``{"weight": "[out][in]"}``. ``patterns`` are regular expressions.
+    """Arrays by name, each with its indexes: ``{"weight": "[out][in]"}``. The keys of ``patterns`` are regular
+    expressions.
 
-    The schema says the depth too, unless the indexes are not all listed (``[out][in]…``). Their lengths depend on what
-    the layer reads, and are checked there.
+    The schema states the depth too, unless the indexes are not all listed (``[out][in]…``). The lengths depend on the
+    input of the layer, which checks them.
     """
     schema: dict[str, Any] = {
         "required": list(required),
@@ -129,9 +130,9 @@ NestedNumbers = Annotated[Any, msgspec.Meta(extra_json_schema={"$ref": "#/$defs/
 
 
 def check_fields(path: str, holder: msgspec.Struct) -> None:
-    """Raise ``CaseError`` for the first field of ``holder`` that holds what it may not; None means that it is absent.
+    """Raises ``CaseError`` for the first field of ``holder`` with an invalid value; None means that a field is absent.
 
-    ``path`` is where ``holder`` stands. What stands in a struct of its own is that one's to check.
+    ``path`` is the place of ``holder``. Fields of nested structs are not checked.
     """
     for name, key, broken_by in _tests(type(holder)):
         value = getattr(holder, name)
@@ -140,13 +141,13 @@ def check_fields(path: str, holder: msgspec.Struct) -> None:
             fail(f"{path}.{key}", limit.expected, limit.shown(value))
 
 
-#: Gives the limit that a value breaks, or None.
+#: Returns the limit that a value violates, or None.
 _Test = Callable[[Any], Limit | None]
 
 
 @functools.cache
 def _tests(kind: type[msgspec.Struct]) -> list[tuple[str, str, _Test]]:
-    """The fields of a type that are limited: each by its name in Python and in JSON, with its test."""
+    """The limited fields of a type: name in Python, name in JSON, and test."""
     found = inspect.type_info(kind)
     assert isinstance(found, inspect.StructType)
     tests = [(field.name, field.encode_name, _test(field.type)) for field in found.fields]
@@ -154,7 +155,7 @@ def _tests(kind: type[msgspec.Struct]) -> list[tuple[str, str, _Test]]:
 
 
 def _test(node: inspect.Type) -> _Test | None:
-    """The test of a value of this type; None where any will do."""
+    """The test of a value of this type; None where every value is valid."""
     if isinstance(node, inspect.Metadata):
         return _both((node.extra or {}).get("limit"), _test(node.type))
     if isinstance(node, inspect.UnionType):
@@ -167,14 +168,14 @@ def _test(node: inspect.Type) -> _Test | None:
 
 
 def _both(limit: Limit | None, inner: _Test | None) -> _Test | None:
-    """A limit of the value itself, then what limits its items."""
+    """The test of a limit for the value itself, then of the limits for its items."""
     if limit is None:
         return inner
     return lambda value: limit if not limit.holds(value) else inner and inner(value)
 
 
 def _either(types: Sequence[inspect.Type]) -> _Test | None:
-    """One number, or several: what limits the one that it is."""
+    """The test for a number or a list of numbers, whichever the value is."""
     scalar = several = None
     for each in types:
         inner = each.type if isinstance(each, inspect.Metadata) else each
@@ -193,7 +194,7 @@ def _either(types: Sequence[inspect.Type]) -> _Test | None:
 
 
 def _each(of_item: _Test | None) -> _Test | None:
-    """What limits every item."""
+    """The test of every item of a list."""
     if of_item is None:
         return None
     return lambda value: next(filter(None, map(of_item, value)), None)

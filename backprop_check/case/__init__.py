@@ -1,1 +1,1 @@
-"""What is asked of an implementation: a network, a batch and a loss, and how it is trained."""
+"""The case: what an implementation is asked to compute: a network, a batch, a loss, and how it is trained."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: The most bytes of a configuration file or a list of known failures.
+#: The largest size in bytes of a configuration file or a list of known failures.
 LARGEST_TOML = 4 * 2**20
 
 #: The most levels to which lists and objects may be nested, in any file.
@@ -22,7 +22,7 @@ class TooMuchError(ValueError):
 def read_within(path: Path, largest: int) -> bytes:
     """The content of a file of at most ``largest`` bytes.
 
-    Raises ``TooMuchError`` where it has more (a device may be endless), and ``OSError``.
+    Raises ``TooMuchError`` where it has more (a device may be endless), and ``OSError`` where it cannot be read.
     """
     with path.open("rb") as file:
         data = file.read(largest + 1)
@@ -35,7 +35,8 @@ def read_within(path: Path, largest: int) -> bytes:
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file within the limits; a byte order mark, as Windows editors write it, is skipped.
 
-    Raises ``OSError`` and ``ValueError`` (with a sentence).
+    Raises ``OSError`` where it cannot be read, ``TooMuchError`` beyond the limits, and ``ValueError`` where it is no
+    TOML.
     """
     data = read_within(path, LARGEST_TOML)
     try:

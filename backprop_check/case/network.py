@@ -1,7 +1,7 @@
-"""Network, Layer, Case: what is asked of an implementation. Immutable, checked when made, JSON in and out.
+"""Network, Layer, Case: what an implementation is asked to compute. Immutable, checked when made, JSON in and out.
 
-A case's JSON is the protocol's request without ``type`` and ``id``. Its id is a readable slug and a hash of
-that content, so the same case has the same id for ever and a changed case another.
+The JSON of a case is the protocol's request without ``type`` and ``id``. Its id is a readable slug and a hash of the
+content: the same case always has the same id, and a changed case has another.
 """
 
 from __future__ import annotations
@@ -35,36 +35,36 @@ from backprop_check.kinds.kind import flat, size, words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
+    Inputs = int  # for type checkers: most networks read a vector
 else:
     Inputs = Annotated[int, at_least(1, "input")] | Annotated[tuple[Count, ...], items(1, of="input")]
 
 
-#: No network has more layers.
+#: The most layers of a network.
 MOST_LAYERS = 1000
 
 
-#: No stranger's case takes more products of a weight and an input. Where layers are not all dense every product has a
-#: place in a wiring, which takes memory.
+#: The most products of a weight and an input in an untrusted case: for chains of dense layers, and for other networks,
+#: in which every product takes memory in a wiring.
 MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Unknown fields are errors: a misspelt one must not be passed over."""
+    """Unknown fields are errors, so that a misspelt one is noticed."""
 
 
 class Network(_Strict, frozen=True, dict=True):
-    """Layers one after the other, reading ``inputs`` numbers.
+    """Layers that read ``inputs``, one after the other unless they say otherwise.
 
-    ``inputs`` is a number, or the shape of one sample (channels, rows, columns). A layer may read others than the one
-    before: its ``from`` names them.
+    ``inputs`` is a number, or the shape of one sample (channels, rows, columns). A layer's ``from`` names the layers
+    that it reads; by default it reads the one before it.
     """
 
-    inputs: Annotated[Inputs, description("How many inputs; for layers that are not flat, their shape.")]
+    inputs: Annotated[Inputs, description("The number of inputs, or their shape.")]
     layers: Annotated[tuple[AnyLayer, ...], items(1, MOST_LAYERS, "layers")]
 
     def names(self) -> list[str]:
-        """A name for each layer: its own, or hidden1, hidden2, …, output."""
+        """The name of each layer: its own, or hidden1, hidden2, …, output."""
         last = len(self.layers) - 1
         return [
             layer.name or ("output" if index == last else f"hidden{index + 1}")
@@ -72,12 +72,12 @@ class Network(_Strict, frozen=True, dict=True):
         ]
 
     def shape(self) -> str:
-        """``3x4x2``: inputs, then the units of every layer."""
+        """The sizes in words, ``3x4x2``: inputs, then the units of every layer."""
         return "x".join(str(n) for n in (self.input_units, *self.widths))
 
     @functools.cached_property
     def is_chain(self) -> bool:
-        """Whether it has dense layers only, one after the other: what the stages of ``reference.stages`` work out."""
+        """Whether it consists of dense layers only, one after the other."""
         return isinstance(self.inputs, int) and all(
             type(layer) is Layer and not layer.from_ and not layer.shares for layer in self.layers
         )
@@ -89,7 +89,9 @@ class Network(_Strict, frozen=True, dict=True):
 
     @property
     def features(self) -> list[str]:
-        """What of ``supports.features`` an implementation needs for it: ``graph`` where layers are wired freely."""
+        """The features (``supports.features``) that an implementation needs for it; ``graph`` where layers are
+        connected freely.
+        """
         wired = any(layer.from_ or layer.shares for layer in self.layers)
         return ["graph"] * wired + sorted({feature for layer in self.layers for feature in layer.features})
 
@@ -107,7 +109,7 @@ class Network(_Strict, frozen=True, dict=True):
 
     @property
     def most_products(self) -> int:
-        """How many products it may take, over all samples and steps, where a stranger asks for it."""
+        """The most products, over all samples and steps, that an untrusted case may take."""
         return MOST_WORK if self.is_chain else MOST_WIRED
 
     @property
@@ -117,7 +119,10 @@ class Network(_Strict, frozen=True, dict=True):
 
     @functools.cached_property
     def sources(self) -> list[list[int]]:
-        """For every layer the numbers of the layers that it reads; −1 is the network's input."""
+        """For every layer the numbers of the layers that it reads; −1 is the network's input.
+
+        Raises ``CaseError`` where two layers have one name, or ``from`` names no earlier layer.
+        """
         names = ["input", *self.names()]
         found = []
         for index, name in enumerate(names):
@@ -134,17 +139,17 @@ class Network(_Strict, frozen=True, dict=True):
 
     @functools.cached_property
     def input_shapes(self) -> list[Shape]:
-        """The shape of what every layer reads."""
+        """The shape of what every layer reads. Raises ``CaseError`` where a layer is not valid."""
         return self._shapes[0]
 
     @functools.cached_property
     def output_shapes(self) -> list[Shape]:
-        """The shape of every layer's output."""
+        """The shape of every layer's output. Raises ``CaseError`` where a layer is not valid."""
         return self._shapes[1]
 
     @functools.cached_property
     def classes(self) -> int | None:
-        """Over how many units a softmax of the output goes, where it has one."""
+        """The number of units that a softmax of the output runs over; None where it can have none."""
         found: int | None = self.layers[-1].classes(self.input_shapes[-1])
         return found
 
@@ -194,7 +199,7 @@ class Network(_Strict, frozen=True, dict=True):
 
 
 def _combined(path: str, combine: str | None, shapes: list[Shape]) -> Shape:
-    """The shape of several layers' outputs made one."""
+    """The shape of several layers' outputs combined."""
     if len(shapes) == 1:
         return shapes[0]
     if combine == "concat":
@@ -209,39 +214,39 @@ def _combined(path: str, combine: str | None, shapes: list[Shape]) -> Shape:
 
 
 class LossKind(_Strict, frozen=True):
-    """Which loss, with Huber's threshold, and how far cross-entropy's labels are smoothed."""
+    """Which loss, with Huber's threshold, and cross-entropy's label smoothing."""
 
     kind: Annotated[str, one_of(ALL_LOSSES)]
     threshold: Annotated[Positive | None, description("The parameter of huber.")] = None
     label_smoothing: Annotated[
         Share | None,
-        description("Of cross_entropy: t (1 - label_smoothing) + label_smoothing / K in the place of t, K classes."),
+        description("For cross_entropy: t is replaced by t (1 - label_smoothing) + label_smoothing / K, K classes."),
     ] = None
 
 
 class Case(_Strict, frozen=True, dict=True):
     """A network, a batch and a loss; with an optimizer, updated parameters are asked for too.
 
-    Raises ``CaseError`` with the JSON path, what was expected and what came.
+    Raises ``CaseError`` with the JSON path, what was expected and what was found, where a field is not valid.
     """
 
     network: Network
     loss: LossKind
-    reduction: Annotated[Literal["mean", "sum"], description("The loss of the batch from the samples' losses.")]
+    reduction: Annotated[Literal["mean", "sum"], description("How the losses of the samples are combined.")]
     inputs: Matrix
     targets: Matrix
     optimizer: Annotated[
         Optimizer | None,
         description(
             "Only where updated parameters are asked for. Every field of its kind is written out, but plain sgd has "
-            "none beside learning_rate."
+            "only learning_rate."
         ),
     ] = None
     steps: Annotated[int, at_least(1, "step")] = 1
     name: str = "case"
-    clip: Annotated[Clip | None, description("Gradients held back before the update; those in the reply are not.")] = (
-        None
-    )
+    clip: Annotated[
+        Clip | None, description("Clips the gradients before the update; those in the reply are not clipped.")
+    ] = None
     regularization: Regularization | None = None
 
     def __post_init__(self) -> None:
@@ -259,9 +264,9 @@ class Case(_Strict, frozen=True, dict=True):
         return f"{self.name}-{digest}"
 
     def request(self, dtype: str = "float64") -> bytes:
-        """The protocol's request, one line without its newline, numbers rounded to ``dtype``.
+        """The protocol's request, one line without its newline, with numbers rounded to ``dtype``.
 
-        Nothing is implied: a default of ``alpha``, ``threshold`` or ``steps`` is written out.
+        Defaults of ``alpha``, ``threshold`` and ``steps`` are written out.
         """
         rounded = self.rounded(dtype)
         body = rounded.as_lists(GivenNumbers.tolist)
@@ -280,13 +285,13 @@ class Case(_Strict, frozen=True, dict=True):
 
     @functools.cached_property
     def features(self) -> list[str]:
-        """What of ``supports.features`` an implementation needs for it."""
+        """The features (``supports.features``) that an implementation needs for it."""
         smoothing = ["label_smoothing"] * (self.loss.label_smoothing is not None)
         return features_of(self.optimizer, self.clip, self.regularization) + smoothing + self.network.features
 
     @property
     def trains(self) -> bool:
-        """Whether it is about training: another optimizer than plain gradient descent, or anything beside it.
+        """Whether it tests training, that is, more than plain gradient descent.
 
         Then each update is judged by what was reported before it.
         """
@@ -300,11 +305,14 @@ class Case(_Strict, frozen=True, dict=True):
 
     @property
     def plain(self) -> bool:
-        """Whether its updates, if it has any, are w⁺ = w − η ∂L/∂w with no more to remember from step to step."""
+        """Whether its updates, if any, are w⁺ = w − η ∂L/∂w with nothing to remember from step to step."""
         return self.clip is None and (self.optimizer is None or self.optimizer.plain)
 
     def rounded(self, dtype: str) -> Case:
-        """The case with every number rounded to ``dtype``, an optimizer's defaults too."""
+        """The case with every number rounded to ``dtype``, including the optimizer's defaults.
+
+        Raises ``CaseError`` where a number exceeds the range of float32.
+        """
         if dtype == "float64":
             return self
         body = plain(self)
@@ -315,7 +323,9 @@ class Case(_Strict, frozen=True, dict=True):
 
     @classmethod
     def from_json(cls, text: bytes | str, source: str | None = None) -> Case:
-        """Read a case; raises ``CaseError`` naming the place."""
+        """Read a case from JSON text. Raises ``CaseError`` with the place where it is not valid; ``source`` is
+        named first.
+        """
         try:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -324,7 +334,7 @@ class Case(_Strict, frozen=True, dict=True):
 
     @classmethod
     def from_dict(cls, value: Any, source: str | None = None) -> Case:
-        """The same from parsed JSON."""
+        """Read a case from parsed JSON. Raises ``CaseError`` with the place where it is not valid."""
         try:
             return msgspec.convert(value, cls)
         except CaseError as error:
@@ -333,7 +343,7 @@ class Case(_Strict, frozen=True, dict=True):
             raise case_error(error, source) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON value, name included. A sample has the shape of the network's input, a target that of its output."""
+        """The JSON value, including the name. Samples have the shape of the input, targets that of the output."""
         return self.as_lists(as_lists)
 
     def as_lists(self, of_numbers: Callable[[Any], Any]) -> dict[str, Any]:
@@ -397,7 +407,7 @@ def _check_samples(case: Case, field: str, samples: int, shape: Shape, each: str
 
 
 def _check_loss(case: Case) -> None:
-    """The loss's own fields, and what of its targets it takes a logarithm of."""
+    """The loss's own fields, and the targets of which it takes a logarithm."""
     smoothing, network = case.loss.label_smoothing, case.network
     if case.loss.kind == "kl_divergence":
         for s, least in enumerate(case.targets.values.min(axis=1).tolist()):

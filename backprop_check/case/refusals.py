@@ -1,4 +1,4 @@
-"""Messages of msgspec as errors of a case: the JSON path, what was expected, and what came."""
+"""Turns msgspec's error messages into errors of a case: the JSON path, what was expected, and what was found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backprop_check.errors import CaseError
 from backprop_check.fields import Count, at_least, items
 
 if TYPE_CHECKING:
-    Inputs = int  # most networks read rows of numbers, and those who work with them only need not ask
+    Inputs = int  # for type checkers: most networks read a vector
 else:
     Inputs = Annotated[int, at_least(1, "input")] | Annotated[tuple[Count, ...], items(1, of="input")]
 
@@ -21,7 +21,7 @@ _OTHER = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 
 
 def case_error(error: Exception, source: str | None = None) -> CaseError:
-    """msgspec's message as ours: path, expected, got."""
+    """msgspec's message as a ``CaseError`` with path, expected and got; the error is returned, not raised."""
     text = str(error) or type(error).__name__
     found = _EXPECTED.match(text)
     if found:

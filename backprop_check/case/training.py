@@ -1,7 +1,7 @@
-"""What a case says of its training: the optimizer and its options, a schedule, clipping, a penalty in the loss.
+"""How a case is trained: the optimizer and its options, a schedule, clipping, a penalty in the loss.
 
-Names, defaults and formulas are PyTorch's. A request writes out every field of an optimizer's kind, but for the
-plain ``sgd`` of a network's first lessons, which stays ``{"kind": "sgd", "learning_rate": 0.5}``.
+Names, defaults and formulas are PyTorch's. A request contains every field of an optimizer's kind, except for plain
+gradient descent, which stays ``{"kind": "sgd", "learning_rate": 0.5}``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 from backprop_check.fields import Below1, Finite, NotNegative, Positive, check_fields, description, fail
 
-#: The fields of each kind beside ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
+#: The fields of each kind except ``learning_rate``, with PyTorch's defaults, in the order in which they are sent.
 SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0},
     "rmsprop": {"alpha": 0.99, "eps": 1e-8, "centered": False, "momentum": 0.0, "weight_decay": 0.0},
@@ -24,10 +24,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 OPTIMIZERS = tuple(SETTINGS)
 
-#: Fields that add something to an optimizer when they are not 0 or false: a port claims each by its name.
+#: Fields that change an optimizer when they are not 0 or false: a port claims each by its name.
 OPTIONS = ("momentum", "dampening", "nesterov", "weight_decay", "centered", "lr_decay", "amsgrad")
 
-#: All that a port may claim in ``supports.features``.
+#: What a port may claim in ``supports.features`` about training.
 FEATURES = (*OPTIONS, "schedule", "clipping", "regularization")
 
 
@@ -36,14 +36,13 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
 
 class Optimizer(_Strict, frozen=True, dict=True):
-    """How parameters follow their gradients. ``learning_rate`` is one number, or one a step: the schedule.
+    """The optimizer. ``learning_rate`` is one number, or one per step: a schedule.
 
-    A case need not give the other fields: what it leaves out has PyTorch's default. One that the kind does not have is
-    an error.
+    Other fields that a case leaves out have PyTorch's defaults. A field that the kind does not have is an error.
     """
 
     kind: Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
-    learning_rate: Annotated[Finite | tuple[Finite, ...], description("One number, or one a step: a schedule.")]
+    learning_rate: Annotated[Finite | tuple[Finite, ...], description("One number, or one per step: a schedule.")]
     momentum: NotNegative | None = None
     dampening: Finite | None = None
     nesterov: bool | None = None
@@ -58,41 +57,45 @@ class Optimizer(_Strict, frozen=True, dict=True):
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
-        """Every field of the kind but the learning rate, defaults filled in."""
+        """Every field of the kind except the learning rate, with defaults filled in."""
         return {
             name: default if getattr(self, name) is None else getattr(self, name)
             for name, default in SETTINGS[self.kind].items()
         }
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step; after the end of a schedule its last."""
+        """The learning rate of a step; after the end of a schedule, its last one."""
         if isinstance(self.learning_rate, tuple):
             return self.learning_rate[min(step, len(self.learning_rate) - 1)]
         return self.learning_rate
 
     def over(self, steps: int) -> Optimizer:
-        """The same for another number of steps: a schedule is cut, or goes on with its last rate."""
+        """The same optimizer for another number of steps: a schedule is cut, or continued with its last rate."""
         if not isinstance(self.learning_rate, tuple):
             return self
         return msgspec.structs.replace(self, learning_rate=tuple(self.rate(step) for step in range(steps)))
 
     @functools.cached_property
     def plain(self) -> bool:
-        """Whether this is gradient descent and nothing else: w⁺ = w − η ∂L/∂w."""
+        """Whether this is plain gradient descent: w⁺ = w − η ∂L/∂w."""
         return self.kind == "sgd" and not any(self.settings.values())
 
     def whole(self) -> Optimizer:
-        """The same with all defaults written out (none for plain gradient descent): alike where they mean alike."""
+        """The same with all defaults written out (none for plain gradient descent), so that equal optimizers
+        compare equal.
+        """
         return Optimizer(self.kind, self.learning_rate, **({} if self.plain else self.settings))
 
     def request(self) -> dict[str, Any]:
-        """As it is sent: every field of the kind, but nothing beside the rate for plain gradient descent."""
+        """The JSON that is sent: every field of the kind, but only the rate for plain gradient descent."""
         settings = {} if self.plain else self.settings
         return {"kind": self.kind, "learning_rate": self.learning_rate, **settings}
 
     @classmethod
     def sent(cls) -> dict[str, Any]:
-        """What ``request`` writes, as a JSON Schema: of each kind its own fields, all of them or (plain sgd) none."""
+        """The JSON Schema of what ``request`` writes: all fields of the kind, or (plain gradient descent) none
+        but the rate.
+        """
         names = cls.__struct_fields__[2:]
         rules = []
         for kind, settings in SETTINGS.items():
@@ -106,36 +109,38 @@ class Optimizer(_Strict, frozen=True, dict=True):
         return {"allOf": rules}
 
     def features(self) -> list[str]:
-        """What a port needs to know beside the kind. AdamW's decay is part of its kind."""
+        """The features that a port needs for it besides its kind. AdamW's weight decay is part of its kind."""
         found = [name for name in OPTIONS if self.settings.get(name) and (name, self.kind) != ("weight_decay", "adamw")]
         return [*found, "schedule"] if isinstance(self.learning_rate, tuple) else found
 
 
 class Clip(_Strict, frozen=True):
-    """Gradients held back before the update: each by ``value``, or all together by their ``norm``."""
+    """Gradients are clipped before the update: each to ±limit (``value``), or all scaled so that their norm is at
+    most limit.
+    """
 
     kind: Literal["value", "norm"]
     limit: Positive
 
 
 class Regularization(_Strict, frozen=True):
-    """What the loss adds for large parameters: l1 · Σ|w| + ½ l2 · Σw², over weights, and ``biases`` if they say so."""
+    """A penalty in the loss: l1 · Σ|w| + ½ l2 · Σw², over weights, and over biases if ``biases`` is true."""
 
     l1: NotNegative = 0.0
     l2: NotNegative = 0.0
     biases: bool = False
 
     def whole(self) -> Regularization:
-        """The same, alike where two mean alike: what is 0 is not written."""
+        """The same without fields that are 0 or false, so that equal penalties compare equal."""
         return Regularization(**{name: value for name, value in self.request().items() if value})
 
     def request(self) -> dict[str, Any]:
-        """As it is sent, nothing implied."""
+        """The JSON that is sent, with every field."""
         return {"l1": self.l1, "l2": self.l2, "biases": self.biases}
 
 
 def features_of(optimizer: Optimizer | None, clip: Clip | None, regularization: Regularization | None) -> list[str]:
-    """What of ``supports.features`` a case needs."""
+    """The features (``supports.features``) that the training of a case needs."""
     found = optimizer.features() if optimizer is not None else []
     return [*found, *(["clipping"] if clip else []), *(["regularization"] if regularization else [])]
 
@@ -143,7 +148,7 @@ def features_of(optimizer: Optimizer | None, clip: Clip | None, regularization: 
 def check_training(
     optimizer: Optimizer | None, clip: Clip | None, regularization: Regularization | None, steps: int
 ) -> None:
-    """Raise ``CaseError`` where a field has no meaning."""
+    """Raises ``CaseError`` where a field of the training is invalid, or has no meaning for its optimizer."""
     if optimizer is not None:
         _check_optimizer(optimizer, steps)
     if clip is not None:

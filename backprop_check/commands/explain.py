@@ -94,7 +94,7 @@ def _bug_page(name: str, form: str, digits: int) -> str | None:
 
 
 def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> tuple[str, bool]:
-    from backprop_check.explain.explanation import explain_case, set_beside  # noqa: PLC0415
+    from backprop_check.explain.explanation import explain_case, with_comparison  # noqa: PLC0415
     from backprop_check.explain.making import Found, find_case, made_up  # noqa: PLC0415
 
     if case is None:
@@ -111,7 +111,7 @@ def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> t
     with opened(options["impl"], options) as implementation:
         rounded = found.rounded(implementation.hello.dtype)
         explanation = explain_case(rounded, **wanted, everything=everything)
-        explanation = set_beside(explanation, rounded.case, implementation)
+        explanation = with_comparison(explanation, rounded.case, implementation)
     judged = explanation.judged
     failed = judged is not None and (judged.failed or judged.first is not None)
     return _formatted(explanation, options, to_file=to_file), failed

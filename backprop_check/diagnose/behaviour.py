@@ -1,6 +1,6 @@
-"""What shows only in several cases: chance, what leaks from one case into the next, order, and the batch as a sum.
+"""Checks that need several cases: randomness, state that leaks from case to case, order, and the batch as a sum.
 
-None of these needs an expected value: an answer is compared with another answer of the same implementation.
+None of them needs an expected value: one answer of the implementation is compared with another one.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from backprop_check.compare.trace import Array, Mask
 
     Values = Mapping[Slot, Array]
-    #: Cases go to the implementation under these names; ``anew`` starts it afresh (where that can be done).
+    #: Sends cases to the implementation under these names; with ``anew`` it is restarted first, if that is possible.
     Asking = Callable[..., Sequence[Values | None]]
 
 
-#: Two answers that differ by so many unit roundoffs of the largest value or fewer are the same.
+#: Answers are equal if they differ by at most this many unit roundoffs of the largest value.
 _ROUNDING = 2.0**14
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
-    """One such check: ``code`` is a bug's, and ``message`` says what was seen (of one that holds, what is odd)."""
+    """The result of one such check: ``code`` names a bug; ``message`` says what was observed, or what is unusual
+    if it holds.
+    """
 
     check: str
     holds: bool
@@ -43,9 +45,9 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, fresh: bool) -> list[Behaviour]:
-    """All checks, on a few small cases that the implementation supports and answers.
+    """The results of all checks, on a few small cases that the implementation supports and answers.
 
-    ``fresh`` says whether it can be started anew, so that chance can be told from what leaks.
+    ``fresh`` says whether it can be restarted, so that randomness can be told from leaking state.
     """
     small = sorted((case for case in cases if case.network.is_chain), key=lambda case: len(case.request()))
     if not small:
@@ -66,17 +68,17 @@ def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, 
 
 
 def _bounds(case: Case, dtype: str, profile: str) -> Values:
-    """How far right answers may be from the middle of what is right: by rounding, and by a choice at a kink."""
+    """How far right answers may be from the expected ones: by rounding, and by another choice at a kink."""
     return expect(case.rounded(dtype), dtype, profile, choices=Open()).allowed
 
 
 def _same_twice(small: Sequence[Case], ask: Asking, dtype: str, profile: str, *, fresh: bool) -> Behaviour | None:
-    """BP009, BP409: a case, another one, and the first again, twice.
+    """BP009, BP409: a case, another one, and the first again several times.
 
-    What differs in its last bits only, within the bounds, is not wrong: some add in the order of a set.
+    Differences within the bounds are no error: some implementations add in the order of a set.
     """
-    # With an update, where there is one: what moves is what leaks.
-    # Several inputs and samples: sums of two terms are the same in any order.
+    # A case with an update is best, because updated parameters are what usually leaks.
+    # Several inputs and samples, because a sum of two terms is the same in any order.
     several = [case for case in small if case.network.input_units > 2 and len(case.inputs) > 2] or small  # noqa: PLR2004
     first = next((case for case in several if case.optimizer is not None), several[0])
     other = next((case for case in small if case.id != first.id), first)
@@ -116,7 +118,7 @@ def _bits(values: Values | None) -> list[tuple[Slot, bytes]]:
 
 
 def _within(one: Values, other: Values, allowed: Values) -> bool:
-    """Whether two answers hold the same arrays, and each number within its bound, which both may use up."""
+    """Whether two answers have the same arrays, and differ by at most twice the bound."""
     if one.keys() != other.keys():
         return False
     with np.errstate(invalid="ignore", over="ignore"):
@@ -136,15 +138,17 @@ def _ulps(one: Values, other: Values, dtype: str) -> float:
     largest = 0.0
     for slot, array in one.items():
         with np.errstate(invalid="ignore"):
-            apart = np.where(_same(array, other[slot]), 0.0, abs(array - other[slot]))
+            distance = np.where(_same(array, other[slot]), 0.0, abs(array - other[slot]))
         size = np.max(abs(array[np.isfinite(array)]), initial=0.0)
         unit = float(np.spacing(np.float32(size))) if dtype == "float32" else float(np.spacing(size))
-        largest = max(largest, float(np.max(apart, initial=0.0)) / unit)
+        largest = max(largest, float(np.max(distance, initial=0.0)) / unit)
     return largest
 
 
 def _close(one: Array, other: Array, allowed: Array, dtype: str) -> bool:
-    """Whether two answers are the same but for rounding: theirs, which is not that of the right numbers."""
+    """Whether two answers are equal up to rounding: the bounds, and some roundoff of their own numbers, which may
+    be wrong.
+    """
     finite = [np.max(abs(each[np.isfinite(each)]), initial=0.0) for each in (one, other)]
     slack = _ROUNDING * UNIT_ROUNDOFF[dtype] * max(finite)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -153,7 +157,7 @@ def _close(one: Array, other: Array, allowed: Array, dtype: str) -> bool:
 
 
 def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
-    """BP013: hidden neurons have no order: permuting them permutes the answer."""
+    """BP013: hidden neurons have no order, so permuting them permutes the answer."""
     layers = case.network.layers
     first, second = layers[0], layers[1]
     turn = list(reversed(range(first.units)))
@@ -193,7 +197,7 @@ def _neurons_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
 
 
 def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
-    """BP014: samples have no order: permuting them permutes what is per sample and changes no gradient."""
+    """BP014: samples have no order, so permuting them permutes what is per sample and changes no gradient."""
     turned = msgspec.structs.replace(case, inputs=case.inputs[::-1], targets=case.targets[::-1])
     plain, back = ask([(f"{case.id}-s", case), (f"{turned.id}-s", turned)])
     if plain is None or back is None:
@@ -210,8 +214,8 @@ def _samples_in_another_order(case: Case, ask: Asking, dtype: str, profile: str)
 
 
 def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behaviour | None:
-    """BP015: the gradients of a summed batch are the sum of its samples' gradients."""
-    # Without a penalty, which a batch has once and each of its samples too.
+    """BP015: the gradients of a summed batch are the sums of its samples' gradients."""
+    # Without a penalty, which would be counted once for the batch but once for each sample.
     whole = msgspec.structs.replace(case, reduction="sum", optimizer=None, steps=1, clip=None, regularization=None)
     singles = [
         msgspec.structs.replace(whole, inputs=whole.inputs[[s]], targets=whole.targets[[s]])
@@ -231,7 +235,7 @@ def _batch_as_a_sum(case: Case, ask: Asking, dtype: str, profile: str) -> Behavi
         if len(parts) != len(singles):
             continue
         bound = np.sum([each[slot] for each in bounds], axis=0)
-        with np.errstate(invalid="ignore", over="ignore"):  # the samples' own may be as large as numbers get
+        with np.errstate(invalid="ignore", over="ignore"):  # the sum may overflow
             summed = np.sum(parts, axis=0)
         if not _close(total[slot], summed, bound, dtype):
             return _broken("a batch as the sum of its samples", "BP015", case, slot)
@@ -250,7 +254,7 @@ def _broken(check: str, code: str, case: Case, slot: Slot) -> Behaviour:
 
 
 def probes(cases: Sequence[Case], count: int = 12) -> list[Case]:
-    """A few of a run's cases to check on: small, and of different kinds."""
+    """A few of a run's cases to check: small ones, of different kinds."""
     by_kind: dict[Any, Case] = {}
     for case in cases:
         kind = (

@@ -36,12 +36,11 @@ def blame(
     dtype: str,
     profile: str,
 ) -> list[Mismatch]:
-    """The mismatches with their origin, in the order of computing: first what may have gone wrong where it stands.
+    """The mismatches with their origin, roots and unknown origins first, each group in the order of computation.
 
-    What is inherited comes behind it. Where an input was not reported, a mistake may be at the value itself, so that
-    it stands among the roots: the first of all is the first that was computed. Roots beyond those kept are added, and
-    wrong values that can be recovered from gradients alone; these come last, for nobody reported them, and the
-    gradients that they follow from are the roots.
+    Where an input was not reported, the error may begin at the value itself, so it is sorted among the roots. Roots
+    beyond the mismatches that were kept are added. Wrong values that can be recovered from gradients are added last,
+    because they were not reported; the gradients that they follow from are the roots.
     """
     recovered = {slot: array for slot, array in recover(case, actual).items() if slot not in actual}
     known = {**recovered, **actual}
@@ -69,15 +68,17 @@ def _origin(case: Case, each: Mismatch, known: Mapping[Slot, Array], local: Loca
     slot = Slot(each.quantity, each.layer, each.step)
     at = place_in(slot, each)
     if slot not in known or at is None or each.problem == "not_a_number":
-        return "root"  # missing, of the wrong shape, no number: nothing else explains it
+        return "root"  # missing, of the wrong shape, or not a number: no other value explains that
     if local.fits(slot, known[slot])[at]:
         return "inherited"
     return "root" if _inputs(case, slot) <= set(known) else "unknown"
 
 
 def _rooted_in_gradients(blamed: list[Mismatch]) -> list[Mismatch]:
-    """Where a recovered value is a root, the gradients that it was recovered from are; the value follows from them."""
-    # δ of a layer comes from that layer's gradients, an activation from those of the layer that reads it.
+    """Where a recovered value would be a root, the gradients that it was recovered from are; the value follows
+    from them.
+    """
+    # δ of a layer is recovered from that layer's gradients, an activation from those of the layer that reads it.
     layers = {
         (each.layer or 0) + (each.quantity == "a")
         for each in blamed
@@ -98,9 +99,9 @@ def _rooted_in_gradients(blamed: list[Mismatch]) -> list[Mismatch]:
 def origins(
     case: Case, actual: Mapping[Slot, Array], recovered: Mapping[Slot, Array], dtype: str, profile: str
 ) -> dict[Slot, Array]:
-    """For every value that was reported (or recovered) where it would come from, were it wrong: r, u or i.
+    """For every reported or recovered value the origin that it would have if it were wrong: r (root), u or i.
 
-    As ``blame`` says it, for the values of a long list that have no mismatch of their own.
+    It agrees with ``blame``, and serves the values of a long list that have no mismatch of their own.
     """
     known = {**recovered, **actual}
     local = local_of(case, known, dtype, profile)
@@ -112,7 +113,7 @@ def origins(
 
 
 def place_in(slot: Slot, mismatch: Mismatch) -> tuple[int, ...] | None:
-    """Where in the slot's array a mismatch is; None where it is about the whole array."""
+    """The place of a mismatch in the slot's array; None where it concerns the whole array."""
     if mismatch.problem in ("missing", "extra", "shape") or slot.quantity != mismatch.quantity:
         return None
     found = place_of(mismatch)
@@ -125,7 +126,7 @@ def _key(each: Mismatch) -> tuple[object, ...]:
 
 
 def _more_roots(expected: Expected, actual: Mapping[Slot, Array], fits: object, have: set[object]) -> list[Mismatch]:
-    """Of every array the first roots, which a long list of inherited values may have crowded out."""
+    """The first roots of every array, which a long list of inherited values may have crowded out."""
     assert callable(fits)
     found = []
     for slot, array in actual.items():
@@ -143,7 +144,7 @@ def _recovered(slot: Slot, at: tuple[int, ...], expected: Expected, array: Array
 
 
 def _inputs(case: Case, slot: Slot) -> set[Slot]:
-    """What the stage that gives ``slot`` reads, beside the case itself."""
+    """The slots that the stage of ``slot`` reads, apart from the case itself."""
     network, (quantity, layer, step) = case.network, slot
     layers = range(len(network.layers))
     read_by = {source: [at for at in layers if source in network.sources[at]] for source in (-1, *layers)}
@@ -152,16 +153,16 @@ def _inputs(case: Case, slot: Slot) -> set[Slot]:
         return {Slot("a", source) for source in network.sources[at] if source >= 0}
 
     def own(at: int) -> set[Slot]:
-        """What the layer computed on its way, and reports."""
+        """What the layer computes on the way and reports."""
         return {Slot(each, at) for each in network.layers[at].reported}
 
     def inside(at: int) -> set[Slot]:
-        """What a layer's slopes depend on: a sum has weights for slopes."""
+        """What a layer's slopes depend on; the slopes of a plain weighted sum are its weights, so on nothing."""
         plain = network.layers[at].one_sum and network.layers[at].combine != "multiply"
         return set() if plain else outputs(at) | own(at)
 
     def behind(source: int) -> set[Slot]:
-        """What flows back to a layer's output (or to the input) comes from these."""
+        """What the error of a layer's output (or of the input) is computed from."""
         return {Slot("delta", at) for at in read_by[source]}.union(*map(inside, read_by[source]))
 
     match quantity:
@@ -190,9 +191,12 @@ def _inputs(case: Case, slot: Slot) -> set[Slot]:
 
 
 def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
-    """δ and a from the gradients of one sample in a dense layer: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where that holds."""
+    """δ and a from the gradients of one sample in a dense layer: ∂L/∂b = δ, and ∂L/∂w = δ aᵀ where it has rank one.
+
+    Returns arrays of shape [1, unit] by slot; none for a batch of several samples or a loss with a penalty.
+    """
     network = case.network
-    if len(case.inputs) != 1 or case.regularization is not None:  # a penalty's gradient is no δ aᵀ
+    if len(case.inputs) != 1 or case.regularization is not None:  # with a penalty the gradient is not δ aᵀ
         return {}
     shared = {network.owner(index) for index, layer in enumerate(network.layers) if layer.shares}
     found: dict[Slot, Array] = {}
@@ -206,14 +210,14 @@ def recover(case: Case, actual: Mapping[Slot, Array]) -> dict[Slot, Array]:
         largest = int(np.argmax(abs(biases)))
         if biases[largest] == 0:
             continue
-        with np.errstate(invalid="ignore", over="ignore"):  # what overflows here is no δ aᵀ
+        with np.errstate(invalid="ignore", over="ignore"):  # a product that overflows is not δ aᵀ
             inputs = weights[largest] / biases[largest]
             products = np.outer(biases, inputs)
             alike = np.allclose(weights, products, rtol=_RANK_ONE, atol=_RANK_ONE * abs(weights).max())
         if not alike:
             continue
         if source < 0 and not np.allclose(inputs, case.inputs[0], rtol=_RANK_ONE, atol=_RANK_ONE):
-            continue  # what was divided by is not δ
+            continue  # the bias gradient is not δ
         found[Slot("delta", index)] = biases[None, :]
         if source >= 0:
             found[Slot("a", source)] = inputs[None, :]

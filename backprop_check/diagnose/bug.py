@@ -1,7 +1,7 @@
-"""What a named bug is: a page for people, and the stages that its author swapped, as variants.
+"""Named bugs: each has a page for people, and variants, in which stages of the reference are replaced by wrong ones.
 
-A bug has variants where people make the same mistake in several ways (which layer's function, which ε): each is a
-subclass of ``Stages`` with a label that says which one it is.
+A bug has several variants where people make the same mistake in different ways (which layer's function, which ε): each
+is a subclass of ``Stages`` with a label.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from backprop_check.reference.passes import LayerPass, Named
 
 
-#: Stages of an update that is more than a plain step down the slope, or of clipping before it.
+#: Stages of an update beyond plain gradient descent, or of clipping before it.
 _OF_TRAINING = (
     "before_update", "velocity", "look_ahead", "decayed", "shrunk", "adamw", "root", "adam_root", "correction",
     "correction_of_mean", "correction_of_square",
 )  # fmt: skip
 
-#: What each stage gives, for a quick look at whether a bug can have anything to do with what is wrong.
+#: The quantities that each stage changes, to tell quickly whether a bug can explain what is wrong.
 _GIVES = {
     "smoothed": {"loss", "delta"},
     "loss_term": {"loss"},
@@ -55,61 +55,63 @@ EVERY_QUANTITY = frozenset().union(*_GIVES.values())
 
 
 class Swapped(Stages):
-    """Stages with something wrong in them.
+    """Stages with a mistake in them.
 
-    ``gives`` are the quantities whose stages are swapped; where it is not said, the replaced methods tell it.
+    ``gives`` are the quantities that the mistake changes; by default they follow from the replaced methods.
     """
 
     gives: ClassVar[frozenset[str] | None] = None
 
     @classmethod
     def strings_pass(cls) -> bool:
-        """Whether its mistake is in how a pass is strung together: it is made in a whole pass, or not at all."""
+        """Whether the mistake is in the order of whole passes (``whole_pass``), so that it cannot be limited to a
+        place.
+        """
         return cls.whole_pass is not Stages.whole_pass
 
     @classmethod
     def for_case(cls, case: Case) -> type[Stages]:  # noqa: ARG003 - of two bugs at once, those that matter
-        """The stages that a case is worked out with."""
+        """The stages to compute a case with."""
         return cls
 
     @classmethod
     def matters(cls, case: Case) -> bool:  # noqa: ARG003 - most bugs may show anywhere
-        """Whether this can make a difference for ``case``: a quick look, to save the work of a pass."""
+        """Whether the mistake can make a difference for ``case``: a quick test that may save a pass."""
         return True
 
 
 class SwappedRules(Swapped):
-    """Rules of a circuit with something wrong in them: the rules that layers of every kind are made of.
+    """Rules of a circuit with a mistake in them: the rules that layers of every kind are made of.
 
-    ``kinds`` are the kinds of layers that it is about (all, where none is named). ``value`` gives the wrong numbers
-    forward, ``share`` the wrong ones backward, ``equations`` replaces a layer's own. A rule tells what it is by its
-    class, its table's ``role``, its ``layer`` and ``spec`` (the layer's fields).
+    ``kinds`` are the kinds of layers concerned (all by default). ``value`` is wrong forward, ``share`` wrong backward,
+    ``equations`` replaces those of a layer. A rule is recognised by its class, its table's ``role``, its ``layer`` and
+    its ``spec`` (the layer's fields).
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
 
-    #: Set in a class that is no mistake itself but what several have in common: two of these can be made at once.
+    #: True in a class that is no mistake itself but a base of several: two mistakes that share it can be combined.
     common: ClassVar[bool] = True
 
     def kinds_of(self, family: type[SwappedRules]) -> tuple[str, ...]:
-        """``kinds`` as the bug of this family has it: of two bugs at once each is about its own layers."""
+        """``kinds`` as the bug of this family defines it, so that each of two combined bugs keeps its own layers."""
         return _kinds_of(type(self), family)  # type: ignore[arg-type] # a class can be hashed
 
     @classmethod
     def matters(cls, case: Case) -> bool:
-        """Whether there is such a layer."""
+        """Whether the case has such a layer."""
         return not cls.kinds or any(layer.kind in cls.kinds for layer in case.network.layers)
 
 
-#: What was implemented, or (as it should be, as it was implemented).
+#: The wrong formula, or a pair of the right and the wrong one.
 Formula = str | tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to make the mistake. ``usual`` ones are also tried in pairs, and in one layer only.
+    """One way to make the mistake. ``usual`` variants are also tried in pairs, and in one layer only.
 
-    ``right``, ``wrong`` and ``sentence`` are its own, where those of the bug's page are of another way to make it.
+    ``right``, ``wrong`` and ``sentence`` replace those of the bug's page where they describe another way to make it.
     """
 
     stages: type[Swapped]
@@ -122,11 +124,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """A bug's page, and its variants (none for a bug that is seen in another way than by its numbers).
+    """A bug's page and its variants (none for a bug that is not recognised by its numbers).
 
-    ``right`` and ``wrong`` are the formula as it should be and as it was, ``by_activation`` both for one activation
-    (where it depends on that); ``stays_right`` says which values do not
-    show it; ``confused_with`` are codes; ``example`` is code with the mistake and its fix.
+    ``right`` and ``wrong`` are the formulas, ``by_activation`` both for single activations (where they depend on that);
+    ``stays_right`` says which values do not show it; ``confused_with`` are codes; ``example`` is code with the mistake
+    and its fix.
     """
 
     code: str
@@ -141,11 +143,13 @@ class Bug:
     seen: str = ""
     by_activation: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     by_label: Mapping[str, Formula] = dataclasses.field(default_factory=dict)
-    """Formulas of variants that make the mistake in another way, by (some of) the parts of their label."""
+    """Formulas of variants, by parts of their labels."""
     variants: tuple[Variant, ...] = ()
 
     def formulas(self, variant: Variant | None = None, activations: Container[str] | None = None) -> tuple[str, str]:
-        """As it should be and as it was: the variant's own, where it has any; for these activations (None: for all)."""
+        """The right and the wrong formula: those of the variant, if it has any; for these activations (None: for
+        all).
+        """
         texts = [(variant and variant.right) or self.right, (variant and variant.wrong) or self.wrong]
         if variant is None or not variant.wrong:
             for name, pair in self.by_activation.items():
@@ -157,7 +161,7 @@ class Bug:
 
     @property
     def title(self) -> str:
-        """``hidden derivative missing``."""
+        """The name in words: ``hidden derivative missing``."""
         return self.name.replace("-", " ")
 
 
@@ -171,7 +175,7 @@ _KNOWN: dict[type[Swapped], frozenset[str]] = {}
 
 
 def swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
-    """The quantities whose stages are swapped in ``stages``."""
+    """The quantities that the replaced stages change."""
     if stages not in _KNOWN:
         _KNOWN[stages] = _swapped_quantities(stages)
     return _KNOWN[stages]
@@ -194,37 +198,39 @@ def _swapped_quantities(stages: type[Swapped]) -> frozenset[str]:
 def variant(stages: type[Swapped], label: str = "", *, usual: bool = True, **attributes: Any) -> Variant:
     """A variant of ``stages`` with other class attributes.
 
-    ``how`` may be a class's own ``__how``: of two bugs at once each then keeps its own.
+    An attribute ``how`` may be private to its class (``__how``), so that each of two combined bugs keeps its own.
     """
     attributes = {_own_name(stages, name): value for name, value in attributes.items()}
     return Variant(type(stages.__name__, (stages,), attributes) if attributes else stages, label, usual)
 
 
 def written(each: Variant, wrong: str, right: str = "", sentence: str = "") -> Variant:
-    """The same variant with formulas (and a sentence) of its own."""
+    """The same variant with its own formulas (and sentence)."""
     return dataclasses.replace(each, right=right, wrong=wrong, sentence=sentence)
 
 
 def _own_name(stages: type[Swapped], name: str) -> str:
-    """An attribute's name as the class has it that defines it, where it is private to that."""
+    """The mangled name of an attribute that is private to a class; else the name itself."""
     own = (f"_{kind.__name__.lstrip('_')}__{name}" for kind in stages.__mro__)
     return name if hasattr(stages, name) else next((each for each in own if hasattr(stages, each)), name)
 
 
 def variants(*wrong: type[Swapped] | Variant) -> tuple[Variant, ...]:
-    """Each as a variant; a plain class is the usual one."""
+    """Each as a variant; a plain class is a usual one."""
     return tuple(each if isinstance(each, Variant) else Variant(each) for each in wrong)
 
 
 def composed_too(wrong: Iterable[Variant]) -> tuple[Variant, ...]:
-    """Each also for an author who takes the δ of a cross-entropy by the chain rule and not as p − t."""
+    """Each variant, and the same for an author who computes the δ of cross-entropy by the chain rule and not as p
+    − t.
+    """
     found = list(wrong)
     composed = ((each, variant(each.stages, each.label, usual=False, fused=False)) for each in found)
     return (*found, *(written(other, each.wrong, each.right, each.sentence) for each, other in composed))
 
 
 def activations_of(case: Case) -> set[str]:
-    """Which activations the case's layers have."""
+    """The activations of the case's layers."""
     return {layer.activation for layer in case.network.layers}
 
 
@@ -236,7 +242,7 @@ def report(
     unless: Container[str] = (),
     written: Callable[[LayerPass, str, Any], Any] = lambda _l, _name, row: row,
 ) -> None:
-    """Report a pass that was worked out unseen, but for the quantities ``unless``.
+    """Report a pass that was computed unseen, except for the quantities in ``unless``.
 
     ``written(l, name, row)`` rearranges the row of a parameter (its gradient, its new values) of that name.
     """
@@ -273,7 +279,7 @@ def report(
 
 
 def report_update(p: Pass, updated: list[Named], m: Any, *, last: bool) -> list[Named]:
-    """Report parameters that were worked out unseen, and give what the next step begins with."""
+    """Report parameters that were computed unseen; returns those with which the next step begins."""
     network, shown = p.case.network, []
     for l, values in zip(p.layers, updated, strict=True):
         shapes = network.layers[l.index].parameter_shapes(network.input_shapes[l.index])

@@ -1,4 +1,4 @@
-"""The catalogue as a whole: every bug by its code and name."""
+"""The catalogue of bugs: every bug by its code and name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def _collected() -> tuple[Bug, ...]:
-    """The bugs of every module in ``bugs``, found by being there.
+    """The bugs of every module in ``bugs``.
 
-    A module has ``BUGS``, and may have ``VARIANTS``: by code, further ways to make a mistake that has its page already.
-    Those with ``FORMULAS`` have, by code and label, the formulas of variants.
+    A module has ``BUGS``, and may have ``VARIANTS``: by code, more variants of bugs whose page is in another module.
+    ``FORMULAS`` are formulas of variants, by code and label.
     """
     modules = [
         importlib.import_module(f"{bugs.__name__}.{module.name}") for module in pkgutil.iter_modules(bugs.__path__)
@@ -39,7 +39,7 @@ def _collected() -> tuple[Bug, ...]:
 
 
 def _with_own_formulas(bug: Bug, formulas: Mapping[str, Formula]) -> Bug:
-    """The bug, its variants with the formulas that there are for their labels."""
+    """The bug, whose variants have the formulas given for their labels."""
     made = []
     for each in bug.variants:
         formula = _formula_for(each.label, formulas)
@@ -52,7 +52,7 @@ def _with_own_formulas(bug: Bug, formulas: Mapping[str, Formula]) -> Bug:
 
 
 def _formula_for(label: str, formulas: Mapping[str, Formula]) -> Formula | None:
-    """That of the label itself, else of the most of its parts."""
+    """The formula of the label itself, else of the largest set of its parts."""
     if label in formulas:
         return formulas[label]
     parts = set(label.split(", "))
@@ -60,7 +60,7 @@ def _formula_for(label: str, formulas: Mapping[str, Formula]) -> Formula | None:
     return formulas[max(fitting, key=lambda key: key.count(", "))] if fitting else None
 
 
-#: In the order of their codes.
+#: All bugs in the order of their codes.
 BUGS: tuple[Bug, ...] = _collected()
 
 FAMILIES = {
@@ -79,13 +79,13 @@ FAMILIES = {
 
 @functools.cache
 def all_variants() -> tuple[tuple[Bug, Variant], ...]:
-    """Every variant with its bug, the usual ones first."""
+    """Every variant with its bug, usual ones first."""
     pairs = [(bug, variant) for bug in BUGS for variant in bug.variants]
     return tuple(sorted(pairs, key=lambda pair: not pair[1].usual))
 
 
 def find_bug(code_or_name: str) -> Bug:
-    """The bug of that code or name; ``ConfigurationError`` where there is none."""
+    """The bug of that code or name. Raises ``ConfigurationError`` where there is none, with similar names."""
     wanted = code_or_name.strip().casefold()
     for bug in BUGS:
         if wanted in (bug.code.casefold(), bug.name):
@@ -98,5 +98,5 @@ def find_bug(code_or_name: str) -> Bug:
 
 
 def variant_of(code: str, label: str) -> Variant | None:
-    """The bug's variant of that label."""
+    """The bug's variant with that label, or None."""
     return next((each for each in find_bug(code).variants if label and each.label == label), None)

@@ -1,4 +1,4 @@
-"""A cause: what is wrong, once for all the cases that it explains, and how it is made of a name."""
+"""Causes: what is wrong, once for all the cases that it explains, and how a cause is built from a bug."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """The first value that a bug gets wrong in the smallest network: as it should be and as it was, with numbers."""
+    """The first value that a bug makes wrong in the smallest network: the right and the wrong equation, with
+    numbers.
+    """
 
     place: str
     right: list[str]
@@ -30,9 +32,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong, once for all the failing cases that it explains; as the results file holds it.
+    """What is wrong, once for all failing cases that it explains, as in the results file.
 
-    ``smallest`` is the id of the smallest network that shows it, which ``replay`` runs again; ``shown`` its numbers.
+    ``smallest`` is the id of the smallest network that shows it, which ``replay`` runs again; ``shown`` are its
+    numbers.
     """
 
     code: str | None
@@ -56,15 +59,15 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(eq=False)
 class Failure:
-    """A failing case with what was reported."""
+    """A failing case and the values that were reported for it."""
 
     case: Case
     mismatches: Sequence[Mismatch]
     actual: Mapping[Slot, Array]
     unstable: str = ""
-    """The right but unstable formula that gives all that differs, if one does."""
+    """The right but unstable formula that gives all differing values, if there is one."""
     name: str = ""
-    """The id under which the case was sent, where its numbers were rounded since."""
+    """The id under which the case was sent, if its numbers were rounded afterwards."""
 
     @property
     def id(self) -> str:
@@ -73,7 +76,7 @@ class Failure:
 
 
 def wrong_arrays(failures: Sequence[Failure]) -> str:
-    """Which arrays are missing or malformed, in words."""
+    """The arrays that are missing or malformed, in words."""
     names: dict[str, None] = {}
     for each in failures:
         for mismatch in each.mismatches:
@@ -83,7 +86,7 @@ def wrong_arrays(failures: Sequence[Failure]) -> str:
 
 
 def cause_of(code: str, failures: Sequence[Failure], detail: str = "", places: str = "") -> Cause:
-    """The bug as it was made here: its variant's own texts, and formulas of the activations that these cases have."""
+    """The cause for the bug of that code, with its variant's own texts and the formulas of the cases' activations."""
     bug, own = find_bug(code), variant_of(code, detail)
     activations = {activation for each in failures for activation in activations_of(each.case)}
     right, implemented = bug.formulas(own, activations)
@@ -104,16 +107,16 @@ def cause_of(code: str, failures: Sequence[Failure], detail: str = "", places: s
 
 
 def unnamed(failures: Sequence[Failure], pattern: str, left_out: Sequence[str] = ()) -> Cause:
-    """What no name explains. Where the search ended before its end, it must not claim that there is none."""
-    title, said = "no name fits", "No bug of the catalogue gives these numbers."
+    """The cause without a name. If the search was cut short, it does not claim that there is no name."""
+    title, finding = "no name fits", "No bug of the catalogue gives these numbers."
     if left_out:
         title = "no name found"
-        said = f"No name was found, but the search reached its limit. It left out: {', '.join(left_out)}."
+        finding = f"No name was found, but the search reached its limit. It left out: {', '.join(left_out)}."
     return Cause(
         code=None,
         bug=None,
         title=title,
-        sentence=f"{said} What can be seen: {pattern}.",
+        sentence=f"{finding} What can be seen: {pattern}.",
         cases=len(failures),
         first_case=failures[0].id if failures else None,
         explains=[each.id for each in failures],
@@ -135,12 +138,12 @@ def undecided(failures: Sequence[Failure], codes: str) -> Cause:
 
 
 def causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: Sequence[Evidence]) -> list[Cause]:
-    """One cause for each bug of the best match; other matches of as few bugs are its equivalents."""
+    """One cause for each bug of the best match; other matches with a single bug are its equivalents."""
     best = names[0]
     found = []
     for bug, variant, place in best.parts:
         pairs = [*zip(failures, evidences, strict=True)]
-        # Where a name gives no definite number it claims nothing.
+        # Cases for which the name gives no definite number are not counted as explained.
         explained = [each for each, evidence in pairs if evidence.reproduced_by(best.stages)]
         if len(best.parts) > 1:
             explained = [
@@ -167,6 +170,6 @@ def causes_of(names: Sequence[Match], failures: Sequence[Failure], evidences: Se
 
 
 def order_of(code: str | None) -> tuple[int, str]:
-    """What to fix first: the form, then forward, loss, backward, batch, update."""
+    """A sort key for what to fix first: the form of replies, then forward pass, backward pass, loss, batch, update."""
     families = ["BP0", "BP2", "BP6", "BP7", "BP8", "BP9", "BP1", "BP3", "BP4", "BP5"]
     return (families.index(code[:3]) if code else len(families), code or "")

@@ -1,4 +1,6 @@
-"""From a run's failures to its causes: one for each bug, with what it explains; one without a name for the rest."""
+"""From a run's failures to its causes: one for each bug, with the cases that it explains; one without a name for
+the rest.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +29,20 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.effort import Part
 
 
-#: So many failing cases are kept with their numbers; what is beyond is counted.
+#: The most failing cases that are kept with their numbers; others are only counted.
 KEPT = 300
 
 
-#: So many further cases are sent at most to tell names apart.
+#: The most further cases that are sent to tell names apart.
 _ROUNDS = 4
 
 
 @dataclass(eq=False)
 class Diagnostician:
-    """Collects a run's cases as they are judged; says at the end what they have in common.
+    """Collects a run's cases as they are judged; at the end it finds what the failures have in common.
 
-    A run without failures pays for nothing but keeping a few of its passing cases. ``within`` is what the
-    implementation supports, as far as it is known. ``kinks`` says which choices at kinks are right (``Settings``).
+    A run without failures costs only the memory for a few passing cases. ``within`` is what the implementation
+    supports, as far as it is known. ``kinks`` says which choices at kinks are right (``Settings``).
     """
 
     dtype: str = "float64"
@@ -57,25 +59,25 @@ class Diagnostician:
         self.passing.kinks = self.kinks
 
     def passed(self, case: Case, reported: Iterable[Slot]) -> None:
-        """A case that passed, and what was reported for it."""
+        """Add a case that passed, with the slots that were reported for it."""
         self.passing.add(case, reported, self.dtype, self.profile)
 
     def failed(self, failure: Failure) -> None:
-        """A case that mismatched; beyond ``KEPT`` of them no more are needed."""
+        """Add a case that mismatched; no more than ``KEPT`` are kept."""
         if len(self.failures) < KEPT:
             self.failures.append(failure)
 
     def refused(self, case: Case, message: str) -> None:
-        """A case that ended in an error or broke the protocol, with what was said."""
+        """Add a case that ended in an error or broke the protocol, with its message."""
         if len(self.errors) < KEPT:
             self.errors.append((case, message))
 
     def causes(
         self, effort: Effort | None = None, ask: Callable[[Case], Mapping[Slot, Array] | None] | None = None
     ) -> list[Cause]:
-        """The causes of all failures, those to fix first before the others.
+        """The causes of all failures, those to fix first at the front.
 
-        ``effort`` bounds the work; ``ask`` sends one more case to the implementation, to tell names apart.
+        ``effort`` limits the work; ``ask`` sends one more case to the implementation, to tell names apart.
         """
         if not (self.failures or self.errors):
             return []
@@ -87,12 +89,14 @@ class Diagnostician:
             named = self._with_what_else_fits(named)
         found = [*self._of_form(named), *named]
         explained = {case for cause in found for case in cause.explains}
-        # What is not finite, or unstable, in cases of which nothing else is wrong.
+        # Values that are not finite, or unstable, in cases in which nothing else is wrong.
         rest = [each for each in self.failures if each.id not in explained]
         return ([] if named else self._of_errors()) + found + self._of_rest(rest, evidences)
 
     def _shown(self) -> dict[int, Evidence]:
-        """What each failure with wrong numbers shows, by its id. A diagnosis that was interrupted needs it twice."""
+        """The evidence of each failure with wrong numbers, by the failure's id; it is kept for a diagnosis that
+        is interrupted.
+        """
         for each in self.failures:
             if id(each) not in self._evidences and not each.unstable and _has_wrong_values(each) and each.actual:
                 ignored = _not_to_explain(each)
@@ -102,7 +106,9 @@ class Diagnostician:
         return self._evidences
 
     def _of_form(self, named: Sequence[Cause]) -> list[Cause]:
-        """Arrays that are missing, malformed or no numbers; a wrong shape is not news where a name explains it."""
+        """Causes for arrays that are missing, malformed or not numeric; a wrong shape is left out where a name
+        explains it.
+        """
         found = []
         for code in ("BP007", "BP114", "BP110", "BP006", "BP003", "BP011"):
             having = [each for each in self.failures if code in signs.of_form(each.mismatches)]
@@ -113,9 +119,9 @@ class Diagnostician:
         return found
 
     def _with_what_else_fits(self, named: list[Cause]) -> list[Cause]:
-        """The one name that was found also for failures that it was not looked for in, where it gives their numbers.
+        """The only name that was found, extended to other failures whose numbers it gives.
 
-        These are unstable (a name that gives the very number says more), or nothing is wrong given its own inputs.
+        These are unstable failures (a name that gives exactly these numbers says more), and failures without roots.
         """
         if len(named) != 1 or not self.matches or named[0].code not in self.matches[0].codes:
             return named
@@ -151,9 +157,9 @@ class Diagnostician:
         return found + self._left([(each, evidences[id(each)]) for each in others])
 
     def _left(self, pairs: Sequence[tuple[Failure, Evidence]], left_out: Sequence[str] = ()) -> list[Cause]:
-        """What no name explains: where the name that was found gives no definite number, and the rest.
+        """The causes without a name: where the name that was found gives no definite number, and the rest.
 
-        ``left_out`` is what the search for names did not come to.
+        ``left_out`` is what the search for names did not try.
         """
         named = self.matches[:1]
         open_to = [
@@ -171,10 +177,10 @@ class Diagnostician:
         return found
 
     def _unstable(self, having: Sequence[Failure]) -> list[Cause]:
-        """Overflows have names; what only loses its digits has none."""
+        """Causes for unstable failures: overflows have names, lost digits have none."""
         groups: dict[str | None, list[Failure]] = {}
         for each in having:
-            # The activation itself must have overflowed: what is not finite later may come from elsewhere.
+            # The activation itself must have overflowed: later values may not be finite for another reason.
             overflowed = {
                 each.case.network.layers[one.layer].activation
                 for one in each.mismatches
@@ -203,7 +209,7 @@ class Diagnostician:
         return found
 
     def _of_errors(self) -> list[Cause]:
-        """Errors that an implementation reports, where they are an overflow; lines on stdout that are forbidden."""
+        """Causes for reported errors that are an overflow, and for lines on stdout that are not allowed."""
         groups: dict[str, list[tuple[Case, str]]] = {}
         for case, message in self.errors:
             code = "BP010" if "--strict-stdout" in message else signs.of_error(message, case)
@@ -241,7 +247,7 @@ class Diagnostician:
         return self._partly_named(search, failing)
 
     def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
-        """A name for those that one explains, if no other case speaks against it; what is seen of the rest."""
+        """A name for the failures that it explains, if no other case refutes it; and the pattern of the rest."""
         found: list[Cause] = []
         left = list(failing)
         match = search.largest_part()
@@ -250,21 +256,21 @@ class Diagnostician:
             self.matches = [match]
             found += causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
             left = [pair for pair in failing if pair not in explained]
-        # What is not finite is looked at afterwards.
+        # Values that are not finite are treated afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
         return found + self._left(left, search.left_out)
 
     def _told_apart(
         self, names: list[Match], effort: Effort, ask: Callable[[Case], Mapping[Slot, Array] | None]
     ) -> list[Match]:
-        """Send cases on which the names would differ, and keep those that the answers leave."""
+        """Send cases for which the names would differ, and keep the names that agree with the answers."""
         rounds, part = 0, effort.part(effort.further_cases)
         for case in cases_to_tell_apart([each.case for each in self.failures], self.within):
             if rounds == _ROUNDS or len({match.codes for match in names}) < 2 or part.spent:  # noqa: PLR2004 - two names
                 break
             others = [match for match in names if match.codes != names[0].codes]
             part.tell(f"looking for a case that tells {'+'.join(names[0].codes)} and {'+'.join(others[0].codes)} apart")
-            # Making a case takes its passes too: it has to keep clear of kinks.
+            # Generating a case takes passes too, to keep it clear of kinks.
             part.spend(case, 3)
             if not self._tells_apart(case, names[0], others, part):
                 continue
@@ -275,7 +281,7 @@ class Diagnostician:
                 continue
             rounds += 1
             evidence = Evidence(case.rounded(self.dtype), actual, self.dtype, self.profile, kinks=self.kinks)
-            # What the case does not touch it cannot decide: there, all stages are the right ones.
+            # A name whose stages do not matter for the case is kept if the right stages give the answer.
             names = [match for match in names if evidence.allows(match.stages)]
         return names
 
@@ -294,7 +300,7 @@ def _has_wrong_values(failure: Failure) -> bool:
 
 
 def _not_to_explain(failure: Failure) -> dict[Slot, Mask]:
-    """Where the failure's values are unstable: another right formula's numbers, which no bug explains."""
+    """Masks of the failure's unstable values: another right formula gives them, so no bug has to explain them."""
     found: dict[Slot, Mask] = {}
     for each in failure.mismatches:
         slot = Slot(each.quantity, each.layer, each.step)

@@ -1,9 +1,9 @@
-"""A case in pieces that can be changed one at a time, and put together again whatever its layers are.
+"""A case in pieces that can be changed one at a time, and put together again, whatever kinds of layers it has.
 
-What is changed is the JSON: a field of a layer, the input's shape, which layers there are and what they read. All that
-follows is made to fit: parameters are cut to the shapes that their layer then asks for (``Kind.parameter_shapes``),
-masks, lengths and other fields to its new input, inputs and targets to the network's new shapes. Nothing here knows a
-kind of layer by its name. Whether the result is a case at all is for the case's own checks to say.
+The JSON is changed: a field of a layer, the input's shape, the list of layers, what they read. Everything else is made
+to fit: parameters are cut to the shapes that their layer then requires (``Kind.parameter_shapes``), masks, lengths and
+other fields to its new input, inputs and targets to the network's new shapes. No kind of layer is treated by name. The
+case's own checks decide whether the result is valid.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: Fields that say what a layer is and reads, not how large it is.
+#: Fields that say what a layer is and what it reads, not how large it is.
 _OF_WIRING = ("kind", "name", "from", "combine", "shares")
 
-#: Losses whose targets are shares of 1, or signs: not any numbers.
+#: Losses whose targets cannot be arbitrary numbers: they are shares of 1, or signs.
 _PARTICULAR = {*NEEDS_OUTPUT, "hinge", "kl_divergence"}
 
 
 @dataclass
 class Draft:
-    """``sources`` are the layers that each layer reads (−1: the input), ``owners`` whose parameters it uses.
+    """``sources`` are the layers that each layer reads (−1: the input), ``owners`` the layer whose parameters it uses.
 
-    ``before`` is the shape of each layer's input in the case that the draft was made of.
+    ``before`` is the shape of each layer's input in the original case.
     """
 
     shape: Shape
@@ -52,9 +52,9 @@ class Draft:
     rest: Json
     samples: int
     listed: bool
-    """Whether the input's shape is a list, even where it is one number."""
+    """Whether the case writes the input's shape as a list, even if it is one number."""
     at_end: bool = False
-    """Whether the last places of inputs, targets and masks are kept where they are cut, and not the first."""
+    """Whether inputs, targets and masks that are cut keep their last places instead of the first."""
 
     @classmethod
     def of(cls, case: Case) -> Draft:
@@ -80,30 +80,30 @@ class Draft:
 
     @property
     def reads_indices(self) -> bool:
-        """Whether its inputs are indices, and not any numbers."""
+        """Whether the inputs are indices."""
         return any(KINDS[layer["kind"]].indices for layer in self.layers)
 
     def users(self, k: int) -> list[int]:
-        """The layers with the parameters of layer ``k``, itself included: what is changed in one changes in all."""
+        """The layers that use the parameters of layer ``k``, itself included: they must be changed together."""
         owner = self.owners[k] if self.owners[k] is not None else k
         return [j for j in range(len(self.layers)) if j == owner or self.owners[j] == owner]
 
     @staticmethod
     def put(layer: Json, key: str, place: int | None, value: int) -> None:
-        """Another size in a layer, where ``integers`` tells of one."""
+        """Set a size of a layer, at a place that ``integers`` lists."""
         if place is None:
             layer[key] = value
         else:
             layer[key] = [value if at == place else each for at, each in enumerate(layer[key])]
 
     def without_source(self, k: int, at: int) -> None:
-        """Let a layer read one thing less."""
+        """Let layer ``k`` no longer read its source number ``at``."""
         if not isinstance(self.before[k][0], int):
             self.before[k] = tuple(shape for place, shape in enumerate(self.before[k]) if place != at)
         del self.sources[k][at]
 
     def without(self, k: int) -> None:
-        """Leave a layer out: those that read it read what it read."""
+        """Remove layer ``k``: the layers that read it read its sources instead."""
         instead = self.sources[k]
         heirs = [j for j in self.users(k) if j != k] if self.owners[k] is None else []
         for j in heirs:
@@ -118,9 +118,9 @@ class Draft:
         self.owners = [None if owner is None else owner - (owner > k) for owner in self.owners]
 
     def only(self, first: int, last: int) -> bool:
-        """Keep the layers from ``first`` to ``last``; the input takes the place of those before.
+        """Keep the layers from ``first`` to ``last``; the input replaces those before.
 
-        Whether that can be: what they gave has to be of one shape.
+        Returns False, and changes nothing, where the outputs that are replaced have different shapes.
         """
         read = {s for j in range(first, last + 1) for s in self.sources[j] if s < first}
         shapes = {self._shape_before(j, s) for j in range(first, last + 1) for s in self.sources[j] if s < first}
@@ -140,14 +140,14 @@ class Draft:
         return True
 
     def _shape_before(self, k: int, source: int) -> Any:
-        """The shape of what layer ``k`` read from a source; its whole input where several were made one."""
+        """The shape of what layer ``k`` read from a source; its whole input where several were combined."""
         before = self.before[k]
         if not isinstance(before[0], int):
             return before[self.sources[k].index(source)]
         return before
 
     def case(self) -> Case | None:
-        """The case that it makes; None where it makes none."""
+        """The resulting case; None where it is not valid."""
         try:
             return self._case()
         except NO_CASE:
@@ -201,19 +201,19 @@ class Draft:
 
 
 def _default(k: int, count: int) -> str:
-    """The name that a layer without one has: see ``Network.names``."""
+    """The default name of a layer; see ``Network.names``."""
     return "output" if k == count - 1 else f"hidden{k + 1}"
 
 
 def _together(combine: str | None, shapes: Sequence[Shape]) -> Shape:
-    """The shape of several outputs made one, where they fit together."""
+    """The shape of several outputs combined, where they fit together."""
     if combine == "concat" and len(shapes) > 1:
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
     return shapes[0]
 
 
 def _shares(loss: Json, targets: Array) -> Array:
-    """Targets that were shares of 1 are that again; all of them 0 would say nothing."""
+    """Targets that were shares of 1 are scaled to a sum of 1 again; if all are 0, the first becomes 1."""
     if loss["kind"] not in _PARTICULAR or loss["kind"] in ("binary_cross_entropy", "hinge"):
         return targets
     axis = -1 if targets.ndim < 4 else 1  # noqa: PLR2004 - an image's classes are its channels
@@ -226,12 +226,12 @@ def _shares(loss: Json, targets: Array) -> Array:
 
 
 def any_numbers(loss: Json) -> bool:
-    """Whether a loss takes any numbers as its targets."""
+    """Whether the targets of a loss may be arbitrary numbers."""
     return loss["kind"] not in _PARTICULAR
 
 
 def integers(layer: Json) -> Iterator[tuple[str, int | None, int]]:
-    """The sizes of a layer: field, place in it (where it is a list), value."""
+    """The sizes of a layer: field, place in it (None where it is no list), value."""
     for key, value in layer.items():
         if key in NAMED or key in _OF_WIRING:
             continue

@@ -1,8 +1,8 @@
-"""How much work a diagnosis may take. Work is counted, not timed, so that a busy machine finds what an idle one finds.
+"""The work that a diagnosis may take. It is counted, not timed, so that a busy machine finds what an idle one finds.
 
 The unit is a multiplication. One pass over a case counts as steps · (samples · products + 10,000 · (layers + 2)): the
-products of the network, and what it costs to handle a layer at all, whatever its size. Questions to the
-implementation are counted apart, because nobody knows what one costs. Only a user's own limit is in seconds.
+products of the network, and the fixed cost of a layer. Questions to the implementation are counted separately, because
+their cost is unknown. Only a user's own limit is in seconds.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
 
-#: Multiplications that the search for names may take: some five seconds of one core.
+#: The most multiplications in the search for names: about five seconds on one core.
 FOR_NAMES = 150_000_000
 
-#: Multiplications that finding further cases may take, which tell names apart.
+#: The most multiplications to find further cases, which tell names apart.
 FOR_FURTHER_CASES = 100_000_000
 
-#: Multiplications that the search for one smallest network may take.
+#: The most multiplications in the search for one smallest network.
 FOR_THE_SMALLEST = 150_000_000
 
-#: So many further questions are put to the implementation in one diagnosis.
+#: The most further cases that are sent to the implementation in one diagnosis.
 QUESTIONS = 200
 
-#: What handling one layer costs in multiplications, however small it is.
+#: The fixed cost of a layer in multiplications.
 _A_LAYER = 10_000
 
 
 def work(case: Case) -> int:
-    """The multiplications that one pass over a case counts as: steps · (samples · products + 10,000 · (layers + 2))."""
+    """The multiplications of one pass over a case: steps · (samples · products + 10,000 · (layers + 2))."""
     network = case.network
     return case.steps * (len(case.inputs) * network.products + _A_LAYER * (len(network.layers) + 2))
 
@@ -42,8 +42,8 @@ def work(case: Case) -> int:
 class Effort:
     """The work that is left for one diagnosis; None means no limit.
 
-    ``deadline`` is a reading of ``time.monotonic`` that a user's own time limit sets. ``tell`` is given a phrase that
-    says what is being tried; it may be called often.
+    ``deadline`` is the time of ``time.monotonic`` at which a user's own limit ends. ``tell`` is called, perhaps often,
+    with a phrase that says what is being tried.
     """
 
     names: int | None = FOR_NAMES
@@ -62,11 +62,11 @@ class Effort:
 
     @classmethod
     def of(cls, names: int | None, questions: int | None = QUESTIONS) -> Effort:
-        """So many multiplications for the names; for all else no limit."""
+        """``names`` multiplications for the search for names; no limit on other multiplications."""
         return cls(names, None, None, questions)
 
     def interrupt(self) -> None:
-        """From now on nothing more is tried."""
+        """Try nothing more from now on."""
         self.interrupted = True
 
     @property
@@ -80,13 +80,15 @@ class Effort:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def part(self, multiplications: int | None, *, among: int = 1) -> Part:
-        """One search with so many multiplications, and with its share of the questions ``among`` so many searches."""
+        """The effort of one search: its multiplications, and its share of the questions ``among`` that many
+        searches.
+        """
         return Part(self, multiplications, None if self.questions is None else -(-self.questions // among))
 
 
 @dataclass(eq=False)
 class Part:
-    """What is left for one search of a diagnosis."""
+    """The work that is left for one search of a diagnosis."""
 
     whole: Effort
     limit: int | None
@@ -94,7 +96,7 @@ class Part:
     used: int = 0
 
     def ask(self) -> bool:
-        """Take one question; whether there was one left."""
+        """Take one question; returns False where none is left."""
         if self.questions is None or self.whole.questions is None:
             return True
         if min(self.questions, self.whole.questions) <= 0:
@@ -108,7 +110,7 @@ class Part:
         self.used += int(passes * work(case))
 
     def half(self) -> Part:
-        """A further search with half as much work, and no questions."""
+        """The effort of a further search with half the work, and no questions."""
         return Part(self.whole, None if self.limit is None else self.limit // 2, 0)
 
     @property
@@ -118,7 +120,7 @@ class Part:
 
     @property
     def share(self) -> float:
-        """Which share of the work was spent: 0 where there is no limit."""
+        """The share of the work that was spent; 0 where there is no limit."""
         return self.used / self.limit if self.limit else 0.0
 
     def beyond(self, share: float) -> bool:
@@ -126,6 +128,6 @@ class Part:
         return self.whole.stopped or (self.limit is not None and self.used >= share * self.limit)
 
     def tell(self, what: str) -> None:
-        """Say what is being tried, and how much of the work was spent."""
+        """Report what is being tried, and how much of the work was spent."""
         percent = f" ({min(99, int(100 * self.share))} % of the work)" if self.limit else ""
         self.whole.tell(f"{what}{percent}")

@@ -33,8 +33,8 @@ _SHARP = 2.0**-8
 #: Quantities that a port may compute apart from its backward pass; right or wrong, they do not decide about a name.
 _LENIENT = {"input_gradient"}
 
-#: Failing cases with a smaller ``size`` say little; larger ones are tried first.
-_TELLING = 60
+#: Failing cases with a smaller ``size`` decide little; larger ones are tried first.
+_DECISIVE = 60
 
 
 @dataclass(eq=False)
@@ -89,11 +89,13 @@ class Evidence:
         """A sort key, simplest case first: one step, no zero weights (hide errors), not too small, then by size."""
         arrays = (array for layer in self.case.network.layers for array in layer.arrays().values())
         hiding = any((np.asarray(array) == 0).any() for array in arrays if np.ndim(array) > 1)
-        return self.case.steps > 1, hiding, self.size < _TELLING, self.size
+        return self.case.steps > 1, hiding, self.size < _DECISIVE, self.size
 
     @functools.cached_property
     def wrong_kinds(self) -> frozenset[tuple[str, object]]:
-        """The quantities that are wrong given their own inputs: at the output or before, at which kinds of layers."""
+        """The quantities that are wrong given their own inputs, each with its place: at the output or not, at
+        which kinds.
+        """
         network = self.case.network
         last = len(network.layers) - 1
 
@@ -132,12 +134,14 @@ class Evidence:
 
     @functools.cached_property
     def _deciding(self) -> frozenset[Slot]:
-        """The slots of which a single number refutes: all but those of which some are not to be explained."""
+        """The slots in which a single number refutes a bug: those without values that need no explanation."""
         return frozenset(slot for slot in self.actual if slot not in self.ignored and slot.quantity not in _LENIENT)
 
     def _fit(self, local: Local, slot: Slot, array: Array) -> Mask:
-        """Where a value is what ``local`` says, or can decide nothing: not finite, unstable, beyond any bound."""
-        # Where a bug's number has no bound it decides nothing, unless it is to explain what is wrong there.
+        """Where a value agrees with ``local``, or decides nothing because it is not finite, unstable or has no
+        bound.
+        """
+        # A bug's number without a bound decides nothing, unless the value there is wrong and needs an explanation.
         unbounded = ~np.isfinite(local.allowed[slot]) & self.right.fits(slot, array)
         fits: Mask = local.fits(slot, array) | ~np.isfinite(array) | unbounded
         if slot in self.ignored:
@@ -155,22 +159,22 @@ class Evidence:
 
     @functools.cached_property
     def _wrong(self) -> frozenset[str] | None:
-        """The quantities that are wrong given their own inputs, where all inputs were reported; else None."""
+        """The quantities that are wrong given their own inputs, if all inputs were reported; otherwise None."""
         layers = self.case.network.layers
         full = all(layer.one_sum and not layer.combine and not layer.shares for layer in layers) and all(
             Slot(quantity, index) in self.actual
             for index, layer in enumerate(layers)
             for quantity in ("z", "a", "delta", *(f"{quantity_of(name)}_gradient" for name in layer.arrays()))
         )
-        # In a second step nothing but the result is reported: any stage may show there.
+        # A second step reports only its results, in which an error of any stage may show.
         later = {"loss", "updated_weight", "updated_bias"} if self.case.steps > 1 else set()
         return frozenset(name for name, _ in self.wrong_kinds if name not in _LENIENT | later) if full else None
 
     def reproduced_by(self, stages: type[Swapped]) -> bool:
-        """Whether these stages give every number that was reported, and say sharply what is wrong.
+        """Whether these stages give every reported number, and explain the wrong ones with a sharp bound.
 
-        Where their bound says little (1 − p has lost its digits), they must give the number from exactly what was
-        reported.
+        Where the bound is too wide (1 − p has lost its digits), they must give the number from exactly the reported
+        values.
         """
         if self._wrong is not None and not self._wrong <= swapped_quantities(stages):
             return False
@@ -178,14 +182,14 @@ class Evidence:
             return False
         if self._explains(self.under(stages)):
             return True
-        # The bug may bring a value to a kink: then PyTorch's choice there is one that says something sharp.
+        # The bug may move a value to a kink, where the bound is wide; PyTorch's choice there has a sharp bound.
         return any(
             self._explains(given(self.case, self.actual, self.dtype, self.profile, stages, as_reported=exactly))
             for exactly in (True, False)
         )
 
     def _explains(self, local: Local) -> bool:
-        """Whether every value that is wrong given its own inputs is what ``local`` says, with a bound that tells."""
+        """Whether ``local`` gives every value that is wrong given its own inputs, with a sharp bound."""
         for slot, array in self.actual.items():
             wrong = ~self._fit(self.right, slot, array)
             if not wrong.any():
@@ -199,9 +203,9 @@ class Evidence:
         return True
 
     def follows_from(self, stages: type[Swapped]) -> bool:
-        """Whether these stages, worked out from the case alone, give every number that was reported.
+        """Whether these stages, computed from the case alone, give every reported number.
 
-        So what is wrong only because small errors pile up, with no stage of its own that is wrong, finds its name.
+        This finds the name where small errors add up although no single stage is wrong beyond its bound.
         """
         if not stages.matters(self.case):
             return False
@@ -209,9 +213,9 @@ class Evidence:
         return all(self._fit(local, slot, array).all() for slot, array in self.actual.items())
 
     def undecided_by(self, stages: type[Swapped]) -> bool:
-        """Whether all that these stages do not give is where they give no finite number, such as 0/0.
+        """Whether these stages differ from the reported values only where they give no finite number, such as 0/0.
 
-        There a port may have a guard of its own: the case speaks neither for nor against them.
+        There an implementation may have its own guard, so the case speaks neither for nor against the bug.
         """
         if not stages.matters(self.case) or self._soon_refuted(stages):
             return False
@@ -223,16 +227,16 @@ class Evidence:
         )
 
     def allows(self, stages: type[Swapped]) -> bool:
-        """Whether these stages (the right ones, where they do not matter) give every number that was reported.
+        """Whether the case does not speak against these stages: they give every reported number, or it decides nothing.
 
-        Or whether the case decides nothing.
+        Where the mistake does not matter for the case, the right stages must give every reported number.
         """
         if not stages.matters(self.case):
             return self._all_fit(self.right)
         return self.reproduced_by(stages) or self.undecided_by(stages)
 
     def refutes(self, stages: type[Swapped]) -> bool:
-        """Whether these stages predict a difference that did not come."""
+        """Whether these stages predict a difference that was not reported."""
         if not stages.matters(self.case):
             return False
         local = self.under(stages)
@@ -258,16 +262,16 @@ class Evidence:
 def _differ(one: Local, other: Local, slot: Slot) -> Mask:
     x, y = one.values[slot], other.values[slot]
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
+        different = ~(abs(x - y) <= one.allowed[slot] + other.allowed[slot])
         known = np.isfinite(x) & np.isfinite(y) & np.isfinite(one.allowed[slot]) & np.isfinite(other.allowed[slot])
-    result: Mask = apart & known
+    result: Mask = different & known
     return result
 
 
 def _at_kinks(case: Case, dtype: str, profile: str, stages: type[Stages], kinks: str) -> Local:
-    """What stages give for a case of which nothing was reported."""
+    """The values of stages for a case of which nothing was reported."""
     found = given_at_kinks(case, {}, dtype, profile, stages, kinks)
-    assert found is not None  # only what was reported refutes
+    assert found is not None  # only reported values can refute
     return found
 
 
@@ -280,7 +284,7 @@ def differ_anywhere(
     lenient: Container[str] = _LENIENT,
     kinks: str = "any",
 ) -> bool:
-    """Whether two kinds of stages (None: the right ones) give anything different for a case."""
+    """Whether two sets of stages (None: the right ones) give any different number for a case."""
     x, y = (
         _at_kinks(case, dtype, profile, each if each and each.matters(case) else Swapped, kinks)
         for each in (one, other)
@@ -289,7 +293,10 @@ def differ_anywhere(
 
 
 class Passing:
-    """Passing cases: each says what it would have looked like with a bug. ``kinks`` as in ``Evidence``."""
+    """Passing cases: each shows that the implementation does not have a bug that would have changed it.
+
+    ``kinks`` as in ``Evidence``.
+    """
 
     def __init__(self, kinks: str = "any") -> None:
         self.kinks = kinks
@@ -298,18 +305,18 @@ class Passing:
         self._count: dict[str, int] = {}
 
     def add(self, case: Case, reported: Iterable[Slot], dtype: str, profile: str) -> None:
-        """Keep one; a bounded number of them, of moderate size."""
+        """Keep a passing case, if it is small and there is room."""
         small = len(case.inputs) * case.network.input_units <= 256  # noqa: PLR2004
         if small and self.wants_more(case.about):
             self._count[case.about] = self._count.get(case.about, 0) + 1
             self._kept.append((case, frozenset(reported), dtype, profile))
 
     def wants_more(self, about: str) -> bool:
-        """Whether a further one could be kept. What comes late in a run has room of its own."""
+        """Whether there is room for another case about dense layers, training or other layers."""
         return self._count.get(about, 0) < WITNESSES
 
     def refute(self, stages: type[Swapped], effort: Part) -> bool:
-        """Whether any of them would have failed with these stages."""
+        """Whether any of the cases would have failed with these stages."""
         for number, (case, reported, dtype, profile) in enumerate(self._kept):
             if not stages.matters(case):
                 continue

@@ -1,6 +1,6 @@
-"""A layer made to fit another input: its parameters, masks, lengths and sizes follow, whatever its kind.
+"""Fits a layer to another input: its parameters, masks, lengths and sizes are changed, whatever its kind.
 
-Which of its numbers are sizes of its input is not known here: a few ways are tried, and the layer's own checks say
+Which of its numbers are sizes of its input is not known here: a few ways are tried, and the layer's own checks decide
 which is right.
 """
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-#: Numbers that a small network is tried with first: few digits, all different.
+#: Numbers for small networks: few digits, all different.
 ROUND = (0.5, -0.25, 0.75, -0.5, 0.3, 0.6, -0.4, 0.2, -0.7, 0.9)
 
 #: Fields that hold arrays by name.
 NAMED = ("parameters", "buffers")
 
-#: What a draft that is no case may end in, beside ``CaseError``.
+#: What a draft that is no valid case may raise.
 NO_CASE = (CaseError, msgspec.ValidationError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 def round_numbers(count: int, start: int = 0) -> Array:
-    """So many numbers of few digits, hardly two of them the same."""
+    """``count`` numbers of few digits, almost all different."""
     places = np.arange(start, start + count)
     found: Array = np.round(np.array(ROUND)[places % len(ROUND)] + 0.03 * (places // len(ROUND) % 17), 2)
     return found
@@ -53,27 +53,27 @@ def resized(array: Array, shape: Sequence[int], *, at_end: bool = False) -> Arra
 
 
 def resized_rows(rows: Array, shape: Shape, *, at_end: bool = False) -> Array:
-    """Every sample's array cut to a shape."""
+    """Every sample's array resized to ``shape``."""
     return np.stack([resized(row, shape, at_end=at_end) for row in rows])
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is an integer, and no truth value."""
+    """Whether it is an integer, and not a truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 class Batch(NamedTuple):
-    """How many samples there were and are, and whether the last places of masks and lengths are kept, not the first."""
+    """The numbers of samples before and after, and whether the last places of masks and lengths are kept."""
 
-    had: int
-    has: int
+    before: int
+    after: int
     at_end: bool = False
 
 
 def fitting_layer(layer: Json, before: Any, after: Any, batch: Batch) -> tuple[Json, Shape]:
-    """The layer as it has to be to read an input of the shape ``after``, and its output's shape.
+    """The layer changed to read an input of the shape ``after``, and its output's shape.
 
-    Raises what its checks raise where it cannot be.
+    Raises one of ``NO_CASE`` where no way of changing it passes the layer's checks.
     """
     kind = KINDS[layer["kind"]]
     error: Exception = CaseError("$.network", "a layer that fits", layer["kind"])
@@ -84,7 +84,7 @@ def fitting_layer(layer: Json, before: Any, after: Any, batch: Batch) -> tuple[J
                 followed["parameters"] = _cut(followed, msgspec.convert(followed, kind).parameter_shapes(after))
             made: Kind = msgspec.convert(followed, kind)
             made.check("$", after)
-            made.check_batch("$", after, [[0.0]] * batch.has)
+            made.check_batch("$", after, [[0.0]] * batch.after)
             return followed, made.output_shape(after)
         except NO_CASE as problem:
             error = problem
@@ -92,7 +92,7 @@ def fitting_layer(layer: Json, before: Any, after: Any, batch: Batch) -> tuple[J
 
 
 def _cut(layer: Json, shapes: Mapping[str, Shape]) -> Json:
-    """The parameters of these names and shapes, made of those that a layer has."""
+    """Parameters of these names and shapes, made from those of the layer."""
     having = {name: np.array(value, dtype=float) for name, value in layer["parameters"].items()}
     some = np.concatenate([np.zeros(0), *(each.reshape(-1) for each in having.values())])
     return {name: resized(having.get(name, some), shape).tolist() for name, shape in shapes.items()}
@@ -103,9 +103,9 @@ def _flat(shape: Any) -> list[Shape]:
 
 
 class _Way(NamedTuple):
-    """A way in which a layer's fields may follow: each size becomes another one.
+    """A way to change a layer's fields: each size is replaced by another one.
 
-    ``values`` says of which whole numbers: none, those in lists, all, or all that are too large (``less``).
+    ``values`` says which whole numbers are replaced: none, those in lists, all, or all that are too large (``less``).
     """
 
     sizes: Mapping[int, int]
@@ -114,7 +114,7 @@ class _Way(NamedTuple):
     lists_of_samples: bool = False
 
     def of(self, layer: Json) -> Json:
-        """The layer that has followed. Arrays follow in any way."""
+        """The changed layer. Arrays are resized in every way."""
         found: Json = {}
         for key, value in layer.items():
             listed = isinstance(value, list | tuple)
@@ -124,7 +124,7 @@ class _Way(NamedTuple):
                 found[key] = self._array(value, of_samples=True)
             elif listed and all(map(is_whole, value)):
                 found[key] = [self._whole(n) for n in value] if self.values != "none" else list(value)
-                if self.lists_of_samples and len(value) == self.batch.had:
+                if self.lists_of_samples and len(value) == self.batch.before:
                     found[key] = self._array(found[key], of_samples=True)
             elif is_whole(value) and self.values in ("all", "less"):
                 found[key] = self._whole(value)
@@ -140,13 +140,13 @@ class _Way(NamedTuple):
     def _array(self, value: Any, *, of_samples: bool = False) -> Any:
         made = np.array(value)
         shape = [self.sizes.get(n, n) for n in made.shape]
-        if of_samples and made.shape[0] == self.batch.had:
-            shape[0] = self.batch.has
+        if of_samples and made.shape[0] == self.batch.before:
+            shape[0] = self.batch.after
         return resized(made, shape, at_end=self.batch.at_end).tolist()
 
 
 def _ways(before: Sequence[Shape], after: Sequence[Shape], batch: Batch) -> Iterator[_Way]:
-    """The ways that there are, from an input's shape to another one."""
+    """All ways to go from one shape of the input to another."""
     pairs: dict[tuple[int, int], None] = {}
     for old, new in zip(before, after, strict=False):
         alike = list(zip(old, new, strict=True)) if len(old) == len(new) else []
@@ -154,7 +154,7 @@ def _ways(before: Sequence[Shape], after: Sequence[Shape], batch: Batch) -> Iter
     changed = [(old, new) for old, new in pairs if old != new]
     maps = [{}, *([dict(changed)] if changed else []), *({old: new} for old, new in changed if len(changed) > 1)]
     for sizes in maps:
-        if batch.had != batch.has:
+        if batch.before != batch.after:
             yield _Way(sizes, batch, lists_of_samples=True)
         for values in ("none", "lists", "all", "less") if sizes else ("none",):
             yield _Way(sizes, batch, values)

@@ -1,7 +1,7 @@
-"""The reference fed with what an implementation itself reported: each stage is judged on its own inputs.
+"""The reference, run on what an implementation itself reported: each stage is judged on its own inputs.
 
-Where a quantity was reported it replaces what the stage before computed; where it was not, the computed value and
-its bound flow on. So the same reading serves blame (the right stages) and matching (a bug's).
+A reported quantity replaces the computed one; where none was reported, the computed value and its bound are used. The
+same reading serves blame (with the right stages) and matching (with those of a bug).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.numbers.choices import Choices
 
-#: What an implementation reports may differ from what it went on with by a rounding or two.
+#: An implementation may report rounded values and continue with unrounded ones: a difference of a few roundings.
 _SLACK = 4.0
 
 _FIRST_PASS = {"z", "a", "delta", "loss"}
@@ -37,17 +37,17 @@ _FIRST_PASS = {"z", "a", "delta", "loss"}
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What stages give on the inputs that were reported, and how far a right computation of them may be off."""
+    """The values of stages on the reported inputs, and the bounds of a right computation of them."""
 
     values: Mapping[Slot, Array]
     allowed: Mapping[Slot, Array]
     broken: Mapping[Slot, Mask] = field(default_factory=dict)
-    """Where values that fit each by itself are wrong together: no split of a tie gives them (``diagnose.kinks``)."""
+    """Masks of values that fit individually but are wrong together: no split of a tie gives them (see ``kinks``)."""
 
     def fits(self, slot: Slot, actual: Array) -> Mask:
-        """Where ``actual`` is what these stages give: within the bound, or not finite in the same way."""
+        """Where ``actual`` agrees with these stages: within the bound, or not finite in the same way."""
         value, allowed = self.values[slot], self.allowed[slot]
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite fits below; a gap beyond all is one
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite and NaN values are compared below
             close = abs(actual - value) <= allowed
         same = (np.isnan(actual) & np.isnan(value)) | (np.isinf(actual) & (actual == value))
         fits: Mask = close & np.isfinite(actual) | same
@@ -55,14 +55,15 @@ class Local:
 
 
 class _RefutedError(Exception):
-    """A number that was reported is another one than these stages give: the rest of the pass decides nothing more."""
+    """A reported number differs from that of these stages, so the rest of the pass need not be computed."""
 
 
 class _Keeping:
-    """What both readings below have in common: what was reported, what was computed, and which slots are which.
+    """The common part of readings that use reported values: what was reported, what was computed, and the slots of
+    each.
 
-    ``own`` and ``floor`` are the reference's part of every bound: a factor, and what underflow leaves. ``decides``
-    are the slots that end the pass where a number of theirs is not what was reported.
+    ``own`` and ``floor`` are the reference's part of every bound: a factor, and an allowance for underflow. ``decides``
+    are the slots in which a wrong number ends the pass.
     """
 
     u: float
@@ -77,6 +78,7 @@ class _Keeping:
         decides: Container[Slot],
         as_reported: bool,  # noqa: FBT001
     ) -> None:
+        """Set the reported values and the settings; ``learns`` says whether the case has an optimizer."""
         self._learns, self._as_reported = learns, as_reported
         self.found: dict[Slot, tuple[Array, Any]] = {}
         self._reported = reported
@@ -84,12 +86,12 @@ class _Keeping:
         self._own, self._floor, self._decides = own, floor, decides
 
     def allowed(self, value: Array, error: Any) -> Array:
-        """How far what was reported may be from a value with this error."""
+        """How far a reported value may be from a computed one with this error."""
         bound = np.asarray(error, dtype=float).reshape(-1)
         return np.broadcast_to(bound, value.size).reshape(value.shape) * self._own + self._floor
 
     def _decide(self, slot: Slot, value: Array, error: Any, columns: slice | None = None) -> None:
-        """End the pass where a finite number that was reported is beyond a finite bound of a finite value."""
+        """Raises ``_RefutedError`` where a finite reported number exceeds the finite bound of a finite value."""
         if slot not in self._decides or slot not in self._reported:
             return
         reported = self._reported[slot] if columns is None else self._reported[slot][:, columns]
@@ -100,7 +102,7 @@ class _Keeping:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """Work in here is neither kept nor replaced."""
+        """Computations in this block are neither recorded nor replaced by reported values."""
         before, self._blind = self._blind, True
         try:
             yield
@@ -108,7 +110,7 @@ class _Keeping:
             self._blind = before
 
     def _slots(self, quantity: str, layer: int | None, step: int, *, last: bool = False) -> list[Slot]:
-        """Where a quantity of a pass stands in what is reported."""
+        """The slots of a quantity of a pass."""
         slots = [Slot(quantity, layer)] if _is_of_first_pass(quantity) and step == 0 else []
         if quantity == "loss" and self._learns:
             slots.append(Slot("loss", None, step))
@@ -117,20 +119,17 @@ class _Keeping:
         return slots
 
     def _error_of(self, quantity: str, reported: Array) -> Any:
-        """How far what it went on with may be from what it reported."""
+        """How far the values that an implementation continued with may be from those that it reported."""
         if self._as_reported:
             return 0.0
         return _SLACK * self.u * abs(reported) + (self.cancelling if quantity == "a" else 0.0)
 
 
 class Given(_Keeping, Lanes):
-    """``Lanes`` that put the reported values in place of the computed ones, and keep both.
-
-    A table may be a part of what is reported.
-    """
+    """``Lanes`` that replace computed values by reported ones, and keep both. A table may be a part of a slot."""
 
     def seen(self, quantity: str, layer: int | None, step: int, value: Any, *, last: bool = False) -> Any:
-        """A quantity that is no table: the loss."""
+        """Record a quantity that is no table, such as the loss."""
         if not self._blind:
             for slot in self._slots(quantity, layer, step, last=last):
                 self.found[slot] = np.reshape(value.value, ()), value.error
@@ -138,7 +137,9 @@ class Given(_Keeping, Lanes):
         return value
 
     def winners(self, xs: Vector) -> Vector:
-        """Of numbers that were reported as equal the first, surely: an implementation compares what it has."""
+        """The first of the numbers that were reported as equal, with certainty: an implementation compares its
+        own numbers.
+        """
         won = super().winners(xs)
         if is_exact(won.error) or self.choices is not None:
             return won
@@ -147,7 +148,7 @@ class Given(_Keeping, Lanes):
         return Vector(won.value, np.where(rival.any(axis=-1)[..., None], won.error, 0.0), self.u, won.mask)
 
     def seen_part(self, quantity: str, layer: int | None, step: int, value: Any, start: int, width: int) -> Any:
-        """Keep the columns from ``start`` on; give what was reported there."""
+        """Record the columns from ``start`` on; returns the reported values of these columns."""
         slots = [] if self._blind else self._slots(quantity, layer, step)
         columns = slice(start, start + value.value.shape[1])
         for slot in slots:
@@ -165,7 +166,7 @@ class Given(_Keeping, Lanes):
     def seen_row(
         self, quantity: str, layer: int, step: int, value: Any, shape: tuple[int, ...], *, last: bool = False
     ) -> Any:
-        """A parameter or its gradient, which is one row here and has another shape in a trace."""
+        """Record a parameter or its gradient, which is one row here and has the shape ``shape`` in a trace."""
         slots = [] if self._blind else self._slots(quantity, layer, step, last=last)
         for slot in slots:
             error = np.broadcast_to(value.error, value.value.shape).reshape(shape)
@@ -193,11 +194,11 @@ def given(
     *,
     as_reported: bool = False,
 ) -> Local:
-    """What ``stages`` give for ``case``, each on the inputs that the implementation reported.
+    """The values of ``stages`` for ``case``, each computed from the inputs that the implementation reported.
 
-    ``choices`` says what is taken at kinks, where that is not PyTorch's choice. An implementation may print its numbers
-    and go on with others, a rounding away: the bounds admit that. With ``as_reported`` it went on with exactly what it
-    reported, which matters where a rounding changes much: 1 − p.
+    ``choices`` are the choices at kinks (default: PyTorch's). An implementation may print rounded numbers and continue
+    with others; the bounds allow that. With ``as_reported`` it continued with exactly what it reported, which matters
+    where a rounding changes much, as in 1 − p.
     """
     return _local(_worked_out(case, reported, dtype, profile, stages, choices, as_reported=as_reported))
 
@@ -211,10 +212,10 @@ def given_at_kinks(
     kinks: str,
     decides: Container[Slot] = (),
 ) -> Local | None:
-    """The same with every correct choice at kinks where any is met (with PyTorch's alone, where ``kinks`` says so).
+    """The same with every correct choice at kinks, if any is met (or with PyTorch's only, if ``kinks`` says so).
 
-    None as soon as ``stages`` give another number than was reported in one of the slots ``decides``: most of a bug's
-    stages are refuted by their first number, and then the rest of the pass is saved.
+    Returns None as soon as ``stages`` give another number than was reported in one of the slots ``decides``: most bugs
+    are refuted by their first number, which saves the rest of the pass.
     """
     watching = Watching()
     found = _unless_refuted(case, reported, dtype, profile, stages, watching, decides)
@@ -270,11 +271,11 @@ def _worked_out(
 def step_by_step(
     case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str = "textbook"
 ) -> Expected:
-    """The same with every update, and every loss after one, as they follow from what was reported before them.
+    """``expected`` with every update, and every later loss, recomputed from what was reported before it.
 
-    The updates are those of the reported gradients, and a step begins at the reported parameters, so that errors
-    neither accumulate nor hide; what an optimizer remembers is worked out from these. Where something that is no
-    number was reported, what is expected stays.
+    Updates use the reported gradients, and a step begins with the reported parameters, so that errors neither
+    accumulate nor hide; an optimizer's memory is computed from these. Where a reported value is not finite, the
+    expected one stays.
     """
     local = given(case, reported, dtype, profile)
     values, allowed = dict(expected.values), dict(expected.allowed)
@@ -283,6 +284,6 @@ def step_by_step(
             continue
         if np.isfinite(local.values[slot]).all():
             values[slot], bound = local.values[slot], local.allowed[slot]
-            # Without a trajectory the bounds of many steps may say nothing any more.
+            # Without a trajectory the bounds of many steps may become useless.
             allowed[slot] = np.where(np.isnan(bound), np.inf, bound)
     return Expected(values, allowed, expected.alternatives, expected.form)

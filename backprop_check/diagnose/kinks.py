@@ -1,13 +1,13 @@
-"""What is correct at kinks and ties: every choice; and which one an implementation made.
+"""Kinks and ties: every choice of a slope is correct; and which one an implementation made.
 
-Values that depend on such a choice are judged by intervals. The one interval holds what any choices of all kinks
-together give, the other what any choice gives on the inputs that the implementation itself reported, so that what
-follows from a reported choice is judged by that choice. A value has to be in both.
+Values that depend on such a choice are judged by two intervals: one contains what all choices at all kinks can give,
+the other what any choice gives on the inputs that the implementation itself reported, so that what follows from a
+reported choice is judged by that choice. A value must be in both.
 
-The shares of a tie add up to 1. Where windows overlap the sums that are reachable form a polytope; of it the interval
-of every value and all linear equations are checked (of every group of connected windows: the total), not every
-inequality between several values. The equations are checked where they hold, which is where the gradient is linear in
-the shares: no other kink is reached, and the ties are those of one maximum, or every δ was reported.
+The shares of a tie add up to 1. Where windows overlap, the reachable sums form a polytope. The interval of every value
+and all linear equations are checked (for every group of connected windows: the total), but not every inequality between
+several values. The equations are checked only where the gradient is linear in the shares: there is no other kink, and
+the ties belong to one maximum, or every δ was reported.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.compare.trace import Array, Expected, Mask, Slot
 
-#: No more ways to give a tie's gradient to one input are worked out.
+#: The most ways to give a tie's gradient to one input that are computed.
 _TIES = 400
 
-#: A total that is off by less than this share is no bug: far above the rounding of what is solved here.
+#: A smaller relative error of a total is no bug; it is far above the rounding of the equations solved here.
 _TOTAL = 1e-9
 
-#: A bound that is so much larger than the usual one is more than rounding: a choice matters.
+#: Where a bound exceeds the usual one by this factor, it is more than rounding: a choice matters.
 _ROUNDING = 1.5
 
-#: Slopes that are tried at a kink, as shares of the way from the derivative below to the one above.
+#: The slopes that are tried at a kink, as θ in below + θ (above − below).
 _SHARES = (0.0, 1.0, 0.5)
 
-#: Of so many kinds of kinks at once the choice is looked for.
+#: The most kinds of kinks in one case for which the choices are searched.
 _KINDS = 3
 
 _SPLIT_WORDS = {
@@ -52,7 +52,7 @@ _SPLIT_WORDS = {
 
 
 def opened(case: Case, expected: Expected, dtype: str, profile: str) -> Expected:
-    """What is expected, with the intervals of what any choices of all kinks give; as it is where none is reached."""
+    """``expected`` with the intervals of what any choices at all kinks give; unchanged where no kink is reached."""
     choices = Open()
     found = expect(case, dtype, profile, choices=choices)
     if not choices.met:
@@ -62,7 +62,7 @@ def opened(case: Case, expected: Expected, dtype: str, profile: str) -> Expected
 
 
 def freed(case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str) -> Expected:
-    """The same, with both intervals: also of what any choice gives on what was reported."""
+    """The same with both intervals: also that of what any choice gives on the reported values."""
     whole = opened(case, expected, dtype, profile)
     if not whole.free:
         return expected
@@ -72,7 +72,7 @@ def freed(case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype:
         if slot not in local.values:
             free[slot] = low, high
         elif case.trains and (slot.quantity.startswith("updated") or slot.step):
-            # As ``step_by_step`` does: by what was reported before it alone.
+            # As in ``step_by_step``: judged only by what was reported before it.
             free[slot] = _interval(local.values[slot], local.allowed[slot], expected, slot)
         else:
             own = local.values[slot] - local.allowed[slot], local.values[slot] + local.allowed[slot]
@@ -84,7 +84,7 @@ def freed(case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype:
 
 
 def _interval(value: Array, allowed: Array, expected: Expected, slot: Slot) -> tuple[Array, Array]:
-    """From where to where values are right; NaN where that is no more than rounding, as without a choice."""
+    """The interval in which values are right; NaN where it is no wider than rounding, as without a choice."""
     bound = expected.allowed[slot]
     with np.errstate(invalid="ignore"):
         free = (allowed > _ROUNDING * bound) | (abs(value - expected.values[slot]) > bound)
@@ -94,7 +94,7 @@ def _interval(value: Array, allowed: Array, expected: Expected, slot: Slot) -> t
 def local_of(
     case: Case, reported: Mapping[Slot, Array], dtype: str = "float64", profile: str = "textbook", kinks: str = "any"
 ) -> Local:
-    """What is right on the reported inputs, with every correct choice at kinks (or PyTorch's alone)."""
+    """The right values on the reported inputs, with every correct choice at kinks (or only PyTorch's)."""
     if kinks != "any":
         return given(case, reported, dtype, profile)
     watching = Watching()
@@ -112,7 +112,9 @@ def local_of(
 
 
 def without_freedom(local: Local, right: Local) -> Local:
-    """What a bug gives: where no split of a tie gives what was reported, it has to give it by more than any split."""
+    """A bug's values, marked wrong where no split of a tie gives the reported ones and the bug does not explain
+    more.
+    """
     broken = {slot: mask & (local.allowed[slot] > right.allowed[slot] / 2) for slot, mask in right.broken.items()}
     return dataclasses.replace(local, broken=broken)
 
@@ -120,11 +122,11 @@ def without_freedom(local: Local, right: Local) -> Local:
 def _off_in_total(
     case: Case, reported: Mapping[Slot, Array], dtype: str, profile: str, choices: Open
 ) -> dict[Slot, Mask]:
-    """Where the reported gradients are none that any shares with a sum of 1 give.
+    """Masks of reported gradients that no shares with a sum of 1 give.
 
-    With D the changes of the gradients where another input gets a tie's gradient, and g₀ the gradients where all
-    first ones do, right gradients are g₀ + D x within their bounds. So the smallest Σ (residual/bound)² over all x is
-    at most the number of values n; where it is larger, no shares give these gradients.
+    Let g₀ be the gradients if the first input of each tie gets everything, and D the changes if another one gets it.
+    Right gradients are g₀ + D x within their bounds, so the least squares minimum of Σ (residual/bound)² over all x is
+    at most the number n of values; where it is larger, no shares give these gradients.
     """
     picks = [((tie.call, tie.window), cell) for tie in choices.ties for cell in tie.inputs[1:]]
     slots = [slot for slot in reported if _of_the_first_pass(slot)]
@@ -136,11 +138,11 @@ def _off_in_total(
         return tuple(np.concatenate([each[slot].ravel() for slot in slots]) for each in (local.values, local.allowed))  # type: ignore[return-value]
 
     first, allowed = gradients({})
-    came = np.concatenate([reported[slot].ravel() for slot in slots])
-    with np.errstate(all="ignore"):  # what overflows is left out
+    actual = np.concatenate([reported[slot].ravel() for slot in slots])
+    with np.errstate(all="ignore"):  # values that overflow are left out
         changes = np.stack([gradients({tie: cell})[0] - first for tie, cell in picks], axis=1)
         scale = allowed + _TOTAL * (abs(first) + abs(changes).sum(axis=1))
-        off = (came - first) / scale
+        off = (actual - first) / scale
         touched = (changes != 0).any(axis=1) & np.isfinite(scale) & np.isfinite(off)
         if not touched.any():
             return {}
@@ -148,7 +150,7 @@ def _off_in_total(
         residual = off[touched] - matrix @ np.linalg.lstsq(matrix, off[touched], rcond=None)[0]
         if not residual @ residual > len(residual):
             return {}
-    wrong = np.zeros(len(came), dtype=bool)
+    wrong = np.zeros(len(actual), dtype=bool)
     wrong[touched] = abs(residual) > 1
     ends = np.cumsum([reported[slot].size for slot in slots])[:-1]
     parts = zip(slots, np.split(wrong, ends), strict=True)
@@ -162,11 +164,11 @@ def _of_the_first_pass(slot: Slot) -> bool:
 def conventions(
     case: Case, expected: Expected, reported: Mapping[Slot, Array], dtype: str, profile: str
 ) -> list[Convention]:
-    """The choices that an implementation made and PyTorch does not, where all of a case is right."""
+    """The choices of an implementation at kinks that differ from PyTorch's, for a case in which everything is right."""
     choices = Open()
     given(case, reported, dtype, profile, choices=choices)
     met = choices.met
-    if not met:  # the reported numbers are beside the kink by a rounding: the expected ones are on it
+    if not met:  # the expected numbers are at the kink, the reported ones a rounding away from it
         expect(case, dtype, profile, choices=choices)
     for by in _likely(case, reported, dtype, profile, list(met)):
         local = given(case, reported, dtype, profile, choices=Chosen(by))
@@ -183,7 +185,7 @@ def _usual(kink: Kink) -> float | str:
 def _likely(
     case: Case, reported: Mapping[Slot, Array], dtype: str, profile: str, kinks: Sequence[Kink]
 ) -> list[dict[Kink, float | str]]:
-    """Choices to try, those before others that differ from PyTorch's at fewer kinds of kinks."""
+    """The choices to try, in the order of how few kinds of kinks differ from PyTorch's choice."""
     if len(kinks) > _KINDS:
         return []
     options: list[Sequence[float | str]] = [SPLITS if kink == TIE else _SHARES for kink in kinks]
@@ -195,18 +197,18 @@ def _likely(
 
 
 def _solved(case: Case, reported: Mapping[Slot, Array], dtype: str, profile: str, kink: Kink) -> float:
-    """The share θ of the slope that comes nearest to what was reported, as if all were linear in it."""
+    """The share θ of the slope that is closest to what was reported, assuming that everything is linear in it."""
     low, high = (given(case, reported, dtype, profile, choices=Chosen({kink: share})).values for share in (0.0, 1.0))
     slots = [slot for slot in reported if slot in low and np.isfinite(low[slot]).all()]
     change = np.concatenate([(high[slot] - low[slot]).ravel() for slot in slots])
-    came = np.concatenate([(reported[slot] - low[slot]).ravel() for slot in slots])
+    actual = np.concatenate([(reported[slot] - low[slot]).ravel() for slot in slots])
     with np.errstate(all="ignore"):
-        share = float(came @ change / (change @ change))
+        share = float(actual @ change / (change @ change))
     return share if 0 <= share <= 1 else kink.share
 
 
 def _convention(kink: Kink, slopes: tuple[float, float], choice: float | str | None) -> Convention:
-    """The choice in words; slopes have the digits that a float32 leaves."""
+    """The choice in words; slopes are shown with the digits of a float32."""
     if kink == TIE:
         here = _SPLIT_WORDS.get(str(choice), "they share the gradient in another way here")
         sentence = f"where several inputs of a maximum are equally large, {here}; in PyTorch the first gets it"
@@ -214,8 +216,8 @@ def _convention(kink: Kink, slopes: tuple[float, float], choice: float | str | N
     below, above = slopes
     usual = _digits(below + kink.share * (above - below))
     taken = None if choice is None else _digits(below + float(choice) * (above - below))
-    said = f"is {taken:g} here" if taken is not None else f"is between {below:g} and {above:g} here"
-    sentence = f"at {kink.variable} = {kink.point} the slope of {kink.of} {said}; PyTorch takes {usual:g}"
+    here = f"is {taken:g} here" if taken is not None else f"is between {below:g} and {above:g} here"
+    sentence = f"at {kink.variable} = {kink.point} the slope of {kink.of} {here}; PyTorch takes {usual:g}"
     return Convention(where=kink.where, taken=taken, pytorch=usual, sentence=sentence)
 
 

@@ -26,31 +26,31 @@ CONVOLUTIONS = STRAIGHT + TRANSPOSED
 
 
 def layers_of(case: Case) -> tuple[Any, ...]:
-    """A case's layers, whose fields differ."""
+    """The layers of a case; untyped, because their fields differ."""
     return case.network.layers
 
 
 class OfConvolution(SwappedRules):
-    """Something wrong in a convolution."""
+    """The base of mistakes in a convolution."""
 
     kinds: ClassVar[tuple[str, ...]] = CONVOLUTIONS
 
     def is_mine(self, rule: Any) -> bool:
-        """Whether a rule is a convolution's weighted sum."""
+        """Whether a rule is the weighted sum of a convolution."""
         return rule.out.role == "z" and rule.spec is not None and rule.spec.kind in self.kinds_of(OfConvolution)
 
 
 class OtherLinks(OfConvolution):
-    """Sums over the wrong links, ``where`` they are swapped: ``z``, ``x``, ``weights``."""
+    """Sums over wrong links; ``where`` they are wrong: ``z`` (forward), ``x``, ``weights`` (gradients)."""
 
     where: ClassVar[tuple[str, ...]] = ("x",)
 
     def links(self, rule: Any) -> Wiring:
-        """The wiring that the author followed."""
+        """The wrong wiring."""
         raise NotImplementedError
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
-        """Σ w·x + b along the other links, where the mistake is in the forward pass."""
+        """Σ w·x + b along the wrong links, where the mistake is in the forward pass."""
         if "z" not in self.where or not self.is_mine(rule):
             return super().value(rule, s, o)
         (source,), wiring = rule.sources, self.links(rule)
@@ -58,7 +58,7 @@ class OtherLinks(OfConvolution):
         return self.m.dots(terms, [bias.values[s, of[o]] for bias, of in rule.biases])
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """∂L/∂out and ∂out/∂i along the other links, where the mistake is in the backward pass."""
+        """∂L/∂out and ∂out/∂i along the wrong links, where the mistake is in the backward pass."""
         if role[0] not in self.where or not self.is_mine(rule):
             return super().share(rule, role, s, i)
         (source,), wiring = rule.sources, self.links(rule)
@@ -76,13 +76,13 @@ def wiring_of(rule: Any) -> Wiring:
 
 
 def through_others(wiring: Wiring, other: Callable[[int], int]) -> Wiring:
-    """The same links, each through another weight."""
+    """The same links, each through the weight ``other(weight)``."""
     uses = [[other(use) for use in row] for row in wiring.uses.rows]
     return Wiring(wiring.inputs, wiring.weights, wiring.reads.rows, uses)
 
 
 def of_links(wiring: Wiring, links: Iterable[tuple[int, int, int]]) -> Wiring:
-    """Only some of the links, each (unit, input, weight)."""
+    """A wiring with only these links, each (unit, input, weight)."""
     reads: list[list[int]] = [[] for _ in range(len(wiring.reads))]
     uses: list[list[int]] = [[] for _ in range(len(wiring.reads))]
     for o, read, use in links:
@@ -93,7 +93,7 @@ def of_links(wiring: Wiring, links: Iterable[tuple[int, int, int]]) -> Wiring:
 
 @functools.lru_cache(maxsize=256)
 def flipped(wiring: Wiring, kernel: tuple[int, ...], axes: tuple[int, ...]) -> Wiring:
-    """Every channel of the kernel read from its end along some axes."""
+    """The wiring with every channel of the kernel reversed along ``axes``."""
 
     def other(use: int) -> int:
         place, channel = use % size(kernel), use // size(kernel)
@@ -112,10 +112,10 @@ def flipped(wiring: Wiring, kernel: tuple[int, ...], axes: tuple[int, ...]) -> W
 
 @functools.lru_cache(maxsize=256)
 def last_written(wiring: Wiring, area: int, order: str, into: str) -> Wiring:
-    """Of the links into every input (or from every output: ``into`` is ``x`` or ``z``) those that are written last.
+    """The links that are written last, of those into every input (``into`` is ``x``) or from every output (``z``).
 
     ``order``: ``channel`` loops over channels, then over positions; ``position`` over positions, then over channels;
-    ``window`` sums up the channels of a position before it is written; ``whole`` the positions of a channel.
+    ``window`` sums the channels of a position before it is written; ``whole`` the positions of a channel.
     """
     rows: dict[int, list[tuple[int, int, int]]] = {}
     for o, (reads, uses) in enumerate(zip(wiring.reads.rows, wiring.uses.rows, strict=True)):
@@ -139,7 +139,7 @@ def last_written(wiring: Wiring, area: int, order: str, into: str) -> Wiring:
 
 
 def moved(rule: Any, **other: tuple[int, ...]) -> Wiring:
-    """The wiring of another window that gives as many outputs."""
+    """The wiring of another window with the same number of outputs."""
     spec, inputs = rule.spec, rule.inputs
     sizes = spec.output_shape(inputs)[1:]
     build = convolving if spec.kind in STRAIGHT else transposed
@@ -148,13 +148,13 @@ def moved(rule: Any, **other: tuple[int, ...]) -> Wiring:
 
 @functools.lru_cache(maxsize=256)
 def of_positions(positions: tuple[int, ...]) -> Index:
-    """One position for every unit, as a reading takes it."""
+    """One position for every unit, as an ``Index``."""
     return Index([[position] for position in positions])
 
 
 @functools.lru_cache(maxsize=256)
 def swapped_channels(wiring: Wiring, depth: int, area: int) -> Wiring:
-    """w[i, c] for w[c, i], within each group; the groups are square."""
+    """w[i, c] in place of w[c, i] within each group; the groups are square."""
 
     def other(use: int) -> int:
         channels, place = divmod(use, area)
@@ -167,7 +167,7 @@ def swapped_channels(wiring: Wiring, depth: int, area: int) -> Wiring:
 
 @functools.lru_cache(maxsize=256)
 def one_channel(wiring: Wiring, depth: int, area: int, channel: int) -> Wiring:
-    """All input channels through the kernel of one."""
+    """All input channels through the kernel of channel ``channel``."""
 
     def other(use: int) -> int:
         channels, place = divmod(use, area)

@@ -36,41 +36,41 @@ _FOR_A_CONDITION = 3
 _OPEN = 0.1
 
 #: A search reports its progress after this many mistakes.
-_TOLD = 20
+_PROGRESS = 20
 
-#: What is left out where the work is spent, in the order in which it would have been tried.
+#: The parts of the search, in the order in which they are tried; those left out are listed where the work is spent.
 _USUAL, _RARE = "some of the usual mistakes", "rarer ways to make the known mistakes"
 _IN_PLACES, _IN_PAIRS = "mistakes in one place only", "two mistakes at once"
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Stages that reproduce cases, and the bugs they are made of (with variant and place)."""
+    """Stages that reproduce cases, and the bugs that they consist of (with variant and place)."""
 
     stages: type[Swapped]
     parts: tuple[tuple[Bug, Variant, Place], ...]
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The bugs' codes."""
+        """The codes of the bugs."""
         return tuple(bug.code for bug, _, _ in self.parts)
 
     def stages_of(self, code: str) -> type[Swapped]:
-        """The stages of one of its bugs alone."""
+        """The stages of one of the bugs alone."""
         if len(self.parts) == 1:
             return self.stages
         variant, place = next((variant, place) for bug, variant, place in self.parts if bug.code == code)
         return variant.stages if place == Place() else only(variant.stages, place)
 
     def rank(self) -> tuple[int, int, int, str]:
-        """The simpler the better: fewer bugs, everywhere, the usual variant; then by code."""
+        """A sort key, simplest first: fewer bugs, everywhere before in one place, usual variants; then by code."""
         places = sum(place != Place() for _, _, place in self.parts)
         odd = sum(not variant.usual for _, variant, _ in self.parts)
         return len(self.parts), places, odd, " ".join(self.codes)
 
 
 def _under(match: Match, place: Place) -> Match | None:
-    """A match that holds everywhere, restricted to a place; None where that cannot be."""
+    """A match that holds everywhere, restricted to a place; None where that is impossible."""
     ((bug, variant, _),) = match.parts
     if variant.stages.strings_pass() and not place.of_cases:
         return None
@@ -82,9 +82,9 @@ def _usual(found: Sequence[Match]) -> bool:
 
 
 class Search:
-    """Looks for the names of a run's failures, within so much work.
+    """Searches the names of a run's failures, within a limit of work.
 
-    ``left_out`` says in words what was not tried because the work was spent before.
+    ``left_out`` lists in words what was not tried because the work was spent.
     """
 
     def __init__(self, failing: Sequence[Evidence], passing: Passing, effort: Part | None = None) -> None:
@@ -100,7 +100,7 @@ class Search:
             each.effort = effort
 
     def _spent(self, what: str, share: float = 1.0) -> bool:
-        """Whether so much of the work is spent; then ``what`` is among what was left out."""
+        """Whether this share of the work is spent; then ``what`` is added to ``left_out``."""
         if not self.effort.beyond(share):
             return False
         if what not in self.left_out:
@@ -108,17 +108,17 @@ class Search:
         return True
 
     def names(self) -> list[Match]:
-        """Every way to explain all failing cases, the simplest kind only; empty where there is none.
+        """Every way to explain all failing cases, only those of the simplest kind; empty where there is none.
 
         A place is named only as far as it is known.
         """
         return [self._as_known(match) for match in self._names()]
 
     def _as_known(self, match: Match) -> Match:
-        """The match with a place that cases on both sides of it bear witness to.
+        """The match with its place only if cases on both sides of it support it.
 
-        Within it enough cases must fail, where it is something that a case asks for: of a single one everything that
-        it asks for could be the condition. Outside of it a case must be right that the bug would have made wrong.
+        If the place is a condition on cases, enough cases must fail within it: with a single one, any of its properties
+        could be the condition. Outside of it there must be a case that is right and that the bug would have made wrong.
         """
         if len(match.parts) != 1 or match.parts[0][2] == Place():
             return match
@@ -150,7 +150,7 @@ class Search:
         return sorted(found or self._pairs(probes, partial), key=Match.rank)
 
     def _conditions(self) -> list[Place]:
-        """What all failing cases have in common: a loss, an optimizer, an activation."""
+        """The properties that all failing cases have in common: a loss, an optimizer, an activation."""
         losses = {each.case.loss.kind for each in self.failing}
         optimizers = {each.case.optimizer.kind if each.case.optimizer else "" for each in self.failing}
         common = set.intersection(*(activations_of(each.case) for each in self.failing))
@@ -164,7 +164,7 @@ class Search:
         ]
 
     def holds(self, match: Match, probes: Sequence[Evidence] = ()) -> bool:
-        """Whether it reproduces every failing case and no case refutes it."""
+        """Whether the match reproduces every failing case and no case refutes it."""
         open_cases = 0
         for each in dict.fromkeys((*probes, *self.failing)):
             if not each.reproduced_by(match.stages):
@@ -174,9 +174,9 @@ class Search:
         return open_cases <= _OPEN * len(self.failing) and not self.passing.refute(match.stages, self.effort)
 
     def largest_part(self) -> Match | None:
-        """The name that explains most of the failing cases (two at least) and that no case refutes.
+        """The name that explains most of the failing cases (at least two) and that no case refutes.
 
-        It has an effort of its own, half as large: where no name explains all, much was spent to see that.
+        It has its own effort, half as large, because much was spent to find that no name explains all.
         """
         self._count_in(self.effort.half())
         best, most = None, 1
@@ -192,14 +192,14 @@ class Search:
         return best
 
     def _probes(self) -> list[Evidence]:
-        """A few failing cases that differ in what is wrong: small ones, but not so small that they tell little."""
+        """A few failing cases that differ in what is wrong: small ones, but not so small that they decide little."""
         by_kind: dict[object, Evidence] = {}
         for each in sorted(self.failing, key=lambda each: each.simplicity):
             by_kind.setdefault(each.wrong_kinds, each)
         kinds = sorted(
             by_kind.values(), key=lambda each: (each.simplicity[:2], -len(each.wrong_kinds), each.simplicity)
         )
-        # One of each composition of layers first: what is wrong in one kind of layer only shows beside others.
+        # One case of each set of layer kinds first: an error in one kind of layer may show only next to others.
         composed: dict[object, Evidence] = {}
         for each in kinds:
             composed.setdefault(frozenset(layer.kind for layer in each.case.network.layers), each)
@@ -209,13 +209,13 @@ class Search:
         for number, (bug, variant) in enumerate(all_variants()):
             if self._spent(_USUAL if variant.usual else _RARE):
                 return
-            if number % _TOLD == 0:
+            if number % _PROGRESS == 0:
                 self.effort.tell(f"looking for the cause among {len(all_variants())} known mistakes")
             if probe.reproduced_by(variant.stages):
                 yield Match(variant.stages, ((bug, variant, Place()),))
 
     def _partial(self, probes: Sequence[Evidence]) -> list[tuple[Bug, Variant]]:
-        """The variants that explain something: of all those in the first case, of the usual ones in another."""
+        """The variants that explain something: all variants for the first case, usual ones for others."""
         others = [each for each in probes[1:] if each.case.steps == 1 and not each.wrong_kinds <= probes[0].wrong_kinds]
         return [
             (bug, variant)
@@ -228,11 +228,11 @@ class Search:
         ]
 
     def _in_places(self, probes: Sequence[Evidence]) -> list[Match]:
-        """In one layer, one neuron, one activation, with one loss."""
+        """Mistakes in one layer, one neuron, with one activation or one loss."""
         probe = probes[0]
         likely = [pair for pair in all_variants() if probe.touched_by(pair[1].stages)]
         if not any(slot.quantity == "delta" for slot in probe.actual):
-            # With gradients alone, what goes wrong in one place shows in all before it.
+            # With gradients alone, an error in one place shows in all layers before it.
             likely += [pair for pair in all_variants() if pair[1].usual and pair not in likely]
         share = (1.0 + self.effort.share) / 2  # half of what is left is for pairs
         tried = dict.fromkeys(place for each in probes for place in places(each.case))
@@ -251,7 +251,7 @@ class Search:
         return []
 
     def _pairs(self, probes: Sequence[Evidence], partial: Sequence[tuple[Bug, Variant]]) -> list[Match]:
-        """Two bugs at once."""
+        """Pairs of mistakes made at once."""
         found: list[Match] = []
         for (a, x), (b, y) in itertools.combinations(partial, 2):
             if self._spent(_IN_PAIRS):

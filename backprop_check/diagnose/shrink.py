@@ -1,7 +1,7 @@
-"""The smallest network that still shows a failure: a failing case is reduced while the verdict holds.
+"""The smallest network that still shows a failure: a failing case is reduced as long as the verdict stays.
 
-``reductions`` only proposes. What is asked, how often, and which of the cases that held is the smallest, is decided
-here. What was answered for a case stays: a limit ends the search, and never changes an answer.
+``reductions`` only proposes cases. This module decides which are sent, how many, and which of those that still fail is
+the smallest. A limit only ends the search; it never changes an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
 
-#: A question costs the harness about so many passes over the case: it is made, judged by both witnesses, and explained.
+#: The harness's passes over a case that is sent: it is made, computed by both witnesses, and explained.
 _PASSES = 5
 
 
@@ -28,11 +28,11 @@ def shrink(
     may_hold: Callable[[Case], bool] = lambda _: True,
     among: int = 1,
 ) -> Case:
-    """The smallest reduction of ``case`` that was found for which ``holds``; the case itself if none was.
+    """The smallest reduction of ``case`` that was found for which ``holds``; the case itself if there is none.
 
-    ``holds`` is asked only for valid cases, each once, as long as the effort allows it. It puts a question to the
-    implementation; ``may_hold`` says without one where that is of no use. The questions that are left are divided
-    ``among`` so many causes.
+    ``holds`` is called only for valid cases, once each, as long as the effort allows; it sends the case to the
+    implementation. ``may_hold`` tells without sending it where that is useless. The questions that are left are divided
+    ``among`` this many causes.
     """
     effort = effort or Effort()
     part = effort.part(effort.smallest, among=among)

@@ -1,4 +1,4 @@
-"""Bugs that are seen by how values look: digits, single precision, null, text, shapes, what is not finite."""
+"""Bugs that show in how values look: few digits, single precision, null, text, shapes, values that are not finite."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
 
 _EXPONENTIAL = {"sigmoid", "tanh", "softplus", "elu", "silu", "softmax", "log_softmax"}
 
-#: Beyond this e^z overflows a float64, or e^2z does.
+#: Beyond this z, e^z or e^2z overflows in float64.
 _LARGE = 350.0
 
-#: Numbers of so few digits look the same in every precision.
+#: Numbers with at most this many digits look the same in every precision.
 _SHORT = 6
 
-#: Ratios that differ by no more are one.
+#: Ratios with a smaller relative difference are equal.
 _SAME = 1e-9
 
-#: Of a ratio that is nearer to 1 than this, six digits show 1.
+#: A ratio closer to 1 than this is written as 1 with six digits.
 _WRITTEN = 5e-6
 
-#: Two excesses over 1 that differ by less than this share are one, in two digits.
+#: Relative errors that differ by less than this share are equal in two digits.
 _ALIKE = 0.01
 
-#: Fewer values in another order may be something else: two that are swapped are soon found.
+#: The least number of different values for a reordering: two values may be swapped by chance.
 _MOVED = 3
 
-#: How likely one value may be a right one of another place by chance; of three it is this to the third power.
+#: The largest probability that a value equals that of another place by chance; for three it is the third power.
 _CHANCE = 1e-4
 
 
 def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
-    """Codes for what is wrong with the form of a reply, the most telling first."""
+    """Codes of bugs for a malformed reply, the most specific first."""
     found = []
     missing = [each for each in mismatches if each.problem == "missing"]
     if missing and all(each.quantity == "bias_gradient" for each in missing):
@@ -65,7 +65,7 @@ def of_form(mismatches: Sequence[Mismatch]) -> list[str]:
 
 
 def _turned(mismatch: Mismatch) -> bool:
-    """Whether an array has the rows and columns of the right one, swapped."""
+    """Whether an array has the shape of the right one with rows and columns swapped."""
     right, got = (
         re.findall(r"\d+", str(text).removeprefix("an array of")) for text in (mismatch.expected, mismatch.actual)
     )
@@ -73,7 +73,7 @@ def _turned(mismatch: Mismatch) -> bool:
 
 
 def of_values(evidence: Evidence) -> tuple[str, str] | None:
-    """BP004 or BP005 with what gave it, where the first root is not finite."""
+    """BP004, BP005 or BP515 and a description, where the first root is not finite; otherwise None."""
     for slot, array in evidence.actual.items():
         bad = ~np.isfinite(array) & ~evidence.right.fits(slot, array)
         if not bad.any():
@@ -94,7 +94,7 @@ def of_values(evidence: Evidence) -> tuple[str, str] | None:
 
 
 def digits_printed(evidences: Sequence[Evidence]) -> str | None:
-    """How many digits fit, where every wrong value is a right one cut to them; None where none do."""
+    """How many digits the values have, if every wrong value is a right one rounded to them; otherwise None."""
     for decimal in (False, True):
         most = max(
             (_digits(array, decimal=decimal) for each in evidences for array in each.actual.values()), default=17
@@ -107,7 +107,7 @@ def digits_printed(evidences: Sequence[Evidence]) -> str | None:
 
 
 def _digits(array: Array, *, decimal: bool) -> int:
-    """The most digits that any number in it needs."""
+    """The largest number of digits that any value needs."""
     most = 1
     for x in np.ravel(array):
         if not math.isfinite(x):
@@ -129,14 +129,14 @@ def _is_rounded(evidence: Evidence, digits: int, *, decimal: bool) -> bool:
         with np.errstate(divide="ignore"):
             power = -digits if decimal else np.where(right == 0, -300, np.floor(np.log10(abs(right)))) - digits + 1
         unit = 10.0 ** np.asarray(power, dtype=float)
-        # A whole unit: some print the digits cut off instead of rounded.
+        # A whole unit, because some implementations truncate instead of rounding.
         if expected.wrong(slot, array, unit + expected.allowed[slot]).any():
             return False
     return True
 
 
 def single_precision(evidences: Sequence[Evidence]) -> bool:
-    """Whether most numbers are float32's, and all are as right as single precision can be."""
+    """Whether most values are float32 numbers, and all are as accurate as single precision can be."""
     if any(each.dtype != "float64" for each in evidences):
         return False
     single = others = 0
@@ -148,10 +148,10 @@ def single_precision(evidences: Sequence[Evidence]) -> bool:
         for slot, array in each.actual.items():
             finite = np.isfinite(array)
             numbers = np.ravel(array[finite] if array.shape else array)
-            telling = [x for x in numbers if _digits(np.array(x), decimal=False) > _SHORT]
-            fits = sum(_is_single(float(x)) for x in telling)
-            single, others = single + fits, others + len(telling) - fits
-            # The inputs are rounded first: both the exact case's and the rounded case's values are near.
+            long = [x for x in numbers if _digits(np.array(x), decimal=False) > _SHORT]
+            fits = sum(_is_single(float(x)) for x in long)
+            single, others = single + fits, others + len(long) - fits
+            # The inputs are rounded first, so values may be close to those of the exact or of the rounded case.
             with np.errstate(invalid="ignore", over="ignore"):
                 room = loose.allowed[slot] + near.allowed[slot] + 2 * abs(loose.values[slot] - near.values[slot])
                 beyond = finite & np.isfinite(room) & near.wrong(slot, array, room)
@@ -170,12 +170,14 @@ def _is_single(x: float) -> bool:
 
 
 def _is_adam(case: Case) -> bool:
-    """Whether the updates are Adam's, whose correction divides by 0 where t is 0."""
+    """Whether the case is trained with Adam or AdamW, whose bias correction divides by 0 at t = 0."""
     return case.optimizer is not None and case.optimizer.kind in ("adam", "adamw")
 
 
 def of_error(message: str, case: Case) -> str | None:
-    """BP208 or BP005, where the error that an implementation reports is an overflow of an exponential."""
+    """BP208, BP005 or BP515, where a reported error is an overflow of an exponential or a division by zero; else
+    None.
+    """
     if re.search(r"zero ?division|(division|divide) by zero", message, re.IGNORECASE) and _is_adam(case):
         return "BP515"
     if not re.search(r"overflow|math range error", message, re.IGNORECASE):
@@ -186,7 +188,7 @@ def of_error(message: str, case: Case) -> str | None:
 
 
 def pattern(evidences: Sequence[Evidence]) -> str:
-    """What the wrong values look like where no name fits: which quantities, a ratio, a sign, an offset, an order."""
+    """A description of wrong values that no name explains: the quantities, a ratio, a sign, an offset, an order."""
     ratios: list[float] = []
     offsets: list[float] = []
     quantities: dict[str, int] = {}
@@ -218,10 +220,10 @@ def pattern(evidences: Sequence[Evidence]) -> str:
 
 
 def _reordered(wrong: Array, right: Array, allowed: Array) -> str:
-    """Whether wrong values are the right ones of their places in another order: ``surely``, ``perhaps`` or ``no``.
+    """Whether wrong values are right ones of other places: ``surely``, ``perhaps`` or ``no``.
 
-    Sure it is where at least three of them differ from each other, and so far that no others would meet them by chance:
-    a value that is anything within their range meets one of n with a probability of about n · bound / range.
+    It is sure where at least three of them differ, and by so much that others would not equal them by chance: a random
+    value within their range equals one of n with a probability of about n · bound / range.
     """
     bound = float(np.max(allowed))
     got, sought = np.sort(wrong), np.sort(right)
@@ -267,7 +269,7 @@ def _near_one(ratios: list[float]) -> bool:
 
 
 def _relative_error(excess: list[float]) -> str:
-    """The relative error of values whose ratios to the right ones would be written as 1."""
+    """A description of the relative error of values whose ratios to the right ones would be written as 1."""
     least, most = min(excess, default=0.0), max(excess, default=0.0)
     if least * most > 0 and most - least <= _ALIKE * abs(most):
         return f"each is too {'large' if most > 0 else 'small'} by a relative {abs(most):.2g}"

@@ -1,24 +1,24 @@
-"""Long formulas in lines: broken between the terms of a sum, with the middle left out where there are very many."""
+"""Long formulas broken into lines between the terms of a sum; the middle of very long sums is left out."""
 
 from __future__ import annotations
 
-#: A formula that is no longer stands on one line.
+#: The longest formula that is kept on one line.
 LONGEST = 160
 
-#: So wide are the lines of one that is longer.
+#: The width of the lines of a longer one.
 _WIDTH = 100
 
-#: Of more lines than this, the first few and the last are shown.
+#: The most lines; of more, the first few and the last are shown.
 _LINES = 5
 
 _OPENING, _CLOSING = "([⟨", ")]⟩"
 
 
 def broken(text: str, room: int = LONGEST) -> list[str]:
-    """A formula in lines; each but the first begins with the + or − of its first term.
+    """A formula as a list of lines; each but the first begins with the + or − of its first term.
 
-    ``room`` is how long it may be to stay on one line. Sums within parentheses are broken only where a term between two
-    signs is longer than a line.
+    A formula of at most ``room`` characters stays on one line. Sums in parentheses are broken only where a term is
+    longer than a line.
     """
     if len(text) <= room:
         return [text]
@@ -33,20 +33,20 @@ def broken(text: str, room: int = LONGEST) -> list[str]:
             lines.append([piece])
     if len(lines) > _LINES:
         first, last = lines[: _LINES - 2], lines[-1]
-        # A middle that was left out already is told with what is left out here.
+        # Terms that were left out before count among those left out here.
         count = sum(map(_counted, (piece for line in lines[_LINES - 2 : -1] for piece in line)))
         lines = [*first, [f"+ … {count} more terms …"], last]
     return [" ".join(line) for line in lines]
 
 
 def _counted(piece: str) -> int:
-    """How many terms a piece stands for: one, or those that ``… (12 more)`` left out."""
+    """How many terms a piece stands for: one, or the number in ``… (12 more)``."""
     words = piece.split()
     return int(words[2].strip("()")) if words[1:2] == ["…"] and words[2:] else 1
 
 
 def _split(text: str, *, within: bool) -> list[str]:
-    """The terms, each but the first with its sign before it; ``within``: also those in parentheses."""
+    """The terms, each but the first with its sign; with ``within``, also the terms in parentheses."""
     pieces, depth, start = [], 0, 0
     for at, character in enumerate(text):
         depth += (character in _OPENING) - (character in _CLOSING)

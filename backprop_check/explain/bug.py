@@ -1,4 +1,4 @@
-"""A named bug's page: what it is, the formula as it should be and as it was, with numbers, how to tell it, the fix."""
+"""The page of a named bug: the right and the wrong formula, with numbers, how to recognise it, and the fix."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from backprop_check.compare.places import UNITS
 from backprop_check.diagnose.bug import Swapped
 from backprop_check.diagnose.given import given
 from backprop_check.errors import ConfigurationError
-from backprop_check.explain.explanation import told_steps
+from backprop_check.explain.explanation import selected_steps
 from backprop_check.explain.layout import equation_lines, heading, where
 from backprop_check.explain.making import is_shipped
-from backprop_check.explain.told import Told
+from backprop_check.explain.selection import Selection
 from backprop_check.explain.writing import number_text
 from backprop_check.kinds import FAMILIES, KINDS
 from backprop_check.reference import Stages
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     from backprop_check.diagnose.bug import Bug
     from backprop_check.explain.steps import Step
 
-#: So many generated cases are tried where the published ones do not show a bug.
+#: The number of generated cases that are tried where the published ones do not show a bug.
 _TRIED = 150
 
 _SMALL = 8
 
-#: So many steps further the same step of another pass is looked for.
+#: How many steps ahead the same step of another pass is searched.
 _AHEAD = 500
 
-#: So many generated cases of every family of layers are tried.
+#: The number of generated cases that are tried from each family of layers.
 _TRIED_OF_FAMILY = 60
 
 
@@ -64,7 +64,10 @@ def named_bug(name: str) -> Bug | None:
 
 
 def bug_page(name: str, digits: int = 6) -> str | None:
-    """The page of a bug as text; None and ``ConfigurationError`` as from ``named_bug``."""
+    """The page of a bug as text; None where ``name`` is no bug.
+
+    Raises ``ConfigurationError`` for a code that the catalogue does not have.
+    """
     bug = named_bug(name)
     return None if bug is None else "\n".join(_lines(bug, digits))
 
@@ -83,7 +86,7 @@ def _lines(bug: Bug, digits: int) -> Iterator[str]:
 
 
 def formulas(bug: Bug) -> Iterator[tuple[str, str]]:
-    """The formula as it should be, as it is, and as its variants have it: ``right``, ``wrong``, ``or``."""
+    """Pairs of a label and a formula: ``right``, ``wrong``, and an ``or`` for every other variant."""
     right, wrong = bug.formulas()
     yield "right", right
     yield "wrong", wrong
@@ -94,7 +97,7 @@ def formulas(bug: Bug) -> Iterator[tuple[str, str]]:
 
 
 def sections(bug: Bug) -> list[tuple[str, str]]:
-    """What else is told of a bug: title and text."""
+    """The other sections of the page: title and text."""
     told = [
         ("What stays right", bug.stays_right),
         ("Easily confused with", ", ".join(bug.confused_with)),
@@ -106,7 +109,7 @@ def sections(bug: Bug) -> list[tuple[str, str]]:
 
 
 def demonstration(bug: Bug, digits: int = 6) -> Iterator[str]:
-    """The first value that the bug gets wrong, right and wrong with that neuron's numbers, if any shows."""
+    """The lines that show the first value that the bug makes wrong, with its numbers; none where no case shows it."""
     for variant in bug.variants:
         for case in cases_for(variant.stages):
             if not (variant.stages.matters(case) and any(differing(case, variant.stages))):
@@ -128,7 +131,7 @@ def _pair_lines(case: Case, right: Step, wrong: Step, digits: int) -> Iterator[s
 
 @functools.cache
 def _cases() -> tuple[Case, ...]:
-    """Mazur's network first, then the other published ones and those of training, then generated ones."""
+    """Mazur's network first, then the other published cases and those of training, then generated ones."""
     published = [file.case for suite in ("published", "training") for file in suite_files(suite)]
     chains = [case for case in published if case.network.is_chain]
     small = [case for case in chains if len(case.network.layers[0].parameters.weights) <= _SMALL]
@@ -137,10 +140,10 @@ def _cases() -> tuple[Case, ...]:
 
 
 def cases_for(stages: type[Stages]) -> Iterator[Case]:
-    """The cases that may show a bug: of the families of the layers that it is about, where it is about such."""
+    """The cases that may show a bug: those of the families of the layers that it concerns."""
     kinds = getattr(stages, "kinds", ())
     families = {KINDS[kind].family for kind in kinds}
-    if not families <= set(FAMILIES) or not families:  # dense layers are of none
+    if not families <= set(FAMILIES) or not families:  # dense layers belong to no family
         yield from _cases()
     for family in FAMILIES:
         if family in families or not families:
@@ -149,7 +152,7 @@ def cases_for(stages: type[Stages]) -> Iterator[Case]:
 
 @functools.cache
 def _cases_of(family: str) -> tuple[Case, ...]:
-    """Generated cases of a family of layers, the smallest first; then its files, which alone have ties."""
+    """Generated cases of a family, the smallest first; then its files, the only ones that have ties."""
     found = [family_case(family, index) for index in range(_TRIED_OF_FAMILY)]
     files = [file.case for file in suite_files(family)]
     return tuple(
@@ -161,14 +164,16 @@ _RIGHT: dict[str, Mapping[Slot, Array]] = {}
 
 
 def _right(case: Case) -> Mapping[Slot, Array]:
-    """What is right for one of the cases, worked out once."""
+    """The right values of a case, computed once."""
     if case.id not in _RIGHT:
         _RIGHT[case.id] = given(case, {}).values
     return _RIGHT[case.id]
 
 
 def differing(case: Case, stages: type[Swapped]) -> Iterator[tuple[Slot, Any, Array]]:
-    """Every array in which the bug makes a difference: where, and what it gives; in the order of computing."""
+    """Every array that the bug changes, in the order of computation: its slot, where it differs, and the wrong
+    values.
+    """
     wrong = given(case, {}, stages=stages).values
     for slot, values in _right(case).items():
         differs = ~np.isclose(wrong[slot], values, rtol=1e-9, atol=1e-12, equal_nan=True)
@@ -177,7 +182,7 @@ def differing(case: Case, stages: type[Swapped]) -> Iterator[tuple[Slot, Any, Ar
 
 
 def first_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | None:
-    """The first step, in the order of computing, whose value ``stages`` changes: as it should be, and as it is."""
+    """The first step, in the order of computation, whose value ``stages`` changes: the right step and the wrong one."""
     swapped = stages.for_case(case)
     if isinstance(swapped, type) and issubclass(swapped, Swapped) and swapped.strings_pass():
         return _reported_difference(case, swapped)
@@ -192,7 +197,7 @@ def first_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | N
 
 
 def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step] | None:
-    """The same of a bug that lies in how passes are strung together: what is reported is of another pass or moment."""
+    """The same for a bug that reports values of another pass or of another moment."""
     for slot, differs, wrong in differing(case, stages):
         at = tuple(int(i) for i in np.argwhere(differs)[0])
         sample = at[0] if slot.quantity in (*UNITS, "input_gradient") else 0
@@ -205,12 +210,12 @@ def _reported_difference(case: Case, stages: type[Swapped]) -> tuple[Step, Step]
 
 
 def _steps(case: Case, stages: type[Stages], sample: int) -> Iterator[Step]:
-    """The steps of a case, worked out by ``stages``."""
-    return told_steps(case, Told(case, None, None, everything=True), stages, sample=sample)
+    """The steps of a case computed with ``stages``."""
+    return selected_steps(case, Selection(case, None, None, everything=True), stages, sample=sample)
 
 
 def _same(steps: Iterator[Step], known: dict[object, Step], key: object) -> Step | None:
-    """The step of that key among those to come, or ``known`` already; None where it is not near."""
+    """The step with that key among ``known`` and the next ones; None where it is not among them."""
     ahead = itertools.islice(steps, _AHEAD)
     while key not in known and (step := next(ahead, None)) is not None:
         known[_key(step)] = step

@@ -1,4 +1,4 @@
-"""A named bug's page as HTML, in the look of the other pages of ``explain``."""
+"""The page of a named bug as HTML, in the style of the other pages of ``explain``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 
     from backprop_check.diagnose.bug import Bug
 
-#: What is code, and keeps its lines.
+#: The sections that are code and keep their line breaks.
 _CODE = ("Example",)
 
 
 def bug_html(name: str, digits: int = 6) -> str | None:
-    """The whole page, which needs nothing from anywhere; None and ``ConfigurationError`` as from ``named_bug``."""
+    """The whole page, self-contained; None where ``name`` is no bug.
+
+    Raises ``ConfigurationError`` for a code that the catalogue does not have.
+    """
     bug = named_bug(name)
     if bug is None:
         return None

@@ -1,4 +1,4 @@
-"""The exercise: a port whose backward pass is left to be written, and what of it comes next.
+"""The exercise: a port whose backward pass is left to write, and what to do next.
 
 A port marks what an exercise leaves out with comments on lines of their own::
 
@@ -6,8 +6,8 @@ A port marks what an exercise leaves out with comments on lines of their own::
     …
     // EXERCISE END output delta
 
-What follows the colon is a statement that stands in, so that the port still runs. ``unfinished`` makes the exercise
-of a source file; ``next_step`` reads off the results of a run which stage is the first that is not right.
+After the colon stands a statement that replaces the marked part, so that the port still runs. ``unfinished`` turns a
+source file into the exercise; ``next_step`` finds in the results of a run the first stage that is not right.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of the exercise: the task, and its formula."""
+    """A stage of the exercise: its name, task and formula."""
 
     name: str
     task: str
@@ -68,7 +68,7 @@ STAGES = (
     ),
 )
 
-#: The stages that an exercise leaves out, in the order of the backward pass.
+#: The stages that an exercise leaves to write, in the order of the backward pass.
 LEFT_OUT = tuple(stage.name for stage in STAGES[2:])
 
 _NO_ANSWER = ("error", "crash", "timeout", "protocol_error", "not_run")
@@ -79,7 +79,7 @@ _END = re.compile(r"\s*\S+ EXERCISE END (?P<stage>[a-z ]+)")
 
 
 def unfinished(text: str) -> tuple[str, list[str]]:
-    """A source file with a TODO in place of each marked part, and the stages that these were of.
+    """A source file with a TODO in place of each marked part, and the stages of these parts.
 
     Raises ``ValueError`` for marks that do not pair, or that name no stage.
     """
@@ -107,14 +107,17 @@ def unfinished(text: str) -> tuple[str, list[str]]:
 
 
 def finished(text: str) -> str:
-    """A source file without the marks, for who wants the whole port."""
+    """A source file without the marks."""
     lines = text.split("\n")
     return "\n".join(line for line in lines if not (_BEGIN.fullmatch(line) or _END.fullmatch(line)))
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The first stage that is not right yet (None: all are), and what is to be said of it."""
+    """The first stage that is not right yet (None: all are right), and what the results say about it.
+
+    ``right`` is the number of right stages, ``begun`` whether the stage was worked on.
+    """
 
     stage: Stage | None
     right: int
@@ -142,7 +145,7 @@ class Step:
 
 
 def next_step(results: Sequence[Result]) -> Step:
-    """What comes next: the first stage, in the order of a pass, that some case got wrong."""
+    """The next step: the first stage, in the order of a pass, that is wrong in some case."""
     judged = [result for result in results if result.outcome in ("passed", "mismatched", *_NO_ANSWER)]
     if not judged:
         return Step(STAGES[0], 0, begun=True, finding="No case was judged: the port supports none of those chosen.")
@@ -179,7 +182,7 @@ def _number_of(name: str) -> int:
     return next(number for number, stage in enumerate(STAGES) if stage.name == name)
 
 
-#: A wrong input gradient is a wrong sum over downstream neurons: that of the hidden deltas.
+#: The stage of each quantity. A wrong input gradient is a wrong sum over downstream neurons, like a hidden delta.
 _STAGE_OF = {
     "z": "forward", "a": "forward", "loss": "forward", "delta": "hidden delta", "input_gradient": "hidden delta",
     "weight_gradient": "gradients", "bias_gradient": "gradients", "updated_weight": "update", "updated_bias": "update",
@@ -187,7 +190,7 @@ _STAGE_OF = {
 
 
 def _layers(result: Result) -> int:
-    """How many layers the case has; where the case cannot be had, as many as its findings show."""
+    """The number of layers of the case; where the case is unknown, as many as its findings mention."""
     case = case_of(result)
     if case is not None:
         return len(case.network.layers)
@@ -195,10 +198,10 @@ def _layers(result: Result) -> int:
 
 
 def _is_untouched(failing: list[tuple[Result, list[Mismatch]]]) -> bool:
-    """Whether a stage is as an exercise leaves it: every delta and gradient 0, every parameter as it was."""
+    """Whether a stage is still as the exercise leaves it: every delta and gradient 0, every parameter unchanged."""
     found = [one for _, some in failing for one in some]
     if {one.quantity for one in found} == {"bias_gradient"}:
-        return False  # the weights' are right, so somebody was here
+        return False  # the gradients of the weights are right, so work has begun
     return all(
         one.actual == (0 if not one.quantity.startswith("updated") else _given(result, one))
         for result, some in failing
@@ -214,7 +217,7 @@ def _is_penalized(result: Result) -> bool:
 
 
 def _given(result: Result, mismatch: Mismatch) -> float | None:
-    """The parameter that the case came with, where an updated one is wrong."""
+    """The parameter before the update, where an updated one is wrong."""
     case = case_of(result)
     if case is None or mismatch.layer is None or mismatch.neuron is None:
         return None
@@ -225,7 +228,9 @@ def _given(result: Result, mismatch: Mismatch) -> float | None:
 
 
 def smallest(failing: list[tuple[Result, list[Mismatch]]]) -> tuple[Result, list[Mismatch]]:
-    """The failing case that is easiest to look at: no softmax and no cross-entropy, then the fewest numbers."""
+    """The failing case that is easiest to read: without softmax and cross-entropy if possible, then the fewest
+    numbers.
+    """
 
     def size(pair: tuple[Result, Any]) -> tuple[bool, int, str]:
         case = case_of(pair[0])

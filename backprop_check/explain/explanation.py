@@ -1,4 +1,6 @@
-"""A case's whole pass as steps, in the order of computing; beside an implementation's numbers if there is one."""
+"""The explanation of a case: its whole pass as steps in the order of computation, if asked for with a reply's
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,12 @@ import msgspec
 
 from backprop_check.compare.places import UNITS, Places
 from backprop_check.errors import ConfigurationError
-from backprop_check.explain.beside import Beside, Judged, judge_steps
+from backprop_check.explain.comparing import Compared, Judged, judge_steps
 from backprop_check.explain.recall import recalled_passes
+from backprop_check.explain.selection import Selection
 from backprop_check.explain.steps import Step  # noqa: TC001 - a field of Explanation
 from backprop_check.explain.story import PassReader
 from backprop_check.explain.tables import Names
-from backprop_check.explain.told import Told
 from backprop_check.explain.wording import OPTIMIZERS, SETTINGS
 from backprop_check.explain.writing import TERMS_SHOWN, Writer, number_text
 from backprop_check.kinds.dense import Dense
@@ -29,16 +31,16 @@ if TYPE_CHECKING:
     from backprop_check.explain.making import Found
     from backprop_check.protocol import Implementation
 
-#: A record of more updates than this is too long to keep, let alone to read.
+#: The most updates that are explained.
 MOST_STEPS = 1000
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """All there is to tell of a case. ``beside`` has an entry a step where an implementation was asked.
+    """The explanation of a case. ``compared`` has an entry per step where an implementation was asked.
 
-    ``kinds`` are the layers' kinds, ``reads`` what each reads (−1 is the input). Of the input and then of every layer
-    ``shapes`` has the shape of the output, ``by_step`` whether it is a sequence, ``indexes`` what its indexes are
-    called, ``sizes`` how many numbers of every quantity and parameter there are, told or not.
+    ``kinds`` are the layers' kinds, ``reads`` the layers that each one reads (−1 is the input). For the input and then
+    for every layer, ``shapes`` has the shape of the output, ``by_step`` whether it is a sequence, ``indexes`` the names
+    of its indexes, ``sizes`` how many numbers each quantity and parameter has in all.
     """
 
     case: str
@@ -60,7 +62,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     sizes: list[dict[str, int]]
     left_out: str = ""
     judged: Judged | None = None
-    beside: list[Beside | None] = []
+    compared: list[Compared | None] = msgspec.field(default_factory=list, name="beside")
 
 
 def explain_case(
@@ -73,12 +75,13 @@ def explain_case(
     everything: bool = False,
     stages: type[Stages] = Stages,
 ) -> Explanation:
-    """Work a case out and tell it; ``neuron`` is ``hidden1:0`` (layer's name or number, neuron), ``conv1:2,1,0``.
+    """Compute a case and explain it; ``neuron`` is ``hidden1:0`` (a layer's name or number, and a neuron) or
+    ``conv1:2,1,0``.
 
     ``weight`` is the input that a dense layer's weight comes from, or a parameter's indexes: ``2,0,1,1``, ``bias:2``.
+    With ``everything`` no neuron, weight or term is left out.
 
-    ``everything`` leaves no neuron, weight or term out, however many. Raises ``ConfigurationError`` for a neuron,
-    weight or sample that is not there.
+    Raises ``ConfigurationError`` for a neuron, weight or sample that does not exist, and for more than 1000 updates.
     """
     case, network = found.case, found.case.network
     if case.steps > MOST_STEPS:
@@ -86,9 +89,9 @@ def explain_case(
     if not 0 <= sample < len(case.inputs):
         raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
     places, tables = Places(case), (None, *range(len(network.layers)))
-    told = Told(case, neuron, None if weight is None else str(weight), everything=everything)
+    told = Selection(case, neuron, None if weight is None else str(weight), everything=everything)
     limit = None if told.everything or (everything and neuron is not None) else TERMS_SHOWN
-    steps = list(told_steps(case, told, stages, sample=sample, digits=digits, limit=limit))
+    steps = list(selected_steps(case, told, stages, sample=sample, digits=digits, limit=limit))
     return Explanation(
         case=case.id,
         title=one_line(found.title),
@@ -111,10 +114,16 @@ def explain_case(
     )
 
 
-def told_steps(
-    case: Case, told: Told, stages: type[Stages] = Stages, *, sample: int = 0, digits: int = 6, limit: int | None = None
+def selected_steps(
+    case: Case,
+    told: Selection,
+    stages: type[Stages] = Stages,
+    *,
+    sample: int = 0,
+    digits: int = 6,
+    limit: int | None = None,
 ) -> Iterator[Step]:
-    """The steps that are told of a case, each written when it is asked for; sums of at most ``limit`` terms."""
+    """The selected steps of a case, generated one by one; at most ``limit`` terms of a sum are written."""
     for index, p in enumerate(recalled_passes(case, stages)):
         yield from told.round(PassReader(case, p, Writer(Names(case, p), digits, limit), round_=index, sample=sample))
 
@@ -136,40 +145,40 @@ def _described(case: Case) -> tuple[str, str]:
     parts = []
     for layer, each, name in zip(network.layers, network.output_shapes, network.names(), strict=True):
         activation = layer.activation.replace("_", " ")
-        said = f"{layer.kind}, {' x '.join(map(str, each))}" + f", {activation}" * (layer.activation != "identity")
+        words = f"{layer.kind}, {' x '.join(map(str, each))}" + f", {activation}" * (layer.activation != "identity")
         if isinstance(layer, Dense):
-            said = f"{layer.units} neuron{'s' * (layer.units > 1)}, {activation}"
-        parts.append(f"{one_line(name, 60)} ({said})")
+            words = f"{layer.units} neuron{'s' * (layer.units > 1)}, {activation}"
+        parts.append(f"{one_line(name, 60)} ({words})")
     return inputs, f"the layer{'s' * (len(parts) > 1)} {', '.join(parts)}"
 
 
 def describe(case: Case) -> str:
-    """The case in a sentence."""
+    """The network, loss, batch and training of a case in one sentence."""
     count = len(case.inputs)
     batch = "one sample" if count == 1 else f"{count} samples, of whose losses the {case.reduction} is taken"
-    rate = f"; {said}" if (said := training_words(case)) else ""
+    training = f"; {words}" if (words := training_words(case)) else ""
     inputs, layers = _described(case)
-    return f"{inputs}, then {layers}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{rate}"
+    return f"{inputs}, then {layers}; loss: {case.loss.kind.replace('_', ' ')}; {batch}{training}"
 
 
 def training_words(case: Case) -> str:
-    """How a case trains: ``learning rate η = 0.5``, and what is more than plain gradient descent; may be empty."""
-    said = [] if case.optimizer is None else [_optimizer_words(case.optimizer)]
+    """How a case trains: ``learning rate η = 0.5``, and anything beyond plain gradient descent; may be empty."""
+    words = [] if case.optimizer is None else [_optimizer_words(case.optimizer)]
     if case.clip is not None:
-        said.append(f"gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}")
+        words.append(f"gradients clipped by {case.clip.kind} at {number_text(case.clip.limit, 6)}")
     if case.regularization is not None:
         r = case.regularization
         parts = [f"{name} = {number_text(x, 6)}" for name, x in (("l1", r.l1), ("l2", r.l2)) if x]
-        said.append(f"a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}")
-    return "; ".join(said)
+        words.append(f"a penalty in the loss, {' and '.join(parts)}, on weights{' and biases' if r.biases else ''}")
+    return "; ".join(words)
 
 
 def _optimizer_words(optimizer: Optimizer) -> str:
     rates = optimizer.learning_rate if isinstance(optimizer.learning_rate, tuple) else (optimizer.learning_rate,)
-    said = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
+    words = f"learning rate η = {', then '.join(number_text(rate, 6) for rate in rates)}"
     if optimizer.plain:
-        return said
-    parts = [OPTIMIZERS[optimizer.kind], said]
+        return words
+    parts = [OPTIMIZERS[optimizer.kind], words]
     for name, value in optimizer.settings.items():
         letters = SETTINGS.get(name, name)
         pairs = zip(letters, value, strict=True) if isinstance(value, tuple) else [(letters, value)]
@@ -177,7 +186,7 @@ def _optimizer_words(optimizer: Optimizer) -> str:
     return ", ".join(parts)
 
 
-def set_beside(explanation: Explanation, case: Case, implementation: Implementation) -> Explanation:
-    """The same explanation beside the implementation's numbers, where it gave any."""
-    judged, beside = judge_steps(explanation.steps, case, implementation)
-    return msgspec.structs.replace(explanation, judged=judged, beside=beside)
+def with_comparison(explanation: Explanation, case: Case, implementation: Implementation) -> Explanation:
+    """The same explanation with the implementation's numbers, if it returned any."""
+    judged, by_step = judge_steps(explanation.steps, case, implementation)
+    return msgspec.structs.replace(explanation, judged=judged, compared=by_step)

@@ -1,4 +1,6 @@
-"""From what the user wrote to a case: a published name, a case's id, a file, or a network made up on the spot."""
+"""Finds the case that the user means, by a published name, a case's id or a file; or makes a network of a given
+shape.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _GENERATED = re.compile(r"(?P<name>.+-s(?P<index>\d{4,}))(?:-(?P<hash>[0-9a-f]{8
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A case with what is known of it: title, source and erratum of a published one."""
+    """A case, with the title, source and erratum of a published one."""
 
     case: Case
     title: str = ""
@@ -33,21 +35,21 @@ class Found(msgspec.Struct, frozen=True):
     erratum: str | None = None
 
     def with_steps(self, steps: int) -> Found:
-        """The same with so many updates; raises ``ConfigurationError`` where nothing is updated."""
+        """The same case with this number of updates. Raises ``ConfigurationError`` where the case has no optimizer."""
         if self.case.optimizer is None:
-            raise ConfigurationError(f"{self.case.name} has no optimizer, so nothing is updated: leave --steps away")
+            raise ConfigurationError(f"{self.case.name} has no optimizer, so nothing is updated: leave out --steps")
         optimizer = self.case.optimizer.over(steps)
         return msgspec.structs.replace(self, case=msgspec.structs.replace(self.case, steps=steps, optimizer=optimizer))
 
     def rounded(self, dtype: str) -> Found:
-        """The same with its numbers rounded to ``dtype``."""
+        """The same case with its numbers rounded to ``dtype``."""
         return msgspec.structs.replace(self, case=self.case.rounded(dtype))
 
 
 def find_case(text: str, seed: int = 0) -> Found:
-    """The case called ``text``: a file, a name of a shipped case, or the id of a generated one.
+    """The case called ``text``: a file, the name of a shipped case, or the id of a generated one.
 
-    Raises ``ConfigurationError`` where there is none, with the names that are close; ``CaseError`` for a bad file.
+    Raises ``ConfigurationError`` where there is none, with similar names; ``CaseError`` for an invalid file.
     """
     path = Path(text)
     if path.suffix == ".json" or path.is_file():
@@ -59,7 +61,7 @@ def find_case(text: str, seed: int = 0) -> Found:
         file = shipped[matches[0]]
         return Found(file.case, file.title, file.source, file.erratum)
     if len(matches) > 1:
-        raise ConfigurationError(f"'{text}' is the beginning of several cases: {', '.join(matches)}")
+        raise ConfigurationError(f"the names of several cases begin with '{text}': {', '.join(matches)}")
     generated = _GENERATED.fullmatch(text)
     if generated:
         return Found(_generated(text, generated, seed))
@@ -76,7 +78,7 @@ def _shipped() -> dict[str, CaseFile]:
 
 
 def is_shipped(text: str) -> bool:
-    """Whether ``text`` is the name of a shipped case, or begins one."""
+    """Whether ``text`` is the name of a shipped case, or the beginning of one."""
     return any(name.startswith(text) for name in _shipped())
 
 
@@ -119,10 +121,10 @@ def made_up(
     rate: float | None = 0.5,
     seed: int = 0,
 ) -> Case:
-    """A network of the shape ``2-3-1`` with numbers of few digits, the same for the same arguments.
+    """A dense network of the shape ``2-3-1``, with numbers of few digits; the same arguments give the same case.
 
-    The output layer has the activation that the loss needs, where it needs one. Raises ``ConfigurationError`` for a
-    shape that is none, ``CaseError`` for an unknown activation or loss.
+    By default the output layer has an activation that suits the loss. Raises ``ConfigurationError`` for a shape that is
+    not valid or too large, ``CaseError`` for an unknown activation or loss.
     """
     widths = [int(part) for part in re.split(r"[-x]", network) if part.isascii() and part.isdigit()]
     if len(widths) != len(re.split(r"[-x]", network)) or len(widths) < 2 or min(widths) < 1:  # noqa: PLR2004

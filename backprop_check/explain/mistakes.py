@@ -1,4 +1,4 @@
-"""Usual mistakes by name, of one stage alone: while later stages are unfinished a whole pass fits no named bug."""
+"""Common mistakes in one stage, by name: as long as later stages are unfinished, a whole pass fits no named bug."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from backprop_check.reference import Stages
     from backprop_check.running.one_case import Result
 
-#: So many failing cases decide, the smallest first.
+#: The number of failing cases that are compared, the smallest first.
 _CASES = 16
 
-#: A bug that explains none of so many cases is not tried on the others.
+#: A bug that explains none of the first cases, this many, is not tried on the others.
 _UNLIKE = 5
 
-#: So many names that fit equally well are given.
+#: The most names that are given where several fit equally well.
 _NAMES = 3
 
 
 def mistakes_of(failing: list[tuple[Result, list[Mismatch]]]) -> list[str]:
-    """A sentence for each named bug that gives exactly the wrong values of this stage, in most cases looked at.
+    """A sentence for each named bug that gives exactly the wrong values of this stage, in most of the cases compared.
 
-    One that explains them all is named alone; where none does, the best is, with how many it explains.
+    A bug that explains them all is named alone; otherwise the best one, with the number of cases that it explains.
     """
     from backprop_check.diagnose.catalogue import all_variants  # noqa: PLC0415 - only where something is wrong
 
@@ -54,7 +54,7 @@ def mistakes_of(failing: list[tuple[Result, list[Mismatch]]]) -> list[str]:
 
 
 def _different(seen: list[_Seen]) -> list[_Seen]:
-    """The smallest case of each pair of output activation and loss, the smallest first."""
+    """The smallest case for each pair of output activation and loss, the smallest first."""
     found: dict[tuple[str, str], _Seen] = {}
     for each in sorted(seen, key=lambda each: each.size):
         found.setdefault((each.case.network.layers[-1].activation, each.case.loss.kind), each)
@@ -62,7 +62,7 @@ def _different(seen: list[_Seen]) -> list[_Seen]:
 
 
 def _fitting(seen: list[_Seen], stages: type[Stages]) -> set[int]:
-    """Which cases the bug explains; given up where the first ones are all unlike it."""
+    """The cases that the bug explains; it gives up where the bug explains none of the first."""
     found: set[int] = set()
     for index, each in enumerate(seen):
         if index >= _UNLIKE and not found:
@@ -73,7 +73,7 @@ def _fitting(seen: list[_Seen], stages: type[Stages]) -> set[int]:
 
 
 def case_of(result: Result) -> Case | None:
-    """The case of a result: what it holds, or what is called so; None where neither is to be had."""
+    """The case of a result: the one that it contains, or the one with its id; None where neither is available."""
     if result.case is None:
         return _called(result.id)
     content = {key: value for key, value in result.case.items() if key not in ("type", "id")}
@@ -92,9 +92,9 @@ def _called(case_id: str) -> Case | None:
 
 
 class _Seen:
-    """What one case got wrong in the stage: the slots, and the implementation's values there.
+    """The wrong values of one case in the stage, by slot.
 
-    ``right`` are the slots of the stages before it that hold what they should.
+    ``right`` are the slots of earlier stages whose values are right.
     """
 
     def __init__(self, case: Case, mismatches: list[Mismatch], wrong: set[Slot]) -> None:
@@ -110,17 +110,17 @@ class _Seen:
 
     @classmethod
     def of(cls, result: Result, mismatches: list[Mismatch]) -> _Seen | None:
-        """None where the result does not hold all that is needed to compare."""
+        """None where the result does not contain everything needed for a comparison."""
         case = case_of(result)
         if case is None or result.mismatch_count > len(result.mismatches):
             return None
         return cls(case, mismatches, {Slot(one.quantity, one.layer, one.step) for one in result.mismatches})
 
     def fits(self, stages: type[Stages]) -> bool:
-        """Whether the wrong stages give these values, and leave right what is right before them.
+        """Whether the wrong stages give these values, and leave the right values before them unchanged.
 
-        An update that goes the wrong way can be the update's own mistake, or that of every gradient: only what came
-        before it tells.
+        An update in the wrong direction can be a mistake of the update or of every gradient; the gradients before it
+        tell which.
         """
         if not issubclass(stages, Swapped) or not stages.matters(self.case):
             return False

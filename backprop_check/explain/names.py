@@ -1,7 +1,7 @@
 """The names of a pass's quantities, in the notation of the field.
 
-Layers are counted from 1 in ``⁽¹⁾``, as books do (the inputs are x); neurons, inputs and samples from 0, as the
-protocol's arrays. ``w⁽²⁾₀₁`` goes from neuron 1 of the layer before into neuron 0; ``δ⁽¹⁾₀⟨2⟩`` is of sample 2.
+Layers are counted from 1 in ``⁽¹⁾``, as in books (the inputs are x); neurons, inputs and samples from 0, as in the
+protocol's arrays. ``w⁽²⁾₀₁`` leads from neuron 1 of the layer before to neuron 0; ``δ⁽¹⁾₀⟨2⟩`` belongs to sample 2.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _ABOVE = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def below(*indexes: int) -> str:
-    """Indexes as subscripts, with a comma only where they would run together."""
+    """Indexes as subscripts, with commas only where one of them has two digits."""
     texts = [str(index).translate(_BELOW) for index in indexes]
     return ("" if all(index < 10 for index in indexes) else ",").join(texts)  # noqa: PLR2004 - one digit
 
 
-class Cells:
-    """Which number is called what; ``samples`` and the rate are what the current formula needs."""
+class CellNames:
+    """The names of numbers; ``samples`` and the learning rate are set as the current formula needs them."""
 
     def __init__(self) -> None:
         self._names: dict[int, Callable[..., str]] = {}
@@ -35,22 +35,22 @@ class Cells:
         self.samples = False
 
     def name_one(self, x: Recorded, name: str) -> None:
-        """Name a number that stands in no table, such as a slope."""
+        """Name a number that belongs to no table, such as a slope."""
         self._single[id(x)] = name
         self._keep.append(x)
 
     def name_losses(self, losses: Any, terms: Any, *, batch: bool) -> None:
-        """Name what the loss is made of: ℓₖ for an output's term, ℓ⟨s⟩ for a sample's loss."""
+        """Name the parts of the loss: ℓₖ for the term of an output, ℓ⟨s⟩ for the loss of a sample."""
         self._put(terms, lambda _s, k: f"ℓ{below(k)}")
         if batch:
             self._put(losses, lambda s, _only: f"ℓ⟨{s}⟩")
 
     def name_memory(self, table: Any, name: str) -> None:
-        """Name every cell of a table that an optimizer remembers: one parameter's formula reads one cell of it."""
+        """Give all cells of an optimizer's table one name: the formula of a parameter reads only one of them."""
         self._put(table, lambda *_at: name)
 
     def with_rate(self, rate: float | None) -> None:
-        """Call the constant of this value η, from now on (None: none)."""
+        """Call the constant of this value η from now on (None: no constant)."""
         self._constants = {} if rate is None else {rate: "η"}
 
     def of(self, x: Recorded) -> str | None:
@@ -68,7 +68,7 @@ class Cells:
         return id(x) in self._single or (x.operation == "constant" and x.value in self._constants)
 
     def is_weight(self, x: Recorded) -> bool:
-        """Whether it is a weight: these come first in a product."""
+        """Whether it is a weight; a weight comes first in a product."""
         return x.place is not None and id(x.place[0]) in self._weights
 
     def _put(self, table: Any, name: Callable[..., str]) -> None:
@@ -77,5 +77,5 @@ class Cells:
 
 
 def above(layer: int, layers: int) -> str:
-    """``⁽²⁾`` for layer 1; nothing where there is only one layer."""
+    """``⁽²⁾`` for layer 1; nothing in a network of one layer."""
     return f"⁽{str(layer + 1).translate(_ABOVE)}⁾" if layers > 1 else ""

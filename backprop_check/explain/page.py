@@ -1,7 +1,7 @@
-"""An explanation as one HTML page: a picture of the network and the steps, to go through with the arrow keys.
+"""An explanation as one HTML page: a picture of the network, and the steps, which the arrow keys move through.
 
-The page needs nothing from anywhere: its style and script stand in it, and its security policy admits only these
-two, by their hashes. Without a script it shows all steps one after the other.
+The page is self-contained: it includes its style and script, and its security policy allows only these two, by their
+hashes. Without a script it shows all steps below each other.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from backprop_check.explain.layout import (
-    beside_line,
     chain_lines,
+    compared_line,
     equation_lines,
     heading,
     introduction,
@@ -27,12 +27,12 @@ from backprop_check.explain.picture import is_wide, marks, picture
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from backprop_check.explain.beside import Beside
+    from backprop_check.explain.comparing import Compared
     from backprop_check.explain.explanation import Explanation
 
 
 def as_html(explanation: Explanation, digits: int = 6) -> str:
-    """The page."""
+    """The page as HTML."""
     title = explanation.title or explanation.case
     main = f"""<main{' class="broad"' if is_wide(explanation) else ""}>
 <section class="picture">
@@ -55,7 +55,7 @@ def as_html(explanation: Explanation, digits: int = 6) -> str:
 
 
 def framed(title: str, heading: str, intro: Iterable[str], main: str, script: str = "") -> str:
-    """A whole page in the look of these: texts are escaped here, ``main`` is markup."""
+    """A whole page in this style. The texts are escaped here; ``main`` is markup."""
     style = _part("page.css")
     allowed = f"style-src '{_hash(style)}'" + (f"; script-src '{_hash(script)}'" if script else "")
     paragraphs = "\n".join(f"<p>{escape(text)}</p>" for text in intro)
@@ -91,8 +91,8 @@ def _hash(text: str) -> str:
 def _articles(explanation: Explanation, digits: int) -> Iterator[str]:
     rounds = any(step.round for step in explanation.steps)
     batch = explanation.samples > 1
-    pairs = zip(explanation.steps, explanation.beside or itertools.repeat(None), strict=False)
-    for step, beside in pairs:
+    pairs = zip(explanation.steps, explanation.compared or itertools.repeat(None), strict=False)
+    for step, compared in pairs:
         place = where(step)
         number = f" <small>{step.equation}</small>" if step.equation else ""
         title = f"{heading(step, rounds=rounds)}, {step.stage}{f', {place}' if place else ''}"
@@ -103,12 +103,12 @@ def _articles(explanation: Explanation, digits: int) -> Iterator[str]:
         yield (
             f'<article data-own="{own}" data-used="{used}"><h2>{escape(title)}{number}</h2>'
             f'<p>{escape(step.sentence)}</p><p class="general">{escape(step.formula)}</p>'
-            f"<pre>{escape(chr(10).join(formulas))}</pre>{notes}{_beside(beside, digits)}</article>"
+            f"<pre>{escape(chr(10).join(formulas))}</pre>{notes}{_compared(compared, digits)}</article>"
         )
 
 
-def _beside(beside: Beside | None, digits: int) -> str:
-    if beside is None:
+def _compared(compared: Compared | None, digits: int) -> str:
+    if compared is None:
         return ""
-    line = beside_line(beside, digits)
+    line = compared_line(compared, digits)
     return f'<p class="{line.kind}">{escape(line.text)}</p>'

@@ -1,8 +1,8 @@
-"""The picture of a network: a layer is a column, of circles where it has neurons, else of grids.
+"""The picture of a network: each layer is a column, of circles where it has neurons, else of grids.
 
-An image is a grid a channel, a sequence a grid with a column a step. Numbers appear with the steps that give them, in
-grids squares the darker the larger. What a step is about is lit, and with it all that it is made of: the neurons and
-weights of a sum, a window of the image.
+An image is one grid per channel, a sequence a grid with a column per step. Numbers appear with the steps that compute
+them; in grids, larger numbers are darker squares. What a step computes is highlighted, together with everything that it
+reads: the neurons and weights of a sum, a window of the image.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     Spot = tuple[float, float]
 
-#: Of more neurons than this, those that are told are drawn, or the first three and the last.
+#: The most neurons that are all drawn. Of more, those in the explanation are, or the first three and the last.
 _DRAWN = 8
 
-#: Of a circle, and from one to the next.
+#: The radius of a circle, and the distance from one to the next.
 _RADIUS, _ROW = 27, 84
 
-#: Of more grids than fit into this height, the first few and the last are drawn.
+#: The height for grids. Of more than fit, the first few and the last are drawn.
 _TALL = 330
 
-#: Up to so many units of a layer are drawn one by one; of more, those that are told.
+#: The most units of a layer that are all drawn. Of more, those in the explanation are.
 _EACH = 600
 
-#: Between grids, where some are left out, between columns (wider where weights are drawn), above them.
+#: Distances: between grids, where some are left out, between columns (wider where weights are drawn), above columns.
 _GAP, _LEFT_OUT, _BETWEEN, _WEIGHTS, _TOP = 8, 20, 52, 96, 34
 
-#: The edge of a square, by the number of squares in a row or column.
+#: The size of a square, by the number of squares in a row or column.
 _SIZES = ((3, 34), (5, 26), (8, 18), (14, 12), (28, 7))
 
 
 class Neurons:
-    """Where the circles of a layer stand, one below the other; None where some are left out."""
+    """The positions of a layer's circles, one below the other; ``rows`` has None where some are left out."""
 
     def __init__(self, count: int, wanted: Sequence[int]) -> None:
         self.rows: list[int | None] = list(range(count))
@@ -54,15 +54,15 @@ class Neurons:
         self._row = {unit: row for row, unit in enumerate(self.rows)}
 
     def spot(self, unit: int | None) -> Spot | None:
-        """The middle of a neuron's circle; None where it is not drawn. Of None where the first are left out."""
+        """The centre of a neuron's circle; None where it is not drawn."""
         row = self._row.get(unit)
         return None if row is None else (_RADIUS, _ROW * (row + 0.5) - 8)
 
 
 class Sheet:
-    """Where the squares of a layer stand: grids of rows and columns, one below the other.
+    """The positions of a layer's squares: grids of rows and columns, one below the other.
 
-    Of many grids some are drawn, those with the ``wanted`` units first.
+    Of many grids only some are drawn, those with the ``wanted`` units first.
     """
 
     def __init__(self, shape: Sequence[int], *, by_step: bool, wanted: Sequence[int] = ()) -> None:
@@ -76,7 +76,7 @@ class Sheet:
         self.height = self._height(self.drawn) - _GAP
 
     def _chosen(self, wanted: Sequence[int]) -> list[int | None]:
-        """The numbers of the grids that are drawn, None for those left out in between."""
+        """The numbers of the grids that are drawn, with None where some are left out."""
         room = max(2, _TALL // (self.rows * self.edge + _GAP))
         if self.grids <= room:
             return list(range(self.grids))
@@ -91,7 +91,7 @@ class Sheet:
         return sum(_LEFT_OUT if grid is None else self.rows * self.edge + _GAP for grid in drawn)
 
     def gaps(self) -> list[tuple[int, int]]:
-        """Where grids are left out: how far down, and how many."""
+        """Where grids are left out: the distance from the top, and how many."""
         found = []
         for at, grid in enumerate(self.drawn):
             if grid is None:
@@ -110,16 +110,17 @@ class Sheet:
         return None if top is None else (column * self.edge, top + row * self.edge)
 
     def top(self, grid: int) -> float | None:
-        """Where a grid begins."""
+        """The top of a grid; None where it is not drawn."""
         if grid not in self.drawn:
             return None
         return float(self._height(self.drawn[: self.drawn.index(grid)]))
 
 
 def marks(step: Step) -> tuple[str, str]:
-    """What of the picture a step is about (a unit ``1:0``, its weights ``1:0<``, one of them ``1:0<2``), what it uses.
+    """What a step computes, as names in the picture (a unit ``1:0``, its weights ``1:0<``, one of them ``1:0<2``), and
+    the units that it reads.
 
-    ``>0:2`` are the weights that lead on from a neuron.
+    ``>0:2`` are the weights that lead from a neuron to the next layer.
     """
     if step.layer is None:
         return f"-1:{step.weight}" * (step.weight is not None), _used_by(step)
@@ -138,7 +139,7 @@ def _used_by(step: Step) -> str:
 
 
 def is_wide(explanation: Explanation) -> bool:
-    """Whether the picture wants the page's whole width."""
+    """Whether the picture needs the full width of the page."""
     return len(explanation.shapes) > 4 or any(len(shape) > 1 and max(shape[1:]) > 14 for shape in explanation.shapes)  # noqa: PLR2004
 
 
@@ -156,8 +157,8 @@ class _Picture:
         self.values = _values(explanation)
         self.wrong = {
             (step.layer, step.neuron)
-            for step, beside in zip(explanation.steps, explanation.beside, strict=False)
-            if beside is not None and beside.verdict != "right" and step.neuron is not None
+            for step, compared in zip(explanation.steps, explanation.compared, strict=False)
+            if compared is not None and compared.verdict != "right" and step.neuron is not None
         }
         self.columns = [self._column(number) for number in range(len(self.names))]
         tallest = max(column.height for column in self.columns)
@@ -179,12 +180,12 @@ class _Picture:
         return Sheet(shape, by_step=by_step, wanted=[unit for layer, unit in sorted(self.used) if layer == number - 1])
 
     def _weights(self, layer: int) -> bool:
-        """Whether a layer's weights are lines: from the neurons before it to its own."""
+        """Whether a layer's weights are drawn as lines from the neurons before it to its own."""
         dense = self.explanation.kinds[layer] == "dense" and self.explanation.reads[layer] == [layer - 1]
         return dense and all(isinstance(each, Neurons) for each in self.columns[layer : layer + 2])
 
     def svg(self) -> str:
-        """All of it."""
+        """The whole picture."""
         parts = [part for layer in range(len(self.columns) - 1) for part in self._edges(layer)]
         for number, (name, column) in enumerate(zip(self.names, self.columns, strict=True)):
             middle = self.lefts[number] + column.width / 2
@@ -203,7 +204,9 @@ class _Picture:
     # From layer to layer ------------------------------------------------------------------------
 
     def _edges(self, layer: int) -> Iterator[str]:
-        """Its weights, or who reads whom: straight on to the next layer, below the others to a later one."""
+        """The layer's weights; or arrows from the layers that it reads: straight from the one before it, else a
+        curve below.
+        """
         if self._weights(layer):
             yield from self._lines(layer)
             return
@@ -228,7 +231,7 @@ class _Picture:
         return self.lefts[number] + column.width / 2, self.tops[number] + column.height + 3
 
     def _lines(self, layer: int) -> Iterator[str]:
-        """The weights into each neuron, which can be lit alone, with their neuron's, or with their source's."""
+        """The weights into each neuron, which can be highlighted alone, with their neuron, or with their source."""
         before, own = self.columns[layer], self.columns[layer + 1]
         assert isinstance(before, Neurons)
         assert isinstance(own, Neurons)
@@ -248,7 +251,7 @@ class _Picture:
     # Units --------------------------------------------------------------------------------------
 
     def _circles(self, number: int, column: Neurons) -> Iterator[str]:
-        """A circle a neuron with its a, and its δ below it."""
+        """A circle per neuron with its a, and its δ below it."""
         for row, unit in enumerate(column.rows):
             if unit is None:
                 x, y = self._place(number, (_RADIUS, _ROW * (row + 0.5) - 8))
@@ -266,7 +269,7 @@ class _Picture:
             yield f'<g{kind} data-at="{number - 1}:{unit}">{circle}{texts}</g>'
 
     def _squares(self, number: int, sheet: Sheet) -> Iterator[str]:
-        """A square a unit, in grids; over it a frame that can be lit."""
+        """A square per unit, in grids, each with a frame that can be highlighted."""
         left, top, edge, layer = self.lefts[number], self.tops[number], sheet.edge, number - 1
         size = " × ".join(map(str, sheet.shape))
         yield f'<text class="layer" x="{left + sheet.width / 2:g}" y="{top - 6:g}">{size}</text>'
@@ -293,7 +296,7 @@ class _Picture:
 
 
 def _square(value: float, index: int, largest: float, x: float, y: float, edge: int) -> Iterator[str]:
-    """A value as a square, the darker the larger; with its number where that has room."""
+    """A value as a square, darker for a larger one; with its number if that fits."""
     share = round(0.08 + 0.55 * min(1.0, abs(value) / largest), 2) if value == value else 0  # noqa: PLR0124
     when = f' data-from="{index}"' if index >= 0 else ""
     inner = f'x="{x + 1:g}" y="{y + 1:g}" width="{edge - 2}" height="{edge - 2}" fill-opacity="{share}"'
@@ -304,7 +307,7 @@ def _square(value: float, index: int, largest: float, x: float, y: float, edge: 
 
 
 def _values(explanation: Explanation) -> Mapping[tuple[int, int, str], tuple[float, int]]:
-    """By layer, unit and ``a`` or ``delta`` its value, and the number of the step that gives it; inputs have none."""
+    """By layer, unit and ``a`` or ``delta``: the value, and the number of the step that computes it (−1 for inputs)."""
     found = {(-1, i, "a"): (x, -1) for i, x in enumerate(explanation.inputs)}
     for index, step in enumerate(explanation.steps):
         if step.quantity in ("a", "delta") and step.round == 0 and step.layer is not None and step.neuron is not None:

@@ -1,9 +1,9 @@
-"""A pass through any network, told cell by cell: its numbers are known, how one was made is asked for afterwards.
+"""A pass through any network whose numbers know how they were computed; this is worked out only when it is asked for.
 
-The pass is worked out once: of a small network on plain floats, whose numbers are the same on every machine, of a large
-one for all units at the same time, as when an implementation is judged. Then every table's numbers are put into cells
-that look up their formula, by the same rules of the reference, when somebody asks: what is recorded is what is told,
-and a network for pictures is explained as quickly as a small one.
+The pass is computed once: that of a small network on plain floats, whose results are the same on every machine, that of
+a large one for all units at once, as when an implementation is judged. Then the numbers of every table are put into
+cells that look up their formula on demand, by the same rules of the reference. So a large network is explained as
+quickly as a small one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Recalled(Recorded):
-    """A number of a table; its operand, the operation that made it, is worked out when it is looked at."""
+    """A number of a table; its operand, the operation that made it, is recorded when it is first asked for."""
 
     __slots__ = ("_operands",)
 
@@ -38,12 +38,12 @@ class Recalled(Recorded):
 
     @property
     def operation(self) -> str:  # type: ignore[override]
-        """``cell``, or ``given`` where it is the case's own number."""
+        """``cell``, or ``given`` for a number of the case."""
         return "given" if self.place[0].made is None else "cell"
 
     @property
     def operands(self) -> tuple[Recorded, ...]:  # type: ignore[override]
-        """What made it."""
+        """The operation that made it, as the only operand; none for a number of the case."""
         if self._operands is None:
             cells, s, i = self.place
             self._operands = () if cells.made is None else (recorded(cells.made(ALL if cells.shared else s, i)),)
@@ -51,7 +51,10 @@ class Recalled(Recorded):
 
 
 class Cells:
-    """A table of known numbers ``[sample, unit]``; ``shared``: of one row that all samples have."""
+    """A table of known numbers ``[sample, unit]``; ``shared``: it has one row for all samples.
+
+    ``made(s, i)`` records the computation of a number; None for numbers of the case.
+    """
 
     def __init__(
         self,
@@ -83,11 +86,11 @@ class Cells:
         return found[0] if one and not isinstance(s, slice) else found
 
     def __setitem__(self, at: tuple[Any, Any], value: Any) -> None:
-        """Nothing: the numbers are known already."""
+        """Ignored: the numbers are already known."""
 
 
 class Joined:
-    """Tables side by side, as a layer reports its z."""
+    """Tables next to each other, as a layer reports its z."""
 
     def __init__(self, parts: Sequence[Cells]) -> None:
         self.parts, self.rows = parts, parts[0].rows
@@ -107,24 +110,24 @@ def _joined(parts: Sequence[Cells]) -> Cells | Joined:
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-#: Up to so many products of a weight and an input a case is worked out on plain floats, one unit after the other.
+#: The most products of a weight and an input for which a case is computed on plain floats, one unit after the other.
 MOST_PLAIN = 50_000
 
 
 def recalled_passes(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
-    """The passes of a case, one a training step, with cells in the place of numbers."""
+    """The passes of a case, one per training step, with cells in place of numbers."""
     return recalled(worked_out(case, stages))
 
 
 def recalled(passes: list[Pass]) -> list[Pass]:
-    """The same passes with cells in the place of numbers, on whatever reading they were worked out."""
+    """The same passes with cells in place of numbers, whatever reading computed them."""
     for p in passes:
-        _recall(p, p.circuit.stages.over(Recording()))  # with what they know of this case, if they are a named bug's
+        _recall(p, p.circuit.stages.over(Recording()))  # a named bug's stages keep what they know about this case
     return passes
 
 
 def worked_out(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
-    """The passes of a case on plain floats; on arrays where these are too slow, or cannot hold what overflows."""
+    """The passes of a case on plain floats; on arrays where floats are too slow or overflow."""
     if case.network.products * len(case.inputs) * case.steps <= MOST_PLAIN:
         with contextlib.suppress(ArithmeticError, ValueError):
             return run_pass(case, Scalars.of_floats(), stages)
@@ -132,12 +135,12 @@ def worked_out(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
 
 
 def on_arrays(case: Case, stages: type[Stages] = Stages) -> list[Pass]:
-    """The passes of a case, all units at once."""
+    """The passes of a case, computed for all units at once."""
     import numpy as np  # noqa: PLC0415 - where it is needed
 
     from backprop_check.numbers.lanes import Lanes  # noqa: PLC0415 - numpy, where it is needed
 
-    with np.errstate(all="ignore"):  # what is not finite is told as such
+    with np.errstate(all="ignore"):  # numbers that are not finite are shown as such
         return run_pass(case, Lanes(UNIT_ROUNDOFF["float64"]), stages)
 
 
@@ -147,7 +150,7 @@ def _numbers(grid: Any) -> list[list[float]]:
 
 
 def _recall(p: Pass, stages: Stages) -> None:
-    """Put cells in the place of a pass's tables."""
+    """Put cells in place of a pass's tables."""
     m = stages.m
     last = p.layers[-1].output.a
     matched = matched_rule(p, last)
@@ -174,9 +177,9 @@ def _recall(p: Pass, stages: Stages) -> None:
     dense = as_dense(p)
     for rule in dense_rules:
         rule.out.values = Cells(_numbers(rule.out.values), lambda s, k: stages.output_error(dense, s, k))
-    if matched is not None:  # whose loss undoes its activation: ∂L/∂a was not needed
+    if matched is not None:  # the loss undoes the activation, so ∂L/∂a was not needed
         errors = _numbers(last.error)
-        if not any(map(any, errors)):  # nor worked out: plain floats take the short way alone
+        if not any(map(any, errors)):  # plain floats compute only the short formula of δ
             errors = [[float(stages.output_error(dense, s, k)) for k in range(last.units)] for s in range(p.samples)]
         last.error = Cells(errors, lambda s, k: stages.output_error(dense, s, k))
         matched.x.error.made = lambda s, i: stages.matched_error(
@@ -190,7 +193,7 @@ def _recall(p: Pass, stages: Stages) -> None:
 
 
 def _recall_values(table: Table, stages: Stages, known: dict[int, Cells]) -> None:
-    """Cells for a table; tables that have their numbers in common have their cells in common."""
+    """Put cells in place of a table's values; tables that share their values share their cells."""
     grid = table.values
     if isinstance(grid, Cells):
         return
@@ -214,9 +217,9 @@ def _read_by(rule: Any) -> Iterator[Table]:
 
 
 def _recall_rule(rule: Any) -> None:
-    """What a rule has beside tables."""
+    """Prepare what a rule has besides tables."""
     if getattr(rule, "other", None) is not None:
-        rule.other = None  # a second way to the same number, on the numbers of before
+        rule.other = None  # a second formula for the same number, which reads the old tables
     winners = getattr(rule, "winners", None)
     if winners is not None:
         rule.winners = Cells(_numbers(winners))
@@ -230,13 +233,13 @@ def _error_of(table: Table, stages: Stages) -> Callable[[int, int], Any]:
 
 
 def _penalized(p: Pass, l: LayerPass, name: str, stages: Stages) -> Callable[[int, int], Any]:
-    """A parameter's gradient, and what the loss's penalty adds to it."""
+    """A parameter's gradient, and what the penalty of the loss adds to it."""
     made = _error_of(l.parameters[name], stages)
     return lambda s, i: stages.penalized_number(p, l, name, i, made(s, i))
 
 
 def _loss(p: Pass, stages: Stages, dense: Any) -> Any:
-    """How the loss is made, down to what each output of each sample adds to it."""
+    """The recorded loss, down to the term of each output of each sample."""
     m, units = stages.m, p.layers[-1].units
     terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
     for s in range(p.samples):
@@ -248,7 +251,7 @@ def _loss(p: Pass, stages: Stages, dense: Any) -> Any:
 
 
 def _recall_update(p: Pass, stages: Stages, rate: float) -> None:
-    """The update; what an optimizer remembers is recorded beside it, where a number is asked for."""
+    """Put cells in place of the updated parameters; an optimizer's memory is recorded when a number is asked for."""
     if p.training is not None:
         before = p.training.before
         tables = {key: Cells(_numbers(table), shared=True) for key, table in before.tables.items()}

@@ -1,7 +1,7 @@
-"""What a terminal shows of a long explanation: of many steps of one kind in a layer the first, and how to see the rest.
+"""What a terminal shows of a long explanation: of many steps of one kind in a layer only the first.
 
-Two steps are of one kind where they stand under the same heading and their sentences and symbols differ in indexes
-only. Where all layers are dense they are told as they are: their steps are few, or left out by number already.
+Two steps are of one kind where they have the same heading and their sentences and symbols differ only in indexes. Where
+all layers are dense nothing is shortened: there are few steps, or the selection has left some out.
 """
 
 from __future__ import annotations
@@ -16,44 +16,46 @@ from backprop_check.explain.layout import heading
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backprop_check.explain.beside import Beside
+    from backprop_check.explain.comparing import Compared
     from backprop_check.explain.explanation import Explanation
     from backprop_check.explain.steps import Step
 
-#: So many steps of one kind are all told: two or three neurons are no reason to leave any out.
+#: The most steps of one kind that are all shown.
 _FEW = 3
 
 _INDEXES = re.compile(r"\[[^\]]*\]|[\d₀-₉⁰¹²³⁴-⁹,]")
 
-#: What of a layer is meant by a step without a quantity of its own, as what the protocol calls it.
+#: The quantity of the protocol that a step without one is counted with.
 _MEANT = {"slope": "delta"}
 
 
 class Shown(NamedTuple):
-    """A step that is shown, with an implementation's number, and what is said of those like it; it may be nothing."""
+    """A step that is shown, an implementation's number for it, and a remark about similar steps (may be empty)."""
 
     step: Step
-    beside: Beside | None
+    compared: Compared | None
     more: str
 
 
 def shortened(explanation: Explanation) -> list[Shown]:
-    """The steps that are shown: of every kind the first, and all that an implementation has wrong."""
-    besides: Sequence[Beside | None] = explanation.beside or [None] * len(explanation.steps)
+    """The steps that are shown: the first of every kind, and all that an implementation has wrong."""
+    comparisons: Sequence[Compared | None] = explanation.compared or [None] * len(explanation.steps)
     if all(kind == "dense" for kind in explanation.kinds):
-        return [Shown(step, beside, "") for step, beside in zip(explanation.steps, besides, strict=True)]
+        return [Shown(step, compared, "") for step, compared in zip(explanation.steps, comparisons, strict=True)]
     kinds: dict[object, list[Step]] = {}
-    for step, beside in zip(explanation.steps, besides, strict=True):
-        if beside is None or beside.verdict == "right":
+    for step, compared in zip(explanation.steps, comparisons, strict=True):
+        if compared is None or compared.verdict == "right":
             kinds.setdefault(_kind(step), []).append(step)
     found = []
-    for step, beside in zip(explanation.steps, besides, strict=True):
+    for step, compared in zip(explanation.steps, comparisons, strict=True):
         alike = kinds.get(_kind(step), [])
         if len(alike) <= _FEW or all(step is not each for each in alike):
-            found.append(Shown(step, beside, ""))
+            found.append(Shown(step, compared, ""))
         elif step is alike[0]:
             wrong = len(alike) < sum(_kind(step) == _kind(each) for each in explanation.steps)
-            found.append(Shown(step, beside, _more(explanation, alike, right=bool(explanation.beside), wrong=wrong)))
+            found.append(
+                Shown(step, compared, _more(explanation, alike, right=bool(explanation.compared), wrong=wrong))
+            )
     return found
 
 
@@ -63,7 +65,7 @@ def _kind(step: Step) -> object:
 
 
 def _more(explanation: Explanation, alike: list[Step], *, right: bool, wrong: bool) -> str:
-    """``… and 35 more like it: --neuron conv1:0,0,1 shows any of them``."""
+    """The remark ``… and 35 more like it: --neuron conv1:0,0,1 shows any of them``."""
     total = None if wrong else _total(explanation, alike[0])
     count = len(alike) if total is None else max(total, len(alike))
     number = "" if total is None and explanation.left_out else f"{count - 1} "
@@ -73,7 +75,7 @@ def _more(explanation: Explanation, alike: list[Step], *, right: bool, wrong: bo
 
 
 def _total(explanation: Explanation, step: Step) -> int | None:
-    """How many numbers of this kind there are, told or not; None where that is not known."""
+    """How many numbers of this kind there are, shown or not; None where that is unknown."""
     if step.stage == "input gradient":
         return explanation.sizes[0]["input"]
     if step.layer is None or not explanation.sizes:
@@ -83,7 +85,7 @@ def _total(explanation: Explanation, step: Step) -> int | None:
 
 
 def _option(explanation: Explanation, step: Step) -> str:
-    """How to ask for a step; empty where one cannot: a number within a layer has no name for the command line."""
+    """The option that selects a step; empty where there is none, as for numbers inside a layer."""
     at = ",".join(map(str, step.unit))
     if step.stage == "input gradient":
         return f"--neuron input:{at}"

@@ -1,4 +1,4 @@
-"""A port to start from: the folder of a language, found in the installed package and copied to where it is wanted."""
+"""A port to start from: the folder of a language in the installed package, copied to where the user wants it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ALIASES = {
     "cs": "csharp", "golang": "go", "py": "python", "rb": "ruby", "rs": "rust", "kt": "kotlin", "jl": "julia",
 }  # fmt: skip
 
-#: What stands in a port's folder without being part of it.
+#: Files and folders in a port's folder that are not copied.
 _NOT_COPIED = {"port.toml", "__pycache__", "node_modules", ".dart_tool", "target", "classes", "out", "build"}
 
 
 class Port:
-    """A port as it ships, with what its ``port.toml`` says of it."""
+    """A port that the package ships, with the contents of its ``port.toml``."""
 
     def __init__(self, folder: Traversable) -> None:
         self.folder, self.language = folder, folder.name
@@ -39,14 +39,16 @@ class Port:
 
 
 def ports() -> dict[str, Port]:
-    """Every port to start from, by its folder's name."""
+    """Every port to start from, by the name of its folder."""
     folders = resources.files("backprop_check").joinpath("ports").iterdir()
     found = [folder for folder in folders if folder.is_dir() and (folder / "port.toml").is_file()]
     return {folder.name: Port(folder) for folder in sorted(found, key=lambda folder: folder.name)}
 
 
 def find_port(language: str) -> Port:
-    """The port for a language; raises ``ConfigurationError`` with the list, and with what is close."""
+    """The port for a language. Raises ``ConfigurationError`` where there is none, with the languages and similar
+    names.
+    """
     known = ports()
     wanted = language.strip().casefold()
     wanted = _ALIASES.get(wanted, wanted)
@@ -59,13 +61,14 @@ def find_port(language: str) -> Port:
 
 
 def copy_port(port: Port, target: Path, *, exercise: bool = False) -> list[str]:
-    """Copy a port to ``target``, which must be new or empty.  Gives the files, with their folders.
+    """Copy a port to ``target``, which must be new or empty. Returns the copied files, relative to ``target``.
 
-    As an exercise its marked parts become TODOs, and an EXERCISE.md says how to go on; otherwise only the marks go.
-    Raises ``ConfigurationError`` where something is there already, or cannot be written.
+    As an exercise its marked parts become TODOs, and an EXERCISE.md explains the next steps; otherwise only the marks
+    are removed. Raises ``ConfigurationError`` where ``target`` is not empty or cannot be written, or the port has no
+    exercise.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigurationError(f"{target} is there already: give another folder, nothing is overwritten")
+        raise ConfigurationError(f"{target} already exists: give another folder, nothing is overwritten")
     stages: list[str] = []
     written = []
     try:
@@ -102,25 +105,25 @@ def _files(folder: Traversable, path: Path) -> list[tuple[Path, bytes]]:
 
 
 def instructions(port: Port) -> str:
-    """EXERCISE.md: the stages of the backward pass, and the one command that says which comes next."""
+    """The text of EXERCISE.md: the stages of the backward pass, and the command that says which one is next."""
     files = " and ".join(f"`{name}`" for name in port.main)
     again = f"    {port.build}\n" if port.build else ""
     stages = "\n".join(f"{number}. {stage.name}" for number, stage in enumerate(STAGES, 1))
     return f"""# Exercise: backpropagation in {port.title}
 
 The conversation with backprop-check and the forward pass are there. The backward pass is yours: it is marked with
-TODO in {files}, {len(LEFT_OUT)} stages in all. `backprop-check guide` explains all that is needed, from nothing.
+TODO in {files}, {len(LEFT_OUT)} stages in all. `backprop-check guide` explains everything you need, from the beginning.
 
 After every change:
 
 {again}    backprop-check run "{port.run}" --exercise
 
 It says what the next stage is about, or what is still wrong with it: which neuron of which network, the number that
-came and the number it should be, and the name of the mistake where it is a usual one. What comes after is shown when
-that is right. The stages, of which the first two are right from the start:
+came and the number it should be, and the name of the mistake if it is a common one. The next stage is shown when this
+one is right. The stages, of which the first two are right from the start:
 
 {stages}
 
-`backprop-check explain CASE` works any of its cases out, number by number. When every stage is right, leave
-`--exercise` away: the port is then judged like any other.
+`backprop-check explain CASE` works out any of its cases, number by number. When every stage is right, leave out
+`--exercise`: the port is then judged like any other.
 """

@@ -1,4 +1,4 @@
-"""What an explanation is made of: steps, the terms of their sums, the factors of the chain rule."""
+"""The parts of an explanation: steps, the terms of their sums, the factors of the chain rule."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Factor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of one neuron.
+    """One computed number: ``symbol = symbolic = numbers = value``.
 
-    ``symbol = symbolic = numbers = value``. ``layer`` counts from 0; of a dense weight ``neuron`` and ``weight``
-    are the neuron and the input that it connects. ``quantity`` and ``at`` are the place in the reply, all indexes but
-    the first counted through. ``terms`` are there where several gradients meet, ``factors`` where the chain rule is
-    spelt out. ``place`` says in words where it is, ``unit`` has the indexes (channel, row, column) of the unit or
-    parameter, ``uses`` the (layer, unit) of the values and errors that it is made of; layer −1 is the input.
+    ``layer`` is counted from 0. For a dense weight, ``neuron`` and ``weight`` are the neuron and the input that it
+    connects. ``quantity`` and ``at`` are its place in the reply, with all indexes but the first flattened into one.
+    ``terms`` is set where several gradients are added, ``factors`` where the chain rule is spelt out. ``place`` says in
+    words where it is, ``unit`` has the indexes (channel, row, column) of the unit or parameter, ``uses`` the (layer,
+    unit) of the values and errors that it was computed from; layer −1 is the input.
     """
 
     stage: str

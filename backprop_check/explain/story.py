@@ -1,12 +1,12 @@
-"""The steps of a pass, number by number, read off its recalled cells.
+"""The steps of a pass, number by number, read from its recalled cells.
 
-Forward it is told how each table's unit was made; backward, what flows back to it, term by term through all that read
-it; for a parameter, the sum over all the places (and samples) where it is used. All of it is generic: which tables
-there are, who reads whom and where a weight is shared comes from the circuit, names and places from the kind.
+Forward, a step says how each unit of a table was computed; backward, how its gradient comes back, term by term, through
+everything that reads it; for a parameter, the sum over all places (and samples) where it is used. All of this is
+generic: the circuit says which tables there are, who reads whom and where a weight is shared, the kind gives names.
 
-What is constant here is words: the name of a stage, its sentence, and the general formula as the field writes it, which
-of a dense layer speaks of neurons. What a step computes, with which quantities and which numbers, comes from the record
-alone, so that a rule that is replaced (a named bug) is told as it is.
+The only constants here are words: the name of a stage, its sentence, and the general formula as the field writes it,
+which for a dense layer speaks of neurons. What a step computes, with which quantities and numbers, comes only from the
+record; so a rule replaced by a named bug is shown as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.explain.names import below
 from backprop_check.explain.steps import Factor, Step, Term
-from backprop_check.explain.tables import About, Names, named_below
+from backprop_check.explain.tables import NamedTable, Names, named_below
 from backprop_check.explain.ways import sum_below, ways
 from backprop_check.explain.wording import (
     COLLAPSE,
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from backprop_check.reference.passes import Pass
 
 
-#: Of what a number is made of, so many units are named.
+#: The most units that are named as parts of a number.
 _USED = 64
 
 
 class PassReader:
-    """The steps of one pass of ``case``: ``round`` is the number of the training step, ``sample`` which one is told.
+    """The steps of one pass of ``case``: ``round_`` is the number of the training step, ``sample`` the sample shown.
 
-    ``afresh``: a step's value is what its formula gives, where another number stands in its place (a reported one).
+    ``afresh``: the value of a step is that of its formula, even where a reported number replaces it.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class PassReader:
 
     @functools.cached_property
     def _losses(self) -> tuple[list[Recorded], list[Recorded]]:
-        """The cells of the samples' losses and of the outputs' terms, where the loss is the sum of such; named."""
+        """The cells of the samples' losses and of the outputs' terms, named, where the loss is a sum of such."""
         losses = sum_below(self._without_penalty(self.p.loss), self.write)
         if not losses or any(x.operation != "cell" for x in losses):
             return [], []
@@ -75,13 +75,13 @@ class PassReader:
         return losses, terms
 
     def _without_penalty(self, x: Recorded) -> Recorded:
-        """The loss of the data, where the case adds a penalty to it."""
+        """The loss without the penalty that the case may add to it."""
         return self.write.made_by(x).operands[0] if self.case.regularization is not None else x
 
     # Forward ------------------------------------------------------------------------------------
 
-    def value(self, one: About, i: int) -> Iterator[Step]:
-        """How a unit was made; where the activation leaves z as it is, then a = z."""
+    def value(self, one: NamedTable, i: int) -> Iterator[Step]:
+        """How a unit was computed; where the activation is the identity, also the step a = z."""
         rule = one.table.made_by
         x = one.table.values[self.sample, i]
         stage, what, notes = "weighted sum" if one.dense else "weighted sum of any", "", []
@@ -106,7 +106,7 @@ class PassReader:
             )
 
     def _on_sum(self, rule: WeightedSum, i: int) -> list[str]:
-        """Where weights are shared, and where a window reaches beyond the edge."""
+        """Notes on where weights are shared, and where a window extends beyond the edge."""
         if is_dense(rule):
             return []
         notes = []
@@ -121,7 +121,7 @@ class PassReader:
             longest = max(len(row) for row in reads.rows)
             if len(uses) < longest and source.weights.parameter:
                 notes.append(
-                    f"It reads {len(uses)} numbers where others read {longest}: what lies beyond the edge is 0."
+                    f"It reads {len(uses)} numbers where others read {longest}: beyond the edge the input is 0."
                 )
         return list(dict.fromkeys(notes))
 
@@ -133,7 +133,7 @@ class PassReader:
         return [f"The largest is {name}; the gradient will go back to it alone."] if len(values) > 1 else []
 
     def loss_term(self, k: int) -> Iterator[Step]:
-        """What output k adds to the loss of the sample."""
+        """The term of output k in the loss of the sample."""
         _, terms = self._losses
         if terms:
             x, kind = terms[k], _plain(self.case.loss.kind)
@@ -142,7 +142,7 @@ class PassReader:
             )
 
     def loss(self) -> Iterator[Step]:
-        """The loss of the sample, where there are several, and of the batch."""
+        """The loss of the sample, if there are several, and that of the batch."""
         losses, _ = self._losses
         if len(losses) > 1:
             x = losses[self.sample]
@@ -152,7 +152,7 @@ class PassReader:
 
     # Backward -----------------------------------------------------------------------------------
 
-    def errors(self, one: About, i: int) -> Iterator[Step]:
+    def errors(self, one: NamedTable, i: int) -> Iterator[Step]:
         """∂L/∂x of a unit: from the loss, through one function (the chain rule), or as a sum over all readers."""
         if one.table.error is None:
             return
@@ -172,13 +172,13 @@ class PassReader:
             yield self._of_unit(
                 stage, x, one, i, symbol=error, quantity=quantity, terms=terms if len(terms) > 1 else [], equation="BP2"
             )
-        if one.also:  # the slope of the identity is 1
+        if one.also:  # the derivative of the identity is 1
             yield self._of_unit(
                 "delta", x, one, i, symbol=symbol, quantity=one.errors, symbolic=error, equation=self._number(one)
             )
 
-    def _through_function(self, rule: Any, x: Recorded, one: About, i: int, symbol: str) -> Iterator[Step]:
-        """The chain rule: what flows back to a function's output, times its slope."""
+    def _through_function(self, rule: Any, x: Recorded, one: NamedTable, i: int, symbol: str) -> Iterator[Step]:
+        """The chain rule: ∂L/∂y of a function's output, times its slope."""
         slope = self._slope_in(x) if isinstance(rule, Function) else None
         if slope is not None:
             out = self.names.about(rule.out)
@@ -192,12 +192,12 @@ class PassReader:
             equation=self._number(one),
         )  # fmt: skip
 
-    def _number(self, one: About) -> str:
-        """Which of the four equations a δ is of."""
+    def _number(self, one: NamedTable) -> str:
+        """The number of the equation that gives δ."""
         return "BP1" if one.layer == self.last else "BP2"
 
     def _slope_in(self, x: Recorded) -> Recorded | None:
-        """The factor beside an error in what made ``x``."""
+        """The factor that multiplies an error in the formula of ``x``; None where there is none."""
         for way in ways(x):
             if way.operation == TIMES:
                 for left, right in (way.operands, way.operands[::-1]):
@@ -206,8 +206,8 @@ class PassReader:
                         return right
         return None
 
-    def _errors_in(self, term: Recorded) -> list[tuple[About, int, Recorded]]:
-        """The errors that a term of a sum brings back."""
+    def _errors_in(self, term: Recorded) -> list[tuple[NamedTable, int, Recorded]]:
+        """The errors (∂L/∂x of units) in a term of a sum."""
         cells = [term] if self.names.where(term) is not None else named_below(self.names, term)
         found = []
         for cell in cells:
@@ -229,8 +229,8 @@ class PassReader:
 
     # Gradients ----------------------------------------------------------------------------------
 
-    def gradient(self, one: About, i: int) -> Step:
-        """∂L/∂w, added up over all places where the weight is used, and over the samples."""
+    def gradient(self, one: NamedTable, i: int) -> Step:
+        """∂L/∂w, summed over all places where the weight is used, and over the samples."""
         x = one.table.error[0, i]
         batch = len(self.case.inputs) > 1
         self.names.samples = batch
@@ -263,8 +263,8 @@ class PassReader:
             what=one.name, factors=self._chain(one, x, i),
         )  # fmt: skip
 
-    def _chain(self, one: About, x: Recorded, i: int) -> list[Factor]:
-        """The factors of ∂L/∂wⱼᵢ of a dense layer, where its part of this sample is delta times input."""
+    def _chain(self, one: NamedTable, x: Recorded, i: int) -> list[Factor]:
+        """The factors of ∂L/∂wⱼᵢ in a dense layer, where its term for this sample is delta times input; else none."""
         readers = one.table.readers
         if not one.dense or one.name != "weight" or len(readers) != 1 or one.layer is None:
             return []
@@ -303,8 +303,8 @@ class PassReader:
 
     # Update -------------------------------------------------------------------------------------
 
-    def update(self, one: About, i: int) -> Iterator[Step]:
-        """w⁺, and before it what an optimizer remembers of w."""
+    def update(self, one: NamedTable, i: int) -> Iterator[Step]:
+        """w⁺, after what an optimizer remembers about w."""
         if self.p.updated is None or self.case.optimizer is None or one.layer is None:
             return
         wire = next(wire for wire, table in self.p.layers[one.layer].parameters.items() if table is one.table)
@@ -315,18 +315,18 @@ class PassReader:
             yield self._of_parameter("update", x, one, i, quantity, symbol=symbol)
             self.names.with_rate(None)
             return
-        made = x.operands  # now what the optimizer remembers of it is recorded as well
+        made = x.operands  # this also records what the optimizer remembers about it
         assert made
         notes = self._name_training(one.layer)
         for (layer, name, what), table in self.p.training.after.tables.items():
             if (layer, name) == (one.layer, one.name):
                 letter, *words = REMEMBERED[what]
                 yield self._of_parameter("memory", table[0, i], one, i, "", symbol=f"{letter}⁺", words=tuple(words))
-        said = UPDATES[self.case.optimizer.kind]
-        yield self._of_parameter("update", x, one, i, quantity, symbol=symbol, words=said, notes=notes)
+        update = UPDATES[self.case.optimizer.kind]
+        yield self._of_parameter("update", x, one, i, quantity, symbol=symbol, words=update, notes=notes)
 
     def _name_training(self, layer: int) -> list[str]:
-        """Give names to what the update knows beside the gradients; what is to be said of clipping."""
+        """Name what the update reads besides the gradients; returns the note about clipping."""
         training = self.p.training
         assert training is not None
         self.names.name_one(training.rate, "η")
@@ -343,11 +343,11 @@ class PassReader:
             return []
         self.names.name_one(training.scale, "c")
         norm, scale = self.write.number(training.norm.value), self.write.number(training.scale.value)
-        return [f"All gradients together have the norm {norm}: each is multiplied by c = {scale}."]
+        return [f"The norm of all gradients together is {norm}: each is multiplied by c = {scale}."]
 
     # Parts --------------------------------------------------------------------------------------
 
-    def _of_unit(self, stage: str, x: Recorded, one: About, i: int, *, quantity: str, **more: Any) -> Step:
+    def _of_unit(self, stage: str, x: Recorded, one: NamedTable, i: int, *, quantity: str, **more: Any) -> Step:
         at = one.start + i
         return self._step(
             stage, x, one.layer, at if one.layer is not None else None, quantity=quantity,
@@ -356,7 +356,7 @@ class PassReader:
             weight=at if one.layer is None else None, uses=self._uses(x), **more,
         )  # fmt: skip
 
-    def _of_parameter(self, stage: str, x: Recorded, one: About, i: int, quantity: str, **more: Any) -> Step:
+    def _of_parameter(self, stage: str, x: Recorded, one: NamedTable, i: int, quantity: str, **more: Any) -> Step:
         shape = one.shape or (one.table.units,)
         at = [i] if len(shape) == 1 else list(divmod(i, one.table.units // shape[0]))
         place = self.names.words(one, i).removesuffix(f" of {self.layer_names[one.layer or 0]}")
@@ -381,7 +381,7 @@ class PassReader:
         symbolic: str = "",
         **more: Any,
     ) -> Step:
-        """A step about the number ``x``; ``symbolic`` says what it is where no operation made it of that."""
+        """The step that computes the number ``x``; ``symbolic`` is its formula where no operation was recorded."""
         formula, sentence = words or WORDS[stage]
         self.names.samples = len(self.case.inputs) > 1 and bool(quantity) and "sample" not in more
         conditions = [] if symbolic else [f"Here {condition}." for condition in self.write.conditions(x)]
@@ -408,7 +408,7 @@ class PassReader:
         return self.write.number(term.value) if self.names.has(term) else self.write.numbers(term)
 
     def _long_way(self, x: Recorded, why: str) -> list[str]:
-        """The other formula, where the reference knows two for the same number and took the stabler."""
+        """A note with the other formula, where the reference knows two for the same number and used the stabler one."""
         found = ways(x)
         if len(found) == 1:
             return []
@@ -417,9 +417,9 @@ class PassReader:
         return [f"The long way: {' = '.join(dict.fromkeys(texts))}. {why}"]
 
     def _uses(self, x: Recorded) -> list[list[int]]:
-        """The units that a number is made of, where they are not too many."""
+        """The units that a number was computed from, if there are not too many."""
         if self.afresh:
-            return []  # as in the pass that it stands beside
+            return []  # the pass that this one is compared with has them
         found = []
         for cell in named_below(self.names, x):
             place = self.names.where(cell)
@@ -429,7 +429,7 @@ class PassReader:
 
 
 def is_dense(rule: Any) -> bool:
-    """Whether it is the weighted sum of a dense layer."""
+    """Whether a rule is the weighted sum of a dense layer."""
     return (
         isinstance(rule, WeightedSum)
         and isinstance(rule.spec, Dense)

@@ -1,9 +1,9 @@
-"""What the tables of a pass are, and what their numbers are called.
+"""The tables of a pass, and the names of their numbers.
 
-A layer's own z, a and δ have their indexes as on the wire: ``z⁽¹⁾[2,1,0]``; a single index stands below: ``z⁽²⁾₀``,
-and so do the two of a dense layer's weights: ``w⁽²⁾₀₁``. What a layer computes in between has the name that its kind
-gives it (``cell``), with a number where there are several, and units are counted through. Tables in which nothing is
-computed (copies) have no name: what they copy has one.
+A layer's own z, a and δ have their indexes as on the wire: ``z⁽¹⁾[2,1,0]``; a single index is a subscript: ``z⁽²⁾₀``,
+and so are the two of a dense layer's weights: ``w⁽²⁾₀₁``. Intermediate tables have the name that their kind gives them
+(``cell``), with a number where there are several, and one flat index. Tables in which nothing is computed (copies) have
+no name: the table that they copy has one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from backprop_check.compare.places import Places, unravel
-from backprop_check.explain.names import Cells, above, below
+from backprop_check.explain.names import CellNames, above, below
 from backprop_check.kinds.dense import Dense
 from backprop_check.kinds.kind import quantity_of
 from backprop_check.reference.rules import Function, Largest, Softmax, WeightedSum
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from backprop_check.reference.passes import Pass
     from backprop_check.reference.rules import Table
 
-#: What a parameter is called in formulas, by its name in a trace; others by that name itself.
+#: The letter of a parameter in formulas, by its name in a trace; others use that name.
 _LETTERS = {"weight": "w", "bias": "b"}
 
-#: What a table is called that its kind gives no name.
+#: The letter of a table to which its kind gives no name.
 _UNNAMED = {WeightedSum: "u", Function: "f", Softmax: "p", Largest: "m"}
 
 
 def is_copy(table: Table) -> bool:
-    """Whether every unit of it is one of another table, as it is."""
+    """Whether every unit is an unchanged unit of another table."""
     rule = table.made_by
     if not isinstance(rule, WeightedSum) or rule.biases or any(source.weights for source in rule.sources):
         return False
     return all(sum(len(source.wiring.reads[o]) for source in rule.sources) == 1 for o in range(table.units))
 
 
-class About:
-    """One table of a pass: whose, what it is called, and where its numbers stand in a reply.
+class NamedTable:
+    """One table of a pass: its layer, its name, and the place of its numbers in a reply.
 
-    ``values`` is ``z``, ``a`` or empty, ``errors`` ``delta`` or empty: the quantity of the reply, of which the table's
+    ``values`` is ``z``, ``a`` or empty, ``errors`` ``delta`` or empty: the quantity of the reply in which the table's
     units are those from ``start`` on. A parameter's ``name`` is the one in a trace.
     """
 
@@ -50,7 +50,7 @@ class About:
         self.values = self.errors = ""
         self.start = 0
         self.shape: tuple[int, ...] | None = None
-        self.also = ""  # the other letter, where a layer's output is its pre-activation
+        self.also = ""  # the second letter, a, where a layer's output is its pre-activation
         self.dense = False  # whether it is a parameter, z or a of a dense layer
 
     @property
@@ -59,7 +59,7 @@ class About:
         return bool(self.name)
 
     def indexes(self, i: int) -> tuple[int, ...]:
-        """The indexes of its unit i."""
+        """The indexes of unit i."""
         return (i,) if self.shape is None else unravel(self.start + i, self.shape)
 
 
@@ -68,24 +68,24 @@ def indexed(symbol: str, indexes: tuple[int, ...]) -> str:
     return f"{symbol}{below(*indexes)}" if len(indexes) == 1 else f"{symbol}[{','.join(map(str, indexes))}]"
 
 
-class Names(Cells):
-    """Which cell of a pass is called what, and which table it stands in."""
+class Names(CellNames):
+    """The names of the cells of a pass, and the table of each."""
 
     def __init__(self, case: Case, p: Pass) -> None:
         super().__init__()
         self.places = Places(case)
         self.p, self._layers = p, len(p.layers)
         self._dense = [isinstance(layer, Dense) for layer in case.network.layers]
-        self.tables: list[About] = []  # all that have a name, in the order of computing, without parameters
-        self.parameters: list[list[About]] = [[] for _ in p.layers]
-        self._of_table: dict[int, About] = {}
-        self._of_values: dict[int, About] = {}
-        self._of_errors: dict[int, About] = {}
+        self.tables: list[NamedTable] = []  # all that have a name, in the order of computing, without parameters
+        self.parameters: list[list[NamedTable]] = [[] for _ in p.layers]
+        self._of_table: dict[int, NamedTable] = {}
+        self._of_values: dict[int, NamedTable] = {}
+        self._of_errors: dict[int, NamedTable] = {}
         self._inputs(case)
         for index, l in enumerate(p.layers):
             for wire, table in l.parameters.items():
                 name = quantity_of(wire)
-                one = About(table, index, _LETTERS.get(name, name), name=name)
+                one = NamedTable(table, index, _LETTERS.get(name, name), name=name)
                 one.shape = self.places.parameter_shape(index, name)
                 one.dense = self._dense[index]
                 self.parameters[index].append(one)
@@ -94,7 +94,7 @@ class Names(Cells):
         self._layers_tables(case)
 
     def _inputs(self, case: Case) -> None:
-        x = About(self.p.inputs, None, "x")
+        x = NamedTable(self.p.inputs, None, "x")
         x.shape, x.errors = case.network.input_shape, "input_gradient"
         self.input = x
         self._name(x)
@@ -120,7 +120,7 @@ class Names(Cells):
         for table in self.p.circuit.tables:
             if id(table) in reported:
                 index, quantity, start = reported[id(table)]
-                one = About(table, index, quantity)
+                one = NamedTable(table, index, quantity)
                 one.values, one.start, one.shape = quantity, start, self.places.shape(index, quantity)
                 one.dense = self._dense[index]
                 if quantity == "z" or "z" not in case.network.layers[index].reported:
@@ -133,7 +133,7 @@ class Names(Cells):
                 key = inner[id(table)]
                 number = f".{seen[key]}" if labels[key] > 1 else ""
                 seen[key] += 1
-                one = About(table, key[0], f"{key[1]}{number}")
+                one = NamedTable(table, key[0], f"{key[1]}{number}")
             self.tables.append(one)
             self._name(one)
 
@@ -146,19 +146,19 @@ class Names(Cells):
     def _label(table: Table) -> str:
         return table.role or _UNNAMED.get(type(table.made_by), "u")
 
-    def name_of(self, one: About, i: int, *, error: bool = False) -> str:
-        """The name of unit i: ``z⁽¹⁾₀``; ``δ⁽¹⁾₀`` or ``∂L/∂a⁽¹⁾₀`` of its error."""
+    def name_of(self, one: NamedTable, i: int, *, error: bool = False) -> str:
+        """The name of unit i, ``z⁽¹⁾₀``; or of its error, ``δ⁽¹⁾₀`` or ``∂L/∂a⁽¹⁾₀``."""
         if not error:
             return self.called(one, i, one.also or one.letter)
         return self.called(one, i, "δ" if one.values == "z" else f"∂L/∂{one.letter}")
 
-    def called(self, one: About, i: int, letter: str) -> str:
-        """A letter with the layer and indexes of unit i."""
+    def called(self, one: NamedTable, i: int, letter: str) -> str:
+        """A letter with the layer and the indexes of unit i."""
         symbol = letter if one.layer is None else f"{letter}{above(one.layer, self._layers)}"
         indexes = one.indexes(i)
         return f"{symbol}{below(*indexes)}" if one.dense else indexed(symbol, indexes)
 
-    def _name(self, one: About) -> None:
+    def _name(self, one: NamedTable) -> None:
         values, error = one.table.values, one.table.error
         self._of_table[id(one.table)] = self._of_values[id(values)] = one
 
@@ -173,12 +173,12 @@ class Names(Cells):
     def _of_sample(self, s: int) -> str:
         return f"⟨{s}⟩" if self.samples else ""
 
-    def about(self, table: Table) -> About | None:
-        """What is known of a table; None for one that has no name."""
+    def about(self, table: Table) -> NamedTable | None:
+        """The named table of a table; None for one without a name."""
         return self._of_table.get(id(table))
 
-    def where(self, x: Recorded) -> tuple[About, int, bool] | None:
-        """The table and unit of a cell, and whether it is its error; None for what has no name."""
+    def where(self, x: Recorded) -> tuple[NamedTable, int, bool] | None:
+        """The table and unit of a cell, and whether it is the unit's error; None for a cell without a name."""
         if x.place is None:
             return None
         for known, error in ((self._of_values, False), (self._of_errors, True)):
@@ -186,7 +186,7 @@ class Names(Cells):
                 return known[id(x.place[0])], x.place[2], error
         return None
 
-    def words(self, one: About, i: int, *, layer: bool = True) -> str:
+    def words(self, one: NamedTable, i: int, *, layer: bool = True) -> str:
         """``channel 2, row 1, column 0 of conv1``; without the layer ``channel 2, row 1, column 0``."""
         if one.parameter:
             assert one.layer is not None
@@ -200,7 +200,7 @@ class Names(Cells):
 
 
 def named_below(names: Names, x: Recorded) -> list[Recorded]:
-    """The named cells that a number was made of, each once; what has no name is looked through."""
+    """The nearest named cells that a number was computed from, each once."""
     found: dict[int, Recorded] = {}
     waiting = list(reversed(x.operands))
     while waiting:

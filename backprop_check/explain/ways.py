@@ -1,4 +1,4 @@
-"""What a recorded number was made of: the terms of a sum, and the two ways to a number."""
+"""What a recorded number was computed from: the terms of a sum, and the two formulas for one number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def ways(x: Recorded) -> list[Recorded]:
-    """What made a number, as one operation; two where there are two formulas for it."""
+    """The operation that computed a number; two operations where there are two formulas for it."""
     while x.operation == "cell":
         x = x.operands[0]
     if x.operation != "either":
@@ -20,7 +20,7 @@ def ways(x: Recorded) -> list[Recorded]:
 
 
 def sum_below(x: Recorded, write: Writer) -> list[Recorded]:
-    """The terms of the sum that made ``x``, or whose quotient ``x`` is."""
+    """The terms of the sum that gave ``x``, or of the numerator where ``x`` is a quotient."""
     made = write.made_by(x)
     if made.operation == OVER:
         made = write.made_by(made.operands[0])

@@ -1,4 +1,4 @@
-"""The words of an explanation: each stage's sentence, and its formula as the field writes it."""
+"""The words of an explanation: for each stage a sentence, and its formula as the field writes it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WORDS = {
     "input gradient": ("∂L/∂xᵢ = Σⱼ wⱼᵢ δⱼ", "How much the loss changes when this input changes."),
 }
 
-#: What an optimizer remembers of each parameter from step to step: its letter, its formula, and what it is.
+#: What an optimizer remembers about each parameter from step to step: its letter, its formula, and what it is.
 REMEMBERED = {
     "velocity": ("u", "u⁺ = μ u + (1 − τ) g", "The velocity, to which every gradient adds; the first is the gradient."),
     "mean": ("m", "m⁺ = β m + (1 − β) g", "The running average of the gradient."),
@@ -77,25 +77,25 @@ UPDATES = {
     ),
     "adamw": (
         "w⁺ = w (1 − η λ) − η · m̂/(√v̂ + ε)",
-        "A step of AdamW: the parameter shrinks by itself, and the gradient knows nothing of it.",
+        "A step of AdamW: the decay shrinks the parameter directly and is no part of the gradient.",
     ),
 }
 
-#: An optimizer's settings, as formulas call them.
+#: The letters of an optimizer's settings in formulas.
 SETTINGS = {
     "momentum": "μ", "dampening": "τ", "weight_decay": "λ", "alpha": "α", "eps": "ε", "lr_decay": "κ",
     "initial_accumulator_value": "s₀", "betas": ("β₁", "β₂"),
 }  # fmt: skip
 
-#: The optimizers' names for people.
+#: The usual names of the optimizers.
 OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
 
 SIGMOID = "Both 1/(1 + e^(−z)) and e^z/(1 + e^z) are the sigmoid: the one is taken whose power cannot overflow."
 LOGARITHM = "Computed from z, the logarithm never meets a 0."
 COLLAPSE = (
-    "The logarithm of the loss undoes the power of the activation: what is left is short, and divides by nothing."
+    "The logarithm in the loss undoes the exponential of the activation: the result is short and needs no division."
 )
-SOFTMAX = "Taking the largest z off every z changes no quotient, and no power can overflow."
+SOFTMAX = "Subtracting the largest z from every z changes no quotient, and no exponential can overflow."
 
-#: What is said to who asks for a weight of an input.
+#: The error where a weight of an input is asked for.
 NO_WEIGHTS = "--weight {}: an input has no weights of its own; ask for the layer that reads it"

@@ -1,7 +1,7 @@
-"""From recorded operations to formulas: with the quantities' names, or with their numbers put in.
+"""Recorded operations as formulas, with the names of quantities or with their numbers.
 
-A cell that has a name (``w⁽²⁾₀₁``, ``δ⁽¹⁾₀``) is written as it; what has none is written out, down to the next
-name. So the formula of a number reaches exactly as far as the quantities that it was computed from.
+A cell that has a name (``w⁽²⁾₀₁``, ``δ⁽¹⁾₀``) is written as that name; a cell without one is expanded down to the next
+names. So the formula of a number reaches exactly as far as the named quantities that it was computed from.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 from backprop_check.numbers.recording import MINUS, OVER, PLUS, TIMES
 
 if TYPE_CHECKING:
-    from backprop_check.explain.names import Cells
+    from backprop_check.explain.names import CellNames
     from backprop_check.numbers.recording import Recorded
 
-#: How tightly a text holds together: what is looser than its place asks for gets parentheses.
+#: Precedence of a text: one with a lower precedence than its place requires gets parentheses.
 _SUM, _PRODUCT, _ATOM = 1, 2, 3
 
 #: Sums of more terms than this are shortened in the middle.
 TERMS_SHOWN = 9
 
-#: What has no name and is made of more operations than this is written as its number: it would fill the page.
+#: An unnamed number made of more operations than this is written as a number, because its formula would fill the page.
 _LONG = 150
 
 _CALLS = {"tanh": "tanh({})", "log": "ln({})", "erf": "erf({})", "sqrt": "√({})", "exp": "e^({})"}
 
 
 def number_text(x: float, digits: int) -> str:
-    """A number with so many significant digits; the minus is a minus, not a hyphen."""
+    """A number with ``digits`` significant digits, and with a minus sign instead of a hyphen."""
     if math.isnan(x):
         return "NaN"
     if math.isinf(x):
@@ -43,21 +43,21 @@ def number_text(x: float, digits: int) -> str:
 
 
 class Writer:
-    """Writes recorded numbers; ``limit`` is the most terms of a sum that are written (None: all)."""
+    """Writes recorded numbers as formulas; ``limit`` is the most terms of a sum that are written (None: all)."""
 
-    def __init__(self, names: Cells, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
+    def __init__(self, names: CellNames, digits: int = 6, limit: int | None = TERMS_SHOWN) -> None:
         self.names, self.digits, self.limit = names, digits, limit
 
     def number(self, x: float) -> str:
-        """A number."""
+        """A number as text."""
         return number_text(x, self.digits)
 
     def symbolic(self, x: Recorded) -> str:
-        """How ``x`` was made, in names."""
+        """The formula of ``x`` in names."""
         return self._write(self.made_by(x), numbers=False, root=True)[0]
 
     def numbers(self, x: Recorded) -> str:
-        """The same with the numbers put in."""
+        """The formula of ``x`` with numbers."""
         return self._write(self.made_by(x), numbers=True, root=True)[0]
 
     def name(self, x: Recorded) -> str:
@@ -65,12 +65,12 @@ class Writer:
         return self._write(x, numbers=False)[0]
 
     def value(self, x: Recorded) -> str:
-        """The number of ``x`` as it stands in a product: a negative one in parentheses."""
+        """The number of ``x`` as a factor of a product: a negative one in parentheses."""
         text = self.number(x.value)
         return f"({text})" if text.startswith("−") else text
 
     def made_by(self, x: Recorded) -> Recorded:
-        """The operation that made what stands in a cell: the first one below it, or another cell with a name."""
+        """The operation that gave the number in a cell: the first one below it, or another cell with a name."""
         if x.operation == "cell":
             x = x.operands[0]
         while (x.operation == "cell" and not self.names.has(x)) or x.operation == "either":
@@ -78,12 +78,12 @@ class Writer:
         return x
 
     def terms(self, x: Recorded) -> list[Recorded]:
-        """The terms, where a sum made ``x``."""
+        """The terms, where ``x`` is a sum."""
         made = self.made_by(x)
         return list(made.operands) if made.operation == "sum" else []
 
     def conditions(self, x: Recorded) -> list[str]:
-        """Which way a kink was taken: ``z = 0.4 > 0``, for each branch that is not inside another's part."""
+        """Which branch was taken at each kink, such as ``z = 0.4 > 0``, for each branch that is not part of another."""
         made = self.made_by(x)
         if made.place is not None and self.names.has(made):
             return []
@@ -99,7 +99,7 @@ class Writer:
         return list(dict.fromkeys(text for part in parts for text in self.conditions(part)))
 
     def _write(self, x: Recorded, *, numbers: bool, root: bool = False) -> tuple[str, int]:
-        if self.names.has(x) and not (root and x.place is None):  # the root itself is to be told
+        if self.names.has(x) and not (root and x.place is None):  # the formula of the root itself is wanted
             return self._leaf(x) if numbers else (self.names.of(x) or "", _ATOM)
         operation, operands = x.operation, x.operands
         if operation in ("cell", "sum") and not root and self._is_long(x):
@@ -128,7 +128,7 @@ class Writer:
         return ("π", _ATOM) if operation == "π" else self._function(x, numbers=numbers)
 
     def _constant(self, x: Recorded) -> tuple[str, int]:
-        """A number of the formula; 1 − ε, which would be written as 1, as that difference."""
+        """A constant of a formula; 1 − ε, which would be rounded to 1, is written as that difference."""
         gap = 1.0 - x.value
         if gap and self.number(x.value) == "1":
             return f"1 {'−' if gap > 0 else '+'} {self.number(abs(gap))}", _SUM
@@ -168,7 +168,7 @@ class Writer:
         return " + ".join(texts), _SUM
 
     def _is_left_out(self, x: Recorded) -> bool:
-        """Whether it is the constant 0, as one side of a kink gives it: a sum is clearer without."""
+        """Whether it is the constant 0, which one side of a kink may give: a sum is clearer without it."""
         while x.operation == "branch":
             x = x.operands[x.taken]
         return x.operation == "constant" and x.value == 0 and not self.names.has(x)

@@ -1,9 +1,9 @@
-"""The functions that a network is made of, each beside its derivative.
+"""The functions that a network is made of, each with its derivative.
 
-- ``activations``: a = φ(z) beside φ′(z)
-- ``losses``: ℓ(a, t) beside ∂ℓ/∂a
-- ``kinks``: where a derivative jumps, and what implementations take for it there
+- ``activations``: a = φ(z) and φ′(z)
+- ``losses``: ℓ(a, t) and ∂ℓ/∂a
+- ``kinks``: where a derivative jumps, and which values implementations use there
 
-They are the lowest layer of the mathematics. What a case may name, what a port may claim and the schema follow from
-them.
+They are the lowest layer of the mathematics. The names allowed in a case, the claims of a port and the schema are
+derived from them.
 """

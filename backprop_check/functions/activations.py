@@ -1,11 +1,11 @@
-"""Activations: every function a = φ(z) beside its derivative φ′(z).
+"""Activations: every function a = φ(z) with its derivative φ′(z).
 
-``m`` is the reading (``backprop_check.numbers``): it supplies exp, tanh, erf and the branch
-``m.where_positive(test, then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the
-kink it is PyTorch's: relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
+``m`` is the reading (``backprop_check.numbers``): it provides exp, tanh, erf and the branch ``m.where_positive(test,
+then, otherwise)``. A derivative that jumps is ``m.kink(KINK, test, above, below)``; at the kink it has PyTorch's value:
+relu′(0) = 0, leaky_relu′(0) = α, elu′(0) = α, hard_tanh′(±1) = 0.
 
-A new activation of one neuron is a pair of functions here and an entry in ``ELEMENTWISE``, with its default α and its
-kinks. The vocabulary, the schema, what ports may claim and the explanation follow from that entry.
+A new elementwise activation is a pair of functions here and an entry in ``ELEMENTWISE``, with its default α and its
+kinks. The vocabulary, the schema, the claims of ports and the explanation follow from that entry.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 class Elementwise:
     """φ and φ′ of one neuron: ``value(m, z, alpha)`` and ``derivative(m, z, a, alpha)``.
 
-    ``kinks`` are the z at which φ′ jumps: generated cases keep clear of them. ``alpha`` is α where a case gives none,
-    as PyTorch has it; None where there is no α. ``later``: it came after level 1, so an implementation that does not
-    list its activations is not asked for it.
+    ``kinks`` are the z at which φ′ jumps; generated cases keep away from them. ``alpha`` is PyTorch's default of α;
+    None where there is no α. ``later``: it was added after level 1, so an implementation that does not list its
+    activations is not asked for it.
     """
 
     value: Callable[[Any, Any, float], Any]
@@ -36,7 +36,7 @@ class Elementwise:
 
 
 def _sigmoid(m: Any, z: Any, _alpha: float = 0.0) -> Any:
-    """σ(z) = 1/(1 + e⁻ᶻ), as e⁻ᶻ or eᶻ, whichever cannot overflow; or ½(1 + tanh ½z), which is the same."""
+    """σ(z) = 1/(1 + e⁻ᶻ), with e⁻ᶻ or eᶻ, whichever cannot overflow; or ½(1 + tanh ½z), which is equal."""
     e = m.exp(-abs(z))
     return m.either(m.where_positive(z, 1 / (1 + e), e / (1 + e)), lambda: (1 + m.tanh(z / 2)) / 2)
 
@@ -46,7 +46,7 @@ def _tanh(m: Any, z: Any, _alpha: float) -> Any:
 
 
 def _tanh_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
-    """1 − a², or 4/(eᶻ + e⁻ᶻ)², which is the same."""
+    """1 − a², or 4/(eᶻ + e⁻ᶻ)², which is equal."""
 
     def by_exponentials() -> Any:
         e = m.exp(z) + m.exp(-z)
@@ -64,12 +64,12 @@ def _leaky_relu(m: Any, z: Any, alpha: float) -> Any:
 
 
 def _elu(m: Any, z: Any, alpha: float) -> Any:
-    """Z for z > 0, else α(eᶻ − 1)."""
+    """``z`` for z > 0, else α(eᶻ − 1)."""
     return m.where_positive(z, z, alpha * m.expm1(-m.where_positive(-z, -z, 0.0 * z)))
 
 
 def _elu_derivative(m: Any, z: Any, a: Any, alpha: float) -> Any:
-    """1 for z > 0, else αeᶻ, or a + α, which is the same."""
+    """1 for z > 0, else αeᶻ, or a + α, which is equal."""
     below = m.either(alpha * m.exp(-m.where_positive(-z, -z, 0.0 * z)), lambda: a + alpha)
     return m.kink(ELU, z, 1.0, below)
 
@@ -80,12 +80,12 @@ def _softplus(m: Any, z: Any, _alpha: float) -> Any:
 
 
 def _softplus_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
-    """σ(z), or 1 − e⁻ᵃ, which is the same."""
+    """σ(z), or 1 − e⁻ᵃ, which is equal."""
     return m.either(_sigmoid(m, z), lambda: 1 - m.exp(-a))
 
 
 def _softsign_derivative(m: Any, z: Any, a: Any, _alpha: float) -> Any:
-    """1/(1 + |z|)², or (1 − |a|)², which is the same."""
+    """1/(1 + |z|)², or (1 − |a|)², which is equal."""
     d = 1 + abs(z)
     return m.either(1 / (d * d), lambda: (1 - abs(a)) * (1 - abs(a)))
 
@@ -97,7 +97,7 @@ def _silu_derivative(m: Any, z: Any, _a: Any, _alpha: float) -> Any:
 
 
 def _phi(m: Any, z: Any) -> Any:
-    """Φ(z) = ½(1 + erf(z/√2)), the normal distribution."""
+    """Φ(z) = ½(1 + erf(z/√2)), the distribution function of the standard normal distribution."""
     return m.number(0.5) * (1 + m.erf(z / m.sqrt(m.number(2.0))))
 
 
@@ -130,5 +130,5 @@ ELEMENTWISE: dict[str, Elementwise] = {
     "hard_tanh": Elementwise(_hard_tanh, _hard_tanh_derivative, kinks=(-1.0, 1.0)),
 }
 
-#: Activations that are taken over all neurons of a layer (or of a token, a position) together: ``circuit.Softmax``.
+#: Activations over all neurons of a layer (or of a token, or a position) together: ``reference.rules.Softmax``.
 LAYERWISE = ("softmax", "log_softmax")

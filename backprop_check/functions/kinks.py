@@ -1,9 +1,9 @@
-"""Kinks: the points at which a derivative jumps, and what PyTorch takes there.
+"""Kinks: the points at which a derivative jumps, and PyTorch's values there.
 
-At a kink every slope between the two one-sided derivatives is correct (a subgradient), and of several inputs that are
-the largest of a maximum any may get the gradient, or each a share. What an implementation takes there is a convention,
-not a matter of right and wrong. A derivative that jumps is written ``m.kink(KINK, test, above, below)``, so that a
-reading can take another slope, or every one at once (``backprop_check.numbers.choices``).
+At a kink every slope between the two one-sided derivatives is correct (a subgradient). Where several inputs of a
+maximum are largest, any of them may get the gradient, or each a share. Which of these an implementation uses is a
+convention. A derivative that jumps is written ``m.kink(KINK, test, above, below)``, so that a reading can use another
+slope, or all of them at once (``backprop_check.numbers.choices``).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 
 class Kink(NamedTuple):
-    """Where ``of`` has a kink: where ``variable`` is ``point``.
+    """A kink of the function ``of``, at the value ``point`` of ``variable``.
 
-    A slope at the kink is below + θ (above − below), θ from 0 to 1; ``share`` is PyTorch's θ. ``slopes`` are the two
-    one-sided derivatives as they are told, where they are not those of the formula (which depend on the target).
+    A slope at the kink is below + θ (above − below) with θ from 0 to 1; ``share`` is PyTorch's θ. ``slopes`` are the
+    two one-sided derivatives to show, where those of the formula depend on the target.
     """
 
     of: str
@@ -26,7 +26,7 @@ class Kink(NamedTuple):
 
     @property
     def where(self) -> str:
-        """``relu at 0``."""
+        """The place in words: ``relu at 0``."""
         return f"{self.of} at {self.point}"
 
 
@@ -38,5 +38,5 @@ ABSOLUTE = Kink("mean_absolute_error", "a − t", share=0.5)
 HINGE = Kink("hinge", "t·a", "1", slopes=(0.0, 1.0))
 PENALTY = Kink("l1", "w", share=0.5)
 
-#: Of several inputs of a maximum that are the largest, the first gets the gradient in PyTorch.
+#: A tie of several largest inputs of a maximum: in PyTorch the first gets the gradient.
 TIE = Kink("maximum", "the largest input", "a tie")

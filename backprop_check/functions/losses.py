@@ -1,8 +1,8 @@
-"""Losses: every ℓ(a, t) of one sample as a sum of terms, one an output, beside its derivative ∂ℓ/∂aₖ.
+"""Losses: every ℓ(a, t) of one sample as a sum of terms, one per output, with the derivative ∂ℓ/∂aₖ of each term.
 
-a is the output's activation, t its target, K the number of outputs. ``factor`` is 1/K where the loss is
-a mean over the outputs. A new loss is a pair of functions here and an entry in ``LOSSES``, with the activations that it
-needs; the vocabulary, the schema, what ports may claim and the explanation follow from that entry.
+a is the output's activation, t its target, K the number of outputs. The term is divided by K where the loss is a mean
+over the outputs (``mean_over_outputs``). A new loss is a pair of functions here and an entry in ``LOSSES``, with the
+activations that it needs; the vocabulary, the schema, the claims of ports and the explanation follow from that entry.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Loss:
     """``term(m, a, t, threshold)`` and ``derivative(m, a, t, threshold)`` of one output.
 
-    ``needs``: the activations of the output that the loss goes with; if empty, it goes with every one. ``matched``: the
-    activation whose exponential the loss's logarithm undoes, so that δ collapses to p Σt − t. ``later``: it came after
-    level 1, so an implementation that does not list its losses is not asked for it.
+    ``needs``: the output activations that the loss requires; if empty, any. ``matched``: the activation whose
+    exponential the loss's logarithm undoes, so that δ simplifies to p Σt − t. ``later``: it was added after level 1, so
+    an implementation that does not list its losses is not asked for it.
     """
 
     term: Callable[[Any, Any, Any, float], Any]
@@ -34,7 +34,7 @@ class Loss:
 
 
 def _huber(m: Any, a: Any, t: Any, threshold: float) -> Any:
-    """½e² where |e| ≤ threshold, else threshold(|e| − ½ threshold)."""
+    """½e² where |e| ≤ threshold, else threshold(|e| − ½ threshold) (Huber 1964)."""
     e = a - t
     size = abs(e)
     return m.where_positive(size - threshold, threshold * (size - threshold / 2), (e * e) / 2)
@@ -46,7 +46,7 @@ def _huber_derivative(m: Any, a: Any, t: Any, threshold: float) -> Any:
 
 
 def _sign(m: Any, a: Any, t: Any, _threshold: float) -> Any:
-    """d|e|/de, with 0 at e = 0 as PyTorch has it."""
+    """d|e|/de, which is 0 at e = 0, as in PyTorch."""
     e = a - t
     return m.kink(ABSOLUTE, e, 1.0, -1.0, 0.0)
 
@@ -86,5 +86,5 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-#: The loss whose logarithm undoes the activation's exponential: there δ collapses to p Σt − t.
+#: Pairs of an activation and the loss whose logarithm undoes its exponential: δ simplifies to p Σt − t.
 MATCHED = {(loss.matched, name) for name, loss in LOSSES.items() if loss.matched}

@@ -82,8 +82,8 @@ def write_junit(path: Path, results: Sequence[Result], info: ImplementationInfo)
         )
         if result.outcome in FAILURES:
             kind = "failure" if result.outcome == "mismatched" else "error"
-            said = ET.SubElement(one, kind, message=_xml(result.message), type=result.outcome)
-            said.text = _xml("\n".join([*(f"diagnosis: {name}" for name in result.diagnosis), *result.notes]))
+            failure = ET.SubElement(one, kind, message=_xml(result.message), type=result.outcome)
+            failure.text = _xml("\n".join([*(f"diagnosis: {name}" for name in result.diagnosis), *result.notes]))
         elif result.outcome != "passed":
             ET.SubElement(one, "skipped", message=_xml(result.message or result.outcome.replace("_", " ")))
     whole = ET.Element("testsuites")

@@ -50,7 +50,7 @@ _NUMBERS = ("expected", "got", "error", "allowed")
 #: On a console with fewer columns, each wrong value is shown as a block of lines instead of a row.
 NARROW = 110
 
-_SAID = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
+_BY_ORIGIN = {"root": "first wrong value", "inherited": "follows from it", "unknown": "wrong value"}
 
 
 def print_failure(console: Console, case: Case, result: Result) -> None:
@@ -100,7 +100,7 @@ def print_values(console: Console, case: Case, result: Result) -> None:
 
 def _cells(case: Case, one: Mismatch) -> list[str]:
     """The cells of a wrong value: how it is wrong, which quantity, where, and its numbers."""
-    words = [clean_text(text, 60) for text in (_said(one), one.quantity.replace("_", " "), in_short(case, one))]
+    words = [clean_text(text, 60) for text in (_how(one), one.quantity.replace("_", " "), in_short(case, one))]
     numbers = [_number(one.expected), _number(one.actual), _number(one.error, 2), _number(one.allowed, 2)]
     return [*words, *(clean_text(number, 60) for number in numbers)]
 
@@ -119,19 +119,20 @@ def _print_stacked(
 ) -> None:
     """Print each value's words on one line and each of its numbers on a line of its own, so that no number is cut."""
     width = max(map(len, _NUMBERS))
-    for (said, quantity, where, *values), style in zip(rows, styles, strict=True):
-        console.print(Text(f"  {said}: {', '.join(text for text in (quantity, where) if text)}", style=style))
+    for (how, quantity, where, *values), style in zip(rows, styles, strict=True):
+        console.print(Text(f"  {how}: {', '.join(text for text in (quantity, where) if text)}", style=style))
         for name, value in zip(numbers, values, strict=False):
             if value:
                 console.print(Text(f"    {name:{width}}  {value}", style=style))
 
 
-def _said(one: Mismatch) -> str:
+def _how(one: Mismatch) -> str:
+    """How a value is wrong, in a few words."""
     if one.unstable:
         return "unstable"
     if one.problem == "recovered":
         return "not sent: computed from the gradients"
-    return _SAID.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite") else one.problem
+    return _BY_ORIGIN.get(one.origin, "wrong") if one.problem in ("wrong", "not_finite") else one.problem
 
 
 def _chosen(mismatches: Sequence[Mismatch]) -> list[Mismatch]:

@@ -253,7 +253,7 @@ def test_generated_ids_files_and_made_up_networks(tmp_path: Path) -> None:
         ((), "expected a CASE"),
         (("mazur-2x2x2", "--network", "2-1"), "not both"),
         (("mazur-2x2x9",), "did you mean"),
-        (("mazur",), "the beginning of several cases"),
+        (("mazur",), "the names of several cases begin with"),
         (("mazur-2x2x2", "--neuron", "hiden:0"), "the layers are hidden1, output"),
         (("mazur-2x2x2", "--neuron", "output:2"), "the neurons of output are 0 to 1"),
         (("mazur-2x2x2", "--neuron", "input:2"), "the inputs are 0 to 1"),

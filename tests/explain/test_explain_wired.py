@@ -187,7 +187,7 @@ def test_indexes_have_the_names_that_their_layers_give_them() -> None:
 
     def said(case: Case) -> str:
         text = " ".join(introduction(told(case)))
-        return text.partition("and count from 0")[2].partition("; x inputs")[0]
+        return text.partition("and start at 0")[2].partition("; x inputs")[0]
 
     assert said(small()) == ": a[channel, row, column]"
     words = [said(case) for case in CASES if case.network.layers[0].kind in ("rnn", "gru", "lstm")]
@@ -376,5 +376,5 @@ def test_a_large_network_is_told_in_part_and_quickly() -> None:
     right = expect(case).values
     assert step_of(one, "δ⁽²⁾[15,4,4]").value == pytest.approx(float(right[Slot("delta", 1)][0, 399]))
     everything = told(case, everything=True)
-    assert "more than 2000 are too many to be told at once" in everything.left_out
+    assert "more than 2000 are too many to show at once" in everything.left_out
     assert time.process_time() - started < 20  # some 5 s on a quiet core

@@ -64,7 +64,7 @@ def test_clipping_is_told() -> None:
     case = FILES["clip-norm-at-limit"]
     update = next(step for step in explain_case(Found(case)).steps if step.stage == "update")
     assert update.symbolic == "w₀₀ − η·∂L/∂w₀₀·c"
-    assert any("norm 5" in note for note in update.notes)
+    assert any("together is 5" in note for note in update.notes)
 
 
 @pytest.mark.parametrize("number", range(506, 519))

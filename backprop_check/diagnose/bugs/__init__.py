@@ -1,1 +1,1 @@
-"""The catalogue, one file a family: each bug's page stands beside the stages that it swaps."""
+"""The catalogue of bugs, one file per family: each bug's page is next to the stages that it replaces."""

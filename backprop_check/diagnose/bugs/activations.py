@@ -1,4 +1,4 @@
-"""BP119 to BP123: an activation of its own kind, mostly in its derivative."""
+"""BP119 to BP123: mistakes in particular activations, mostly in their derivatives."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReluMaskFromDelta(SwappedRules):
         return sloped(m, rule, s, i, m.where_positive(z, 0.0 * error + 1, 0.0 * error))
 
     def __other(self, rule: Rule) -> Rule | None:
-        """What makes z of the layer after, or of the last ReLU layer of all."""
+        """The rule that computes z of the next layer, or of the last ReLU layer of all."""
         if self.mask == "after":
             return next(_dense_after(rule), None)
         relus = [each for each in _dense_after(rule) if each.spec.activation == "relu"]
@@ -51,7 +51,7 @@ class ReluMaskFromDelta(SwappedRules):
 
 
 def _dense_after(rule: Rule) -> Iterator[Rule]:
-    """The sums of the dense layers that follow, one after the other."""
+    """The sums of the following dense layers, one after the other."""
     while True:
         after = next((reader for reader, _ in rule.out.readers if is_dense(reader)), None)
         if after is None:
@@ -67,7 +67,7 @@ def _has_alpha(case: Case) -> bool:
 
 
 class LeakySlopeMissing(SwappedRules):
-    """The slope is 0 on the negative side."""
+    """φ′ = 0 on the negative side."""
 
     gives = _DELTA
 
@@ -81,7 +81,7 @@ class LeakySlopeMissing(SwappedRules):
 
 
 class LeakySlopeIgnored(SwappedRules):
-    """An α of its own for the case's."""
+    """A constant α in place of the case's."""
 
     gives = frozenset({"a", "delta"})
     alpha: ClassVar[float | None] = None
@@ -106,13 +106,13 @@ class LeakySlopeIgnored(SwappedRules):
 
 
 def gelu_by_tanh(m: Any, z: Any) -> tuple[Any, Any]:
-    """tanh u and du/dz of the approximation ½z(1 + tanh u), u = √(2/π)(z + 0.044715 z³)."""
+    """tanh u and du/dz of the approximation ½z(1 + tanh u), u = √(2/π)(z + 0.044715 z³) (Hendrycks & Gimpel 2016)."""
     root = m.sqrt(m.number(2.0) / m.pi)
     return m.tanh(root * (z + m.number(0.044715) * (z * (z * z)))), root * (1 + m.number(3 * 0.044715) * (z * z))
 
 
 class GeluVariantsMixed(SwappedRules):
-    """½z(1 + tanh(√(2/π)(z + 0.044715 z³))) in one direction (or both), Φ exact in the other."""
+    """The approximation by tanh in one direction (or both), the exact Φ in the other."""
 
     gives = frozenset({"a", "delta"})
     __forward: ClassVar[bool] = True
@@ -137,7 +137,7 @@ class GeluVariantsMixed(SwappedRules):
 
 
 class DerivativeClipped(SwappedRules):
-    """a(1 − a) of an a kept away from 0 and 1 (1 − a² away from ±1)."""
+    """a(1 − a) with a clipped away from 0 and 1 (1 − a², away from ±1)."""
 
     gives = _DELTA
     edge: ClassVar[float] = 0.01
@@ -199,7 +199,7 @@ BUGS = (
     Bug(
         "BP121",
         "leaky-slope-ignored",
-        "The activation's own α is ignored: a constant stands in its place.",
+        "The activation's own α is ignored: a constant is used instead.",
         right="φ and φ′ with the layer's α",
         wrong="φ and φ′ with a constant α₀",
         stays_right="neurons with z > 0; layers whose α happens to be that constant",

@@ -1,4 +1,4 @@
-"""BP513 to BP518: the optimizers that divide by what gradients usually are."""
+"""BP513 to BP518: the optimizers that divide by the usual size of the gradients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ADAM = ("adam", "adamw")
 
 
 class CorrectionMissing(Swapped):
-    """m and v as they are; ``of``: or only one of them."""
+    """m and v without bias correction, or only one of them (``of``)."""
 
     __of: ClassVar[str] = "both"
 
@@ -31,7 +31,7 @@ class CorrectionMissing(Swapped):
 
 
 class OneMinusBeta(Swapped):
-    """1 − β for 1 − βᵗ."""
+    """1 − β in place of 1 − βᵗ."""
 
     def correction(self, beta: Any) -> Any:
         return 1 - beta
@@ -42,7 +42,7 @@ class OneMinusBeta(Swapped):
 
 
 class TimeOff(Swapped):
-    """t is counted from another number than 1; where 1 − β⁰ would be 0, nothing is corrected."""
+    """t starts at another number than 1; where 1 − β⁰ would be 0, nothing is corrected."""
 
     __shift: ClassVar[int] = 1
 
@@ -56,7 +56,7 @@ class TimeOff(Swapped):
 
 
 class EpsilonInside(Swapped):
-    """√(v + ε)."""
+    """√(v + ε) in place of √v + ε."""
 
     inside: ClassVar[tuple[str, ...]] = ADAPTIVE
 
@@ -88,7 +88,7 @@ class EpsilonBeforeCorrection(Swapped):
 
 
 class WithoutRoot(Swapped):
-    """g/(v + ε)."""
+    """g/(v + ε) in place of g/(√v + ε)."""
 
     rootless: ClassVar[tuple[str, ...]] = ("rmsprop", "adagrad")
 
@@ -103,7 +103,7 @@ class WithoutRoot(Swapped):
 
 
 class DecayAsL2(Swapped):
-    """AdamW with its decay in the gradient."""
+    """AdamW's decay added to the gradient."""
 
     def adamw(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
         return self.adam(w, g, of, rate)
@@ -117,7 +117,7 @@ BUGS = (
     Bug(
         "BP513",
         "adam-bias-correction-missing",
-        "Adam's averages are used as they are: begun at 0, they are too small at first.",
+        "Adam's averages are used without bias correction: they start at 0 and are too small at first.",
         right="m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)",
         wrong="m and v themselves",
         stays_right="every gradient, and every other optimizer",
@@ -140,7 +140,7 @@ BUGS = (
     Bug(
         "BP514",
         "adam-one-minus-beta",
-        "Adam's correction has no t: 1 − β in every step.",
+        "Adam's bias correction ignores the number of the step: it is 1 − β in every step.",
         right="m̂ = m/(1 − β₁ᵗ)",
         wrong="m̂ = m/(1 − β₁)",
         stays_right="every gradient, and the first step",
@@ -173,7 +173,7 @@ BUGS = (
     Bug(
         "BP516",
         "adam-epsilon-inside-sqrt",
-        "ε stands in another place than beside the root of v̂.",
+        "ε is added in the wrong place: it belongs outside the root of v̂.",
         right="√v̂ + ε",
         wrong="√(v̂ + ε), or ε added before v is corrected",
         stays_right="every gradient; with a tiny ε it hardly shows",
@@ -216,11 +216,11 @@ BUGS = (
     Bug(
         "BP518",
         "adamw-decay-as-l2",
-        "AdamW's decay goes through the gradient, as Adam's does: it is divided by the gradient's usual size.",
+        "AdamW's decay is added to the gradient, as in Adam: so it is divided by the gradient's usual size.",
         right="w⁺ = w (1 − η λ) − η m̂/(√v̂ + ε)",
         wrong="g + λ w in place of g",
         stays_right="every gradient, and Adam",
-        fix="shrink the parameter by itself, and leave the gradient alone",
+        fix="shrink the parameter directly, and keep the decay out of the gradient",
         example="grad += decay * w; adam(w, grad)      # BP518\nw -= rate * decay * w; adam(w, grad)  # right\n",
         confused_with=("BP510",),
         seen="anhquan0412/basic_model_scratch#2",

@@ -1,4 +1,4 @@
-"""BP91x: attention: its masks and its heads."""
+"""BP91x: the projections, masks and heads of attention."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from backprop_check.reference.rules import Rule
 
 
-#: The kinds that attend.
+#: The kinds of layers that contain attention.
 KINDS = ("scaled_dot_product_attention", "multihead_attention", "transformer_block")
 
 
-#: What a kind calls its padding mask.
+#: The names of the padding masks.
 PADDING = ("key_padding_mask", "src_key_padding_mask")
 
 
 class OfAttention(SwappedRules):
-    """Something wrong in an attention; its equations made of other ``parts``, if there are any."""
+    """The base of mistakes in attention; ``parts`` are wrong formulas, if the mistake is in these."""
 
     kinds: ClassVar[tuple[str, ...]] = KINDS
     parts: ClassVar[type[BlockParts] | None] = None
@@ -43,22 +43,22 @@ class OfAttention(SwappedRules):
         return layer.worked(c, x, parameters, inputs, self.parts())
 
     def is_own(self, rule: Rule, role: str) -> bool:
-        """Whether a rule makes the table of that role in an attention."""
+        """Whether a rule computes the table of that role in attention."""
         return rule.out.role == role and rule.spec is not None and rule.spec.kind in self.kinds_of(OfAttention)
 
 
 def heads(layer: Any) -> int:
-    """How many heads a layer has."""
+    """The number of heads of a layer."""
     return next((int(getattr(layer, name)) for name in ("num_heads", "nhead") if hasattr(layer, name)), 1)
 
 
 def padding(layer: Any) -> Any:
-    """A layer's padding mask, whatever it calls it."""
+    """The padding mask of a layer, under any of its names; None if there is none."""
     return next((mask for name in PADDING if (mask := getattr(layer, name, None)) is not None), None)
 
 
 def shown(c: Any, form: Heads, visible: list[int], mask: Mask | None) -> Any:
-    """A 1 for every score that no mask hides, of all queries and keys, for every sample."""
+    """For every sample and visible score a 1 if no mask hides it, else a 0."""
     rows, size = mask or ((False,) * form.keys,) * c.samples, form.queries * form.keys
     late = [form.causal and at % form.keys > at % size // form.keys for at in visible]
     return c.given(
@@ -68,7 +68,7 @@ def shown(c: Any, form: Heads, visible: list[int], mask: Mask | None) -> Any:
 
 
 class OfMask(OfAttention):
-    """Something wrong with the masks: it matters only where there is one."""
+    """The base of mistakes in the masks, which matter only where there is one."""
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -84,7 +84,7 @@ def _all_groups(form: Heads) -> Index:
 
 
 class MaskAfterwards(BlockParts):
-    """The softmax of all scores; what is hidden is set to 0 then, and the rest does not add up to 1."""
+    """The softmax of all scores; afterwards hidden ones are set to 0, and the rest does not add up to 1."""
 
     def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
         every = c.softmax(scores, _all_groups(form), role="attention")
@@ -105,13 +105,13 @@ class MaskedByZero(BlockParts):
 
 
 class MaskAfterSoftmax(OfMask):
-    """Too late."""
+    """The mask is applied after the softmax."""
 
     parts = MaskAfterwards
 
 
 class MaskIgnored(OfMask):
-    """A mask is passed over: the causal one, that of padding, or both."""
+    """A mask is ignored: the causal one, the padding mask, or both."""
 
     causal: ClassVar[bool] = True
     padded: ClassVar[bool] = True
@@ -122,7 +122,7 @@ class MaskIgnored(OfMask):
         return super().equations(c, layer, x, parameters, inputs)
 
     def changed(self, layer: Any) -> dict[str, Any]:
-        """The fields that are read otherwise than they should be."""
+        """The fields of the layer that are read wrongly, with these wrong values."""
         found: dict[str, Any] = {"is_causal": False} if self.causal else {}
         return found | ({name: None for name in PADDING if hasattr(layer, name)} if self.padded else {})
 
@@ -136,7 +136,7 @@ class MaskIgnored(OfMask):
 
 
 class PaddingInverted(MaskIgnored):
-    """True is taken for a key that counts."""
+    """True in the padding mask is read as a key that counts."""
 
     causal = False
 
@@ -149,7 +149,7 @@ class PaddingInverted(MaskIgnored):
 
 
 class OfLaterKeys(BlockParts):
-    """The causal mask turned round: query i sees the keys from i on."""
+    """The causal mask inverted: query i sees the keys from i on."""
 
     def wirings(self, form: Heads) -> Wirings:
         if not form.causal:
@@ -174,7 +174,7 @@ class OfLaterKeys(BlockParts):
 
 
 class CausalTurnedRound(OfMask):
-    """triu for tril."""
+    """The upper triangle in place of the lower one."""
 
     parts = OfLaterKeys
 
@@ -192,7 +192,7 @@ def _permuted(order: tuple[int, int, int]) -> type[BlockParts]:
 
 
 class QueryKeySwapped(OfAttention):
-    """Queries are made by the keys' weights and keys by the queries' (``order``: whatever rows each takes)."""
+    """Queries are computed with the keys' weights and keys with the queries' (``order``: the rows that each uses)."""
 
     __order: ClassVar[tuple[int, int, int]] = (1, 0, 2)
 
@@ -206,7 +206,7 @@ class QueryKeySwapped(OfAttention):
         return layer.worked(c, x, parameters, inputs, _permuted(self.__order)())
 
     def _renamed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Weights of one shape change their places; others cannot."""
+        """Weights of the same shape are exchanged; others cannot be."""
         weights = [parameters[f"{letter}_proj_weight"] for letter in "qkv"]
         taken = [weights[number] for number in self.__order]
         if [each.units for each in taken] != [each.units for each in weights]:
@@ -215,27 +215,27 @@ class QueryKeySwapped(OfAttention):
 
     def _of_function(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         query, key, value = apart(inputs)
-        if self.__order != (1, 0, 2) or query != key:  # there are no thirds of rows here
+        if self.__order != (1, 0, 2) or query != key:  # without weights only queries and keys can be swapped
             return super().equations(c, layer, x, parameters, inputs)
         q, k, v = three(x)
         return layer.worked(c, [k, q, v], parameters, (key, query, value), BlockParts())
 
 
 def _by_head(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
-    """As if the numbers of a sample stood head by head: a view for a transpose."""
+    """The layout [head][token][feature], as after a view without a transpose."""
     h, t, e = at
     return (h * tokens + t) * (width // form.heads) + e
 
 
 def _in_turns(form: Heads, width: int, tokens: int, at: tuple[int, int, int]) -> int:
-    """As if a token's features were of the heads in turns."""
+    """The layout in which a token's features belong to the heads in turn."""
     del tokens
     h, t, e = at
     return t * width + e * form.heads + h
 
 
 class HeadsMixed(OfAttention):
-    """Heads are split or merged by another layout than one head's features after the other's."""
+    """Heads are split or merged with another layout than head by head within a token."""
 
     layouts: ClassVar[tuple[Any, Any]] = (_by_head, _by_head)
 
@@ -256,7 +256,7 @@ class HeadsMixed(OfAttention):
 
 
 class OneHead(HeadsMixed):
-    """All features in one head, whatever is asked for."""
+    """One head with all features, whatever is asked for."""
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         if layer.kind in KINDS and heads(layer) > 1:
@@ -268,7 +268,7 @@ class OneHead(HeadsMixed):
 
     @staticmethod
     def _alone(c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
-        """The scores that are reported have a place for every head: they are not shown here."""
+        """The scores of one head, repeated because the reply has a place for each head."""
         form = layer.form(inputs)._replace(heads=1)
         shapes: tuple[Shape, Shape, Shape] = apart(inputs)
         a, scores = BlockParts().multihead(c, three(x), parameters, shapes, form, layer.key_padding_mask)
@@ -283,8 +283,8 @@ def _orders() -> tuple[Any, ...]:
     for order in itertools.permutations(range(3)):
         if order in ((0, 1, 2), (1, 0, 2)):
             continue
-        said = ", ".join(names[order.index(third)] for third in range(3))
-        found.append(variant(QueryKeySwapped, f"the thirds are taken for {said}", usual=False, order=order))
+        taken = ", ".join(names[order.index(third)] for third in range(3))
+        found.append(variant(QueryKeySwapped, f"the thirds are taken for {taken}", usual=False, order=order))
     return tuple(found)
 
 
@@ -292,7 +292,7 @@ BUGS = (
     Bug(
         code="BP912",
         name="attention-key-query-swapped",
-        sentence="Queries and keys change places: each is made by the other's weights.",
+        sentence="Queries and keys are swapped: each is computed with the other's weights.",
         right="q = W[0:E] x, k = W[E:2E] x, v = W[2E:3E] x",
         wrong="k = W[0:E] x, q = W[E:2E] x",
         stays_right="the values; with one key, everything",
@@ -305,8 +305,8 @@ BUGS = (
     Bug(
         code="BP915",
         name="attention-mask-after-softmax",
-        sentence="The mask is applied when the softmax has been taken: what is hidden still counts in its sum.",
-        right="p = softmax of the scores that are left; those that are hidden are −∞ before it",
+        sentence="The mask is applied after the softmax: hidden keys still count in its sum.",
+        right="p = softmax of the scores, with hidden ones set to −∞ before it",
         wrong="p = softmax of all scores, then 0 where hidden",
         stays_right="everything, where no mask hides anything",
         fix="Set hidden scores to −∞ before the softmax (or divide by what is left after it).",
@@ -322,7 +322,7 @@ BUGS = (
     Bug(
         code="BP916",
         name="attention-heads-mixed",
-        sentence="Features are shared out to the heads, or put together again, in another order than head by head.",
+        sentence="Features are split into heads, or merged again, in another order than head by head.",
         right="head h has features h·d … (h + 1)·d − 1 of every token, and gives them back there",
         wrong="the numbers of a sample are viewed as [head][token][feature] without exchanging the axes",
         stays_right="with one head, everything; with one token too, where views are confused",

@@ -1,4 +1,4 @@
-"""BP91x: attention: its scale and its softmax."""
+"""BP91x: the scale and the softmax of attention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NoScale(BlockParts):
-    """Scores as they come."""
+    """Scores without a scale."""
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
         del form, given
@@ -26,7 +26,7 @@ class NoScale(BlockParts):
 
 
 class ScaleOfAll(BlockParts):
-    """1/√E, E of all heads together."""
+    """1/√E, with the width E of all heads together."""
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
         if given is not None:
@@ -35,7 +35,7 @@ class ScaleOfAll(BlockParts):
 
 
 class ScaleWithoutRoot(BlockParts):
-    """1/d."""
+    """1/d in place of 1/√d."""
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
         scale = form.heads / form.width
@@ -43,7 +43,7 @@ class ScaleWithoutRoot(BlockParts):
 
 
 class ScaleUpsideDown(BlockParts):
-    """√d."""
+    """√d in place of 1/√d."""
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
         scale = math.sqrt(form.width // form.heads)
@@ -51,7 +51,7 @@ class ScaleUpsideDown(BlockParts):
 
 
 class DefaultScale(BlockParts):
-    """1/√d, whatever is asked for."""
+    """1/√d, whatever scale is asked for."""
 
     def scale(self, form: Heads, given: tuple[float, float] | None) -> tuple[float, float]:
         del given
@@ -59,13 +59,13 @@ class DefaultScale(BlockParts):
 
 
 class ScaleMissing(OfAttention):
-    """Both ways."""
+    """A wrong scale in both passes."""
 
     parts = NoScale
 
 
 class ScaleMissingBackward(OfAttention):
-    """The gradients of queries and keys (``keys_only``: of keys) without it."""
+    """The gradients of queries and keys (``keys_only``: of keys) without the scale."""
 
     keys_only: ClassVar[bool] = False
 
@@ -80,7 +80,7 @@ class ScaleMissingBackward(OfAttention):
 
 
 class ScaleMissingForward(OfAttention):
-    """The forward pass without it, the backward pass with it."""
+    """The forward pass without the scale, the backward pass with it."""
 
     def value(self, rule: Any, s: Any, o: Any) -> Any:
         if self.is_own(rule, "scaled"):
@@ -90,7 +90,7 @@ class ScaleMissingForward(OfAttention):
 
 
 class AllScores(BlockParts):
-    """Hidden scores take part, with the weight 0."""
+    """The softmax of all scores; hidden ones have weight 0."""
 
     def wirings(self, form: Heads) -> Wirings:
         return heads_of(form._replace(causal=False))
@@ -100,7 +100,10 @@ class AllScores(BlockParts):
 
 
 class SoftmaxGradientMissing(OfAttention):
-    """∂L/∂scores = ∂L/∂attention; or only the diagonal of the Jacobian, or p alone. A mask may hide gradients too."""
+    """∂L/∂scores = ∂L/∂attention, or with only the diagonal of the Jacobian, or with only p.
+
+    With ``hidden``, masked scores get a gradient too.
+    """
 
     __how: ClassVar[str] = "none"
     hidden: ClassVar[bool] = False
@@ -141,7 +144,7 @@ class OverAllScores(BlockParts):
 
 
 class SoftmaxOverQueries(OfAttention):
-    """The wrong axis."""
+    """The softmax over the wrong axis."""
 
     parts = OverQueries
 
@@ -155,7 +158,7 @@ BUGS = (
     Bug(
         code="BP910",
         name="attention-scale-missing",
-        sentence="Attention's scores are not divided by the root of a head's width, or by something else.",
+        sentence="Attention's scores are divided by something else than the root of a head's width, or by nothing.",
         right="scores = q · k / √d, d the width of one head; ∂L/∂q = Σ ∂L/∂scores k / √d, ∂L/∂k alike",
         wrong="scores = q · k",
         stays_right="with heads of width 1, everything; queries, keys and values",
@@ -178,8 +181,7 @@ BUGS = (
     Bug(
         code="BP911",
         name="attention-softmax-gradient-missing",
-        sentence="Backward, attention's softmax is passed over: the gradient of its weights is taken for that of the"
-        " scores.",
+        sentence="The backward pass skips attention's softmax: the gradient of its weights is used as that of the scores.",
         right="∂L/∂scoresⱼ = pⱼ (gⱼ − Σₖ gₖ pₖ), g = ∂L/∂p, the sum over all keys of the query",
         wrong="∂L/∂scoresⱼ = gⱼ",
         stays_right="the forward pass, and the gradients of the values and of what follows",

@@ -34,7 +34,7 @@ def _sum(case: Case) -> bool:
 class ScaledGradient(SwappedRules):
     """The gradients of weights and of biases times 1, N or 1/N; the δ are right.
 
-    ``weights`` and ``biases`` say which: where the batch's mean is asked for, and where its sum is.
+    ``weights`` and ``biases`` are the factors where the mean of the batch is asked for, and where its sum is.
     """
 
     gives = _OF_GRADIENTS
@@ -59,7 +59,7 @@ def _factor(case: Case, of: tuple[str, str]) -> float:
 
 
 class SumNotMean(ScaledError):
-    """The sum over the samples for their mean, from the output's δ on."""
+    """The sum over the samples in place of their mean, from the output's δ on."""
 
     def portion(self, p: Any) -> float:
         return float(p.samples) if p.reduction == "mean" else 1.0
@@ -68,7 +68,7 @@ class SumNotMean(ScaledError):
 
 
 class MeanNotSum(ScaledError):
-    """The mean over the samples for their sum, from the output's δ on."""
+    """The mean over the samples in place of their sum, from the output's δ on."""
 
     def portion(self, p: Any) -> float:
         return 1.0 if p.reduction == "mean" else 1.0 / p.samples
@@ -77,7 +77,7 @@ class MeanNotSum(ScaledError):
 
 
 class DividedTwice(ScaledError):
-    """The mean taken twice, from the output's δ on."""
+    """The mean over the samples taken twice, from the output's δ on."""
 
     def portion(self, p: Any) -> float:
         return 1.0 / p.samples if p.reduction == "mean" else 1.0
@@ -86,7 +86,7 @@ class DividedTwice(ScaledError):
 
 
 class OneSampleOnly(SwappedRules):
-    """The gradients of one sample of the batch; ``whole``: not divided by the number of samples."""
+    """The gradients of only one sample of the batch; ``whole``: not divided by the number of samples."""
 
     gives = _OF_GRADIENTS
     __last: ClassVar[bool] = True
@@ -103,7 +103,7 @@ class OneSampleOnly(SwappedRules):
             return super().share(rule, role, s, i)
 
     def __of_one(self, rule: Rule) -> Any:
-        """The errors of what the rule makes, those of all other samples 0."""
+        """The errors of the rule's output, with those of all other samples set to 0."""
         error, alone = self.__alone.get(rule.out, (None, None))
         if error is not rule.out.error:
             alone = self.__without_others(rule)
@@ -150,9 +150,9 @@ class GradientsKept(SwappedRules):
 
 
 class UpdateAfterEverySample(Swapped):
-    """The parameters move after each sample; ``whole``: by its whole gradient, not by its share in the mean.
+    """The parameters are updated after each sample; ``whole``: by its own gradient, not by its share in the mean.
 
-    ``moving``: every value reported is that of its sample at the parameters of that moment.
+    ``moving``: every reported value is computed with the parameters at the time of its sample.
     """
 
     whole: ClassVar[bool] = True
@@ -169,7 +169,7 @@ class UpdateAfterEverySample(Swapped):
             through(p, parameters, buffers, m, self)
         with m.unseen():
             if self.moving:
-                through(p, parameters, buffers, m, self)  # for its tables; their numbers are replaced
+                through(p, parameters, buffers, m, self)  # only its tables are used; their numbers are replaced
             for s in range(p.samples):
                 one, updated = self.__pass_of(case, s, parameters, buffers, step)
                 parameters = updated
@@ -197,7 +197,7 @@ class UpdateAfterEverySample(Swapped):
 
 
 def _can_come_alone(case: Case) -> bool:
-    """Whether a sample can be a batch of its own: batch normalisation needs more than one number."""
+    """Whether a sample can be a batch of its own; batch normalisation needs more than one number."""
     try:
         _one_sample(case, 0)
     except CaseError:
@@ -214,7 +214,7 @@ def _one_sample(case: Case, s: int) -> Case:
 
 
 def _gather(p: Pass, samples: list[Pass], m: Any) -> None:
-    """Put into ``p`` what the samples' own passes gave, as if it were one of the batch."""
+    """Put the values of the samples' own passes into ``p``, as if it were a pass of the batch."""
     share = m.number(1.0 / p.samples if p.reduction == "mean" else 1.0)
 
     def scaled(table: Table) -> Any:
@@ -267,7 +267,7 @@ BUGS = (
         right="∂L/∂w = Σₛ δₛ aₛ",
         wrong="∂L/∂w = (1/N) Σₛ δₛ aₛ",
         stays_right="the forward pass; batches of one sample",
-        fix='heed "reduction": with "sum" nothing is divided',
+        fix='follow "reduction": with "sum" nothing is divided',
         example='grad /= N                            # BP402\nif reduction == "mean": grad /= N    # right\n',
         confused_with=("BP401",),
         by_label={"and in the loss": ("L = Σₛ ℓₛ, and its gradient", "L = (1/N) Σₛ ℓₛ, and its gradient")},

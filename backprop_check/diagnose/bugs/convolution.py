@@ -1,8 +1,8 @@
 """BP701 to BP708: convolution.
 
-Most of these are a right sum over the wrong links: the kernel read from its other end, the stride or the padding
-forgotten, all but one of the windows lost. So a swap says which links its author followed (``links``, a wiring), and in
-which of the three sums: forward (``z``), into the input's gradient (``x``), into the weight's (``weights``).
+Most of these are a right sum over wrong links: the kernel reversed, the stride or the padding forgotten, all but one of
+the windows lost. A mistake gives the wrong links (``links``, a wiring), and the sums that use them: forward (``z``), in
+the input's gradient (``x``), in the weight's gradient (``weights``).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Flipped(OtherLinks):
-    """w[K − 1 − k] where w[k] is meant."""
+    """w[K − 1 − k] in place of w[k]."""
 
     along: ClassVar[tuple[int, ...]] = (0, 1)
 
@@ -49,7 +49,7 @@ class Flipped(OtherLinks):
 
 
 class OverlapOverwritten(OtherLinks):
-    """dx[window] = w · δ where += is meant."""
+    """dx[window] = w · δ in place of +=."""
 
     kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     __order: ClassVar[str] = "channel"
@@ -59,7 +59,7 @@ class OverlapOverwritten(OtherLinks):
 
 
 class OutputOverwritten(OtherLinks):
-    """out[window] = w · x where += is meant: a transposed convolution adds up in its output."""
+    """out[window] = w · x in place of +=, in a transposed convolution."""
 
     kinds: ClassVar[tuple[str, ...]] = TRANSPOSED
     where = ("z",)
@@ -70,7 +70,7 @@ class OutputOverwritten(OtherLinks):
 
 
 class StrideIgnored(OtherLinks):
-    """Window o begins at o and not at o·stride."""
+    """Window o begins at o in place of o·stride."""
 
     where = ("x", "weights")
 
@@ -83,14 +83,14 @@ class StrideIgnored(OtherLinks):
 
 
 class OtherStride(OtherLinks):
-    """Window o begins at o times another stride: of one axis, of the other axis, or of one zero too many between δ's."""
+    """Window o begins at o times a wrong stride: 1 along one axis, that of the other axis, or one too large."""
 
     where = ("x", "weights")
     form: ClassVar[str] = "rows"
 
     @classmethod
     def stride(cls, stride: tuple[int, ...]) -> tuple[int, ...]:
-        """The stride that was taken on the way back."""
+        """The wrong stride."""
         first, last = stride[0], stride[-1]
         if cls.form == "larger":
             return tuple(each + (each > 1) for each in stride)
@@ -113,7 +113,7 @@ class OtherStride(OtherLinks):
 
 
 class PaddingNotCropped(OtherLinks):
-    """∂L/∂x of the padded input, taken from its corner and not from where the input begins."""
+    """∂L/∂x is a part of the padded gradient that begins at its corner instead of where the input begins."""
 
     kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     __times: ClassVar[int] = 0
@@ -127,7 +127,7 @@ class PaddingNotCropped(OtherLinks):
 
 
 class BiasOfOnePosition(OfConvolution):
-    """∂L/∂b = δ of one position."""
+    """∂L/∂b = δ of one position in place of the sum."""
 
     at: ClassVar[int] = -1
 
@@ -140,7 +140,7 @@ class BiasOfOnePosition(OfConvolution):
 
 
 class ChannelsTransposed(OtherLinks):
-    """w[i, c] where w[c, i] is meant: no error is raised where a layer has as many channels as it reads."""
+    """w[i, c] in place of w[c, i]; it raises no error where a layer has as many output as input channels."""
 
     def links(self, rule: Any) -> Wiring:
         spec, inputs = rule.spec, rule.inputs
@@ -169,7 +169,7 @@ class KernelOfOneChannel(OtherLinks):
 
 
 class InputOfOneChannel(OtherLinks):
-    """∂L/∂w[c, i] from input channel 0, for every i."""
+    """∂L/∂w[c, i] computed from input channel 0 for every i."""
 
     kinds: ClassVar[tuple[str, ...]] = STRAIGHT
     where = ("weights",)
@@ -201,8 +201,8 @@ BUGS = (
     Bug(
         code="BP701",
         name="conv-kernel-not-flipped",
-        sentence="On the way back the kernel meets δ in the wrong order: the input's gradient needs it the other way"
-        " round than the forward pass.",
+        sentence="In the backward pass the kernel is applied to δ in the wrong order: the input's gradient needs it"
+        " flipped.",
         right="∂L/∂x[i, y] = Σ w[c, i, k] · δ[c, y − k]",
         wrong="∂L/∂x[i, y] = Σ w[c, i, K − 1 − k] · δ[c, y − k]",
         stays_right="the forward pass, the gradients of weight and bias; with a kernel that is the same from both ends, all",
@@ -219,8 +219,8 @@ BUGS = (
     Bug(
         code="BP702",
         name="conv-kernel-flipped-forward",
-        sentence="The kernel is flipped on its way over the input: that is a true convolution, and what is called so in"
-        " neural networks is a cross-correlation.",
+        sentence="The kernel is flipped in the forward pass: that is a true convolution, but what neural networks call"
+        " convolution is a cross-correlation.",
         right="z[c, y, x] = Σ w[c, i, ky, kx] · in[i, y + ky, x + kx] + b[c]",
         wrong="z[c, y, x] = Σ w[c, i, K − 1 − ky, K − 1 − kx] · in[i, y + ky, x + kx] + b[c]",
         stays_right="with a kernel that is the same from both ends, everything; the bias's gradient follows δ",
@@ -238,7 +238,7 @@ BUGS = (
     Bug(
         code="BP703",
         name="conv-overlap-overwritten",
-        sentence="Where windows overlap, an input belongs to several; = was written for +=, and only the last one counts.",
+        sentence="Where windows overlap, only the last one counts for an input: = was written instead of +=.",
         right="∂L/∂x[i, y] = Σ over all c and o with o·stride + k = y of w[c, i, k] · δ[c, o]",
         wrong="∂L/∂x[i, y] = w[c, i, k] · δ[c, o] of the last of them",
         stays_right="the forward pass, the gradients of weight and bias; windows that touch no other, with one channel",
@@ -279,7 +279,7 @@ BUGS = (
     Bug(
         code="BP705",
         name="conv-padding-not-cropped",
-        sentence="The input's gradient is that of the padded input, not cropped to where the input lies: it is shifted.",
+        sentence="The input's gradient is that of the padded input, not cropped to the input itself: it is shifted.",
         right="∂L/∂x[y] = ∂L/∂padded[y + padding]",
         wrong="∂L/∂x[y] = ∂L/∂padded[y]",
         stays_right="the forward pass, the gradients of weight and bias; without padding, everything",
@@ -311,7 +311,7 @@ BUGS = (
     Bug(
         code="BP707",
         name="conv-channels-mixed",
-        sentence="Input and output channels of the kernel are taken for each other, or one channel for all.",
+        sentence="Input and output channels of the kernel are confused, or one channel is used for all.",
         right="w[c, i]: from input channel i into output channel c",
         wrong="w[i, c], or w[c, 0] for every i",
         stays_right="with one channel in and out, everything",
@@ -355,7 +355,7 @@ BUGS = (
 
 
 def _apart(each: Variant) -> list[Variant]:
-    """The same mistake in the plain ones or in the transposed ones only: they are often written apart."""
+    """The same mistake only in plain convolutions, or only in transposed ones: these are often separate code."""
     comma = ", " if each.label else ""
     return [
         written(variant(each.stages, f"{each.label}{comma}{where}", usual=False, kinds=kinds), each.wrong, each.right)
@@ -363,7 +363,7 @@ def _apart(each: Variant) -> list[Variant]:
     ]
 
 
-#: Which other stride it is, in words and as a formula.
+#: The wrong strides, in words and as a formula.
 _STRIDES = {
     "rows": ("along the rows only", "output (y, x) met input (y + …, x·stride + …)"),
     "columns": ("along the columns only", "output (y, x) met input (y·stride + …, x + …)"),
@@ -378,7 +378,7 @@ _OTHER_STRIDES = tuple(
     written(
         variant(
             OtherStride,
-            f"{said}, {_WHERE[name]}",
+            f"{words}, {_WHERE[name]}",
             usual=False,
             form=form,
             where=("x", "weights") if name == "both" else (name,),
@@ -386,7 +386,7 @@ _OTHER_STRIDES = tuple(
         wrong,
         "" if form == "larger" else "output (y, x) met input (y·s₀ + …, x·s₁ + …)",
     )
-    for form, (said, wrong) in _STRIDES.items()
+    for form, (words, wrong) in _STRIDES.items()
     for name in ("both", "x", "weights")
 )
 

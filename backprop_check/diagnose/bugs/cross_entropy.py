@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _BINARY = "binary_cross_entropy"
 
-#: The usual ε, with its name: those of Keras, scikit-learn and textbooks, and what 1 + ε is told from 1 by.
+#: Common values of ε by their names: those of Keras, scikit-learn and textbooks, and the machine epsilons.
 _USUAL = {
     "1e-07": 1e-7,
     "1e-15": 1e-15,
@@ -30,7 +30,7 @@ _USUAL = {
 
 
 class BceHalfMissing(Swapped):
-    """−t ln a, without (1 − t) ln(1 − a)."""
+    """−t ln a without (1 − t) ln(1 − a)."""
 
     fused = False
     __gradient_too: ClassVar[bool] = True
@@ -83,9 +83,9 @@ class EpsilonInLog(Swapped):
 
 
 class ProbabilityClipped(Swapped):
-    """ln c for ln p, where c is p kept within [ε, 1 − ε]; or at least ε only (``above`` is False).
+    """ln c in place of ln p, where c is p clipped to [ε, 1 − ε], or only to at least ε (``above`` is False).
 
-    ``gradient`` is ``right``, ``at_clipped`` (−t/c) or ``through`` (0 where p was clipped, as autograd has it).
+    ``gradient`` is ``right``, ``at_clipped`` (−t/c) or ``through`` (0 where p was clipped, as autograd computes it).
     """
 
     fused = False
@@ -104,7 +104,7 @@ class ProbabilityClipped(Swapped):
         return self.__clipped(a, a, self.m.number(self.__epsilon), self.m.number(1.0 - self.__epsilon))
 
     def __rest(self, a: Any) -> Any:
-        """What stands for 1 − p."""
+        """What is used for 1 − p."""
         return 1 - self.__kept(a) if self.__above else self.__kept(1 - a)
 
     def loss_term(self, p: Any, s: Any, k: Any) -> Any:
@@ -138,7 +138,7 @@ class ProbabilityClipped(Swapped):
 
 _RIGHT = "ℓ = −t ln p, ∂ℓ/∂p = −t/p"
 
-#: Where the gradient comes from: its place in the label, and its formula.
+#: How the gradient is computed: its words in the label, and its formula.
 _GRADIENTS = {
     "right": ("in the loss only", ""),
     "at_clipped": ("in the loss and in its derivative", ", ∂ℓ/∂p = −t/c"),
@@ -149,12 +149,12 @@ _GRADIENTS = {
 }
 
 
-def _clipped(said: str, epsilon: float, gradient: str, *, above: bool) -> Variant:
+def _clipped(name: str, epsilon: float, gradient: str, *, above: bool) -> Variant:
     where, derivative = _GRADIENTS[gradient]
     bounds = "[ε, 1 − ε]" if above else "[ε, 1]"
     made = variant(
         ProbabilityClipped,
-        f"p is clipped to {bounds} {where}, with ε = {said}",
+        f"p is clipped to {bounds} {where}, with ε = {name}",
         usual=False,
         epsilon=epsilon,
         gradient=gradient,
@@ -172,13 +172,13 @@ def _epsilons() -> tuple[Variant, ...]:
     found = []
     for exponent in (8, 7, 9, 6, 10, 5, 12, 4, 3, 2, 15, 16):
         epsilon = 10.0**-exponent
-        for said, parts in (
+        for where, parts in (
             ("", {}),
             (", in the gradient", {"loss_too": False}),
             (", in the loss", {"gradient_too": False, "fused": True}),
         ):
             found.append(
-                variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{said}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004
+                variant(EpsilonInLog, f"ε = 1e-{exponent:02d}{where}", usual=exponent == 8, epsilon=epsilon, **parts)  # noqa: PLR2004
             )
     return tuple(found)
 
@@ -223,10 +223,10 @@ BUGS = (
         variants=(
             *_epsilons(),
             *(
-                _clipped(said, epsilon, gradient, above=above)
+                _clipped(name, epsilon, gradient, above=above)
                 for above in (True, False)
                 for gradient in _GRADIENTS
-                for said, epsilon in _USUAL.items()
+                for name, epsilon in _USUAL.items()
             ),
         ),
     ),

@@ -1,7 +1,7 @@
-"""Formulas of the ways to make a mistake with layers beyond the dense ones, by code and then by (a part of) the label.
+"""Formulas of variants of bugs in layers other than dense ones, by code and then by (a part of) the label.
 
-A label's parts stand between commas. A key holds for every variant whose label has all its parts; of several keys the
-one with the most parts. A formula is what was implemented, or (as it should be, as it was implemented).
+The parts of a label are separated by commas. A key holds for every variant whose label has all its parts; of several
+keys the one with the most parts is used. A formula is the wrong one, or a pair of the right and the wrong one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ROWS = "∂L/∂x[i, y, x] = Σ w[c, i, ky, kx] · δ[c, y − ky, x − kx]"
 _AVERAGE = "a = (1/n) Σ x over the window"
 _SCORES = "scores = q · k / √d"
 
-#: n − 1 for the batch's variance, which the running variance takes for that over n.
+#: The batch's variance has the divisor n − 1, and the running variance corrects it once more.
 _TWICE = (
     "var = (1/n) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
     "var = (1/(n − 1)) Σ (x − μ)², running var⁺ = (1 − m) running var + m n/(n − 1) var",
@@ -24,7 +24,7 @@ _TWICE = (
 
 
 def _one_added(which: str) -> Formula:
-    """Of the layers that a sum adds, one alone gets a gradient."""
+    """Only one of the layers that a sum adds gets a gradient."""
     return "each of the layers that are added gets ∂L/∂y", f"the {which} of the layers that are added gets ∂L/∂y"
 
 

@@ -38,14 +38,14 @@ def _adds_bias(rule: Rule) -> TypeGuard[WeightedSum]:
 
 
 class BiasMissingForward(SwappedRules):
-    """z = Σ w a."""
+    """z = Σ w a, without b."""
 
     def value(self, rule: Rule, s: Any, o: Any) -> Any:
         return self.m.dots(terms(rule, s, o), []) if _adds_bias(rule) else super().value(rule, s, o)
 
 
 class FirstBiasForAll(SwappedRules):
-    """z = Σ w a + b₀."""
+    """z = Σ w a + b₀ for every neuron."""
 
     def value(self, rule: Rule, s: Any, o: Any) -> Any:
         if not _adds_bias(rule):
@@ -55,9 +55,9 @@ class FirstBiasForAll(SwappedRules):
 
 
 class ActivationMissing(SwappedRules):
-    """a = z, at the output or in the hidden layers; ``slope_too``: φ′ = 1 there, else φ′ as it should be.
+    """a = z at the output or in the hidden layers; with ``slope_too`` also φ′ = 1 there.
 
-    ``loss_of_a``: the loss is taken of that a, not of z.
+    ``loss_of_a``: the loss is computed from that a, not from z.
     """
 
     __output: ClassVar[bool] = True
@@ -83,7 +83,7 @@ class ActivationMissing(SwappedRules):
 
 
 class ForwardWeightsTransposed(SwappedRules):
-    """z = Σ w[i][j] a, where the layer is square; ``flat``: in one list of numbers, anywhere."""
+    """z = Σ w[i][j] a, where the layer is square; with ``flat`` in any layer, from a flat list of weights."""
 
     __flat: ClassVar[bool] = False
 
@@ -117,7 +117,7 @@ class WrongActivation(SwappedRules):
 
     def __init__(self, m: Any) -> None:
         super().__init__(m)
-        self.__taken: dict[Table, Table] = {}  # by z: what is taken for a, forwards only
+        self.__taken: dict[Table, Table] = {}  # the wrong a of each z, used only forwards
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         right = c.activate
@@ -147,7 +147,7 @@ class WrongActivation(SwappedRules):
 
 
 class OtherSoftmax(SwappedRules):
-    """A softmax by another formula than e^(z − max z) / Σ e^(z − max z)."""
+    """The base of mistakes in the softmax formula e^(z − max z) / Σ e^(z − max z)."""
 
     common = True
     gives = frozenset({"a"})
@@ -158,7 +158,7 @@ class OtherSoftmax(SwappedRules):
         return super().value(rule, s, o)
 
     def probability(self, rule: Softmax, s: Any, o: Any) -> Any:
-        """p of unit o."""
+        """The wrong p of unit o."""
         raise NotImplementedError
 
     @classmethod
@@ -167,7 +167,7 @@ class OtherSoftmax(SwappedRules):
 
 
 class SoftmaxOverWrongAxis(OtherSoftmax):
-    """pₛⱼ = e^zₛⱼ / Σᵣ e^zᵣⱼ: over the samples of the batch."""
+    """pₛⱼ = e^zₛⱼ / Σᵣ e^zᵣⱼ: the softmax over the samples of the batch."""
 
     def probability(self, rule: Softmax, s: Any, o: Any) -> Any:
         m, z = self.m, rule.x.values
@@ -185,7 +185,7 @@ class SoftmaxUnshifted(OtherSoftmax):
 
 
 class InputsReused(SwappedRules):
-    """Every sample is given another sample's inputs; ``backward_too``: in the gradients of the weights as well."""
+    """Every sample gets another sample's inputs; ``backward_too``: in the gradients of the weights as well."""
 
     __which: ClassVar[str] = "first"
     backward_too: ClassVar[bool] = True
@@ -210,9 +210,10 @@ def _wrong_activations() -> tuple[Variant, ...]:
     for asked in ACTIVATIONS:
         for used in ACTIVATIONS:
             if used not in (asked, "identity", "log_softmax") and (asked in ELEMENTWISE or used in ELEMENTWISE):
-                said, ways = f"{used} where {asked} is asked for", {"asked": asked, "used": used}
-                found.append(variant(WrongActivation, said, usual=False, **ways))
-                found.append(variant(WrongActivation, f"{said}, forwards only", usual=False, forward_only=True, **ways))
+                label, names = f"{used} where {asked} is asked for", {"asked": asked, "used": used}
+                found.append(variant(WrongActivation, label, usual=False, **names))
+                label = f"{label}, forwards only"
+                found.append(variant(WrongActivation, label, usual=False, forward_only=True, **names))
     return tuple(found)
 
 

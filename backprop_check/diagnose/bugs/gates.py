@@ -1,4 +1,4 @@
-"""BP8xx: the gates of recurrent layers: their order, biases, slopes, and the reset of a GRU."""
+"""BP8xx: the gates of recurrent layers: their order, biases and derivatives, and the reset of a GRU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ForgetGateLeftOut(OfRecurrent):
-    """Through f·c everything goes back to the cell before, as if f were 1."""
+    """The gradient of f·c with respect to the cell before, with 1 in place of f."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
 
@@ -28,7 +28,7 @@ class ForgetGateLeftOut(OfRecurrent):
 
 
 class WithoutTanh(OfRecurrent):
-    """The derivative of a tanh is left out, or taken of the wrong number."""
+    """The derivative of a tanh is left out, or computed from the wrong number."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
     __roles: ClassVar[tuple[str, ...]] = ("cell_tanh",)
@@ -45,7 +45,7 @@ class WithoutTanh(OfRecurrent):
 
 
 class Permuted(OfRecurrent):
-    """The parameters' blocks of rows are taken for the gates in another order."""
+    """The parameters' blocks of rows are assigned to the gates in another order."""
 
     __order: ClassVar[str] = "ifgo"
 
@@ -53,7 +53,7 @@ class Permuted(OfRecurrent):
         return self.__order.index(gate) if layer.kind in self.kinds_of(Permuted) else super().block(layer, gate)
 
 
-#: Orders that libraries have: CS231n and ONNX (o before f), TensorFlow 1, Theano and Gomez, cuDNN's and Keras's GRU.
+#: The orders of some libraries: CS231n and ONNX (o before f), TensorFlow 1, Theano and Gomez; the GRUs of cuDNN and Keras.
 _USUAL = ("ifog", "iofg", "igfo", "gifo", "figo", "fiog", "zrn")
 
 
@@ -67,7 +67,7 @@ def _permuted(kind: str, gates: str) -> list[Variant]:
 
 
 class BiasOfOneGate(OfRecurrent):
-    """The gradients of all gates' biases are one gate's δ."""
+    """The gradients of all gates' biases are computed from one gate's δ."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
     gate: ClassVar[str] = "f"
@@ -88,7 +88,7 @@ class BiasOfOneGate(OfRecurrent):
 
 
 class OtherReset(OfRecurrent):
-    """The reset stands before the product where it should be after it, or the other way round."""
+    """The reset is applied before the product where it should be after it, or the other way round."""
 
     kinds: ClassVar[tuple[str, ...]] = ("gru",)
     bias_outside = False
@@ -113,7 +113,7 @@ BUGS = (
     Bug(
         code="BP805",
         name="lstm-tanh-derivative-missing",
-        sentence="The output is o · tanh(c), and on the way back the derivative of that tanh is left out.",
+        sentence="The output is o · tanh(c), but the backward pass leaves out the derivative of that tanh.",
         right="∂L/∂cₜ = ∂L/∂hₜ · oₜ · (1 − tanh²(cₜ))",
         wrong="∂L/∂cₜ = ∂L/∂hₜ · oₜ",
         stays_right="the forward pass, and the δ of the output gate in the last step",
@@ -142,7 +142,7 @@ BUGS = (
     Bug(
         code="BP806",
         name="lstm-gates-permuted",
-        sentence="The blocks of rows are taken for the gates in another order than they are in.",
+        sentence="The blocks of rows are assigned to the gates in another order than the parameters have.",
         right="the rows of W_ih, W_hh and the biases are, block by block, those of i, f, g, o (a GRU: r, z, n)",
         wrong="another order of the gates",
         stays_right="z, the weighted sums themselves, in the first step",
@@ -171,9 +171,9 @@ BUGS = (
     Bug(
         code="BP808",
         name="gru-reset-placement",
-        sentence="The reset gate stands on the other side of the product with W_hn than it should.",
+        sentence="The reset gate is applied before the product with W_hn where it should be after it, or the reverse.",
         right="reset_after: z_n = W_in x + b_in + r·(W_hn h + b_hn); else z_n = W_in x + b_in + W_hn (r·h) + b_hn",
-        wrong="the one in the place of the other",
+        wrong="one in place of the other",
         stays_right="the gates r and z in the first step; everything where the state before is 0 and there is no b_hn",
         fix="PyTorch and cuDNN reset after the product, bias included; the paper, and Keras with reset_after=False, before.",
         example="n = np.tanh(W_in @ x + b_in + W_hn @ (r * h) + b_hn)    # reset before\n"
@@ -186,12 +186,11 @@ BUGS = (
     Bug(
         code="BP810",
         name="lstm-forget-gate-left-out",
-        sentence="The cell's gradient is handed on to the step before as it is, without the forget gate that had let the cell"
-        " through.",
+        sentence="The cell's gradient is passed to the step before without being multiplied by the forget gate.",
         right="∂L/∂cₜ₋₁ = ∂L/∂cₜ · fₜ",
         wrong="∂L/∂cₜ₋₁ = ∂L/∂cₜ",
         stays_right="the forward pass, the δ of the last step, and sequences of one step without a c₀",
-        fix="Multiply by the gate that stood there forward: dc_next = dc · f.",
+        fix="Multiply by the forget gate of the forward pass: dc_next = dc · f.",
         example="dc_next = dc            # wrong\ndc_next = dc * f[t]     # right",
         confused_with=("BP804",),
         variants=variants(ForgetGateLeftOut),

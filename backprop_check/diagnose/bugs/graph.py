@@ -1,4 +1,4 @@
-"""Bugs of networks that branch: outputs read by many, sums, products, concatenations, shared weights."""
+"""Bugs of networks that branch: outputs with several readers, sums, products, concatenations, shared weights."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def _fans_out(case: Case) -> bool:
 
 
 def is_combined(rule: Rule, how: str) -> bool:
-    """Whether a rule makes several outputs one, in that way."""
+    """Whether a rule combines several outputs in that way."""
     return rule.out.role == "combined" and rule.spec is not None and rule.spec.combine == how
 
 
 class Edges:
-    """Who reads a layer's output (or the input): the layer, and which of the outputs that it reads this is."""
+    """The readers of a layer's output (or of the input): each layer, and the position in its list of sources."""
 
     def __init__(self, table: Table) -> None:
         own = -1 if table.made_by is None else table.made_by.layer
@@ -56,17 +56,17 @@ class Edges:
         self.edges = sorted({self.edge(rule, role) for rule, role in table.readers if self.leaves(rule)})
 
     def leaves(self, rule: Rule) -> bool:
-        """Whether the rule is of another layer."""
+        """Whether the rule belongs to another layer."""
         return not isinstance(rule, Given) and rule.layer != self.inside
 
     @staticmethod
     def edge(rule: Rule, role: tuple[str, int]) -> tuple[int, int]:
-        """The layer, and the place in its ``from``."""
+        """The layer, and the position in its ``from``."""
         return rule.layer, _place(rule, role) if rule.out.role == "combined" else 0
 
 
 def _place(rule: Rule, role: tuple[str, int]) -> int:
-    """Which of the outputs that are combined a rule reads in that role. A product of many is made two by two."""
+    """The position of the output that a rule reads in that role. A product of many is computed two by two."""
     what, number = role
     assert isinstance(rule, WeightedSum)
     if rule.sources[0].weights is None:
@@ -80,7 +80,7 @@ def _place(rule: Rule, role: tuple[str, int]) -> int:
 
 
 class ReadersOverwrite(SwappedRules):
-    """Of all layers that read an output, only one's part is left: the one that wrote last, or first."""
+    """Of all layers that read an output, only one contributes to its gradient: the one that wrote last, or first."""
 
     __latest: ClassVar[bool] = False
 
@@ -92,7 +92,7 @@ class ReadersOverwrite(SwappedRules):
         edges = Edges(table)
         if table.parameter or not edges.leaves(rule) or len(edges.edges) < 2:  # noqa: PLR2004 - nothing to overwrite
             return right
-        # Backwards the layers come from the last to the first, and each goes through what it reads in order.
+        # The backward pass goes from the last layer to the first, and through the sources of each in order.
         layer = (max if self.__latest else min)(at for at, _ in edges.edges)
         kept = layer, max(place for at, place in edges.edges if at == layer)
         return right if edges.edge(rule, role) == kept else nothing(self.m, right)
@@ -101,7 +101,7 @@ class ReadersOverwrite(SwappedRules):
 
 
 class ReadersCountedAgain(SwappedRules):
-    """What comes back to an output is propagated once for each layer that reads it."""
+    """The error of an output is propagated once for each layer that reads it."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
@@ -147,7 +147,7 @@ class PathMissing(SwappedRules):
 
 
 class SharedOverwritten(SwappedRules):
-    """Of all layers that use the same parameters, only one's gradient is left."""
+    """Of all layers that use the same parameters, only one contributes to their gradient."""
 
     __latest: ClassVar[bool] = False
 
@@ -163,7 +163,7 @@ class SharedOverwritten(SwappedRules):
 
 
 class SharedAveraged(SwappedRules):
-    """The mean over all that use the same parameters, where it is their sum."""
+    """The mean over all layers that use the same parameters, in place of the sum."""
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         right = super().share(rule, role, s, i)
@@ -177,9 +177,9 @@ class SharedAveraged(SwappedRules):
 
 
 class SplitWrongly(SwappedRules):
-    """A concatenation's gradient is cut in wrong places: ``how`` tells where each part's begins.
+    """The gradient of a concatenation is split at wrong places; ``how`` says where the parts begin.
 
-    ``forward``: the parts stand in that order forwards too (``backward`` False: forwards only).
+    ``forward``: the parts are in that order forwards too (``backward`` False: only forwards).
     """
 
     __how: ClassVar[str] = "reversed"
@@ -187,7 +187,7 @@ class SplitWrongly(SwappedRules):
     __backward: ClassVar[bool] = True
 
     def __starts(self, rule: Any) -> list[int]:
-        """Where each part begins."""
+        """The position where each part begins."""
         widths = [source.x.units for source in rule.sources]
         if self.__how == "start":
             return [0] * len(widths)
@@ -228,7 +228,7 @@ class SplitWrongly(SwappedRules):
 
 
 class WrongFactor(SwappedRules):
-    """The slope of x·y·… with regard to x: x itself (``own``), or 1."""
+    """The derivative of x·y·… with respect to x: x itself (``own``), or 1."""
 
     own: ClassVar[bool] = True
 
@@ -278,8 +278,8 @@ BUGS = (
     Bug(
         "BP126",
         "concat-split-wrong",
-        "The outputs that stand one after the other are taken in another order, or cut in other places, than they were"
-        " put together.",
+        "A concatenation is joined in another order than it should be, or its gradient is split in another order or at"
+        " other places.",
         right="∂L/∂x of each part: its own places of ∂L/∂(x, y, …), in the order of the parts",
         wrong="∂L/∂x of a part: another part's places",
         stays_right="the forward pass where only the way back is wrong; all layers after the concatenation",
@@ -328,7 +328,7 @@ BUGS = (
     Bug(
         "BP913",
         "residual-path-missing",
-        "Of the paths that meet in a sum, one gets no gradient: that of a skip connection, or that around it.",
+        "One term of a sum gets no gradient: the skip connection, or the path that it skips.",
         right="y = x + F(x): ∂L/∂x = ∂L/∂y + what comes back through F",
         wrong="∂L/∂x = what comes back through F (or ∂L/∂y alone)",
         stays_right="the forward pass; all layers after the sum",

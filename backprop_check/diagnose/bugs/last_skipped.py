@@ -1,4 +1,4 @@
-"""BP124: a loop that ends one too early."""
+"""BP124: a loop that ends one iteration too early."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _GRADIENT = "∂L/∂wⱼᵢ = Σₛ δⱼ aᵢ"
 
 
 def _last(units: int, each: int = 1) -> list[bool]:
-    """Where the last unit's numbers are, of ``units`` with ``each`` numbers each."""
+    """True for the numbers of the last unit, of ``units`` with ``each`` numbers each."""
     return [False] * ((units - 1) * each) + [True] * each
 
 
 def _last_of_each(units: int, each: int) -> list[bool]:
-    """Where the last number of every unit is."""
+    """True for the last number of every unit."""
     return [k % each == each - 1 for k in range(units * each)]
 
 
@@ -69,13 +69,13 @@ class LastDownstreamSkipped(SwappedRules):
 
 
 class LastDeltaSkipped(LinearLayersToo):
-    """The last neuron's δ stays 0; ``output_only``: at the output."""
+    """The last neuron's δ stays 0; ``output_only``: only at the output."""
 
     gives = frozenset({"delta"})
     output_only: ClassVar[bool] = True
 
     def __here(self, rule: Any) -> bool:
-        """Whether a rule makes the output of a dense layer of z."""
+        """Whether a rule computes the output of a dense layer from z."""
         return is_activation(rule) and is_dense(rule.x.made_by) and (is_last(rule) or not self.output_only)
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Share:
@@ -91,7 +91,7 @@ class LastDeltaSkipped(LinearLayersToo):
 
 
 class LastGradientSkipped(SwappedRules):
-    """The last input's, or the last neuron's gradients stay 0; or those of its ``bias`` alone."""
+    """The gradients of the last input's weights, or of the last neuron, stay 0; or only that of its ``bias``."""
 
     gives = _OF_GRADIENTS
     skipped: ClassVar[str] = "input"
@@ -110,14 +110,14 @@ class LastGradientSkipped(SwappedRules):
 
 
 class LastUpdateSkipped(SwappedRules):
-    """The last neuron, or the last input's weights, do not learn."""
+    """The last neuron, or the last input's weights, are not updated."""
 
     gives = _OF_UPDATE
     skipped: ClassVar[str] = "neuron"
 
     def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
         right = super().updated_number(l, name, i, learning_rate)
-        # A dense layer alone calls its parameters so.
+        # Only a dense layer has parameters with these names.
         if name not in ("weights", "biases") or (name == "biases" and self.skipped == "input"):
             return right
         each = l.parameters[name].units // l.units
@@ -156,7 +156,7 @@ BUGS = (
     Bug(
         "BP124",
         "last-neuron-skipped",
-        "A loop ends one too early: the last neuron, input, output or sample is left out.",
+        "A loop ends one iteration too early: the last neuron, input, output or sample is left out.",
         right="Σ over all of them",
         wrong="Σ over all but the last",
         stays_right="everything that the last one has no part in",

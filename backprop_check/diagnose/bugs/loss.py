@@ -38,7 +38,7 @@ class ScaledError(Swapped):
 
 
 class FactorTwo(ScaledError):
-    """2e for e."""
+    """2e in place of e."""
 
     def portion(self, p: Any) -> float:
         return 2.0 if p.loss_kind == "half_squared_error" else 1.0
@@ -49,7 +49,7 @@ class FactorTwo(ScaledError):
 
 
 class FactorTwoMissing(ScaledError):
-    """E for 2e."""
+    """``e`` in place of 2e."""
 
     def portion(self, p: Any) -> float:
         return 0.5 if p.loss_kind in ("squared_error", "mean_squared_error") else 1.0
@@ -60,7 +60,7 @@ class FactorTwoMissing(ScaledError):
 
 
 class MeanOverOutputsMissing(ScaledError):
-    """The sum over the outputs for their mean."""
+    """The sum over the outputs in place of their mean."""
 
     def portion(self, p: Any) -> float:
         return float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else 1.0
@@ -71,7 +71,7 @@ class MeanOverOutputsMissing(ScaledError):
 
 
 class MeanOverOutputsExtra(ScaledError):
-    """The mean over the outputs for their sum."""
+    """The mean over the outputs in place of their sum."""
 
     def portion(self, p: Any) -> float:
         return 1.0 if LOSSES[p.loss_kind].mean_over_outputs else 1.0 / p.layers[-1].units
@@ -82,7 +82,7 @@ class MeanOverOutputsExtra(ScaledError):
 
 
 class AnotherLoss(Swapped):
-    """∂ℓ/∂a of the loss ``used``, where the case asks for ``asked`` (or for any)."""
+    """∂ℓ/∂a of the loss ``used`` where the case asks for ``asked`` (empty: any other)."""
 
     fused = False
     __asked: ClassVar[str] = ""
@@ -117,7 +117,7 @@ class AnotherLoss(Swapped):
 
 
 class HuberSignLost(Swapped):
-    """+threshold beyond the threshold, on either side."""
+    """+threshold beyond the threshold, whatever the sign of the error."""
 
     def output_error(self, p: Any, s: Any, k: Any) -> Any:
         if p.loss_kind != "huber":
@@ -133,7 +133,7 @@ class HuberSignLost(Swapped):
 
 
 class LabelOffByOne(Swapped):
-    """The targets are shifted by one class."""
+    """The targets shifted by one class."""
 
     __shift: ClassVar[int] = 1
     classes_only: ClassVar[bool] = True
@@ -199,16 +199,16 @@ class LossOnly(Swapped):
 def _other_losses() -> tuple[Variant, ...]:
     found = []
     for used in KINDS:
-        said = used.replace("_", " ")
+        name = used.replace("_", " ")
         for loss_too in (False, True):
             tail = ", in the loss too" if loss_too else ""
             found.append(
-                variant(AnotherLoss, f"that of {said}, always{tail}", usual=False, used=used, loss_too=loss_too)
+                variant(AnotherLoss, f"that of {name}, always{tail}", usual=False, used=used, loss_too=loss_too)
             )
             found += [
                 variant(
                     AnotherLoss,
-                    f"that of {said} where {asked.replace('_', ' ')} is asked for{tail}",
+                    f"that of {name} where {asked.replace('_', ' ')} is asked for{tail}",
                     usual=False,
                     used=used,
                     asked=asked,

@@ -17,9 +17,9 @@ _EMBEDDING = ("embedding",)
 
 
 class OfNormalisation(SwappedRules):
-    """Something wrong in layers of some kinds."""
+    """The base of mistakes in layers of these kinds."""
 
-    #: Whether the batch's own statistics are needed: not in a batch norm's evaluation, nor in a dropout's.
+    #: Whether the mistake shows only in training: evaluation uses running statistics, and no dropout mask.
     in_training: ClassVar[bool] = True
 
     @classmethod
@@ -31,23 +31,23 @@ class OfNormalisation(SwappedRules):
 
 
 def _is_at(rule: Rule, place: str, kinds: tuple[str, ...]) -> bool:
-    """Whether a rule makes the table called ``place`` in a layer of one of these kinds."""
+    """Whether a rule computes the table called ``place`` in a layer of one of these kinds."""
     return rule.out.role == place and rule.spec is not None and rule.spec.kind in kinds
 
 
 def _nothing(m: Any, share: tuple[Any, Any]) -> tuple[Any, Any]:
-    """No gradient."""
+    """The same share with an error of 0."""
     error, slope = share
     return m.vector(lambda x: x * 0.0, error), slope
 
 
-# Two mistakes may be made at once: what a class has of its own has a name that no other has.
+# Two mistakes may be combined in one class, so their attributes must have different names.
 
 # Normalisation ---------------------------------------------------------------------------------------
 
 
 class MeanTermMissing(OfNormalisation):
-    """Nothing flows back through μ."""
+    """No gradient flows back through μ."""
 
     kinds = _WITH_MEAN
 
@@ -57,7 +57,7 @@ class MeanTermMissing(OfNormalisation):
 
 
 class VarianceTermMissing(OfNormalisation):
-    """Nothing flows back through σ²."""
+    """No gradient flows back through σ²."""
 
     kinds = _NORMS
 
@@ -67,7 +67,7 @@ class VarianceTermMissing(OfNormalisation):
 
 
 class BothConstant(VarianceTermMissing):
-    """Nothing flows back through μ either."""
+    """No gradient flows back through σ² and μ."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         found = super().share(rule, role, s, i)
@@ -90,7 +90,7 @@ class ScaleMissing(OfNormalisation):
 
 
 class VarianceLessOne(OfNormalisation):
-    """σ² = Σ(x − μ)²/(n − 1), forward and perhaps backward."""
+    """σ² = Σ(x − μ)²/(n − 1), forwards and perhaps backwards."""
 
     kinds = _WITH_MEAN
     less_one_backward: ClassVar[bool] = True
@@ -110,7 +110,7 @@ class VarianceLessOne(OfNormalisation):
 
 
 class RunningVariance(OfNormalisation):
-    """The running variance moves towards Σ(x − μ)²/n, or is divided by n − 1 twice."""
+    """The running variance uses Σ(x − μ)²/n, or is corrected by n/(n − 1) twice."""
 
     kinds = ("batch_norm",)
 
@@ -126,7 +126,7 @@ class RunningVariance(OfNormalisation):
         return self.moved(right, own, n)
 
     def moved(self, right: Any, own: Any, n: float) -> Any:
-        """Own is momentum · Σ(x − μ)²/(n − 1)."""
+        """The wrong running variance; ``own`` is momentum · Σ(x − μ)²/(n − 1)."""
         return right - own / self.m.number(n)
 
 
@@ -145,7 +145,7 @@ class _Twice(RunningVariance):
 
 
 class EpsilonOutside(OfNormalisation):
-    """1/(σ + ε); ``epsilon_backward`` is how the backward pass goes through it."""
+    """1/(σ + ε) in place of 1/√(σ² + ε); ``epsilon_backward`` is its derivative in the backward pass."""
 
     kinds = _NORMS
     in_training = False
@@ -178,7 +178,7 @@ class EpsilonOutside(OfNormalisation):
 
 
 class MaskUnapplied(OfNormalisation):
-    """∂L/∂x = ∂L/∂a · 1/(1 − p), dropped or not."""
+    """∂L/∂x = ∂L/∂a · 1/(1 − p), whether a unit was dropped or not."""
 
     kinds = _DROPOUT
     unscaled_too: ClassVar[bool] = False
@@ -211,7 +211,7 @@ class DropoutScaleMissing(OfNormalisation):
 
 
 class MaskFromZeros(OfNormalisation):
-    """The mask is taken as a ≠ 0."""
+    """The mask is taken to be a ≠ 0."""
 
     kinds = _DROPOUT
 
@@ -226,7 +226,7 @@ class MaskFromZeros(OfNormalisation):
 
 
 class DuplicatesLost(OfNormalisation):
-    """Of an index that is looked up several times, only one place gives its row a gradient."""
+    """Of the places where an index is looked up, only one contributes to the gradient of its row."""
 
     kinds = _EMBEDDING
     first_counts: ClassVar[bool] = False
@@ -240,7 +240,7 @@ class DuplicatesLost(OfNormalisation):
         return error, self.m.given_grid(self._counted(rule.spec, rule.case.inputs))[s, inputs[i]]
 
     def _counted(self, spec: Any, samples: Any) -> list[list[float]]:
-        """What was looked up, and counts: 1; everything else 0."""
+        """1 where an index was looked up and counts, else 0."""
         rows: list[list[float]] = spec.chosen(samples)
         indices = spec.rows(samples)
         places = [(s, at) for s, row in enumerate(rows) for at, one in enumerate(row) if one]
@@ -258,11 +258,11 @@ BUGS = (
     Bug(
         "BP901",
         "norm-mean-term-missing",
-        "A normalisation's backward pass takes the mean as a constant: the gradient that goes through it is left out.",
+        "A normalisation's backward pass treats the mean as a constant: the gradient through it is left out.",
         right="∂L/∂x = (1/σ)(g − mean(g) − x̂ · mean(g x̂)), with g = γ ∂L/∂a and σ = √(var + ε)",
         wrong="∂L/∂x = (1/σ)(g − x̂ · mean(g x̂))",
         stays_right="the forward pass, and the gradients of γ and β; evaluation, where the statistics are constants",
-        fix="every x of the group moves its mean, so take the mean of g away",
+        fix="every x of the group changes its mean, so subtract the mean of g",
         example="dx = inv * (g - xhat * (g * xhat).mean())             # BP901\ndx = inv * (g - g.mean() - xhat * (g * xhat).mean())  # right\n",
         confused_with=("BP902",),
         seen="mlpack#2474",
@@ -271,11 +271,11 @@ BUGS = (
     Bug(
         "BP902",
         "norm-variance-term-missing",
-        "A normalisation's backward pass takes the variance as a constant: the gradient that goes through it is left out.",
+        "A normalisation's backward pass treats the variance as a constant: the gradient through it is left out.",
         right="∂L/∂x = (1/σ)(g − mean(g) − x̂ · mean(g x̂)), with g = γ ∂L/∂a and σ = √(var + ε)",
         wrong="∂L/∂x = (1/σ)(g − mean(g))",
         stays_right="the forward pass, and the gradients of γ and β; evaluation, where the statistics are constants",
-        fix="every x of the group moves its variance, so take x̂ times the mean of g x̂ away",
+        fix="every x of the group changes its variance, so subtract x̂ times the mean of g x̂",
         example="dx = inv * (g - g.mean())                             # BP902\ndx = inv * (g - g.mean() - xhat * (g * xhat).mean())  # right\n",
         confused_with=("BP901",),
         variants=variants(
@@ -364,7 +364,7 @@ BUGS = (
     Bug(
         "BP908",
         "dropout-mask-from-zeros",
-        "Dropout reads its mask off the zeros of its output: a unit that was kept, and is 0 by itself, counts as dropped.",
+        "Dropout derives its mask from the zeros of its output: a unit that was kept but is 0 counts as dropped.",
         right="∂L/∂x = ∂L/∂a · mask/(1 − p)",
         wrong="∂L/∂x = ∂L/∂a · [a ≠ 0]/(1 − p)",
         stays_right="the forward pass; everything, where no unit is exactly 0",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ReadOtherwise(SwappedRules):
-    """The case's parameters are read in another way than they are written there."""
+    """The base of mistakes in reading the case's parameters."""
 
     common = True
 
@@ -38,7 +38,7 @@ class ReadOtherwise(SwappedRules):
         return values
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        if c.step == 0 and not layer.shares:  # a layer that shares has what its owner has read
+        if c.step == 0 and not layer.shares:  # a layer that shares uses the table of its owner
             shapes = layer.parameter_shapes(inputs)
             for name, table in parameters.items():
                 table.values = self.read(table.values, shapes[name])
@@ -46,7 +46,7 @@ class ReadOtherwise(SwappedRules):
 
 
 class ColumnMajor(ReadOtherwise):
-    """All weights are read as if columns came first."""
+    """All weights are read in column-major order."""
 
     def read(self, values: Any, shape: Shape) -> Any:
         right = super().read(values, shape)
@@ -70,7 +70,7 @@ class SingleParameters(ReadOtherwise):
 
 
 class ColumnMajorBothWays(SwappedRules):
-    """Weights are read and gradients written column after column: each unit uses the weights that stand there."""
+    """Weights are read and gradients written in column-major order: each unit uses the weights at these positions."""
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         shapes, right = layer.parameter_shapes(inputs), c.weighted_sum
@@ -92,14 +92,14 @@ class ColumnMajorBothWays(SwappedRules):
 
 
 class CutToInteger(SwappedRules):
-    """The output's δ is cut to an integer, downwards or towards 0."""
+    """The output's δ is truncated to an integer, downwards or towards 0."""
 
     downwards: ClassVar[bool] = True
     gives = frozenset({"delta"})
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
         made = super().equations(c, layer, x, parameters, inputs)
-        self.linear = any(made.a is z for z in made.z)  # of the last layer, when the way back begins
+        self.linear = any(made.a is z for z in made.z)  # after the last layer: whether the output is linear
         return made
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
@@ -123,7 +123,7 @@ class CutToInteger(SwappedRules):
 
 
 class IntegerMean(Swapped):
-    """1/N in integers is 0 for N > 1."""
+    """1/N in integer arithmetic, which is 0 for N > 1."""
 
     __loss_too: ClassVar[bool] = True
 
@@ -139,7 +139,7 @@ class IntegerMean(Swapped):
 
 
 class IntegerHalf(Swapped):
-    """1/2 in integers is 0."""
+    """1/2 in integer arithmetic, which is 0."""
 
     def batch_loss(self, p: Any, total: Any) -> Any:
         return self.m.number(0.0) * super().batch_loss(p, total)
@@ -150,7 +150,7 @@ class IntegerHalf(Swapped):
 
 
 class IntegerMeanOverOutputs(Swapped):
-    """1/K in integers is 0 for K > 1."""
+    """1/K in integer arithmetic, which is 0 for K > 1."""
 
     __loss_too: ClassVar[bool] = True
 
@@ -193,7 +193,7 @@ BUGS = (
     Bug(
         "BP003",
         "nan-written-as-null",
-        "null stands where a number belongs: JavaScript and others write NaN and infinity so.",
+        "null is written where a number belongs: JavaScript and others write NaN and infinity as null.",
         right='"NaN", "Infinity" or "-Infinity" as text, and a finite number where one is expected',
         wrong="null",
         stays_right="the finite numbers",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OfUpdate(Swapped):
-    """Something wrong in the update, which not every case asks for."""
+    """The base of mistakes in the update, which not every case asks for."""
 
     @classmethod
     def matters(cls, case: Case) -> bool:
@@ -24,21 +24,21 @@ class OfUpdate(Swapped):
 
 
 class GradientAscent(OfUpdate):
-    """w + ηg."""
+    """w + ηg in place of w − ηg."""
 
     def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
         return parameter + self.m.number(learning_rate) * gradient
 
 
 class LearningRateMissing(OfUpdate):
-    """w − g."""
+    """w − g in place of w − ηg."""
 
     def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:  # noqa: ARG002 - that is the mistake
         return parameter - gradient
 
 
 class LearningRateTwice(OfUpdate):
-    """w − η²g."""
+    """w − η²g in place of w − ηg."""
 
     def updated(self, parameter: Any, gradient: Any, learning_rate: float) -> Any:
         return parameter - self.m.number(learning_rate) * (self.m.number(learning_rate) * gradient)
@@ -54,7 +54,7 @@ class BiasesNeverUpdated(OfUpdate):
 
 
 class GradientTakenAfterUpdate(OfUpdate):
-    """The gradients reported are those at w⁺; ``everything``: all values are. ``at_the_end``: at the last w⁺ of all."""
+    """The reported gradients are those at w⁺; ``everything``: all values are; ``at_the_end``: at the last w⁺."""
 
     everything: ClassVar[bool] = False
     at_the_end: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class GradientTakenAfterUpdate(OfUpdate):
         if case.optimizer is None:
             done: Pass = super().whole_pass(right, case, parameters, buffers, step)
             return done
-        with self.m.unseen():  # the update goes by the right gradients, not by those that are reported
+        with self.m.unseen():  # the update uses the right gradients, not the reported ones
             p: Pass = super().whole_pass(right, case, parameters, buffers, step)
         late, others = self.__reported(p)
         report(p, self.m, last=step_is_last(p), unless=late if step == 0 else ())
@@ -74,7 +74,7 @@ class GradientTakenAfterUpdate(OfUpdate):
         return p
 
     def __again(self, p: Pass, buffers: list[Named]) -> Pass:
-        """The pass after the update, in the place of the first."""
+        """The pass after the update, in place of the first."""
         again = begin(p.case, self.m, self, 0)
         now = [{**old, **l.buffers} for old, l in zip(buffers, p.layers, strict=True)]
         with self.m.unseen():
@@ -90,7 +90,7 @@ class GradientTakenAfterUpdate(OfUpdate):
 
 
 class UpdateOnOneLayerOnly(OfUpdate):
-    """Only the first (or the last) layer learns."""
+    """Only the first (or the last) layer is updated."""
 
     __first: ClassVar[bool] = True
 
@@ -115,7 +115,7 @@ class NeverUpdated(OfUpdate):
     """w⁺ = w."""
 
     def moves(self) -> bool:
-        """Whether this step moves anything."""
+        """Whether this step updates anything."""
         return False
 
     def updated_number(self, l: LayerPass, name: str, i: Any, learning_rate: float) -> Any:
@@ -124,7 +124,7 @@ class NeverUpdated(OfUpdate):
 
 
 class StepsIgnored(NeverUpdated):
-    """One step, however many are asked for: after the first nothing moves."""
+    """One step, however many are asked for: nothing changes after the first."""
 
     def before_update(self, p: Any) -> None:
         self.__step = p.step

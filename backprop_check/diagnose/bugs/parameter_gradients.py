@@ -13,7 +13,7 @@ from backprop_check.diagnose.rules import (
     is_activation,
     may_be_square,
     nothing,
-    parameter_beside,
+    parameter_factor,
     several_layers,
 )
 from backprop_check.kinds.wiring import Index
@@ -30,29 +30,29 @@ _DENSE = ("dense", "linear")
 
 
 class OfWeightGradient(SwappedRules):
-    """Something wrong in ∂L/∂w of layers whose parameters one sum reads."""
+    """The base of mistakes in ∂L/∂w of layers whose parameters one sum reads."""
 
     gives = _OF_WEIGHTS
     kinds: ClassVar[tuple[str, ...]] = OtherWeights.kinds
 
     def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> Share | None:
-        """The share that flows to weight k; None for the right one."""
+        """The wrong share of weight k; None for the right one."""
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> Share:
-        w = parameter_beside(rule, role, "weights", self.kinds_of(OfWeightGradient))
+        w = parameter_factor(rule, role, "weights", self.kinds_of(OfWeightGradient))
         wrong = None if w is None else self.wrong(rule, role[1], w, s, i)  # type: ignore[arg-type] # a sum has weights
         return wrong or super().share(rule, role, s, i)
 
 
 def _units(rule: WeightedSum) -> int:
-    """How many neurons a dense layer has, or a linear one for each token."""
+    """The number of neurons of a dense layer, or of output features of a linear one."""
     units: int = rule.spec.units if rule.spec.kind == "dense" else rule.spec.out_features
     return units
 
 
 class WeightGradientTransposed(OfWeightGradient):
-    """dW[i][j] for dW[j][i], where a layer is square."""
+    """dW[i][j] in place of dW[j][i], where a layer is square."""
 
     kinds = _DENSE
 
@@ -68,14 +68,14 @@ class WeightGradientTransposed(OfWeightGradient):
 
 @functools.lru_cache(maxsize=256)
 def _turned(wiring: Wiring, side: int) -> tuple[Index, Index]:
-    """Where each weight of a square layer is used, rows and columns swapped."""
+    """For each weight of a square layer, the units and inputs of the weight with rows and columns swapped."""
     places = [i * side + j for j in range(side) for i in range(side)]
     units, inputs = (Index([index.rows[at] for at in places]) for index in wiring.by_weight)
     return units, inputs
 
 
 class WeightGradientFromOwnActivation(OfWeightGradient):
-    """dW = δ a of the same layer: of the weight's neuron, or at the index of its input."""
+    """dW = δ a with a of the same layer: that of the weight's neuron, or that at the index of its input."""
 
     kinds = _DENSE
     by_input: ClassVar[bool] = False
@@ -89,12 +89,12 @@ class WeightGradientFromOwnActivation(OfWeightGradient):
 
 @functools.lru_cache(maxsize=256)
 def _at_input(wiring: Wiring, inputs: int, units: int) -> Index:
-    """For every weight the neurons with the index of what it multiplies, counted around; each token for itself."""
+    """For every weight the neurons with the index of its input (modulo the number of neurons), token by token."""
     return Index([[at // inputs * units + at % inputs % units for at in row] for row in wiring.by_weight[1].rows])
 
 
 class PreActivationAsInput(OfWeightGradient):
-    """dW = δ z of the layer before."""
+    """dW = δ z with z of the layer before."""
 
     def wrong(self, rule: WeightedSum, number: int, w: Table, s: Any, k: Any) -> Share | None:
         del w
@@ -143,12 +143,12 @@ class BiasGradientShared(SwappedRules):
 
 @functools.lru_cache(maxsize=256)
 def _all(units: int, times: int) -> Index:
-    """All units, for each of so many."""
+    """All units, ``times`` times."""
     return Index([range(units)] * times)
 
 
 class BiasGradientFromInput(SwappedRules):
-    """∂L/∂b = Σ δ a, with the a of ``which``."""
+    """∂L/∂b = Σ δ a, with the a that ``which`` names."""
 
     gives = _OF_BIASES
     __which: ClassVar[str] = "own"
@@ -166,7 +166,7 @@ class BiasGradientFromInput(SwappedRules):
 
 
 def _read(wiring: Wiring, neurons: Index, which: str) -> tuple[Index, Index]:
-    """For every bias its neurons, and beside each the first or last input that it reads, or all in turn."""
+    """For every bias its neurons, each paired with the first or last input that it reads, or with every one."""
     part = {"first": slice(1), "last": slice(-1, None), "all": slice(None)}[which]
     pairs = [[(o, at) for o in row for at in wiring.reads.rows[o][part]] for row in neurons.rows]
     units, inputs = (Index([[pair[side] for pair in row] for row in pairs]) for side in (0, 1))

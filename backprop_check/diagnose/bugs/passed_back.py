@@ -1,4 +1,4 @@
-"""BP107 to BP109, BP117 and BP118: what comes back to a neuron from those that read it."""
+"""BP107 to BP109, BP117 and BP118: the error that a neuron gets from those that read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_check.diagnose.rules import (
     instead,
     is_learnt,
     may_be_square,
-    parameter_beside,
+    parameter_factor,
     reordered,
     several_layers,
     times,
@@ -31,17 +31,17 @@ _ERROR = "∂L/∂a = Σ over all layers that read it"
 
 
 class OtherWeights(SwappedRules):
-    """Backward through other weights than forward, in layers where one sum reads them."""
+    """The base of mistakes that use other weights backwards than forwards, in layers where one sum reads them."""
 
     gives = _DELTA
     kinds: ClassVar[tuple[str, ...]] = ("dense", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
 
     def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
-        """The row of weights that is read instead; None for the right one."""
+        """The row of weights that is used instead; None for the right one."""
         raise NotImplementedError
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> Share:
-        w = parameter_beside(rule, role, "x", self.kinds_of(OtherWeights))
+        w = parameter_factor(rule, role, "x", self.kinds_of(OtherWeights))
         other = None if w is None else self.weights(rule, role[1], w)  # type: ignore[arg-type] # a sum has weights
         if w is None or other is None:
             return super().share(rule, role, s, i)
@@ -50,7 +50,7 @@ class OtherWeights(SwappedRules):
 
 
 class WeightsUpdatedTooEarly(OtherWeights):
-    """Σ w⁺ δ: through w⁺ = w − η ∂L/∂w, with the gradient of this layer alone."""
+    """Σ w⁺ δ with w⁺ = w − η ∂L/∂w, computed from the gradient of this layer alone."""
 
     def weights(self, rule: WeightedSum, number: int, w: Table) -> Any:
         late, rate = self.m.row(w.units), rule.case.optimizer.rate(rule.step)
@@ -78,7 +78,9 @@ class FanOutOverwritten(SwappedRules):
 
 
 class WeightsTransposed(OtherWeights):
-    """Σ w[j][k] δₖ for Σ w[k][j] δₖ, where a layer is square; ``flat``: in one list of numbers, anywhere."""
+    """Σ w[j][k] δₖ in place of Σ w[k][j] δₖ, where a layer is square; ``flat``: in any layer, from a flat list of
+    weights.
+    """
 
     kinds = ("dense", "linear")
     __flat: ClassVar[bool] = False
@@ -97,7 +99,7 @@ class WeightsTransposed(OtherWeights):
 
 
 class PathsCountedTwice(SwappedRules):
-    """What comes back to a hidden layer is added twice."""
+    """The error of a hidden layer is added twice."""
 
     gives = _DELTA
 
@@ -111,7 +113,7 @@ class PathsCountedTwice(SwappedRules):
 
 
 class ErrorSignFlipped(SwappedRules):
-    """t − a for a − t, from the output's δ on."""
+    """t − a in place of a − t, from the output's δ on."""
 
     gives = _DELTA
 
@@ -123,7 +125,7 @@ class ErrorSignFlipped(SwappedRules):
 
 
 class ErrorSignFlippedAndAdded(ErrorSignFlipped):
-    """t − a, and the update added: training goes the right way, the gradients have the wrong sign."""
+    """t − a, with the update added: training goes in the right direction, but the gradients have the wrong sign."""
 
     gives = frozenset({"delta", "updated_weight", "updated_bias"})
 
@@ -132,7 +134,7 @@ class ErrorSignFlippedAndAdded(ErrorSignFlipped):
 
 
 class GradientSignFlipped(SwappedRules):
-    """Every gradient negated, the δ right."""
+    """Every gradient is negated; the δ are right."""
 
     gives = frozenset({"weight_gradient", "bias_gradient", "updated_weight", "updated_bias"})
 
@@ -159,7 +161,7 @@ BUGS = (
     Bug(
         "BP108",
         "fan-out-overwritten",
-        "A neuron that feeds several keeps only the last one's share: = was written for +=.",
+        "A neuron that feeds several keeps only the last one's share: = was written instead of +=.",
         right="∂L/∂aⱼ = Σₖ wₖⱼ δₖ",
         wrong="∂L/∂aⱼ = wₙⱼ δₙ, of the last neuron n only",
         stays_right="the forward pass and the last layer; neurons that feed one neuron only",
@@ -195,7 +197,7 @@ BUGS = (
     Bug(
         "BP117",
         "paths-counted-twice",
-        "What comes back to a hidden neuron is counted twice: the node is propagated once for each path to it.",
+        "The error of a hidden neuron is counted twice: the node is propagated once for each path to it.",
         right="∂L/∂aⱼ = Σₖ wₖⱼ δₖ, once",
         wrong="∂L/∂aⱼ = 2 Σₖ wₖⱼ δₖ",
         stays_right="the forward pass and the output layer",

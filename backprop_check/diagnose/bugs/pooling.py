@@ -20,12 +20,12 @@ _AVERAGE = ("avg_pool1d", "avg_pool2d", "global_avg_pool")
 
 
 class OfPooling(SwappedRules):
-    """Something wrong in a pooling layer: ``kinds`` says in which."""
+    """The base of mistakes in pooling layers of these ``kinds``."""
 
     kinds: ClassVar[tuple[str, ...]] = _MAXIMUM
 
     def is_pool(self, rule: Any) -> bool:
-        """Whether a rule is such a layer's maximum or average."""
+        """Whether a rule is the maximum or average of such a layer."""
         return (
             rule.spec is not None
             and rule.spec.kind in self.kinds_of(OfPooling)
@@ -59,7 +59,7 @@ class GradientToAll(OfPooling):
 
 
 class TiesCounted(OfPooling):
-    """Every input that is largest gets all of δ: the shares of a tie add up to more than 1."""
+    """Every input that is largest gets the whole δ: the shares of a tie add up to more than 1."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_pool(rule):
@@ -69,7 +69,7 @@ class TiesCounted(OfPooling):
         return rule.out.error[s, readers[i]], m.vector(self._tied, won, largest, rule.x.values[s, i])
 
     def _tied(self, won: Any, largest: Any, x: Any) -> Any:
-        """1 where x is largest, be it the first or not; else 0."""
+        """1 where x is largest, whether it is the first or not; else 0."""
         return self.m.where_positive(self.m.exact(largest - x), won, self.m.number(1.0))
 
 
@@ -78,13 +78,13 @@ class TiesCounted(OfPooling):
 
 @functools.lru_cache(maxsize=256)
 def _columns(index: Index) -> tuple[Index, ...]:
-    """The last position of every row, the last but one, …: a row of one position or none each."""
+    """The last position of every row, the last but one, …, each as an index with one position or none per row."""
     longest = max(map(len, index.rows), default=0)
     return tuple(Index([[row[-t]] if len(row) >= t else [] for row in index.rows]) for t in range(1, longest + 1))
 
 
 class LastWinnerCounts(OfPooling):
-    """dx[largest] = δ: of the windows whose largest an input is only the last one counts."""
+    """dx[largest] = δ in place of +=: of the windows in which an input is largest, only the last one counts."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         if not self.is_pool(rule):
@@ -103,7 +103,7 @@ class LastWinnerCounts(OfPooling):
 
 
 class LastWindowCounts(OfPooling):
-    """dx[window] = δ times the slopes of the whole window: only the last window that an input is in counts."""
+    """dx[window] = δ times the slopes of the whole window: only the last window that contains an input counts."""
 
     kinds: ClassVar[tuple[str, ...]] = ("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 
@@ -140,7 +140,7 @@ class OtherDivisor(OfPooling):
     __where: ClassVar[tuple[str, ...]] = ("z", "x")
 
     def divisors(self, rule: Any) -> list[float]:
-        """By which, for every position."""
+        """The wrong divisor of every position."""
         return [1.0] * _wiring(rule).weights
 
     def _shares(self, rule: Any) -> Any:
@@ -161,12 +161,12 @@ class OtherDivisor(OfPooling):
 
 
 class EdgeDivisor(OtherDivisor):
-    """Another idea of what counts at the edge: ``inside``, ``padded`` or the ``whole`` window."""
+    """Another number of positions at the edge: ``inside``, ``padded`` or the ``whole`` window."""
 
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool1d", "avg_pool2d")
     __counts: ClassVar[str] = "whole"
     override: ClassVar[bool] = False
-    """Whether a ``divisor_override`` is heeded."""
+    """Whether a ``divisor_override`` is used."""
 
     def divisors(self, rule: Any) -> list[float]:
         spec, sizes = rule.spec, rule.spec.output_shape(rule.inputs)[1:]
@@ -195,7 +195,7 @@ _BACK = ("x",)
 
 
 def _apart(stages: type[OfPooling], label: str, **attributes: Any) -> list[Variant]:
-    """The mistake in all kinds, and in one only: windows and whole channels are often written apart."""
+    """The mistake in all kinds, and in one only: windows and whole channels are often separate code."""
     of_windows, of_channels = stages.kinds[:-1], stages.kinds[-1:]
     return [
         variant(stages, label, **attributes),
@@ -223,8 +223,8 @@ BUGS = (
     Bug(
         code="BP710",
         name="pool-overlap-overwritten",
-        sentence="Where windows overlap, an input can be part of several outputs; = was written for +=, and only the last"
-        " window counts.",
+        sentence="Where windows overlap, an input can be part of several outputs, but only the last window counts: = was"
+        " written instead of +=.",
         right="∂L/∂x[i] = Σ over all windows of their shares",
         wrong="∂L/∂x[i] = the share of the last window",
         stays_right="the forward pass; windows that do not overlap",
@@ -240,8 +240,8 @@ BUGS = (
     Bug(
         code="BP711",
         name="pool-ties-counted",
-        sentence="Several inputs of a window are the largest, and each of them gets all of δ, so that more flows back than"
-        " came.",
+        sentence="Several inputs of a window are the largest, and each of them gets all of δ, so that δ is counted several"
+        " times.",
         right="of several that are largest one gets δ, or each a share, and the shares add up to 1",
         wrong="all x[i] = max get δ",
         stays_right="the forward pass; windows with one largest: nearly all, but after a ReLU zeros are often tied",

@@ -1,4 +1,4 @@
-"""BP8xx: recurrent layers: what comes back through time."""
+"""BP8xx: the gradients of recurrent layers through time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _RECURRENT = ("rnn", "gru", "lstm")
 
 
 class OfRecurrent(SwappedRules, Way):
-    """Something wrong in a recurrent layer: another ``Way`` to unroll it, or another share backward.
+    """The base of mistakes in recurrent layers: another ``Way`` to unroll one, or another share backwards.
 
-    ``at`` tells of the sums that read parameters, and of a step's other tables, in which direction and step they are;
-    ``state_before`` and ``state_after`` have the states before and after these.
+    ``at`` has the direction and the step of the sums that read parameters and of a step's other tables;
+    ``state_before`` and ``state_after`` have the states before and after that step.
     """
 
     kinds: ClassVar[tuple[str, ...]] = _RECURRENT
@@ -54,7 +54,7 @@ class OfRecurrent(SwappedRules, Way):
 
 
 def nothing(rule: Rule, units: int, s: Any, i: Any) -> tuple[Any, Any]:
-    """A share that is not there."""
+    """An empty share."""
     return rule.out.error[s, Index([()] * units)[i]], None
 
 
@@ -65,7 +65,7 @@ def is_recurrent(rule: WeightedSum, role: tuple[str, int], d: Direction) -> bool
 
 
 class Cut(OfRecurrent):
-    """δ of step t knows nothing of step t + 1: what is handed on is a constant for the backward pass."""
+    """δ of step t gets nothing from step t + 1: the state that is handed on is a constant for the backward pass."""
 
     states: ClassVar[tuple[str, ...]] = ("h", "c")
     first_too = False
@@ -89,7 +89,7 @@ class Cut(OfRecurrent):
 
 
 class CutProduct(OfRecurrent):
-    """Nothing goes back through W_hh."""
+    """No gradient flows back through W_hh."""
 
     def swapped(self, rule: WeightedSum, role: tuple[str, int], s: Any, i: Any, d: Direction, t: int) -> Any:
         if role[0] == "x" and is_recurrent(rule, role, d):
@@ -98,7 +98,7 @@ class CutProduct(OfRecurrent):
 
 
 class CutCell(OfRecurrent):
-    """Nothing goes back through f·c; peepholes and what comes through h are there."""
+    """No gradient flows back through f·c; peepholes and the path through h are right."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
 
@@ -115,7 +115,7 @@ def recurrent_layers(case: Case) -> list[tuple[Any, tuple[int, ...]]]:
 
 
 class OneStepOnly(OfRecurrent):
-    """A parameter's gradient is that of one step, not the sum over all."""
+    """A parameter's gradient is that of one step in place of the sum over all."""
 
     __of: ClassVar[tuple[str, ...]] = ("weights", "bias")
     last = True
@@ -131,7 +131,7 @@ class OneStepOnly(OfRecurrent):
 
 
 class WrongState(OfRecurrent):
-    """The gradient of W_hh takes the state of another step than the one before."""
+    """The gradient of W_hh uses the state of another step than the one before."""
 
     which: ClassVar[tuple[str, ...]] = ("h",)
     earlier = False
@@ -153,14 +153,14 @@ class WrongState(OfRecurrent):
 
 
 class WrongCell(WrongState):
-    """The forget gate's δ takes the cell after the step."""
+    """The forget gate's δ uses the cell after the step."""
 
     kinds: ClassVar[tuple[str, ...]] = ("lstm",)
     which: ClassVar[tuple[str, ...]] = ("c",)
 
 
 class OtherTruncation(OfRecurrent):
-    """Gradients are cut at other steps than they should be."""
+    """Gradients are cut at wrong steps."""
 
     every = 0
     shift = 0
@@ -189,7 +189,7 @@ BUGS = (
     Bug(
         code="BP801",
         name="recurrent-gradient-cut",
-        sentence="Step t takes its gradient from its own output only: what step t + 1 sends back is left out.",
+        sentence="Step t gets its gradient from its own output only: that from step t + 1 is left out.",
         right="∂L/∂hₜ = ∂L/∂hₜ (output) + W_hhᵀ δₜ₊₁ (and what else step t + 1 made of hₜ)",
         wrong="∂L/∂hₜ = ∂L/∂hₜ (output)",
         stays_right="the whole forward pass, the δ of the last step, and everything in sequences of one step",
@@ -229,8 +229,7 @@ BUGS = (
     Bug(
         code="BP803",
         name="recurrent-previous-state-off-by-one",
-        sentence="The gradient of the recurrent weights takes the state after the step, where the step had read the one"
-        " before it.",
+        sentence="The gradient of the recurrent weights uses the state after the step, but the step reads the one before.",
         right="∂L/∂W_hh = Σₜ δₜ hₜ₋₁ᵀ",
         wrong="∂L/∂W_hh = Σₜ δₜ hₜᵀ",
         stays_right="the forward pass, every δ, the gradients of W_ih and of the biases",
@@ -254,11 +253,11 @@ BUGS = (
     Bug(
         code="BP804",
         name="lstm-cell-gradient-dropped",
-        sentence="What flows back from cell to cell is left out: the cell's gradient comes through its own output only.",
+        sentence="The gradient from cell to cell is left out: the cell gets it only through its own output.",
         right="∂L/∂cₜ = ∂L/∂hₜ · o · (1 − tanh²(cₜ)) + ∂L/∂cₜ₊₁ · fₜ₊₁",
         wrong="∂L/∂cₜ = ∂L/∂hₜ · o · (1 − tanh²(cₜ))",
         stays_right="the forward pass, the δ of the last step, and sequences of one step",
-        fix="Hand ∂L/∂c on from step to step beside ∂L/∂h: dc = dh · o · (1 − tanh²(c)) + dc_next, and"
+        fix="Pass ∂L/∂c from step to step as well as ∂L/∂h: dc = dh · o · (1 − tanh²(c)) + dc_next, and"
         " dc_next = dc · f.",
         example="dc = dh * o[t] * (1 - np.tanh(c[t]) ** 2)              # wrong\n"
         "dc = dh * o[t] * (1 - np.tanh(c[t]) ** 2) + dc_next    # right\n"
@@ -306,7 +305,7 @@ BUGS = (
     Bug(
         code="BP811",
         name="lstm-cell-off-by-one",
-        sentence="The forget gate's δ takes the cell after the step, where the gate had been multiplied with the one before.",
+        sentence="The forget gate's δ uses the cell after the step, but the gate multiplies the one before.",
         right="δ_f = ∂L/∂cₜ · cₜ₋₁ · σ′",
         wrong="δ_f = ∂L/∂cₜ · cₜ · σ′",
         stays_right="the forward pass, the δ of the last step's other gates",

@@ -1,4 +1,4 @@
-"""BP101 to BP106: the derivative of an activation is missing, or is another one."""
+"""BP101 to BP106: the derivative of an activation is missing or wrong."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DELTA = frozenset({"delta"})
 
 
 class OutputDerivativeMissing(SwappedRules):
-    """δ = ∂L/∂a at the output."""
+    """δ = ∂L/∂a at the output, without φ′."""
 
     gives = _DELTA
 
@@ -40,7 +40,7 @@ class OutputDerivativeMissing(SwappedRules):
 
 
 class HiddenDerivativeMissing(SwappedRules):
-    """δ = Σ w δ in the hidden layers."""
+    """δ = Σ w δ in the hidden layers, without φ′."""
 
     gives = _DELTA
 
@@ -51,7 +51,7 @@ class HiddenDerivativeMissing(SwappedRules):
 
 
 class DerivativeOfActivationValue(SwappedRules):
-    """φ′(a): the derivative's function is fed a."""
+    """φ′(a) in place of φ′(z)."""
 
     gives = _DELTA
 
@@ -64,7 +64,7 @@ class DerivativeOfActivationValue(SwappedRules):
 
 
 class DerivativeOfActivationValueEverywhere(DerivativeOfActivationValue):
-    """The same, in softmax layers too: the Jacobian of softmax(a)."""
+    """The same, in softmax layers too: the Jacobian of softmax at a."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Share:
         if not (isinstance(rule, Softmax) and is_activation(rule)):
@@ -75,19 +75,19 @@ class DerivativeOfActivationValueEverywhere(DerivativeOfActivationValue):
 
 
 def _copy(table: Table) -> Table:
-    """A table with the same values that nothing else reads."""
+    """A table with the same values and no readers."""
     return Table(table.units, table.values)
 
 
 def _table_of(m: Any, rule: Rule) -> Table:
-    """An empty table of as many units, into which the same error flows."""
+    """An empty table with as many units and the same error."""
     table = Table(rule.out.units, m.grid(len(rule.case.inputs), rule.out.units))
     table.error = rule.out.error
     return table
 
 
 def _by(m: Any, other: Rule, rule: Rule, s: Any, i: Any, values: Any = None) -> Share:
-    """What flows back through another rule in the place of ``rule``; ``values`` are its own, where it is not asked."""
+    """The share of another rule in place of ``rule``; ``values`` are its outputs, if they need not be computed."""
     if values is not None:
         other.out.values = values
     else:
@@ -97,7 +97,7 @@ def _by(m: Any, other: Rule, rule: Rule, s: Any, i: Any, values: Any = None) -> 
 
 
 class DerivativeFedPreActivation(SwappedRules):
-    """z(1 − z) for a(1 − a)."""
+    """z(1 − z) in place of a(1 − a)."""
 
     gives = _DELTA
 
@@ -113,7 +113,7 @@ class DerivativeFedPreActivation(SwappedRules):
 
 
 class DerivativeIsTheFunction(LinearLayersToo):
-    """φ(z) for φ′(z)."""
+    """φ(z) in place of φ′(z)."""
 
     gives = _DELTA
 
@@ -124,7 +124,7 @@ class DerivativeIsTheFunction(LinearLayersToo):
 
 
 class DerivativeOfNeighbour(LinearLayersToo):
-    """φ′ of the layer before or after; or φ′ of the layer's own activation, at the other layer's ``values``."""
+    """φ′ of the layer before or after; or φ′ of the layer's own activation, at the ``values`` of the other layer."""
 
     gives = _DELTA
     forwards: ClassVar[bool] = True
@@ -133,12 +133,12 @@ class DerivativeOfNeighbour(LinearLayersToo):
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Share:
         wrong = None
-        if is_activation(rule) and not is_last(rule):  # for the output there is no layer after
+        if is_activation(rule) and not is_last(rule):  # the output has no layer after it
             wrong = self.__at_its_values(rule, s, i) if self.values else self.__of_its_function(rule, s, i)
         return wrong or super().share(rule, role, s, i)
 
     def __of_its_function(self, rule: Any, s: Any, i: Any) -> Share | None:
-        """The derivative of the other layer's function, at this layer's z; none where there is no such function."""
+        """The derivative of the other layer's function at this layer's z; None where there is no such function."""
         m, layers = self.m, rule.case.network.layers
         at = rule.layer + (1 if self.forwards else -1)
         if at < 0 or not layers[at].activations:
@@ -153,7 +153,9 @@ class DerivativeOfNeighbour(LinearLayersToo):
         return _by(m, other, rule, s, i, rule.out.values if self.own_activation else None)
 
     def __at_its_values(self, rule: Any, s: Any, i: Any) -> Share | None:
-        """The derivative of the layer's own function, at the other layer's z and a; none where it has not as many units."""
+        """The derivative of the layer's own function at the other layer's z and a; None where the numbers of
+        units differ.
+        """
         z = _z_after(rule) if self.forwards else _z_before(rule)
         if not is_slope(rule) or z is None or z.units != rule.out.units:
             return None

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class OfSoftmax(SwappedRules):
-    """δ of a softmax (or its logarithm) by another formula than its full Jacobian."""
+    """The base of wrong formulas for δ of a softmax (or its logarithm)."""
 
     logarithm: ClassVar[bool] = False
     gives = frozenset({"delta"})
 
     def here(self, rule: Rule) -> TypeGuard[Softmax]:
-        """Whether a rule is such a layer's activation."""
+        """Whether a rule is the activation of such a layer."""
         return isinstance(rule, Softmax) and is_activation(rule) and rule.logarithm is self.logarithm
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
         return (self.m.one(self.delta_of(rule, s, i)), None) if self.here(rule) else super().share(rule, role, s, i)
 
     def delta_of(self, rule: Softmax, s: Any, i: Any) -> Any:
-        """δᵢ."""
+        """The wrong δᵢ."""
         raise NotImplementedError
 
     @classmethod
@@ -65,7 +65,7 @@ class SigmoidDerivative(OfSoftmax):
 
 
 class DerivativeTwice(SwappedRules):
-    """(p − t) p (1 − p): p − t holds the derivative already. ``by``: p(1 − p), or σ(z)(1 − σ(z))."""
+    """(p − t) p (1 − p), although p − t includes the derivative. ``by``: p(1 − p), or σ(z)(1 − σ(z))."""
 
     __of: ClassVar[tuple[str, ...]] = ("softmax",)
     by: ClassVar[str] = "p"
@@ -110,7 +110,7 @@ class LogarithmOfSumMissing(SwappedRules):
 
 
 class TargetSumAssumedOne(SwappedRules):
-    """p − t where it is p Σt − t."""
+    """p − t in place of p Σt − t."""
 
     gives = frozenset({"delta"})
 
@@ -153,7 +153,7 @@ BUGS = (
     Bug(
         "BP603",
         "softmax-derivative-twice",
-        "p − t is multiplied by the activation's derivative, which it holds already.",
+        "p − t is multiplied by the activation's derivative, which it already includes.",
         right="δ = p − t",
         wrong="δ = (p − t) p (1 − p)",
         stays_right="the forward pass and the loss",

@@ -16,17 +16,17 @@ ADAPTIVE = ("rmsprop", "adagrad", "adam", "adamw")
 
 
 def optimizer_of(case: Case) -> str:
-    """The optimizer's kind; empty where there is none."""
+    """The kind of the optimizer; empty where there is none."""
     return "" if case.optimizer is None else case.optimizer.kind
 
 
 def has_on(case: Case, name: str) -> bool:
-    """Whether the optimizer has the option, and it is on."""
+    """Whether an option of the optimizer is on."""
     return case.optimizer is not None and bool(case.optimizer.settings.get(name))
 
 
 class OfMomentum(Swapped):
-    """Something wrong with the velocity of every optimizer that has one, or of one ``kind``."""
+    """The base of mistakes in the velocity of every optimizer that has one, or only of one ``kind``."""
 
     kind: ClassVar[str] = ""
 
@@ -35,7 +35,7 @@ class OfMomentum(Swapped):
         return self.wrong_velocity(d, of) if here else super().velocity(d, of)
 
     def wrong_velocity(self, d: Any, of: Remembered) -> Any:
-        """v⁺ as the bug has it."""
+        """The wrong v⁺."""
         raise NotImplementedError
 
     @classmethod
@@ -44,7 +44,7 @@ class OfMomentum(Swapped):
 
 
 def _each_kind(wrong: type[OfMomentum], label: str = "") -> tuple[Any, ...]:
-    """In every optimizer that has a velocity, and in each alone."""
+    """The mistake in every optimizer that has a velocity, and in each alone."""
     where = [label] if label else []
     return (
         variant(wrong, label),
@@ -54,7 +54,7 @@ def _each_kind(wrong: type[OfMomentum], label: str = "") -> tuple[Any, ...]:
 
 
 class MomentumSign(OfMomentum):
-    """v⁺ = d − μ v."""
+    """v⁺ = d − μ v in place of d + μ v."""
 
     def wrong_velocity(self, d: Any, of: Remembered) -> Any:
         if "velocity" not in of:
@@ -63,7 +63,7 @@ class MomentumSign(OfMomentum):
 
 
 class LookAheadSign(Swapped):
-    """g − μ v⁺."""
+    """g − μ v⁺ in place of g + μ v⁺."""
 
     def look_ahead(self, g: Any, v: Any) -> Any:
         return g - self.settings["momentum"] * v
@@ -74,7 +74,7 @@ class LookAheadSign(Swapped):
 
 
 class FirstStepDampened(Swapped):
-    """v begins at 0, and the first gradient is dampened as all others are."""
+    """v starts at 0, and the first gradient is dampened like all others."""
 
     def velocity(self, d: Any, of: Remembered) -> Any:
         return super().velocity(d, of) if "velocity" in of else of.keep("velocity", self.undampened(d))
@@ -85,14 +85,14 @@ class FirstStepDampened(Swapped):
 
 
 class VelocityReset(OfMomentum):
-    """v begins anew in every step."""
+    """v is reset in every step."""
 
     def wrong_velocity(self, d: Any, of: Remembered) -> Any:
         return of.keep("velocity", d)
 
 
 class MemoryReset(Swapped):
-    """All that is remembered is lost after every step; ``counts``: but not how many there were."""
+    """The optimizer's whole memory is lost after every step; with ``counts``, except for the number of steps."""
 
     __counts: ClassVar[bool] = False
 
@@ -117,7 +117,7 @@ class NesterovAsPlain(Swapped):
 
 
 class DecayTimes(Swapped):
-    """Another factor before λ: −1, ½ or 2."""
+    """A wrong factor before λ: −1, ½ or 2."""
 
     __factor: ClassVar[float] = -1.0
 
@@ -137,7 +137,7 @@ class DecayTimes(Swapped):
 
 
 class PenaltyTimes(Swapped):
-    """Another factor before the l2 penalty's gradient, its part of the loss, or both."""
+    """A wrong factor before the l2 penalty's gradient, its part of the loss, or both."""
 
     __factor: ClassVar[float] = -1.0
     __in_loss: ClassVar[bool] = False
@@ -171,7 +171,7 @@ class DecaySkipsBiases(Swapped):
 
 
 class PenaltySkipsBiases(Swapped):
-    """Biases have no penalty in the gradient (and the loss) though the case asks for it."""
+    """Biases have no penalty in the gradient (and the loss) although the case asks for it."""
 
     __in_loss: ClassVar[bool] = True
 
@@ -187,31 +187,31 @@ class PenaltySkipsBiases(Swapped):
 
 
 def _times(factor: str) -> dict[str, Formula]:
-    """Decay and penalties, with that factor before λ."""
-    said = {"2": "twice", "½": "half of it"}[factor]
+    """Formulas of decay and penalties with that factor before λ."""
+    words = {"2": "twice", "½": "half of it"}[factor]
     in_loss = {"2": "λ Σw²", "½": "¼ λ Σw²"}[factor]
     return {
-        f"weight decay, {said}": ("g + λ w", f"g + {factor} λ w"),
-        f"the penalty's gradient, {said}": ("∂L/∂w + λ w", f"∂L/∂w + {factor} λ w"),
-        f"the penalty, {said}, in loss and gradient": (
+        f"weight decay, {words}": ("g + λ w", f"g + {factor} λ w"),
+        f"the penalty's gradient, {words}": ("∂L/∂w + λ w", f"∂L/∂w + {factor} λ w"),
+        f"the penalty, {words}, in loss and gradient": (
             "L + ½ λ Σw², ∂L/∂w + λ w",
             f"L + {in_loss}, ∂L/∂w + {factor} λ w",
         ),
-        f"the penalty's loss, {said}": ("L + ½ λ Σw²", f"L + {in_loss}"),
+        f"the penalty's loss, {words}": ("L + ½ λ Σw²", f"L + {in_loss}"),
     }
 
 
 def _factors(*factors: float) -> tuple[Any, ...]:
-    """Decay, and each part of the penalty, with these factors."""
+    """Variants of decay, and of each part of the penalty, with these factors."""
     words = {-1.0: "subtracted", 0.5: "half of it", 2.0: "twice"}
     found = []
     for factor in factors:
-        said = words[factor]
+        how = words[factor]
         found += [
-            variant(DecayTimes, f"weight decay, {said}", factor=factor),
-            variant(PenaltyTimes, f"the penalty's gradient, {said}", factor=factor),
-            variant(PenaltyTimes, f"the penalty, {said}, in loss and gradient", factor=factor, in_loss=True),
-            variant(PenaltyTimes, f"the penalty's loss, {said}", factor=factor, in_loss=True, in_gradient=False),
+            variant(DecayTimes, f"weight decay, {how}", factor=factor),
+            variant(PenaltyTimes, f"the penalty's gradient, {how}", factor=factor),
+            variant(PenaltyTimes, f"the penalty, {how}, in loss and gradient", factor=factor, in_loss=True),
+            variant(PenaltyTimes, f"the penalty's loss, {how}", factor=factor, in_loss=True, in_gradient=False),
         ]
     return tuple(found)
 
@@ -220,7 +220,7 @@ BUGS = (
     Bug(
         "BP506",
         "momentum-sign",
-        "Momentum is subtracted: the velocity brakes where it should carry on.",
+        "Momentum is subtracted: the old velocity slows the step down instead of carrying it on.",
         right="u⁺ = μ u + ∂L/∂w, w⁺ = w − η u⁺",
         wrong="u⁺ = ∂L/∂w − μ u",
         stays_right="every gradient, and the first step without Nesterov",
@@ -322,7 +322,7 @@ BUGS = (
     Bug(
         "BP512",
         "decay-skips-biases",
-        "Decay leaves the biases out, where it is asked for all parameters.",
+        "Biases do not decay, although decay is asked for all parameters.",
         right="every parameter decays, biases too (weight_decay, or a penalty with biases: true)",
         wrong="weights decay, biases do not",
         stays_right="every weight",

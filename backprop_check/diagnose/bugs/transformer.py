@@ -1,4 +1,6 @@
-"""BP917, BP919: what stands around attention; BP311, BP312: losses over classes and tokens."""
+"""BP917, BP919: norms, residual connections and positions around attention; BP311, BP312: losses over classes and
+tokens.
+"""
 
 from __future__ import annotations
 
@@ -30,19 +32,19 @@ def _without(*parts: int) -> type[BlockParts]:
 
 
 class OfBlock(OfAttention):
-    """Something wrong in a transformer's block."""
+    """The base of mistakes in a transformer block."""
 
     kinds = ("transformer_block",)
 
 
 class ResidualMissing(OfBlock):
-    """The path around the attention, or around the linear layers, is not there."""
+    """The residual connection around the attention, or around the feed-forward part, is missing."""
 
     parts = _without(1, 2)
 
 
 class ResidualGradientMissing(OfBlock):
-    """Forward it is there; backward nothing flows through it."""
+    """The residual connection is right forwards; no gradient flows back through it."""
 
     __of: ClassVar[tuple[int, ...]] = (1, 2)
 
@@ -54,7 +56,7 @@ class ResidualGradientMissing(OfBlock):
 
 
 class OfSum(SwappedRules):
-    """Layers of a graph that are to be added: only one of them counts, forward, backward, or both ways."""
+    """Of the layers that a sum should add only one counts, forwards, backwards, or both."""
 
     __last: ClassVar[bool] = True
     ways: ClassVar[tuple[str, ...]] = ("forward", "backward")
@@ -86,7 +88,7 @@ class OfSum(SwappedRules):
 
 
 class FromNormed(BlockParts):
-    """What is added to is the norm of x, not x."""
+    """The residual connection starts at the norm of x instead of x."""
 
     def around(self, c: Any, number: int, x: Any, read: Any, part: Any) -> Any:
         del x
@@ -94,7 +96,7 @@ class FromNormed(BlockParts):
 
 
 class NormPlace(OfBlock):
-    """The norms stand at the other place."""
+    """The norms are at the other place."""
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: Any) -> Any:
         if layer.kind in self.kinds_of(OfBlock):
@@ -103,7 +105,7 @@ class NormPlace(OfBlock):
 
 
 class NormAlways(NormPlace):
-    """The norms stand at one place, whatever is asked for."""
+    """The norms are always at one place, whatever is asked for."""
 
     __first: ClassVar[bool] = False
 
@@ -121,7 +123,7 @@ class NormAlways(NormPlace):
 
 
 class ResidualFromNormed(OfBlock):
-    """With norms first, the path around starts behind the norm."""
+    """With norms first, the residual connection starts after the norm."""
 
     parts = FromNormed
 
@@ -155,28 +157,28 @@ def _in_halves(p: int, e: int, width: int, base: float) -> tuple[float, float]:
 
 
 def _exchanged(p: int, e: int, width: int, base: float) -> tuple[float, float]:
-    """Cosine first."""
+    """Cosine for even features, sine for odd ones."""
     angle = p / base ** (2 * (e // 2) / width)
     return (math.sin if e % 2 else math.cos)(angle), angle
 
 
 def _from_one(p: int, e: int, width: int, base: float) -> tuple[float, float]:
-    """Positions from 1."""
+    """Positions are counted from 1."""
     return wave(p + 1, e, width, base)
 
 
 def _usual_base(p: int, e: int, width: int, _base: float) -> tuple[float, float]:
-    """10000, whatever is asked for."""
+    """The base 10000, whatever is asked for."""
     return wave(p, e, width, 10000.0)
 
 
 def _times(p: int, e: int, width: int, base: float) -> tuple[float, float]:
-    """The angle is multiplied where it should be divided."""
+    """The angle is p · base^(2i/d), multiplied instead of divided."""
     return _of_angle(p * base ** (2 * (e // 2) / width), e)
 
 
 class PositionLayout(SwappedRules):
-    """Sinusoids by another formula."""
+    """Sinusoids by a wrong formula."""
 
     kinds = ("positional_encoding",)
     wave: ClassVar[Callable[..., tuple[float, float]]] = staticmethod(_twice)
@@ -188,7 +190,7 @@ class PositionLayout(SwappedRules):
 
 
 def _waves() -> tuple[Any, ...]:
-    said = {
+    labels = {
         _unpaired: "the exponent e/d: sine and cosine are of different angles",
         _in_halves: "all sines, then all cosines",
         _exchanged: "cosine for even features, sine for odd ones",
@@ -196,14 +198,14 @@ def _waves() -> tuple[Any, ...]:
         _usual_base: "10000, whatever base is asked for",
         _times: "multiplied by base^(2i/d) instead of divided",
     }
-    return tuple(variant(PositionLayout, text, usual=False, wave=staticmethod(each)) for each, text in said.items())
+    return tuple(variant(PositionLayout, text, usual=False, wave=staticmethod(each)) for each, text in labels.items())
 
 
 # Losses -------------------------------------------------------------------------------------------
 
 
 class SmoothedAmongOthers(Swapped):
-    """ε is shared out among the other classes, or in another wrong way."""
+    """ε is divided among the other classes, or in another wrong way."""
 
     __how: ClassVar[str] = "others"
 
@@ -227,7 +229,7 @@ class SmoothedAmongOthers(Swapped):
 
 
 class MeanOverTokens(SwappedRules):
-    """The loss of a sample is the mean over its tokens (``of`` all elements: over tokens and classes)."""
+    """The loss of a sample is the mean over its tokens (``elements``: over tokens and classes)."""
 
     elements: ClassVar[bool] = False
     tokens: ClassVar[float] = 1.0
@@ -258,13 +260,13 @@ _LOST = (
     *(
         variant(
             OfSum,
-            f"of layers that are added only the {'last' if last else 'first'} counts{said}",
+            f"of layers that are added only the {'last' if last else 'first'} counts{where}",
             usual=False,
             last=last,
             ways=ways,
         )
         for last in (True, False)
-        for said, ways in ((", both ways", ("forward", "backward")), (", in the forward pass", ("forward",)))
+        for where, ways in ((", both ways", ("forward", "backward")), (", in the forward pass", ("forward",)))
     ),
 )
 VARIANTS = {"BP913": _LOST}
@@ -273,7 +275,7 @@ BUGS = (
     Bug(
         code="BP917",
         name="transformer-norm-misplaced",
-        sentence="The layer norms of a transformer's block stand at another place than the case asks for.",
+        sentence="The layer norms of a transformer block are at another place than the case asks for.",
         right="norm_first: y = x + A(N(x)); else y = N(x + A(x))",
         wrong="the one where the other is asked for, or y = N(x) + A(N(x))",
         stays_right="the shapes; a norm of what is normalised already changes little",
@@ -291,10 +293,10 @@ BUGS = (
     Bug(
         code="BP919",
         name="positional-encoding-formula",
-        sentence="Positions are encoded by other sinusoids than those of the formula.",
+        sentence="Positions are encoded with a wrong formula of the sinusoids.",
         right="sin(p / base^(2i/d)) for feature 2i, cos(p / base^(2i/d)) for feature 2i + 1, p from 0",
         wrong="sin(p / base^(2e/d)) or cos of it for feature e",
-        stays_right="all gradients right behind it, and what does not depend on the values",
+        stays_right="the gradients that do not depend on the encoded values",
         fix="Both features of a pair have one angle, p / base^(2i/d): for feature e that is i = e // 2.",
         example="angle = p / base ** (2 * e / d)         # BP919\nangle = p / base ** (2 * (e // 2) / d)  # right\n",
         seen="shenweichen/DeepCTR#379, maxjcohen/transformer#62",

@@ -1,10 +1,10 @@
-"""Results as one HTML page that opens anywhere, offline: the network, the neuron, its mathematics.
+"""Results as one self-contained HTML page: the network, the neuron, its mathematics.
 
-- ``read``: results files of strangers, checked once, turned into types
-- ``detail``: a failing case worked out again, so that every neuron shows expected, got, error, allowed
-- ``body``, ``sheets``: what of it stands in the page, and how it is drawn
-- ``maths``: its formulas with numbers, as the explanation tells them; ``glossary``: the words
-- ``page``: all of it as bytes; the same results give the same bytes
+- ``read``: untrusted results files, checked once and turned into types
+- ``detail``: a failing case computed again, so that every neuron shows expected, got, error, allowed
+- ``body``, ``sheets``: which of its numbers the page contains, and how they are drawn
+- ``maths``: its formulas with numbers, as in an explanation; ``glossary``: the terms
+- ``page``: everything as bytes; the same results give the same bytes
 - ``notebook``: the short form
 """
 
@@ -16,7 +16,7 @@ __all__ = ["render", "summary_html", "write_report"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: jinja2 and numpy only where a report is written."""
+    """Import a function when it is first used: jinja2 and numpy are loaded only where a report is written."""
     if name in ("render", "write_report"):
         from backprop_check.report.html import page  # noqa: PLC0415
 

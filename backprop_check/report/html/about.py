@@ -1,4 +1,4 @@
-"""What the page says above its cases: who was judged, the verdict in a sentence, the causes, the checks."""
+"""The top of the page: the implementation, the verdict in a sentence, the causes, the checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backprop_check.report.again import command_again
 from backprop_check.report.html.read import FAILING, CaseResult, Cause, ResultsData
 from backprop_check.running.results_file import how_many_fail, why_nothing_was_judged
 
-#: Every outcome in words, those that make a run fail first: the order of the page's list.
+#: The outcomes in words, in the order of the page's list: those that make a run fail come first.
 OUTCOMES = {
     "mismatched": "wrong numbers",
     "error": "error",
@@ -26,12 +26,12 @@ OUTCOMES = {
 }
 
 
-#: A longer command was cut when it was written.
+#: The longest command; a longer one was cut when it was written.
 _LONGEST_COMMAND = 2000
 
 
 def causes_of(one: ResultsData) -> dict[str, list[int]]:
-    """For each failing case the numbers of the diagnoses that explain it."""
+    """For each failing case the numbers of the causes that explain it."""
     found: dict[str, list[int]] = {}
     by_bug = {cause.bug: n for n, cause in enumerate(one.diagnoses or ()) if cause.bug}
     for n, cause in enumerate(one.diagnoses or ()):
@@ -46,7 +46,7 @@ def causes_of(one: ResultsData) -> dict[str, list[int]]:
 
 
 def labels_of(read: list[ResultsData]) -> list[str]:
-    """A name for each implementation that no other has."""
+    """A unique name for each implementation."""
     labels: list[str] = []
     for one in read:
         name = one_line(one.implementation.name, 60) or "the implementation"
@@ -56,12 +56,12 @@ def labels_of(read: list[ResultsData]) -> list[str]:
 
 
 def title_of(labels: list[str]) -> str:
-    """The page's title: the first three names."""
+    """The title of the page: the first three names."""
     return ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")  # noqa: PLR2004
 
 
 def implementation(one: ResultsData, label: str, only: frozenset[str]) -> dict[str, Any]:
-    """All that the page says of one results file but its cases; counts are of the cases that it shows."""
+    """Everything that the page says about one results file except its cases; only the cases shown are counted."""
     info, harness = one.implementation, one.harness
     cases = [case for case in one.cases if not only or case.id in only]
     counts = dict.fromkeys(OUTCOMES, 0)
@@ -126,7 +126,7 @@ def _plain(value: float | str | None) -> float | str | None:
 
 
 def _again(one: ResultsData) -> str:
-    """The command that asks for the run again; empty where none does."""
+    """The command that repeats the run; empty where there is none."""
     command, harness = one.implementation.command or "", one.harness
     if not command or len(command) > _LONGEST_COMMAND:
         return ""
@@ -135,7 +135,7 @@ def _again(one: ResultsData) -> str:
 
 
 def _verdict(label: str, cases: list[CaseResult], counts: dict[str, int], ended: str) -> tuple[str, str]:
-    """What came out, in a sentence, and whether it is good; ``ended`` says that the run ended before its end."""
+    """The result in a sentence, and its tone; ``ended`` is the sentence about a run that was not finished."""
     failed = sum(counts[key] for key in FAILING)
     unfinished = f" {ended}" if ended else ""
     if failed:

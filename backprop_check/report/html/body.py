@@ -1,4 +1,4 @@
-"""All that the page holds of a failing case with its network, as JSON: what is drawn, its numbers, its request."""
+"""What the page contains for a failing case with its network, as JSON: the drawing, the numbers, the request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backprop_check.compare.trace import Slot
 from backprop_check.explain.explanation import training_words
 from backprop_check.kinds.dense import Dense
 from backprop_check.protocol.text import one_line
-from backprop_check.report.html.maths import Sentences, share_of_page, told
+from backprop_check.report.html.maths import Sentences, mathematics_of, share_of_page
 from backprop_check.report.html.packing import packed
 from backprop_check.report.html.sheets import ROOM, Sheet, choose, in_order, set_states, sheets_of, wrong_samples
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from backprop_check.compare.trace import Array
     from backprop_check.report.html.read import Finding, Place
 
-#: A request of no more bytes stands in the page, to be copied.
+#: The longest request, in bytes, that the page offers to copy.
 _REQUEST = 60_000
 
 
 class Arrays(msgspec.Struct, frozen=True):
-    """What is known of a case by slot: expected, allowed, what came, whether it is wrong, and where that comes from.
+    """The arrays of a case by slot: expected, allowed, replied, whether a value is wrong, and its origin.
 
-    Of the slots in ``recovered`` what came is known where it is wrong only: it follows from what was reported.
+    For the slots in ``recovered``, which the reply lacks and which follow from other slots, only wrong values are
+    known.
     """
 
     values: dict[Slot, Array]
@@ -52,7 +53,9 @@ def body_of(
     room: int = ROOM,
     mathematics: int | None = None,
 ) -> dict[str, Any]:
-    """All of it; ``first`` is the file's own first wrong value, ``mathematics`` how many bytes of it are told."""
+    """The JSON of a case; ``first`` is the first wrong value according to the file, ``mathematics`` the bytes for
+    formulas.
+    """
     places = Places(case)
     sheets = sheets_of(case, arrays.values, places)
     set_states(sheets, arrays.actual, arrays.wrong, arrays.origin, findings)
@@ -72,7 +75,7 @@ def body_of(
         "slots": _slots(sheets, arrays, samples),
         "order": order,
         "wrong": sum(state in "rui" for sheet in sheets if sheet.of is None for state in sheet.state),
-        "told": told(case, sheets, order, turns, arrays.actual, sentences, mathematics or share_of_page(1)),
+        "told": mathematics_of(case, sheets, order, turns, arrays.actual, sentences, mathematics or share_of_page(1)),
     }
     if case.steps > 1:
         body["steps"] = case.steps
@@ -81,13 +84,13 @@ def body_of(
     if all(isinstance(layer, Dense) for layer in case.network.layers):
         body["neurons"] = 1
     if all(sheet.whole for sheet in sheets) and len(samples) == len(case.inputs):
-        with contextlib.suppress(UnicodeEncodeError):  # a stranger's name that is no text
+        with contextlib.suppress(UnicodeEncodeError):  # an untrusted name that is not valid text
             body |= _request(case, name, sheets, body["sheets"])
     return body
 
 
 def _request(case: Case, name: str, sheets: list[Sheet], shown: list[dict[str, Any]]) -> dict[str, Any]:
-    """The request to be copied, and what of it is not the case's own; numbers that it has are not kept twice."""
+    """The request to copy, and the paths that it adds to the case; numbers that it contains are not kept twice."""
     request = {**msgspec.json.decode(case.request()), "id": name}
     text = msgspec.json.encode({"type": "case", "id": name, **_without(request)}).decode()
     if len(text) > _REQUEST:
@@ -99,7 +102,7 @@ def _request(case: Case, name: str, sheets: list[Sheet], shown: list[dict[str, A
 
 
 def _first_first(order: list[tuple[int, int]], sheets: list[Sheet], first: Place | None) -> list[tuple[int, int]]:
-    """The file's own first wrong value before others that are as telling."""
+    """The order, with the file's own first wrong value before others of the same state."""
     for at, (number, unit) in enumerate(order):
         sheet = sheets[number]
         if first is None or (sheet.node - 1, unit, sheet.parameter) != (first.layer, first.neuron, False):
@@ -119,7 +122,7 @@ def _slots(sheets: list[Sheet], arrays: Arrays, samples: list[int]) -> dict[str,
             origin = sheet.picked(arrays.origin[slot], samples)
             found = packed(sheet.picked(right, samples), bound, wrong, origin, got)
             if slot in arrays.recovered:
-                known = [x if told else None for x, told in zip(found["g"], wrong, strict=True)] if found["g"] else 0
+                known = [x if bad else None for x, bad in zip(found["g"], wrong, strict=True)] if found["g"] else 0
                 found |= {"g": known, "rec": 1}
             slots[key_of(slot)] = found
     loss = Slot("loss")
@@ -132,12 +135,12 @@ def _slots(sheets: list[Sheet], arrays: Arrays, samples: list[int]) -> dict[str,
 
 
 def key_of(slot: Slot) -> str:
-    """``delta.1``, as the page calls an array; ``loss``."""
+    """The key of an array in the page: ``delta.1``, or ``loss``."""
     return slot.quantity + ("" if slot.layer is None else f".{slot.layer}")
 
 
 def _about(case: Case) -> str:
-    """The network, the loss and how it trains, in a line."""
+    """The network, the loss and the training in one line."""
     network, count = case.network, len(case.inputs)
     shapes = zip(["input", *network.names()], [network.input_shape, *network.output_shapes], strict=True)
     layers = " → ".join(f"{one_line(name, 60)} {'×'.join(map(str, shape))}" for name, shape in shapes)
@@ -149,7 +152,7 @@ def _about(case: Case) -> str:
 
 
 def _added(request: Any, own: Any, path: tuple[str | int, ...] = ()) -> list[list[str | int]]:
-    """What the request writes out and the case leaves to its defaults, as paths."""
+    """The paths of what the request writes out and the case leaves to its defaults."""
     if isinstance(request, dict) and isinstance(own, dict):
         new = [[*path, key] for key in request if key not in own and key not in ("type", "id")]
         return new + [each for key in request if key in own for each in _added(request[key], own[key], (*path, key))]
@@ -163,7 +166,7 @@ def _without(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _nodes(case: Case) -> list[dict[str, Any]]:
-    """The input and the layers: what each is in a few words, and which it reads."""
+    """The input and the layers: a few words about each, and which layers it reads."""
     network = case.network
     nodes: list[dict[str, Any]] = [{"name": "input", "about": "", "from": []}]
     for index, (layer, sources) in enumerate(zip(network.layers, network.sources, strict=True)):

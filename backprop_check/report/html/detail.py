@@ -1,8 +1,8 @@
-"""A failing case as the page shows it: worked out again by the reference, beside what the implementation replied.
+"""A failing case for the page: computed again by the reference, and compared with the implementation's reply.
 
-The results file holds the case and the reply; expected values and bounds are computed here, so the page can show
-every neuron and not the wrong ones only. The verdict on each value stays the file's: where it lists all its
-mismatches, those are the wrong values, and where it stopped listing, the bounds decide.
+The results file contains the case and the reply; expected values and bounds are computed here, so that the page can
+show every neuron and not only the wrong ones. The verdict on each value is the file's: if it lists all its mismatches,
+these are the wrong values; if the list was cut, the bounds decide.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from backprop_check.report.html.sheets import ORIGINS, ROOM
 if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult, Finding, Harness
 
-#: More multiplications than this are not done again for a page.
+#: The most multiplications of a case that is computed again for a page.
 MOST_WORK = 500_000_000
 
-#: What a case takes at least, as if it were so many multiplications.
+#: The fixed cost of a step, in multiplications.
 _ALWAYS = 20_000
 
-#: So many findings without a place in the network are listed.
+#: The most findings without a place in the network that are listed.
 _OTHERS = 200
 
 
@@ -52,9 +52,9 @@ def detail(
     sentences: Sentences | None = None,
     mathematics: int | None = None,
 ) -> dict[str, Any]:
-    """All that the page shows of a failing case, in plain JSON; ``sentences`` are those of the page.
+    """What the page shows of a failing case, as JSON; ``sentences`` are those that the whole page shares.
 
-    About ``room`` numbers of it, and so many bytes of ``mathematics``.
+    It contains about ``room`` numbers, and about ``mathematics`` bytes of formulas.
     """
     findings = result.mismatches or []
     body: dict[str, Any] = {}
@@ -62,16 +62,16 @@ def detail(
     places: Places | None = None
     if result.case is None:
         if findings:
-            body["why"] = "The results file does not hold this case's network, so only the places are known."
+            body["why"] = "The results file does not contain this case's network, so only the places are known."
     else:
         try:
             case = _case(result.case, dtype)
             places = Places(case)
             arrays, placed = _worked_out(case, result, dtype, harness)
-            said = Sentences() if sentences is None else sentences
-            body = body_of(case, result.id, arrays, findings, result.first_wrong, said, room, mathematics)
+            shared = Sentences() if sentences is None else sentences
+            body = body_of(case, result.id, arrays, findings, result.first_wrong, shared, room, mathematics)
         except BackpropCheckError as error:
-            body["why"] = f"The case in the results file cannot be worked out again: {one_line(str(error), 300)}."
+            body["why"] = f"The case in the results file cannot be computed again: {one_line(str(error), 300)}."
     others = [_other(one, places) for number, one in enumerate(findings) if number not in placed]
     count = max(result.mismatch_count or 0, len(findings))
     return {
@@ -93,7 +93,7 @@ def _case(value: dict[str, Any], dtype: str) -> Case:
 
 
 def _as_judged(case: Case, expected: Expected, result: CaseResult, dtype: str, harness: Harness) -> Expected:
-    """What the run expected: of each update by what was reported before it; at kinks every correct choice."""
+    """What the run expected: each update given the gradients that were reported, and at kinks every correct choice."""
     if not result.actual:
         return expected
     parsed = parse_line(msgspec.json.encode({**result.actual, "id": ""}))
@@ -106,7 +106,7 @@ def _as_judged(case: Case, expected: Expected, result: CaseResult, dtype: str, h
 
 
 def _worked_out(case: Case, result: CaseResult, dtype: str, harness: Harness) -> tuple[Arrays, set[int]]:
-    """What is known of the case by slot, and which findings have their place in it."""
+    """The arrays of the case, and the numbers of the findings that have their place in them."""
     expected = _as_judged(case, expect(case, dtype, harness.profile), result, dtype, harness)
     values = {slot: np.array(value, dtype=np.float64) for slot, value in expected.values.items() if slot.step is None}
     actual = read_reply(result.actual or {}, values, Form(case))
@@ -124,7 +124,7 @@ def _worked_out(case: Case, result: CaseResult, dtype: str, harness: Harness) ->
             with np.errstate(invalid="ignore", over="ignore"):
                 wrong[slot] = np.array(~(abs(actual[slot] - right) <= bound))
         origin[slot] = np.full(right.shape, "u")
-    if not listed:  # of what is beyond the mismatches kept, too, it is told where it comes from
+    if not listed:  # wrong values beyond the mismatches that were kept need an origin too
         sent = {slot: array for slot, array in actual.items() if slot in values}
         known = {slot: array for slot, array in recover(case, sent).items() if slot not in sent}
         origin |= {
@@ -150,13 +150,13 @@ def _worked_out(case: Case, result: CaseResult, dtype: str, harness: Harness) ->
             actual[slot][place] = got
         if slot in actual or slot in recovered:
             placed.add(number)
-    told = actual.keys() | recovered.keys()
-    wrong = {slot: mask if slot in told else np.zeros_like(mask) for slot, mask in wrong.items()}
+    known_slots = actual.keys() | recovered.keys()
+    wrong = {slot: mask if slot in known_slots else np.zeros_like(mask) for slot, mask in wrong.items()}
     return Arrays(values, allowed, {**recovered, **actual}, wrong, origin, frozenset(recovered)), placed
 
 
 def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]] | None:
-    """The slot and the place in its array; None where there is no such place."""
+    """The slot of a finding and its place in the array; None where there is no such place."""
     slot = Slot(one.quantity, one.layer, one.step)
     if slot not in values:
         return None
@@ -167,7 +167,7 @@ def _at(one: Finding, values: dict[Slot, Array]) -> tuple[Slot, tuple[int, ...]]
 
 
 def _other(one: Finding, places: Places | None) -> dict[str, Any]:
-    """A finding in words: one that has no place in the network, or of a case without its network."""
+    """A finding in words: one that has no place in the network, or belongs to a case without its network."""
     at = None if places is None else _by_index(one, places)
     if at is not None:
         return _numbers_of(one, at)
@@ -186,12 +186,12 @@ def _other(one: Finding, places: Places | None) -> dict[str, Any]:
 
 
 def _by_index(one: Finding, places: Places) -> str | None:
-    """The place by all its indexes, where it is one of this network."""
+    """The place in words with all its indexes, if this network has it."""
     found = msgspec.structs.replace(one, index=list(one.index or []))
     try:
         what, where = places.what(found), places.where(found)
     except (LookupError, ValueError, TypeError):
-        return None  # a file of a stranger: such a place is not there
+        return None  # an untrusted file: there is no such place
     return one_line(f"{what}, {where}" if where else what, 300)
 
 

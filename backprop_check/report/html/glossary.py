@@ -1,4 +1,4 @@
-"""The words of the page, each in a sentence or two: shown where a reader points at one."""
+"""The terms of the page, each explained in a sentence or two, shown when a reader points at one."""
 
 from __future__ import annotations
 

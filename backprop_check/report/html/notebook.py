@@ -1,4 +1,4 @@
-"""Results in a notebook: the verdict, the causes, the counts, the first failures, in one small piece of HTML."""
+"""Results in a notebook: the verdict, causes, counts and first failures in a small piece of HTML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.about import OUTCOMES, implementation
 from backprop_check.report.html.read import FAILING, CaseResult, checked
 
-#: So many causes and failing cases are shown.
+#: The most causes and failing cases that are shown.
 SHOWN: Final = 5
 
 _BOX = "font:14px/1.5 system-ui,sans-serif;border:1px solid #8886;border-left:5px solid {0};border-radius:8px;"
@@ -20,10 +20,10 @@ _SIGNS = {"bad": "✕", "good": "✓", "none": "–"}
 
 
 def summary_html(results: Any) -> str:
-    """A compact summary of results (parsed, as a results file has them, or what has ``to_dict()``).
+    """A compact summary of results (parsed, as in a results file, or an object with ``to_dict()``).
 
-    It is safe to put into any page: whatever an implementation said is escaped. Styles stand in the elements,
-    since notebooks drop style sheets. Raises ``ResultsError`` where it is no results file.
+    It is safe in any page: every text of an implementation is escaped. Styles are attributes of the elements, because
+    notebooks drop style sheets. Raises ``ResultsError`` where ``results`` is no results file.
     """
     read = checked(results.to_dict() if hasattr(results, "to_dict") else results)
     about = implementation(read, one_line(read.implementation.name, 60) or "the implementation", frozenset())
@@ -43,14 +43,14 @@ def summary_html(results: Any) -> str:
 
 
 def _cause(cause: dict[str, Any]) -> str:
-    said = escape(cause.get("sentence") or cause.get("title") or "no name fits")
+    sentence = escape(cause.get("sentence") or cause.get("title") or "no name fits")
     code = f" <code>{escape(cause['code'])}</code>" if "code" in cause else ""
     lines = "".join(
         f"<div>{sign} <i>{escape(cause[key])}</i></div>"
         for sign, key in (("right:", "right"), ("as implemented:", "implemented"))
         if key in cause
     )
-    return f'<div style="margin-top:.4em"><b>{said}</b>{code}{lines}</div>'
+    return f'<div style="margin-top:.4em"><b>{sentence}</b>{code}{lines}</div>'
 
 
 def _row(case: CaseResult) -> str:

@@ -1,4 +1,4 @@
-"""Arrays and formulas as short JSON that keeps every bit: what stands in the page of a failing case."""
+"""Arrays and formulas as short JSON that keeps every bit, for the page of a failing case."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def packed(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array | None) -> dict[str, Any]:
-    """Flat lists: e expected, m allowed, x the places that are wrong, o its origin (a capital: unstable), g got.
+    """Flat lists: e expected, m allowed, x the positions of wrong values, o their origins (a capital: unstable), g got.
 
-    A right value is written as its distance from the expected one in units of the last place, which is short and
-    exact; a wrong one as a text of its digits.
+    A right value is written as its distance from the expected one in units of the last place, which is short and exact;
+    a wrong one as its digits.
     """
     bad = np.flatnonzero(wrong)
     out: dict[str, Any] = {"e": [plain(x) for x in expected.tolist()], "m": _bounds(allowed.tolist())}
@@ -36,18 +36,18 @@ def packed(expected: Array, allowed: Array, wrong: Any, origin: Any, got: Array 
     return out
 
 
-#: Signs of formulas: in JSON that is ASCII each takes six bytes, as ``~`` and a letter two.
+#: Signs of formulas. In ASCII JSON each takes six bytes; written as ``~`` and a letter it takes two.
 SIGNS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁽⁾⁺₀₁₂₃₄₅₆₇₈₉ⱼᵢₖₛδ∂·−Σ√⟨⟩ηβεμλτℓ′φ…∞≤≥"
 CODES = string.ascii_letters
 _SHORT = str.maketrans({"~": "~~", "\0": "~", **{sign: f"~{code}" for sign, code in zip(SIGNS, CODES, strict=False)}})
 
 
-#: A layer's mark, ``⁽²⁾``, which takes two bytes as well.
+#: The mark of a layer, ``⁽²⁾``, which is shortened to two bytes as well.
 _LAYER = re.compile("⁽([⁰¹²³⁴⁵⁶⁷⁸⁹])⁾")
 
 
 def short(text: str) -> str:
-    """A text of formulas with few bytes; the page has ``SIGNS`` and ``CODES`` to read it, ``~2`` is a layer."""
+    """A shortened text of formulas. The page decodes it with ``SIGNS`` and ``CODES``; ``~2`` is a layer."""
     return _LAYER.sub(lambda mark: f"\0{SIGNS.index(mark[1])}", text).translate(_SHORT)
 
 
@@ -58,13 +58,13 @@ def _ordinals(values: Array) -> Any:
 
 
 def plain(x: float) -> float | str:
-    """A number, or the protocol's text for what is not finite."""
+    """A number, or the protocol's text for a number that is not finite."""
     if math.isnan(x):
         return "NaN"
     return x if math.isfinite(x) else ("Infinity" if x > 0 else "-Infinity")
 
 
 def _bounds(values: list[float]) -> list[float | str]:
-    """To three digits; one number where all are the same."""
+    """The bounds with three digits; a single number where all are equal."""
     short = [plain(float(f"{x:.3g}")) for x in values]
     return short[:1] if len(set(map(str, short))) == 1 else short

@@ -1,4 +1,4 @@
-"""The page: results files in, bytes out. The same results give the same bytes."""
+"""The HTML page: reads results files, returns bytes. The same results give the same bytes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
     from backprop_check.report.html.read import CaseResult
 
-#: The scripts, in the order in which they stand in the page.
+#: The scripts, in the order of the page.
 SCRIPTS = ("dom.js", "data.js", "diagram.js", "neuron.js", "cases.js", "overview.js", "app.js")
 
-#: So many bytes of cases are embedded with all their numbers; then less of each, then none.
+#: Up to ``FULL`` bytes, cases are embedded with all their numbers; up to ``MOST`` with fewer; beyond that with none.
 FULL, MOST = 5_000_000, 6_200_000
 
 _LITTLE_ROOM = 2_500
 
 
 def render(results: Sequence[dict[str, Any]], *, only: Iterable[str] = ()) -> bytes:
-    """One page of one or several results files (parsed); ``only`` these cases, where ids are given.
+    """One page for one or several results files (parsed JSON); ``only`` the cases with these ids, if any are given.
 
-    Raises ``ResultsError`` with one sentence where something is not a results file.
+    Raises ``ResultsError`` with one sentence where something is not a results file, or a case of ``only`` is missing.
     """
     if not results:
         raise ResultsError("there are no results to report: give at least one results file")
@@ -55,18 +55,17 @@ def write_report(
     only: Iterable[str] = (),
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Read results files, write the page beside nothing else, whole or not at all; gives its path.
+    """Read results files and write the page; returns its path.
 
-    ``say`` is told, in a sentence, of each run that was not finished.
-
-    Raises ``ResultsError`` where a file cannot be read or the page cannot be written.
+    The file is replaced as a whole, so it is never half written. ``say`` is called with a sentence for each run that
+    was not finished. Raises ``ResultsError`` where a file cannot be read or the page cannot be written.
     """
     out = Path(path_out)
     read = [checked(read_file(Path(path)), str(path)) for path in paths_in]
     for path, one in zip(paths_in, read, strict=True):
         if say is not None and one.summary.get("complete") is False:
             results = f"{len(one.cases)} result{'s' if len(one.cases) != 1 else ''}"
-            say(f"{path} is unfinished: the run was ended after {results}; run --resume goes on with it")
+            say(f"{path} is unfinished: the run ended after {results}; run --resume continues it")
     page = _page(read, frozenset(only))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +85,7 @@ def write_report(
 
 
 def _page(read: list[ResultsData], only: frozenset[str]) -> bytes:
-    import jinja2  # noqa: PLC0415 - where a page is made, and nowhere else
+    import jinja2  # noqa: PLC0415 - only where a page is made
     import markupsafe  # noqa: PLC0415
 
     if only:
@@ -184,7 +183,7 @@ def _embed(read: list[ResultsData], only: frozenset[str]) -> tuple[dict[str, Any
 
 
 def _bare(case: CaseResult) -> dict[str, Any]:
-    """What is embedded of a failing case where the page has become too large."""
+    """What is embedded of a failing case once the page has become too large."""
     return {
         "why": "This page holds so many failing cases that this one's numbers were left out. "
         f"To see them: backprop-check report RESULTS --case {one_line(case.id, 300)} --html case.html",
@@ -196,7 +195,7 @@ def _bare(case: CaseResult) -> dict[str, Any]:
 
 
 def _first(case: CaseResult) -> list[int]:
-    """Layer, neuron and sample of the first wrong value, where it is one neuron's."""
+    """Layer, neuron and sample of the first wrong value, if it belongs to a neuron."""
     first = case.first_wrong
     if first is None or first.layer is None or first.neuron is None:
         return []
@@ -204,20 +203,20 @@ def _first(case: CaseResult) -> list[int]:
 
 
 def _without_script(read: list[ResultsData]) -> list[tuple[str, str]]:
-    """What a reader without JavaScript gets: the first failing cases in a sentence each."""
+    """What a reader without JavaScript sees: a sentence for each of the first failing cases."""
     failing = [case for one in read for case in one.cases if case.outcome in FAILING]
     return [(one_line(case.id, 300), clean_text(case.message, 300)) for case in failing[:20]]
 
 
 @functools.cache
 def _shipped() -> dict[str, str]:
-    """The suite of each case that the package ships, by id."""
+    """The suite of each shipped case, by id."""
     return {file.case.id: suite for suite in SUITES if suite != "generated" for file in suite_files(suite)}
 
 
 @functools.cache
 def _asset(name: str) -> str:
-    """A script or style without what only its authors read: comments on lines of their own, and indentation."""
+    """A script or style sheet without comment lines and indentation."""
     text = (resources.files("backprop_check.report.html") / "assets" / name).read_text(encoding="utf-8")
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

@@ -1,7 +1,7 @@
-"""Results files, which come from strangers: read within limits, checked once, trusted after.
+"""Reading results files, which are untrusted: size and nesting are limited, and the content is checked once.
 
-A results file is JSON of schema 1 (``--json``). Whatever is not what the schema says raises ``ResultsError`` with
-one sentence that names the place; fields that this version does not know are passed over.
+A results file is JSON of schema 1 (``--json``). Anything that contradicts the schema raises ``ResultsError`` with one
+sentence that names the place; unknown fields are ignored.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from backprop_check.protocol.text import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: A file of more bytes is refused.
+#: The largest size of a results file in bytes.
 LARGEST = 512 * 2**20
 
-#: So many cases a file may hold.
+#: The most cases in a results file.
 MOST_CASES = 1_000_000
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -34,11 +34,11 @@ Short = Annotated[str, msgspec.Meta(max_length=1_000_000)]
 
 
 class _Loose(msgspec.Struct, frozen=True, kw_only=True):
-    """Unknown fields are passed over: a newer version may write more."""
+    """Unknown fields are ignored: a newer version may write more."""
 
 
 class Place(_Loose, frozen=True):
-    """Where the first wrong value stands."""
+    """The place of the first wrong value."""
 
     layer: Count | None = None
     neuron: Count | None = None
@@ -67,7 +67,7 @@ Outcome = Literal[
 
 
 class CaseResult(_Loose, frozen=True):
-    """What became of one case."""
+    """The result of one case."""
 
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
     outcome: Outcome
@@ -86,7 +86,7 @@ class CaseResult(_Loose, frozen=True):
 
 
 class Shown(_Loose, frozen=True):
-    """A cause's first wrong value in numbers: the equations as they should be, and as they were."""
+    """A cause's first wrong value in numbers: the right equations, and those that were implemented."""
 
     place: Short = ""
     right: list[Short] = []
@@ -94,7 +94,7 @@ class Shown(_Loose, frozen=True):
 
 
 class Behaviour(_Loose, frozen=True):
-    """A check that needs several cases: does the order of the samples matter, is an answer always the same?"""
+    """A check over several cases, such as whether the order of the samples matters."""
 
     check: Short = ""
     holds: bool = True
@@ -103,7 +103,7 @@ class Behaviour(_Loose, frozen=True):
 
 
 class Cause(_Loose, frozen=True):
-    """One named bug (or, with ``code`` None, a pattern that no name fits) and what it explains."""
+    """One named bug (or, with ``code`` None, a pattern that no name fits) and the cases that it explains."""
 
     code: Short | None = None
     bug: Short | None = None
@@ -124,7 +124,7 @@ class Cause(_Loose, frozen=True):
 
 
 class Implementation(_Loose, frozen=True):
-    """Who was judged, in its own words."""
+    """The implementation under test, as it describes itself."""
 
     name: Short = "the implementation"
     language: Short | None = None
@@ -134,7 +134,7 @@ class Implementation(_Loose, frozen=True):
 
 
 class Harness(_Loose, frozen=True):
-    """How it was judged."""
+    """The settings of the run."""
 
     version: Short | None = None
     seed: int | None = None
@@ -186,7 +186,7 @@ FAILING = ("mismatched", "error", "crash", "timeout", "protocol_error", "not_run
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The parsed JSON of a results file; raises ``ResultsError``."""
+    """The parsed JSON of a results file. Raises ``ResultsError`` where it cannot be read or is no JSON object."""
     try:
         value = msgspec.json.decode(read_within(path, LARGEST))
     except TooMuchError:
@@ -208,7 +208,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _torn(path: Path) -> dict[str, Any] | None:
-    """What can be read of a file that a run which was killed left torn; None where it is no such file."""
+    """What can be read of a file that a killed run left incomplete; None where it is no such file."""
     from backprop_check.running.resume import read_unfinished, summary_of  # noqa: PLC0415 - numpy, where it is needed
 
     try:
@@ -217,16 +217,16 @@ def _torn(path: Path) -> dict[str, Any] | None:
         return None
     results = [result for result, _ in found.results()]
     results += [found.ahead[position].result for position in sorted(found.ahead)]
-    said = (
-        f"unfinished: the run was ended in the middle of writing it; the {len(results)} results that are whole "
-        "were read. run --resume with the same options goes on with it"
+    note = (
+        f"unfinished: the run ended while it wrote this file; its {len(results)} complete results were read. "
+        "run --resume with the same options continues it"
     )
     cases = msgspec.to_builtins(results)
-    return {**found.head, "cases": cases, "summary": summary_of(found).to_dict(), "notes": [said]}
+    return {**found.head, "cases": cases, "summary": summary_of(found).to_dict(), "notes": [note]}
 
 
 def checked(value: Any, source: str = "the results") -> ResultsData:
-    """A parsed results file as types; raises ``ResultsError`` with the JSON path."""
+    """A parsed results file as types. Raises ``ResultsError`` with the JSON path where it contradicts the schema."""
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != 1 or isinstance(schema, bool):
         got = one_line(repr(schema), 40)
@@ -245,7 +245,7 @@ _GENERATED = re.compile(r"-s\d{4,}-[0-9a-f]{8}$")
 
 
 def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
-    """The suite of a case: as the file says, or as its id tells."""
+    """The suite of a case, from the file or from the case's id."""
     if case.suite:
         return one_line(case.suite, 40)
     if case.id in shipped:
@@ -257,9 +257,9 @@ def suite_of(case: CaseResult, shipped: dict[str, str]) -> str:
 
 
 def embedded(value: Any) -> str:
-    """JSON that can stand in a ``<script>`` of any page: nothing in it opens or ends markup.
+    """JSON that is safe inside a ``<script>`` of any page: nothing in it opens or ends markup.
 
-    ASCII only, so U+2028, U+2029 and lone surrogates are escapes; ``<``, ``>`` and ``&`` are too.
+    It is ASCII: U+2028, U+2029 and lone surrogates are escaped, and so are ``<``, ``>`` and ``&``.
     """
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

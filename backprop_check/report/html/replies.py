@@ -1,4 +1,4 @@
-"""What an implementation replied, as arrays: those that have the shape they should."""
+"""The arrays of a reply that have the right shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def read_reply(actual: dict[str, Any], values: dict[Slot, Array], form: Form) -> dict[Slot, Array]:
-    """The arrays of a reply that have the shape they should, ``form`` says which; others are absent."""
+    """The arrays of a reply by slot; those that are malformed or of another shape than ``form`` requires are left
+    out.
+    """
     found: dict[Slot, Array] = {}
     layers = actual.get("layers")
     layers = layers if isinstance(layers, list) else []
@@ -67,5 +69,5 @@ def _array(raw: Any, shape: tuple[int, ...]) -> Array | None:
 
 
 def number_of(value: float | str | None) -> float | None:
-    """A number as a results file has it; None for any other text, and for nothing."""
+    """A number of a results file; None for any other text."""
     return _NOT_FINITE.get(value) if isinstance(value, str) else value

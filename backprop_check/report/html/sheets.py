@@ -1,8 +1,8 @@
-"""A case as sheets: numbers that have their indexes in common. What is drawn, and what stands in the page of it.
+"""A case as sheets, that is, arrays of numbers with common indexes: what is drawn, and which numbers the page contains.
 
-The input is a sheet, a layer's units are one (two, where z has other indexes than a), every parameter is one, and so
-are the targets. A number of a sheet has a state (right, root, inherited, wrong, not reported). A dense layer's weight
-belongs to its neuron: the neuron's state is the worst of both.
+The input is a sheet, the units of a layer are one (two where z has other indexes than a), every parameter is one, and
+so are the targets. Each number of a sheet has a state (right, root, inherited, wrong, not reported). A dense layer's
+weight belongs to its neuron, whose state is the worst of both.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ if TYPE_CHECKING:
     from backprop_check.compare.trace import Array
     from backprop_check.report.html.read import Finding
 
-#: About so many numbers of a case are embedded; beyond it, some units and samples.
+#: About how many numbers of a case are embedded; of larger cases only some units and samples.
 ROOM = 30_000
 
-#: Units of a grid, neurons of a row and samples that are kept, where all of them are too many.
+#: The most units of a grid, neurons of a row, and samples; the first line that gives few enough numbers is used.
 _CAPS = (
     (1200, 64, 64), (1200, 48, 48), (1200, 32, 32), (1200, 24, 32), (1200, 24, 16), (1200, 24, 4), (800, 24, 2),
     (800, 24, 1), (400, 16, 1), (200, 16, 1), (100, 12, 1), (48, 8, 1), (24, 4, 1),
 )  # fmt: skip
 
-#: Of a parameter, where not all is kept.
+#: The most elements of a parameter where not all are kept.
 _PARAMETERS = 225
 
 _RANK = "?.iur"
 
-#: The letter of where a wrong value comes from.
+#: The letter of each origin of a wrong value; ``u`` is unknown.
 ORIGINS = {"root": "r", "inherited": "i"}
 
 
 class Sheet(msgspec.Struct, kw_only=True):
-    """Numbers that have their indexes in common; ``slots`` are those of a unit (a row a sample) or of a parameter.
+    """Numbers with common indexes; ``slots`` are those of a unit (one row per sample) or of a parameter.
 
-    ``node`` is the layer's number, from 1; 0 is the input, and the targets come last. ``given`` are its numbers in the
-    case. Of a dense layer's parameters ``of`` is the sheet of its neurons, of its weights ``reads`` that of the neurons
-    that they come from, where they are one row too: then both can be drawn as circles, the weights as lines.
+    ``node`` is the number of the layer, from 1; 0 is the input, and the targets come last. ``given`` are its numbers in
+    the case. For a parameter of a dense layer, ``of`` is the sheet of its neurons; for its weights, ``reads`` is the
+    sheet of the neurons that they read, if that is a single row too: then the weights can be drawn as lines between
+    circles.
     """
 
     node: int
@@ -72,22 +73,22 @@ class Sheet(msgspec.Struct, kw_only=True):
 
     @property
     def whole(self) -> bool:
-        """Whether all of them stand in the page."""
+        """Whether the page contains all of them."""
         return len(self.shown) == self.units
 
     def rows(self, array: Any) -> Any:
-        """An array of one of its slots: a row a sample, or one list."""
+        """An array of one of its slots: one row per sample; for a parameter, one row."""
         array = np.asarray(array)
         return array.reshape(self.units) if self.parameter else array.reshape(array.shape[0], self.units)
 
     def picked(self, array: Any, samples: list[int]) -> Any:
-        """What of it stands in the page, one number after the other."""
+        """The numbers of an array that the page contains, as a flat array."""
         rows = self.rows(array)
         return rows[self.shown] if self.parameter else rows[np.ix_(samples, self.shown)].ravel()
 
 
 def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[Sheet]:
-    """The input, then of every layer its units and its parameters, then the targets."""
+    """The input, then the units and parameters of each layer, then the targets."""
     network, last = case.network, len(case.network.layers)
     shape = network.input_shape
     found = [
@@ -96,7 +97,7 @@ def sheets_of(case: Case, values: Mapping[Slot, Array], places: Places) -> list[
             by_step=places.by_step(None), given=case.inputs.values,
         )
     ]  # fmt: skip
-    outputs = [0]  # by node the sheet of its output
+    outputs = [0]  # the sheet of each node's output
     for index in range(last):
         outputs.append(len(found))
         found += _units(index, values, places)
@@ -164,7 +165,7 @@ def set_states(
     origin: Mapping[Slot, Any],
     findings: Sequence[Finding],
 ) -> None:
-    """The worst that is known of each number; of a neuron also of what belongs to it."""
+    """Set the worst known state of each number; a neuron's state includes that of its parameters."""
     for sheet in sheets:
         rank = np.zeros(sheet.units, dtype=int)
         for slot in sheet.slots:
@@ -177,7 +178,7 @@ def set_states(
             rank = np.maximum(rank, here if sheet.parameter else here.max(axis=0))
         sheet.state = [_RANK[each] for each in rank]
     by_slot = {slot: sheet for sheet in sheets for slot in sheet.slots}
-    for one in findings:  # a place that holds no number is wrong too
+    for one in findings:  # a place without a number is wrong too
         found = by_slot.get(Slot(one.quantity, one.layer, one.step))
         unit = None if found is None else _unit_of(found, one)
         if found is not None and unit is not None:
@@ -190,7 +191,7 @@ def set_states(
 
 
 def _unit_of(sheet: Sheet, one: Finding) -> int | None:
-    """The number of its sheet that a finding is about; None for a whole array, and for what is not there."""
+    """The number of the unit that a finding concerns; None for a whole array, and for a place that does not exist."""
     index = (one.index or [0])[0]
     unit = index if one.layer is None else one.neuron
     if unit is None:
@@ -201,7 +202,7 @@ def _unit_of(sheet: Sheet, one: Finding) -> int | None:
 
 
 def wrong_samples(count: int, wrong: Mapping[Slot, Any]) -> list[int]:
-    """The samples in which a unit is wrong."""
+    """The samples in which some unit is wrong."""
     bad = np.zeros(count, dtype=bool)
     for slot, mask in wrong.items():
         if slot.quantity in UNITS or slot.quantity == "input_gradient":
@@ -210,7 +211,9 @@ def wrong_samples(count: int, wrong: Mapping[Slot, Any]) -> list[int]:
 
 
 def in_order(sheets: list[Sheet]) -> list[tuple[int, int]]:
-    """The wrong numbers that stand in the page, as (sheet, unit), the most telling first; a weight by its neuron."""
+    """The wrong numbers in the page as (sheet, unit): roots first, then unknown, then inherited; a weight by its
+    neuron.
+    """
     return [
         (number, unit)
         for letter in "rui"
@@ -221,11 +224,11 @@ def in_order(sheets: list[Sheet]) -> list[tuple[int, int]]:
     ]
 
 
-# What stands in the page --------------------------------------------------------------------------
+# What the page contains ---------------------------------------------------------------------------
 
 
 def choose(sheets: list[Sheet], count: int, bad: list[int], room: int = ROOM) -> list[int]:
-    """Choose the numbers of each sheet that stand in the page, the wrong ones first; gives the samples."""
+    """Choose the numbers of each sheet that the page contains, wrong ones first; returns the samples."""
     samples = count
     _show(sheets, None)
     if _numbers(sheets, samples) > room:
@@ -239,12 +242,12 @@ def choose(sheets: list[Sheet], count: int, bad: list[int], room: int = ROOM) ->
 
 
 def _numbers(sheets: list[Sheet], samples: int) -> int:
-    """About how many numbers these are: each slot has what is expected, what came, and a bound."""
+    """About how many numbers these are: expected, got and a bound for each slot."""
     return sum(len(sheet.shown) * (1 if sheet.parameter else samples) * (1 + 3 * len(sheet.slots)) for sheet in sheets)
 
 
 def _show(sheets: list[Sheet], caps: tuple[int, int] | None) -> None:
-    """Of each sheet at most so many units (of a grid, of a row); of weights those between neurons that are shown."""
+    """Limit the units of each sheet; weights are shown between the neurons that are shown."""
     for sheet in sheets:
         if caps is None:
             sheet.shown = list(range(sheet.units))
@@ -263,7 +266,7 @@ def _show(sheets: list[Sheet], caps: tuple[int, int] | None) -> None:
 
 
 def _some(sheet: Sheet, cap: int) -> list[int]:
-    """All of a sheet, or the wrong ones and what stands in the same grid as the first of them."""
+    """All units of a sheet; or the wrong ones, and those in the same grid as the first of them."""
     if sheet.units <= cap:
         return list(range(sheet.units))
     grid = math.prod(sheet.shape[-2:]) if len(sheet.shape) > 2 else sheet.units  # noqa: PLR2004 - images
@@ -273,7 +276,7 @@ def _some(sheet: Sheet, cap: int) -> list[int]:
     kept = set(wrong[: cap - cap // 4])
     start = wrong[0] // grid * grid if wrong and len(sheet.shape) > 1 else 0
     order: Any = (*range(start, sheet.units), *range(start))
-    if len(sheet.shape) == 2:  # noqa: PLR2004 - of a matrix a block, beginning where the first wrong one stands
+    if len(sheet.shape) == 2:  # noqa: PLR2004 - a block of the matrix that begins at the first wrong element
         columns = sheet.shape[1]
         row, column = divmod(wrong[0], columns) if wrong else (0, 0)
         edge = math.isqrt(cap)

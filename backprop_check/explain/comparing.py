@@ -1,4 +1,6 @@
-"""An implementation's numbers beside the right ones: each right or wrong within its bound, and the first difference."""
+"""An implementation's numbers next to the right ones: each right or wrong within its bound, and the first
+difference.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
     from backprop_check.protocol import Implementation
 
 
-class Beside(msgspec.Struct, frozen=True):
-    """The implementation's number for a step; ``verdict`` is right, wrong, or first (the first wrong one)."""
+class Compared(msgspec.Struct, frozen=True):
+    """The implementation's number for a step; ``allowed`` is its bound, ``verdict`` right, wrong, or first (the first
+    wrong one).
+    """
 
     value: float | str
     allowed: float | str
@@ -26,10 +30,10 @@ class Beside(msgspec.Struct, frozen=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """The implementation and what became of the case, in words.
+    """The implementation's name and its result in the case, as a sentence.
 
-    ``first`` is the first difference in the order of computing (None: there is none); ``failed`` that it gave no
-    numbers at all.
+    ``first`` describes the first difference in the order of computation (None: there is none); ``failed``: it returned
+    no numbers at all.
     """
 
     name: str
@@ -38,8 +42,11 @@ class Judged(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
-def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -> tuple[Judged, list[Beside | None]]:
-    """Send ``case`` and put the reply's numbers beside the steps that they belong to."""
+def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -> tuple[Judged, list[Compared | None]]:
+    """Send ``case`` to the implementation and compare its reply with the steps.
+
+    Returns the result, and for every step the number of the reply, or None where the reply contains none for it.
+    """
     from backprop_check.compare.compare import as_json  # noqa: PLC0415 - numpy, and only wanted here
     from backprop_check.compare.expected import expect  # noqa: PLC0415
     from backprop_check.running.one_case import Settings, compared  # noqa: PLC0415
@@ -54,11 +61,11 @@ def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -
     rounded = case.rounded(dtype)
     expected, comparison = compared(rounded, expect(rounded, dtype), answer.reply, dtype, Settings())
     first = comparison.mismatches[0] if comparison.mismatches else None
-    beside: list[Beside | None] = []
+    by_step: list[Compared | None] = []
     for step in steps:
         slot = _slot(step, case, comparison)
         if slot is None:
-            beside.append(None)
+            by_step.append(None)
             continue
         at = tuple(step.at)
         got = comparison.actual[slot]
@@ -66,12 +73,12 @@ def judge_steps(steps: list[Step], case: Case, implementation: Implementation) -
         verdict = "wrong" if expected.wrong(slot, got)[at] else "right"
         if first is not None and first.problem in ("wrong", "not_finite") and _place(first) == (slot, at):
             verdict = "first"
-        beside.append(Beside(as_json(value), as_json(allowed), verdict))
-    return _judged(name, case, comparison, first), beside
+        by_step.append(Compared(as_json(value), as_json(allowed), verdict))
+    return _judged(name, case, comparison, first), by_step
 
 
 def _slot(step: Step, case: Case, comparison: Comparison) -> Slot | None:
-    """The array of the reply that holds this step's number; None where the protocol or the reply has none."""
+    """The array of the reply that holds this step's number; None where there is none."""
     from backprop_check.compare.trace import Slot  # noqa: PLC0415
 
     if not step.quantity:

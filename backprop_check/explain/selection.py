@@ -1,4 +1,4 @@
-"""Which steps of a pass are told: of the neuron or weight asked for, or of all but what is too much to read."""
+"""Which steps of a pass are shown: those of the neuron or weight asked for, or all that are not too many to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from backprop_check.compare.places import INPUT, find_unit, ravel
 from backprop_check.errors import ConfigurationError
-from backprop_check.explain.tables import About, named_below
+from backprop_check.explain.tables import NamedTable, named_below
 from backprop_check.explain.wording import NO_WEIGHTS
 from backprop_check.reference.rules import Function
 
@@ -19,29 +19,30 @@ if TYPE_CHECKING:
     from backprop_check.explain.steps import Step
     from backprop_check.explain.story import PassReader
 
-#: Of more training steps than this, only the first and the last are told in full.
+#: Of more training steps than this, only the first and the last are shown in full.
 _ROUNDS = 3
 
-#: Of more units or weights than this, only the first three and the last are told.
+#: Of more units or weights than this, only the first three and the last are shown.
 _SHOWN = 12
 
-#: Of more tables of one layer than this (a table a time step, say), only the first and the last few.
+#: Of more tables of one layer than this (such as one per time step), only the first and the last few are shown.
 _TABLES = 16
 
-#: With all there is to tell, no more units than this are told.
+#: The most units of a network that can be shown in full.
 MOST_UNITS = 2000
 
-#: Of what one unit is made of within its layer, so many numbers are told.
+#: The most numbers of its layer that are shown as the parts of one unit.
 _BEHIND = 24
 
-#: Some numbers of each table.
-Chosen = list[tuple[About, list[int]]]
+#: Some units of each of several tables.
+Chosen = list[tuple[NamedTable, list[int]]]
 
 
-def behind(reader: PassReader, output: About, unit: int, most: int) -> tuple[Chosen, bool]:
-    """A unit, and what it was made of within its layer, the nearest first; and whether there is more than ``most``.
+def behind(reader: PassReader, output: NamedTable, unit: int, most: int) -> tuple[Chosen, bool]:
+    """A unit and what it was computed from within its layer, the nearest first; and whether there is more than
+    ``most``.
 
-    Another unit's z, which a softmax over a layer reads, is that unit's own.
+    The z of another unit, which a softmax over the layer reads, is left out: it belongs to that unit.
     """
     names = reader.names
     chosen: dict[tuple[int, int], None] = {}
@@ -64,7 +65,7 @@ def behind(reader: PassReader, output: About, unit: int, most: int) -> tuple[Cho
 
 
 def used_by(reader: PassReader, units: Chosen) -> dict[int, dict[int, None]]:
-    """The parameters that units are made of: by the table's identity the numbers."""
+    """The parameters that units are computed from: the numbers of their elements, by the identity of their table."""
     used: dict[int, dict[int, None]] = {}
     for one, some in units:
         for i in some:
@@ -76,7 +77,7 @@ def used_by(reader: PassReader, units: Chosen) -> dict[int, dict[int, None]]:
 
 
 def backward(reader: PassReader, units: Chosen) -> Iterator[Step]:
-    """What flows back to units, the last table first; through a function unit by unit: its error, then its δ."""
+    """The steps of the errors of units, the last table first; across a function unit by unit: its error, then its δ."""
     left = list(units)
     while left:
         one, some = left.pop()
@@ -88,12 +89,13 @@ def backward(reader: PassReader, units: Chosen) -> Iterator[Step]:
             yield from reader.errors(table, i)
 
 
-def told_of_unit(
+def steps_of_unit(
     reader: PassReader, layer: int | None, quantity: str, unit: int, *, most: int
 ) -> tuple[list[Step], list[tuple[int, str, int]]]:
-    """One unit's steps, forward and backward, with at most so many of its layer's numbers behind it.
+    """The steps of one unit, forward and backward, with at most ``most`` numbers of its layer that it is computed from.
 
-    Also the parameters that it is made of, as (layer, name, number). Of the input (layer None) only its gradient.
+    Also returns the parameters that it is computed from, as (layer, name, number). For the input (layer None) only the
+    gradient.
     """
     if layer is None:
         return [reader.input_gradient(unit)], []
@@ -121,8 +123,8 @@ def told_of_unit(
     return steps, parameters
 
 
-def told_of_parameter(reader: PassReader, layer: int, name: str, number: int) -> list[Step]:
-    """A parameter's gradient and update; how a buffer came to its value."""
+def steps_of_parameter(reader: PassReader, layer: int, name: str, number: int) -> list[Step]:
+    """The steps of a parameter's gradient and update, or of the new value of a buffer."""
     for one in reader.names.parameters[layer]:
         if one.name == name:
             return [reader.gradient(one, number), *reader.update(one, number)]
@@ -130,8 +132,11 @@ def told_of_parameter(reader: PassReader, layer: int, name: str, number: int) ->
     return [step for one in reader.names.tables if one.table is moved for step in reader.value(one, number)]
 
 
-class Told:
-    """Which steps are told: of the unit or weight asked for, or of all but what is too much to read."""
+class Selection:
+    """Which steps are shown: those of the unit or weight asked for, or all that are not too many to read.
+
+    Raises ``ConfigurationError`` for a unit or weight that does not exist, or is written wrongly.
+    """
 
     def __init__(self, case: Case, unit: str | None, weight: str | None, *, everything: bool) -> None:
         self.case, self._skipped, self._cut = case, list[str](), list[str]()
@@ -139,7 +144,7 @@ class Told:
         self.few = count <= MOST_UNITS
         self.everything = everything and self.few
         if everything and not self.few and unit is None:
-            self._skip(f"of {count} units all but some: more than {MOST_UNITS} are too many to be told at once")
+            self._skip(f"most of {count} units: more than {MOST_UNITS} are too many to show at once")
         try:
             self.unit = None if unit is None else find_unit(case, unit)
         except ValueError as error:
@@ -149,20 +154,22 @@ class Told:
             raise ConfigurationError(NO_WEIGHTS.format(weight))
 
     def _weight(self, text: str) -> tuple[str, list[int]]:
-        """``2,0,1,1`` or ``bias:2`` as (parameter's name or nothing, indexes)."""
+        """Read ``2,0,1,1`` or ``bias:2`` as (name of the parameter or nothing, indexes). Raises
+        ``ConfigurationError``.
+        """
         name, _, indexes = text.rpartition(":")
         parts = [part.strip() for part in indexes.split(",")]
         if not all(part.isascii() and part.isdigit() for part in parts):
             raise ConfigurationError(
                 f"--weight {text}: expected the indexes of a weight, such as 0,0,1,1 (or the number of a dense layer's "
-                "input), after a parameter's name where it is another, such as bias:0"
+                "input), or a parameter's name and its indexes, such as bias:0"
             )
         return name, [int(part) for part in parts]
 
     def round(self, reader: PassReader) -> Iterator[Step]:
         """The steps of one training step."""
         if not self.everything and self.case.steps > _ROUNDS and 0 < reader.round < self.case.steps - 1:
-            self._skip("the updates between the first and the last, but for their loss")
+            self._skip("the updates between the first and the last, except for their losses")
             yield from reader.loss()
             return
         units = self._units(reader)
@@ -186,19 +193,19 @@ class Told:
             yield from reader.update(one, i)
 
     def left_out(self) -> str:
-        """What was too much, in a sentence; empty where nothing was."""
+        """What was left out, in a sentence; empty where nothing was."""
         skipped = list(self._skipped)
         if self._cut:
             skipped.append(f"all but the first three and the last of {', '.join(self._cut)}")
         if not skipped:
             return ""
-        whole = ", --full and --format json all" if self.few else ""
-        return f"Left out for brevity: {'; '.join(skipped)}. --neuron and --weight tell any of them{whole}."
+        whole = ", --full and --format json show all" if self.few else ""
+        return f"Left out for brevity: {'; '.join(skipped)}. --neuron and --weight show any of them{whole}."
 
     # Choosing -----------------------------------------------------------------------------------
 
     def _units(self, reader: PassReader) -> Chosen:
-        """Of every table that is told the units, in the order of computing."""
+        """The units shown of every table, in the order of computation."""
         if self.unit is not None and self.unit[0] == INPUT:
             return []
         if self.unit is not None:
@@ -214,15 +221,15 @@ class Told:
         return found
 
     def _behind(self, reader: PassReader, layer: int, unit: int) -> Chosen:
-        """A unit, and what it was made of within its layer."""
+        """A unit, and what it was computed from within its layer."""
         output = next(one for one in reader.names.tables if one.table is reader.p.layers[layer].output.a)
         found, more = behind(reader, output, unit, _BEHIND)
         if more:
-            self._skip(f"what the unit is made of, beyond the nearest {_BEHIND} numbers of its layer")
+            self._skip(f"what the unit is computed from, beyond the nearest {_BEHIND} numbers of its layer")
         return found
 
     def _parameters(self, reader: PassReader, units: Chosen) -> Chosen:
-        """The parameters that are told: the one asked for, those that the unit uses, or some of each."""
+        """The parameters shown: the one asked for, those that the unit uses, or some of each."""
         every = [one for own in reader.names.parameters for one in own]
         if self.weight is not None:
             return self._asked_for(reader, every)
@@ -236,8 +243,8 @@ class Told:
             found.append((one, [own[n] for n in chosen]))
         return found
 
-    def _some_of(self, reader: PassReader, one: About) -> list[int]:
-        """Some numbers of a parameter; of a dense layer the weights of the neurons that are told."""
+    def _some_of(self, reader: PassReader, one: NamedTable) -> list[int]:
+        """Some elements of a parameter; in a dense layer the weights of the neurons shown."""
         if not one.dense or one.shape is None:
             return self._some(one.table.units, self._numbers_of(reader, one))
         neurons, *inputs = one.shape
@@ -247,7 +254,7 @@ class Told:
         ]
         return [ravel(at, one.shape) for at in itertools.product(rows, *columns)]
 
-    def _asked_for(self, reader: PassReader, every: list[About]) -> Chosen:
+    def _asked_for(self, reader: PassReader, every: list[NamedTable]) -> Chosen:
         assert self.weight is not None
         name, indexes = self.weight
         layers = range(len(self.case.network.layers)) if self.unit is None else [self.unit[0]]
@@ -269,8 +276,10 @@ class Told:
             raise ConfigurationError(f"there is no weight {asked} here; the shapes are {there}")
         return found
 
-    def _at(self, reader: PassReader, one: About, shape: tuple[int, ...], indexes: list[int]) -> list[int]:
-        """The number of a parameter at these indexes; of one index the weight from that input into each neuron told."""
+    def _at(self, reader: PassReader, one: NamedTable, shape: tuple[int, ...], indexes: list[int]) -> list[int]:
+        """The number of the element at these indexes; for a single index, the weight from that input to each
+        neuron shown.
+        """
         places = [indexes]
         if len(indexes) == 1 and len(shape) == 2 and self.unit is not None:  # noqa: PLR2004 - a matrix
             places = [[self.unit[1], *indexes]]
@@ -286,7 +295,7 @@ class Told:
         return f"{names[0] if len(names) == 1 else 'unit'}s of {reader.layer_names[layer]}"
 
     @staticmethod
-    def _numbers_of(reader: PassReader, one: About) -> str:
+    def _numbers_of(reader: PassReader, one: NamedTable) -> str:
         return f"numbers of {one.name} of {reader.layer_names[one.layer or 0]}"
 
     def _some(self, count: int, what: str) -> list[int]:
@@ -301,8 +310,8 @@ class Told:
             self._skipped.append(what)
 
 
-def _by_neuron(parameters: Iterable[tuple[About, list[int]]]) -> Iterator[tuple[About, int]]:
-    """The numbers of parameters one by one; of a dense layer neuron by neuron, its weights and then its bias."""
+def _by_neuron(parameters: Iterable[tuple[NamedTable, list[int]]]) -> Iterator[tuple[NamedTable, int]]:
+    """The elements of parameters one by one; in a dense layer neuron by neuron, its weights and then its bias."""
     pairs = [(one, i) for one, some in parameters for i in some]
     for _, own in itertools.groupby(pairs, lambda pair: pair[0].layer):
         yield from sorted(own, key=lambda pair: pair[0].indexes(pair[1])[0] if pair[0].dense else 0)

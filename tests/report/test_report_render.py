@@ -228,7 +228,7 @@ def test_a_case_that_takes_for_ever_is_not_worked_out(mazur: dict[str, Any]) -> 
     results = copy.deepcopy(mazur)
     results["cases"][0]["case"]["steps"] = 10**12
     _, details = parts(render([results]))
-    assert "cannot be worked out again: it takes more than" in details[0]["why"]
+    assert "cannot be computed again: it takes more than" in details[0]["why"]
     assert details[0]["others"]
 
 

@@ -44,9 +44,11 @@ else:
 MOST_LAYERS = 1000
 
 
-#: The most products of a weight and an input in an untrusted case: for chains of dense layers, and for other networks,
-#: in which every product takes memory in a wiring.
-MOST_WORK, MOST_WIRED = 10**9, 3 * 10**7
+#: The most products of a weight and an input in an untrusted case, as ``Network.work`` counts them.
+MOST_WORK = 10**9
+
+#: How many products of a dense layer one of another layer counts as.
+WIRED = 33
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -76,11 +78,13 @@ class Network(_Strict, frozen=True, dict=True):
         return "x".join(str(n) for n in (self.input_units, *self.widths))
 
     @functools.cached_property
-    def is_chain(self) -> bool:
-        """Whether it consists of dense layers only, one after the other."""
-        return isinstance(self.inputs, int) and all(
-            type(layer) is Layer and not layer.from_ and not layer.shares for layer in self.layers
-        )
+    def families(self) -> frozenset[str]:
+        """The suites (``graph``, ``convolution``, …) that its layers and their wiring belong to.
+
+        Empty where it consists of dense layers, one after the other.
+        """
+        wired = any(layer.from_ or layer.shares for layer in self.layers)
+        return frozenset({layer.family for layer in self.layers if layer.family} | ({"graph"} if wired else set()))
 
     @functools.cached_property
     def input_shape(self) -> Shape:
@@ -92,25 +96,34 @@ class Network(_Strict, frozen=True, dict=True):
         """The features (``supports.features``) that an implementation needs for it; ``graph`` where layers are
         connected freely.
         """
-        wired = any(layer.from_ or layer.shares for layer in self.layers)
-        return ["graph"] * wired + sorted({feature for layer in self.layers for feature in layer.features})
+        return ["graph"] * ("graph" in self.families) + sorted(
+            {feature for layer in self.layers for feature in layer.features}
+        )
 
     @functools.cached_property
     def products(self) -> int:
         """About how many products of a weight and an input one sample takes."""
-        total = 0
-        for index, layer in enumerate(self.layers):
-            if not layer.one_sum:  # units are made one by one, or along a wiring that is no matrix product
-                total += 100 * self.widths[index] + layer.products(self.input_shapes[index])
-            for shape in self.layers[self.owner(index)].parameter_shapes(self.input_shapes[index]).values():
-                total += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
-            total += self.widths[index]
-        return total
+        return sum(self._products)
 
-    @property
-    def most_products(self) -> int:
-        """The most products, over all samples and steps, that an untrusted case may take."""
-        return MOST_WORK if self.is_chain else MOST_WIRED
+    @functools.cached_property
+    def work(self) -> int:
+        """The products of one sample as the limits for untrusted cases count them.
+
+        Those of all but dense layers count ``WIRED`` times: each may have a place in a wiring, which takes memory.
+        """
+        return sum(own * (WIRED if layer.family else 1) for own, layer in zip(self._products, self.layers, strict=True))
+
+    @functools.cached_property
+    def _products(self) -> list[int]:
+        found = []
+        for index, layer in enumerate(self.layers):
+            own = self.widths[index]
+            if not layer.one_sum:  # units are made one by one, or along a wiring that is no matrix product
+                own += 100 * self.widths[index] + layer.products(self.input_shapes[index])
+            for shape in self.layers[self.owner(index)].parameter_shapes(self.input_shapes[index]).values():
+                own += size(shape) * (1 + self.widths[index] // shape[0] if len(shape) > 1 else 1)
+            found.append(own)
+        return found
 
     @property
     def input_units(self) -> int:
@@ -301,7 +314,7 @@ class Case(_Strict, frozen=True, dict=True):
     @property
     def about(self) -> str:
         """``training``, ``layers`` (beyond a chain of dense ones), or ``dense``."""
-        return "training" if self.trains else "dense" if self.network.is_chain else "layers"
+        return "training" if self.trains else "layers" if self.network.families else "dense"
 
     @property
     def plain(self) -> bool:

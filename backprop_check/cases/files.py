@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from backprop_check.case.limits import DEEPEST, TooMuchError, deeper, read_within
-from backprop_check.case.network import Case
+from backprop_check.case.network import MOST_WORK, Case
 from backprop_check.case.refusals import case_error
 from backprop_check.errors import CaseError, ConfigurationError
 from backprop_check.kinds import FAMILIES
@@ -81,10 +81,9 @@ def read_case_file(path: Path) -> CaseFile:
 
 def check_work(case: Case, source: str) -> None:
     """Raises ``CaseError`` where computing an untrusted case would take hours; ``source`` is named in its message."""
-    most = case.network.most_products
-    if case.network.products * len(case.inputs) * case.steps > most:
+    if case.network.work * len(case.inputs) * case.steps > MOST_WORK:
         path = "$.steps" if case.steps > 1 else "$.network"
-        raise CaseError(path, f"at most {most:,} products of weights, samples and steps", "more", source)
+        raise CaseError(path, f"at most {MOST_WORK:,} products of weights, samples and steps", "more", source)
 
 
 def refuse_unknown(*suites: str) -> None:

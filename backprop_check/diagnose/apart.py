@@ -47,7 +47,7 @@ _ANYTHING = Within(ACTIVATIONS, ALL_LOSSES, features=(*FEATURES, *LOSS_FEATURES)
 
 def cases_to_tell_apart(failing: Sequence[Case], within: Within | None = None) -> Iterator[Case]:
     """Cases to choose from, made as they are asked for, of the kind that failed first."""
-    wired = sorted((case for case in failing if not case.network.is_chain), key=lambda case: len(case.request()))
+    wired = sorted((case for case in failing if case.network.families), key=lambda case: len(case.request()))
     if any(case.trains for case in failing):
         yield from (training_case(index, seed=_SEED) for index in range(_LOOKED_AT))
     if len(wired) == len(failing):

@@ -49,7 +49,7 @@ def behaviours(cases: Sequence[Case], ask: Asking, dtype: str, profile: str, *, 
 
     ``fresh`` says whether it can be restarted, so that randomness can be told from leaking state.
     """
-    small = sorted((case for case in cases if case.network.is_chain), key=lambda case: len(case.request()))
+    small = sorted((case for case in cases if not case.network.families), key=lambda case: len(case.request()))
     if not small:
         return []
     found = [_same_twice(small, ask, dtype, profile, fresh=fresh)]

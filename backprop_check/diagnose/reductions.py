@@ -84,7 +84,7 @@ def reduce(case: Case, still: Callable[[Case | None], bool], out_of_time: Callab
 def is_clear(case: Case, clear: float) -> bool:
     """Whether its numbers keep so clear of kinks, whatever kind of network it is."""
     try:
-        if not case.network.is_chain:
+        if case.network.families:
             return clear_of_kinks(case, ANY_LAYERS, clear)
         return clear_of_kinks(case, TRAINED_CHAIN) if case.trains else clear_of_kinks(case, CHAIN, clear)
     except NO_CASE:
@@ -157,7 +157,7 @@ def _ended(draft: Draft) -> Candidates:
             draft.rest = {**draft.rest, "loss": {"kind": loss}}
         case = draft.case()
         yield case
-        if case is not None and case.network.is_chain:
+        if case is not None and not case.network.families:
             draft.listed = True
             yield draft.case()
         if case is not None and case.loss.kind in _SIMPLE:

@@ -62,7 +62,7 @@ class Place:
             return False
         if self.optimizer and (case.optimizer is None or case.optimizer.kind != self.optimizer):
             return False
-        return not self.networks or (self.networks == "chain") == case.network.is_chain
+        return not self.networks or (self.networks == "chain") != bool(case.network.families)
 
     def has_layer(self, index: int, layer: Kind | None, last: int) -> bool:
         """Whether layer ``index`` is (or has a neuron) in it, ``last`` being the output; None stands for the input."""
@@ -107,7 +107,7 @@ def places(case: Case) -> Iterator[Place]:
     yield Place(loss=case.loss.kind)
     if case.optimizer is not None:
         yield Place(optimizer=case.optimizer.kind)
-    yield Place(networks="chain" if case.network.is_chain else "wired")
+    yield Place(networks="wired" if case.network.families else "chain")
     kinds, activations = sorted({layer.kind for layer in layers}), sorted({layer.activation for layer in layers})
     yield from (Place(kind=kind) for kind in kinds if len(kinds) > 1)
     yield from (Place(activation=activation) for activation in activations)

@@ -133,8 +133,7 @@ def _pair_lines(case: Case, right: Step, wrong: Step, digits: int) -> Iterator[s
 def _cases() -> tuple[Case, ...]:
     """Mazur's network first, then the other published cases and those of training, then generated ones."""
     published = [file.case for suite in ("published", "training") for file in suite_files(suite)]
-    chains = [case for case in published if case.network.is_chain]
-    small = [case for case in chains if len(case.network.layers[0].parameters.weights) <= _SMALL]
+    small = [case for case in published if not case.network.families and case.network.widths[0] <= _SMALL]
     first = sorted(small, key=lambda case: not case.name.startswith("mazur"))
     return (*first, *training_cases(4 * len(RECIPES)), *(generated_case(index) for index in range(_TRIED)))
 

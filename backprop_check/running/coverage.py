@@ -83,10 +83,7 @@ def _meant(word: str) -> str:
 def _words_of(case: Case) -> set[tuple[str, str]]:
     """The (category, name) pairs that a case contains: its levels, kinds, activations, loss and optimizer."""
     layers = case.network.layers
-    levels = {KINDS[layer.kind].family for layer in layers} - {""}
-    levels |= {"dense"} if case.network.is_chain else set()
-    levels |= {"training"} if case.trains else set()
-    levels |= {"graph"} if "graph" in case.features else set()
+    levels = {*(case.network.families or {"dense"}), *(["training"] if case.trains else [])}
     return {
         *(("level", level) for level in levels),
         *(("kind", layer.kind) for layer in layers),

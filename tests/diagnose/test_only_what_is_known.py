@@ -35,7 +35,7 @@ def saturated() -> list[Case]:
     return [
         file.case
         for file in suite_files("edge")
-        if file.case.network.is_chain
+        if not file.case.network.families
         and {layer.activation for layer in file.case.network.layers} <= set(SUPPORTS["activations"])
         and file.case.loss.kind in ("binary_cross_entropy", "cross_entropy")
         and file.case.optimizer is None

@@ -279,7 +279,7 @@ def test_a_further_case_tells_names_apart(family: str) -> None:
     (told,) = run.diagnostician.causes(None, ask)
     assert (told.code, told.equivalent) == (right, [])
     assert 1 <= len(sent) <= 4
-    assert all(not further.network.is_chain for further in sent)
+    assert all(further.network.families for further in sent)
     assert [cause.code for cause in run.conclude().causes] == [right]
 
 
@@ -305,7 +305,7 @@ def test_further_cases_keep_to_what_is_supported(family: str) -> None:
         assert {layer.kind for layer in case.network.layers} <= kinds
         assert set(case.features) <= set(within.features)
         assert case.loss.kind in within.losses
-        assert not case.network.is_chain
+        assert case.network.families
         assert is_clear(case, CLEAR)
     assert len({case.id for case in chosen}) == len(chosen)
     assert max(len(case.inputs) for case in chosen) > 1

@@ -72,14 +72,14 @@ def test_every_fifth_case_trains_other_layers() -> None:
     """Of every family, with every kind of optimizer, with and without each option; the rest is as without them."""
     found = {families(ALL)[index % 5] for index in range(len(CASES))}
     assert len(found) == 5
-    assert all(not case.network.is_chain and case.trains for case in CASES)
+    assert all(case.network.families and case.trains for case in CASES)
     assert {case.optimizer.kind for case in CASES if case.optimizer} == set(ALL.optimizers)
     assert {case.clip.kind if case.clip else "" for case in CASES} == {"", "norm", "value"}
     assert {case.steps for case in CASES} == {1, 2, 3}
     assert {bool(case.regularization) for case in CASES} == {True, False}
     assert all(is_clear(case, ANY_LAYERS) for case in CASES)
     assert training_case(9, 0, ALL) == CASES[1] != training_case(9, 1, ALL)
-    assert training_case(9).network.is_chain
+    assert not training_case(9).network.families
     assert label(ALL_TRAINING) == "" != label(ALL)
 
 

@@ -56,7 +56,7 @@ class PathsVisitedAgain(SwappedRules):
     @classmethod
     def matters(cls, case: Case) -> bool:
         layers = case.network.layers
-        if not case.network.is_chain or len(layers) == 1 or any(each.activation in LAYERWISE for each in layers[:-1]):
+        if case.network.families or len(layers) == 1 or any(each.activation in LAYERWISE for each in layers[:-1]):
             return False
         paths = 1
         for layer in layers:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from backprop_check.case.network import Case
+from backprop_check.case.network import MOST_WORK, Case
 from backprop_check.compare.compare import compare
 from backprop_check.compare.expected import expect
 from backprop_check.compare.places import Places
@@ -33,9 +33,6 @@ from backprop_check.report.html.sheets import ORIGINS, ROOM
 
 if TYPE_CHECKING:
     from backprop_check.report.html.read import CaseResult, Finding, Harness
-
-#: The most multiplications of a case that is computed again for a page.
-MOST_WORK = 500_000_000
 
 #: The fixed cost of a step, in multiplications.
 _ALWAYS = 20_000
@@ -86,9 +83,8 @@ def detail(
 def _case(value: dict[str, Any], dtype: str) -> Case:
     content = {key: item for key, item in value.items() if key not in ("type", "id")}
     case = Case.from_dict(content).rounded(dtype)
-    most = min(MOST_WORK, case.network.most_products)
-    if (case.network.products * len(case.inputs) + _ALWAYS) * case.steps > most:
-        raise BackpropCheckError(f"it takes more than {most:,} multiplications")
+    if (case.network.work * len(case.inputs) + _ALWAYS) * case.steps > MOST_WORK:
+        raise BackpropCheckError(f"it takes more than {MOST_WORK:,} multiplications")
     return case
 
 

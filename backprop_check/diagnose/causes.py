@@ -17,6 +17,7 @@ from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.cause import Cause, Failure, cause_of, causes_of, undecided, unnamed, wrong_arrays
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
+from backprop_check.diagnose.formulas import formula_causes
 from backprop_check.diagnose.match import Match, Search
 
 if TYPE_CHECKING:
@@ -258,7 +259,8 @@ class Diagnostician:
             left = [pair for pair in failing if pair not in explained]
         # Values that are not finite are treated afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        return found + self._left(left, search.left_out)
+        written, left = formula_causes(left, self.passing, search.effort)
+        return found + written + self._left(left, search.left_out)
 
     def _told_apart(
         self, names: list[Match], effort: Effort, ask: Callable[[Case], Mapping[Slot, Array] | None]

@@ -84,6 +84,12 @@ class Evidence:
         """Whether anything is wrong given its own inputs."""
         return not self._all_fit(self.right)
 
+    @functools.cached_property
+    def roots(self) -> dict[Slot, Mask]:
+        """Masks of the values that are wrong given their own inputs, by slot; only slots that have some."""
+        masks = {slot: ~self._fit(self.right, slot, array) for slot, array in self.actual.items()}
+        return {slot: mask for slot, mask in masks.items() if mask.any()}
+
     @property
     def simplicity(self) -> tuple[bool, bool, bool, int]:
         """A sort key, simplest case first: one step, no zero weights (hide errors), not too small, then by size."""
@@ -310,6 +316,11 @@ class Passing:
         if small and self.wants_more(case.about):
             self._count[case.about] = self._count.get(case.about, 0) + 1
             self._kept.append((case, frozenset(reported), dtype, profile))
+
+    def examples(self, most: int) -> list[tuple[Case, str, str]]:
+        """Up to ``most`` of the cases, the smaller first, each with its number type and profile."""
+        kept = sorted(self._kept, key=lambda each: len(each[0].inputs) * each[0].network.products)
+        return [(case, dtype, profile) for case, _, dtype, profile in kept[:most]]
 
     def wants_more(self, about: str) -> bool:
         """Whether there is room for another case about dense layers, training or other layers."""

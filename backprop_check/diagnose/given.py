@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from backprop_check.case.network import Case
     from backprop_check.numbers.choices import Choices
+    from backprop_check.reference import Pass
 
 #: An implementation may report rounded values and continue with unrounded ones: a difference of a few roundings.
 _SLACK = 4.0
@@ -245,6 +246,15 @@ def _local(m: Any) -> Local:
         for slot, (value, error) in m.found.items():
             values[slot], allowed[slot] = value, m.allowed(value, error)
     return Local(values, allowed)
+
+
+def pass_on_reported(case: Case, reported: Mapping[Slot, Array], dtype: str, profile: str) -> tuple[Given, Pass]:
+    """The first pass of the right stages on the reported values, with the reading that it was computed in."""
+    u, own = roundoff(dtype, None)
+    m = Given(u, profile)
+    m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], (), as_reported=False)
+    with np.errstate(all="ignore"):
+        return m, run_pass(case, m, Stages)[0]
 
 
 def _worked_out(

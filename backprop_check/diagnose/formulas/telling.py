@@ -1,0 +1,303 @@
+"""From failing cases to causes that say which formula was written, and where."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from backprop_check.compare.trace import Slot
+from backprop_check.diagnose.cause import Cause, Failure, Shown, cause_of
+from backprop_check.diagnose.formulas.scope import Scope, usable
+from backprop_check.diagnose.formulas.search import Formula, Instance, fitting
+from backprop_check.diagnose.given import pass_on_reported
+from backprop_check.kinds.dense import Dense
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Sequence
+
+    from backprop_check.diagnose.effort import Part
+    from backprop_check.diagnose.evidence import Evidence, Passing
+
+    Pair = tuple[Failure, Evidence]
+
+#: The quantities with formulas, in the order in which they are computed.
+QUANTITIES = ("z", "a", "delta", "weight_gradient", "bias_gradient")
+
+#: The most passing cases that a formula is compared with.
+_PASSING = 60
+
+#: What must be reported so that a site is judged by itself.
+_READ = {
+    "z": ("a",),
+    "a": ("z",),
+    "delta": ("z", "a", "delta"),
+    "weight_gradient": ("a", "delta"),
+    "bias_gradient": ("delta",),
+}
+
+#: The correct formulas.
+_RIGHT = {
+    "z": "z = Σ w aₗ₋₁ + b",
+    "a": "a = φ(z)",
+    "delta output": "δ = ∂L/∂a · φ′(z)",
+    "delta": "δ = (Σ w δ) · φ′(z)",
+    "weight_gradient": "∂L/∂w = δ · aₗ₋₁",
+    "bias_gradient": "∂L/∂b = δ",
+}
+
+#: The left sides of the formulas.
+_SIDES = {"z": "z", "a": "a", "delta": "δ", "weight_gradient": "∂L/∂w", "bias_gradient": "∂L/∂b"}
+
+#: The bugs of the catalogue that are one of these formulas: quantity, what is different, code.
+_CODES = {
+    ("delta output", "φ′(z) is missing"): "BP101",
+    ("delta", "φ′(z) is missing"): "BP102",
+    ("delta output", "φ′ is taken of a, not of z"): "BP103",
+    ("delta", "φ′ is taken of a, not of z"): "BP103",
+    ("delta output", "z stands in the place of a in φ′"): "BP104",
+    ("delta", "z stands in the place of a in φ′"): "BP104",
+    ("delta output", "a stands in the place of φ′(z)"): "BP105",
+    ("delta", "a stands in the place of φ′(z)"): "BP105",
+    ("delta", "δ is sent back through the updated weights w⁺, not through those of the forward pass"): "BP107",
+    ("delta", "the weights are transposed on the way back"): "BP109",
+    ("weight_gradient", "aₗ stands in the place of aₗ₋₁"): "BP111",
+    ("weight_gradient", "zₗ₋₁ stands in the place of aₗ₋₁"): "BP112",
+    ("weight_gradient", "w stands in the place of aₗ₋₁"): "BP113",
+    ("z", "the bias is missing"): "BP201",
+    ("z", "every neuron adds the bias of the first"): "BP202",
+    ("z", "the weights are transposed"): "BP205",
+}
+
+_KEYS: tuple[Callable[[Instance], Hashable], ...] = (
+    lambda _: "",
+    lambda each: each.scope.last,
+    lambda each: each.scope.activation,
+    lambda each: (each.scope.last, each.scope.activation),
+    lambda each: _depth(each.scope),
+    lambda each: each.scope.below is None,
+)
+
+
+def _depth(scope: Scope) -> int:
+    """0 for the output, 1 for the layer before it, 2 for those before that."""
+    if scope.last:
+        return 0
+    return 1 if scope.above is not None and scope.above.last else 2
+
+
+class Found(NamedTuple):
+    """A group of instances, and the formulas that give all their numbers."""
+
+    formulas: list[Formula]
+    group: list[Instance]
+
+    @property
+    def name(self) -> str:
+        """The quantity; δ of the output has a formula of its own."""
+        formula = self.formulas[0]
+        output = formula.quantity == "delta" and all(each.scope.last for each in self.group)
+        return "delta output" if output else formula.quantity
+
+    @property
+    def mistake(self) -> tuple[str, str]:
+        """What makes two findings one mistake: the same difference, in the same kind of quantity."""
+        formula = self.formulas[0]
+        kind = "gradient" if formula.quantity.endswith("gradient") else formula.quantity
+        return kind, formula.says
+
+
+def formula_causes(
+    pairs: Sequence[Pair], passing: Passing, effort: Part | None = None
+) -> tuple[list[Cause], list[Pair]]:
+    """The causes whose formulas were found, and the failing cases that they do not explain completely.
+
+    Only dense layers among dense layers are looked at, and only where everything that a formula reads was reported.
+    """
+    instances = [each for number, pair in enumerate(pairs) for each in _instances(number, pair[1], effort)]
+    if not any(each.is_wrong for each in instances):
+        return [], list(pairs)
+    if effort is not None:
+        effort.tell("looking for the formula that gives these numbers")
+    instances += [each for case in passing.examples(_PASSING) for each in _right_instances(*case)]
+    mistakes: dict[tuple[str, str], list[Found]] = {}
+    explained: set[tuple[int, Slot]] = set()
+    for quantity in QUANTITIES:
+        for found in _explained(quantity, [each for each in instances if each.slot.quantity == quantity]):
+            mistakes.setdefault(found.mistake, []).append(found)
+            explained |= {(each.failure, each.slot) for each in found.group if each.is_wrong}
+    # From the output backwards: an error there moves everything behind it.
+    ordered = sorted(mistakes.values(), key=lambda found: (found[0].mistake[0] == "gradient", found[0].name == "delta"))
+    causes = [_cause(found, instances, pairs) for found in ordered]
+    rest = [pair for number, pair in enumerate(pairs) if not _explains_all(number, pair[1], explained)]
+    return causes, rest
+
+
+def _explains_all(number: int, evidence: Evidence, explained: set[tuple[int, Slot]]) -> bool:
+    """Whether every root of a case is explained; later steps report only their results, in which any error shows."""
+    later = {"loss", "updated_weight", "updated_bias"} if evidence.case.steps > 1 else set()
+    roots = [slot for slot in evidence.roots if slot.quantity not in {"input_gradient", *later}]
+    return all((number, slot) in explained for slot in roots)
+
+
+def _instances(number: int, evidence: Evidence, effort: Part | None) -> Iterator[Instance]:
+    if effort is not None:
+        effort.spend(evidence.case)
+    m, p = pass_on_reported(evidence.case, evidence.actual, evidence.dtype, evidence.profile)
+    roots = evidence.roots
+    for index, layer in enumerate(evidence.case.network.layers):
+        if type(layer) is not Dense or not usable(evidence.case, index):
+            continue
+        scope = Scope(evidence.case, p, m, evidence.actual, index)
+        for quantity in QUANTITIES:
+            slot = Slot(quantity, index)
+            if slot in evidence.actual and slot in evidence.right.values and _has_read(scope, quantity):
+                wrong = roots.get(slot, np.zeros(evidence.actual[slot].shape, dtype=bool))
+                right, allowed = evidence.right.values[slot], evidence.right.allowed[slot]
+                yield Instance(scope, slot, evidence.actual[slot], right, allowed, number, wrong)
+
+
+def _right_instances(case: object, dtype: str, profile: str) -> Iterator[Instance]:
+    """The instances of a passing case: its numbers were not kept, but they were right."""
+    m, p = pass_on_reported(case, {}, dtype, profile)  # type: ignore[arg-type]
+    for index, layer in enumerate(p.case.network.layers):
+        if type(layer) is not Dense or not usable(p.case, index):
+            continue
+        scope = Scope(p.case, p, m, {}, index)
+        for quantity in QUANTITIES:
+            slot = Slot(quantity, index)
+            value, error = m.found[slot]
+            yield Instance(scope, slot, None, value, m.allowed(value, error), -1)
+
+
+def _has_read(scope: Scope, quantity: str) -> bool:
+    near = [scope, scope.below, *([scope.above] if quantity == "delta" else [])]
+    return all(
+        Slot(name, each.index) in scope.actual
+        for each in near
+        if each is not None
+        for name in _READ[quantity]
+        if (name, each.index) != (quantity, scope.index)
+    )
+
+
+def _explained(quantity: str, instances: Sequence[Instance]) -> list[Found]:
+    """Groups of instances with the formulas that give their numbers: the coarsest grouping in which most are given."""
+    best: list[Found] = []
+    most, wrong = 0, sum(each.is_wrong for each in instances)
+    for key in _KEYS if wrong else ():
+        groups: dict[Hashable, list[Instance]] = defaultdict(list)
+        for each in instances:
+            groups[key(each), quantity == "delta" and each.scope.last].append(each)
+        found = [
+            Found(formulas, group)
+            for group in groups.values()
+            if any(each.is_wrong for each in group) and (formulas := fitting(quantity, group))
+        ]
+        count = sum(each.is_wrong for one in found for each in one.group)
+        if count > most:
+            best, most = found, count
+        if most == wrong:
+            break
+    return best
+
+
+def _cause(found: Sequence[Found], instances: Sequence[Instance], pairs: Sequence[Pair]) -> Cause:
+    """The cause of one mistake, at all the places where it was found."""
+    group = [each for one in found for each in one.group]
+    wrong = [each for each in group if each.is_wrong]
+    failures = [pairs[number][0] for number in sorted({each.failure for each in wrong})]
+    quantities = {each.slot.quantity for each in group}
+    scope = _scope(group, [each for each in instances if each.slot.quantity in quantities])
+    formula = found[0].formulas[0]
+    shown = _shown(formula, [each for each in found[0].group if each.is_wrong])
+    codes = {_CODES.get((one.name, formula.says)) for one in found}
+    if len(codes) == 1 and (code := codes.pop()) is not None:
+        return msgspec.structs.replace(cause_of(code, failures), scope=scope, shown=shown)
+    right = list(dict.fromkeys(_RIGHT[one.name] for one in found))
+    implemented = list(dict.fromkeys(_equation(one.formulas[0]) for one in found))
+    also = [_equation(other) for other in found[0].formulas[1:3]]
+    return Cause(
+        code=None,
+        bug=None,
+        title="another formula was written",
+        sentence=f"These numbers are exactly those of {' and '.join(implemented)}. Correct is {' and '.join(right)}. "
+        f"The difference: {formula.says}.",
+        scope=scope,
+        detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
+        right="; ".join(right),
+        implemented="; ".join(implemented),
+        cases=len(failures),
+        first_case=failures[0].id,
+        explains=[each.id for each in failures],
+        shown=shown,
+    )
+
+
+def _equation(formula: Formula) -> str:
+    return f"{_SIDES[formula.quantity]} = {text_of(formula)}"
+
+
+def text_of(formula: Formula) -> str:
+    """The right side of the formula, in symbols."""
+    if formula.quantity == "z":
+        right = formula.right.symbol
+        text = formula.left.symbol
+        return text if right == "0" else f"{text} − {right[1:]}" if right.startswith("−") else f"{text} + {right}"
+    parts = [part for part in (formula.left.symbol, formula.right.symbol) if part]
+    parts = [f"({part})" if part.startswith("Σ") and len(parts) > 1 else part for part in parts]
+    text = " · ".join(parts) or "1"
+    if formula.constant.symbol == "−":
+        text = f"−{text}"
+    elif formula.constant.symbol:
+        text = f"{formula.constant.symbol} · {text}"
+    if formula.samples:
+        text += f", of the {formula.samples} sample only"
+    return text
+
+
+#: Places in words, the simplest first, each with its test.
+_PLACES: tuple[tuple[str, Callable[[Scope], bool]], ...] = (
+    ("in the output layer only", lambda scope: scope.last),
+    ("in hidden layers only", lambda scope: not scope.last),
+    ("in the first layer only", lambda scope: scope.below is None),
+    ("in every layer but the first", lambda scope: scope.below is not None),
+    ("in the layer before the output only", lambda scope: _depth(scope) == 1),
+    ("in hidden layers, but not in the one before the output", lambda scope: _depth(scope) == 2),
+)
+
+
+def _scope(group: Sequence[Instance], own: Sequence[Instance]) -> str:
+    """Where the formula was found, if not everywhere: what all places of the group share, and no other place has."""
+    others = [each.scope for each in own if not any(each is one for one in group)]
+    inside = [each.scope for each in group]
+    if not others:
+        return ""
+    for words, holds in _PLACES:
+        if all(map(holds, inside)) and not any(map(holds, others)):
+            return words
+    activations = sorted({scope.activation for scope in inside})
+    of = " and ".join(activations).replace("_", " ")
+    if not any(scope.activation in activations for scope in others):
+        return f"in {of} layers only"
+    return f"in {of} layers only, {'at the output' if all(scope.last for scope in inside) else 'hidden ones'}"
+
+
+def _shown(formula: Formula, wrong: Sequence[Instance]) -> Shown | None:
+    """The first wrong number of the smallest case: the correct formula and the one written, with their numbers."""
+    first = min(wrong, key=lambda each: (each.failure, each.slot.layer))
+    found = formula.numbers(first.scope)
+    if first.reported is None or found is None:
+        return None
+    at = tuple(int(i) for i in np.argwhere(first.wrong)[0])
+    side = _SIDES[formula.quantity]
+    value = float(np.broadcast_to(found.value, first.reported.shape)[at])
+    neuron = at[0] if "gradient" in formula.quantity else at[1]
+    layer = first.scope.case.network.names()[first.scope.index]
+    return Shown(
+        place=f"{layer}, neuron {neuron}, {formula.quantity.replace('_', ' ')}",
+        right=[f"{side} = {float(first.right[at])!r}"],
+        implemented=[f"{side} = {text_of(formula)} = {value!r}"],
+    )

@@ -34,7 +34,7 @@ def _reciprocal_root_derivative(m: Any, x: Any, a: Any, eps: float) -> Any:
 
 
 def _over(m: Any, x: Any, divisor: float) -> Any:
-    """x/n: a sum made a mean."""
+    """x/n: the mean from a sum."""
     return x / m.number(divisor)
 
 

@@ -71,7 +71,7 @@ def answered(case: Case, *mistakes: str, **options: Any) -> dict[Slot, Array]:
 
 
 def judged(function: Callable[[Any], Any], chosen: Sequence[Case], *, effort: Effort | None = None) -> Results:
-    """``check`` with the default effort of the diagnosis."""
+    """The results of ``check`` for these cases; ``effort`` limits the diagnosis (None: its default)."""
     opened = CallableImplementation(function)
     run = Run(opened)
     results = [each.result for each in run.judge(chosen)]

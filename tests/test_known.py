@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_check.errors import ConfigurationError
-from backprop_check.running.known_failures import Entry, news, read_known, write_known
+from backprop_check.running.known_failures import Entry, read_known, unlike_known, write_known
 from backprop_check.running.one_case import FAILURES, Outcome, Result
 
 CODES = {"wrong-1": ["BP102", "hidden-derivative-missing"], "wrong-2": ["BP102", "hidden-derivative-missing"]}
@@ -35,10 +35,10 @@ TRUE = [Entry("wrong-*", "mismatched", bug="BP102"), Entry("dead", "error", reas
 
 def test_all_as_known_is_no_news() -> None:
     """Patterns, a bug by its code or its name."""
-    assert news(TRUE, results(), CODES) == []
+    assert unlike_known(TRUE, results(), CODES) == []
     by_name = [Entry("wrong-?", "mismatched", bug="hidden-derivative-missing"), TRUE[1]]
-    assert news(by_name, results(), CODES) == []
-    assert news([Entry("wrong-*", "mismatched"), TRUE[1]], results(), CODES) == []
+    assert unlike_known(by_name, results(), CODES) == []
+    assert unlike_known([Entry("wrong-*", "mismatched"), TRUE[1]], results(), CODES) == []
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_all_as_known_is_no_news() -> None:
 )
 def test_everything_else_is_news(entries: list[Entry], said: list[str]) -> None:
     """An unexpected pass, another outcome, another bug, an entry without a case, a failure without an entry."""
-    found = "\n".join(news(entries, results(), CODES))
+    found = "\n".join(unlike_known(entries, results(), CODES))
     for text in said:
         assert text in found
 
 
 def test_no_name_where_one_is_known() -> None:
     """That the diagnosis says nothing any more is news, too."""
-    (line, *_) = news(TRUE, results(), {})
+    (line, *_) = unlike_known(TRUE, results(), {})
     assert line == "wrong-1: no name fits where BP102 is known"
 
 
@@ -73,7 +73,7 @@ def test_rewriting_keeps_reasons_and_issues(tmp_path: Path) -> None:
     old = [Entry("wrong-*", "mismatched", bug="BP107", reason=reason, issue=issue), Entry("gone", "error", reason="x")]
     write_known(path, old, results(), CODES)
     entries = read_known(path)
-    assert news(entries, results(), CODES) == []
+    assert unlike_known(entries, results(), CODES) == []
     assert [entry.id for entry in entries] == ["wrong-1", "wrong-2", "dead"]
     assert [(entry.reason, entry.issue) for entry in entries[:2]] == [(reason, issue)] * 2
     assert entries[2] == Entry("dead", "error")
@@ -156,14 +156,14 @@ def test_what_is_written_is_read(failures: dict[str, tuple[Outcome, str, str]], 
         path = Path(folder) / "known.toml"
         write_known(path, [], judged, codes)
         bare = read_known(path)
-        assert news(bare, judged, codes) == []
+        assert unlike_known(bare, judged, codes) == []
         reasoned = [
             msgspec.structs.replace(entry, reason=reason, issue=issue)
             for entry, (_, reason, issue) in zip(bare, failures.values(), strict=True)
         ]
         write_known(path, reasoned, judged, codes)
         assert read_known(path) == reasoned
-        assert news(reasoned, judged, codes) == []
+        assert unlike_known(reasoned, judged, codes) == []
 
 
 def test_more_than_can_be_read_is_not_written(tmp_path: Path) -> None:
@@ -186,5 +186,5 @@ def test_a_file_with_a_mark_of_utf_8(tmp_path: Path) -> None:
 def test_of_an_unfinished_run_only_what_was_seen_is_news() -> None:
     """It does not know which entries match no case, nor the names of bugs."""
     entries = [*TRUE, Entry("not-reached", "mismatched")]
-    assert news(entries, results(), {}, complete=False) == []
-    assert news([TRUE[0]], results(), {}, complete=False) == ["dead: error, which is not known"]
+    assert unlike_known(entries, results(), {}, complete=False) == []
+    assert unlike_known([TRUE[0]], results(), {}, complete=False) == ["dead: error, which is not known"]

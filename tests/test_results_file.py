@@ -113,7 +113,7 @@ def test_who_else_writes_to_it_is_noticed_and_harms_nothing(
             texts.append(file.disturbed)
     assert texts[0] == ""
     assert how in texts[1]
-    assert "no implementation may write there" in texts[1]
+    assert "an implementation must not write there" in texts[1]
     calm, found = read(tmp_path / "calm.json"), read(tmp_path / "r.json")
     assert found.pop("notes") == [texts[1]]
     assert calm.pop("notes") == []
@@ -141,7 +141,7 @@ def test_where_its_name_is_taken_it_stands_beside(tmp_path: Path) -> None:
         path.unlink()
         (path / "x").mkdir(parents=True)
         file.add(result(1))
-        with pytest.raises(ResultsError, match=r"they stand in .*r-kept\.json"):
+        with pytest.raises(ResultsError, match=r"they are in .*r-kept\.json"):
             file.finish(Conclusion())
     assert [case["id"] for case in read(tmp_path / "r-kept.json")["cases"]] == ["case-0", "case-1"]
 

@@ -45,7 +45,7 @@ def slot_of(step: Step) -> Slot:
     return Slot(step.quantity, step.layer)
 
 
-def told(file: CaseFile) -> dict[tuple[str, tuple[int, ...]], Step]:
+def explained(file: CaseFile) -> dict[tuple[str, tuple[int, ...]], Step]:
     """Every step that has a place in a reply, told for every sample, by path and indexes."""
     found = {}
     for sample in range(len(file.case.inputs)):
@@ -67,7 +67,7 @@ def numbers(value: Any, at: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...],
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
 def test_every_published_digit_comes_out(file: CaseFile) -> None:
     """The step for each printed number has that number, to all the digits printed; nothing printed is passed over."""
-    steps, expected = told(file), expect(file.case)
+    steps, expected = explained(file), expect(file.case)
     for path, digits in file.published.items():
         printed = numbers(digits)
         assert printed, path

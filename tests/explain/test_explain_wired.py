@@ -76,7 +76,7 @@ def small(**changes: Any) -> Case:
     return Case.from_dict({**body, **changes})
 
 
-def told(case: Case, **options: Any) -> Explanation:
+def explained(case: Case, **options: Any) -> Explanation:
     return explain_case(Found(case), **options)
 
 
@@ -90,7 +90,7 @@ def step_of(explanation: Explanation, symbol: str, stage: str = "") -> Step:
 def test_every_number_is_the_references(case: Case) -> None:
     """A step that has a place in the reply has the reference's number for it, in every family of layers."""
     right = textbook_pass(case).values
-    explanation = told(case, sample=len(case.inputs) - 1)
+    explanation = explained(case, sample=len(case.inputs) - 1)
     counted = 0
     for step in explanation.steps:
         if not step.quantity:
@@ -110,7 +110,7 @@ def test_every_number_is_the_references(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_terms_add_up_and_every_formula_gives_its_number(case: Case) -> None:
     """Where gradients meet, the terms listed are all there are; recalled cells give what their formula gives."""
-    for step in told(case, everything=True).steps:
+    for step in explained(case, everything=True).steps:
         if step.terms:
             assert math.fsum(term.value for term in step.terms) == pytest.approx(step.value, rel=1e-9, abs=1e-12), step
     p, other = recalled_passes(case)[0], run_pass(case, Recording())[0]
@@ -129,7 +129,7 @@ def test_a_shared_weight_is_summed_from_all_its_places() -> None:
     """By hand: ∂L/∂w[1,0,0,1] = Σ over 9 positions and 2 samples of δ[1,y,x] · x[0,y,x+1]."""
     case = small()
     right = textbook_pass(case).values
-    explanation = told(case, everything=True)
+    explanation = explained(case, everything=True)
     step = step_of(explanation, "∂L/∂w⁽¹⁾[1,0,0,1]")
     deltas = right[Slot("delta", 0)].reshape(2, 2, 3, 3)
     images = np.reshape(case.inputs, (2, 4, 4))
@@ -168,7 +168,7 @@ def test_an_input_is_told_by_all_that_read_it() -> None:
     """By hand: ∂L/∂x[0,1,1] = Σ over both channels and the four windows that read it of w · δ; and nothing else."""
     case = small()
     right = textbook_pass(case).values
-    explanation = told(case, neuron="input:0,1,1", sample=1)
+    explanation = explained(case, neuron="input:0,1,1", sample=1)
     assert {step.stage for step in explanation.steps} == {"sample loss", "loss", "input gradient"}
     step = step_of(explanation, "∂L/∂x[0,1,1]")
     parameters: Any = case.network.layers[0].parameters
@@ -186,7 +186,7 @@ def test_indexes_have_the_names_that_their_layers_give_them() -> None:
     """A sequence has steps, an image rows and columns; a network of both says which is whose."""
 
     def said(case: Case) -> str:
-        text = " ".join(introduction(told(case)))
+        text = " ".join(introduction(explained(case)))
         return text.partition("and start at 0")[2].partition("; x inputs")[0]
 
     assert said(small()) == ": a[channel, row, column]"
@@ -204,19 +204,19 @@ def test_indexes_have_the_names_that_their_layers_give_them() -> None:
 
 
 def explain_text(case: Case, **options: Any) -> str:
-    return "\n".join(line.text for line in text_lines(told(case, **options)))
+    return "\n".join(line.text for line in text_lines(explained(case, **options)))
 
 
 def test_weight_sample_and_digits() -> None:
     """One weight by its indexes, a parameter by its name; another sample; fewer digits."""
-    one = told(small(), weight="1,0,0,1", sample=1, digits=3)
+    one = explained(small(), weight="1,0,0,1", sample=1, digits=3)
     gradients = [step for step in one.steps if "gradient" in step.stage]
     assert [step.place for step in gradients] == ["weight [1, 0, 0, 1]"]
     assert step_of(one, "z⁽¹⁾[0,0,0]").sample == 1
     assert re.fullmatch(r"tanh\(−?0?\d?\.\d{1,3}\)", step_of(one, "a⁽¹⁾[0,0,0]").numbers)
-    bias = told(small(), weight="bias:1", neuron="conv1:0,0,0")
+    bias = explained(small(), weight="bias:1", neuron="conv1:0,0,0")
     assert [step.place for step in bias.steps if "gradient" in step.stage] == ["bias [1]"]
-    dense = told(small(), weight="3", neuron="output:1")
+    dense = explained(small(), weight="3", neuron="output:1")
     places = [step.place for step in dense.steps if "gradient" in step.stage]
     assert places == ["weight from channel 0, row 1, column 0 of conv1 into neuron 1"]
 
@@ -233,7 +233,7 @@ def test_a_skip_connection_adds_what_comes_back_on_both_ways() -> None:
              "parameters": {"weights": numbers(2, 2), "biases": numbers(2)}}]},
         "loss": {"kind": "half_squared_error"}, "reduction": "sum", "inputs": [[0.5, -1.0]], "targets": [[0.1, 0.2]],
     }  # fmt: skip
-    explanation = told(Case.from_dict(body))
+    explanation = explained(Case.from_dict(body))
     step = step_of(explanation, "∂L/∂a⁽¹⁾₀")
     assert {term.what for term in step.terms} == {
         "through neuron 0 of second", "through neuron 1 of second", "through unit 0 of combined in last",
@@ -365,16 +365,16 @@ def test_a_large_network_is_told_in_part_and_quickly() -> None:
     """Only what is told is recorded; what is left out is said, and any unit can be asked for."""
     case = large()
     started = time.process_time()
-    explanation = told(case)
+    explanation = explained(case)
     assert len(explanation.steps) < 300
     assert "all but the first three and the last of 1176 units of conv1, 400 units of conv2" in explanation.left_out
     page = as_html(explanation)
     assert 'class="broad"' in page
     assert len(page) < 1_000_000
-    one = told(case, neuron="conv2:15,4,4", everything=True)
+    one = explained(case, neuron="conv2:15,4,4", everything=True)
     assert len(step_of(one, "z⁽²⁾[15,4,4]").symbolic.split(" + ")) == 150
     right = expect(case).values
     assert step_of(one, "δ⁽²⁾[15,4,4]").value == pytest.approx(float(right[Slot("delta", 1)][0, 399]))
-    everything = told(case, everything=True)
+    everything = explained(case, everything=True)
     assert "more than 2000 are too many to show at once" in everything.left_out
     assert time.process_time() - started < 20  # some 5 s on a quiet core

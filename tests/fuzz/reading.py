@@ -21,9 +21,9 @@ from backprop_check.protocol import ImplementationInfo
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.html.page import render
 from backprop_check.report.html.read import checked, read_file
-from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.early_results import Early, EarlyResults, early_path, read_early
 from backprop_check.running.kept_failures import kept_failures
-from backprop_check.running.known_failures import news, read_known
+from backprop_check.running.known_failures import read_known, unlike_known
 from backprop_check.running.one_case import Result
 from backprop_check.running.results_file import Conclusion, ResultsFile
 from backprop_check.running.resume import read_unfinished, summary_of
@@ -91,9 +91,9 @@ def results_file(folder: Path) -> bytes:
 def ahead_file(folder: Path) -> bytes:
     """The file of results that arrived out of order, which lies next to a results file."""
     results = folder / "made.json"
-    ahead = Ahead(results, _HEAD)
+    ahead = EarlyResults(results, _HEAD)
     ahead.keep(7, _PASSED, [Slot("z", 0)])
-    data = beside(results).read_bytes()
+    data = early_path(results).read_bytes()
     ahead.close(complete=True)
     return data
 
@@ -136,14 +136,14 @@ def _unfinished(data: bytes, folder: Path) -> None:
 
 
 def _ahead(data: bytes, folder: Path) -> None:
-    beside(folder / "results.json").write_bytes(data)
-    for position, each in read_ahead(folder / "results.json", _HEAD, 3).items():
+    early_path(folder / "results.json").write_bytes(data)
+    for position, each in read_early(folder / "results.json", _HEAD, 3).items():
         assert position >= 3
         assert isinstance(each.slots, tuple)
 
 
 def _known(data: bytes, folder: Path) -> None:
-    news(read_known(_put(folder, "known.toml", data)), [_PASSED, _FAILURE], {})
+    unlike_known(read_known(_put(folder, "known.toml", data)), [_PASSED, _FAILURE], {})
 
 
 def _config(data: bytes, folder: Path) -> None:

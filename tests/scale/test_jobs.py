@@ -173,7 +173,7 @@ def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
         *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     )
     assert code == 2, out
-    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "cannot be written: File too large. The results finished before are kept" in " ".join(out.split())
     assert "Traceback" not in out
     until(lambda: alive(pids_in(pids)) == [])
     assert json.loads(results.read_bytes())["summary"]["complete"] is False

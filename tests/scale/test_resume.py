@@ -20,7 +20,7 @@ from backprop_check.compare.trace import Slot
 from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
 from backprop_check.running.chunks import Work, alone, with_done
-from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.early_results import Early, EarlyResults, early_path, read_early
 from backprop_check.running.one_case import Judged, Result, Settings
 from backprop_check.running.results_file import Conclusion, ResultsFile
 from backprop_check.running.resume import read_unfinished
@@ -211,7 +211,7 @@ def test_what_others_finished_is_not_lost(options: list[object], who: list[objec
     if not options:  # with hints only, what failed is asked again for its numbers
         assert len(asked) <= 64 - least
         assert kept.isdisjoint(asked)
-    assert not beside(results).exists()
+    assert not early_path(results).exists()
     finish(*command, "--no-diagnosis", "--json", tmp_path / "whole.json", cwd=tmp_path)
     assert without_times(results) == without_times(tmp_path / "whole.json")
 
@@ -239,24 +239,24 @@ def test_what_came_early_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     """Cut at every byte; of another results file; written anew where most of it has its place by now."""
     results, head = tmp_path / "results.json", b'{"head": 1\n'
     some = [Early(n, Result(id=f"c{n}", outcome="passed"), [("z", 0, None)]) for n in (7, 5, 9)]
-    ahead = Ahead(results, head)
+    ahead = EarlyResults(results, head)
     for each in some:
         ahead.keep(each.position, each.result, each.slots)
-    assert read_ahead(results, head, 0) == {each.position: each for each in some}
-    assert read_ahead(results, head, 6)[7].slots == (Slot("z", 0),)
-    assert set(read_ahead(results, head, 6)) == {7, 9}
-    assert read_ahead(results, b"other", 0) == {}
-    data = beside(results).read_bytes()
+    assert read_early(results, head, 0) == {each.position: each for each in some}
+    assert read_early(results, head, 6)[7].slots == (Slot("z", 0),)
+    assert set(read_early(results, head, 6)) == {7, 9}
+    assert read_early(results, b"other", 0) == {}
+    data = early_path(results).read_bytes()
     for cut in range(len(data)):
-        beside(results).write_bytes(data[:cut])
-        found = read_ahead(results, head, 0)
+        early_path(results).write_bytes(data[:cut])
+        found = read_early(results, head, 0)
         assert list(found) == [7, 5, 9][: max(0, data[:cut].count(b"\n") - 1)]
-    beside(results).write_bytes(data)
+    early_path(results).write_bytes(data)
     assert not ahead.placed(5)
     ahead.tidy()
-    assert set(read_ahead(results, head, 0)) == {7, 9}
+    assert set(read_early(results, head, 0)) == {7, 9}
     ahead.close(complete=False)
-    assert beside(results).exists()
+    assert early_path(results).exists()
     ahead.close(complete=True)
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - names are enough
 
@@ -296,7 +296,7 @@ def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None
     code, out = finish(*command, cwd=tmp_path)
     assert code == 2, out
     assert "cut or made longer" in out
-    assert "no implementation may write there" in " ".join(out.split())
+    assert "an implementation must not write there" in " ".join(out.split())
     finish("run", odd(), "--cases", 12, "--json", "calm.json", cwd=tmp_path)
     calm, found = (json.loads((tmp_path / name).read_text()) for name in ("calm.json", "r.json"))
     assert [each["id"] for each in found["cases"]] == [each["id"] for each in calm["cases"]]
@@ -334,7 +334,7 @@ def test_a_full_disk_ends_in_a_sentence(room: int, tmp_path: Path) -> None:
         *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     )
     assert code == 2, out
-    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "cannot be written: File too large. The results finished before are kept" in " ".join(out.split())
     assert "Traceback" not in out
     data = json.loads(results.read_bytes())
     assert data["summary"]["complete"] is False

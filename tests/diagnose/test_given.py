@@ -53,9 +53,7 @@ def test_float32_fits_with_its_own_unit_roundoff_only() -> None:
     ],
 )
 def test_a_changed_value_is_wrong_at_its_own_stage(slot: Slot, at: tuple[int, ...]) -> None:
-    """A relative change of 1e-9 in one value: it does not fit, its neighbours do, and the values computed from it
-    are judged.
-    """
+    """A relative change of 1e-9 in one value: it does not fit; its neighbours and the stages before it do."""
     case = curved()
     values = answered(case)
     changed = {**values, slot: values[slot].copy()}

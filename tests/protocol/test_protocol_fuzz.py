@@ -90,7 +90,7 @@ def examine(line: bytes) -> None:
         if isinstance(problem, Malformed):
             assert 0 < len(problem.problem) < 600
             problem.problem.encode()
-    # Lines are short here; what takes half a second grows faster than they do.
+    # Lines are short here: half a second would mean a time that grows faster than their length.
     assert time.process_time() - start < 0.5 + len(line) * 1e-5
 
 

@@ -272,7 +272,7 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Read-only file system" in answer.message
 
 
-#: A submission without mathematics of its own: it searches for the harness and its cached values, and answers with them.
+#: A submission without mathematics: it searches for the harness and its cached values, and answers with them.
 #: Its arguments are the places to look in, so it is stronger than one that has to search.
 ATTACK = """
 import glob, json, os, subprocess, sys

@@ -113,7 +113,9 @@ def value_told(text: str) -> float:
 
 
 def test_words_and_signs() -> None:
-    """Every word of the page has an entry in the glossary, and a formula is read aloud as written."""
+    """Every word that the page explains is in the glossary, and formulas are packed in ASCII codes that do not
+    collide.
+    """
     from backprop_check.report.html.page import SCRIPTS, _asset  # noqa: PLC0415
 
     script = "".join(map(_asset, SCRIPTS))

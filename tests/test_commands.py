@@ -449,7 +449,7 @@ def test_what_a_run_writes_is_known_before_it_begins(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched, ResultsFile(results, info, {}, []) as file:
         patched.setattr("os.fsync", look)
         file.early(1, Result(id="b", outcome="passed"))
-        file._ahead.tidy()  # noqa: SLF001 - which a long run does now and then
+        file._early.tidy()  # noqa: SLF001 - which a long run does now and then
         file.add(Result(id="a", outcome="passed"))
         file.finish(Conclusion(), complete=False)
     assert {path.name for path in written} >= {"r.json", ".r.json.ahead", ".r.json.ahead.new", ".r.json.new"}

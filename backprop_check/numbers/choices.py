@@ -94,7 +94,7 @@ class Open(Choices):
     """Every correct choice."""
 
     def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
-        """The interval between the two one-sided derivatives: its middle, with half its width as the error."""
+        """All slopes between the one-sided derivatives: (low + high)/2 ± (high − low)/2, with their errors included."""
         del kink
         (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
         with np.errstate(invalid="ignore", over="ignore"):

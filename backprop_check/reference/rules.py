@@ -218,7 +218,7 @@ class Softmax(Rule):
         return "log_softmax" if self.logarithm else "softmax"
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
-        """pₒ, or ln pₒ for the logarithm."""
+        """pₒ = e^(zₒ − max z) / Σₖ e^(zₖ − max z), over the group of o; ln pₒ for the logarithm."""
         group = self.x.values[s, self.groups[o]]
         if self.keep is not None:
             group = m.only(group, self.keep.values[s, self.groups[o]])

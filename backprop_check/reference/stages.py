@@ -78,7 +78,11 @@ class Stages(Optimizers):
         return t * (1 - epsilon) + epsilon / self.m.number(float(classes))
 
     def loss_term(self, p: Any, s: Any, k: Any) -> Any:
-        """The term of output k in ℓ(a, t); the logarithm of a sigmoid or softmax is computed from z, not from a."""
+        """The term of output k in ℓ(a, t).
+
+        After a sigmoid, binary cross-entropy is computed as softplus(z) − t z; after a softmax, cross-entropy as
+        −t (z − max z − ln Σ e^(z − max z)).
+        """
         m, last, t = self.m, p.layers[-1], p.targets[s, k]
         if (last.activation, p.loss_kind) == ("sigmoid", "binary_cross_entropy"):
             # −t ln σ(z) − (1 − t) ln(1 − σ(z)) = softplus(z) − t z

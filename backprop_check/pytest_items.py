@@ -18,7 +18,7 @@ import pytest
 from backprop_check.case.network import Case
 from backprop_check.cases.plan import select_cases
 from backprop_check.cases.within import LEVEL_1, supported
-from backprop_check.compare.conventions import told
+from backprop_check.compare.conventions import convention_line
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.cause import Failure
 from backprop_check.diagnose.causes import Diagnostician
@@ -394,7 +394,7 @@ class _Finished:
             print_cause(console, cause, first, failed=self.summary.failed, first=several and number == 0)
             terminal.write_line(out.getvalue().strip("\n"))
         for each in self.summary.conventions.to_list():
-            terminal.write_line(f"note: {told(each)}")
+            terminal.write_line(f"note: {convention_line(each)}")
 
     def whole(self) -> dict[str, Any]:
         """The content of the results file."""

@@ -23,7 +23,7 @@ def small_port(fault: str = "right") -> str:
 
 
 def called(folder: Path, *arguments: str) -> Result:
-    """``backprop-check ARGUMENTS`` in a folder; what is no exit of ours is raised."""
+    """Run ``backprop-check ARGUMENTS`` in a folder; an exception that is not an exit of the command line is raised."""
     with contextlib.chdir(folder):
         done = CliRunner().invoke(main, list(arguments))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -32,7 +32,7 @@ def called(folder: Path, *arguments: str) -> Result:
 
 
 def sentence_of(folder: Path, *arguments: str, code: int) -> str:
-    """The one line that it ends with, on stderr, and the exit code it must have."""
+    """The one line on stderr with which the command ends; its exit code must be the one given."""
     done = called(folder, *arguments)
     assert done.exit_code == code, done.output
     assert "Traceback" not in done.output

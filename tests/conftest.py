@@ -1,10 +1,10 @@
 """Three tiers of tests: those that always run, the thorough ones that CI runs as well, and the slow ones.
 
-README's command for the tests covers every planted bug, kind of layer and port once, in a few minutes. What looks at
-the same again in other ways is ``thorough``: CI runs it, and so do ``BACKPROP_CHECK_THOROUGH=1 pytest`` and
-``pytest -m thorough``. Benchmarks, and what repeats for long, are ``slow``: ``BACKPROP_CHECK_FULL=1 pytest`` runs
+README's command for the tests covers every planted bug, kind of layer and port once, in a few minutes. Tests that
+repeat this in other ways are ``thorough``: CI runs them, and so do ``BACKPROP_CHECK_THOROUGH=1 pytest`` and
+``pytest -m thorough``. Benchmarks and long repetitions are ``slow``: ``BACKPROP_CHECK_FULL=1 pytest`` runs
 everything.
-A node id runs its test, whatever its tier. A test bears the marker of its tier itself: ``pytest.mark.slow`` or
+A node id runs its test, whatever its tier. Each test carries the marker of its tier itself: ``pytest.mark.slow`` or
 ``pytest.mark.thorough``, and ``pytestmark`` for a whole file.
 """
 

@@ -1,8 +1,9 @@
-"""Right implementations that take other slopes at kinks than PyTorch, and split ties: the Python port, edited.
+"""Correct implementations with other slopes at kinks than PyTorch's, and with shared ties: edited copies of the Python
+port.
 
 ``conventional(style)`` is a callable for ``check``. The styles are those of libraries (``jax``, ``autograd``), the
-other end of every interval (``above``), a slope within (``third``), and one that is another every time (``any``);
-those called ``wrong`` are beyond what any choice gives.
+other end of every interval (``above``), a slope inside it (``third``), and a different one each time (``any``);
+those called ``wrong`` are outside what any convention gives.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ PYTHON_PORT = Path(backprop_check.__file__).parent / "ports" / "python"
 
 
 class Edit(NamedTuple):
-    """At the kink (or tie) ``of``, in ``file``, ``old`` becomes ``new``; SLOPE is the way from below to above."""
+    """At the kink (or tie) ``of``, in ``file``, ``old`` becomes ``new``; SLOPE is the fraction of the way from
+    below to above.
+    """
 
     of: str
     file: str
@@ -97,7 +100,7 @@ _EDITS = (
 
 _KINKS = tuple(dict.fromkeys(edit.of for edit in _EDITS if edit.of != "ties"))
 
-#: The shares of the inputs ``tied``.
+#: The shares that the inputs ``tied`` get.
 _LAST, _EVEN, _ANY, _ALL = (
     "[0.0] * (len(tied) - 1) + [1.0]",
     "[1.0 / len(tied)] * len(tied)",
@@ -128,7 +131,9 @@ _MODULES = tuple(path.stem for path in PYTHON_PORT.glob("*.py") if path.stem != 
 def conventional(
     style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True
 ) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """The port in that style (and with ``more`` edits), written into ``folder``; ``full`` False: gradients alone."""
+    """The port in that style (and with the edits ``more``), written into ``folder``; ``full`` False: gradients
+    alone.
+    """
     folder.mkdir(exist_ok=True)
     texts = {path.name: path.read_text(encoding="utf-8") for path in PYTHON_PORT.glob("*.py")}
     choices = STYLES[style]
@@ -141,7 +146,7 @@ def conventional(
     modules = _loaded(folder, chance)
 
     def backprop(case: dict[str, Any]) -> dict[str, Any]:
-        chance.seed(3)  # asked again, it answers the same
+        chance.seed(3)  # the same question gets the same answer
         reply = modules["graph"].graph_backprop(_single(case) if dtype == "float32" else case)
         answer: dict[str, Any] = _plain(reply if full else _gradients_of(reply))
         return answer
@@ -156,7 +161,7 @@ def conventional(
 
 
 def _loaded(folder: Path, chance: random.Random) -> dict[str, Any]:
-    """The port's modules from that folder, by name; nobody else gets them."""
+    """The port's modules from that folder, by name; they are not left in ``sys.modules``."""
     before = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -179,7 +184,7 @@ def _shares(chance: random.Random, n: int) -> list[float]:
 
 
 def _single(value: Any) -> Any:
-    """The case with numbers of single precision, so that all that is computed from them is."""
+    """The case with float32 numbers, so that everything computed from them is float32."""
     if isinstance(value, dict):
         return {key: _single(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -188,7 +193,7 @@ def _single(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The reply with numbers that JSON knows, rounded as its type is."""
+    """The reply with plain JSON numbers, rounded as its dtype is."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -197,6 +202,6 @@ def _plain(value: Any) -> Any:
 
 
 def _gradients_of(reply: dict[str, Any]) -> dict[str, Any]:
-    """The reply with gradients alone."""
+    """The reply reduced to its gradients."""
     layers = [{"gradients": layer["gradients"]} for layer in reply.get("layers", ())]
     return {"id": reply["id"], "layers": layers} if layers else reply

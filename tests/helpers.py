@@ -1,4 +1,4 @@
-"""What tests of several folders need: the tools of other languages, and looking into a reply."""
+"""Helpers for tests of several folders: the toolchains of other languages, and access to the numbers of a reply."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def tool(name: str) -> str:
 
 
 def at(reply: Any, path: str) -> Any:
-    """What stands at ``layers[0].updated.weights`` of a reply."""
+    """The value at a path such as ``layers[0].updated.weights`` of a reply."""
     for key, index in re.findall(r"(\w+)|\[(\d+)\]", path):
         reply = reply[int(index)] if index else reply[key]
     return reply
 
 
 def flat(value: Any) -> list[Any]:
-    """The numbers of nested lists, in their order."""
+    """The numbers of nested lists, in order."""
     return [x for item in value for x in flat(item)] if isinstance(value, list) else [value]

@@ -18,7 +18,7 @@ import backprop  # type: ignore[import-not-found]  # programs, found where they 
 import network  # type: ignore[import-not-found]
 import port  # type: ignore[import-not-found]
 
-#: What a port says that wants to get into the reader's terminal, spreadsheet, page or XML.
+#: Text of a hostile port that tries to act on the reader's terminal, spreadsheet, page or XML.
 HOSTILE = "=cmd|' /C calc'!A0 \x1b[31m]]><script>alert(1)</script>&amp; \x00\u202e"
 
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ def right(case: Json) -> Json:
 
 
 class Forgetful(network.Network):  # type: ignore[misc]
-    """δ = Σ w δ in the hidden layers, and all that follows from it."""
+    """δ = Σ w δ in the hidden layers, without φ′, and all that follows from it."""
 
     def backward(self, targets: list[float], divisor: float) -> list[float]:
         back: list[float] = self.output.backward(self.output_deltas(targets, divisor))
@@ -41,7 +41,7 @@ class Forgetful(network.Network):  # type: ignore[misc]
 
 
 def hidden(case: Json) -> Json:
-    """BP102."""
+    """BP102: the hidden layers' δ without φ′."""
     backprop.Network = Forgetful
     try:
         return right(case)
@@ -50,7 +50,7 @@ def hidden(case: Json) -> Json:
 
 
 def offset(case: Json) -> Json:
-    """The first bias gradient of every layer is off by a third and a bit."""
+    """The first bias gradient of every layer is off by a third and a bit, which no known bug gives."""
     reply = right(case)
     for layer in reply.get("layers", []):
         layer["gradients"]["biases"][0] = layer["gradients"]["biases"][0] * 1.3 + 0.0173
@@ -58,7 +58,7 @@ def offset(case: Json) -> Json:
 
 
 def slow(case: Json) -> Json:
-    """Right, after a while."""
+    """Right, after a delay."""
     time.sleep(0.05)
     return right(case)
 

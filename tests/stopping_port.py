@@ -1,4 +1,4 @@
-"""A port that asks its harness to stop, at a moment of its choice, and then hangs: as a person's Ctrl-C would come.
+"""A port that sends its harness a signal to stop at a chosen moment, and then hangs: as a person's Ctrl-C would come.
 
 The environment says when (``STOP_AT``: ``import``, ``hello``, the number of a question, or the beginning of a case's
 id), with which signal (``STOP_BY``), and which process started the harness (``STOP_UNDER``). Questions are counted
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import small_port  # first: it says where the bundled port lies
+import small_port  # first: it puts the bundled port on sys.path
 
 port: Any = sys.modules["port"]
 
@@ -23,7 +23,7 @@ AT = os.environ["STOP_AT"]
 
 
 def stop() -> None:
-    """Ask, if none of the processes has, and hang."""
+    """Send the signal, unless another process of the run has done so, and hang."""
     if not Path("stopped").exists():
         Path("stopped").touch()
         under = int(os.environ["STOP_UNDER"])
@@ -33,7 +33,7 @@ def stop() -> None:
 
 
 def backprop(case: dict[str, Any]) -> Any:
-    """The port's answer, but for the one question that it stops at."""
+    """The port's answer; at the chosen question it stops the harness."""
     with Path("asked").open("ab") as file:
         file.write(b".")
     asked = Path("asked").stat().st_size
@@ -43,7 +43,7 @@ def backprop(case: dict[str, Any]) -> Any:
 
 
 def hello(request: dict[str, Any]) -> dict[str, Any]:
-    """The port's hello; a question is asked only when what was answered before it was taken."""
+    """The port's hello; with max_in_flight 1 a question is sent only after the answer to the previous one."""
     if AT == "hello":
         stop()
     return {**HELLO(request), "max_in_flight": 1}

@@ -1,4 +1,4 @@
-"""``check`` and what can be done with its results."""
+"""``check``, and the methods of its results."""
 
 from __future__ import annotations
 
@@ -36,13 +36,15 @@ def right() -> Results:
 
 
 def test_repr(right: Results, wrong: Results) -> None:
-    """One line that says how it went."""
+    """A one-line summary."""
     assert repr(right) == "<Results: 6 of 6 cases passed>"
     assert repr(wrong) == f"<Results: {12 - len(wrong.failed)} of 12 cases passed>"
 
 
 def test_raise_for_mismatch(right: Results, wrong: Results) -> None:
-    """Nothing for the right one; an AssertionError with count, cause, help and the first cases for the wrong one."""
+    """Nothing for a right implementation; for a wrong one an AssertionError with count, cause, help and the first
+    cases.
+    """
     right.raise_for_mismatch()
     with pytest.raises(AssertionError) as caught:
         wrong.raise_for_mismatch()
@@ -56,7 +58,7 @@ def test_raise_for_mismatch(right: Results, wrong: Results) -> None:
 
 
 def test_nothing_judged_is_no_success() -> None:
-    """A callable that supports nothing has not shown anything."""
+    """A callable that supports nothing has not passed."""
 
     def nothing(case: Any) -> Any:
         return small_port.right(case)
@@ -69,7 +71,7 @@ def test_nothing_judged_is_no_success() -> None:
 
 
 def test_mismatches_as_a_data_frame(right: Results, wrong: Results) -> None:
-    """A row a mismatch, with case, diagnosis and all of the mismatch's fields; no row, the same columns."""
+    """One row per mismatch, with case, diagnosis and all of the mismatch's fields; the same columns without rows."""
     frame = wrong.to_dataframe()
     assert len(frame) == sum(len(case.mismatches) for case in wrong.cases)
     assert set(frame["diagnosis"]) == {"hidden-derivative-missing"}
@@ -83,7 +85,7 @@ def test_mismatches_as_a_data_frame(right: Results, wrong: Results) -> None:
 
 
 def test_values_as_a_data_frame(right: Results, wrong: Results) -> None:
-    """A row a compared value: as many as the summary counts, right where the results say so."""
+    """One row per compared value: as many as the summary counts, right where the results say so."""
     frame = right.to_dataframe("values")
     assert list(frame.columns) == list(VALUES)
     assert frame["ok"].all()
@@ -101,7 +103,7 @@ def test_values_as_a_data_frame(right: Results, wrong: Results) -> None:
 
 
 def test_values_are_judged_as_the_run_judged_them() -> None:
-    """With ``dtype``, ``profile`` and ``rtol`` the rows say what the cases say: no row is wrong in a passed case."""
+    """With ``dtype``, ``profile`` and ``rtol`` the rows agree with the cases: no row of a passed case is wrong."""
 
     def single(case: Any) -> Any:
         reply = small_port.right(case)
@@ -166,14 +168,14 @@ def test_cases_of_ones_own_and_an_impl_text(tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_whatever_a_callable_does_is_an_outcome(function: Any, outcome: str, said: str) -> None:
-    """No exception of the implementation's reaches the caller."""
+    """No exception of the implementation reaches the caller."""
     results = check(function, cases=3, **GENERATED)
     assert {case.outcome for case in results.cases} == {outcome}
     assert all(said in case.message for case in results.cases)
 
 
 def test_what_the_caller_does_wrong_is_raised() -> None:
-    """In our own tree of errors."""
+    """As one of the package's own exceptions."""
     with pytest.raises(ConfigurationError, match="nonsense"):
         check(small_port.right, suites=["nonsense"])
     with pytest.raises(BackpropCheckError, match="no-such-program"):
@@ -181,7 +183,7 @@ def test_what_the_caller_does_wrong_is_raised() -> None:
 
 
 def test_a_configured_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is looked up in the folder's configuration, as the command line does; another word is a command."""
+    """It is looked up in the folder's configuration, as by the command line; any other word is a command."""
     monkeypatch.chdir(tmp_path)
     command = json.dumps(command_line.small_port("right"))
     (tmp_path / "backprop-check.toml").write_text(f"[implementations.mine]\ncommand = {command}\n")
@@ -191,7 +193,7 @@ def test_a_configured_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_the_witnesses_said_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second time they are not asked, and the results are the same; with cache=False they are."""
+    """The second time the witnesses compute nothing, with the same results; with cache=False they do."""
     monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(tmp_path))
     first = check(small_port.right, cases=20, **GENERATED)
     assert list(tmp_path.glob("*.chunk"))

@@ -1,4 +1,4 @@
-"""The rules of the bounds, one by one: they hold, and they are no wider than the rule says."""
+"""The rules of the bounds, one by one: they hold, and are no wider than the rule says."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backprop_check.compare.trace import Expected, Slot, Trace
 from backprop_check.kinds.wiring import every
 from backprop_check.numbers import UNIT_ROUNDOFF, Lane, Lanes
 
-#: How long an example takes is the machine's affair.
+#: No deadline: how long an example takes depends on the machine.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 U = UNIT_ROUNDOFF
@@ -71,7 +71,7 @@ def test_functions(name: str, dtype: str, x: float, share: float, size: float) -
     result = getattr(Lanes(u, "strict"), name)(lane(x, np.array([error + u * (abs(x) + error)]), u))
     with mpmath.workdps(40):
         off = abs(mpmath.mpf(float(got)) - exact(mpmath.mpf(x)))
-    # The bound is first order: 1 per cent more for what is of second order in an error this large.
+    # The bound is first order: 1 per cent more for second-order terms of an error this large.
     assert off <= result.error[0] * 1.01 + 1e-300
 
 
@@ -79,7 +79,7 @@ def test_functions(name: str, dtype: str, x: float, share: float, size: float) -
 @patient
 @given(x=moderate, y=moderate, share=st.floats(-1, 1), other=st.floats(-1, 1))
 def test_arithmetic(dtype: str, x: float, y: float, share: float, other: float) -> None:
-    """+ − × ÷ of two numbers that are both off: within the bound."""
+    """+ − × ÷ of two inexact numbers: within the bound."""
     u, real = U[dtype], TYPES[dtype]
     x, y = float(real(x)), float(real(y))
     y = y if abs(y) > 0.1 else 0.5
@@ -99,7 +99,7 @@ def test_arithmetic(dtype: str, x: float, y: float, share: float, other: float) 
 @patient
 @given(x=st.floats(0, 1e-3), e=st.floats(0, 1e-3), share=st.floats(-1, 1))
 def test_root_near_zero(dtype: str, x: float, e: float, share: float) -> None:
-    """√ of a number that may be as near to 0 as its error: within the bound, which is finite; √0 is exactly 0."""
+    """√ of a number that may be as close to 0 as its error: within the bound, which is finite; √0 is exactly 0."""
     u, real = U[dtype], TYPES[dtype]
     near = max(x + share * e, 0.0)
     result = Lanes(u).sqrt(lane(x, np.array([e + u * (x + e)]), u))
@@ -110,7 +110,7 @@ def test_root_near_zero(dtype: str, x: float, e: float, share: float) -> None:
 
 
 def test_a_mean_may_be_taken_by_reciprocals() -> None:
-    """d/K/N, d/(KN), d · 1/K · 1/N and all between, for every width and batch: within the bound of d/K/N."""
+    """d/K/N, d/(KN), d · 1/K · 1/N and others, for every width and batch: within the bound of d/K/N."""
     m, real, worst = Lanes(U["float32"]), np.float32, 0.0
     for d, k, n in itertools.product(map(real, (1.0, 0.8, 1.5, 0.7)), map(real, range(1, 11)), map(real, range(1, 65))):
         rule = lane(d, np.array([0.0]), m.u) / float(k) / float(n)
@@ -119,7 +119,7 @@ def test_a_mean_may_be_taken_by_reciprocals() -> None:
             share = abs(float(got) - exact) / (rule.error[0] + 2.0**-52 * exact)
             assert share <= 1, (d, k, n)
             worst = max(worst, share)
-    assert worst > 0.5  # and no wider than it needs to be
+    assert worst > 0.5  # and no wider than necessary
 
 
 @each_dtype
@@ -143,7 +143,7 @@ def test_dot_in_any_order(dtype: str, pairs: list[tuple[float, float]], random: 
 
 
 def test_exact_sums_have_no_bound_and_others_do() -> None:
-    """½ · 1 − ½ is 0 for everybody; 0.1 · 3 − 0.3 is not."""
+    """½ · 1 − ½ is 0 in any arithmetic; 0.1 · 3 − 0.3 is not."""
     m = Lanes(U["float64"])
     exact = summed(m, [0.5], [1.0], -0.5)
     assert exact.value[0, 0] == 0
@@ -158,7 +158,7 @@ def test_exact_sums_have_no_bound_and_others_do() -> None:
 
 
 def test_a_branch_that_rounding_may_take_covers_both() -> None:
-    """z = 10⁻²⁰ ± 10⁻¹⁵ may be on either side; z = 0 exactly is not: there the convention decides."""
+    """z = 10⁻²⁰ ± 10⁻¹⁵ may be on either side of 0; z = 0 exactly is not: there the convention decides."""
     m = Lanes(U["float64"])
     unsure = m.where_positive(lane(1e-20, np.array([1e-15]), m.u), 1.0, 0.0)
     assert unsure.value[0] == 1
@@ -169,7 +169,7 @@ def test_a_branch_that_rounding_may_take_covers_both() -> None:
 
 
 def test_a_second_formula_is_admitted_only_where_it_is_sound() -> None:
-    """Its bound covers both where it is a sound way to compute; where it is not, it changes nothing."""
+    """Its bound covers both where it is numerically sound; elsewhere it changes nothing."""
     m = Lanes(U["float64"])
     fused = lane(1.0, np.array([1e-16]), m.u)
     assert m.either(fused, lambda: lane(1.0 + 1e-12, np.array([1e-12]), m.u)).error[0] == pytest.approx(2e-12)
@@ -178,7 +178,7 @@ def test_a_second_formula_is_admitted_only_where_it_is_sound() -> None:
 
 
 def test_bounds_are_sharp() -> None:
-    """At float64 the median bound on a weight's gradient is far below 1e-9 of its value; strict is sharper yet."""
+    """In float64 the median bound on a weight's gradient is far below 1e-9 of its value; strict is tighter still."""
     medians = {}
     for profile in ("textbook", "strict"):
         shares: list[float] = []
@@ -199,12 +199,12 @@ def test_float32_bounds_are_float64_bounds_times_the_ratio_of_roundoffs() -> Non
         for slot, allowed in narrow.allowed.items():
             if slot.quantity in ("z", "a"):
                 ratio = wide.allowed[slot] / allowed / 2.0**28  # two formulas differ by a rounding of float64 itself
-                exact = wide.allowed[slot] < 1e-30  # a dead ReLU's 0, say
+                exact = wide.allowed[slot] < 1e-30  # such as a dead ReLU's 0
                 assert (exact | (ratio > 0.7) & (ratio < 1.01)).all(), (case.id, slot)
 
 
 def test_nan_and_infinity_never_agree() -> None:
-    """``err <= bound`` decides, so that what is not a number fails."""
+    """``err <= bound`` decides, so that NaN fails."""
     slot = Slot("z", 0)
     expected = Expected({slot: np.array([[1.0, 2.0]])}, {slot: np.array([[0.1, 0.1]])})
     assert disagreement(expected, Trace({slot: np.array([[1.05, 2.0]])})) is None

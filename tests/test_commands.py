@@ -1,4 +1,4 @@
-"""The commands end to end: exit codes, sentences for what is wrong, files, what graders must not show."""
+"""The commands end to end: exit codes, error sentences, files, and what graders must not show."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GENERATED = ("--suite", "generated", "--cases")
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered beside the user's files is remembered here."""
+    """Keep the files of the user's state folder in a temporary folder."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
@@ -64,7 +64,7 @@ def test_exit_1_a_case_fails(tmp_path: Path) -> None:
 
 
 def test_exit_1_errors_of_the_implementation(tmp_path: Path) -> None:
-    """Errors are failures, too, though no number was wrong."""
+    """Errors are failures, too, even if no number was wrong."""
     done = called(tmp_path, "run", small_port("bad"), *GENERATED, "8")
     assert done.exit_code == 1, done.output
     assert "2 errors" in done.output
@@ -93,14 +93,14 @@ def test_exit_1_errors_of_the_implementation(tmp_path: Path) -> None:
     ],
 )
 def test_exit_2_one_sentence(tmp_path: Path, arguments: list[str], said: list[str]) -> None:
-    """What is wrong with the call, in a sentence with the place and what would be right."""
+    """A wrong call gives a sentence with the place and what would be right."""
     sentence = sentence_of(tmp_path, *arguments, code=2)
     for text in said:
         assert text.casefold() in sentence.casefold(), sentence
 
 
 def test_exit_2_a_case_that_is_not_there(tmp_path: Path) -> None:
-    """A misspelt --case is no run without cases."""
+    """A misspelt --case is an error, not a run without cases."""
     sentence = sentence_of(tmp_path, "run", small_port(), *GENERATED, "2", "--case", "mlp-typo", code=2)
     assert "mlp-typo" in sentence
     assert "backprop-check cases" in sentence
@@ -154,7 +154,7 @@ def test_exit_2_a_case_file_that_is_none(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_exit_3_it_cannot_be_run(tmp_path: Path, command: str, said: list[str]) -> None:
-    """Not found, no hello, dead at once."""
+    """Not found, no hello, ended at once."""
     for name in ("run", "smoke"):
         sentence = sentence_of(tmp_path, name, command, code=3)
         for text in said:
@@ -174,7 +174,7 @@ def outputs(folder: Path, *options: str, fault: str = "hidden", count: str = "20
 
 
 def test_hints_only_shows_no_expected_value(tmp_path: Path) -> None:
-    """Not one number that was expected, nor how far off, in stdout, JSON, CSV, JUnit or HTML."""
+    """No expected number, and no difference, in stdout, JSON, CSV, JUnit or HTML."""
     (tmp_path / "open").mkdir()
     (tmp_path / "hints").mkdir()
     written = outputs(tmp_path / "open")
@@ -210,7 +210,7 @@ def test_hints_only_shows_no_expected_value(tmp_path: Path) -> None:
 
 
 def test_hints_only_of_what_has_no_name(tmp_path: Path) -> None:
-    """No formula and no ratio either: where it is, and nothing to copy."""
+    """No formula and no ratio either: only the place."""
     (tmp_path / "open").mkdir()
     shown = json.loads(outputs(tmp_path / "open", fault="offset", count="8")["json"])
     expected = {repr(each["expected"]) for case in shown["cases"] for each in case["mismatches"]}
@@ -261,7 +261,9 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_text_is_a_formula(tmp_path: Path, first: str) -> None:
-    """Whatever an implementation's message begins with, a spreadsheet shows it; an infinity is still one."""
+    """Whatever an implementation's message begins with, a spreadsheet shows it as text; an infinity is still a
+    number.
+    """
     message = f"{first}1+cmd|' /C calc'!A0"
     wrong = Mismatch(quantity="z", layer=0, neuron=0, actual="-Infinity", expected=-0.5)
     found = [Result(id="a", outcome="error", message=message), Result(id="b", outcome="mismatched", mismatches=[wrong])]
@@ -303,7 +305,7 @@ def test_fail_fast_stops_at_the_first_failure(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
-    """A real process and a real SIGINT: what was finished is there, the file says that it is incomplete."""
+    """A real process and a real SIGINT: the finished results are there, and the file says that it is incomplete."""
     arguments = ["run", small_port("slow"), *GENERATED, "2000", "--json", "r.json"]
     with subprocess.Popen(
         [sys.executable, "-c", f"{AS_IN_A_TERMINAL}main()", *arguments],
@@ -331,7 +333,7 @@ def test_ctrl_c_leaves_a_readable_file(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_twice_is_like_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second comes when what judges is being ended: nothing is printed that Python could not hand on."""
+    """The second comes while the judging processes are being ended: no traceback is printed."""
     ignored: list[Any] = []
 
     def twice(work: Work, implementation: Implementation, *_: object) -> Callable[[int], Iterator[Judged]]:
@@ -364,7 +366,7 @@ def test_exit_2_a_bad_configuration(tmp_path: Path) -> None:
 
 
 def test_a_configured_name_is_run_after_its_setup(tmp_path: Path) -> None:
-    """The setup is run first; where it fails that is said, with its output, and exit code 3."""
+    """The setup runs first; if it fails, the message has its output, and the exit code is 3."""
     made = f"\"{sys.executable}\" -c \"open('made', 'w')\""
     config = "[implementations.mine]\ncommand = {command}\nsetup = {setup}\n"
     (tmp_path / "backprop-check.toml").write_text(
@@ -385,7 +387,7 @@ def test_a_configured_name_is_run_after_its_setup(tmp_path: Path) -> None:
 
 
 def test_smoke_says_what_is_wired_wrong(tmp_path: Path) -> None:
-    """A line a check, FAIL at what fails, and what to do next."""
+    """One line per check, FAIL at the failing one, and what to do next."""
     good = called(tmp_path, "smoke", small_port())
     assert good.exit_code == 0
     assert good.output.count("ok  ") == 3
@@ -397,7 +399,7 @@ def test_smoke_says_what_is_wired_wrong(tmp_path: Path) -> None:
 
 
 def test_cases_are_listed_and_exported(tmp_path: Path) -> None:
-    """One id a line; a file each that holds the request and a right reply, which a port can be tested with."""
+    """One id per line; one file each with the request and a right reply, with which a port can be tested."""
     done = called(tmp_path, "cases", *GENERATED, "5", "--seed", "3", "--export", "out")
     ids = done.output.split()
     assert len(ids) == 5
@@ -423,7 +425,7 @@ def test_bugs_are_listed(tmp_path: Path) -> None:
 
 
 def test_help_of_every_command(tmp_path: Path) -> None:
-    """It says what it does, and ends well."""
+    """It says what the command does, and exits with 0."""
     listed = called(tmp_path, "--help").output
     for name in ("run", "smoke", "init", "explain", "guide", "bugs", "replay", "report", "cases"):
         assert f"  {name} " in listed
@@ -433,7 +435,7 @@ def test_help_of_every_command(tmp_path: Path) -> None:
 
 
 def test_what_a_run_writes_is_known_before_it_begins(tmp_path: Path) -> None:
-    """The sandbox leaves out all of it: also what is written beside the results, and what a kill leaves there."""
+    """The sandbox hides all output files: also those next to the results, and those that a kill leaves there."""
     results = tmp_path / "r.json"
     info = ImplementationInfo("n", "l", "v", "c", "float64")
     with contextlib.chdir(tmp_path):
@@ -447,7 +449,7 @@ def test_what_a_run_writes_is_known_before_it_begins(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched, ResultsFile(results, info, {}, []) as file:
         patched.setattr("os.fsync", look)
         file.early(1, Result(id="b", outcome="passed"))
-        file._ahead.tidy()  # noqa: SLF001 - which a long run does now and then
+        file._early.tidy()  # noqa: SLF001 - which a long run does now and then
         file.add(Result(id="a", outcome="passed"))
         file.finish(Conclusion(), complete=False)
     assert {path.name for path in written} >= {"r.json", ".r.json.ahead", ".r.json.ahead.new", ".r.json.new"}

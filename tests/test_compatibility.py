@@ -1,4 +1,4 @@
-"""What worked with an earlier version works: a results file that it wrote, and a port that claims what it knew."""
+"""Files and ports of an earlier version still work: a results file that it wrote, and a port with its claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from backprop_check.protocol.messages import Supports
 OLD = Path(__file__).parent / "kept" / "results-0.1.0.json"
 KEPT = json.loads(OLD.read_text(encoding="utf-8"))
 
-#: What the port that it is about claimed.
+#: The claims of the port in that file.
 CLAIMED = {"layers": ["dense"], "activations": ["sigmoid"], "losses": ["half_squared_error"], "optimizers": ["sgd"]}
 
 #: The requests of level 1 (published files and the first 40 generated cases, seed 0) as they were in version 0.1.0.
@@ -27,7 +27,7 @@ LEVEL_1 = "bec6a374a80934a90fe5d5f82926538d5230411231e0b7aaa5403eaf2d82a8bd"
 
 
 def test_an_old_results_file_is_shown(tmp_path: Path) -> None:
-    """Its page has every case of it."""
+    """Its page has all its cases."""
     page = tmp_path / "old.html"
     done = CliRunner().invoke(main, ["report", str(OLD), "--html", str(page)])
     assert done.exit_code == 0, done.output
@@ -36,7 +36,7 @@ def test_an_old_results_file_is_shown(tmp_path: Path) -> None:
 
 
 def test_cases_of_an_old_file_are_cases() -> None:
-    """A failing case is kept whole: it is read, and has the id that it had."""
+    """A failing case, kept with its numbers, is read, and has the same id."""
     kept = [(case["id"], case["case"]) for case in KEPT["cases"] if case["case"] is not None]
     assert len(kept) > 2
     for name, case in kept:
@@ -44,7 +44,7 @@ def test_cases_of_an_old_file_are_cases() -> None:
 
 
 def test_suites_keep_their_cases() -> None:
-    """The run that wrote the file asked for these cases; it would ask for them today, and perhaps for more."""
+    """The run that wrote the file would be sent the same cases today, and perhaps more."""
     known = {case["id"] for case in KEPT["cases"]}
     claimed = msgspec.convert(CLAIMED, Supports)
     now = {case.id for case in select_cases(["published", "generated"], 4, within=supported(claimed))}
@@ -52,7 +52,7 @@ def test_suites_keep_their_cases() -> None:
 
 
 def test_a_port_that_claims_nothing_gets_the_requests_that_it_always_got() -> None:
-    """An old port names no list: it is sent level 1, in the very bytes of then."""
+    """An old port has no lists: it is sent level 1, in exactly the same bytes as then."""
     digest = hashlib.sha256()
     for case in select_cases(["published", "generated"], 40, within=supported(Supports())):
         digest.update(case.request() + b"\n")
@@ -61,7 +61,7 @@ def test_a_port_that_claims_nothing_gets_the_requests_that_it_always_got() -> No
 
 @pytest.mark.parametrize("word", ["layers", "activations", "losses", "optimizers", "features"])
 def test_a_new_word_changes_nothing_for_a_port_without_it(word: str) -> None:
-    """Whoever names one list only is sent no more of the others."""
+    """A port that gives one list only is sent no more than before for the others."""
     named: dict[str, list[str]] = {
         "layers": ["dense"],
         "activations": ["tanh"],

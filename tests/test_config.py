@@ -1,4 +1,4 @@
-"""The configuration file: what is read, where, and the sentence for what is wrong."""
+"""The configuration file: what is read, where, and the error sentences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_read(tmp_path: Path, name: str, prefix: str) -> None:
 
 
 def test_its_own_file_goes_first_and_no_other_folder_is_read(tmp_path: Path) -> None:
-    """A stranger's file further up names no command."""
+    """A file further up, which may be a stranger's, cannot name a command."""
     (tmp_path / "pyproject.toml").write_text(GOOD.format(prefix="tool.backprop-check."))
     below = tmp_path / "below"
     below.mkdir()
@@ -53,7 +53,7 @@ def test_its_own_file_goes_first_and_no_other_folder_is_read(tmp_path: Path) -> 
 
 
 def test_a_command_is_no_name(tmp_path: Path) -> None:
-    """A command line is never looked up, not even where the file is broken."""
+    """A command line is never looked up, not even where the file is invalid."""
     (tmp_path / "backprop-check.toml").write_text("[[[")
     assert configured("dart run x", tmp_path) is None
     assert configured("./port", tmp_path) is None
@@ -104,7 +104,7 @@ def test_not_utf_8(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "prefix"), [("backprop-check.toml", ""), ("pyproject.toml", "tool.backprop-check.")])
 def test_with_a_mark_of_utf_8(tmp_path: Path, name: str, prefix: str) -> None:
-    """Windows' editors put a BOM before the text: it is read like any other."""
+    """Windows' editors put a BOM before the text: it is read like any other file."""
     (tmp_path / name).write_text(GOOD.format(prefix=prefix), encoding="utf-8-sig")
     assert implementations(tmp_path) == READ
 
@@ -114,7 +114,7 @@ def test_with_a_mark_of_utf_8(tmp_path: Path, name: str, prefix: str) -> None:
 )
 @pytest.mark.parametrize("name", ["backprop-check.toml", "pyproject.toml"])
 def test_a_table_of_almost_that_name(tmp_path: Path, name: str, table: str) -> None:
-    """It is refused with its right name, not passed over."""
+    """It is refused with its right name, not ignored."""
     (tmp_path / name).write_text(GOOD.format(prefix=f"tool.{table}."))
     with pytest.raises(ConfigurationError) as caught:
         implementations(tmp_path)
@@ -123,7 +123,7 @@ def test_a_table_of_almost_that_name(tmp_path: Path, name: str, table: str) -> N
 
 
 def test_other_tools_have_other_names(tmp_path: Path) -> None:
-    """Their tables are nobody's business."""
+    """Other tools' tables are ignored."""
     others = "".join(
         f"[tool.{name}]\nx = 1\n" for name in ("backprop", "black", "pre-commit", "pyproject-check", "check")
     )

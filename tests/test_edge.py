@@ -43,7 +43,7 @@ each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 
 def test_the_files_are_what_the_script_makes() -> None:
-    """Same cases, same titles, same ids, none missing and none too many."""
+    """The same cases, titles and ids, none missing and none too many."""
     made = {case.name: (title, case) for title, case in edge_cases()}
     assert sorted(made) == sorted(IDS)
     for file in FILES:
@@ -52,7 +52,7 @@ def test_the_files_are_what_the_script_makes() -> None:
 
 
 def test_the_suite_runs_by_default() -> None:
-    """Who asks for nothing gets the edge cases too, after the published ones."""
+    """Without --suite the edge cases run too, after the published ones."""
     names = [case.name for case in select_cases(count=3)]
     assert set(IDS) < set(names)
     assert [case.name for case in select_cases(["edge"])] == IDS
@@ -74,7 +74,7 @@ def test_the_suite_holds_what_it_promises() -> None:
 @each_file
 @each_dtype
 def test_witnesses_and_file_agree_with_mpmath(file: CaseFile, dtype: str) -> None:
-    """Reference, torch, 50 digits, and the committed values: within bounds, and every bound is finite."""
+    """Reference, torch, 50 digits, and the committed values: within the bounds, and every bound is finite."""
     case = file.case.rounded(dtype)
     expected = expect(case, dtype)
     for slot, allowed in expected.allowed.items():
@@ -94,7 +94,7 @@ def test_witnesses_and_file_agree_with_mpmath(file: CaseFile, dtype: str) -> Non
 @each_dtype
 @pytest.mark.parametrize("name", list(STYLES))
 def test_right_implementations_are_right_or_unstable_but_never_wrong(name: str, dtype: Any) -> None:
-    """Whoever avoids overflow passes everything; whoever does not is told so, at every single value."""
+    """An implementation that avoids overflow passes everything; others are told so, at every single value."""
     random = np.random.default_rng(4)
     how = style(name, dtype, random)
     results = check(lambda case: backprop(case, how, random), cases=[file.case for file in FILES], dtype=dtype)
@@ -110,7 +110,7 @@ TEXTBOOK = Style(formulas="textbook", slopes="textbook", loss="chain")
 
 
 def _verdict(case: Case, spoil: Any = None, how: Style = TEXTBOOK) -> Any:
-    """What comparing a textbook implementation's reply gives; ``spoil`` may break the reply first."""
+    """The comparison of a textbook implementation's reply; ``spoil`` may change the reply first."""
     request = msgspec.json.decode(case.request())
     reply = backprop(request, how, np.random.default_rng(0))
     if spoil is not None:
@@ -141,7 +141,7 @@ def _named(name: str) -> Case:
 
 
 def test_the_verdict_says_which_formula() -> None:
-    """A softmax without its shift and a sigmoid's logarithm are told apart, in words with a remedy."""
+    """A softmax without its shift and a sigmoid's logarithm are distinguished, in words with a remedy."""
     softmax = _verdict(_named("softmax-wrong"))
     assert "without its shift" in softmax.formula
     assert all(one.unstable for one in softmax.mismatches)
@@ -169,7 +169,7 @@ def test_a_shift_that_is_there_is_not_missed() -> None:
 
 
 def test_a_formula_that_activations_speak_against_is_not_named() -> None:
-    """Its numbers are marked unstable all the same."""
+    """Its numbers are still marked unstable."""
     delta, a = Slot("delta", 0), Slot("a", 0)
     nothing, one = np.array([[np.nan]]), np.array([[1.0]])
     alternative = Alternative("an exponential", {delta: (nothing, one), a: (nothing, one)})
@@ -181,7 +181,7 @@ def test_a_formula_that_activations_speak_against_is_not_named() -> None:
 
 
 def test_a_wrong_value_beside_unstable_ones_stays_wrong() -> None:
-    """What no unstable formula gives is wrong, though everything around it is unstable."""
+    """A value that no unstable formula gives is wrong, though everything around it is unstable."""
 
     def spoil(reply: dict[str, Any]) -> None:
         reply["layers"][0]["z"][0, 2] = 1.5
@@ -193,7 +193,7 @@ def test_a_wrong_value_beside_unstable_ones_stays_wrong() -> None:
 
 
 def test_a_sign_error_at_saturation_is_wrong() -> None:
-    """The verdict is no excuse: t − p for p − t is wrong at the edge as anywhere."""
+    """The verdict "unstable" is no excuse: t − p for p − t is wrong at the edge as anywhere."""
 
     def spoil(reply: dict[str, Any]) -> None:
         reply["layers"][0]["delta"] *= -1
@@ -230,7 +230,7 @@ def test_a_nan_where_nothing_saturates_is_wrong() -> None:
 
 
 def test_an_error_that_an_overflow_raises_is_known() -> None:
-    """Python raises where others give ∞; an ordinary error is none of that."""
+    """Python raises where other languages give ∞; an ordinary error is not taken for that."""
     for value, function in ((800.0, math.exp), (0.0, math.log), (0.0, lambda x: 1 / x)):
         with pytest.raises((OverflowError, ValueError, ZeroDivisionError)) as caught:
             function(value)
@@ -262,7 +262,7 @@ def test_a_softplus_loses_its_digits_early() -> None:
 
 
 def test_near_is_near() -> None:
-    """Where nothing is farther out than ``NEAR``, no habit leaves the bounds: not looking there misses nothing."""
+    """If no value exceeds ``NEAR``, no habit leaves the bounds: not looking there misses nothing."""
     from backprop_check.compare import unstable  # noqa: PLC0415
 
     for dtype in ("float64", "float32"):

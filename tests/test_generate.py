@@ -1,4 +1,4 @@
-"""The generator: what any 200 cases contain, that cases stay the same, keep clear of kinks, and tell bugs apart."""
+"""The generator: what any 200 cases contain, that cases stay the same, are clear of kinks, and distinguish bugs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from backprop_check.reference.rules import Function, Softmax, WeightedSum
 
 @pytest.mark.parametrize(("seed", "start"), [(0, 0), (3, 131), (11, 12_345)])
 def test_any_200_cases_hold_what_is_promised(seed: int, start: int) -> None:
-    """200 in a row, wherever they begin."""
+    """Any 200 consecutive cases."""
     cases = list(generated_cases(200, seed=seed, start=start))
     assert {(case.network.layers[-1].activation, case.loss.kind) for case in cases} == set(PAIRS)
     assert {len(case.inputs) for case in cases} == set(range(1, 33))
@@ -48,7 +48,7 @@ def test_any_200_cases_hold_what_is_promised(seed: int, start: int) -> None:
 
 
 def test_every_admissible_pair_is_there() -> None:
-    """An output activation with a loss that takes it; hinge wants signs, which no softmax gives."""
+    """Each output activation with each loss that takes it; hinge needs signs, which no softmax gives."""
     for activation, loss in itertools.product(ACTIVATIONS, LOSSES):
         needed = NEEDS_OUTPUT.get(loss, ACTIVATIONS)
         wanted = activation in needed and not (loss == "hinge" and activation in ("softmax", "log_softmax"))
@@ -85,14 +85,14 @@ def test_the_median_size_is_small() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_no_step_comes_near_a_kink_or_blows_up(dtype: str) -> None:
-    """In whatever training step, and rounded to float32 as well: nothing that rounding could decide."""
+    """At every training step, and also rounded to float32: rounding could not decide anything."""
     several = 0
     for case in generated_cases(300, seed=8):
         rounded = case.rounded(dtype)
         assert is_clear(rounded, CHAIN, clear=CLEAR / 2), case.id
         expected = expect(rounded, dtype)
         for slot, allowed in expected.allowed.items():
-            if slot.quantity in ("z", "updated_weight", "updated_bias"):  # all that the next z depends on
+            if slot.quantity in ("z", "updated_weight", "updated_bias"):  # everything that the next z depends on
                 assert allowed.max() < CLEAR / 2, (case.id, slot)
                 assert abs(expected.values[slot]).max() <= LARGEST
             assert np.isfinite(allowed).all()
@@ -103,7 +103,7 @@ def test_no_step_comes_near_a_kink_or_blows_up(dtype: str) -> None:
 
 
 def test_a_later_step_on_a_kink_is_seen() -> None:
-    """A first pass that is clear does not make a case clear: the second may cross."""
+    """A first pass clear of kinks does not make a case clear: the second may cross one."""
     one = {
         "name": "crossing",
         "network": {
@@ -131,7 +131,7 @@ def test_a_later_step_on_a_kink_is_seen() -> None:
 
 
 class Swapped(Stages):
-    """The right mathematics, but for the share that flows back through some rules."""
+    """The right mathematics, except for the gradients of some rules."""
 
     def share(self, rule: Any, role: tuple[str, int], s: Any, i: Any) -> Any:
         right = super().share(rule, role, s, i)
@@ -236,11 +236,11 @@ BUGS = [
 
 
 def test_common_bugs_show_and_are_told_apart() -> None:
-    """Each shows in several of 200 cases, and for each two there is a case that the two get differently wrong."""
+    """Each shows in several of 200 cases, and any two of them give different numbers in some case."""
     shown = dict.fromkeys(BUGS, 0)
     apart: set[tuple[type[Stages], type[Stages]]] = set()
     for case in generated_cases(200):
-        if len(case.inputs) > 8:  # the small ones are enough, and quick
+        if len(case.inputs) > 8:  # the small ones suffice, and are quick
             continue
         expected = expect(case)
         values = {}
@@ -258,7 +258,7 @@ def test_common_bugs_show_and_are_told_apart() -> None:
 
 
 def worked_out(case: Case, stages: type[Stages]) -> dict[Slot, Any]:
-    """What an implementation with a bug gives, neuron by neuron."""
+    """The numbers of an implementation with a bug, computed neuron by neuron."""
     form, passes = Form(case), run_pass(case, Scalars.of_floats(), stages)
     return {slot: np.array(_plain(number)).reshape(form.trace_shape(slot)) for slot, number in slots_of(passes)}
 

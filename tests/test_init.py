@@ -24,7 +24,7 @@ def init(*arguments: str, code: int = 0) -> Result:
 
 @pytest.mark.parametrize("language", sorted(ports()))
 def test_a_port_is_copied_whole(language: str, tmp_path: Path) -> None:
-    """Every file but what is ours alone; its build and run command are printed, to be pasted."""
+    """Every file except the project's own; its build and run command are printed, to be pasted."""
     target = tmp_path / "mine"
     output = init(language, str(target)).output
     port = ports()[language]
@@ -42,7 +42,7 @@ def test_a_port_is_copied_whole(language: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", ["dart", "python"])
 def test_the_readme_of_a_large_port_lists_its_files(language: str, tmp_path: Path) -> None:
-    """Of the two ports that have every level: each file of code stands in the table, and no other."""
+    """For the two ports with every level: the table lists each source file, and no other."""
     init(language, str(tmp_path))
     table = [line for line in (tmp_path / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     listed = [name for line in table for name in re.findall(r"`([\w/]+\.(?:py|dart))`", line.split("|")[1])]
@@ -52,7 +52,7 @@ def test_the_readme_of_a_large_port_lists_its_files(language: str, tmp_path: Pat
 
 
 def test_it_runs_before_the_first_edit(tmp_path: Path) -> None:
-    """The two commands that are printed work as they stand (here in Python)."""
+    """The two printed commands work unchanged (here in Python)."""
     init("python", str(tmp_path / "mine"))
     command = f'"{sys.executable}" "{tmp_path / "mine" / "port.py"}"'
     for name, *more in (("smoke",), ("run", "--cases", "20")):
@@ -61,7 +61,7 @@ def test_it_runs_before_the_first_edit(tmp_path: Path) -> None:
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """A folder that holds something, or a file, is refused and left as it is; an empty one is taken."""
+    """A folder that is not empty, or a file, is refused and left unchanged; an empty one is accepted."""
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "port.py").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -74,7 +74,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_an_unknown_language_gets_the_list_and_what_is_close() -> None:
-    """One sentence."""
+    """In one sentence."""
     output = init("javascrpt", code=2).output
     assert "did you mean javascript" in output
     assert ", ".join(ports()) in output
@@ -90,14 +90,14 @@ def test_the_usual_short_names(tmp_path: Path) -> None:
 
 
 def test_without_a_language_they_are_listed() -> None:
-    """With a word on those that our tests do not run."""
+    """With a note at those that the project's tests do not run."""
     lines = init().output.splitlines()
     assert [line.split()[0] for line in lines] == sorted(ports())
     assert all(("not run by our tests" in line) != ports()[line.split()[0]].tested for line in lines)
 
 
 def test_the_exercise_tells_no_solution_in_advance(tmp_path: Path) -> None:
-    """EXERCISE.md names the stages; what they ask for is the harness's to say, one at a time."""
+    """EXERCISE.md names the stages; the harness says what they require, one at a time."""
     output = init("python", str(tmp_path / "mine"), "--exercise").output
     text = (tmp_path / "mine" / "EXERCISE.md").read_text(encoding="utf-8")
     assert "--exercise" in output

@@ -1,4 +1,4 @@
-"""Asked to stop, wherever it is: a run ends in the verdict on what was judged, says so, and has written its files."""
+"""Asked to stop at any point, a run ends with the verdict on the judged cases, says so, and has written its files."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process is se
 
 @pytest.fixture(autouse=True)
 def _as_in_a_terminal() -> Iterator[None]:
-    """Signals that pytest was started to ignore come all the same."""
+    """Signals that pytest inherited as ignored work nevertheless."""
     with usual_signals():
         yield
 
 
 def stopped(folder: Path, *arguments: str, at: object, by: str = "SIGTERM", code: str = MAIN, fault: str = "") -> str:
-    """The output of a run that its own port asks to stop; it must end with exit code 1, and say nothing but words."""
+    """The output of a run that its own port asks to stop; it must end with exit code 1, and print no traceback."""
     (folder / "stopped").unlink(missing_ok=True)
     environment = {
         **os.environ,
@@ -64,7 +64,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def written(folder: Path, count: int) -> None:
-    """All four files are whole, and hold so many cases; the page says what the terminal said."""
+    """All four files are complete, with that many cases; the page has the same verdict as the terminal."""
     data = results(folder)
     assert len(data["cases"]) == count
     assert sum(data["summary"][key] for key in ("passed", "mismatched", "not_applicable")) == count
@@ -78,7 +78,7 @@ def written(folder: Path, count: int) -> None:
 
 
 def test_a_slow_callable_in_the_diagnosis(tmp_path: Path) -> None:
-    """All 20 cases judged, then SIGTERM: the verdict on 20 cases; asked again with --resume, the same again."""
+    """All 20 cases judged, then SIGTERM: the verdict on 20 cases; with --resume, the same again."""
     said = stopped(tmp_path, "run", CALLABLE, *CASES, *FILES, at=21)
     sentence = "The run was not finished: it was interrupted (SIGTERM) while the cause was looked for, after 20 of 20"
     assert sentence in said
@@ -93,7 +93,7 @@ def test_a_slow_callable_in_the_diagnosis(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("implementation", [PORT, CALLABLE], ids=["command", "callable"])
 def test_in_the_middle_of_judging(implementation: str, tmp_path: Path) -> None:
-    """What was judged until then is right, and no more is claimed."""
+    """The cases judged until then are right, and no more is claimed."""
     said = stopped(tmp_path, "run", implementation, *CASES, *FILES, at=7, by="SIGINT")
     assert "it was interrupted (Ctrl-C) while its cases were judged, after 6 of 20 cases." in said
     assert "computes the 6 cases that were judged right" in said
@@ -101,7 +101,7 @@ def test_in_the_middle_of_judging(implementation: str, tmp_path: Path) -> None:
 
 
 def test_at_the_first_case(tmp_path: Path) -> None:
-    """Nothing was judged, which is not that nothing is supported: neither in the terminal nor on the page."""
+    """Nothing was judged, which does not mean that nothing is supported: neither in the terminal nor on the page."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at=1, by="SIGHUP")
     assert "it was interrupted (SIGHUP) while its cases were judged, after 0 of 20 cases." in said
     assert "Nothing was judged: vanilla-python had not answered any case by then." in said
@@ -113,7 +113,7 @@ def test_at_the_first_case(tmp_path: Path) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize(("implementation", "at"), [(PORT, "hello"), (CALLABLE, "import")], ids=["hello", "import"])
 def test_before_the_hello(implementation: str, at: str, tmp_path: Path) -> None:
-    """There is nothing to judge yet; a file of an earlier run stays as it was."""
+    """There is nothing to judge yet; a file of an earlier run is unchanged."""
     (tmp_path / "r.json").write_text("earlier")
     said = stopped(tmp_path, "run", implementation, *CASES, *FILES, at=at)
     assert "it was interrupted (SIGTERM) while the implementation was started. Nothing was judged." in said
@@ -122,7 +122,7 @@ def test_before_the_hello(implementation: str, at: str, tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_while_it_is_shrunk(tmp_path: Path) -> None:
-    """The bug has its name already, and keeps it."""
+    """The bug already has its name, and keeps it."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, at="small-", fault="hidden")
     assert "it was interrupted (SIGTERM) while the smallest network was looked for, after 20 of 20 cases." in said
     assert "The cause: " in said
@@ -133,7 +133,7 @@ def test_while_it_is_shrunk(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_with_several_processes(tmp_path: Path) -> None:
-    """The file, the verdict and the sentence tell of the same cases."""
+    """The file, the verdict and the sentence agree on the cases."""
     said = stopped(tmp_path, "run", PORT, *CASES, *FILES, "--jobs", "2", at=12)
     count = len(results(tmp_path)["cases"])
     assert f"it was interrupted (SIGTERM) while its cases were judged, after {count} of 20 cases." in said
@@ -143,7 +143,7 @@ def test_with_several_processes(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_while_its_files_are_written(tmp_path: Path) -> None:
-    """They are written to their end, and the verdict is the one on all cases."""
+    """They are written to the end, and the verdict is the one on all cases."""
     code = (
         "import os, signal, backprop_check.commands.ending as ending; write = ending.write_csv\n"
         "ending.write_csv = lambda *all: (os.kill(os.getpid(), signal.SIGTERM), write(*all))\n" + MAIN
@@ -157,7 +157,7 @@ def test_while_its_files_are_written(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_known_failures_stay_known(tmp_path: Path) -> None:
-    """A run that saw half of the cases forgets no failure of the other half, and does not say that it is none."""
+    """A run that saw half of the cases keeps the known failures of the other half, and does not call them gone."""
     known = tmp_path / "known.toml"
     text = '[[known]]\nid = "mlp-not-reached"\noutcome = "mismatched"\n'
     known.write_text(text, encoding="utf-8")
@@ -172,14 +172,14 @@ def test_known_failures_stay_known(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_an_exercise_is_not_done(tmp_path: Path) -> None:
-    """What was not asked was not answered right."""
+    """Cases that were not sent do not count as right."""
     said = stopped(tmp_path, "run", PORT, *CASES, "--exercise", at=3)
     assert "it was interrupted (SIGTERM) while its cases were judged, after 2 of 20 cases." in said
 
 
 @pytest.mark.thorough
 def test_of_many_the_one_under_way_has_its_row(tmp_path: Path) -> None:
-    """The table has it with what was judged of it, and its file; those behind it are not begun."""
+    """The table has it with its judged cases, and its file; the following ones are not begun."""
     for name in ("anna", "ben", "carl"):
         (tmp_path / "in" / name).mkdir(parents=True)
     command = f'"{sys.executable}" "{HERE / "stopping_port.py"}" {{}}'
@@ -203,7 +203,7 @@ def test_smoke(tmp_path: Path) -> None:
 
 
 def test_only_an_attempt_is_interrupted() -> None:
-    """Elsewhere a signal is noted; what is attempted afterwards is not begun; then all is as before."""
+    """Elsewhere a signal is noted, and later attempts are not begun; then everything is as before."""
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Interruption() as interruption:
         assert interruption.attempt("it worked", lambda: 3) == 3
@@ -216,7 +216,7 @@ def test_only_an_attempt_is_interrupted() -> None:
 
 
 def test_an_attempt_is_interrupted_once() -> None:
-    """A second signal does not end the clearing up behind the first; an attempt inside another ends with it."""
+    """A second signal does not interrupt the cleanup after the first; a nested attempt ends with the outer one."""
     done = []
 
     def work() -> None:
@@ -234,7 +234,7 @@ def test_an_attempt_is_interrupted_once() -> None:
 
 
 def test_what_is_held_is_finished_first() -> None:
-    """Counting and writing a result belong together."""
+    """Counting and writing a result are not separated."""
     done = []
 
     def work() -> None:

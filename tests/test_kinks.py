@@ -1,4 +1,4 @@
-"""At a kink every slope between the one-sided derivatives is right, at a tie every split whose shares add up to 1."""
+"""At a kink every slope between the one-sided derivatives is right, at a tie all shares that add up to 1."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def dense(activation: str, weights: list[list[float]], biases: list[float], **mo
 
 
 def made(name: str, layers: list[dict[str, Any]], inputs: list[Any], targets: list[Any], **more: Any) -> Case:
-    """A case; its numbers are multiples of 1/8, so that every arithmetic hits the same kinks."""
+    """A case whose numbers are multiples of 1/8, so that every arithmetic hits the same kinks."""
     shape: Any = inputs[0]
     sizes = []
     while isinstance(shape, list):
@@ -43,7 +43,7 @@ def made(name: str, layers: list[dict[str, Any]], inputs: list[Any], targets: li
 
 
 def adam(**more: Any) -> dict[str, Any]:
-    """Its fields."""
+    """The fields of Adam."""
     return {
         "kind": "adam", "learning_rate": 0.125, "betas": [0.5, 0.75], "eps": 0.125, "amsgrad": False,
         "weight_decay": 0.0, **more,
@@ -111,13 +111,13 @@ def files() -> list[Case]:
 
 
 def judged(style: str, folder: Path, *more: Edit, dtype: str = "float64", full: bool = True, **options: Any) -> Results:
-    """The made cases and the files, by the port in that style."""
+    """The cases above and the files, judged with the port in that style."""
     implementation = conventional(style, folder / style, *more, dtype=dtype, full=full)
     return check(implementation, cases=options.pop("cases", [*kinked(), *files()]), **options)
 
 
 def conventions(results: Results) -> dict[str, tuple[Any, Any]]:
-    """What was taken, and what PyTorch takes, by the place."""
+    """The choice that was taken, and PyTorch's, by place."""
     return {each["where"]: (each["taken"], each["pytorch"]) for each in results.to_dict()["conventions"]}
 
 
@@ -129,7 +129,7 @@ RIGHT = ("jax", "autograd", "above", "third", "any")
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("style", RIGHT)
 def test_what_is_taken_at_a_kink_is_a_convention(style: str, dtype: str, reported: str, tmp_path: Path) -> None:
-    """Chains, graphs, convolution, recurrence, several steps: all right, and told as conventions."""
+    """Chains, graphs, convolution, recurrence, several steps: all right, and reported as conventions."""
     results = judged(style, tmp_path, dtype=dtype, full=reported == "everything")
     assert [(case.id, case.message) for case in results.failed] == []
     results.raise_for_mismatch()
@@ -153,7 +153,7 @@ def test_the_conventions_of_a_library_are_told(tmp_path: Path) -> None:
 
 
 def test_pytorch_s_own_choice_is_no_convention(tmp_path: Path) -> None:
-    """The unchanged port: nothing to tell, and nothing to forgive."""
+    """The unchanged port: no convention is reported."""
     for kinks in ("any", "pytorch"):
         results = judged("pytorch", tmp_path, kinks=kinks)
         results.raise_for_mismatch()
@@ -162,7 +162,7 @@ def test_pytorch_s_own_choice_is_no_convention(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_pytorch_s_choice_can_be_insisted_on(tmp_path: Path) -> None:
-    """Then another one fails its cases."""
+    """Then any other choice fails its cases."""
     results = judged("jax", tmp_path, cases=files(), kinks="pytorch")
     failed = {case.id.rpartition("-")[0] for case in results.failed}
     assert failed >= {"kink-leaky-relu", "kink-hard-tanh", "kink-mean-absolute-error", "tie-of-four"}
@@ -174,7 +174,7 @@ def test_a_slope_beyond_both_sides_is_wrong(style: str, tmp_path: Path) -> None:
     """And values at kinks alone are evidence for no bug."""
     results = judged(style, tmp_path)
     wrong = {case.id.rpartition("-")[0] for case in results.failed}
-    # Huber's derivative does not jump; and the kink on two ways is one within rounding only, where bounds are wide.
+    # Huber's derivative is continuous; and the kink on two paths is a kink only within rounding, where bounds are wide.
     names = {case.name for case in files() if case.name.startswith("kink")} - {"kink-huber", "kink-on-two-ways"}
     assert wrong >= names
     assert wrong >= {"relus", "relus-sgd", "relus-adam", "others", "others-adam", "graph", "prelu", "l1", "rnn"}
@@ -182,7 +182,7 @@ def test_a_slope_beyond_both_sides_is_wrong(style: str, tmp_path: Path) -> None:
 
 
 def test_shares_of_a_tie_add_up(tmp_path: Path) -> None:
-    """Each tied input by itself may get all of the gradient; that all of them get it is BP711."""
+    """Each tied input alone may get the whole gradient; giving it to all of them is BP711."""
     ties = [case for case in (*files(), *kinked()) if case.name.startswith("tie") or case.name == "pools"]
     shown = {"tie-of-four", "tie-global", "tie-overlapping", "tie-in-a-sequence", "pools"}
     every = judged("wrong ties", tmp_path, cases=ties)
@@ -212,7 +212,7 @@ def test_what_follows_is_judged_by_the_choice_that_was_reported(tmp_path: Path) 
 
 @pytest.mark.thorough
 def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
-    """Hidden deltas without the derivative, by a library that takes other slopes at kinks."""
+    """Hidden deltas without the derivative, in a library with other slopes at kinks."""
     bug = Edit("", "network.py", "layer.backward(layer.hidden_deltas(gradients))", "layer.backward(gradients)")
     for full in (True, False):
         implementation = conventional("jax", tmp_path / f"bug-{full}", bug, full=full)
@@ -221,7 +221,7 @@ def test_a_bug_keeps_its_name_beside_a_convention(tmp_path: Path) -> None:
 
 
 def written(folder: Path, style: str = "jax") -> str:
-    """A command that runs a port in that style."""
+    """The command of a port in that style."""
     conventional(style, folder)
     return f'"{sys.executable}" "{folder / "port.py"}"'
 
@@ -231,7 +231,7 @@ EDGE = ("--suite", "edge", "--cases", "0", "--no-cache")
 
 @pytest.mark.thorough
 def test_a_run_tells_conventions_once_and_succeeds(tmp_path: Path) -> None:
-    """A note each in the terminal, the conventions in the results file, in the same order with two processes."""
+    """One note each in the terminal, the conventions in the results file, in the same order with two processes."""
     port = written(tmp_path / "port")
     done = called(tmp_path, "run", port, *EDGE, "--json", "r.json")
     assert done.exit_code == 0, done.output
@@ -251,7 +251,7 @@ def test_a_run_tells_conventions_once_and_succeeds(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_tells_all_conventions(tmp_path: Path) -> None:
-    """Those of the cases that were judged before it was ended, too; another --kinks is another run."""
+    """Including those of the cases judged before the interruption; another --kinks is another run."""
     port = written(tmp_path / "port")
     called(tmp_path, "run", port, *EDGE, "--json", "r.json")
     whole = json.loads((tmp_path / "r.json").read_text())
@@ -264,7 +264,7 @@ def test_a_run_that_goes_on_tells_all_conventions(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_an_option_and_the_configuration_insist_on_pytorch_s_choice(tmp_path: Path) -> None:
-    """The option goes before the configuration."""
+    """The option takes precedence over the configuration."""
     port = written(tmp_path / "port")
     assert called(tmp_path, "run", port, *EDGE, "--kinks", "pytorch").exit_code == 1
     (tmp_path / "backprop-check.toml").write_text(
@@ -276,13 +276,13 @@ def test_an_option_and_the_configuration_insist_on_pytorch_s_choice(tmp_path: Pa
 
 
 def embedded(page: str) -> list[Any]:
-    """What a page is made of: its index, then its cases."""
+    """The data of a page: its index, then its cases."""
     found = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', page, re.DOTALL)
     return [json.loads(text) for name, text in sorted(found, key=lambda each: each[0] != "index")]
 
 
 def test_the_page_has_the_conventions(tmp_path: Path) -> None:
-    """In its index, which the page and its JSON are made of; the numbers stay numbers."""
+    """In its index, from which the page and its JSON are made; numbers stay numbers."""
     results = judged("jax", tmp_path, cases=files())
     page = results.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
     assert embedded(page)[0]["impls"][0]["conventions"] == results.to_dict()["conventions"]
@@ -290,7 +290,7 @@ def test_the_page_has_the_conventions(tmp_path: Path) -> None:
 
 
 def test_a_failing_case_s_page_shows_what_a_choice_allows(tmp_path: Path) -> None:
-    """Beside a wrong value, values at kinks are shown as right, with a bound that reaches to them."""
+    """Next to a wrong value, values at kinks are shown as right, with a bound that includes them."""
     bug = Edit("", "network.py", "layer.backward(layer.hidden_deltas(gradients))", "layer.backward(gradients)")
     results = judged("above", tmp_path, bug, cases=kinked()[:1])
     (failed,) = results.to_dict()["cases"]
@@ -319,7 +319,7 @@ def test_values_at_kinks_are_marked_as_right(tmp_path: Path) -> None:
 
 
 def test_explain_says_that_another_choice_is_right(tmp_path: Path) -> None:
-    """Beside every step stands what was replied; at a kink it is right."""
+    """Next to every step is the replied value; at a kink it is right."""
     done = called(tmp_path, "explain", "kink-leaky-relu", "--impl", written(tmp_path / "port"))
     assert done.exit_code == 0, done.output
     assert "gives every number right" in done.output

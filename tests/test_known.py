@@ -1,4 +1,4 @@
-"""Known failures: the file is to stay true, and says so where it does not."""
+"""Known failures: a run fails where the file is no longer correct."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backprop_check.errors import ConfigurationError
-from backprop_check.running.known_failures import Entry, news, read_known, write_known
+from backprop_check.running.known_failures import Entry, read_known, unlike_known, write_known
 from backprop_check.running.one_case import FAILURES, Outcome, Result
 
 CODES = {"wrong-1": ["BP102", "hidden-derivative-missing"], "wrong-2": ["BP102", "hidden-derivative-missing"]}
@@ -35,10 +35,10 @@ TRUE = [Entry("wrong-*", "mismatched", bug="BP102"), Entry("dead", "error", reas
 
 def test_all_as_known_is_no_news() -> None:
     """Patterns, a bug by its code or its name."""
-    assert news(TRUE, results(), CODES) == []
+    assert unlike_known(TRUE, results(), CODES) == []
     by_name = [Entry("wrong-?", "mismatched", bug="hidden-derivative-missing"), TRUE[1]]
-    assert news(by_name, results(), CODES) == []
-    assert news([Entry("wrong-*", "mismatched"), TRUE[1]], results(), CODES) == []
+    assert unlike_known(by_name, results(), CODES) == []
+    assert unlike_known([Entry("wrong-*", "mismatched"), TRUE[1]], results(), CODES) == []
 
 
 @pytest.mark.parametrize(
@@ -55,25 +55,25 @@ def test_all_as_known_is_no_news() -> None:
 )
 def test_everything_else_is_news(entries: list[Entry], said: list[str]) -> None:
     """An unexpected pass, another outcome, another bug, an entry without a case, a failure without an entry."""
-    found = "\n".join(news(entries, results(), CODES))
+    found = "\n".join(unlike_known(entries, results(), CODES))
     for text in said:
         assert text in found
 
 
 def test_no_name_where_one_is_known() -> None:
-    """That the diagnosis says nothing any more is news, too."""
-    (line, *_) = news(TRUE, results(), {})
+    """A missing name differs from what is known, too."""
+    (line, *_) = unlike_known(TRUE, results(), {})
     assert line == "wrong-1: no name fits where BP102 is known"
 
 
 def test_rewriting_keeps_reasons_and_issues(tmp_path: Path) -> None:
-    """What is written is read as true; what people wrote stands there still, quotes and all."""
+    """The rewritten file is correct; reasons and issues that people wrote are kept, with their quotes."""
     path = tmp_path / "known.toml"
     reason, issue = 'he said "later" \\ maybe\n[[known]]', "https://example.org/7"
     old = [Entry("wrong-*", "mismatched", bug="BP107", reason=reason, issue=issue), Entry("gone", "error", reason="x")]
     write_known(path, old, results(), CODES)
     entries = read_known(path)
-    assert news(entries, results(), CODES) == []
+    assert unlike_known(entries, results(), CODES) == []
     assert [entry.id for entry in entries] == ["wrong-1", "wrong-2", "dead"]
     assert [(entry.reason, entry.issue) for entry in entries[:2]] == [(reason, issue)] * 2
     assert entries[2] == Entry("dead", "error")
@@ -103,7 +103,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, text: str, said: str) -> None:
 
 @pytest.mark.thorough
 def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written, then true (exit 0); after the mend it is news (exit 1); a new failure is, too."""
+    """Written, then correct (exit 0); after a fix it differs (exit 1); so does a new failure."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     run = ("run", small_port("hidden"), "--cases", "10", "--known", "known.toml")
     written = called(tmp_path, *run, "--update-known", "--no-diagnosis")
@@ -121,14 +121,14 @@ def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("option", [["--suite", "generated"], ["--case", "x"], ["--fail-fast"]])
 def test_refused_on_a_filtered_run(tmp_path: Path, option: list[str]) -> None:
-    """What was not run must not be written off."""
+    """Cases that were not run must not be removed."""
     sentence = sentence_of(tmp_path, "run", "x", "--known", "k.toml", "--update-known", *option, code=2)
     assert "--update-known needs a run of all cases" in sentence
     assert not (tmp_path / "k.toml").exists()
 
 
 def test_refused_sentences_need_no_implementation(tmp_path: Path) -> None:
-    """A filtered check (without writing) does not call what it has not run gone."""
+    """A filtered check (without writing) does not call the cases gone that it has not run."""
     (tmp_path / "known.toml").write_text('[[known]]\nid = "mazur-*"\noutcome = "mismatched"\n')
     done = called(
         tmp_path, "run", small_port(), "--suite", "generated", "--cases", "2", "--known", "known.toml", "--no-diagnosis"
@@ -142,13 +142,13 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
 )
 
 
-@settings(deadline=None)  # how long an example takes is the machine's affair
+@settings(deadline=None)  # how long an example takes depends on the machine
 @given(
     st.dictionaries(TEXTS.filter(bool), st.tuples(st.sampled_from(FAILURES), TEXTS, TEXTS), min_size=1, max_size=5),
     st.sampled_from(["", "fine", "a*"]),
 )
 def test_what_is_written_is_read(failures: dict[str, tuple[Outcome, str, str]], passed: str) -> None:
-    """Any id, any reason: the file says what is, and a second rewriting keeps what people wrote."""
+    """Any id, any reason: the file is correct, and a second rewriting keeps what people wrote."""
     judged = [Result(id=case, outcome=outcome) for case, (outcome, _, _) in failures.items()]
     judged += [Result(id=passed, outcome="passed")] if passed and passed not in failures else []
     codes = {case: ["BP102"] for case in failures}
@@ -156,18 +156,18 @@ def test_what_is_written_is_read(failures: dict[str, tuple[Outcome, str, str]], 
         path = Path(folder) / "known.toml"
         write_known(path, [], judged, codes)
         bare = read_known(path)
-        assert news(bare, judged, codes) == []
+        assert unlike_known(bare, judged, codes) == []
         reasoned = [
             msgspec.structs.replace(entry, reason=reason, issue=issue)
             for entry, (_, reason, issue) in zip(bare, failures.values(), strict=True)
         ]
         write_known(path, reasoned, judged, codes)
         assert read_known(path) == reasoned
-        assert news(reasoned, judged, codes) == []
+        assert unlike_known(reasoned, judged, codes) == []
 
 
 def test_more_than_can_be_read_is_not_written(tmp_path: Path) -> None:
-    """The file that there was stays; the sentence says what to do."""
+    """The old file stays; the sentence says what to do."""
     path = tmp_path / "known.toml"
     path.write_text("known = []\n")
     many = [Result(id=f"mlp-{number}", outcome="error") for number in range(100_000)]
@@ -184,7 +184,7 @@ def test_a_file_with_a_mark_of_utf_8(tmp_path: Path) -> None:
 
 
 def test_of_an_unfinished_run_only_what_was_seen_is_news() -> None:
-    """It does not know which entries match no case, nor the names of bugs."""
+    """It cannot know which entries match no case, nor the names of bugs."""
     entries = [*TRUE, Entry("not-reached", "mismatched")]
-    assert news(entries, results(), {}, complete=False) == []
-    assert news([TRUE[0]], results(), {}, complete=False) == ["dead: error, which is not known"]
+    assert unlike_known(entries, results(), {}, complete=False) == []
+    assert unlike_known([TRUE[0]], results(), {}, complete=False) == ["dead: error, which is not known"]

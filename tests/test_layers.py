@@ -1,4 +1,6 @@
-"""Imports go one way: what is below never knows who uses it; and what is heavy is imported only where it is used."""
+"""Imports go one way: lower layers do not import from higher ones; and heavy packages are imported only where
+needed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from backprop_check.cli import COMMANDS
 
 PACKAGE = Path(backprop_check.__file__).parent
 
-#: From the ground up. A line may import from the lines above it, and from itself; names are modules and packages.
+#: From the lowest up. A line may import from the lines above it, and from itself; names are modules and packages.
 LAYERS = [
     ["errors"],
     ["fields"],
@@ -45,12 +47,12 @@ LAYERS = [
     ["__main__"],
 ]
 
-#: What takes its time to import, and is no part of a start.
+#: Packages that are slow to import, and must not be imported at a start.
 HEAVY = ("torch", "numpy", "pandas", "jinja2")
 
 
 def files() -> list[Path]:
-    """Every module but the ports, which are programs of their own."""
+    """Every module except the ports, which are programs of their own."""
     return [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] not in NO_MODULES]
 
 
@@ -91,12 +93,12 @@ def imports(path: Path) -> list[tuple[int, str]]:
 
 
 def height(module: str) -> int:
-    """The number of a module's layer; one without a layer is the first test's to tell."""
+    """The number of a module's layer; the first test reports a module without one."""
     return next((number for number, names in enumerate(LAYERS) if module.split(".", maxsplit=1)[0] in names), 0)
 
 
 def test_every_module_has_a_layer() -> None:
-    """A new one gets its line in LAYERS: as low as what it imports allows."""
+    """A new module needs a line in LAYERS: as low as its imports allow."""
     assert {module.split(".")[0] for module in MODULES} - {name for names in LAYERS for name in names} == set()
 
 
@@ -109,7 +111,9 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_no_circle_of_modules() -> None:
-    """Within a layer too, no two modules need each other, not even for types. A package's ``__init__`` is its front."""
+    """Within a layer too, no two modules import each other, not even for types. A package's ``__init__`` is its
+    front.
+    """
     graph = {module_of(path): {name for _, name in imports(path)} for path in files()}
     inside = {  # a module may import a sister through the package's front only where that is no circle by itself
         name: {other for other in others - {name} if not name.startswith(f"{other}.")} for name, others in graph.items()
@@ -122,7 +126,7 @@ def test_no_circle_of_modules() -> None:
 
 
 def test_a_wrong_import_is_seen(tmp_path: Path) -> None:
-    """The reader sees imports of every form, wherever they stand."""
+    """Imports of every form are found, wherever they are."""
     text = (
         "import backprop_check.running.one_case\nfrom backprop_check import api, __version__\n"
         "def f():\n    from backprop_check.diagnose import signs\n"
@@ -143,7 +147,7 @@ def is_private(name: object) -> bool:
 
 
 def own_names(tree: ast.Module) -> set[str]:
-    """What a module defines: functions, classes, and names or attributes that it assigns."""
+    """The names that a module defines: functions, classes, and names or attributes that it assigns."""
     found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     found |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     return found | {
@@ -176,12 +180,12 @@ def private_uses(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=module_of(path) or "backprop_check") for path in files()])
 def test_private_names_stay_in_their_module(path: Path) -> None:
-    """What a module uses of another is public there."""
+    """Only public names of other modules are used."""
     assert private_uses(path) == []
 
 
 def test_a_private_name_of_another_is_seen(tmp_path: Path) -> None:
-    """In every form; a module's own, and those of the standard library, are no fault."""
+    """In every form; a module's own, and those of the standard library, are allowed."""
     (tmp_path / "x.py").write_text(
         "from a import _b\nimport os\nos._exit(0)\n"
         "class C:\n    def __init__(self, other):\n        self._own = other._own\n        other._theirs()\n"
@@ -204,7 +208,7 @@ else:
 
 
 def imported_by(arguments: list[str], folder: Path) -> set[str]:
-    """The modules that a fresh interpreter has imported when the program ends, which must be well."""
+    """The modules that a fresh interpreter has imported when the program ends; it must exit with 0."""
     command = [sys.executable, "-c", WATCH, *arguments]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     done = subprocess.run(
@@ -215,7 +219,7 @@ def imported_by(arguments: list[str], folder: Path) -> set[str]:
 
 
 def heavy(names: set[str]) -> list[str]:
-    """Those that are no part of a start."""
+    """The heavy ones among them."""
     return sorted(name for name in names if name in HEAVY)
 
 
@@ -237,5 +241,5 @@ def test_pytest_without_the_switch_imports_nothing_heavy(tmp_path: Path) -> None
 
 
 def test_what_is_heavy_is_seen(tmp_path: Path) -> None:
-    """The two tests above look at the right thing."""
+    """The two tests above do find heavy imports."""
     assert heavy(imported_by(["backprop-check", "cases", "--suite", "published"], tmp_path))

@@ -20,21 +20,21 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def written() -> dict[str, list[str]]:
-    """README's table: for every level its cells, with the ports as they stand."""
+    """README's table: for every level its cells, with the ports as written."""
     inside = README.split(levels.BEGIN)[1].split(levels.END)[0]
     rows = [re.split(r" \| ", line.strip("| ")) for line in inside.strip().splitlines()]
     return {row[0].split()[1]: row for row in rows[2:]}
 
 
 def test_the_table_in_readme_is_what_the_command_prints() -> None:
-    """Levels, what is covered and the number of cases; the ports are the next test's."""
+    """Levels, coverage and the number of cases; the next test checks the ports."""
     passing = {name: row[3].split(", ") for name, row in written().items()}
     inside = README.split(levels.BEGIN)[1].split(levels.END)[0]
     assert inside.strip().splitlines() == levels.table(passing)
 
 
 def test_every_suite_and_every_kind_is_in_a_level() -> None:
-    """None is forgotten."""
+    """No suite and no kind is missing."""
     assert sorted(suite for members in SUITES_OF.values() for suite in members) == sorted(SUITES)
     text = "\n".join(levels.table({}))
     assert [kind for kind, of in KINDS.items() if of.family and f"`{kind}`" not in text] == []
@@ -42,7 +42,7 @@ def test_every_suite_and_every_kind_is_in_a_level() -> None:
 
 @pytest.mark.thorough
 def test_the_ports_of_the_table_pass() -> None:
-    """Those in Python and PyTorch are run; all others are ports that ship."""
+    """Those in Python and PyTorch are run; all others must be ports that ship."""
     done = CliRunner().invoke(main, ["levels", "--port", "python", "--port", "torch", "--cases", "16"])
     assert done.exit_code == 0, done.output
     cells = {row[0]: row[3] for line in done.stdout.splitlines() if (row := line.strip("| ").split(" | "))}
@@ -55,7 +55,7 @@ def test_the_ports_of_the_table_pass() -> None:
 
 
 def test_a_port_that_is_wrong_is_not_in_it(tmp_path: Path) -> None:
-    """It says so; and what a port does not claim is neither passed nor failed."""
+    """The command says so; cases that a port does not claim are neither passed nor failed."""
     (tmp_path / "wrong.py").write_text(
         "def backprop(case):\n"
         "    layer = {'gradients': {'weights': [[0.0]], 'biases': [0.0]}}\n"
@@ -68,7 +68,7 @@ def test_a_port_that_is_wrong_is_not_in_it(tmp_path: Path) -> None:
 
 
 def test_what_is_skipped_is_neither_passed_nor_failed(tmp_path: Path) -> None:
-    """A port that skips some of a level passes it in part; one that skips all of it has nothing of it."""
+    """A port that skips some cases of a level passes it in part; one that skips all of them does not have it."""
     (tmp_path / "skips.py").write_text(
         f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\nimport small_port\n"
         "def backprop(case):\n"
@@ -82,7 +82,7 @@ def test_what_is_skipped_is_neither_passed_nor_failed(tmp_path: Path) -> None:
 
 
 def test_the_table_is_written_between_its_marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else of the file changes; without marks it is refused, and left as it is."""
+    """The rest of the file is unchanged; without marks the file is refused, and left as it is."""
     monkeypatch.setattr(levels, "_run", lambda *_: iter([("Ada", {"dense": "passed", "graph": "in part"})]))
     path = tmp_path / "README.md"
     path.write_text(f"before\n{levels.BEGIN}\nold\n{levels.END}\nafter\n", encoding="utf-8")

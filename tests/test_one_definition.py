@@ -1,4 +1,4 @@
-"""An activation and a loss are defined in one place each: everything else follows from there."""
+"""An activation or a loss is defined in one place: everything else follows from there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-#: In an interpreter of its own: the definition is made before anything reads it.
+#: Run in an interpreter of its own, where the definition is added before anything reads it.
 MISH = """
 from backprop_check.functions.activations import ELEMENTWISE, Elementwise
 
@@ -88,13 +88,13 @@ assert "cubed_error" in schema()["$defs"]["lossKind"]["properties"]["kind"]["enu
 
 
 def test_a_loss_is_one_definition() -> None:
-    """What goes with what, the claims, the schema and the pages follow."""
+    """Admissible activations, claims, the schema and the pages follow."""
     done = subprocess.run([sys.executable, "-c", LOSS], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_the_second_witness_guesses_no_loss() -> None:
-    """It shares no formula with the reference: a loss that it was not taught is told, never taken for another."""
+    """It shares no formula with the reference: an unknown loss is an error, never taken for another."""
     import torch  # noqa: PLC0415
 
     from backprop_check.witness.activation import losses  # noqa: PLC0415

@@ -15,7 +15,7 @@ import pytest
 from command_line import small_port
 from conventional import conventional
 
-# A pytest inside this one forgets what it imported, and numpy cannot be imported twice: without these imports the
+# A pytest inside this one removes the modules it imported, but numpy cannot be imported twice: without these imports a
 # second run inside ends in a segmentation fault.
 for heavy in ("api", "commands.judging", "pytest_items", "report.html", "witness.autograd"):
     importlib.import_module(f"backprop_check.{heavy}")
@@ -53,7 +53,9 @@ def results(folder: Path, name: str = "r.json") -> Any:
 
 
 def test_collected_ids(pytester: pytest.Pytester) -> None:
-    """``name::case-id``, ASCII, no brackets; one item a case and implementation, also of one that cannot be started."""
+    """``name::case-id``, ASCII, no brackets; one item per case and implementation, also for one that cannot be
+    started.
+    """
     configure(pytester, one="right")
     with (pytester.path / "pyproject.toml").open("a") as file:
         file.write('[tool.backprop-check.implementations.two]\ncommand = "no-such-program"\n')
@@ -74,7 +76,7 @@ def _odd(pytester: pytest.Pytester, **options: object) -> Path:
 
 
 def test_generated_cases_keep_to_what_is_supported(pytester: pytest.Pytester) -> None:
-    """As with run and check: all are judged. One process does for collecting and running."""
+    """As with run and check: all are judged. One process serves for collecting and running."""
     pids = _odd(pytester, supports="tanh")
     found = run(pytester, "-v", cases=8)
     found.assert_outcomes(passed=8)
@@ -84,7 +86,7 @@ def test_generated_cases_keep_to_what_is_supported(pytester: pytest.Pytester) ->
 
 @pytest.mark.thorough
 def test_xdist_workers_collect_the_same(pytester: pytest.Pytester) -> None:
-    """The ids are those of one process; who starts the workers asks what is supported, once."""
+    """The ids are those of one process; the controller asks once what is supported."""
     pids = _odd(pytester, supports="tanh,relu")
     alone = collected(run(pytester, "--collect-only", "-q", cases=6))
     pids.unlink()
@@ -96,7 +98,7 @@ def test_xdist_workers_collect_the_same(pytester: pytest.Pytester) -> None:
 
 
 def test_what_the_witnesses_said_is_kept(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second run does not ask them."""
+    """A second run does not compute them again."""
     monkeypatch.setenv("BACKPROP_CHECK_CACHE", str(pytester.path / "cache"))
     configure(pytester, mine="right")
     run(pytester).assert_outcomes(passed=4)
@@ -106,7 +108,7 @@ def test_what_the_witnesses_said_is_kept(pytester: pytest.Pytester, monkeypatch:
 
 
 def test_published_cases_start_nothing_to_be_collected(pytester: pytest.Pytester) -> None:
-    """Which they are does not depend on what is supported."""
+    """The published cases do not depend on the claims."""
     pids = _odd(pytester)
     pytester.runpytest_inprocess("--backprop-check", "--backprop-suite=published", "--collect-only", "-q")
     assert not pids.exists()
@@ -122,7 +124,7 @@ def test_without_the_switch_nothing_changes(pytester: pytest.Pytester) -> None:
 
 
 def test_the_users_tests_run_beside(pytester: pytest.Pytester) -> None:
-    """With the switch: theirs first, then the cases; each counts."""
+    """With the switch: the user's tests first, then the cases; each counts."""
     configure(pytester, mine="right")
     pytester.makepyfile("def test_mine(): pass")
     result = run(pytester, "-v")
@@ -149,7 +151,7 @@ def test_select_by_k_node_id_and_marker(pytester: pytest.Pytester) -> None:
 
 
 def test_a_node_id_that_is_not_there(pytester: pytest.Pytester) -> None:
-    """A misspelt case is an error, as a misspelt test is: it never passes by running nothing."""
+    """A misspelt case is an error, as a misspelt test is: it must not pass by running nothing."""
     configure(pytester, mine="right")
     result = run(pytester, "mine::mlp-typo")
     assert result.ret in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -157,7 +159,7 @@ def test_a_node_id_that_is_not_there(pytester: pytest.Pytester) -> None:
 
 
 def test_last_failed(pytester: pytest.Pytester) -> None:
-    """``--lf`` runs the failures again; once they are mended they pass."""
+    """``--lf`` runs the failures again; once they are fixed they pass."""
     configure(pytester, mine="hidden")
     options = ("--backprop-check", "--backprop-suite=generated", "--backprop-cases=6")
     first = pytester.runpytest_inprocess(*options)
@@ -173,7 +175,7 @@ def test_last_failed(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.thorough
 def test_xdist_gives_the_same_report(pytester: pytest.Pytester) -> None:
-    """``-n 2``: the same JSON as one process, but for times, arguments and notes of the processes."""
+    """``-n 2``: the same JSON as one process, except for times, arguments and notes on processes."""
     configure(pytester, mine="hidden")
     texts, outputs = [], []
     for options in ([], ["-n", "2"]):
@@ -193,7 +195,7 @@ def test_xdist_gives_the_same_report(pytester: pytest.Pytester) -> None:
 
 
 def test_the_results_file(pytester: pytest.Pytester) -> None:
-    """Complete, in the order of the cases, with the diagnosis; one file an implementation where there are several."""
+    """Complete, in the order of the cases, with the diagnosis; one file per implementation where there are several."""
     configure(pytester, mine="hidden")
     run(pytester, "--backprop-json=out/r.json", "--backprop-html=out/r.html", cases=10)
     data = results(pytester.path / "out")
@@ -212,7 +214,7 @@ def test_the_results_file(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.parametrize("workers", [[], pytest.param(["-n", "2"], marks=pytest.mark.thorough)])
 def test_junit_tells_no_expected_value_of_what_passes(pytester: pytest.Pytester, workers: list[str]) -> None:
-    """pytest's own JUnit file: a test a case, with no property; what an item found still comes home to the results."""
+    """pytest's own JUnit file: one test per case, with no property; the results file still has each item's findings."""
     configure(pytester, mine="right")
     run(pytester, "--junitxml=j.xml", "--backprop-json=r.json", *workers, cases=3).assert_outcomes(passed=3)
     tests = list(ET.parse(pytester.path / "j.xml").iter("testcase"))  # noqa: S314 - our own
@@ -224,7 +226,7 @@ def test_junit_tells_no_expected_value_of_what_passes(pytester: pytest.Pytester,
 
 
 def test_failure_texts(pytester: pytest.Pytester) -> None:
-    """In full: the table of values; with ``--tb=line`` one line; never a traceback of ours."""
+    """In full: the table of values; with ``--tb=line`` one line; never a traceback of the plugin."""
     configure(pytester, mine="hidden")
     whole = run(pytester, cases=10).stdout.str()
     assert "MISMATCHED  mlp-" in whole
@@ -241,7 +243,7 @@ def test_failure_texts(pytester: pytest.Pytester) -> None:
 
 
 def test_skipped_and_errors(pytester: pytest.Pytester) -> None:
-    """A skip of the port is a skip of pytest; its error and its nonsense fail; escapes never reach the terminal."""
+    """A skip of the port is a skip of pytest; its errors and invalid replies fail; escapes never reach the terminal."""
     configure(pytester, mine="bad")
     result = run(pytester, "-rs", cases=8)
     result.assert_outcomes(passed=2, skipped=2, failed=4)
@@ -251,7 +253,7 @@ def test_skipped_and_errors(pytester: pytest.Pytester) -> None:
 
 
 def test_an_implementation_that_cannot_be_run(pytester: pytest.Pytester) -> None:
-    """Each case fails with the sentence, not with our traceback."""
+    """Each case fails with the sentence, not with a traceback of the plugin."""
     result = run(pytester, "--backprop-impl=no-such-program-anywhere", cases=2)
     assert result.ret == 1
     text = result.stdout.str()
@@ -340,7 +342,7 @@ def test_a_plain_run_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.makepyfile("def test_mine(): pass")
-    # Other plugins of this machine may import what they like.
+    # Other plugins of this machine may import anything.
     result = pytester.runpytest_subprocess(
         "-s", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:_hypothesis_pytestplugin"
     )
@@ -348,7 +350,7 @@ def test_a_plain_run_imports_nothing_heavy(pytester: pytest.Pytester) -> None:
 
 
 def test_conventions_at_kinks_are_told(pytester: pytest.Pytester) -> None:
-    """Right, and a line each; ``--backprop-kinks pytorch`` or the configuration makes them failures."""
+    """Right, with one line each; ``--backprop-kinks pytorch`` or the configuration makes them failures."""
     conventional("jax", pytester.path / "port")
     port = shlex.join([sys.executable, str(pytester.path / "port" / "port.py")])
     options = ("--backprop-check", "--backprop-suite=edge", "--backprop-cases=0", "-p", "no:cacheprovider")
@@ -367,7 +369,7 @@ def test_conventions_at_kinks_are_told(pytester: pytest.Pytester) -> None:
 
 
 def end_at(pytester: pytest.Pytester, number: int, how: str) -> None:
-    """In a worker (or this process), the case of that number ends as ``how`` says, before it is judged."""
+    """In a worker (or this process), that case ends the process or session as ``how`` says, before it is judged."""
     pytester.makeconftest(
         f"import os\n\ndef pytest_runtest_call(item):\n    if '-s{number:04d}-' in item.nodeid:\n        {how}\n"
     )
@@ -380,11 +382,13 @@ def end_at(pytester: pytest.Pytester, number: int, how: str) -> None:
         (["-x"], "raise AssertionError"),
         ([], "raise KeyboardInterrupt"),
         (["-n", "1"], "os._exit(1)"),
-        ([], "raise AssertionError"),  # all others ran, but this one has no result
+        ([], "raise AssertionError"),  # all others ran, only this one has no result
     ],
 )
 def test_a_run_that_was_ended_is_not_complete(pytester: pytest.Pytester, options: list[str], how: str) -> None:
-    """After ``-x``, Ctrl-C and a killed worker: the file holds what was finished, and does not claim to be all."""
+    """After ``-x``, Ctrl-C and a killed worker: the file has the finished results, and does not claim to be
+    complete.
+    """
     configure(pytester, mine="right")
     end_at(pytester, 2, how)
     ran = pytester.runpytest_subprocess(*GENERATED, "--backprop-cases=4", "--backprop-json=r.json", *options)
@@ -397,7 +401,7 @@ def test_a_run_that_was_ended_is_not_complete(pytester: pytest.Pytester, options
 
 
 def test_a_choice_of_cases_is_complete(pytester: pytest.Pytester) -> None:
-    """Those that ``-k`` leaves out were not to be run."""
+    """Cases that ``-k`` deselects were not to be run."""
     configure(pytester, mine="right", yours="right")
     run(pytester, "--backprop-json=r.json", "-k", "s0001 or s0002")
     for name in ("r-mine.json", "r-yours.json"):
@@ -408,7 +412,7 @@ def test_a_choice_of_cases_is_complete(pytester: pytest.Pytester) -> None:
 
 @pytest.mark.thorough
 def test_what_is_required_decides(pytester: pytest.Pytester) -> None:
-    """By the option and by the configuration: the session fails with a sentence, though every case is right."""
+    """By the option and by the configuration: the session fails with a sentence, even if every case is right."""
     configure(pytester, mine="right")
     met = run(pytester, "--backprop-require=dense", "--backprop-require=cases=4")
     assert met.ret == 0

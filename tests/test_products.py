@@ -1,4 +1,4 @@
-"""Sums by matrix products are the sums of the same terms, with the same bounds, along every wiring that is one."""
+"""Sums by matrix products are the sums of the same terms, with the same bounds, along every wiring that allows them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WIRINGS = {
 
 @pytest.mark.parametrize("seed", range(40))
 def test_contractions_are_sums(seed: int) -> None:
-    """Any letters, against numpy's own notation."""
+    """Any letters, compared with numpy's own notation."""
     draw = random.Random(seed)  # noqa: S311 - letters
     sizes = {letter: draw.randint(1, 4) for letter in "abcd"}
     x, y = ("".join(draw.sample("Sabcd", draw.randint(1, 4))) for _ in range(2))
@@ -77,7 +77,7 @@ def put_together(vector: Any) -> Vector:
 @pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("name", WIRINGS)
 def test_products_are_sums_of_the_terms(name: str, samples: int) -> None:
-    """Forward, back to what is read and back to the weights: the same values and bounds."""
+    """Forward, backward to the sources and to the weights: the same values and bounds."""
     wiring, m = WIRINGS[name], Lanes(U)
     for exact, several in itertools.product((True, False), repeat=2):
         x = table(1, samples, wiring.inputs, exact=exact)
@@ -99,7 +99,7 @@ def test_products_are_sums_of_the_terms(name: str, samples: int) -> None:
 
 @pytest.mark.parametrize("name", WIRINGS)
 def test_products_have_the_places_of_their_lists(name: str) -> None:
-    """Read from its lists the wiring is the same, in both directions."""
+    """The wiring converted to lists is the same, in both directions."""
     wiring = WIRINGS[name]
     listed = Wiring(wiring.inputs, wiring.weights, Index(wiring.reads.rows), Index(wiring.uses.rows))
     for one, other in ((wiring.by_input, listed.by_input), (wiring.by_weight, listed.by_weight)):

@@ -1,4 +1,4 @@
-"""The page for port writers: its conversation is the one that the port in Python has, its claims the schema's."""
+"""The page for port writers: its conversation is the Python port's, its claims are the schema's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPLIES = [json.loads(line.removeprefix("← ")) for line in TRANSCRIPT if line.
 
 
 def alike(one: Any, two: Any) -> bool:
-    """Equal, with room for the last digit of another mathematics library."""
+    """Equal, except for the last digit, which depends on the mathematics library."""
     if isinstance(one, dict):
         return isinstance(two, dict) and set(one) == set(two) and all(alike(one[key], two[key]) for key in one)
     if isinstance(one, list):
@@ -35,7 +35,7 @@ def alike(one: Any, two: Any) -> bool:
 
 
 def test_the_conversation_is_that_of_the_python_port() -> None:
-    """Line by line; the version of Python and the traceback are the machine's."""
+    """Line by line; the version of Python and the traceback depend on the machine."""
     command = [sys.executable, str(PORTS / "python" / "port.py")]
     done = subprocess.run(
         command,
@@ -56,7 +56,7 @@ def test_the_conversation_is_that_of_the_python_port() -> None:
 
 
 def test_the_conversation_is_valid() -> None:
-    """Against the JSON Schema; the first line is the one that the harness sends, the case is one that it reads."""
+    """Valid against the JSON Schema; the first line is the one that the harness sends, and the case can be read."""
     validator = jsonschema.Draft202012Validator(json_schema())
     for message in [json.loads(REQUESTS[0]), json.loads(REQUESTS[1]), *REPLIES]:
         validator.validate(message)
@@ -67,14 +67,14 @@ def test_the_conversation_is_valid() -> None:
 
 @pytest.mark.parametrize("language", sorted(ports()))
 def test_every_language_has_its_pitfalls(language: str) -> None:
-    """Each port that ships stands in the table."""
+    """The table lists each port that ships."""
     headings = re.findall(r"^\| ([A-Z][\w+#, ]*?) \|", PAGE, re.MULTILINE)
     named = {name.strip() for heading in headings for name in heading.split(",")}
     assert ports()[language].title in named
 
 
 def test_the_page_names_what_there_is() -> None:
-    """The schema stands where the page says, and the commands are commands."""
+    """The schema is where the page says, and the commands exist."""
     from backprop_check.cli import COMMANDS  # noqa: PLC0415
 
     assert (PORTS.parent / "protocol" / "schema.json").is_file()

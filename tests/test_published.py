@@ -1,4 +1,4 @@
-"""The published examples: their digits, and full-precision values that all three witnesses give."""
+"""The published examples: their digits, and full-precision values on which all three witnesses agree."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_published_digits(file: CaseFile) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
 def test_expected_values_are_those_of_reference_torch_and_mpmath(file: CaseFile) -> None:
-    """The committed values pass as a reply, and are within bounds of torch and of 50 digits."""
+    """The committed values pass as a reply, and are within the bounds of torch and of 50 digits."""
     expected = expect(file.case)
     comparison = compare(expected, msgspec.json.decode(msgspec.json.encode(file.expected), type=Reply))
     assert comparison.mismatches == []

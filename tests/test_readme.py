@@ -1,4 +1,4 @@
-"""Everything that README shows is run: its commands, its Python, its output; and what it says of itself is so."""
+"""Everything that README shows is run: its commands, its Python, its output; and its statements are checked."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ BLOCK = re.compile(
     r"(?:<!-- exits (?P<codes>[\d ]+) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 
-#: What the two commands for a fresh machine begin with.
+#: The beginning of the two commands for a fresh machine.
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[test]' && "
 
 
 @dataclass
 class Block:
-    """What stands between two fences: sh, console, python or toml.
+    """A fenced block: sh, console, python or toml.
 
     ``codes`` are the exit codes of its lines, where they are not all 0; a comment before the block gives them.
     """
@@ -46,7 +46,7 @@ class Block:
 
 @dataclass
 class Section:
-    """What stands under a heading of the second level; its blocks share a folder."""
+    """A section of the second level; its blocks share a folder."""
 
     title: str
     text: str
@@ -54,7 +54,7 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """README in pieces."""
+    """The sections of README."""
     found = []
     for number, text in enumerate(re.split(r"^## ", README, flags=re.MULTILINE)):
         title = text.partition("\n")[0] if number else "the story"
@@ -71,7 +71,7 @@ SECTIONS = {section.title: section for section in sections()}
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """The programs that README names, as a reader would have them on the path."""
+    """The programs that README names, on the path as a reader would have them."""
     programs = tmp_path / "programs"
     programs.mkdir()
     interpreter = Path(sys.executable)
@@ -79,7 +79,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         target = interpreter if name == "python3" else interpreter.with_name(name)
         _script(programs / name, f'exec "{target}" "$@"')
     dart = os.environ.get("BACKPROP_CHECK_DART")
-    if dart:  # a VM alone: "dart run FILE" is "dart FILE"
+    if dart:  # a Dart VM alone: "dart run FILE" is "dart FILE"
         _script(programs / "dart", f'[ "$1" = run ] && shift; exec "{dart}" "$@"')
     elif shutil.which("dart") is None and os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
         pytest.fail("dart is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
@@ -92,13 +92,13 @@ def _script(path: Path, line: str) -> None:
 
 
 def needs(program: str) -> None:
-    """Skip where a program is missing that runs what README says."""
+    """Skip where a program is missing that README's commands need."""
     if shutil.which(program) is None:
         pytest.skip(f"README's commands are run with {program}, which is not installed here")
 
 
 def shell(text: str, folder: Path, environment: dict[str, str], codes: list[int] | None = None) -> str:
-    """Run the lines as a reader would paste them; each must end with its exit code. Gives what they print."""
+    """Run the lines as a reader would paste them; each must end with its exit code. Returns their output."""
     needs("bash")
     lines = text.strip().splitlines()
     expected = codes or [0] * len(lines)
@@ -120,7 +120,7 @@ def shell(text: str, folder: Path, environment: dict[str, str], codes: list[int]
 
 
 def checkout(folder: Path) -> Path:
-    """A folder in which the repository's paths lead where they do in a clone, with nothing that others wrote."""
+    """A folder in which the repository's paths exist as in a clone, without files of other runs."""
     here = folder / "here"
     (here / "reports").mkdir(parents=True)
     for name in ("mazur", "python", "torch"):
@@ -134,7 +134,7 @@ def checkout(folder: Path) -> Path:
     "title", [title for title, each in SECTIONS.items() if each.blocks and title not in ("the story", "Two commands")]
 )
 def test_section(title: str, tmp_path: Path, environment: dict[str, str]) -> None:
-    """Every command of the section ends as README says, in the order in which they stand there."""
+    """Every command of the section ends as README says, in order."""
     here = checkout(tmp_path)
     before = "" if title == "Python" else SECTIONS["Python"].blocks[0].text  # mynet.py is used further below too
     if before:
@@ -157,7 +157,7 @@ def test_section(title: str, tmp_path: Path, environment: dict[str, str]) -> Non
 
 
 def can_sandbox() -> bool:
-    """Many containers allow no sandbox, also where its tools are installed."""
+    """Many containers allow no sandbox, even where its tools are installed."""
     try:
         sandbox_prefix([sys.executable])
     except ConfigurationError:
@@ -167,7 +167,7 @@ def can_sandbox() -> bool:
 
 @pytest.mark.thorough
 def test_the_story(tmp_path: Path, environment: dict[str, str]) -> None:
-    """The first command gives the output that is shown: line by line, but for what "…" leaves out."""
+    """The first command prints the output that is shown, line by line, except where "…" stands."""
     (block,) = SECTIONS["the story"].blocks
     command, *shown = block.text.splitlines()
     assert block.codes == [1]
@@ -187,7 +187,9 @@ def _mazur() -> Any:
 
 
 def test_the_story_is_true() -> None:
-    """The port ends where the page ends, digit by digit: after 1 round, and after 10,000 (its biases are fixed)."""
+    """The port gives the page's final numbers, digit by digit: after 1 round, and after 10,000 (its biases are
+    fixed).
+    """
     port = _mazur()
     case = next(each.case for each in suite_files("published") if each.case.name == "mazur-2x2x2").to_dict()
     first = [layer["parameters"] for layer in case["network"]["layers"]]
@@ -214,7 +216,7 @@ def _two_commands() -> list[str]:
 
 @pytest.mark.thorough
 def test_the_two_commands(tmp_path: Path, environment: dict[str, str]) -> None:
-    """After the set-up: the main job ends well and leaves a report; the tests can all be collected."""
+    """After the set-up the main job exits with 0 and leaves a report; the tests can all be collected."""
     job, tests = (command.removeprefix(SET_UP).replace(".venv/bin/", "") for command in _two_commands())
     here = checkout(tmp_path)
     shell(job, here, environment)
@@ -228,7 +230,7 @@ def test_the_two_commands(tmp_path: Path, environment: dict[str, str]) -> None:
 
 @pytest.mark.slow
 def test_the_two_commands_in_a_clone(tmp_path: Path) -> None:
-    """On a fresh machine: both commands as they stand, in a new clone, with their set-up."""
+    """On a fresh machine: both commands unchanged, in a new clone, with their set-up."""
     needs("git")
     clone = ["git", "clone", "--quiet", str(ROOT), str(tmp_path / "clone")]
     subprocess.run(clone, check=True, timeout=600)
@@ -241,7 +243,7 @@ def test_the_two_commands_in_a_clone(tmp_path: Path) -> None:
 
 
 def test_options_named_in_passing_exist() -> None:
-    """An option in the text is one of a command's, of the plugin's or of a tool's; every command is shown."""
+    """An option in the text belongs to a command, the plugin or a tool; every command is shown."""
     text = BLOCK.sub("", README)
     ours = {
         option
@@ -256,13 +258,13 @@ def test_options_named_in_passing_exist() -> None:
 
 
 def test_the_table_of_ports() -> None:
-    """It names every port that init knows, with its language, and whether our tests run it."""
+    """It lists every port of init, with its language, and whether the project's tests run it."""
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (yes|no).* \|$", SECTIONS["Ports"].text, re.MULTILINE)
     assert rows == [(name, port.title, "yes" if port.tested else "no") for name, port in ports().items()]
 
 
 def test_numbers_and_links() -> None:
-    """The counts are the program's, and every page that README points to is there."""
+    """The counts are the program's, and every linked page exists."""
     covered = SECTIONS["What is covered"].text
     assert f"{len(ACTIVATIONS)} activations, {len(LOSSES)} losses" in covered
     chapters = list((ROOT / "backprop_check" / "guide").glob("[0-9]*.md"))
@@ -274,7 +276,7 @@ def test_numbers_and_links() -> None:
 
 
 def test_contributing_names_what_is_there() -> None:
-    """Every path and every name of a module's in CONTRIBUTING is there."""
+    """Every path and every name of a module in CONTRIBUTING exists."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = [each for each in re.findall(r"`([^`\s…]+)`", text) if "/" in each or each.endswith((".py", ".md", ".txt"))]
     assert len(named) > 30

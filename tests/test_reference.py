@@ -1,4 +1,4 @@
-"""The reference and torch are judged by the truth: mpmath's 50 digits."""
+"""The reference and torch are compared with mpmath's 50 digits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAZUR = {
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_reference_torch_and_textbook_agree_with_mpmath_within_the_bounds(dtype: str) -> None:
-    """Every value of every generated case is within its bound of the 50-digit truth, for all three."""
+    """Every value of every generated case is within its bound of the 50-digit value, for all three."""
     for case in generated_cases(len(PAIRS), seed=7):
         rounded = case.rounded(dtype)
         expected = expect(rounded, dtype)
@@ -45,7 +45,7 @@ def test_reference_torch_and_textbook_agree_with_mpmath_within_the_bounds(dtype:
 
 
 def test_mazur_digits() -> None:
-    """The numbers printed on Mazur's page come out, to all their digits."""
+    """All printed digits of Mazur's page are reproduced."""
     values = textbook_pass(Case.from_dict(MAZUR)).values
 
     assert [round(float(x), 9) for x in values[Slot("updated_weight", 0)].ravel()] == [

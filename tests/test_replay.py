@@ -1,4 +1,4 @@
-"""Kept failures: replayed, dropped when fixed, and never a command from a stranger's folder."""
+"""Kept failures: replayed, dropped when fixed, and never a command from an untrusted folder."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def chain(name: str = "chain") -> Case:
 
 
 def kept(folder: Path, fault: str, name: str = "chain") -> Case:
-    """Keep a case in a folder, as failing with that port."""
+    """Keep a case in a folder as a failure of that port."""
     case = chain(name)
     keep(case, code="BP102", sentence="it forgets", found_in="x", command=small_port(fault), root=folder)
     return case
 
 
 def test_failed_stays_and_fixed_goes(tmp_path: Path) -> None:
-    """With the command it failed with it fails again; with a right one it is fixed, and dropped."""
+    """With the command that failed it fails again; with a right one it is fixed, and dropped."""
     case = kept(tmp_path, "hidden")
     failed = called(tmp_path, "replay")
     assert failed.exit_code == 1, failed.output
@@ -77,7 +77,7 @@ def test_only_those_named_are_run(tmp_path: Path) -> None:
 
 
 def test_an_unknown_id_is_one_sentence(tmp_path: Path) -> None:
-    """Exit code 2, and what there is."""
+    """Exit code 2, and the list of ids."""
     case = kept(tmp_path, "right")
     sentence = sentence_of(tmp_path, "replay", "chian", code=2)
     assert "chian" in sentence
@@ -86,7 +86,7 @@ def test_an_unknown_id_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_folder_from_a_stranger_names_no_command(tmp_path: Path) -> None:
-    """A folder that came from elsewhere is data: replay runs nothing it names, and asks for --impl."""
+    """Replay runs nothing that an untrusted folder names, and asks for --impl."""
     theirs, mine = tmp_path / "theirs", tmp_path / "mine"
     theirs.mkdir()
     case = kept(theirs, "hidden")
@@ -103,7 +103,9 @@ def test_a_folder_from_a_stranger_names_no_command(tmp_path: Path) -> None:
 
 
 def test_a_case_that_leaves_its_defaults_out(tmp_path: Path) -> None:
-    """The file says α and the steps out loud; file, id and remembered command are those of what is read."""
+    """The kept file writes out α and the steps; file, id and saved command are those of the case that is read
+    from it.
+    """
     layer = {**NEURON, "activation": "leaky_relu"}
     body = {**chain().to_dict(), "inputs": [[-2.0]], "optimizer": {"kind": "sgd", "learning_rate": 0.5}}
     case = Case.from_dict({**body, "network": {"inputs": 1, "layers": [layer, NEURON]}})
@@ -115,7 +117,7 @@ def test_a_case_that_leaves_its_defaults_out(tmp_path: Path) -> None:
 
 
 def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
-    """The whole way: run, replay (fails the same way), a mended port, replay again."""
+    """All together: run, replay (fails in the same way), a fixed port, replay again."""
     done = called(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "12")
     assert done.exit_code == 1, done.output
     (one,) = kept_failures(tmp_path)
@@ -123,7 +125,7 @@ def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
     assert sum(layer.units for layer in one.file.case.network.layers) <= 3
     assert f"Again: backprop-check replay {one.id}" in done.output
     (line,) = [line for line in done.output.splitlines() if "By hand: " in line]
-    assert len(line) < 400  # it comes from a file where it would be longer
+    assert len(line) < 400  # if it were longer, it would be in a file
     assert f"< .backprop-check/failures/{one.id}.jsonl" in line
     by_hand = line.partition("By hand: ")[2]
     replies = subprocess.run(by_hand, shell=True, cwd=tmp_path, capture_output=True, check=True, text=True).stdout  # noqa: S602 - our own line
@@ -135,7 +137,7 @@ def test_a_failing_run_keeps_what_replay_runs(tmp_path: Path) -> None:
 
 
 def test_the_results_file_names_the_kept_case(tmp_path: Path) -> None:
-    """The id of the smallest network is one id: in the results file, in the terminal, and of the kept file."""
+    """The smallest network has the same id in the results file, in the terminal, and in the kept file."""
     called(tmp_path, "run", small_port("hidden"), "--suite", "generated", "--cases", "12", "--json", "r.json")
     (one,) = kept_failures(tmp_path)
     (cause,) = json.loads((tmp_path / "r.json").read_text())["diagnoses"]
@@ -152,7 +154,7 @@ def test_an_implementation_that_is_gone_drops_nothing(tmp_path: Path) -> None:
 
 
 def test_what_it_does_not_support_is_not_fixed(tmp_path: Path) -> None:
-    """A skip is no pass: the file stays."""
+    """A skip is not a pass: the file stays."""
     case = kept(tmp_path, "bad")  # the first case of that port is skipped
     done = called(tmp_path, "replay")
     assert "FIXED" not in done.output
@@ -160,7 +162,7 @@ def test_what_it_does_not_support_is_not_fixed(tmp_path: Path) -> None:
 
 
 def test_without_a_home_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The failure is kept all the same; replay asks for --impl."""
+    """The failure is still kept; replay asks for --impl."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     kept(tmp_path, "hidden")
@@ -176,7 +178,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_it_is_judged_and_started_as_in_the_run(tmp_path: Path) -> None:
-    """With tolerances of its own a run fails in few digits only; what is kept is replayed with the same."""
+    """With tolerances of its own a run fails in few digits only; replay uses the same tolerances."""
     tolerant = ("--suite", "generated", "--cases", "12", "--atol", "0.01", "--timeout", "60")
     done = called(tmp_path, "run", small_port("offset"), *tolerant)
     assert done.exit_code == 1, done.output
@@ -193,7 +195,7 @@ def test_it_is_judged_and_started_as_in_the_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [3, {"rtol": -1.0}, {"rtol": "much"}, {"profile": "loose"}, {"atol": 1e999}])
 def test_settings_that_are_none(tmp_path: Path, settings: object) -> None:
-    """A stranger's file is judged as by default."""
+    """Invalid settings in a file are replaced with the defaults."""
     path = keep(chain(), code=None, sentence="", found_in="", command="x", root=tmp_path)
     data = json.loads(path.read_text(encoding="utf-8"))
     data["kept"]["settings"] = settings

@@ -1,4 +1,4 @@
-"""Nothing passes that was not judged: tables and summaries say what was, and ``--require`` decides."""
+"""A run in which nothing was judged does not pass: tables and summaries say what was, and ``--require`` decides."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from backprop_check.running.coverage import SUITES_OF, Coverage, Requirement, re
 ROOT = Path(__file__).resolve().parent
 README = (ROOT.parent / "README.md").read_text(encoding="utf-8")
 
-#: A module with callables: the bundled port, and what it may claim.
+#: A module with callables: the bundled port with several claims.
 CALLABLES = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -58,7 +58,7 @@ relu.supports = {{"activations": ["relu"], "losses": ["mean_squared_error"], "ba
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the callables, and a state of its own."""
+    """A folder with the callables, and a state folder of its own."""
     (tmp_path / "claims_of.py").write_text(CALLABLES)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path
@@ -78,7 +78,7 @@ def test_a_level_is_its_name_or_its_number_in_readme() -> None:
 
 
 def test_every_word_of_the_vocabulary_can_be_required() -> None:
-    """None of them is two things, but ``dense``: the level, whose cases have the kind anyway."""
+    """No word has two meanings except ``dense``: the level, whose cases have that kind anyway."""
     words = [*LEVELS, *KINDS, *ACTIVATIONS, *ALL_LOSSES, *OPTIMIZERS]
     assert len(set(words)) == len(words) - 1
     assert [each.name for each in requirements(words)] == list(dict.fromkeys(words))
@@ -113,7 +113,7 @@ def test_an_unknown_word_is_refused_with_the_nearest(word: str, said: str) -> No
     ],
 )
 def test_a_case_meets_what_it_has(case: Case, met: str) -> None:
-    """Its level, kinds, activations, loss and optimizer, where it is right; nothing where it fails or is skipped."""
+    """Its level, kinds, activations, loss and optimizer, if it passes; nothing if it fails or is skipped."""
     words = {met, case.loss.kind, *({layer.kind for layer in case.network.layers} - {"dense"})}
     words |= {layer.activation for layer in case.network.layers if layer.activations}
     words |= {case.optimizer.kind} if case.optimizer is not None else set()
@@ -169,7 +169,7 @@ def test_check_says_why_it_was_not_judged(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_a_run_fails_where_something_required_was_not_judged(folder: Path) -> None:
-    """With a sentence for each, in the terminal and in the results; else it is as it was."""
+    """With a sentence for each, in the terminal and in the results; everything else is unchanged."""
     plain = called(folder, "run", "python:claims_of:right", *GENERATED)
     assert plain.exit_code == 0, plain.output
     met = called(folder, "run", "python:claims_of:right", *GENERATED, "--require", "relu", "--require", "cases=6")
@@ -210,7 +210,7 @@ def test_a_single_run_says_what_was_skipped_and_what_is_not_claimed(folder: Path
 
 
 def test_known_failures_excuse_no_run_without_a_verdict(folder: Path) -> None:
-    """Where nothing was judged, that every failure is known says nothing."""
+    """Where nothing was judged, it does not help that every failure is known."""
     (folder / "known.toml").write_text("")
     good = called(folder, "run", "python:claims_of:right", *GENERATED, "--known", "known.toml")
     assert good.exit_code == 0, good.output
@@ -230,7 +230,7 @@ def test_unknown_words_are_usage_errors(folder: Path) -> None:
 
 
 def test_the_configuration_requires_too(folder: Path) -> None:
-    """Of all that is configured, and of one; by ``run NAME``, ``run --all`` and ``check``."""
+    """For all configured implementations, and for one; by ``run NAME``, ``run --all`` and ``check``."""
     path = folder / "backprop-check.toml"
     path.write_text(
         "require = ['relu']\n[implementations.one]\npython = 'claims_of:right'\n"
@@ -250,7 +250,7 @@ def test_the_configuration_requires_too(folder: Path) -> None:
 
 
 def test_a_submission_that_was_not_judged_does_not_conform(folder: Path) -> None:
-    """Exit 1; the table has a column each for judged, skipped and not claimed, and the reason."""
+    """Exit 1; the table has columns for judged, skipped and not claimed, and the reason."""
     for name in ("claimant", "lazybones", "worker"):
         what = {"claimant": "nothing", "lazybones": "lazy", "worker": "shallow"}[name]
         (folder / "in").mkdir(exist_ok=True)
@@ -288,7 +288,7 @@ def test_a_submission_that_was_not_judged_does_not_conform(folder: Path) -> None
 
 
 def test_smoke_takes_networks_of_what_is_claimed(folder: Path) -> None:
-    """A port of ReLUs gets networks of ReLUs."""
+    """A port that claims ReLU gets networks with ReLU."""
     done = called(folder, "smoke", "python:claims_of:relu")
     assert done.exit_code == 0, done.output
     assert done.output.count("ok  ") == 3
@@ -299,7 +299,7 @@ def test_smoke_takes_networks_of_what_is_claimed(folder: Path) -> None:
 
 
 def test_smoke_says_when_nothing_was_checked(folder: Path) -> None:
-    """And fails: who skips everything, and who claims nothing."""
+    """And fails: for a port that skips everything, and for one that claims nothing."""
     for name, why in (("lazy", "the port skipped every network"), ("nothing", "the port claims (supports) no layer")):
         done = called(folder, "smoke", f"python:claims_of:{name}")
         assert done.exit_code == 1, done.output
@@ -322,7 +322,7 @@ def test_smoke_has_networks_of_any_pair(activation: str) -> None:
 
 
 def test_the_page_says_what_was_required_and_not_judged() -> None:
-    """In its verdict, which is then no good one."""
+    """In its verdict, which is then not a pass."""
 
     def right(case: dict[str, Any]) -> dict[str, Any]:
         import small_port  # noqa: PLC0415 - it changes the path that modules are found on

@@ -1,4 +1,4 @@
-"""The results file: whole JSON at every moment, and the same numbers everywhere."""
+"""The results file: valid JSON at every moment, and the same numbers everywhere."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read(path: Path) -> Any:
 
 
 def test_whole_after_every_result(tmp_path: Path) -> None:
-    """At any moment another program reads all that was finished, and that it is not all."""
+    """At any moment another program can read the finished results, and that they are not complete."""
     path = tmp_path / "deep" / "r.json"
     with opened(path) as file:
         assert read(path)["cases"] == []
@@ -52,7 +52,9 @@ def test_whole_after_every_result(tmp_path: Path) -> None:
 
 
 def test_finished(tmp_path: Path) -> None:
-    """Complete, with the causes, and each failing case's names; a line a case; nothing else is left in the folder."""
+    """Complete, with the causes, and each failing case's names; one line per case; no other file is left in the
+    folder.
+    """
     path = tmp_path / "r.json"
     cause = Cause(code="BP102", bug="hidden-derivative-missing", title="t", sentence="s", cases=1, explains=["case-1"])
     with opened(path) as file:
@@ -99,7 +101,7 @@ DISTURBED: list[tuple[str, Callable[[Path], object], str]] = [
 def test_who_else_writes_to_it_is_noticed_and_harms_nothing(
     disturb: Callable[[Path], object], how: str, tmp_path: Path, *, again: bool
 ) -> None:
-    """The file at the end is that of a run that nobody disturbed, but for a note that says what was done to it."""
+    """The file at the end is that of an undisturbed run, with a note that says what was done to it."""
     texts = []
     for name, harm in (("calm.json", lambda _: None), ("r.json", disturb)):
         with opened(tmp_path / name) as file:
@@ -113,7 +115,7 @@ def test_who_else_writes_to_it_is_noticed_and_harms_nothing(
             texts.append(file.disturbed)
     assert texts[0] == ""
     assert how in texts[1]
-    assert "no implementation may write there" in texts[1]
+    assert "an implementation must not write there" in texts[1]
     calm, found = read(tmp_path / "calm.json"), read(tmp_path / "r.json")
     assert found.pop("notes") == [texts[1]]
     assert calm.pop("notes") == []
@@ -121,7 +123,7 @@ def test_who_else_writes_to_it_is_noticed_and_harms_nothing(
 
 
 def test_in_the_middle_it_is_whole_again_with_the_next_result(tmp_path: Path) -> None:
-    """A run that is killed later still leaves all that was finished."""
+    """A run that is killed later still leaves all finished results."""
     path = tmp_path / "r.json"
     with opened(path) as file:
         file.add(result(0))
@@ -134,20 +136,20 @@ def test_in_the_middle_it_is_whole_again_with_the_next_result(tmp_path: Path) ->
 
 
 def test_where_its_name_is_taken_it_stands_beside(tmp_path: Path) -> None:
-    """A folder in its place: the sentence says where the results are."""
+    """If a folder has its name now, the sentence says where the results are."""
     path = tmp_path / "r.json"
     with opened(path) as file:
         file.add(result(0))
         path.unlink()
         (path / "x").mkdir(parents=True)
         file.add(result(1))
-        with pytest.raises(ResultsError, match=r"they stand in .*r-kept\.json"):
+        with pytest.raises(ResultsError, match=r"they are in .*r-kept\.json"):
             file.finish(Conclusion())
     assert [case["id"] for case in read(tmp_path / "r-kept.json")["cases"]] == ["case-0", "case-1"]
 
 
 def test_a_shorter_tail_leaves_no_rest(tmp_path: Path) -> None:
-    """The closing part is overwritten; what was longer before does not stand behind it."""
+    """The closing part is overwritten; nothing of a longer one remains after it."""
     path = tmp_path / "r.json"
     path.write_text("x" * 100_000)
     with opened(path) as file:
@@ -158,7 +160,7 @@ def test_a_shorter_tail_leaves_no_rest(tmp_path: Path) -> None:
 
 
 def test_texts_that_look_like_json_stay_texts(tmp_path: Path) -> None:
-    """Messages of strangers with quotes, newlines and ends of lists do not end the list."""
+    """Untrusted messages with quotes, newlines and ends of lists do not end the list."""
     path = tmp_path / "r.json"
     hostile = '"}\n],"summary":{"complete":true}} \u2028 "outcome":"mismatched"'
     with opened(path) as file:
@@ -183,7 +185,7 @@ def test_not_finite_numbers_are_the_protocols_strings(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_every_outcome_is_counted_once(outcome: Outcome) -> None:
-    """Its own count, whether it fails the run, and that what is not applicable is no case."""
+    """Each outcome has its count and may fail the run; a case that is not applicable does not count as a case."""
     summary = Summary()
     summary.add(result(0, outcome))
     counts = {name: n for name, n in summary.counts.items() if n}

@@ -29,7 +29,7 @@ def test_the_python_port_conforms(tmp_path: Path) -> None:
     assert shipped >= 9 + 63 + 28
     assert summary["complete"]
     further = set(SUITES) - {"published", "edge", "generated"}
-    made = 100 + 25 * len(further)  # those of each further suite are a quarter more
+    made = 100 + 25 * len(further)  # each further suite adds a quarter
     assert (summary["cases"], summary["passed"]) == (made + shipped, made + shipped)
 
 

@@ -1,7 +1,7 @@
-"""Cases stay the same for ever, byte for byte: a seed and a number that somebody wrote down mean what they meant.
+"""Cases stay the same forever, byte for byte: a seed and a number that somebody noted always mean the same case.
 
-Hashes of today's cases, over the requests of both dtypes. What is drawn depends on no last bit: numbers that are
-compared while drawing are either far from the limit, or all but on it and then added in an order that is fixed.
+Hashes of today's cases, over the requests of both dtypes. What is generated depends on no last bit: numbers that are
+compared during generation are either far from the limit, or almost on it and then summed in a fixed order.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ CLAIMS = {
 
 
 def digest(cases: Iterable[Case]) -> str:
-    """Sixteen digits of the hash over ids and requests."""
+    """Sixteen digits of the hash of ids and requests."""
     found = hashlib.sha256()
     for case in cases:
         found.update(b"\n".join([case.id.encode(), case.request("float64"), case.request("float32"), b""]))
@@ -135,12 +135,12 @@ SELECTED: dict[str, str] = {
 
 @pytest.mark.parametrize("suite", SELECTED)
 def test_of_a_suite_that_is_named(suite: str) -> None:
-    """It is whole, whatever is claimed."""
+    """It has all its cases, whatever is claimed."""
     assert digest(case for case in select_cases([suite], 24, 5) if case.name[-6:-4] == "-s") == SELECTED[suite]
 
 
 def test_where_the_order_of_summation_decides() -> None:
-    """A number that is drawn at exactly the smallest distance from a kink is on the same side of it for ever."""
+    """A number at exactly the smallest allowed distance from a kink is always on the same side."""
     assert [generated_case(24_817, 1).id, generated_case(37_927, 1).id, training_case(794).id] == [
         "mlp-2x2x3x1x5-elu-s24817-c5e289a7",
         "mlp-4x4x3-softsign-s37927-f4edc174",
@@ -170,7 +170,7 @@ APART: dict[str, str] = {
 
 @pytest.mark.parametrize("what", APART)
 def test_of_what_tells_names_apart(what: str) -> None:
-    """Further cases: what failed with other numbers, more samples and larger sizes, and generated ones."""
+    """Further cases: failed ones with other numbers, more samples and larger sizes, and generated ones."""
     assert digest(case for case, _ in zip(cases_to_tell_apart(failing(what)), range(40), strict=False)) == APART[what]
 
 
@@ -187,7 +187,7 @@ SMALLEST: dict[str, str] = {
 
 @pytest.mark.parametrize("what", SMALLEST)
 def test_of_the_search_for_the_smallest_network(what: str) -> None:
-    """All that is asked on the way, where some candidates hold and others do not. A better search changes these."""
+    """All candidates that are tried, where some hold and others do not. A better search changes these."""
     asked: list[Case] = []
 
     def holds(candidate: Case) -> bool:

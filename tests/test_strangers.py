@@ -1,4 +1,4 @@
-"""Files from strangers end in a value or in a sentence, whatever is in them, in a bounded time."""
+"""Untrusted files end in a value or in a sentence, whatever they contain, in a bounded time."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ edits = st.lists(
 
 @pytest.fixture(scope="module")
 def right(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A right file of each kind."""
+    """A valid file of each kind."""
     folder = tmp_path_factory.mktemp("right")
     return {name: made(folder) for name, (_, made) in READERS.items()}
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_a_right_file_is_read(name: str, right: dict[str, bytes], tmp_path: Path) -> None:
-    """What is to be spoilt is right before."""
+    """The file that is corrupted is valid before."""
     assert read(name, right[name], tmp_path) is None
 
 
@@ -56,7 +56,7 @@ def test_a_right_file_is_read(name: str, right: dict[str, bytes], tmp_path: Path
 def test_a_spoilt_file_ends_in_a_sentence(
     name: str, where: list[tuple[float, int, bytes]], right: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """Pieces put in, bytes taken away."""
+    """Pieces inserted, bytes removed."""
     data = bytearray(right[name])
     for share, length, piece in where:
         at = int(share * len(data))
@@ -70,7 +70,7 @@ def test_a_spoilt_file_ends_in_a_sentence(
 @fuzz
 @given(data=st.binary(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
 def test_any_bytes_end_in_a_sentence(name: str, data: bytes, tmp_path: Path) -> None:
-    """Files that were never right."""
+    """Files that were never valid."""
     read(name, data, tmp_path)
 
 
@@ -113,7 +113,7 @@ def _odd(name: str, odd: Any) -> Any:
     [_odd(name, odd) for name in ("case file", "bare case", "results", "kept failures") for odd in ODD],
 )
 def test_every_place_can_hold_anything(name: str, odd: Any, right: dict[str, bytes], tmp_path: Path) -> None:
-    """Each value of a right file in turn becomes something else, or is left out."""
+    """Each value of a valid file is replaced in turn, or left out."""
     whole = json.loads(right[name])
     for path in _places(whole)[1:]:
         value = json.loads(right[name])
@@ -128,7 +128,7 @@ def test_every_place_can_hold_anything(name: str, odd: Any, right: dict[str, byt
 
 
 def test_what_is_too_deep_too_large_or_too_much_work(tmp_path: Path) -> None:
-    """Limits are said."""
+    """The sentence names the limit."""
     deep: Any = 1
     for _ in range(DEEPEST + 5):
         deep = [deep]

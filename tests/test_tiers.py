@@ -1,4 +1,4 @@
-"""The tiers of the tests: what a marker does, that no marker is misspelt, and that every benchmark bears one."""
+"""The tiers of the tests: what a marker does, that no marker is misspelt, and that every benchmark is marked."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EVERYTHING = {*ALWAYS, "test_thorough", "test_both", "test_some[long]"}
 
 @pytest.fixture
 def tiers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project with tests of all tiers, and this one's conftest and markers."""
+    """A project with tests of all tiers, and this project's conftest and markers."""
     for variable in ("BACKPROP_CHECK_FULL", "BACKPROP_CHECK_THOROUGH"):
         monkeypatch.delenv(variable, raising=False)
     pytester.makeconftest((HERE / "conftest.py").read_text(encoding="utf-8"))
@@ -71,13 +71,13 @@ def test_who_asks_for_a_tier_gets_it(
 
 
 def test_a_misspelt_marker_is_an_error(tiers: pytest.Pytester) -> None:
-    """Else its test would change its tier unseen."""
+    """Otherwise its test would silently change its tier."""
     tiers.makepyfile(test_of_tiers="import pytest\n\n@pytest.mark.thorougly\ndef test_x(): pass\n")
     assert tiers.inline_run("-p", "no:cacheprovider", "test_of_tiers.py").ret == pytest.ExitCode.INTERRUPTED
 
 
 def test_every_benchmark_is_slow() -> None:
-    """Their figures are spoilt by a busy machine, and keep it busy."""
+    """A busy machine spoils their figures, and they keep it busy."""
     files = sorted((HERE / "benchmarks").glob("test_*.py"))
     assert len(files) > 10
     assert [path.name for path in files if "\npytestmark = pytest.mark.slow\n" not in path.read_text("utf-8")] == []

@@ -1,4 +1,4 @@
-"""Layers beyond the dense chain, from the command line to every file that is written: nothing speaks of neuron 14."""
+"""Layers beyond the dense chain, from the command line to every written file: no output says "neuron 14"."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def run(*arguments: str, code: int = 0) -> Result:
 
 
 def generated(path: Path) -> list[dict[str, Any]]:
-    """The generated cases of a results file that fail."""
+    """The failing generated cases of a results file."""
     cases = json.loads(path.read_text())["cases"]
     return [case for case in cases if case["outcome"] == "mismatched" and case["id"].startswith("convolution-conv2d")]
 
@@ -96,13 +96,13 @@ def test_a_failing_run_and_all_its_files(folder: Path) -> None:
     assert any("the gradient of weight [" in message for message in messages)
     assert (folder / "r.html").stat().st_size > 100_000
     (kept,) = (folder / ".backprop-check" / "failures").iterdir()
-    assert len(read_case_file(kept).case.inputs) == 1  # a smaller one that shows it
+    assert len(read_case_file(kept).case.inputs) == 1  # a smaller case that shows the cause
     assert "FAILED" in run("replay", code=1).output
     assert "FIXED" in run("replay", "--impl", "python:mine:right").output
 
 
 def test_hints_only_name_the_place_and_no_number(folder: Path) -> None:
-    """For students: where, and not what."""
+    """For students: the place only."""
     run(
         "run",
         "python:mine:wrong",
@@ -124,7 +124,7 @@ def test_hints_only_name_the_place_and_no_number(folder: Path) -> None:
 
 
 def test_exported_cases_are_read_and_explained(folder: Path) -> None:
-    """With the values expected of them, in the form of the wire."""
+    """With their expected values, in the form of a reply."""
     run("cases", "--suite", "convolution", "--cases", "12", "--export", "out")
     files = sorted((folder / "out").glob("convolution-*.json"))
     assert files
@@ -160,7 +160,7 @@ def test_results_in_python(folder: Path) -> None:
 
 @pytest.mark.thorough
 def test_pytest_judges_a_family(folder: Path, pytester: pytest.Pytester) -> None:
-    """``--backprop-suite=convolution``: a test a case, told by its place."""
+    """``--backprop-suite=convolution``: one test per case, with the place in its message."""
     pytester.makepyprojecttoml('[tool.backprop-check.implementations.mine]\npython = "mine:wrong"\n')
     (pytester.path / "mine.py").write_text((folder / "mine.py").read_text())
     arguments = ["--backprop-check", "--backprop-suite=convolution", "--backprop-cases=12", "-p", "no:cacheprovider"]

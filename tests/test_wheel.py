@@ -1,4 +1,4 @@
-"""The wheel, installed elsewhere: everything that the package ships is in it, and is found there."""
+"""The wheel, installed elsewhere: it contains everything that the package ships, and finds it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Installed:
-    """A fresh environment with the wheel in it; what it depends on is borrowed from this one."""
+    """A fresh environment with the wheel; its dependencies come from this environment."""
 
     def __init__(self, folder: Path, wheel: Path) -> None:
         self.python = folder / "venv" / "bin" / "python"
@@ -45,7 +45,7 @@ class Installed:
         (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
     def run(self, *command: str) -> str:
-        """What a program of the environment prints; it must end well."""
+        """The output of a program in the environment; it must exit with 0."""
         program = str(self.python.with_name(command[0]))
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(self.here), "PYTHONUTF8": "1"}
         done = subprocess.run(
@@ -63,12 +63,12 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Made once."""
+    """The environment, made once."""
     return Installed(tmp_path_factory.mktemp("installed"), wheel)
 
 
 def test_all_files_are_in_it(wheel: Path) -> None:
-    """What git holds of the package and of the cases, and nothing that a build or a run left behind."""
+    """The files of the package and the cases in git, and nothing that a build or a run left behind."""
     if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("the files are compared with what git holds, and this is no clone")
     git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS]
@@ -80,7 +80,7 @@ def test_all_files_are_in_it(wheel: Path) -> None:
 
 
 def test_it_is_the_installed_one(installed: Installed) -> None:
-    """These tests look at the wheel, not at this checkout; and it says that it has types."""
+    """These tests use the wheel, not this checkout; and it is marked as typed."""
     path = installed.run("python", "-c", "import backprop_check; print(backprop_check.__file__)").strip()
     assert Path(path).is_relative_to(installed.python.parents[1])
     assert Path(path).with_name("py.typed").is_file()
@@ -129,7 +129,7 @@ def test_init_and_report(installed: Installed) -> None:
 
 
 def test_the_set_up_is_pinned() -> None:
-    """constraints.txt names everything that the set-up brings, also what others need: it is the same each time."""
+    """constraints.txt pins everything that the set-up installs, including dependencies: it is the same each time."""
     pinned = {line.partition("==")[0] for line in (ROOT / "constraints.txt").read_text().split()}
     seen: set[str] = set()
     wanted = [("backprop-check", "test"), ("backprop-check", "")]
@@ -138,7 +138,7 @@ def test_the_set_up_is_pinned() -> None:
         for text in metadata.requires(name) or ():
             requirement = Requirement(text)
             if any(each.operator == "==" for each in requirement.specifier):
-                continue  # pinned by who needs it, as torch does with what a graphics card needs
+                continue  # pinned by the package that needs it, as torch does with the packages for a GPU
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
                 found = canonicalize_name(requirement.name)
                 if found not in seen:

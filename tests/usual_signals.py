@@ -1,8 +1,8 @@
-"""Signals as a program finds them that is started in a terminal, however pytest itself was started.
+"""Signals as a program started in a terminal finds them, however pytest itself was started.
 
 A process inherits from its parent which signals it ignores and which it blocks: under ``nohup`` a closed terminal
-(SIGHUP) ends nothing, in the background of a script Ctrl-C (SIGINT) does not. Tests that send such signals set them
-right first: ``with usual_signals()`` in pytest's own process, ``set_usual_signals()`` in one that they start.
+(SIGHUP) ends nothing; in the background of a script Ctrl-C (SIGINT) does not either. Tests that send such signals reset
+them first: ``with usual_signals()`` in pytest's own process, ``set_usual_signals()`` in one that they start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What a process is asked with to end.
+#: The signals that ask a process to end.
 ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 #: The beginning of a program for ``python -c``, which then calls ``main`` of the command line.
@@ -37,7 +37,7 @@ def set_usual_signals() -> None:
 
 @contextlib.contextmanager
 def usual_signals() -> Iterator[None]:
-    """The same for as long as this lasts; afterwards all is as before."""
+    """The same within a ``with`` block; afterwards all is as before."""
     handlers = {number: signal.getsignal(number) for number in ASKING}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, []) if sys.platform != "win32" else set()
     set_usual_signals()

@@ -100,7 +100,7 @@ def _judge_all(
 
     def early(position: int, judged: Judged) -> None:
         if file is not None:
-            file.early(position, run.told(judged), _reported(run, judged))
+            file.early(position, run.shown(judged), _reported(run, judged))
 
     done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
     judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
@@ -138,7 +138,7 @@ def _taken(run: Run, judged: Judged, file: ResultsFile | None) -> Result:
     """Count a result and write it; return it in the form that may be shown."""
     reported = _reported(run, judged)
     run.take(judged)
-    result = run.told(judged)
+    result = run.shown(judged)
     if file is not None:
         file.add(result, reported)
     return result

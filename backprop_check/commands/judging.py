@@ -41,7 +41,7 @@ from backprop_check.running.chunks import Work, kept_for
 from backprop_check.running.coverage import Coverage
 from backprop_check.running.judging import Run
 from backprop_check.running.kept_failures import keep
-from backprop_check.running.known_failures import news, read_known
+from backprop_check.running.known_failures import read_known, unlike_known
 from backprop_check.running.one_case import Judged, Result, Settings
 from backprop_check.running.results_file import Conclusion, ResultsFile, head, with_names
 
@@ -335,7 +335,7 @@ def _verdict(
         return 1 if run.summary.failed or conclusion.failed or not complete or nothing_judged else 0
     if options["update_known"]:
         return 0 if complete else 1
-    unlike = news(known, results, codes_of(conclusion), complete=complete)
+    unlike = unlike_known(known, results, codes_of(conclusion), complete=complete)
     for line in unlike[:20]:
         console.print(Text(f"  not as known: {line}", style="bold red"))
     if not (unlike or nothing_judged) and complete:

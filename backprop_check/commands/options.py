@@ -114,12 +114,12 @@ def opened(impl: str, options: dict[str, Any]) -> Implementation:
 
 def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
     """The paths that a run writes and that the implementation must not see: results, reports, kept failures."""
-    from backprop_check.running.early_results import beside  # noqa: PLC0415 - numpy
+    from backprop_check.running.early_results import early_path  # noqa: PLC0415 - numpy
     from backprop_check.running.kept_failures import own_folder  # noqa: PLC0415 - numpy
 
     keys = ("json_path", "html_path", "junit_path", "csv_path")
     paths = [options[key] for key in keys if options.get(key) is not None]
     if (results := options.get("json_path")) is not None:
-        waiting = beside(results)
+        waiting = early_path(results)
         paths += [waiting, results.with_name(f".{results.name}.new"), waiting.with_name(f"{waiting.name}.new")]
     return (*(path.absolute() for path in paths), own_folder())

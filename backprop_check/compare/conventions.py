@@ -41,7 +41,7 @@ class Conventions:
         return [{**msgspec.to_builtins(each), "cases": cases} for each, cases in found]
 
 
-def told(one: dict[str, Any]) -> str:
+def convention_line(one: dict[str, Any]) -> str:
     """One entry of ``to_list`` as a line of text."""
     cases = one["cases"]
     return f"{one['sentence']} ({cases} {'case' if cases == 1 else 'cases'}). Both are correct; --kinks pytorch insists"

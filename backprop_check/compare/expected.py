@@ -62,18 +62,20 @@ def expect(
 
 
 def roundoff(dtype: str, choices: Choices | None = None) -> tuple[float, float]:
-    """The unit roundoff of a reading, and what its bounds are to be multiplied by for our own rounding.
+    """(u, factor): the unit roundoff to compute with, and the factor of its bounds that covers the reference's own
+    rounding.
 
-    With ``choices`` that widen it, an error is more than rounding, and must not be multiplied: our own is part of u.
+    Factor = 1 + 2⁻⁵³/u. With ``choices`` that widen the bounds, an error is more than rounding and must not be scaled:
+    then the reference's 2⁻⁵³ is added to u, and the factor is 1.
     """
     u, ours = UNIT_ROUNDOFF[dtype], UNIT_ROUNDOFF["float64"]
     return (u, 1.0 + ours / u) if choices is None or not choices.widens else (u + ours, 1.0)
 
 
 def disagreement(expected: Expected, other: Trace, share: float = 1.0) -> tuple[Slot, tuple[int, ...]] | None:
-    """The first place where ``other`` is farther than ``share`` of the bound from what is expected; None if nowhere.
+    """The first place where |expected − other| > share · bound, as (slot, index); None if there is none.
 
-    One comparison for all arrays: for small networks that is several times faster than one for each.
+    All arrays are compared at once: for small networks that is several times faster than one by one.
     """
     slots = list(other.values)
     theirs = np.concatenate([other.values[slot].ravel() for slot in slots])

@@ -1,7 +1,8 @@
-"""Further cases, for where several names fit: on one of them the names have to say different things.
+"""Further cases, for where several names fit: those for which the names predict different numbers.
 
-For chains of dense layers these are generated cases of another seed than a run's. For other networks they are, in turn,
-what failed with other numbers, more samples and larger sizes, and generated cases with the kinds of layers that failed.
+For chains of dense layers these are generated cases with another seed than the run's. For other networks they are, in
+turn, variations of failing cases with other numbers, more samples and larger sizes, and generated cases with the kinds
+of layers that failed.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _ANYTHING = Within(ACTIVATIONS, ALL_LOSSES, features=(*FEATURES, *LOSS_FEATURES)
 
 
 def cases_to_tell_apart(failing: Sequence[Case], within: Within | None = None) -> Iterator[Case]:
-    """Cases to choose from, made as they are asked for, of the kind that failed first."""
+    """Cases to choose from, generated on demand, of the kinds that failed first."""
     wired = sorted((case for case in failing if case.network.families), key=lambda case: len(case.request()))
     if any(case.trains for case in failing):
         yield from (training_case(index, seed=_SEED) for index in range(_LOOKED_AT))
@@ -58,7 +59,7 @@ def cases_to_tell_apart(failing: Sequence[Case], within: Within | None = None) -
 
 
 def _wired(failing: Sequence[Case], within: Within) -> Iterator[Case]:
-    """Variations and generated cases in turn, until one of the two ends."""
+    """Variations and generated cases in turn."""
     kinds = {layer.kind for case in failing for layer in case.network.layers}
     # The suites' own generator, told that only these kinds of layers are supported: each case has one of them.
     within = dataclasses.replace(within, layers=tuple(kind for kind in within.layers if kind in {*kinds, "dense"}))
@@ -82,7 +83,7 @@ def _is_of(family: str, failing: Sequence[Case], kinds: set[str]) -> bool:
 
 
 def _variations(failing: Sequence[Case], within: Within) -> Iterator[Case]:
-    """Each failing case in turn, in one way after the other."""
+    """The variations of each failing case in turn."""
     ways = [list(_ways(case, within)) for case in failing]
     for number in range(max(map(len, ways), default=0)):
         for case, own in zip(failing, ways, strict=True):
@@ -93,7 +94,9 @@ def _variations(failing: Sequence[Case], within: Within) -> Iterator[Case]:
 
 
 def _ways(case: Case, within: Within) -> Iterator[Callable[[Draft], None]]:
-    """Ways to make a case larger: its batch, its input, every size of one value, every field; and none."""
+    """Ways to make a case larger: its batch, its input, every size of one value; and no change, for other numbers
+    only.
+    """
     if within.batch:
         yield _more_samples
     for more in (1, 2):
@@ -123,7 +126,7 @@ def _grown(draft: Draft, value: int) -> None:
 
 
 def varied(case: Case, change: Callable[[Draft], None], key: str) -> Case | None:
-    """A case changed so, with other numbers that keep clear of kinks; None where that cannot be."""
+    """A case with this change and with other numbers, which keep clear of kinks; None where that is impossible."""
     draft = Draft.of(case)
     change(draft)
     changed = draft.case()
@@ -138,7 +141,7 @@ def varied(case: Case, change: Callable[[Draft], None], key: str) -> Case | None
 
 
 def _draw_numbers(draft: Draft, draw: Draw) -> None:
-    """Other numbers of the same sizes and signs of use: of the parameters, the inputs, the targets."""
+    """Replace the numbers of parameters, inputs and targets by others of similar size."""
     for k, layer in enumerate(draft.layers):
         for name in NAMED if draft.owners[k] is None else ():
             if name in layer:
@@ -153,7 +156,7 @@ def _draw_numbers(draft: Draft, draw: Draw) -> None:
 
 
 def _drawn(draw: Draw, array: Array) -> Any:
-    """As large as those at hand; none below 0 where none was."""
+    """Random numbers as large as those of the array; none below 0 where the array has none."""
     bound = max(0.3, float(abs(array).max(initial=0.0)))
     positive = array.min(initial=0.0) >= 0
     numbers = [draw.number(bound) for _ in range(size(array.shape))]

@@ -1,8 +1,9 @@
-"""Smaller cases of any layers: reductions tried one after the other, the boldest first, as long as the verdict holds.
+"""Reduction of a failing case, whatever its layers: edits tried one after another, the boldest first, for as long as
+the same check still fails.
 
-A reduction is an edit of a ``Draft``: one sample of the batch, some of the layers, a number of units, channels, steps
-or heads lowered wherever it stands, a field or a parameter left out, an activation made the identity, numbers made
-round. An edit gives several candidates, the smallest first; of those the first that holds is gone on with.
+An edit changes a ``Draft``: keep one sample of the batch, keep some of the layers, lower a number of units, channels,
+steps or heads everywhere it occurs, leave out a field or a parameter, make an activation the identity, round the
+numbers. An edit yields several candidates, the smallest first; the first that still fails becomes the new base.
 """
 
 from __future__ import annotations
@@ -31,24 +32,28 @@ if TYPE_CHECKING:
     Candidates = Iterator[Case | None]
     Edit = Callable[[Case], Iterable[Case | None]]
 
-#: So many samples are tried alone, and so many values of a field.
+#: At most this many samples are tried alone, or left out one at a time.
 _ALONE = 6
 
-#: So many parameters of a layer at most are tried to be left out two at a time.
+#: A layer with at most this many parameters has them left out in pairs, too.
 _FEW = 6
 
-#: What may stand where a number is tried to be smaller.
+#: The values tried in place of a larger one.
 _LOW = (0, 1, 2, 3)
 
-#: No size is larger.
+#: An upper bound of every size.
 _MOST = 1 << 40
 
-#: Losses that all of them may be replaced with: any output, any target.
+#: Losses that can replace any other: they take any output and any target.
 _SIMPLE = ("half_squared_error", "squared_error", "mean_squared_error")
 
 
 def weight(case: Case) -> tuple[int, int, int]:
-    """Smaller is simpler: all numbers that are there, then what is not plain, then everything written out."""
+    """The size of a case, to be compared as a tuple: (steps × numbers, options that are not the simplest, length as
+    JSON).
+
+    numbers = samples × units of the input and all layers + parameters (shared ones once) + 2 × layers.
+    """
     network = case.network
     parameters = sum(
         size(shape)
@@ -62,9 +67,12 @@ def weight(case: Case) -> tuple[int, int, int]:
 
 
 def reduce(case: Case, still: Callable[[Case | None], bool], out_of_time: Callable[[], bool]) -> Case:
-    """The smallest case found for which ``still`` holds: passes over all edits until none makes it smaller."""
+    """The smallest case found for which ``still`` holds: passes over all edits, until a pass makes it no smaller.
+
+    Returns the smallest so far when ``out_of_time`` says so.
+    """
     best, before = case, None
-    # What keeps clear of kinks stays clear; what is about one may stay on it.
+    # A case clear of kinks stays clear; one that lies at a kink may stay there.
     clear = CLEAR if is_clear(case, CLEAR) else 0.0
     while best is not before:
         before = best
@@ -82,7 +90,10 @@ def reduce(case: Case, still: Callable[[Case | None], bool], out_of_time: Callab
 
 
 def is_clear(case: Case, clear: float) -> bool:
-    """Whether its numbers keep so clear of kinks, whatever kind of network it is."""
+    """Whether every value of the case keeps the distance ``clear`` from the kinks of its activations, layers and loss.
+
+    A case that cannot be computed does not.
+    """
     try:
         if case.network.families:
             return clear_of_kinks(case, ANY_LAYERS, clear)
@@ -92,7 +103,7 @@ def is_clear(case: Case, clear: float) -> bool:
 
 
 def of_samples(case: Case, samples: list[int]) -> Case | None:
-    """The same network for some samples of the batch; None where it needs more (batch normalisation)."""
+    """The same network for some samples of the batch; None where it needs more of them (batch normalization)."""
     layers = tuple(layer.of_samples(samples) for layer in case.network.layers)
     network = msgspec.structs.replace(case.network, layers=layers)
     inputs, targets = (rows[samples] for rows in (case.inputs, case.targets))
@@ -103,7 +114,7 @@ def of_samples(case: Case, samples: list[int]) -> Case | None:
 
 
 def _samples(case: Case) -> Iterator[Edit]:
-    """One sample alone; else two, or a half; else one less."""
+    """One sample alone; else two, or one half of the batch; else all but one."""
     count = len(case.inputs)
     if count == 1:
         return
@@ -120,7 +131,7 @@ def _one_sample_less(left_out: int, base: Case) -> Candidates:
 
 
 def _layers(case: Case) -> Iterator[Edit]:
-    """Some layers in a row alone, the fewest first; then one layer less, or one that it reads."""
+    """A run of consecutive layers alone, the shortest first; then all but one layer, or one source of a layer less."""
     yield _in_a_row
     yield from (partial(_one_layer_less, k) for k in reversed(range(len(case.network.layers))))
     for k, sources in enumerate(case.network.sources):
@@ -151,7 +162,9 @@ def _one_source_less(k: int, at: int, base: Case) -> Candidates:
 
 
 def _ended(draft: Draft) -> Candidates:
-    """The case with its own loss, or one that suits any output; a chain of dense layers also as what it was, wired."""
+    """The case with its own loss, else with one that fits any output; a chain of dense layers also in the chain
+    form.
+    """
     for loss in (None, *_SIMPLE[:2]):
         if loss is not None:
             draft.rest = {**draft.rest, "loss": {"kind": loss}}
@@ -165,7 +178,7 @@ def _ended(draft: Draft) -> Candidates:
 
 
 def _training(case: Case) -> Iterator[Edit]:
-    """One step, no optimizer, nothing beside it."""
+    """Fewer steps; no optimizer, no clipping, no regularization."""
     yield lambda base: (_replaced(base, steps=steps) for steps in range(1, base.steps))
     for name in ("optimizer", "clip", "regularization"):
         if getattr(case, name) is not None:
@@ -188,7 +201,7 @@ def _replaced(case: Case, **fields: Any) -> Case | None:
 
 
 def _sizes(case: Case) -> Iterator[Edit]:
-    """Every size at most 1, 2, 3; then a value lowered wherever it stands; then in one place after the other."""
+    """Every size at most 1, 2, 3; then one value lowered everywhere it occurs; then one occurrence at a time."""
     yield _at_most
     draft = Draft.of(case)
     values = {value for layer in draft.layers for _, _, value in integers(layer)} | {*draft.shape}
@@ -213,7 +226,7 @@ def _value(value: int, base: Case) -> Candidates:
 
 
 def _lowered(case: Case, values: Container[int], less: int) -> Candidates:
-    """The case with other sizes in the place of some: of the input, and in every field of every layer."""
+    """The case with each of ``values`` replaced with ``less``: in the input shape and in every field of every layer."""
     draft = Draft.of(case)
     draft.shape = tuple(less if length in values else length for length in draft.shape)
     for layer in draft.layers:
@@ -224,7 +237,7 @@ def _lowered(case: Case, values: Container[int], less: int) -> Candidates:
 
 
 def _either_end(draft: Draft) -> Candidates:
-    """What is cut, cut at its end; and at its beginning."""
+    """The case with arrays that are too long cut at the end; then cut at the beginning."""
     for draft.at_end in (False, True):
         yield draft.case()
 
@@ -249,7 +262,7 @@ def _field(k: int, key: str, place: int | None, base: Case) -> Candidates:
 
 
 def _fields(case: Case) -> Iterator[Edit]:
-    """Fields that need not be there, parameters that need not, and activations that may be the identity."""
+    """Optional fields left out, optional parameters left out, activations made the identity."""
     draft = Draft.of(case)
     for k, layer in enumerate(draft.layers):
         for key in layer:
@@ -261,7 +274,7 @@ def _fields(case: Case) -> Iterator[Edit]:
 
 
 def _changed(k: int, key: str, base: Case) -> Candidates:
-    """A field left out; a truth value false; an activation the identity."""
+    """The case with one field left out, or false in place of true; an activation becomes the identity."""
     draft = Draft.of(base)
     if k >= len(draft.layers) or key not in draft.layers[k]:
         return
@@ -281,7 +294,7 @@ def _changed(k: int, key: str, base: Case) -> Candidates:
 
 
 def _sets(names: list[str]) -> list[tuple[str, ...]]:
-    """Parameters that may not be needed: all that have a word in common (bias), one, two."""
+    """Sets of parameters to leave out: those with a word in common (bias), one, two."""
     words = dict.fromkeys(word for name in names for word in re.findall("[a-z]+", name))
     sets = [tuple(name for name in names if word in re.findall("[a-z]+", name)) for word in words]
     sets += [(name,) for name in names]
@@ -292,7 +305,7 @@ def _sets(names: list[str]) -> list[tuple[str, ...]]:
 def _fewer(k: int, names: tuple[str, ...], base: Case) -> Candidates:
     draft = Draft.of(base)
     if k < len(draft.layers) and set(names) <= set(draft.layers[k].get("parameters", {})):
-        parameters = draft.layers[k]["parameters"]  # those who share them follow
+        parameters = draft.layers[k]["parameters"]  # layers that share them change with it
         draft.layers[k]["parameters"] = {name: each for name, each in parameters.items() if name not in names}
         yield draft.case()
 
@@ -312,7 +325,9 @@ def _plain_loss(base: Case) -> Candidates:
 
 
 def _numbers(case: Case) -> Iterator[Edit]:
-    """All numbers round; else those of one layer, the inputs, the targets; else of fewer digits."""
+    """All numbers rounded; else those of one layer, of the inputs or of the targets; first to simple ones, then
+    to digits.
+    """
     everything = ["inputs", "targets", *range(len(case.network.layers))]
     for digits in (0, 1, 2):
         yield partial(_rounded, everything, digits)
@@ -342,5 +357,5 @@ def _rounded(which: list[Any], digits: int, base: Case) -> Candidates:
     yield draft.case()
 
 
-#: In this order; then all over again, until none of them makes the case smaller.
+#: Tried in this order, and again from the start until none of them makes the case smaller.
 _PASSES: tuple[Callable[[Case], Iterator[Edit]], ...] = (_samples, _layers, _training, _sizes, _fields, _numbers)

@@ -1,4 +1,4 @@
-"""A wrong stage in one place only (one layer, the hidden layers, one neuron), and two wrong stages at once."""
+"""A mistake in one place only (one layer, the hidden layers, one neuron), and two mistakes at once."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _MADE: dict[object, type[Swapped]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
+    """Where a mistake is: a ``layer`` (−1 is the output), the hidden ones, a ``neuron`` of it or of every layer.
 
-    Or where the case asks for an ``activation``, a ``loss`` or an ``optimizer``, in layers of one ``kind``, or in
-    ``networks`` of one form: ``chain`` (dense layers, one after the other) or ``wired`` (any other). ``unknown`` is
-    some condition that the failing cases are too few to tell.
+    Or where the case has an ``activation``, a ``loss`` or an ``optimizer``, in layers of one ``kind``, or in
+    ``networks`` of one form: ``chain`` (dense layers, one after the other) or ``wired`` (any other). ``unknown`` is a
+    condition that too few failing cases determine.
     """
 
     layer: int | None = None
@@ -48,12 +48,12 @@ class Place:
 
     @property
     def is_condition(self) -> bool:
-        """Whether it is what a case asks for, and no position in its network."""
+        """Whether it is a property of the case or of layers, not a position in the network."""
         return self.of_cases or bool(self.activation or self.kind)
 
     @property
     def of_cases(self) -> bool:
-        """Whether it is whole cases: those with a loss, with an optimizer, or of one form of network."""
+        """Whether it concerns whole cases: those with a loss, with an optimizer, or of one form of network."""
         return bool(self.loss or self.optimizer or self.networks)
 
     def has_case(self, case: Case) -> bool:
@@ -65,7 +65,9 @@ class Place:
         return not self.networks or (self.networks == "chain") != bool(case.network.families)
 
     def has_layer(self, index: int, layer: Kind | None, last: int) -> bool:
-        """Whether layer ``index`` is (or has a neuron) in it, ``last`` being the output; None stands for the input."""
+        """Whether layer ``index`` is in it (or has a neuron in it), ``last`` being the output; ``layer`` is None
+        for the input.
+        """
         if layer is None or (self.kind and layer.kind != self.kind):
             return False
         if self.activation and layer.activation != self.activation:
@@ -75,7 +77,7 @@ class Place:
         return self.layer in (None, index) or (self.layer == -1 and index == last)
 
     def words(self) -> str:
-        """For people: ``in hidden1 only``."""
+        """The place in words: ``in hidden1 only``."""
         if self.unknown:
             return (
                 "not everywhere: other cases that would show it are right, and what sets the failing ones apart "
@@ -102,7 +104,7 @@ class Place:
 
 
 def places(case: Case) -> Iterator[Place]:
-    """Those of a network, the larger first."""
+    """The places of a network, larger ones first."""
     layers = case.network.layers
     yield Place(loss=case.loss.kind)
     if case.optimizer is not None:
@@ -151,7 +153,7 @@ def _only(wrong: type[Swapped], place: Place) -> type[Swapped]:
 
 
 class _Only(Swapped):
-    """The rules, and the stages of loss and update, of some layers (or of one neuron of them) swapped."""
+    """The rules, and the stages of loss and update, replaced in some layers (or in one neuron of them)."""
 
     kind: type[Swapped]
     place: Place
@@ -175,12 +177,12 @@ class _Only(Swapped):
             p.inputs.values = right
 
     def _has(self, layer: int) -> bool:
-        """Whether a layer, by its number, is one of the place's; the network's input is none."""
+        """Whether a layer, by its number, is in the place; the network's input is not."""
         spec = self._layers[layer] if 0 <= layer < len(self._layers) else None
         return self.place.has_layer(layer, spec, len(self._layers) - 1)
 
     def _one(self, layer: int, neuron: Sequence[bool] | None, i: Any, wrong: Callable[[], Any], right: Any) -> Any:
-        """The wrong value in the layers of the place, of its neuron alone where it has one; else the right one."""
+        """The wrong value in the layers of the place, or only for its neuron if it has one; else the right value."""
         if not self._has(layer):
             return right()
         if self.place.neuron is None or neuron is None:
@@ -188,7 +190,7 @@ class _Only(Swapped):
         return self.m.where(i, neuron, wrong(), right())
 
     def _neuron(self, units: int, each: int = 1) -> list[bool]:
-        """Where the neuron's own numbers are, of ``units`` with ``each`` numbers each."""
+        """True for the neuron's own numbers, of ``units`` with ``each`` numbers each."""
         return [i // each == self.place.neuron for i in range(units * each)]
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
@@ -282,9 +284,9 @@ class _Only(Swapped):
 
 
 def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
-    """Two wrong stages at once; where both replace the same one, the first stands before the second.
+    """Two mistakes at once; where both replace the same stage, the first comes before the second.
 
-    For a case where only one of them matters, only that one takes part.
+    For a case in which only one of them matters, only that one is used.
     """
     if (first, second) not in _MADE:
         _MADE[first, second] = _both(first, second)
@@ -292,12 +294,12 @@ def both(first: type[Swapped], second: type[Swapped]) -> type[Swapped]:
 
 
 def fit_together(first: type[Swapped], second: type[Swapped]) -> bool:
-    """Whether two bugs can be had at once: not two ways of making the same mistake."""
+    """Whether two mistakes can be combined: they are not two ways of making the same one."""
     return _own_bases(first).isdisjoint(_own_bases(second)) and not (first.strings_pass() and second.strings_pass())
 
 
 def _own_bases(stages: type[Swapped]) -> set[type]:
-    """Its classes, but for those that say what several mistakes in rules are about, and swap nothing themselves."""
+    """The classes of a mistake, without those that only say what several mistakes are about and replace nothing."""
     own = stages.__mro__[: stages.__mro__.index(Swapped)]
     swapping = {"value", "share", "equations", "swapped"}
     return {

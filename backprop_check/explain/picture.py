@@ -152,8 +152,8 @@ class _Picture:
     def __init__(self, explanation: Explanation) -> None:
         self.explanation = explanation
         self.names = ["inputs" if len(explanation.shapes[0]) == 1 else "input", *explanation.layers]
-        self.told = {(step.layer, step.neuron) for step in explanation.steps if step.neuron is not None}
-        self.used = self.told | {(layer, unit) for step in explanation.steps for layer, unit in step.uses}
+        self.explained = {(step.layer, step.neuron) for step in explanation.steps if step.neuron is not None}
+        self.used = self.explained | {(layer, unit) for step in explanation.steps for layer, unit in step.uses}
         self.values = _values(explanation)
         self.wrong = {
             (step.layer, step.neuron)
@@ -175,7 +175,7 @@ class _Picture:
     def _column(self, number: int) -> Neurons | Sheet:
         shape = self.explanation.shapes[number]
         if len(shape) == 1:
-            return Neurons(shape[0], [unit for layer, unit in self.told if layer == number - 1])
+            return Neurons(shape[0], [unit for layer, unit in self.explained if layer == number - 1])
         by_step = bool(self.explanation.by_step[number])
         return Sheet(shape, by_step=by_step, wanted=[unit for layer, unit in sorted(self.used) if layer == number - 1])
 

@@ -346,7 +346,7 @@ class Parts:
         return c.weighted_sum([(value, weights, wirings.context)], role="context"), scores
 
     def weights(self, c: Any, scores: Any, wirings: Wirings, form: Heads, mask: Mask | None) -> Any:
-        """The softmax of the scores of every query, over the keys that no mask hides."""
+        """p = softmax(scores) of every query, over the keys that no mask hides."""
         seen = c.pick(scores, wirings.visible, role="visible") if form.causal else scores
         return c.softmax(seen, wirings.groups, keep=kept(c, mask, wirings, form), role="attention")
 

@@ -343,7 +343,7 @@ def _group_of(groups: Groups) -> list[int]:
 
 
 def shifted(c: Any, x: Any, by: Any, groups: Groups) -> Any:
-    """Every unit plus the value of its group in ``by``."""
+    """xᵢ + b_g for every unit i, where b_g is the value of its group g in ``by``."""
     rows = [[unit] for unit in range(x.units)]
     own = Wiring(x.units, 1, rows, [[0]] * x.units)
     theirs = Wiring(by.units, 1, [[group] for group in _group_of(groups)], [[0]] * x.units)
@@ -351,7 +351,7 @@ def shifted(c: Any, x: Any, by: Any, groups: Groups) -> Any:
 
 
 def scaled(c: Any, x: Any, by: Any, groups: Groups) -> Any:
-    """Every unit times the value of its group in ``by``."""
+    """xᵢ · b_g for every unit i, where b_g is the value of its group g in ``by``."""
     rows = [[unit] for unit in range(x.units)]
     wiring = Wiring(x.units, by.units, rows, [[group] for group in _group_of(groups)])
     return c.weighted_sum([(x, by, wiring)], role="normalised")

@@ -104,7 +104,9 @@ class Direction:
         return [(bias, range(first, first + self.hidden)) for bias in found if bias is not None]
 
     def gate(self, gate: str, t: int, sources: list[Source], biases: list[tuple[Any, range]]) -> Any:
-        """A gate's pre-activation at step t, shown at the place of its rows in z; 0 where the sample has ended."""
+        """A gate's pre-activation z = Σ (its sources) + b at step t, shown at its rows' place in z; 0 where the
+        sample has ended.
+        """
         z = self.sums[t][gate] = self.c.weighted_sum(sources, biases=biases, role=f"z_{gate}")
         if self.masks is not None:
             z = self.c.multiply(z, self.masks[0][t], role=f"masked z_{gate}")

@@ -92,8 +92,9 @@ def transposed(inputs: Shape, channels: int, groups: int, window: Window, sizes:
 
 @functools.lru_cache(maxsize=32)
 def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
-    """The inputs in the window of each output position, each channel by itself; all of a window use the weight of its
-    place.
+    """The wiring of pooling: output (c, o) reads x[c, o·stride − padding + k·dilation] for every k of the kernel.
+
+    All units of a window use the weight at its position o, so that an average can multiply by 1/divisor.
     """
     import numpy as np  # noqa: PLC0415
 
@@ -107,9 +108,10 @@ def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
 
 
 def divisors(window: Window, lengths: Sizes, sizes: Sizes, *, padding_counts: bool) -> list[int]:
-    """The divisor of each average: the window's positions on the input, or (``padding_counts``) on the padded input.
+    """The divisor of the average at each position o: Π over the axes of min(o·s − p + k, n) − max(o·s − p, 0).
 
-    Positions that ``ceil_mode`` lets a window have beyond the padded input never count.
+    With ``padding_counts`` the padding is included: min(o·s − p + k, n + p) − (o·s − p). Positions that ``ceil_mode``
+    lets a window have beyond the padded input never count.
     """
     found = [1]
     for axis, n in enumerate(lengths):

@@ -1,7 +1,7 @@
 """The number types ("readings") that the reference runs on.
 
-The reference is written once, for one neuron of one sample at a time. Its reading provides
-loops (``each``), containers (``grid``) and mathematics (``dot``, ``exp``, …), so that the same lines compute, with
+The reference is written once, for one neuron of one sample at a time. Its reading provides loops (``each``), containers
+(``grid``) and mathematics (``dots``, ``exp``, …), so that the same lines compute, with
 
 - ``Scalars.of_floats()``: the textbook pass, one float at a time;
 - ``Scalars.of_mpmath(50)``: the exact values to 50 digits;

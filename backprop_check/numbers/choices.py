@@ -1,12 +1,14 @@
-"""What a reading with error bounds takes at a kink, and at a tie: PyTorch's choice, another one, or every one.
+"""The slope that a reading with error bounds uses at a kink, and its split of a tie: PyTorch's, another one, or every
+one.
 
 - ``Open``: every slope between the one-sided derivatives, and every split of a tie into shares from 0 to 1. A value is
-  the middle of what is correct, and its error reaches from there to both ends, so that the interval [value − error,
-  value + error] holds what any choice gives. A kink counts as reached where the bound of its test contains 0.
+  the middle of the correct ones, and its error reaches to both ends, so that the interval [value − error, value +
+  error]
+  contains the result of every choice. A kink counts as reached where the bound of its test contains 0.
 - ``Chosen``: one slope at each kind of kink, and one split of ties.
-- ``Picked``: for every tie the input that gets all of the gradient.
+- ``Picked``: for every tie the input that gets the whole gradient.
 
-``Lanes`` asks these only where it is given one (``Lanes.choices``); by itself it takes what PyTorch takes.
+``Lanes`` uses these only where ``Lanes.choices`` is set; by default it uses PyTorch's choice.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ SPLITS = ("first", "last", "even")
 
 
 class Tie(NamedTuple):
-    """A maximum with several largest inputs: the number of the call, the place of the window, and the inputs' own."""
+    """A maximum with several largest inputs: the number of the call, the place of the window, and the places of
+    the inputs.
+    """
 
     call: int
     window: tuple[int, ...]
@@ -36,7 +40,7 @@ class Tie(NamedTuple):
 
 
 class Choices:
-    """What is taken at kinks. ``met`` tells which kinks were reached, with their slopes below and above."""
+    """The choices at kinks. ``met`` has the kinks that were reached, with their slopes below and above."""
 
     #: Whether an error may be more than rounding.
     widens: ClassVar[bool] = True
@@ -47,7 +51,7 @@ class Choices:
         self._calls = 0
 
     def slope(self, kink: Kink, test: Lane, sides: tuple[Any, Any], slope: Lane) -> Lane:
-        """The derivative, where ``sides`` are (below, above); ``slope`` is PyTorch's."""
+        """The derivative, where ``sides`` are (below, above) and ``slope`` is PyTorch's."""
         near = ~(abs(test.value) > test.error)  # also where the bound is no number
         if not near.any():
             return slope
@@ -63,9 +67,9 @@ class Choices:
         return self.taken(kink, near, sides, slope)
 
     def shares(self, values: Array, near: Array, won: Lane) -> tuple[Array, Any]:
-        """The shares of a maximum's inputs with their error, where those that are ``near`` the largest are tied.
+        """The shares of a maximum's inputs and their errors, [..., input], where those ``near`` the largest are tied.
 
-        The vector of inputs comes last; ``won`` are PyTorch's shares.
+        ``won`` are PyTorch's shares.
         """
         tied = near & (near.sum(axis=-1)[..., None] > 1)
         self._calls += 1
@@ -87,10 +91,10 @@ class Choices:
 
 
 class Open(Choices):
-    """Every choice that is correct."""
+    """Every correct choice."""
 
     def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
-        """From the smaller of the two one-sided derivatives to the larger."""
+        """All slopes between the one-sided derivatives: (low + high)/2 ± (high − low)/2, with their errors included."""
         del kink
         (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
         with np.errstate(invalid="ignore", over="ignore"):
@@ -100,20 +104,20 @@ class Open(Choices):
         return Lane(np.where(near, middle, slope.value), np.where(near, half, slope.error), slope.u)
 
     def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
-        """From 0 to 1 each."""
+        """Each share from 0 to 1: ½ ± ½."""
         del values
         return np.where(tied, 0.5, won.value), np.where(tied, 0.5, won.error)
 
 
 class Chosen(Choices):
-    """The same choice at every kink of a kind: ``by`` has θ, or a split of ties; PyTorch's where it has none."""
+    """The same choice at every kink of a kind: ``by`` has θ, or a split of ties; PyTorch's choice for other kinks."""
 
     def __init__(self, by: Mapping[Kink, float | str]) -> None:
         super().__init__()
         self.by = by
 
     def taken(self, kink: Kink, near: Array, sides: tuple[Any, Any], slope: Lane) -> Lane:
-        """Below + θ (above − below)."""
+        """below + θ (above − below)."""
         share = float(self.by.get(kink, kink.share))
         (x, ex), (y, ey) = parts(sides[0]), parts(sides[1])
         value = np.add(x, share * np.subtract(y, x))
@@ -121,7 +125,7 @@ class Chosen(Choices):
         return Lane(np.where(near, value, slope.value), np.where(near, error, slope.error), slope.u)
 
     def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
-        """All to the first, all to the last, or the same share to each."""
+        """Everything to the first, everything to the last, or equal shares."""
         split = self.by.get(TIE, SPLITS[0])
         if split == "even":
             shares = tied / np.maximum(tied.sum(axis=-1)[..., None], 1)
@@ -132,7 +136,7 @@ class Chosen(Choices):
 
 
 class Watching(Choices):
-    """PyTorch's choice everywhere: only what is met is of interest."""
+    """PyTorch's choice everywhere; it only records the kinks that are reached."""
 
     widens = False
 
@@ -148,7 +152,7 @@ class Watching(Choices):
 
 
 class Picked(Choices):
-    """All of a tie's gradient to the first input, or to the one that ``picked`` names for its call and window."""
+    """The whole gradient of a tie to the first input, or to the one that ``picked`` names for its call and window."""
 
     def __init__(self, picked: Mapping[tuple[int, tuple[int, ...]], int]) -> None:
         super().__init__()
@@ -160,7 +164,7 @@ class Picked(Choices):
         return slope
 
     def split(self, tied: Array, values: Array, won: Lane) -> tuple[Array, Any]:
-        """All to one."""
+        """The whole gradient to one input."""
         del values
         value = np.where(tied, tied.cumsum(axis=-1) == 1, won.value)
         for (call, window), cell in self.picked.items():
@@ -171,5 +175,5 @@ class Picked(Choices):
 
 
 def _certain(won: Lane) -> Any:
-    """How far PyTorch's shares may be off: an array, or 0."""
+    """The error of PyTorch's shares: an array, or 0."""
     return 0.0 if is_exact(won.error) else won.error

@@ -1,4 +1,4 @@
-"""One value with its error bound, times many: the arithmetic of ``Lanes``, rule by rule.
+"""Arrays of values with their error bounds: the arithmetic of ``Lanes``, rule by rule.
 
 With γₖ = ku/(1 − ku) and first order in u (Higham, *Accuracy and Stability of Numerical Algorithms*, §2.2):
 
@@ -25,7 +25,7 @@ QUANTUM = 2.0**-5
 
 
 class Lane:
-    """Values with their error bounds: ``value`` and ``error`` broadcast to one shape.
+    """Values with their error bounds: ``value`` and ``error`` broadcast to one shape; ``u`` is the unit roundoff.
 
     ``error`` is the float 0.0 where every value is exact in any right implementation.
     """
@@ -43,7 +43,7 @@ class Lane:
         return Lane(abs(self.value), self.error, self.u)
 
     def _plus(self, other: Any, e: Any, value: Any) -> Lane:
-        """The sum ``value`` of self and ``other`` (its error ``e``), or their difference."""
+        """The sum (or difference) ``value`` of self and ``other``, whose error is ``e``: e₁ + e₂ + u|v|."""
         if is_exact(self.error) and is_exact(e):
             if _sum_is_exact(self.value, other, value, self.u):
                 return Lane(value, 0.0, self.u)
@@ -100,17 +100,17 @@ class Lane:
 
 
 def parts(x: Any) -> tuple[Any, Any]:
-    """Value and error of a lane, or of a constant (exact)."""
+    """Value and error of a lane, or of a constant, which is exact."""
     return (x.value, x.error) if isinstance(x, Lane) else (x, 0.0)
 
 
 def is_exact(error: Any) -> bool:
-    """Whether an error is the float 0.0; an array of zeros need not be told apart, only cost time."""
+    """Whether an error is the float 0.0. An array of zeros is not recognised, which only costs time."""
     return type(error) is float and error == 0.0
 
 
 def is_multiple(x: Any) -> bool:
-    """Whether all are multiples of ``QUANTUM``. The first is nearly always enough to know that they are not."""
+    """Whether all numbers are multiples of ``QUANTUM``. The first number alone usually shows that they are not."""
     first = (x.flat[0] if isinstance(x, np.ndarray) else x) / QUANTUM
     if first % 1 != 0:
         return False
@@ -119,7 +119,9 @@ def is_multiple(x: Any) -> bool:
 
 
 def _sum_is_exact(x: Any, y: Any, value: Any, u: float) -> bool:
-    """Whether x + y needs no rounding (Knuth's TwoSum leaves nothing), so that a kink is hit by everyone."""
+    """Whether x + y needs no rounding (Knuth's TwoSum leaves no remainder), so that every implementation hits a
+    kink.
+    """
     if u > 2.0**-40 and not np.array_equal(np.asarray(value, dtype=np.float32), value):
         return False
     back = value - x

@@ -1,15 +1,15 @@
-"""Numbers that carry their error bound, in lanes: all units of a table and all samples at once.
+"""Numbers with error bounds, in lanes: all units of a table and all samples at once.
 
-A ``Lane`` is an array of values and, beside each, a bound on how far a *right* implementation that computes in
-arithmetic of unit roundoff u may be from it, whatever its order of summation, fused or not. The rules of + − × ÷ stand
-with ``Lane``; those of sums and functions here (Higham, *Accuracy and Stability of Numerical Algorithms*, §3.1, §3.3);
-with γₖ = ku/(1 − ku):
+A ``Lane`` is an array of values, each with a bound on its distance from the value of any *right* implementation that
+computes in arithmetic of unit roundoff u, whatever its order of summation, fused or not. The rules of + − × ÷ are in
+``lane``, those of sums and functions here (Higham, *Accuracy and Stability of Numerical Algorithms*, §3.1, §3.3); with
+γₖ = ku/(1 − ku):
 
-- a sum of n terms w·x and biases: Σ(|w|e_x + |x|e_w + e_x e_w) + e_b + γₙ₊₂(Σ|w||x| + |b|), and 0 where all that is
-  added is a small multiple of one power of two: such sums are exact in any order, and a kink hit by one is hit by all
+- a sum of n terms w·x and biases: Σ(|w|e_x + |x|e_w + e_x e_w) + e_b + γₙ₊₂(Σ|w||x| + |b|), and 0 where all terms are
+  small multiples of one power of two: such sums are exact in any order, so all implementations hit the same kinks
 - f(x):                   max|f′| over [x − e, x + e] · e + κu|f|, κ = 4 ulps for a mathematics library,
                           plus c·u absolute where a textbook formula cancels (profile ``textbook``)
-- a branch that rounding can take either way: both branches are covered.
+- a branch that rounding can decide either way: the bound covers both branches.
 
 A loop runs once, with the index ``EACH``. Reading a table at an ``Index`` gives for every unit the vector of what it
 reads (``vectors``); where the wiring is a product, the sum over it is a matrix product (``sums``).
@@ -52,9 +52,9 @@ SOUND = 2.0**-7
 class Lanes(Unchanged):
     """The reading with error bounds, for arithmetic of unit roundoff ``u``.
 
-    ``profile`` is ``textbook`` (the default: formulas that cancel, as textbooks print them, are
-    admitted) or ``strict``. ``dtype`` is what the values themselves are computed in: float64, or the
-    implementation's own, to see where *that* overflows.
+    ``profile`` is ``textbook`` (default; it allows formulas that cancel, as textbooks print them) or ``strict``.
+    ``dtype`` is the type that the values are computed in: float64, or the implementation's own, to see where *that*
+    overflows.
     """
 
     def __init__(self, u: float, profile: str = "textbook", dtype: Any = np.float64) -> None:
@@ -65,11 +65,13 @@ class Lanes(Unchanged):
         self.choices: Choices | None = None  # what is taken at kinks, where that is not PyTorch's choice
 
     def number(self, x: float) -> float:
-        """A constant of a formula: exact."""
+        """A constant of a formula, exact."""
         return x
 
     def setting(self, x: float) -> Lane:
-        """A number of the case that formulas go on working with (a rate, a β): exact, what comes of it is rounded."""
+        """A number of the case that formulas compute with (a rate, a β): exact itself, but results with it are
+        rounded.
+        """
         return Lane(np.full(1, x, self.dtype), 0.0, self.u)
 
     def each(self, count: int) -> tuple[Any, ...]:
@@ -80,12 +82,12 @@ class Lanes(Unchanged):
         return terms * self.u / (1.0 - terms * self.u)
 
     def exp(self, x: Lane) -> Lane:
-        """e^x; the derivative is e^x itself, so the error grows by e^(e_x)."""
+        """e^x with the error e^x (e^(e_x) − 1 + κu)."""
         value = np.exp(x.value)
         return Lane(value, value * (np.expm1(x.error) + KAPPA * self.u) + self.tiny, self.u)
 
     def log(self, x: Lane) -> Lane:
-        """ln x; the derivative 1/x is steepest at x − e_x."""
+        """ln x with the error e_x/(x − e_x) + κu|ln x|."""
         value = np.log(x.value)
         room = x.value - x.error
         if not np.min(room) > 0:  # a bound that is no number counts as none
@@ -93,7 +95,9 @@ class Lanes(Unchanged):
         return Lane(value, x.error / room + KAPPA * self.u * abs(value), self.u)
 
     def log1p(self, x: Lane) -> Lane:
-        """ln(1 + x); the textbook writes it so, and loses u where x is small."""
+        """ln(1 + x) with the error e_x/(1 + x − e_x) + κu|…|, plus c·u for the textbook formula ln(1 + x), which
+        cancels.
+        """
         value = np.log1p(x.value)
         room = 1.0 + x.value - x.error
         if not np.min(room) > 0:  # a bound that is no number counts as none
@@ -101,14 +105,16 @@ class Lanes(Unchanged):
         return Lane(value, x.error / room + KAPPA * self.u * abs(value) + self.cancelling, self.u)
 
     def expm1(self, x: Lane) -> Lane:
-        """e^x − 1; the textbook writes it so, and loses u where x is small."""
+        """e^x − 1 with the error e^(x + e_x)(e_x + c·u) + κu|…|; c·u is for the textbook formula e^x − 1, which
+        cancels.
+        """
         value = np.expm1(x.value)
         steepest = np.exp(x.value + x.error)
         error = steepest * (x.error + self.cancelling)
         return Lane(value, error + KAPPA * self.u * abs(value), self.u)
 
     def sqrt(self, x: Any) -> Any:
-        """√x of a constant or a lane; steepest at x − e_x, which is never below 0."""
+        """√x of a constant or a lane with the error √x − √(x − e_x) + κu√x, or √e_x where 0 is within the bound."""
         if not isinstance(x, Lane):
             return math.sqrt(x)
         value = np.sqrt(x.value)
@@ -122,7 +128,7 @@ class Lanes(Unchanged):
         return Lane(value, np.where(x.value > e, e / safe, np.sqrt(e)) + error, self.u)
 
     def tanh(self, x: Lane) -> Lane:
-        """tanh x; the derivative 1 − tanh² is steepest at the end of [x − e, x + e] nearest to 0."""
+        """tanh x with the error (1 − tanh²) e_x at the point of [x − e, x + e] closest to 0, + κu|tanh x| + c·u."""
         value = np.tanh(x.value)
         size = abs(value)
         nearest = np.maximum(size - x.error, 0.0)
@@ -130,14 +136,14 @@ class Lanes(Unchanged):
         return Lane(value, error + (KAPPA * self.u * size + self.cancelling), self.u)
 
     def erf(self, x: Lane) -> Lane:
-        """The error function; its derivative 2/√π e^(−x²) is steepest nearest to 0."""
+        """erf x with the error 2/√π e^(−x²) e_x at the point of [x − e, x + e] closest to 0, + κu|erf x| + c·u."""
         value = _erf(x.value)
         nearest = np.maximum(abs(x.value) - x.error, 0.0)
         error = 2.0 / math.sqrt(math.pi) * np.exp(-nearest * nearest) * x.error
         return Lane(value, error + KAPPA * self.u * abs(value) + self.cancelling, self.u)
 
     def where_positive(self, test: Lane, then: Any, otherwise: Any) -> Lane:
-        """``then`` where test > 0, else ``otherwise``; both, where rounding can decide either way."""
+        """``then`` where test > 0, else ``otherwise``; where rounding can decide either way, the bound covers both."""
         x, ex = parts(then)
         y, ey = parts(otherwise)
         positive = test.value > 0
@@ -155,7 +161,7 @@ class Lanes(Unchanged):
         return Lane(value, error, self.u)
 
     def kink(self, kink: Kink, test: Lane, above: Any, below: Any, here: Any = None) -> Lane:
-        """A derivative that jumps, with PyTorch's slope at the kink, or what ``choices`` takes there."""
+        """A derivative that jumps, with PyTorch's slope at the kink, or that of ``choices``."""
         slope: Lane = super().kink(kink, test, above, below, here)
         return slope if self.choices is None else self.choices.slope(kink, test, (below, above), slope)
 
@@ -168,10 +174,10 @@ class Lanes(Unchanged):
         return factor * self.log(safe)
 
     def either(self, fused: Lane, composed: Callable[[], Lane]) -> Lane:
-        """Two right formulas for the same number: the first one's value, a bound that admits both.
+        """Two right formulas for one number: the value of the first, with a bound that covers both.
 
-        Where the second is no sound way to compute it (a probability has all but underflowed), only
-        the first is admitted; what the second gives there is *unstable*.
+        Where the second is not sound (a probability has almost underflowed), the bound covers only the first; the
+        result of the second is then called *unstable*.
         """
         other = composed()
         with np.errstate(invalid="ignore", over="ignore"):
@@ -188,14 +194,14 @@ class Lanes(Unchanged):
         return self.grid(1, count)
 
     def given_grid(self, rows: Any) -> LaneTable:
-        """The case's own numbers as a table: exact, or as far off as their radius."""
+        """The case's own numbers [sample, unit]: exact, or with their radius as error."""
         values, radius = _given(rows)
         return LaneTable(values.astype(self.dtype, copy=False), radius, self.u)
 
     def given_row(self, values: Any, roundings: Any = None) -> LaneTable:
-        """The case's own numbers, of any shape, the same for all samples: exact, or as far off as their radius.
+        """The case's own numbers, of any shape, one row for all samples: exact, or with their radius as error.
 
-        ``roundings`` says by how much of u each may be off besides.
+        ``roundings`` · u is added to the error of each.
         """
         numbers, error = _given(values)
         if roundings is not None:
@@ -205,14 +211,14 @@ class Lanes(Unchanged):
         return LaneTable(numbers.astype(self.dtype, copy=False).reshape(1, -1), error, self.u)
 
     def joined(self, grids: Sequence[LaneTable]) -> LaneTable:
-        """Tables side by side."""
+        """Tables next to each other."""
         if len(grids) == 1:
             return grids[0]
         errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
         return LaneTable(np.concatenate([grid.value for grid in grids], 1), np.concatenate(errors, 1), self.u)
 
     def stacked(self, grids: Sequence[LaneTable]) -> LaneTable:
-        """Tables one below the other."""
+        """Tables below each other."""
         errors = [np.broadcast_to(np.asarray(grid.error, dtype=float), grid.value.shape) for grid in grids]
         return LaneTable(np.concatenate([grid.value for grid in grids]), np.concatenate(errors), self.u)
 
@@ -221,7 +227,7 @@ class Lanes(Unchanged):
         return Single(x if isinstance(x, Lane) else Lane(np.asarray(x, dtype=self.dtype), 0.0, self.u))
 
     def vector(self, function: Callable[..., Any], *arguments: Lane) -> Vector:
-        """A function of every number of vectors; single numbers are the same for a whole vector."""
+        """A function applied to every number of vectors; single numbers are the same for a whole vector."""
         masks = [x.mask for x in arguments if isinstance(x, Vector) and x.mask is not None]
         width = next((x.width for x in arguments if isinstance(x, Block)), 0)
         spread = [x if isinstance(x, Vector) else self.one(each_block(x, width)) for x in arguments]
@@ -233,7 +239,9 @@ class Lanes(Unchanged):
         return Block(value, error, self.u, mask, width) if width else Vector(value, error, self.u, mask)
 
     def dots(self, terms: Sequence[tuple[Any, Any]], plus: Sequence[Lane]) -> Lane:
-        """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers; added in whatever order."""
+        """Σ xᵢ yᵢ over all pairs of vectors (y None: Σ xᵢ), plus single numbers, with the bound for any order of
+        summation.
+        """
         parts = [each for x, y in terms if (each := part(x, y)).count]
         count = len(plus) + sum([each.count for each in parts])
         if len(parts) == 1 and not plus:
@@ -257,7 +265,8 @@ class Lanes(Unchanged):
     def _is_exact_sum(self, parts: Sequence[Part], plus: Sequence[Lane], count: int) -> bool:
         """Whether no order of summation rounds.
 
-        All that is added is a small multiple of one power of two; or it is one number of the case times 0 or 1.
+        This holds where all terms are small multiples of one power of two, or there is one number of the case times 0
+        or 1.
         """
         if count <= 1 and not any(each.multiplies for each in parts):
             return True
@@ -270,11 +279,11 @@ class Lanes(Unchanged):
         return bool(np.max(sum((each.copied() for each in parts), 0)) <= 1)
 
     def _holds(self, y: Array) -> bool:
-        """Whether an implementation's numbers can be these: 0.01 and 1/9 are no float32, and are rounded there."""
+        """Whether an implementation's type contains these numbers: 0.01 and 1/9 are no float32 and would be rounded."""
         return self.u < _OF_FLOAT64 or bool((y == y.astype(np.float32)).all())
 
     def only(self, xs: Vector, keep: Vector) -> Vector:
-        """Those of a vector that ``keep`` has a 1 for."""
+        """Those numbers of a vector where ``keep`` is 1."""
         mask = keep.value > 0 if xs.mask is None else (keep.value > 0) & xs.mask
         error = xs.error if is_exact(xs.error) else np.where(mask, xs.error, 0.0)
         value = np.where(mask, xs.value, 0.0)
@@ -291,14 +300,14 @@ class Lanes(Unchanged):
         return (xs.value if xs.mask is None else np.where(xs.mask, xs.value, -np.inf)), error
 
     def top(self, xs: Vector) -> Lane:
-        """The largest, used as a shift only (with room for exp(z − logsumexp), as in ``Lanes``)."""
+        """The largest number, used only as a shift, with a bound that also covers exp(z − logsumexp)."""
         values, errors = self._candidates(xs)
         value = values.max(axis=-1)
         error = 2 * self.u * abs(value)
         return over_blocks(Lane(value, error if is_exact(errors) else error + errors.max(axis=-1), self.u), xs)
 
     def largest(self, xs: Vector) -> Lane:
-        """The largest: between the largest of x − e and the largest of x + e."""
+        """The largest number, with a bound from the largest x − e to the largest x + e."""
         values, errors = self._candidates(xs)
         value = values.max(axis=-1)
         if is_exact(errors):
@@ -307,7 +316,7 @@ class Lanes(Unchanged):
         return Lane(value, np.maximum(value - below, above - value), self.u)
 
     def winners(self, xs: Vector) -> Vector:
-        """1 for the first that is largest, 0 for the others; either, where rounding can decide."""
+        """1 for the first of the largest, 0 for the others; either, where rounding can decide."""
         values, errors = self._candidates(xs)
         first = values.argmax(axis=-1)[..., None]
         won = Vector((np.arange(values.shape[-1]) == first).astype(self.dtype), 0.0, self.u, xs.mask)
@@ -319,7 +328,7 @@ class Lanes(Unchanged):
         return won
 
     def where(self, _index: Any, mask: Sequence[bool], then: Any, otherwise: Any) -> Lane:
-        """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
+        """``then`` for the units (or weights) where ``mask`` is True, else ``otherwise``."""
         x, ex = parts(then)
         y, ey = parts(otherwise)
         wanted = np.asarray(mask)
@@ -334,7 +343,7 @@ class Lanes(Unchanged):
         return LaneTable(table.value.astype(np.float32).astype(np.float64), table.error, self.u)
 
     def exact(self, x: Lane) -> Lane:
-        """What x is, as if nothing had been rounded: where numbers are compared that are equal or are not."""
+        """x with error 0, to compare numbers that are either equal or not."""
         return Vector(x.value, 0.0, self.u, x.mask) if isinstance(x, Vector) else Lane(x.value, 0.0, self.u)
 
 

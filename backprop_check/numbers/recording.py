@@ -1,10 +1,10 @@
-"""Numbers that record how they were made: the reading behind every explanation.
+"""Numbers that record how they were computed: the reading behind every explanation.
 
-``run_pass(case, Recording())`` is the same pass as on floats, to the last bit, but every number of it knows
-its operation and its operands. An explanation is then read off the pass: no formula is written twice.
+``run_pass(case, Recording())`` is the same pass as on floats, bit for bit, but each of its numbers knows its operation
+and its operands. An explanation is read from the pass, so no formula is written twice.
 
-A number that is stored in a table or list (z, a, δ, …) becomes a *cell*: a number of its own that knows where it
-stands, so that a reader of the record can give it the name of that place and need not look further down.
+A number that is stored in a table (z, a, δ, …) becomes a *cell*: a number of its own that knows its place, so that a
+reader of the record can name it by that place and need not look further down.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PLUS, MINUS, TIMES, OVER = "+", "−", "·", "/"
 
 
 class Recorded:
-    """A float with the operation and the operands that made it.
+    """A float with the operation and the operands that gave it.
 
-    ``place`` is (table, row, column) or (list, index) for a cell. ``taken`` tells, for a branch whose operands are
-    (test, then, otherwise), which of the two it was.
+    ``place`` is (table, row, column) for a cell. ``taken`` is the branch that was used, 1 or 2, where the operands are
+    (test, then, otherwise).
     """
 
     __slots__ = ("operands", "operation", "place", "taken", "value")
@@ -99,12 +99,12 @@ class Recorded:
 
 
 def recorded(x: Any) -> Recorded:
-    """A recorded number as it is; anything else is a constant of a formula."""
+    """A recorded number unchanged; anything else as a constant of a formula."""
     return x if isinstance(x, Recorded) else Recorded(float(x), "constant")
 
 
 def _quotient(x: float, y: float) -> float:
-    """x/y as IEEE 754 has it, where Python would raise."""
+    """x/y as in IEEE 754, where Python would raise."""
     if y != 0:
         return x / y
     return math.nan if x == 0 or math.isnan(x) else math.copysign(math.inf, x) * math.copysign(1.0, y)
@@ -134,7 +134,7 @@ class RecordedRow(RecordedGrid):
 
 
 def _function(name: str, compute: Callable[[float], float], beyond: Callable[[float], float]) -> Any:
-    """A function of the mathematics library, recorded; ``beyond`` gives what IEEE 754 has where Python raises."""
+    """A recorded function of the mathematics library; ``beyond`` gives the result of IEEE 754 where Python raises."""
 
     def apply(x: Any) -> Recorded:
         operand = recorded(x)
@@ -160,7 +160,7 @@ def _logarithm_of_nothing(least: float) -> Callable[[float], float]:
 
 
 class _Functions:
-    """The mathematics library, recorded."""
+    """The recorded mathematics library."""
 
     exp = _function("exp", math.exp, _infinite)
     expm1 = _function("expm1", math.expm1, _infinite)
@@ -173,13 +173,13 @@ class _Functions:
 
 
 class Recording(Scalars):
-    """The reading that remembers: floats, one neuron at a time, each with its history."""
+    """The reading that records: floats, one neuron at a time, each with its history."""
 
     def __init__(self) -> None:
         super().__init__(recorded, _Functions)
 
     def grid(self, rows: int, columns: int) -> RecordedGrid:
-        """An empty table, whose cells remember their place."""
+        """An empty table whose cells know their place."""
         return RecordedGrid([[self.zero] * columns for _ in range(rows)])
 
     def given_grid(self, rows: Iterable[Iterable[float]]) -> RecordedGrid:
@@ -191,17 +191,19 @@ class Recording(Scalars):
         return grid
 
     def row(self, count: int) -> RecordedRow:  # type: ignore[override]
-        """An empty row, whose cells remember their place."""
+        """An empty row whose cells know their place."""
         return RecordedRow([[self.zero] * count])
 
     def given_row(self, values: Iterable[Any], _roundings: Any = None) -> RecordedRow:  # type: ignore[override]
-        """The case's own numbers, of any shape, one row for all samples."""
+        """The case's own numbers, of any shape, as one row for all samples."""
         row = RecordedRow([])
         row.rows = [[Recorded(float(x), "given", (), (row, 0, i)) for i, x in enumerate(flattened(values))]]
         return row
 
     def dots(self, terms: Sequence[tuple[Sequence[Any], Sequence[Any] | None]], plus: Sequence[Any]) -> Recorded:
-        """Σ xᵢ yᵢ over all pairs of vectors, plus single numbers, kept as one sum; one number alone is that number."""
+        """Σ xᵢ yᵢ over all pairs of vectors, plus single numbers, recorded as one sum; a single term is recorded
+        as itself.
+        """
         products: list[Recorded] = []
         for xs, ys in terms:
             products += map(recorded, xs if ys is None else [x * y for x, y in zip(xs, ys, strict=True)])
@@ -214,7 +216,7 @@ class Recording(Scalars):
         return Recorded(total, "sum", operands)
 
     def sum(self, xs: Sequence[Any]) -> Recorded:
-        """Σ xᵢ, kept as one sum."""
+        """Σ xᵢ, recorded as one sum."""
         terms = tuple(map(recorded, xs))
         total = 0.0
         for term in terms:
@@ -227,7 +229,7 @@ class Recording(Scalars):
         return Recorded(max(x.value for x in operands), "max", operands)
 
     def where_positive(self, test: Any, then: Any, otherwise: Any) -> Recorded:
-        """``then`` where test > 0, else ``otherwise``; both are remembered, and which one it was."""
+        """``then`` where test > 0, else ``otherwise``; both are recorded, and which one was used."""
         operands = (recorded(test), recorded(then), recorded(otherwise))
         taken = 1 if operands[0].value > 0 else 2
         return Recorded(operands[taken].value, "branch", operands, taken=taken)
@@ -240,6 +242,6 @@ class Recording(Scalars):
         return Recorded(0.0 if weight.value == 0 else product.value, "t ln", (weight, logarithm))
 
     def either(self, fused: Any, composed: Callable[[], Any]) -> Recorded:
-        """Two right formulas for the same number: its value is the first's, which is the stabler."""
+        """Two right formulas for one number; the value is that of the first, which is the stabler."""
         first = recorded(fused)
         return Recorded(first.value, "either", (first, recorded(composed())))

@@ -24,7 +24,7 @@ def flattened(values: Iterable[Any]) -> Iterator[float]:
 class Grid:
     """A table ``grid[s, j]``; ``grid[s, :]`` is a row and ``grid[:, j]`` a column, as lists.
 
-    ``grid[s, (3, 1)]`` are those of a row, ``grid[:, (3, 1)]`` those of every row.
+    ``grid[s, (3, 1)]`` are these elements of a row, ``grid[:, (3, 1)]`` those of every row.
     """
 
     def __init__(self, rows: list[list[Any]]) -> None:
@@ -54,7 +54,7 @@ class Grid:
 
 
 class Row(Grid):
-    """A table of one row that all samples share, as parameters are."""
+    """A table of one row that all samples share, as they share parameters."""
 
     def __getitem__(self, at: tuple[Any, Any]) -> Any:
         return super().__getitem__((0, at[1]))
@@ -64,10 +64,10 @@ class Row(Grid):
 
 
 class Scalars(Unchanged):
-    """The reading that takes one neuron of one sample at a time, as a textbook does.
+    """The reading for one neuron of one sample at a time, as in a textbook.
 
-    ``number`` makes a number of a float; ``functions`` has ``exp``, ``log``, ``log1p``, ``expm1``,
-    ``tanh``, ``erf``, ``sqrt`` and ``pi``: the module ``math``, or an mpmath context.
+    ``number`` converts a float; ``functions`` has ``exp``, ``log``, ``log1p``, ``expm1``, ``tanh``, ``erf``, ``sqrt``
+    and ``pi``: the module ``math``, or an mpmath context.
     """
 
     def __init__(self, number: Callable[[float], Any], functions: Any) -> None:
@@ -89,7 +89,7 @@ class Scalars(Unchanged):
 
     @classmethod
     def of_mpmath(cls, digits: int = 50) -> Scalars:
-        """Numbers with so many decimal digits (needs mpmath): the truth that all else is judged by."""
+        """Numbers with ``digits`` decimal digits (needs mpmath): the truth that everything else is compared with."""
         import mpmath  # noqa: PLC0415 - an optional dependency, wanted only here
 
         context = mpmath.MPContext()
@@ -97,7 +97,7 @@ class Scalars(Unchanged):
         return cls(context.mpf, context)
 
     def setting(self, x: Any) -> Any:
-        """A number of the case that formulas go on working with (a rate, a β): exact."""
+        """A number of the case that formulas compute with (a rate, a β), exact."""
         return self.number(x)
 
     def each(self, count: int) -> range:
@@ -105,7 +105,7 @@ class Scalars(Unchanged):
         return range(count)
 
     def grid(self, rows: int, columns: int) -> Grid:
-        """An empty table to be filled cell by cell."""
+        """An empty table."""
         return Grid([[self.zero] * columns for _ in range(rows)])
 
     def given_grid(self, rows: Iterable[Iterable[float]]) -> Grid:
@@ -117,11 +117,11 @@ class Scalars(Unchanged):
         return Row([[self.zero] * count])
 
     def given_row(self, values: Iterable[Any], _roundings: Any = None) -> Row:
-        """The case's own numbers, of any shape, one row for all samples."""
+        """The case's own numbers, of any shape, as one row for all samples."""
         return Row([[self.number(x) for x in flattened(values)]])
 
     def joined(self, grids: Sequence[Grid]) -> Grid:
-        """Tables side by side."""
+        """Tables next to each other."""
         return (
             grids[0]
             if len(grids) == 1
@@ -129,7 +129,7 @@ class Scalars(Unchanged):
         )
 
     def stacked(self, grids: Sequence[Grid]) -> Grid:
-        """Tables one below the other."""
+        """Tables below each other."""
         return Grid([row for grid in grids for row in grid.rows])
 
     def one(self, x: Any) -> list[Any]:
@@ -137,7 +137,7 @@ class Scalars(Unchanged):
         return [x]
 
     def vector(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """A function of every number of vectors; single numbers are the same for a whole vector."""
+        """A function applied to every number of vectors; single numbers are the same for a whole vector."""
         length = next(len(x) for x in arguments if isinstance(x, list))
         return [function(*(x[t] if isinstance(x, list) else x for x in arguments)) for t in range(length)]
 
@@ -152,7 +152,7 @@ class Scalars(Unchanged):
         return self.zero if total is None else total
 
     def only(self, xs: Sequence[Any], keep: Sequence[Any]) -> list[Any]:
-        """Those of a vector that ``keep`` has a 1 for; where none is left, what is no number."""
+        """Those numbers of a vector where ``keep`` is positive; NaN where there is none."""
         return [x for x, kept in zip(xs, keep, strict=True) if kept > 0] or [self.number(math.nan)]
 
     def total(self, xs: Sequence[Any]) -> Any:
@@ -160,7 +160,7 @@ class Scalars(Unchanged):
         return self.sum(xs)
 
     def top(self, xs: Sequence[Any]) -> Any:
-        """The largest of xs, used as a shift only."""
+        """The largest of xs, used only as a shift."""
         return self.max(xs)
 
     def largest(self, xs: Sequence[Any]) -> Any:
@@ -168,12 +168,12 @@ class Scalars(Unchanged):
         return self.max(xs)
 
     def winners(self, xs: Sequence[Any]) -> list[Any]:
-        """1 for the first that is largest, 0 for the others."""
+        """1 for the first of the largest, 0 for the others."""
         first = max(range(len(xs)), key=lambda i: xs[i])
         return [self.number(1.0 if i == first else 0.0) for i in range(len(xs))]
 
     def exact(self, x: Any) -> Any:
-        """x as it is."""
+        """x unchanged."""
         return x
 
     def single(self, table: Any) -> Any:
@@ -187,7 +187,7 @@ class Scalars(Unchanged):
         return type(table)([[rounded(x) for x in row] for row in table.rows])
 
     def where(self, index: int, mask: Sequence[bool], then: Any, otherwise: Any) -> Any:
-        """``then`` for the units (or weights) that ``mask`` has, else ``otherwise``."""
+        """``then`` for the units (or weights) where ``mask`` is True, else ``otherwise``."""
         return then if mask[index] else otherwise
 
     def sum(self, xs: Sequence[Any]) -> Any:
@@ -198,17 +198,17 @@ class Scalars(Unchanged):
         return total
 
     def max(self, xs: Sequence[Any]) -> Any:
-        """The largest of xs; used as a shift only."""
+        """The largest of xs."""
         return max(xs)
 
     def where_positive(self, test: Any, then: Any, otherwise: Any) -> Any:
-        """``then`` where test > 0, else ``otherwise``: every kink is written with this."""
+        """``then`` where test > 0, else ``otherwise``; every kink is written with this."""
         return then if test > 0 else otherwise
 
     def log_or_zero(self, factor: Any, x: Any) -> Any:
-        """factor · ln x, and 0 where the factor is 0 whatever x is (the limit of t ln t)."""
+        """factor · ln x, and 0 where the factor is 0, whatever x is (the limit of t ln t)."""
         return self.zero if factor == 0 else factor * self.log(x)
 
     def either(self, fused: Any, composed: Callable[[], Any]) -> Any:  # noqa: ARG002
-        """Two right formulas for the same number; here the first, which is the stabler."""
+        """Two right formulas for one number; here the first, which is the stabler."""
         return fused

@@ -1,4 +1,4 @@
-"""What a reading is shown of a pass, and may put in its place. Most readings look at nothing and change nothing."""
+"""The hooks by which a reading sees the quantities of a pass and may replace them. Most readings change nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Unchanged:
-    """Goes on with what was computed."""
+    """Continues with what was computed."""
 
     def kink(self: Any, _kink: Kink, test: Any, above: Any, below: Any, here: Any = None) -> Any:
         """A derivative that jumps: ``above`` where test > 0, ``below`` where test < 0, ``here`` (or below) at 0."""
@@ -20,7 +20,7 @@ class Unchanged:
         return self.where_positive(test, above, otherwise)
 
     def seen(self, _quantity: str, _layer: int | None, _step: int, value: Any, *, last: bool = False) -> Any:  # noqa: ARG002
-        """What the next stage reads; here what the stage before computed."""
+        """The value that the next stage reads; here the computed one."""
         return value
 
     def seen_part(self, _quantity: str, _layer: int | None, _step: int, value: Any, _start: int, _width: int) -> Any:
@@ -42,5 +42,5 @@ class Unchanged:
 
     @contextmanager
     def unseen(self) -> Iterator[None]:
-        """Work in here is not shown to anybody (here nothing is)."""
+        """Computations in this block are not shown; here nothing is shown anyway."""
         yield

@@ -1,7 +1,7 @@
 """The parts of a sum: products of vectors, each with its value, its size and its error bound.
 
-A part Σ x·y, where x and y are off by at most e and f, is off by at most γ Σ|x||y| + Σ (e|y| + |x|f + e f); a part Σ x
-by γ Σ|x| + Σ e. γ = γₖ counts the roundings of the whole sum (Higham, *Accuracy and Stability*, §3.1).
+With errors e of x and f of y, the error of Σ x·y is at most γ Σ|x||y| + Σ (e|y| + |x|f + e f), that of Σ x at most
+γ Σ|x| + Σ e. γ = γₖ counts the roundings of the whole sum (Higham, *Accuracy and Stability*, §3.1).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Part:
         return self.sum(abs(self.x), None if self.y is None else abs(self.y))
 
     def error(self, gamma: float) -> Any:
-        """The error bound of the sum, as in the module's text."""
+        """The error bound of the sum: γ Σ|x||y| + Σ (e|y| + |x|f + e f), or γ Σ|x| + Σ e."""
         size, e = abs(self.x), self.e
         share = gamma * size if is_exact(e) else gamma * size + e
         if self.y is None:
@@ -66,7 +66,7 @@ class Part:
 
 
 class _OfVectors(Part):
-    """Of vectors that were put together."""
+    """The sum of products of vectors that were built."""
 
     def __init__(self, x: Vector, y: Vector | None) -> None:
         y_value, f = (None, None) if y is None else (y.value, y.error)
@@ -74,13 +74,13 @@ class _OfVectors(Part):
         self._width = x.width if isinstance(x, Block) else 1
 
     def sum(self, x: Any, y: Any) -> Any:
-        """Along the vectors; once for all units of a block."""
+        """The sum along the vectors, once for all units of a block."""
         found = (x if y is None else x * y).sum(axis=-1)
         return np.repeat(found, self._width, axis=-1) if self._width > 1 else found
 
 
 class _OfSingle(Part):
-    """Of one number a unit."""
+    """The product of one number per unit."""
 
     def __init__(self, x: Single, y: Single | None) -> None:
         y_value, f = (None, None) if y is None else (y.lane.value, y.lane.error)
@@ -92,7 +92,7 @@ class _OfSingle(Part):
 
 
 class _OfProduct(Part):
-    """Of the two factors of a product, or of one alone: a matrix product."""
+    """The sum over the factors of a product of arrays, or over one of them: a matrix product."""
 
     def __init__(self, x: Operand, one: Places, y: Operand | None, other: Places | None) -> None:
         self._of, self._other, self._together = one.of, None if other is None else other.of, x.together
@@ -104,7 +104,7 @@ class _OfProduct(Part):
         super().__init__(x.grid.value, x.grid.error, y_value, f, count)
 
     def sum(self, x: Any, y: Any) -> Any:
-        """The contraction, found once for the wiring."""
+        """The contraction; its plan is cached with the wiring."""
         several = len(x) > 1, y is not None and len(y) > 1
         key = id(self._of), id(self._rows), several, y is None, self._together
         plan = self._product.plans.get(key)
@@ -124,7 +124,7 @@ class _OfProduct(Part):
 
 
 def part(x: Vector, y: Vector | None) -> Part:
-    """A part of a sum; as a product where both sides are factors of one and nothing else was made of them."""
+    """A part of a sum; as a product of arrays where x and y are the two factors of one, unchanged."""
     if isinstance(x, Operand):
         one = x.index.operand
         assert one is not None

@@ -1,6 +1,6 @@
-"""The circuit: where a layer kind writes its equations, forward only; each line makes a ``Table`` by one of the rules.
+"""The circuit: a layer kind writes its equations with it, forward only; each call computes a ``Table`` by one rule.
 
-How a gradient comes back through a table is the rules' own (``rules``).
+The rules (``rules``) know how a gradient comes back through a table.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The result of a layer: its output ``a``, and the tables of its pre-activations ``z``, if it has any.
+    """The result of a layer: its output ``a``, and the tables of its pre-activations ``z``.
 
     ``buffers`` are the buffers that the pass changed, by name; the next pass begins with them.
     """
@@ -46,7 +46,11 @@ class Circuit:
         role: str = "",
         other: Callable[[Any, Any], Any] | None = None,
     ) -> Table:
-        """outₒ = Σ w·x + b: a source is (table, weights or None, wiring), a bias (parameter, its place by unit)."""
+        """outₒ = Σ w·x + b: a source is (table, weights or None, wiring), a bias is (parameter, its position for each
+        unit).
+
+        ``other(s, o)`` is a second right formula for the same number.
+        """
         read = [table for x, weights, _ in sources for table in (x, weights) if table is not None]
         out = self._table(len(sources[0][2].reads), role, [*read, *(bias for bias, _ in biases)])
         rule = WeightedSum(out, [Source(*each) for each in sources], [(b, places(of)) for b, of in biases], other)
@@ -58,28 +62,28 @@ class Circuit:
         role: str = "",
         other: Callable[[Any, Any], Any] | None = None,
     ) -> Table:
-        """The same sum of one source, taken over all samples of the batch: one row that all samples share.
+        """outₒ = Σ w·x over all samples of the batch: one row that all samples share.
 
-        What is made of such rows only is one row too (the mean of a batch, its standard deviation).
+        A table computed only from such rows is one row too (the mean of a batch, its standard deviation).
         """
         units = len(source[2].reads)
         out = Table(units, self.m.row(units), parameter=True, across=True, role=role)
         return self._made(out, WeightedSum(out, [Source(*source)], [], other))
 
     def function(self, name: str, x: Table, alpha: float = 0.0, role: str = "") -> Table:
-        """outₒ = φ(xₒ); ``name`` is one of ``FUNCTIONS``."""
+        """outₒ = φ(xₒ, α); ``name`` is one of ``FUNCTIONS``."""
         out = self._table(x.units, role, [x])
         return self._made(out, Function(out, x, name, alpha))
 
     def softmax(
         self, x: Table, groups: Index, *, logarithm: bool = False, keep: Table | None = None, role: str = ""
     ) -> Table:
-        """Softmax of every unit within ``groups[o]``, to which it belongs; of those that ``keep`` has a 1 for."""
+        """outₒ = e^(xₒ)/Σₖ e^(xₖ) over the units k in ``groups[o]``, which includes o, where ``keep`` is 1."""
         out = self._table(x.units, role)
         return self._made(out, Softmax(out, x, groups, logarithm=logarithm, keep=keep))
 
     def largest(self, x: Table, reads: Sequence[Sequence[int]], role: str = "") -> Table:
-        """The largest of the units that each unit reads."""
+        """outₒ = max of xᵢ over the units i in ``reads[o]``."""
         uses, count = [], 0
         for row in reads:
             uses.append(range(count, count + len(row)))
@@ -89,7 +93,7 @@ class Circuit:
         return self._made(out, Largest(out, x, Wiring(x.units, count, reads, uses), winners))
 
     def pick(self, x: Table, positions: Sequence[int], role: str = "") -> Table:
-        """The units of ``x`` at these positions: nothing is computed."""
+        """outₒ = x[positions[o]]."""
         return self.weighted_sum([(x, None, picking(x.units, positions))], role=role)
 
     def join(self, tables: Sequence[Table], role: str = "") -> Table:
@@ -104,25 +108,25 @@ class Circuit:
         return self.weighted_sum(sources, role=role)
 
     def add(self, tables: Sequence[Table], role: str = "") -> Table:
-        """The sum of tables of one shape, unit by unit."""
+        """outₒ = Σ xₒ over the tables."""
         return self.weighted_sum([(table, None, same(table.units)) for table in tables], role=role)
 
     def multiply(self, x: Table, y: Table, role: str = "") -> Table:
-        """The product of two tables, unit by unit."""
+        """outₒ = xₒ yₒ."""
         return self.weighted_sum([(x, y, own(x.units, y.units, 0))], role=role)
 
     def given(self, rows: Any) -> Table:
-        """Numbers of the case, ``[sample][unit]``: nothing flows back into them."""
+        """Numbers of the case, ``[sample][unit]``; they get no gradient."""
         return Table(len(rows[0]), self.m.given_grid(rows), fixed=True)
 
     def cut(self, x: Table) -> Table:
-        """The same numbers, but nothing flows back through them."""
+        """The same numbers as a constant: no gradient flows back through them."""
         return Table(x.units, x.values, fixed=True, role="cut")
 
     def show(self, z: Table, start: int = 0, width: int | None = None) -> Table:
-        """Report ``z`` at once: what follows goes on with what was reported in its place.
+        """Report ``z`` now; later computations use the reported values in its place, if there are any.
 
-        A layer that has several says where each begins, as column ``start`` of ``width`` columns, and gives them to
+        A layer with several tables of z says where each begins: at column ``start`` of ``width``, and passes them to
         ``c.output`` in that order.
         """
         width = z.units if width is None else width
@@ -131,13 +135,15 @@ class Circuit:
         return z
 
     def constant(self, numbers: Sequence[float], roundings: Sequence[float] | None = None) -> Table:
-        """Numbers of a formula, the same for every sample; ``roundings``: how far off a right one may be, in u."""
+        """Constants of a formula, the same for every sample; ``roundings`` are the errors of right ones, in units
+        of u.
+        """
         return Table(len(numbers), self.m.given_row(numbers, roundings), parameter=True, fixed=True)
 
     def activate(
         self, name: str, z: Table, alpha: float | None = None, groups: Callable[[], Index] | None = None
     ) -> Table:
-        """a = φ(z); a softmax is taken over what ``groups`` gives, or all units."""
+        """a = φ(z); a softmax runs over the groups that ``groups()`` returns, by default over all units."""
         if name == "identity":
             return z
         if name in ("softmax", "log_softmax"):
@@ -146,23 +152,23 @@ class Circuit:
         return self.function(name, z, alpha_of(name, alpha), role="a")
 
     def unmoved(self, x: Table) -> Table:
-        """The numbers of a table; nothing flows back into it."""
+        """The numbers of a table as a constant: it gets no gradient."""
         return Table(x.units, x.values, parameter=x.parameter, fixed=True, across=x.across)
 
     def output(
         self, a: Table, z: Table | Sequence[Table] | None = None, buffers: Mapping[str, Table] | None = None
     ) -> Output:
-        """What the layer gives. Without ``z`` its output is its own pre-activation."""
+        """The output of the layer. Without ``z`` the output is also the pre-activation."""
         return Output(a, [a] if z is None else [z] if isinstance(z, Table) else list(z), buffers or {})
 
     def _table(self, units: int, role: str, read: Sequence[Table] = ()) -> Table:
-        """An empty table: one row where all that is read is, and some of it goes across the samples."""
+        """An empty table: one row if everything read is shared by the samples, and some of it is a sum across them."""
         across = any(table.across for table in read) and all(table.parameter for table in read)
         values = self.m.row(units) if across else self.m.grid(self.samples, units)
         return Table(units, values, parameter=across, across=across, role=role)
 
     def _made(self, out: Table, rule: Rule) -> Table:
-        """Work the table out, unit by unit, and keep it for the way back."""
+        """Compute the table, unit by unit, and keep it for the backward pass."""
         m, out.made_by = self.m, rule
         rule.layer, rule.step, rule.spec, rule.inputs, rule.case = (
             self.layer,
@@ -178,7 +184,7 @@ class Circuit:
         return out
 
     def flow_back(self, table: Table) -> None:
-        """∂L/∂x of a table, all of whose readers know theirs."""
+        """∂L/∂x = Σ ∂L/∂y · ∂y/∂x over all readers y of a table, whose errors must be known."""
         m = self.m
         rows, table.error = (
             (1, m.row(table.units)) if table.parameter else (self.samples, m.grid(self.samples, table.units))
@@ -191,5 +197,5 @@ class Circuit:
 
 
 def alpha_of(name: str, alpha: float | None) -> float:
-    """The α of an activation: its own, or PyTorch's default."""
+    """The α of an activation, or PyTorch's default."""
     return DEFAULT_ALPHA.get(name, 0.0) if alpha is None else alpha

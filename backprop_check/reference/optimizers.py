@@ -1,8 +1,8 @@
-"""What happens to a gradient on its way to the parameter: clipping, decay, and each optimizer's update.
+"""From the gradient to the new parameter: clipping, decay, and each optimizer's update.
 
-Names, defaults and formulas are PyTorch's. Every method is about one parameter w, its gradient g, and what the
-optimizer remembers of it (``of``); each ends in ``updated``: w⁺ = w − η d, with the direction d that it found.
-A penalty in the loss (``penalty``) is part of the loss and of the reported gradients; clipping and decay are not.
+Names, defaults and formulas are PyTorch's. Every method concerns one parameter w, its gradient g, and what the
+optimizer remembers about it (``of``); each ends in ``updated``: w⁺ = w − η d, with the direction d that it computed. A
+penalty (``penalty``) is part of the loss and of the reported gradients; clipping and decay are not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NORM_EPSILON = 1e-6
 
 
 class Learning(Protocol):
-    """What training looks at in a pass, be it one of a chain or of any wiring."""
+    """What the update reads of a pass."""
 
     learning_rate: float | None
     optimizer: Optimizer | None
@@ -42,7 +42,7 @@ class Memory:
 
 
 class Training(NamedTuple):
-    """What an update knows beside the gradients: for who tells of it."""
+    """What an update reads besides the gradients, for the explanation."""
 
     before: Memory
     after: Memory
@@ -53,9 +53,10 @@ class Training(NamedTuple):
 
 
 class Remembered:
-    """What is remembered of one number: ``of["v"]`` from the update before, ``of.keep("v", x)`` for the next.
+    """What is remembered about one number: ``of["v"]`` from the update before, ``of.keep("v", x)`` for the next.
 
-    It stands ``at`` its place of the ``layer``'s ``parameter``; ``empty`` makes a table of that parameter's shape.
+    The number is at the place ``at`` of the ``layer``'s ``parameter``; ``empty`` makes a table of that parameter's
+    shape.
     """
 
     def __init__(self, stages: Optimizers, layer: int, parameter: str, at: Any, empty: Callable[[], Any]) -> None:
@@ -69,7 +70,7 @@ class Remembered:
         return self._stages.before.tables[self._layer, self.parameter, name][self._at]
 
     def keep(self, name: str, value: Any) -> Any:
-        """Remember it; give it back as it stands in its table."""
+        """Remember a value; returns it as it is in its table."""
         tables, key = self._stages.memory.tables, (self._layer, self.parameter, name)
         if key not in tables:
             tables[key] = self._empty()
@@ -78,7 +79,7 @@ class Remembered:
 
 
 class Optimizers:
-    """The part of ``Stages`` that is about training. One object sees all steps of a case, and remembers."""
+    """The part of ``Stages`` about training. One object sees all steps of a case, and remembers."""
 
     m: Any
 
@@ -94,7 +95,7 @@ class Optimizers:
     # What all parameters share -------------------------------------------------------------------
 
     def before_update(self, p: Learning) -> None:
-        """Begin an update: one more is counted, and the gradients' norm is taken where it matters."""
+        """Begin an update: count it, and compute the norm of the gradients if they are clipped by it."""
         self.optimizer = p.optimizer
         if p.optimizer is None:
             return
@@ -113,7 +114,7 @@ class Optimizers:
             self.limit = self.m.number(p.clip.limit)
 
     def training(self) -> Training | None:
-        """What this update knows; None for a plain step down the slope."""
+        """What this update reads besides the gradients; None for plain gradient descent."""
         if self.optimizer is None:
             return None
         return Training(self.before, self.memory, self.settings, self.rate, self.norm, self.scale)
@@ -124,21 +125,21 @@ class Optimizers:
         return self.memory.time
 
     def gradient_norm(self, p: Learning) -> Any:
-        """√ Σ g², over all parameters of all layers."""
+        """√ Σ g² over all parameters of all layers."""
         m, total = self.m, None
         for _, part in p.sums(m, lambda g: g * g, gradients=True):
             total = part if total is None else total + part
         return m.sqrt(m.setting(0.0) if total is None else total)
 
     def clip_scale(self, norm: Any, limit: float) -> Any:
-        """c/(norm + 10⁻⁶), and 1 where that is more."""
+        """min(1, c/(norm + 10⁻⁶))."""
         ratio = self.m.number(limit) / (norm + self.m.number(NORM_EPSILON))
         return self.m.where_positive(ratio - 1, self.m.number(1.0), ratio)
 
     # The penalty in the loss ---------------------------------------------------------------------
 
     def penalty(self, p: Learning) -> Any:
-        """l1 Σ|w| + ½ l2 Σ w², over weights, and biases where the case says so."""
+        """l1 Σ|w| + ½ l2 Σ w², over weights, and over biases if the case says so."""
         m, r = self.m, p.regularization
         assert r is not None
         total = m.number(0.0)
@@ -151,7 +152,7 @@ class Optimizers:
         return total
 
     def has_penalty(self, p: Learning, parameter: str) -> bool:
-        """Whether a parameter of that name has a penalty: every weight, and biases where they are to have one too."""
+        """Whether a parameter of that name has a penalty: every weight, and biases if the case says so."""
         return "weight" in parameter or ("bias" in parameter and self.counts_biases(p))
 
     def counts_biases(self, p: Learning) -> bool:
@@ -163,7 +164,7 @@ class Optimizers:
         return self.m.number(0.5 * l2) * total
 
     def penalized(self, p: Learning, parameter: str, gradient: Any, w: Any) -> Any:
-        """∂L/∂w with the penalty's part, where it has one: l1 sign(w) + l2 w, with sign(0) = 0."""
+        """∂L/∂w plus the derivative of the penalty: l1 sign(w) + l2 w, with sign(0) = 0."""
         m, r = self.m, p.regularization
         assert r is not None
         if not self.has_penalty(p, parameter):
@@ -173,7 +174,7 @@ class Optimizers:
         return gradient + self.l2_slope(r.l2, w) if r.l2 else gradient
 
     def l2_slope(self, l2: float, w: Any) -> Any:
-        """The derivative of ½ l2 w²."""
+        """l2 w, the derivative of ½ l2 w²."""
         return self.m.number(l2) * w
 
     def sign(self, w: Any) -> Any:
@@ -184,20 +185,20 @@ class Optimizers:
     # One parameter's update ----------------------------------------------------------------------
 
     def trained(self, w: Any, g: Any, of: Remembered) -> Any:
-        """w⁺ by the case's optimizer, from the gradient as the loss gives it."""
+        """w⁺ by the case's optimizer, from the gradient before clipping."""
         assert self.optimizer is not None
         step: Any = getattr(self, self.optimizer.kind)
         return step(w, self.clipped(g), of, self.rate)
 
     def clipped(self, g: Any) -> Any:
-        """g held between −c and c, or shortened with all others to the norm c."""
+        """g limited to [−c, c], or scaled together with all others to the norm c."""
         if self.limit is not None:
             m, c = self.m, self.limit
             return m.where_positive(g - c, c, m.where_positive(-g - c, -c, g))
         return g if self.scale is None else g * self.scale
 
     def decayed(self, w: Any, g: Any, of: Remembered) -> Any:  # noqa: ARG002 - some forget the biases
-        """g + λw: weight decay as a part of the gradient (all but AdamW)."""
+        """g + λw: weight decay as a part of the gradient (all optimizers but AdamW)."""
         return g + self.settings["weight_decay"] * w if self.has("weight_decay") else g
 
     def has(self, name: str) -> bool:
@@ -221,16 +222,16 @@ class Optimizers:
         return g + self.settings["momentum"] * v
 
     def average(self, name: str, beta: Any, x: Any, of: Remembered) -> Any:
-        """A running average that begins at 0: β · (that before) + (1 − β) x."""
+        """β · (old average) + (1 − β) x: a running average that starts at 0."""
         new = (1 - beta) * x
         return of.keep(name, beta * of[name] + new if name in of else new)
 
     def root(self, v: Any) -> Any:
-        """√v + ε, what an adaptive optimizer divides by."""
+        """√v + ε, the divisor of an adaptive optimizer."""
         return self.m.sqrt(v) + self.settings["eps"]
 
     def sgd(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """w⁺ = w − η d, d being g, its velocity v, or g + μ v (Nesterov)."""
+        """w⁺ = w − η d, where d is g, its velocity v, or g + μ v (Nesterov; Sutskever et al. 2013)."""
         d = self.decayed(w, g, of)
         if self.has("momentum"):
             v = self.velocity(d, of)
@@ -238,7 +239,9 @@ class Optimizers:
         return self.updated(w, d, rate)
 
     def rmsprop(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """w⁺ = w − η g/(√v + ε), v the running average of g² (less the squared average of g, where centered)."""
+        """w⁺ = w − η g/(√v + ε), v the running average of g² (minus the squared average of g, if centered)
+        (Hinton 2012).
+        """
         g, alpha = self.decayed(w, g, of), self.settings["alpha"]
         v = self.average("square", alpha, g * g, of)
         if self.has("centered"):
@@ -248,7 +251,7 @@ class Optimizers:
         return self.updated(w, self.velocity(d, of) if self.has("momentum") else d, rate)
 
     def adagrad(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """w⁺ = w − η/(1 + (t − 1) lr_decay) · g/(√Σg² + ε)."""
+        """w⁺ = w − η/(1 + (t − 1) lr_decay) · g/(√Σg² + ε) (Duchi, Hazan & Singer 2011)."""
         g = self.decayed(w, g, of)
         before = of["sum"] if "sum" in of else self.settings["initial_accumulator_value"]
         total = of.keep("sum", before + g * g)
@@ -257,11 +260,11 @@ class Optimizers:
         return self.updated(w, g / self.root(total), rate)
 
     def adam(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """w⁺ = w − η m̂/(√v̂ + ε), from the running averages m of g and v of g², each corrected for its start at 0."""
+        """w⁺ = w − η m̂/(√v̂ + ε), with the bias-corrected averages m̂ of g and v̂ of g² (Kingma & Ba 2015)."""
         return self.adam_step(w, self.decayed(w, g, of), of, rate)
 
     def adamw(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """Adam, where w first shrinks by itself: w (1 − η λ), and the gradient knows nothing of it."""
+        """w⁺ = w (1 − η λ) − η m̂/(√v̂ + ε): the decay is no part of the gradient (Loshchilov & Hutter 2019)."""
         return self.adam_step(self.shrunk(w, of, rate), g, of, rate)
 
     def shrunk(self, w: Any, of: Remembered, rate: Any) -> Any:  # noqa: ARG002 - some forget the biases
@@ -269,7 +272,9 @@ class Optimizers:
         return w * (1 - self.m.number(rate) * self.settings["weight_decay"]) if self.has("weight_decay") else w
 
     def adam_step(self, w: Any, g: Any, of: Remembered, rate: Any) -> Any:
-        """The part that Adam and AdamW share."""
+        """The part that Adam and AdamW share; with amsgrad, v is the largest average so far (Reddi, Kale & Kumar
+        2018).
+        """
         beta1, beta2 = self.settings["betas"]
         mean, square = self.average("mean", beta1, g, of), self.average("square", beta2, g * g, of)
         if self.has("amsgrad"):
@@ -289,24 +294,24 @@ class Optimizers:
         return self.m.sqrt(square) / self.m.sqrt(self.correction_of_square(beta2)) + self.settings["eps"]
 
     def correction_of_mean(self, beta: Any) -> Any:
-        """What m is divided by."""
+        """1 − β₁ᵗ, the divisor of m."""
         return self.correction(beta)
 
     def correction_of_square(self, beta: Any) -> Any:
-        """What v is divided by."""
+        """1 − β₂ᵗ, the divisor of v."""
         return self.correction(beta)
 
     def correction(self, beta: Any) -> Any:
-        """1 − βᵗ: how much of a running average that began at 0 is there after t updates."""
+        """1 − βᵗ: the total weight of t numbers in a running average that starts at 0."""
         return 1 - self.power(beta, self.time)
 
     def power(self, x: Any, exponent: int) -> Any:
-        """x · x · …: as many factors as the exponent says."""
+        """xⁿ as a product of n factors."""
         result = x
         for _ in range(exponent - 1):
             result = result * x
         return result
 
     def updated(self, parameter: Any, gradient: Any, learning_rate: Any) -> Any:
-        """One step against a direction, for a weight or a bias."""
+        """w − η d for a weight or a bias, with the direction ``gradient``."""
         return parameter - self.m.number(learning_rate) * gradient

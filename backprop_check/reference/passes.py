@@ -82,7 +82,7 @@ class Pass:
 
 
 def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
-    """Work a case out on the reading ``m``: one pass a training step (at least one)."""
+    """Compute a case on the reading ``m``: one pass per training step (at least one)."""
     network = case.network
     parameters = [
         {} if layer.shares else {name: m.given_row(value) for name, value in layer.arrays().items()}
@@ -100,7 +100,7 @@ def run_pass(case: Case, m: Any, stages: type[Stages] = Stages) -> list[Pass]:
 
 
 def one_pass(case: Case, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages, step: int) -> Pass:
-    """Forward, loss, backward, gradients and (where the case has an optimizer) the update."""
+    """Forward, loss, backward, gradients and (if the case has an optimizer) the update."""
     p = begin(case, m, stages, step)
     through(p, parameters, buffers, m, stages)
     if p.learning_rate is not None:
@@ -109,7 +109,7 @@ def one_pass(case: Case, parameters: list[Named], buffers: list[Named], m: Any, 
 
 
 def _targets(case: Case, m: Any, stages: Stages) -> Any:
-    """What the loss compares with: the case's targets, smoothed where the loss asks for it."""
+    """The targets that the loss reads: those of the case, smoothed if the loss asks for it."""
     given, smoothing = m.given_grid(case.targets), case.loss.label_smoothing
     if smoothing is None:
         return given
@@ -122,7 +122,7 @@ def _targets(case: Case, m: Any, stages: Stages) -> Any:
 
 
 def begin(case: Case, m: Any, stages: Stages, step: int) -> Pass:
-    """A pass with its inputs and targets, and nothing computed."""
+    """A pass with its inputs and targets, before anything is computed."""
     return Pass(
         case=case,
         circuit=Circuit(case, m, stages, step),
@@ -149,7 +149,7 @@ def through(p: Pass, parameters: list[Named], buffers: list[Named], m: Any, stag
 
 
 def forward(p: Pass, parameters: list[Named], buffers: list[Named], m: Any, stages: Stages) -> None:
-    """Layer by layer: each reads the outputs of earlier ones."""
+    """Compute layer by layer; each layer reads the outputs of earlier ones."""
     network, c = p.case.network, p.circuit
     owned: list[dict[str, Table]] = []
     for index, layer in enumerate(network.layers):
@@ -203,7 +203,7 @@ def _product_of(c: Circuit) -> Any:
 
 
 def _report(l: LayerPass, reported: tuple[str, ...], p: Pass, m: Any) -> None:
-    """Show what the layer reports, and go on with what an implementation reported in its place."""
+    """Show what the layer reports, and continue with what an implementation reported in its place."""
     for quantity, tables in (("z", l.output.z), ("a", [l.output.a])):
         if quantity == "z" and "z" not in reported and l.output.a in tables:
             for table in tables:
@@ -220,7 +220,7 @@ def _report(l: LayerPass, reported: tuple[str, ...], p: Pass, m: Any) -> None:
 
 
 def loss(p: Pass, m: Any, stages: Stages) -> None:
-    """The loss of the batch: the mean or the sum of its samples' losses."""
+    """L: the mean or the sum of the samples' losses, plus the penalty."""
     units, dense = p.layers[-1].units, as_dense(p)
     terms, losses = m.grid(p.samples, units), m.grid(p.samples, 1)
     for s in m.each(p.samples):
@@ -235,14 +235,14 @@ def loss(p: Pass, m: Any, stages: Stages) -> None:
 
 
 class _Last:
-    """The last layer, as the stages of the loss know one."""
+    """The last layer, in the form that the stages of the loss read."""
 
     def __init__(self, l: LayerPass, activation: str) -> None:
         self.units, self.activation, self.a, self.z = l.units, activation, l.a, l.z
 
 
 class _AsDense:
-    """A pass, as the stages of the loss know one: they look at the last layer only."""
+    """A pass in the form that the stages of the loss read: with its last layer only."""
 
     def __init__(self, p: Pass) -> None:
         last = p.layers[-1]
@@ -252,7 +252,7 @@ class _AsDense:
 
 
 def _function_of(rule: Rule | None) -> str:
-    """The activation that a rule is; a softmax over some of the units alone is another than one over all."""
+    """The activation that a rule computes; a softmax over groups of the units gets another name than one over all."""
     if isinstance(rule, Softmax):
         groups, units = rule.groups, rule.out.units
         whole = groups.width == units if groups.width else all(len(row) == units for row in groups.rows)
@@ -261,7 +261,7 @@ def _function_of(rule: Rule | None) -> str:
 
 
 def as_dense(p: Pass) -> Any:
-    """The pass as the stages of the loss know one."""
+    """The pass in the form that the stages of the loss read."""
     return _AsDense(p)
 
 
@@ -299,7 +299,7 @@ def backward(p: Pass, m: Any, stages: Stages) -> None:
 
 
 def _seed(p: Pass, last: Table, m: Any, stages: Stages) -> None:
-    """What flows into the output: the loss's derivative."""
+    """Let the loss's derivative ∂L/∂a flow into the output."""
     given = Table(last.units, m.grid(p.samples, last.units))
     dense = as_dense(p)
     for s in m.each(p.samples):
@@ -309,7 +309,7 @@ def _seed(p: Pass, last: Table, m: Any, stages: Stages) -> None:
 
 
 def matched_rule(p: Pass, last: Table) -> Any:
-    """The rule of an output that its loss undoes: sigmoid or softmax with its cross-entropy."""
+    """The output's activation, if the loss undoes it (sigmoid or softmax with its cross-entropy); else None."""
     rule = last.made_by
     if len(last.readers) or not p.circuit.stages.fused:
         return None
@@ -321,7 +321,7 @@ def matched_rule(p: Pass, last: Table) -> Any:
 
 
 def _matched_error(p: Pass, last: Table, rule: Any, m: Any, stages: Stages) -> None:
-    """∂L/∂z = p Σt − t (p − t for one neuron's sigmoid), the sum over the softmax's own group; or by the chain rule."""
+    """∂L/∂z = p Σt − t, with the sum over the softmax's group (p − t for a sigmoid); or by the chain rule."""
     z: Table = rule.x
     last.error, z.error = m.grid(p.samples, last.units), m.grid(p.samples, z.units)
     dense = as_dense(p)
@@ -337,7 +337,7 @@ def _matched_error(p: Pass, last: Table, rule: Any, m: Any, stages: Stages) -> N
 
 
 def penalized(p: Pass, l: LayerPass, name: str, m: Any, stages: Stages) -> Any:
-    """The gradients of a parameter with the part of the loss's penalty."""
+    """The gradients of a parameter with the derivative of the penalty."""
     table = l.parameters[name]
     row = m.row(table.units)
     for i in m.each(table.units):
@@ -364,5 +364,5 @@ def update(p: Pass, learning_rate: float, m: Any, stages: Stages, *, last: bool)
 
 
 def trace_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A parameter's shape in a trace: its first index, and all others as one."""
+    """A parameter's shape in a trace: its first index, and all others flattened into one."""
     return shape if len(shape) < 2 else (shape[0], size(shape[1:]))  # noqa: PLR2004 - a list

@@ -34,7 +34,7 @@ def _reciprocal_root_derivative(m: Any, x: Any, a: Any, eps: float) -> Any:
 
 
 def _over(m: Any, x: Any, divisor: float) -> Any:
-    """x/n: a sum made a mean."""
+    """x/n: the mean from a sum."""
     return x / m.number(divisor)
 
 
@@ -218,7 +218,7 @@ class Softmax(Rule):
         return "log_softmax" if self.logarithm else "softmax"
 
     def value(self, m: Any, s: Any, o: Any) -> Any:
-        """pₒ, or ln pₒ for the logarithm."""
+        """pₒ = e^(zₒ − max z) / Σₖ e^(zₖ − max z), over the group of o; ln pₒ for the logarithm."""
         group = self.x.values[s, self.groups[o]]
         if self.keep is not None:
             group = m.only(group, self.keep.values[s, self.groups[o]])

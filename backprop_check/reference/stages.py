@@ -1,4 +1,4 @@
-"""The stages of backpropagation that a pass goes through, each with its equation: rules, loss, δ of the output, update.
+"""The stages of backpropagation in a pass, each with its equation: rules, loss, δ of the output, update.
 
 In every method ``s`` is the sample and ``o``, ``i`` or ``k`` a unit. A named bug is a subclass that replaces some of
 these methods, and nothing else.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Stages(Optimizers):
-    """The right mathematics, over the reading ``m``. One object works out a whole case, all its training steps."""
+    """The right mathematics, on the reading ``m``. One object computes a whole case, with all its training steps."""
 
     #: Whether the δ of a loss that undoes its activation is taken as p Σt − t; else by the chain rule as it stands.
     fused = True
@@ -32,39 +32,41 @@ class Stages(Optimizers):
         self.m = m
 
     def over(self, m: Any) -> Self:
-        """The same stages, with all that they know by now, over another reading."""
+        """The same stages, with all that they remember, on another reading."""
         other = copy.copy(self)
         other.m = m
         return other
 
     def prepare(self, p: Any) -> None:
-        """Before a pass; the right mathematics has nothing to change in what it is given."""
+        """Called before a pass with its inputs, which a bug may change; the right mathematics changes nothing."""
 
     def whole_pass(
         self, right: Callable[..., Any], case: Case, parameters: list[Any], buffers: list[Any], step: int
     ) -> Any:
         """One pass over the batch and its update, a ``passes.Pass``: ``right`` is ``passes.one_pass``.
 
-        A bug in the order of the stages arranges them anew, from ``begin``, ``through`` and ``update`` of that module.
+        A bug in the order of the stages arranges ``begin``, ``through`` and ``update`` of that module in another way.
         """
         return right(case, parameters, buffers, self.m, self, step)
 
     # The circuit of a layer -------------------------------------------------------------------
 
     def equations(self, c: Any, layer: Any, x: Any, parameters: Any, inputs: tuple[int, ...]) -> Any:
-        """What a layer computes, as its kind says."""
+        """The output of a layer, by the equations of its kind."""
         return layer.equations(c, x, parameters, inputs)
 
     def value(self, rule: Rule, s: Any, o: Any) -> Any:
-        """Unit o of the table that a rule makes."""
+        """Unit o of the table that a rule computes."""
         return rule.value(self.m, s, o)
 
     def share(self, rule: Rule, role: tuple[str, int], s: Any, i: Any) -> tuple[Any, Any]:
-        """What flows back through a rule to what it reads in that role: ∂L/∂out and ∂out/∂i."""
+        """The gradient that flows back through a rule to the table that it reads in that role: ∂L/∂out and ∂out/∂i."""
         return rule.share(self.m, role, s, i)
 
     def matched_error(self, p: Any, rule: Any, s: Any, i: Any, composed: Callable[[], Any]) -> Any:
-        """∂L/∂z where the loss undoes its activation: p Σt − t, Σ over the softmax's own group; or ``composed``."""
+        """∂L/∂z where the loss undoes its activation: p Σt − t, Σ over the softmax's group; or ``composed()``,
+        the chain rule.
+        """
         groups = getattr(rule, "groups", None)  # none: a sigmoid, each for itself
         total = self.m.number(1.0) if groups is None else self.m.total(p.targets[s, groups[i]])
         return self.m.either(self.in_batch(p, rule.out.values[s, i] * total - p.targets[s, i]), composed)
@@ -72,11 +74,15 @@ class Stages(Optimizers):
     # The loss -----------------------------------------------------------------------------------
 
     def smoothed(self, t: Any, epsilon: Any, classes: int) -> Any:
-        """t (1 − ε) + ε/K: a label, where labels are smoothed."""
+        """t (1 − ε) + ε/K: a smoothed label (Szegedy et al. 2016)."""
         return t * (1 - epsilon) + epsilon / self.m.number(float(classes))
 
     def loss_term(self, p: Any, s: Any, k: Any) -> Any:
-        """What output k adds to ℓ(a, t): a logarithm of a sigmoid or softmax is taken of z, not of a."""
+        """The term of output k in ℓ(a, t).
+
+        After a sigmoid, binary cross-entropy is computed as softplus(z) − t z; after a softmax, cross-entropy as
+        −t (z − max z − ln Σ e^(z − max z)).
+        """
         m, last, t = self.m, p.layers[-1], p.targets[s, k]
         if (last.activation, p.loss_kind) == ("sigmoid", "binary_cross_entropy"):
             # −t ln σ(z) − (1 − t) ln(1 − σ(z)) = softplus(z) − t z
@@ -97,11 +103,13 @@ class Stages(Optimizers):
         return total / float(p.layers[-1].units) if LOSSES[p.loss_kind].mean_over_outputs else total
 
     def batch_loss(self, p: Any, total: Any) -> Any:
-        """L: the mean or the sum of the samples' losses."""
+        """L = (1/N) Σₛ ℓₛ or Σₛ ℓₛ, from the sum ``total``."""
         return self.in_batch(p, total)
 
     def output_error(self, p: Any, s: Any, k: Any) -> Any:
-        """∂L/∂aₖ of the output: the loss's derivative, times the share of a sample in the batch's loss."""
+        """∂L/∂aₖ of the output: the derivative of the loss, divided by the number of samples for a mean (part of
+        Nielsen's BP1).
+        """
         last, loss = p.layers[-1], LOSSES[p.loss_kind]
         slope = loss.derivative(self.m, last.a[s, k], p.targets[s, k], p.threshold)
         if loss.mean_over_outputs:
@@ -109,17 +117,17 @@ class Stages(Optimizers):
         return self.in_batch(p, slope)
 
     def in_batch(self, p: Any, x: Any) -> Any:
-        """The batch's loss is the mean or the sum of the samples' losses."""
+        """x/N where the loss of the batch is a mean, else x."""
         return x / self.m.number(float(p.samples)) if p.reduction == "mean" else x
 
     def penalized_number(self, p: Any, l: Any, name: str, i: Any, gradient: Any) -> Any:
-        """∂L/∂w of number i of parameter ``name`` of a layer, with the derivative of the loss's penalty."""
+        """∂L/∂w of number i of parameter ``name`` of a layer, plus the derivative of the penalty."""
         return self.penalized(p, quantity_of(name), gradient, l.parameters[name].values[0, i])
 
     # Update -------------------------------------------------------------------------------------
 
     def updated_number(self, l: Any, name: str, i: Any, learning_rate: float) -> Any:
-        """w⁺ of number i of parameter ``name`` of a layer: w − η ∂L/∂w, or what the case's optimizer makes of it."""
+        """w⁺ of number i of parameter ``name`` of a layer: w − η ∂L/∂w, or the update of the case's optimizer."""
         table = l.parameters[name]
         w, g = table.values[0, i], table.error[0, i]
         if self.optimizer is None:

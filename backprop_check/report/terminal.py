@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from backprop_check.case.network import Case
-from backprop_check.compare.conventions import told
+from backprop_check.compare.conventions import convention_line
 from backprop_check.compare.places import in_short
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.diagnose.causes import KEPT
@@ -263,7 +263,7 @@ def print_summary(
     for note in conclusion.notes if conclusion else []:
         console.print(Text(f"  note: {clean_text(note, 500)}"))
     for each in summary.conventions.to_list():
-        console.print(Text(f"  note: {told(each)}"))
+        console.print(Text(f"  note: {convention_line(each)}"))
     others = {name.replace("_", " "): n for name, n in counts.items() if n and name != "passed"}
     parts = [f"{counts['passed']} passed", *(f"{n} {name}" for name, n in others.items())]
     console.print("  " + ", ".join(parts))

@@ -43,11 +43,11 @@ class Early(msgspec.Struct, frozen=True):
         return tuple(Slot(*each) for each in self.reported)
 
 
-class Ahead:
+class EarlyResults:
     """Writes early results. The file is created with the first one. Raises ``OSError`` where it cannot be written."""
 
     def __init__(self, results: Path, head: bytes, waiting: Iterable[Early] = ()) -> None:
-        self._path, self._name = beside(results), _name_of(head)
+        self._path, self._name = early_path(results), _name_of(head)
         self._lines = {each.position: _line(each) for each in waiting}
         self._stale = 0
         self._file: int | None = None
@@ -103,15 +103,15 @@ class Ahead:
         self._file, self._stale = file, 0
 
 
-def beside(results: Path) -> Path:
+def early_path(results: Path) -> Path:
     """The path of the file of early results."""
     return results.with_name(f".{results.name}.ahead")
 
 
-def read_ahead(results: Path, head: bytes, first: int) -> dict[int, Early]:
+def read_early(results: Path, head: bytes, first: int) -> dict[int, Early]:
     """The early results from position ``first`` on, up to a torn line; none if the file belongs to other results."""
     found: dict[int, Early] = {}
-    with contextlib.suppress(OSError), beside(results).open("rb") as file:
+    with contextlib.suppress(OSError), early_path(results).open("rb") as file:
         if file.readline(200).rstrip(b"\n") != _name_of(head):
             return {}
         while (line := file.readline(_LONGEST)).endswith(b"\n"):

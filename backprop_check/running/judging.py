@@ -99,7 +99,7 @@ class Run:
             failure = Failure(judged.case, result.mismatches, judged.actual, judged.unstable, result.id)
             self.diagnostician.failed(failure)
 
-    def told(self, judged: Judged) -> Result:
+    def shown(self, judged: Judged) -> Result:
         """The result in the form that may be shown and written: with ``hints_only`` without expected values."""
         return hinted(judged.result, judged.case) if self.hints_only else judged.result
 

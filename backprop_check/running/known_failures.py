@@ -54,7 +54,7 @@ def read_known(path: Path) -> list[Entry]:
     return entries
 
 
-def news(
+def unlike_known(
     entries: Sequence[Entry], results: Sequence[Result], codes: dict[str, list[str]], *, complete: bool = True
 ) -> list[str]:
     """One sentence for each result or entry that differs from what is known; empty if nothing differs.

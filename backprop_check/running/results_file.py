@@ -1,4 +1,4 @@
-"""The results file: whole JSON at every moment, and what a run counts."""
+"""The results file: valid JSON at every moment; and the counts of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import msgspec
 from backprop_check import __version__
 from backprop_check.compare.conventions import Conventions
 from backprop_check.errors import ResultsError
-from backprop_check.running.early_results import Ahead, beside
+from backprop_check.running.early_results import EarlyResults, early_path
 from backprop_check.running.mirror import Mirror
 from backprop_check.running.one_case import FAILURES, Result
 
@@ -46,9 +46,9 @@ _NOT_JUDGED = ("not_run", "skipped", "not_applicable")
 
 
 def how_many_fail(counts: Mapping[str, int]) -> str:
-    """``79 of 79 judged cases fail (127 not applicable)``: the one way to say it, in every report.
+    """``79 of 79 judged cases fail (127 not applicable)``: every report uses this wording.
 
-    ``counts`` are by outcome, or by its name in a summary.
+    The keys of ``counts`` are outcomes, or their names in a summary.
     """
     number = {outcome: counts.get(name, counts.get(outcome, 0)) for outcome, name in _COUNTED.items()}
     failed = sum(number[outcome] for outcome in FAILURES if outcome != "not_run")
@@ -59,33 +59,35 @@ def how_many_fail(counts: Mapping[str, int]) -> str:
 
 
 def why_nothing_was_judged(counts: Mapping[str, int], *, complete: bool) -> str:
-    """``it skipped all 12 cases``: the end of "Nothing was judged: NAME …", in every report."""
+    """``skipped all 12 cases that it supports``: the end of "Nothing was judged: NAME …", in every report."""
     if not complete:
         return "had not answered any case by then"
     skipped = counts.get("skipped", 0)
     return f"skipped all {skipped:,} cases that it supports" if skipped else "supports none of these cases"
 
 
-#: Before the cases of a results file, and behind them.
+#: The text before and after the cases of a results file.
 BEGIN, END = b',"cases":[\n', b"\n],"
 
-#: Which arrays a right reply held: while a run is not complete, the first lines end with it.
+#: The key for the arrays that a right reply held: the first lines end with it until the run is complete.
 REPORTED = b',"reported":'
 
 
 class Summary:
-    """Counts of outcomes; ``cases`` are those sent or skipped, the not applicable ones stand apart."""
+    """Counts of outcomes. ``cases`` counts the cases sent or skipped; the not applicable ones are counted
+    separately.
+    """
 
     def __init__(self) -> None:
         self.complete = False
         self.interrupted = ""
-        """What is said of a run that was asked to stop: by what, and where it was."""
+        """For a run that was asked to stop, a text that says by what, and at which point."""
         self.counts = dict.fromkeys(_COUNTED.values(), 0)
         self.neurons_checked = self.values_checked = 0
         self.conventions = Conventions()
 
     def add(self, result: Result, times: int = 1) -> None:
-        """Count one result; take it back with −1."""
+        """Count one result; ``times`` = −1 takes it back."""
         self.counts[_COUNTED[result.outcome]] += times
         self.neurons_checked += times * result.neurons_checked
         self.values_checked += times * result.values_checked
@@ -93,16 +95,16 @@ class Summary:
 
     @property
     def cases(self) -> int:
-        """Cases sent or skipped."""
+        """The number of cases sent or skipped."""
         return sum(self.counts.values()) - self.counts["not_applicable"]
 
     @property
     def failed(self) -> int:
-        """Cases with an outcome that makes a run fail."""
+        """The number of cases with an outcome that makes a run fail."""
         return sum(self.counts[_COUNTED[outcome]] for outcome in FAILURES)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the results file."""
+        """The counts in the form of the results file."""
         return {
             "complete": self.complete,
             **({"interrupted": self.interrupted} if self.interrupted else {}),
@@ -115,13 +117,13 @@ class Summary:
 
 @dataclass
 class Conclusion:
-    """What is known only at the end of a run."""
+    """The results of the end of a run: causes, behaviours, notes, and unmet requirements."""
 
     causes: list[Cause] = field(default_factory=list)
     behaviours: list[Behaviour] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     unmet: list[str] = field(default_factory=list)
-    """What was required and not judged, a sentence each: it makes the run fail."""
+    """A sentence for each requirement that was not met; any of them makes the run fail."""
 
     def names(self) -> dict[str, list[str]]:
         """For each failing case the names of the bugs that explain it."""
@@ -139,7 +141,7 @@ class Conclusion:
 
 
 def head(info: ImplementationInfo, settings: Mapping[str, Any], argv: Sequence[str]) -> dict[str, Any]:
-    """The part of a results file that stands before its cases."""
+    """The part of a results file before its cases."""
     return {
         "schema": 1,
         "harness": {"version": __version__, "argv": list(argv), **settings, "platform": platform.platform()},
@@ -154,7 +156,7 @@ def head(info: ImplementationInfo, settings: Mapping[str, Any], argv: Sequence[s
 
 
 def tail(summary: Summary, conclusion: Conclusion | None = None) -> dict[str, Any]:
-    """The part that stands behind its cases."""
+    """The part of a results file after its cases."""
     done = conclusion or Conclusion()
     return {
         "summary": summary.to_dict(),
@@ -167,30 +169,31 @@ def tail(summary: Summary, conclusion: Conclusion | None = None) -> dict[str, An
 
 
 def with_names(result: Result, names: Mapping[str, list[str]]) -> Result:
-    """A result with the names that explain it."""
+    """A result with the names of the bugs that explain it."""
     return msgspec.structs.replace(result, diagnosis=names[result.id]) if result.id in names else result
 
 
-#: So many bytes are copied at once.
+#: The number of bytes that are copied at once.
 _PART = 2**20
 
-#: So often the disk gets what was written, in seconds.
+#: The interval, in seconds, at which the file is synced to the disk.
 _SYNCED = 1.0
 
 
 class ResultsFile:
-    """Writes results as they come: after each one the file is whole JSON that says ``complete: false``.
+    """Writes results as they arrive: after each one the file is valid JSON that says ``complete: false``.
 
-    The closing part (the summary) is overwritten by the next result and written again behind it, in one write, so
-    that a run that is killed leaves a file with all that was finished (``resume`` reads it even where the kill came
-    in the middle of that write). One case is one line. Once a second a thread brings it to the disk.
+    The closing part (the summary) is overwritten by the next result and written again after it, in one write. So a run
+    that is killed leaves a file with all finished results (``resume`` reads it even where the kill came in the middle
+    of that write). Each case is one line. Once a second a thread syncs the file to the disk.
 
-    What came before it was its turn stands in a file beside it (``ahead``).
+    Results that arrive before their turn are written to another file (``early_results``).
 
-    Somebody else may write to the file meanwhile: an implementation under test runs as its user. That is noticed before
-    each result and at the end; the file is then written anew from a copy (``mirror``), and ``disturbed`` says what was.
+    Other programs may write to the file meanwhile: an implementation under test runs as the same user. Changes are
+    detected before each result and at the end; the file is then rewritten from a copy (``mirror``), and ``disturbed``
+    says how it was changed.
 
-    Raises ``ResultsError`` where the file cannot be written; what was finished before stays in it.
+    Raises ``ResultsError`` where the file cannot be written; it keeps the results that were finished before.
     """
 
     def __init__(self, path: Path, info: ImplementationInfo, settings: dict[str, Any], argv: list[str]) -> None:
@@ -200,7 +203,7 @@ class ResultsFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("w+b", buffering=0)
-            beside(path).unlink(missing_ok=True)
+            early_path(path).unlink(missing_ok=True)
             self._put(0, opening)
             self._start = self._end = self._file.tell()
             self._close_file()
@@ -209,14 +212,15 @@ class ResultsFile:
             self._mirror.append(opening)
         except OSError as error:
             raise ResultsError(_cannot(path, error)) from error
-        self._ahead = Ahead(path, opening)
+        self._early = EarlyResults(path, opening)
         self._keep_on_disk()
 
     @classmethod
     def again(cls, path: Path, start: int, end: int, summary: Summary, waiting: Iterable[Early] = ()) -> Self:
-        """Go on with a file whose results stand from ``start`` to ``end`` and are counted in ``summary``.
+        """Continue a file whose results lie between the offsets ``start`` and ``end`` and are counted in ``summary``.
 
-        ``waiting`` are those that came before it was their turn.
+        ``waiting`` are the results that arrived before their turn. Raises ``ResultsError`` where the file cannot be
+        read or written.
         """
         self = cls.__new__(cls)
         self.path, self.summary, self.disturbed = path, summary, ""
@@ -225,7 +229,7 @@ class ResultsFile:
         self._start, self._end = start, end
         try:
             self._file = path.open("r+b", buffering=0)
-            self._ahead = Ahead(path, self._file.read(start), waiting)
+            self._early = EarlyResults(path, self._file.read(start), waiting)
             self._mirror = Mirror(path)
             self._file.seek(0)
             while (left := end - self._mirror.size) and (part := self._file.read(min(left, _PART))):
@@ -238,7 +242,11 @@ class ResultsFile:
         return self
 
     def add(self, result: Result, reported: Iterable[Slot] = ()) -> None:
-        """Append one result; ``reported`` is kept beside it until the run is complete, for ``resume``."""
+        """Append one result; ``reported``, the slots of its arrays, stays in its line until the run is complete, for
+        ``resume``.
+
+        Raises ``ResultsError`` where it cannot be written.
+        """
         self.summary.add(result)
         line = (b"" if self._first else b",\n") + msgspec.json.encode(result)
         if slots := tuple(reported):
@@ -250,18 +258,21 @@ class ResultsFile:
             self._put(self._end, line + closing)
             self._end, self._closing_part = self._end + len(line), closing
             self._first, self._unsynced = False, True
-            if self._ahead.placed(self._count):
+            if self._early.placed(self._count):
                 os.fsync(self._file.fileno())
-                self._ahead.tidy()
+                self._early.tidy()
         except OSError as error:
             self._undo(result)
             raise ResultsError(_cannot(self.path, error)) from error
         self._count += 1
 
     def early(self, position: int, result: Result, reported: Iterable[Slot] = ()) -> None:
-        """Keep a result whose turn has not come; ``add`` is to follow when it has."""
+        """Save a result that arrives before its turn; ``add`` must follow at its turn.
+
+        Raises ``ResultsError`` where it cannot be written.
+        """
         try:
-            self._ahead.keep(position, result, reported)
+            self._early.keep(position, result, reported)
         except OSError as error:
             raise ResultsError(_cannot(self.path, error)) from error
         self._unsynced = True
@@ -272,32 +283,32 @@ class ResultsFile:
         self._syncing.start()
 
     def _sync(self) -> None:
-        """Thread: what the system could not bring to the disk it says at the next write, or at the end."""
+        """The thread that syncs the files. Errors are ignored here: the next write, or the end, reports them."""
         while not self._closing.wait(_SYNCED):
             if self._unsynced:
                 self._unsynced = False
                 with contextlib.suppress(OSError, ValueError):
                     os.fsync(self._file.fileno())
                 with contextlib.suppress(OSError):
-                    self._ahead.sync()
+                    self._early.sync()
 
     def _end_sync(self) -> None:
         self._closing.set()
         self._syncing.join()
 
     def _put(self, at: int, data: bytes) -> None:
-        """Write all of it in one write, as long as the system can."""
+        """Write all data, in as few writes as the system needs (normally one)."""
         self._file.seek(at)
         while data:
             data = data[self._file.write(data) or 0 :]
 
     def _close_file(self) -> None:
-        """Write the closing part behind the last result."""
+        """Write the closing part after the last result."""
         self._closing_part = self._tail()
         self._put(self._end, self._closing_part)
 
     def _undo(self, result: Result) -> None:
-        """Close the file again behind what was finished: there was room for that."""
+        """Close the file again after the last finished result: there was room for that."""
         self.summary.add(result, -1)
         with contextlib.suppress(OSError):
             self._mirror.cut(self._end)
@@ -306,9 +317,9 @@ class ResultsFile:
             self._file.truncate()
 
     def _mend(self) -> None:
-        """Where somebody else has cut, removed or replaced the file: write it anew, and go on in that.
+        """If another program has cut, removed or replaced the file, rewrite it and continue in the new one.
 
-        Where it cannot be (a folder has its name now), the end of the run says so.
+        Where this fails (its name may now belong to a folder), the end of the run reports it.
         """
         how = self._mirror.changed(self._file, self._closing_part)
         if not how:
@@ -326,22 +337,23 @@ class ResultsFile:
 
     def _disturb(self, how: str) -> None:
         self.disturbed = self.disturbed or (
-            f"the results file {self.path} was {how} while the run wrote it, and not by backprop-check. It was written "
-            "anew, whole, from a copy: no implementation may write there"
+            f"the results file {self.path} was {how}, by another program, while the run wrote it. It was written "
+            "again, in full, from a copy: an implementation must not write there"
         )
 
     def _anew(self) -> Path:
-        """Where the file is written before it takes its place: one that a kill left there is in nobody's way."""
+        """The temporary path where the file is rewritten; a file that a kill left there is removed."""
         return self.path.with_name(f".{self.path.name}.new")
 
     def _tail(self, conclusion: Conclusion | None = None) -> bytes:
         return END + msgspec.json.encode(tail(self.summary, conclusion))[1:] + b"\n"
 
     def finish(self, conclusion: Conclusion, *, complete: bool = True, interrupted: str = "") -> None:
-        """Write what is known at the end: the causes, and for each failing case their names.
+        """Write the results of the end: the causes, and for each failing case the names of its bugs.
 
-        The file is written anew beside the old one and takes its place at once, so that it is whole at every moment.
-        Where somebody else had changed the old one, the notes of ``conclusion`` say so from now on.
+        The file is rewritten next to the old one and replaces it in one step, so that it is valid at every moment.
+        If another program had changed the old one, the notes of ``conclusion`` say so.
+        Raises ``ResultsError`` where it cannot be written.
         """
         self.summary.complete, self.summary.interrupted = complete, interrupted
         self._end_sync()
@@ -367,15 +379,15 @@ class ResultsFile:
             with contextlib.suppress(OSError):
                 anew.unlink(missing_ok=True)
             raise ResultsError(_cannot(self.path, error)) from error
-        self._ahead.close(complete=complete)
+        self._early.close(complete=complete)
 
     def _take_place(self, anew: Path) -> None:
         try:
             anew.replace(self.path)
         except OSError as error:
-            beside_it = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
-            anew.replace(beside_it)
-            msg = f"the results cannot be put at {self.path} ({error.strerror}): they stand in {beside_it}"
+            elsewhere = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
+            anew.replace(elsewhere)
+            msg = f"the results cannot be put at {self.path} ({error.strerror}): they are in {elsewhere}"
             raise ResultsError(msg) from error
 
     def __enter__(self) -> Self:
@@ -387,13 +399,13 @@ class ResultsFile:
         self._end_sync()
         with contextlib.suppress(OSError):
             os.fsync(self._file.fileno())
-        self._ahead.close(complete=False)
+        self._early.close(complete=False)
         self._file.close()
         self._mirror.close()
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a file's name to the disk; where the system does not do that for folders, it needs not."""
+    """Sync a file's name to the disk, on systems that support it for folders."""
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):
@@ -405,7 +417,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _named(line: bytes, names: Mapping[str, list[str]], *, anew: bool) -> bytes:
-    """One case's line, with the names of the bugs that explain it; ``anew``: it may have others already."""
+    """One case's line with the names of the bugs that explain it; ``anew`` says that it may already have other
+    names.
+    """
     body = line.rstrip(b",\n")
     if not (names or anew) or not body or b'"outcome":"mismatched"' not in body[:400]:
         return line
@@ -421,5 +435,5 @@ def _without_reported(line: bytes) -> bytes:
 def _cannot(path: Path, error: OSError) -> str:
     return (
         f"the results file {path} cannot be written: {error.strerror}. "
-        "What was finished before is kept; choose another path, or make room"
+        "The results finished before are kept; choose another path, or make room"
     )

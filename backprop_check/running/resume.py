@@ -16,7 +16,7 @@ from backprop_check.compare.expected import expect
 from backprop_check.compare.trace import Slot
 from backprop_check.errors import ResultsError
 from backprop_check.protocol import Message, one_line, parse_line
-from backprop_check.running.early_results import Early, read_ahead
+from backprop_check.running.early_results import Early, read_early
 from backprop_check.running.one_case import Judged, Result, judge_whole
 from backprop_check.running.results_file import BEGIN, REPORTED, Summary
 
@@ -137,7 +137,7 @@ def read_unfinished(path: Path) -> Unfinished:
                     end = file.tell() - len(line) + len(body)
                     count += 1
             file.seek(0)
-            ahead = {} if complete else read_ahead(path, file.read(start), count)
+            ahead = {} if complete else read_early(path, file.read(start), count)
             return Unfinished(path, head, start, end, count, last, complete, ahead)
     except OSError as error:
         why = error.strerror or type(error).__name__

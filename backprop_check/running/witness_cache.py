@@ -1,19 +1,19 @@
-"""What the witnesses said of a chunk of cases is kept, so that a second run spends its time in the port.
+"""A cache of expected values by chunk of cases, so that a second run spends its time in the port.
 
 Measured on the generated suite (per case, one core): making a case 1.0 ms, the reference with its bounds 0.6 ms, torch
 and the comparison with it 0.6 ms; reading all three back 0.2 ms. A mark "the witnesses agreed" alone would leave
-1.6 ms of these 2.2, so cases, values and bounds are kept together, a file a chunk.
+1.6 ms of these 2.2, so cases, values and bounds are saved together, one file per chunk.
 
-A warm run of 480 cases took 0.7 ms of processor time a case where it had taken 3.3, and does not import torch at all.
+A warm run of 480 cases took 0.7 ms of processor time per case in place of 3.3, and does not import torch at all.
 
-- The name of a file is a hash of all that its content depends on: which cases, dtype, profile, the source of all that
-  computes them, the versions of numpy, torch and Python, and the machine. Another version looks for other files.
-- A file holds its own hash: a damaged one is deleted and made again.
-- Files are written beside their place and renamed, so that runs at the same time do not disturb each other.
-- It is bounded: what was not used for longest goes when a run begins, and nothing is added beyond the bound.
-- Only what is right is decided by it. A case that differs is judged anew, by the witnesses themselves.
+- The name of a file is a hash of everything its content depends on: the cases, dtype, profile, the source code that
+  computes them, the versions of numpy, torch and Python, and the machine. Another version uses other files.
+- A file contains its own hash: a damaged one is deleted and made again.
+- Files are written under a temporary name and renamed, so that concurrent runs do not disturb each other.
+- Its size is bounded: the least recently used files are removed when a run begins, and none is added beyond the bound.
+- It can only confirm that a reply is right. A case that differs is judged again, by the witnesses themselves.
 
-Where nothing can be written there is no cache, and all is as without.
+Where the folder cannot be written there is no cache, and the results are the same.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ from backprop_check.kinds.given import encoded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: No more bytes are kept: some 30,000 cases.
+#: The largest size of the cache in bytes: some 30,000 cases.
 LARGEST = 256 * 2**20
 
 _FORMAT = 2
 _HASH = hashlib.sha256().digest_size
 
-#: Folders of the package from which no kept value can come: what is said about results, and the ports.
+#: Folders of the package that compute no cached value: the output of results, and the ports.
 _NO_VALUES = ("commands", "explain", "guide", "ports", "report")
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """A case as it is kept: what is sent of it, and all values and bounds, in the order of the slots.
+    """A case in the cache: its request, and all values and bounds, in the order of the slots.
 
-    ``lacking`` is what the implementation does not claim to support of it; then there is nothing more. ``slots`` is
-    packed once more: many cases have the same. ``wire`` and ``names`` are the shapes and the layers' parameters as
-    they are sent, where that is not as they are kept; ``by_step`` is ``Case.trains``.
+    ``lacking`` names what the case needs and the implementation does not claim; then there is no request and no value.
+    ``slots`` is packed separately: many cases have the same. ``wire`` and ``names`` are the shapes and the parameters'
+    names in a reply, where they differ from those in a trace; ``by_step`` is ``Case.trains``.
     """
 
     id: str
@@ -74,12 +74,12 @@ class Entry(msgspec.Struct, array_like=True):
 
     @classmethod
     def of(cls, case: Case, dtype: str = "float64", lacking: str | None = None) -> Entry:
-        """A case of which nothing is worked out yet."""
+        """An entry for a case without expected values."""
         request = b"" if lacking else case.request(dtype)
         return cls(case.id, encoded(case), lacking, request, by_step=case.trains)
 
     def fill(self, expected: Expected) -> None:
-        """Keep what was worked out."""
+        """Store the expected values and bounds."""
         values, allowed = expected.values, expected.allowed
         self.slots = msgspec.msgpack.encode([(slot.quantity, slot.layer, slot.step) for slot in values])
         self.shapes = [array.shape for array in values.values()]
@@ -90,13 +90,13 @@ class Entry(msgspec.Struct, array_like=True):
         self.allowed = b"".join(np.ascontiguousarray(allowed[slot], dtype="<f8").tobytes() for slot in values)
 
     def read_case(self) -> Case:
-        """The case."""
+        """The case, decoded."""
         case = msgspec.json.decode(self.case, type=Case)  # rows of numbers, whatever their shape on the wire
         case.__dict__["id"] = self.id
         return case
 
     def read(self, dtype: str, profile: str) -> tuple[Case, Expected | None]:
-        """The case, and what was worked out."""
+        """The case and its expected values; None for these where they are not stored."""
         case = self.read_case()
         if not self.slots:
             return case, None
@@ -121,19 +121,19 @@ _decode = msgspec.msgpack.Decoder(list[Entry]).decode
 
 
 class Cache:
-    """The kept chunks of one dtype, profile and what is supported. Picklable: every process opens its own."""
+    """The cached chunks for one dtype, profile and set of claims. It can be pickled: every process opens its own."""
 
     def __init__(self, folder: Path, dtype: str, profile: str, largest: int = LARGEST, supports: object = None) -> None:
         self.folder, self.dtype, self.profile, self.largest, self.supports = folder, dtype, profile, largest, supports
         self._room: int | None = None
 
     def path(self, labels: Sequence[str]) -> Path:
-        """The file of a chunk, whose cases these labels name."""
+        """The file of the chunk of the cases with these labels."""
         about = [_FORMAT, _surroundings(), self.dtype, self.profile, self.supports, list(labels)]
         return self.folder / f"{hashlib.sha256(msgspec.json.encode(about)).hexdigest()}.chunk"
 
     def load(self, labels: Sequence[str]) -> list[Entry] | None:
-        """What is kept of a chunk; None where nothing is, or it is damaged (and then deleted)."""
+        """The entries of a chunk; None where there is no file, or it is damaged (it is then deleted)."""
         path = self.path(labels)
         try:
             data = path.read_bytes()
@@ -155,7 +155,7 @@ class Cache:
         return found
 
     def save(self, labels: Sequence[str], found: Sequence[Entry]) -> None:
-        """Keep a chunk, whole or not at all, as long as there is room."""
+        """Save a chunk, whole or not at all, if there is room for it."""
         if self._room is None:
             self._room = self.largest - sum(size for _, size, _ in self._files())
         body = msgspec.msgpack.encode(found)
@@ -173,7 +173,7 @@ class Cache:
                     Path(new.name).unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Where more than the bound is kept (or nearly), drop what was not used for longest."""
+        """If the cache is (nearly) larger than its bound, remove the least recently used files."""
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
         if total <= 0.9 * self.largest:
@@ -197,7 +197,9 @@ class Cache:
 
 @functools.cache
 def _surroundings(package: Path = Path(__file__).parents[1]) -> list[str]:
-    """All that values may depend on but the case: our own version and source, the libraries, the machine."""
+    """Everything besides the cases on which values may depend: this package's version and source, the libraries,
+    the machine.
+    """
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package)

@@ -33,7 +33,7 @@ def activate(layer: Any, z: torch.Tensor, dim: int = -1) -> torch.Tensor:
 def losses(  # noqa: PLR0912 - one branch a loss
     case: Case, z: torch.Tensor | None, a: torch.Tensor, t: torch.Tensor
 ) -> torch.Tensor:
-    """The loss of each sample, [sample], from ``a`` and ``t`` of shape [sample, output].
+    """The loss of each sample, [sample], from ``a`` and ``t`` of shape [sample, output], by ``torch.nn.functional``.
 
     ``z`` is the input of a softmax or sigmoid at the end, where there is one. Raises ``NotImplementedError`` for a loss
     that is not listed here.

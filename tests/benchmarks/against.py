@@ -1,13 +1,13 @@
-"""Time and memory beside an earlier commit, both measured in turns in one run, on one machine.
+"""Time and memory compared with an earlier commit, both measured alternately in one run, on one machine.
 
     python tests/benchmarks/against.py COMMIT [TASK ...]
 
-The earlier commit is checked out into a temporary folder; both run on this interpreter and its packages. Every task is
-run several times by each, in a process of its own; the best time counts. Printed are both times, their ratio, and what
-memory the process needed at most. Tasks: ``generated-cold`` and ``generated-warm`` (200 cases of the suite, judged with
-answers that are read from a file, without and with kept witnesses), ``mnist`` (784-128-10, batch 32), ``lstm`` (64
+The earlier commit is checked out into a temporary folder; both run on this interpreter and its packages. Each runs
+every task several times, in a process of its own; the best time counts. Printed are both times, their ratio, and the
+peak memory of the process. Tasks: ``generated-cold`` and ``generated-warm`` (200 cases of the suite, judged with
+answers that are read from a file, without and with cached witnesses), ``mnist`` (784-128-10, batch 32), ``lstm`` (64
 units, 32 steps, batch 8), ``block-64`` and ``block-128`` (a transformer block of that width over 32 tokens, batch 4).
-The last four time the witnesses of one case; ``torch`` beside them is the share of the second witness.
+The last four time the witnesses of one case; the column ``torch`` is the second witness's share of it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def case(inputs: Any, layers: list[Any], samples: int, loss: str, targets: Any) 
 
 
 def known(*places: str) -> Any:
-    """The first of these names that the measured commit has: ``package.module:name``. Modules have moved since."""
+    """The first of these names (``package.module:name``) that the measured commit has: modules have moved since
+    then.
+    """
     for place in places:
         module, _, name = place.partition(":")
         if importlib.util.find_spec(module.rpartition(".")[0]) and importlib.util.find_spec(module):
@@ -105,7 +107,7 @@ def known(*places: str) -> Any:
 
 
 def one_case(body: dict[str, Any]) -> tuple[float, float]:
-    """The seconds of both witnesses, and of torch."""
+    """The seconds that both witnesses take together, and those of torch alone."""
     case_class = known("backprop_check.case.network:Case", "backprop_check.network:Case")
     witnesses = known("backprop_check.running.one_case:witnesses", "backprop_check.run:witnesses")
     of_torch = known("backprop_check.witness.autograd:autograd_pass", "backprop_check.oracle:autograd_pass")
@@ -142,7 +144,7 @@ def suite(*, warm: bool) -> float:
 
 
 def measure(task: str) -> dict[str, float]:
-    """Seconds of processor time, torch's share of it, and mebibytes."""
+    """Seconds of processor time, torch's share of them, and mebibytes of peak memory."""
     if task.startswith("generated"):
         return {"seconds": suite(warm=task.endswith("warm"))}
     bodies: dict[str, Callable[[], dict[str, Any]]] = {
@@ -156,7 +158,7 @@ def measure(task: str) -> dict[str, float]:
 
 
 def main(commit: str, tasks: list[str]) -> None:
-    """Both in turns, and the table."""
+    """Measure both commits alternately and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         earlier = Path(folder) / "earlier"
         subprocess.run(["git", "worktree", "add", "--detach", "-q", earlier, commit], cwd=ROOT, check=True)

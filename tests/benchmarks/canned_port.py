@@ -1,4 +1,4 @@
-"""A port that takes hardly any time: it looks the reply up by its case's id in a file of replies."""
+"""A port that takes hardly any time: it looks up each reply in a file, by the case's id."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Error against bound of a reply, for every value: what the benchmarks quote."""
+"""error/bound of every value of a reply: the figures that the benchmarks print."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def slots(reply: dict[str, Any]) -> Iterator[tuple[Slot, Any]]:
 
 
 def largest_share(expected: Expected, got: dict[Slot, Any]) -> tuple[float, Slot | None]:
-    """The largest error/bound, and where; infinite where something is not finite or its bound is none."""
+    """The largest error/bound, and its slot; infinity where a value is not finite or has no finite bound."""
     worst, where = -1.0, None
     for slot, values in got.items():
         bound = expected.allowed[slot]

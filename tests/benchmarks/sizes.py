@@ -1,4 +1,4 @@
-"""How many cases a benchmark judges: few by default, all that is promised with BACKPROP_CHECK_FULL=1."""
+"""How many cases a benchmark judges: few by default, the full promised number with BACKPROP_CHECK_FULL=1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Attention: no false alarm in 2,000 cases, how large the errors are beside the bounds, how fast a block is judged."""
+"""Attention: no false alarm in 2,000 cases, how large the errors are relative to the bounds, how fast a block is
+judged.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,12 @@ from backprop_check.running.one_case import witnesses
 
 pytestmark = pytest.mark.slow
 
-#: So many cases must pass.
+#: This many cases must pass.
 COUNT = 2000
 
 
 def replies(case: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """Those of PyTorch's modules and of numpy, in that arithmetic."""
+    """PyTorch's modules and the numpy implementation, both in that dtype."""
     import torch  # noqa: PLC0415
     import torch_layers  # type: ignore[import-not-found]  # noqa: PLC0415
 
@@ -43,7 +45,7 @@ def replies(case: dict[str, Any], dtype: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_no_false_alarm(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two right implementations that have nothing in common, over all generated cases."""
+    """Two correct implementations with no code in common, over all generated cases."""
     worst = dict.fromkeys(("torch", "numpy"), 0.0)
     wrong = []
     for index in range(COUNT):
@@ -98,7 +100,7 @@ def test_a_block_is_judged_in_two_seconds(norm_first: bool, capsys: pytest.Captu
     reply = attention.implementation()(msgspec.json.decode(case.request()))
     decoded = msgspec.json.decode(msgspec.json.encode(reply), type=Reply)
     seconds = []
-    for _ in range(4):  # the first time the wiring is made, and torch warms up
+    for _ in range(4):  # the first run builds the wiring and warms up torch
         start = time.perf_counter()
         comparison = compare(witnesses(case), decoded)
         seconds.append(time.perf_counter() - start)

@@ -40,7 +40,7 @@ CASES = 2000 if FULL else 100
 
 
 def _share(expected: Any, actual: Any) -> tuple[float, float]:
-    """The largest share of its bound that any value takes: of all, and without updates."""
+    """The largest error/bound of all values, and of all values but the updates."""
     whole = inner = 0.0
     for slot, array in actual.items():
         share = float(np.max(abs(array - expected.values[slot]) / expected.allowed[slot]))
@@ -50,13 +50,13 @@ def _share(expected: Any, actual: Any) -> tuple[float, float]:
 
 
 def _torch() -> tuple[Any, Any]:
-    """PyTorch, and its modules as an implementation: imported where they are needed."""
+    """PyTorch and its modules as an implementation, imported only where they are needed."""
     return importlib.import_module("torch"), importlib.import_module("torch_layers")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_torch_raises_no_false_alarm(dtype: str) -> None:
-    """PyTorch's own modules, in their own arithmetic."""
+    """PyTorch's own modules, in float32 and float64 arithmetic of their own."""
     torch, torch_layers = _torch()
     before, torch_layers.DTYPE = torch_layers.DTYPE, getattr(torch, dtype)
     worst = inner = 0.0
@@ -79,7 +79,7 @@ def test_torch_raises_no_false_alarm(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 def test_numpy_raises_no_false_alarm(dtype: type) -> None:
-    """An implementation of another hand."""
+    """An independent implementation."""
     worst = inner = 0.0
     supported = plain(dtype=dtype).supports["losses"]
     judged = 0
@@ -102,7 +102,7 @@ def test_numpy_raises_no_false_alarm(dtype: type) -> None:
 
 @pytest.mark.parametrize("full", [True, False], ids=["all that there is", "gradients alone"])
 def test_bugs_are_caught_and_named(full: bool) -> None:  # noqa: FBT001
-    """How many of the planted bugs, with all that can be reported and with gradients alone."""
+    """How many of the planted bugs are named, with full reports and with gradients alone."""
     caught = named = wrong = 0
     for code, mistake, layers in PLANTED if FULL else PLANTED[::6]:
         kinds = layers if full else sorted({*layers, "conv1d", "conv2d", "upsample"})

@@ -1,4 +1,4 @@
-"""What diagnosis costs, and how small the networks are that it ends with: as shares of the run itself.
+"""What the diagnosis costs as a share of the run, and how small its smallest networks are.
 
 ``BACKPROP_CHECK_FULL=1 python -m pytest -q -s tests/benchmarks/test_bench_diagnosis.py`` prints the figures.
 """
@@ -38,7 +38,7 @@ SINGLE = SINGLE if FULL else SINGLE[1:7:2]
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads that wait for each other would be measured instead."""
+    """Torch on one thread: otherwise threads waiting for each other would be measured."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -71,7 +71,7 @@ def test_diagnosis_costs_no_more_than_the_run_and_ends_with_three_neurons(code: 
 
 
 def test_a_run_without_failures_pays_nothing(tmp_path: Path) -> None:
-    """Where nothing fails, what is done at the end is a few more cases, whatever the number of cases was."""
+    """Where nothing fails, the work at the end is a few more cases, however many cases the run had."""
     port = Path(__file__).parents[2] / "backprop_check" / "ports" / "python" / "port.py"
     with open_implementation(f'"{sys.executable}" "{port}"', cwd=tmp_path) as implementation:
         run = Run(implementation)

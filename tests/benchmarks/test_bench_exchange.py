@@ -1,7 +1,7 @@
-"""What the harness adds to the bare exchange of the same bytes with the same port, pipelined in the same way.
+"""The harness's overhead over a bare exchange of the same bytes with the same port, pipelined in the same way.
 
-Every figure is a ratio of two times taken in turns, the median of several such ratios.  ``judging`` is all that a run
-does but the witnesses, whose values are worked out beforehand; ``exchange`` is reading the replies alone.
+Every figure is a ratio of two times measured alternately, the median of several such ratios.  ``judging`` is everything
+a run does except the witnesses, whose values are computed beforehand; ``exchange`` is reading the replies alone.
 ``pytest tests/benchmarks/test_bench_exchange.py -s`` prints the figures.
 """
 
@@ -50,7 +50,7 @@ def lines(cases: list[Case]) -> list[tuple[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def canned(lines: list[tuple[str, bytes]], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command of a port that has the bundled port's replies ready."""
+    """The command of a port that looks up the bundled port's replies."""
     file = tmp_path_factory.mktemp("canned") / "replies"
     kept: list[bytes] = []
     bare(BUNDLED, lines, kept)
@@ -65,7 +65,7 @@ def _witnesses_beforehand(cases: list[Case], monkeypatch: pytest.MonkeyPatch) ->
 
 
 def bare(command: list[str], lines: list[tuple[str, bytes]], kept: list[bytes] | None = None) -> float:
-    """Exchange the lines with a port in the simplest way there is; give the seconds it took."""
+    """Exchange the lines with a port in the simplest way; return the seconds it took."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=FLIGHT * 65536) as port:
         assert port.stdin is not None
         assert port.stdout is not None
@@ -93,7 +93,7 @@ def write(fd: int, line: bytes) -> None:
 
 
 def exchange(command: list[str], lines: list[tuple[str, bytes]]) -> float:
-    """Exchange them as the harness does, and read what came."""
+    """Exchange the lines as the harness does, and read the replies."""
     with SubprocessImplementation(command) as port:
         start = time.perf_counter()
         answers = list(port.exchange(lines, keep_running=True))
@@ -103,7 +103,7 @@ def exchange(command: list[str], lines: list[tuple[str, bytes]]) -> float:
 
 
 def judging(command: list[str], cases: list[Case]) -> float:
-    """Judge them as a run does."""
+    """Judge the cases as a run does."""
     with SubprocessImplementation(command) as port:
         start = time.perf_counter()
         results = list(judge(cases, port, keep_running=True))
@@ -113,12 +113,14 @@ def judging(command: list[str], cases: list[Case]) -> float:
 
 
 def in_turns(ours: Callable[[], float], theirs: Callable[[], float]) -> float:
-    """The ratio of two times: the median over turns in which one follows the other."""
+    """The ratio of two times, measured alternately: the median over the rounds."""
     return statistics.median(ours() / theirs() for _ in range(ROUNDS))
 
 
 def busy() -> float:
-    """How many want each processor, up to 4: where port and harness cannot run at once, nothing is hidden."""
+    """How many processes compete for each processor, up to 4: where port and harness cannot run at once, no work
+    overlaps.
+    """
     return min(4.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))) if hasattr(os, "getloadavg") else 4.0
 
 
@@ -129,7 +131,9 @@ def report(benchmark: BenchmarkFixture, run: Callable[[], object], **figures: An
 
 
 def test_bundled_port(benchmark: BenchmarkFixture, cases: list[Case], lines: list[tuple[str, bytes]]) -> None:
-    """With a port that computes, the harness works while the port does: judging takes hardly longer."""
+    """With a port that computes, the harness works while the port does: judging takes hardly longer than a bare
+    exchange.
+    """
     judged = in_turns(lambda: judging(BUNDLED, cases), lambda: bare(BUNDLED, lines))
     report(benchmark, lambda: judging(BUNDLED, cases), judging=round(judged, 2))
     assert judged <= TARGET * busy()
@@ -138,7 +142,7 @@ def test_bundled_port(benchmark: BenchmarkFixture, cases: list[Case], lines: lis
 def test_canned_port(
     benchmark: BenchmarkFixture, cases: list[Case], lines: list[tuple[str, bytes]], canned: list[str]
 ) -> None:
-    """With a port that takes no time nothing is hidden: exchanging keeps up.  What comparing costs is only reported."""
+    """With a port that takes no time nothing overlaps: exchanging keeps up.  What comparing costs is only reported."""
     exchanged = in_turns(lambda: exchange(canned, lines), lambda: bare(canned, lines))
     judged = in_turns(lambda: judging(canned, cases), lambda: bare(canned, lines))
     report(benchmark, lambda: exchange(canned, lines), exchange=round(exchanged, 2), judging=round(judged, 2))

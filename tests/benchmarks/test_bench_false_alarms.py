@@ -1,4 +1,4 @@
-"""No false alarm: right implementations of many hands, and the ports, without one finding.
+"""No false alarm: independent correct implementations, and the ports, without one finding.
 
 By default 150 cases each; ``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks -s`` judges 5,000 and prints the
 largest error/bound of each.
@@ -34,10 +34,10 @@ PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_right_implementations_of_many_hands(dtype: str) -> None:
-    """Whatever the order of summation, the formulas and the place of a division: within the bounds."""
+    """Whatever the order of summation, the formulas and where a division is made: within the bounds."""
     random = np.random.default_rng(1)
     worst: dict[str, tuple[float, str, Slot | None]] = dict.fromkeys(STYLES, (0.0, "", None))
-    inner = dict.fromkeys(STYLES, 0.0)  # without the updates, whose last rounding alone may take all of its bound
+    inner = dict.fromkeys(STYLES, 0.0)  # without the updates, whose last rounding alone may use up the whole bound
     for case in generated_cases(CASES, seed=5):
         rounded = case.rounded(dtype)
         expected, request = expect(rounded, dtype), msgspec.json.decode(rounded.request())
@@ -63,7 +63,7 @@ def _commands() -> dict[str, str]:
 
 @pytest.mark.parametrize("language", ["python", "dart"])
 def test_ports(language: str) -> None:
-    """The bundled ports, on their real machines."""
+    """The bundled ports, run by their real toolchains."""
     command = _commands()[language]
     if not command:
         if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):

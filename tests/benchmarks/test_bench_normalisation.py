@@ -1,4 +1,4 @@
-"""Level 6 at length: no false alarm in 2,000 cases, and how long a case takes.
+"""Level 6: no false alarm in 2,000 cases, and how long a case takes.
 
 ``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks/test_bench_normalisation.py -s`` prints the largest error/bound.
 """
@@ -38,12 +38,12 @@ COUNT = 2000 if os.environ.get("BACKPROP_CHECK_FULL") == "1" else 100
 
 OWN = Within(layers=("dense", *KINDS))
 
-#: A case is made and judged in so many seconds.
+#: The seconds in which a case must be made and judged.
 LIMIT = 0.02
 
 
 def torch_modules(dtype: str) -> Callable[[Any], Any]:
-    """PyTorch's own modules in a number type."""
+    """PyTorch's own modules in that dtype."""
     import torch  # noqa: PLC0415
 
     layers: Any = importlib.import_module("torch_layers")
@@ -57,7 +57,7 @@ def torch_modules(dtype: str) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_no_false_alarm(dtype: str) -> None:
-    """PyTorch's modules, and numpy in every right way of writing a normalisation."""
+    """PyTorch's modules, and numpy in every correct way of computing a normalization."""
     ways = [
         (backward, variance) for backward in ("closed", "chain") for variance in ("two passes", "squares", "Welford")
     ]
@@ -72,7 +72,7 @@ def test_no_false_alarm(dtype: str) -> None:
             comparison = compare(expected, reply)
             assert comparison.mismatches == [], (name, case.name)
             for slot, got in comparison.actual.items():
-                # An update's last rounding alone may take all of its bound.
+                # An update's last rounding alone may use up the whole bound.
                 share = float(np.max(abs(got - expected.values[slot]) / expected.allowed[slot]))
                 if not slot.quantity.startswith("updated"):
                     worst[name] = max(worst[name], (share, f"{slot.quantity} of {case.name}"))

@@ -1,4 +1,4 @@
-"""Level 5 in large: no false alarm over 2,000 cases, and a two-layer LSTM of 32 units over 16 steps in 2 seconds."""
+"""Level 5: no false alarm in 2,000 cases, and a two-layer LSTM of 32 units over 16 steps judged within 2 seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
-#: 2,000 where all is asked for.
+#: 2,000 with BACKPROP_CHECK_FULL=1.
 COUNT = min(CASES, 2000)
 
 
@@ -49,7 +49,7 @@ def implementations(dtype: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Ca
 def test_no_false_alarm(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's modules and numpy in closed form: every value within its bound, in every case."""
     worst = {"torch": (0.0, ""), "numpy": (0.0, "")}
-    inner = dict(worst)  # without the updates, whose last rounding alone may take all of its bound
+    inner = dict(worst)  # without the updates, whose last rounding alone may use up the whole bound
     able = implementations(dtype, monkeypatch)
     activations, losses = set(recurrent.SUPPORTS["activations"]), set(recurrent.SUPPORTS["losses"])
     for case in family_cases("recurrent", COUNT, seed=5):
@@ -121,7 +121,7 @@ def test_a_two_layer_lstm_is_judged_in_two_seconds() -> None:
 
     answer.supports = recurrent.SUPPORTS  # type: ignore[attr-defined]
     port = CallableImplementation(answer)
-    witnesses(next(family_cases("recurrent", 1)))  # what is imported only once
+    witnesses(next(family_cases("recurrent", 1)))  # imports happen only once
     begin = time.process_time()
     (judged,) = judge([case], port)
     took = time.process_time() - begin

@@ -22,7 +22,7 @@ from backprop_check.report.html import render
 
 pytestmark = pytest.mark.slow
 
-#: Bytes, and milliseconds of a browser on one quiet core; under load the median of several tries is looked at.
+#: Bytes, and milliseconds of a browser on one idle core; under load the median of several tries counts.
 MOST_BYTES, INTERACTIVE, OPENS, LARGE_OPENS = 8_000_000, 1000.0, 100.0, 1000.0
 
 _OPEN = """async (ids) => { const took = [];

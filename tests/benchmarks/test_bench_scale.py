@@ -1,7 +1,7 @@
-"""Several processes judge a slow port: how many times as fast are two as one?
+"""Several processes judge a slow port: how much faster are two than one?
 
 ``pytest tests/benchmarks/test_bench_scale.py -s`` prints the figures; ``BACKPROP_CHECK_FULL=1`` measures more cases.
-The time of steady work counts: starting a process, which imports torch, is quoted beside it.
+The steady rate counts; the time to start a process, which imports torch, is printed separately.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _work(seconds: float) -> Work:
 
 
 def _measured(judging: Iterator[Judged]) -> tuple[float, float]:
-    """Seconds until the first result, and seconds a case: the median over windows, without the first two."""
+    """Seconds until the first result, and seconds per case: the median over windows, without the first two."""
     times = [time.perf_counter()]
     first = 0.0
     for number, judged in enumerate(judging, 1):
@@ -83,7 +83,7 @@ def test_two_dask_workers_on_a_slow_port() -> None:
 def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
     """A second run takes at most half of the processor time, and 1.2 times the time of the bare exchange.
 
-    The first of that is so on any machine; the second where port and harness have a core each.
+    The first holds on any machine; the second where port and harness have a core each.
     """
     plan = Plan(suites=("generated",), count=COUNT)
     lines = [(case.id, case.request()) for case in map(plan.case, range(COUNT))]

@@ -1,6 +1,6 @@
-"""Sharp: how small an error in one weight's gradient is found; and how near to the truth the witnesses are.
+"""Sharpness: how small an error in one weight's gradient is found, and how close to the exact values the witnesses are.
 
-``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks -s`` measures 5,000 cases and prints what it finds.
+``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks -s`` measures 5,000 cases and prints the figures.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def test_a_relative_error_of_1e_9_in_one_weight_is_found(profile: str) -> None:
 
 
 def test_reference_torch_and_mpmath_agree() -> None:
-    """Every value of both witnesses, and of the textbook pass, is within its bound of 50 digits."""
+    """Every value of both witnesses, and of the textbook pass, is within its bound of mpmath's 50 digits."""
     mpmath = Scalars.of_mpmath()
     names = ("reference in lanes", "reference on floats", "torch")
     worst: dict[str, tuple[float, str, object]] = dict.fromkeys(names, (0.0, "", None))

@@ -1,4 +1,4 @@
-"""Fast: every figure a ratio of two times measured side by side, the best of several runs of each.
+"""Speed: every figure is a ratio of two times measured alternately, the best of several runs of each.
 
 ``BACKPROP_CHECK_FULL=1 pytest tests/benchmarks/test_bench_speed.py -s`` measures at full size and prints the
 figures; by default the sizes are small and the limits generous where a busy machine could disturb them.
@@ -38,12 +38,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-#: A busy machine may disturb a small measurement by this factor; the full one is held to the letter.
+#: The factor by which a busy machine may slow a small measurement; the full one gets no such allowance.
 SLACK = 1.0 if FULL else 2.0
 
 
 def best(run: Callable[[], object], times: int = 5) -> float:
-    """The shortest of several runs, in seconds of this process and its children, whoever else is busy here."""
+    """The shortest of several runs, in processor seconds of this process and its children, however busy the
+    machine is.
+    """
     seconds = []
     for _ in range(times):
         start = _spent()
@@ -67,7 +69,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _ready(cases: Iterable[Case]) -> CallableImplementation:
-    """An implementation that takes no time: its replies are known beforehand."""
+    """An implementation that takes no time: its replies are computed beforehand."""
     replies = {
         case.id: backprop(msgspec.json.decode(case.request()), Style(), np.random.default_rng(0)) for case in cases
     }
@@ -138,9 +140,9 @@ def _dense(*widths: int, batch: int, activation: str = "tanh", output: str = "so
 
 
 def test_judging_generated_cases_against_gradcheck() -> None:
-    """In-process, a fraction of gradcheck's time on the same networks, though they have 27 parameters each.
+    """In-process, a fraction of gradcheck's time on the same networks, though they have only 27 parameters each.
 
-    gradcheck needs two forward passes a number, judging always the same few: the ratio grows with the network.
+    gradcheck needs two forward passes per parameter, judging a fixed number: the ratio grows with the network.
     """
     cases = list(generated_cases(200 if FULL else 40, seed=2))
     implementation = _ready(cases)
@@ -214,7 +216,7 @@ def test_a_wide_network() -> None:
         msgspec.json.decode(line)
 
     class Replies:
-        """Gives the reply's bytes, as a port would, in no time."""
+        """Returns the bytes of a reply, as a port would, in no time."""
 
         hello = CallableImplementation(lambda request: request).hello
 
@@ -233,7 +235,7 @@ def test_a_wide_network() -> None:
 
 
 def test_time_and_memory_do_not_grow_with_the_number_of_cases() -> None:
-    """A case late in a long run takes the time and the memory of an early one."""
+    """A case late in a long run takes the time and the memory of one at its start."""
     few, many = (1_000, 20_000) if FULL else (100, 500)
     implementation = CallableImplementation(
         lambda request: backprop(request, Style(), np.random.default_rng(0)), name="library"
@@ -261,7 +263,7 @@ def test_time_and_memory_do_not_grow_with_the_number_of_cases() -> None:
 
 
 def test_help_is_quick() -> None:
-    """``backprop-check --help`` in at most 0.15 s, and without what is heavy."""
+    """``backprop-check --help`` in at most 0.15 s, and without importing heavy packages."""
     script = "import sys; from backprop_check.cli import main; sys.argv[1:] = ['--help']; main()"
 
     def run(code: str) -> None:

@@ -1,7 +1,7 @@
-"""Right implementations of dense networks, written in the many ways that people write them, in numpy.
+"""Correct implementations of dense networks in numpy, in the many ways in which people write them.
 
 They share nothing with the package: neither its formulas nor its types. ``Style`` says how one author
-writes; ``backprop`` works out a case of the protocol (a dict) in that style and gives the reply.
+writes; ``backprop`` computes a case of the protocol (a dict) in that style and returns the reply.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 
 
 class Style(NamedTuple):
-    """How one author writes what everybody computes."""
+    """How one author writes the computations that everybody makes."""
 
     dtype: str = "float64"
     #: blas, sequential, reversed, shuffled, pairwise
     order: str = "blas"
-    #: the bias is added last, or is what the sum begins with
+    #: the bias is added last, or the sum starts with it
     bias: str = "last"
     #: library (tanh, log1p, expm1, e^−|z|), textbook (as printed), other (a third way)
     formulas: str = "library"
@@ -26,7 +26,7 @@ class Style(NamedTuple):
     slopes: str = "library"
     #: fused (p − t), quotient ((p − t)/(p(1 − p)) · p(1 − p)), chain (−t/p, then the Jacobian)
     loss: str = "fused"
-    #: early (δ of the output), reciprocal (times 1/N there), late (gradients divided in the end)
+    #: where the mean divides: early (δ of the output), reciprocal (times 1/N there), late (the gradients, at the end)
     division: str = "early"
 
 
@@ -56,14 +56,14 @@ CHOICES = {
 
 
 def style(name: str, dtype: str, random: np.random.Generator) -> Style:
-    """The style of that name; ``everything mixed`` is another one each time."""
+    """The style of that name; ``everything mixed`` is a different one each time."""
     if name == "everything mixed":
         return Style(dtype, **{key: str(random.choice(values)) for key, values in CHOICES.items()})
     return Style(dtype, **STYLES[name])
 
 
 class Network:
-    """One case, worked out in one style."""
+    """One case, computed in one style."""
 
     def __init__(self, case: dict[str, Any], style: Style, random: np.random.Generator) -> None:
         self.case, self.style, self.random = case, style, random
@@ -102,7 +102,7 @@ class Network:
         return total
 
     def product(self, x: Any, y: Any, bias: Any = None) -> Any:
-        """Rows of x times rows of y."""
+        """The product x yᵀ: rows of x times rows of y."""
         if self.style.order == "blas":
             return x @ y.T if bias is None else x @ y.T + bias
         terms = x[:, None, :] * y[None, :, :]
@@ -303,7 +303,7 @@ class Network:
         return x / len(self.x) if self.mean and self.style.division == "late" else x
 
     def run(self) -> dict[str, Any]:
-        """Forward and backward, once."""
+        """One forward and backward pass."""
         a, zs, activations = self.x, [], []
         for weights, biases, layer in self.layers:
             z = self.product(a, weights, biases)
@@ -337,7 +337,7 @@ class Network:
 
 
 def backprop(case: dict[str, Any], style: Style, random: np.random.Generator) -> dict[str, Any]:
-    """The reply to a case, as a right implementation of that style gives it."""
+    """The reply to a case that a correct implementation of that style gives."""
     network = Network(case, style, random)
     with np.errstate(all="ignore"):
         first = network.run()

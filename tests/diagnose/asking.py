@@ -1,4 +1,4 @@
-"""The cases that ``tiny`` supports, and what an implementation answers to one, as arrays by slot."""
+"""The cases that ``tiny`` supports, and an implementation's answer to one of them as arrays by slot."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def deep(*, samples: int = 1) -> Case:
-    """The first of them with a hidden layer of several neurons and at least so many samples."""
+    """The first of them with a hidden layer of several neurons and at least this many samples."""
     return next(
         case
         for case in cases()
@@ -43,7 +43,7 @@ def deep(*, samples: int = 1) -> Case:
 
 
 def curved() -> Case:
-    """Two inputs, two tanh, two sigmoid neurons, two samples: every derivative is there, and no value is 0."""
+    """Two inputs, two tanh, two sigmoid neurons, two samples: every derivative exists, and no value is 0."""
     layer = {"kind": "dense", "units": 2, "parameters": {"weights": [[0.4, -0.7], [0.3, 0.6]], "biases": [0.1, -0.2]}}
     return Case.from_dict(
         {
@@ -58,7 +58,7 @@ def curved() -> Case:
 
 
 def compared(case: Case, function: Callable[[Any], Any]) -> Comparison:
-    """The comparison of its reply."""
+    """The comparison of the implementation's reply with the case's values."""
     opened = CallableImplementation(function)
     (answer,) = opened.exchange([(case.id, case.request())])
     assert answer.reply is not None, answer.message
@@ -66,12 +66,12 @@ def compared(case: Case, function: Callable[[Any], Any]) -> Comparison:
 
 
 def answered(case: Case, *mistakes: str, **options: Any) -> dict[Slot, Array]:
-    """The arrays that ``tiny`` with these mistakes replies."""
+    """The arrays that ``tiny`` replies with these mistakes."""
     return dict(compared(case, implementation(*mistakes, **options)).actual)
 
 
 def judged(function: Callable[[Any], Any], chosen: Sequence[Case], *, effort: Effort | None = None) -> Results:
-    """``check``, with the effort of the diagnosis."""
+    """The results of ``check`` for these cases; ``effort`` limits the diagnosis (None: its default)."""
     opened = CallableImplementation(function)
     run = Run(opened)
     results = [each.result for each in run.judge(chosen)]
@@ -84,5 +84,5 @@ def named(results: Results) -> list[tuple[str | None, str, str]]:
 
 
 def without(values: dict[Slot, Array], quantities: Sequence[str]) -> dict[Slot, Array]:
-    """The arrays of all other quantities."""
+    """The arrays without those of these quantities."""
     return {slot: array for slot, array in values.items() if slot.quantity not in quantities}

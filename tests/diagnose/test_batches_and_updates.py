@@ -1,7 +1,7 @@
-"""Mistakes in the loss, the batch and the update have one name in a chain, in a graph and around a convolution.
+"""Mistakes in the loss, the batch and the update get the same name in a chain, in a graph and around a convolution.
 
-The programs are the ones in numpy of ``tests/levels``, which are right; around them stands a loop of training written
-for this test, as somebody would write it, with a mistake.
+The programs are the right ones in numpy of ``tests/levels``; around them is a training loop written for this test, as
+somebody would write it, with a mistake.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Json = dict[str, Any]
     Arrays = list[dict[str, Any]]
 
-#: How a program is made wrong, and the code that it is to be given.
+#: How a program is made wrong, and the code that it must be given.
 MISTAKES = {
     "targets rolled": "BP309",
     "loss halved": "BP310",
@@ -56,7 +56,7 @@ MISTAKES = {
     "one step only": "BP521",
 }
 
-#: Those that always run; the others are thorough.
+#: The mistakes that are always tested; the others are thorough.
 QUICK = {"graph": ("gradients kept", "online, all values reported on the way"), "convolution": ("last sample",)}
 
 
@@ -81,7 +81,7 @@ class Training:
         return self.right(case)
 
     def together(self, seen: list[Json]) -> Json:
-        """The samples' passes as one of the batch."""
+        """The samples' passes, combined into one pass over the batch."""
         share = 1 / self.samples if self.mean else 1.0
 
         def rows(key: str, of: list[Json]) -> list[Any]:
@@ -101,7 +101,7 @@ class Training:
         return {"id": self.case["id"], "loss": loss, "layers": layers, "input_gradients": inputs}
 
     def at(self, parameters: Arrays) -> Json:
-        """One pass over the batch, its gradients as the mistake has them."""
+        """One pass over the batch, with the mistake in its gradients."""
         seen = [self.one(parameters, s) for s in range(self.samples)]
         reply = self.together(seen)
         if self.mistake in ("last sample", "first sample, whole"):
@@ -115,7 +115,7 @@ class Training:
         return reply
 
     def gradients(self, reply: Json) -> Arrays:
-        """Those that a step goes by."""
+        """The gradients that a step uses."""
         found = [dict(layer["gradients"]) for layer in reply["layers"]]
         if self.mistake in ("gradients kept", "bias gradients kept"):
             for layer, before in zip(found, self.kept, strict=False):
@@ -187,7 +187,7 @@ class Training:
         return {**first, "trajectory": steps}
 
     def online(self, parameters: Arrays, rate: float) -> tuple[Arrays, Json]:
-        """An update after every sample, and what was seen on the way."""
+        """An update after every sample; and the values reported on the way."""
         seen = []
         for s in range(self.samples):
             seen.append(self.one(parameters, s))
@@ -214,7 +214,7 @@ CONVOLUTION = plain().supports
 
 @functools.cache
 def cases_of(network: str) -> tuple[Case, ...]:
-    """Some of a kind of network."""
+    """Some cases of one kind of network."""
     if network == "chain":
         return learning(generated_cases(120, 7), 16)
     if network == "graph":
@@ -228,7 +228,7 @@ def cases_of(network: str) -> tuple[Case, ...]:
 
 
 def program(network: str, mistake: str = "") -> Callable[[Json], Json]:
-    """The program in numpy for such networks, trained with a mistake."""
+    """The numpy program for such networks, trained with a mistake."""
     right = plain() if network == "convolution" else backprop
 
     def function(case: Json) -> Json:
@@ -249,12 +249,12 @@ def program(network: str, mistake: str = "") -> Callable[[Json], Json]:
     ],
 )
 def test_it_has_its_name(network: str, mistake: str) -> None:
-    """One cause, that code, everywhere."""
+    """One cause, with that code, for all kinds of networks."""
     results = judged(program(network, mistake), cases_of(network))
     assert [(code, scope) for code, scope, _ in named(results)] == [(MISTAKES[mistake], "")]
 
 
 @pytest.mark.parametrize("network", ["chain", "graph", "convolution"])
 def test_right_it_passes(network: str) -> None:
-    """Without a mistake."""
+    """Without a mistake every case passes."""
     assert not judged(program(network), cases_of(network)).failed

@@ -1,4 +1,4 @@
-"""What shows in several cases only: state, chance, and orders that do not matter."""
+"""Mistakes that show only in several cases: state, randomness, and orders that must not matter."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_all_of_them_hold_for_a_right_implementation() -> None:
 
 
 def test_they_hold_for_most_bugs_too() -> None:
-    """A missing derivative is missing in every order: no other bug is made of it."""
+    """A missing derivative is missing in every order: it is not reported as another bug."""
     results = checked(implementation("hidden-derivative-missing"))
     assert broken(results) == []
     assert [cause.code for cause in results.causes] == ["BP102"]
 
 
 def test_a_callable_that_keeps_state() -> None:
-    """BP409: gradients pile up from call to call. The second answer to one case is another."""
+    """BP409: gradients accumulate from call to call. The second answer to one case differs from the first."""
     right, kept = implementation(), {"calls": 0.0}
 
     def piling(case: Json) -> Json:
@@ -68,7 +68,9 @@ def test_a_callable_that_keeps_state() -> None:
 
 
 def test_answers_that_differ_in_their_last_bits_are_a_note() -> None:
-    """Some add in the order of a set, as micrograd: right, and told with its size."""
+    """Some implementations add in the order of a set, as micrograd does: right, and reported with the size of the
+    difference.
+    """
     right, kept = implementation(), {"calls": 0}
 
     def drifting(case: Json) -> Json:
@@ -89,7 +91,9 @@ def test_answers_that_differ_in_their_last_bits_are_a_note() -> None:
 
 
 def test_answers_that_differ_beyond_rounding_are_wrong() -> None:
-    """So little that every case passes by a widened bound, and still more than rounding: something is kept."""
+    """The differences are so small that every case passes with widened bounds, but larger than rounding: state is
+    kept.
+    """
     right, kept = implementation(), {"calls": 0}
 
     def drifting(case: Json) -> Json:
@@ -107,7 +111,7 @@ def test_answers_that_differ_beyond_rounding_are_wrong() -> None:
 
 
 def port(tmp_path: Path, body: str) -> str:
-    """A port in a process of its own: ``tiny``, and what ``body`` does to its reply."""
+    """A port in a process of its own: ``tiny``, with its reply changed by ``body``."""
     here = Path(__file__).resolve().parent
     (tmp_path / "port.py").write_text(
         "import json, random, sys\n"
@@ -136,7 +140,7 @@ def port(tmp_path: Path, body: str) -> str:
     ],
 )
 def test_chance_is_told_from_state(tmp_path: Path, body: str, code: str | None, said: str) -> None:
-    """A process can be started anew: what is the same then has leaked, what is not is chance."""
+    """A process can be restarted: differences that disappear come from kept state, those that stay from randomness."""
     with open_implementation(port(tmp_path, body)) as opened:
         run = Run(opened)
         outcomes = {each.result.outcome for each in run.judge(cases()[:12])}
@@ -150,12 +154,12 @@ def test_chance_is_told_from_state(tmp_path: Path, body: str, code: str | None, 
 
 
 def test_the_order_of_neurons() -> None:
-    """BP013: the last hidden neuron is treated in another way than the others."""
+    """BP013: the last hidden neuron is treated differently from the others."""
     assert ("hidden neurons in another order", "BP013") in broken(checked(implementation("gradient-73")))
 
 
 def test_the_order_of_samples() -> None:
-    """BP014: the first sample counts twice in every gradient, wherever it stands."""
+    """BP014: the first sample counts twice in every gradient, whatever the order."""
     right = implementation()
 
     def first_twice(case: Json) -> Json:
@@ -169,7 +173,7 @@ def test_the_order_of_samples() -> None:
 
 
 def test_a_batch_is_its_samples() -> None:
-    """BP015: gradients that are divided by the size of the batch, whatever the reduction, are no sum."""
+    """BP015: gradients divided by the batch size, whatever the reduction, are not a sum."""
     right = implementation()
 
     def divided(case: Json) -> Json:
@@ -182,7 +186,7 @@ def test_a_batch_is_its_samples() -> None:
 
 
 def test_nothing_is_claimed_of_what_does_not_answer() -> None:
-    """An implementation that answers with errors has no behaviour to speak of."""
+    """An implementation that answers with errors gets no check of its behaviour."""
 
     def dead(case: Json) -> Json:
         raise ValueError(case["id"])
@@ -192,7 +196,7 @@ def test_nothing_is_claimed_of_what_does_not_answer() -> None:
 
 
 def test_a_port_that_dies_at_the_probes_is_not_unreliable() -> None:
-    """Where a probe brings no answer the check is left out, not failed."""
+    """Where a probe gets no answer the check is left out, not failed."""
     right, rng = implementation(), random.Random(1)  # noqa: S311 - no secret
     done: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Blame: roots are wrong given their own inputs, all else that is wrong is inherited, or not to be known."""
+"""Blame: roots are wrong given their own inputs; all other wrong values are inherited, or of unknown origin."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def blamed(case: Case, function: Any) -> list[Mismatch]:
-    """The mismatches of what it replies, blamed."""
+    """The mismatches of the implementation's reply, with their origin."""
     found = compared(case, function)
     return blame(case, expect(case), found.actual, found.mismatches, "float64", "textbook")
 
@@ -45,7 +45,7 @@ def one_delta(case: Any) -> Any:
 
 
 def test_one_wrong_delta_is_the_only_root() -> None:
-    """The neuron and sample with the planted δ, and nothing that inherits from it."""
+    """The neuron and sample with the planted δ, and none of the values computed from it."""
     count = 0
     for case in cases():
         if len(case.network.layers) < 2 or case.network.layers[0].units < 2 or case.steps > 1:
@@ -59,14 +59,14 @@ def test_one_wrong_delta_is_the_only_root() -> None:
 
 
 def in_order(case: Case, found: list[Mismatch]) -> bool:
-    """Whether they stand in the order of computing."""
+    """Whether the mismatches are in the order of computing."""
     order = list(expect(case).values)
     places = [order.index(Slot(each.quantity, each.layer, each.step)) for each in found]
     return places == sorted(places)
 
 
 def test_roots_stand_first_and_all_in_the_order_of_computing() -> None:
-    """Two mistakes far apart: both roots come before all that only inherits."""
+    """Two mistakes far apart: both roots come before all inherited mismatches."""
     case = deep(samples=2)
     found = blamed(case, implementation("bias-twice", "absolute-weights"))
     inherited = [each.origin == "inherited" for each in found]
@@ -92,7 +92,7 @@ def without_forward(*mistakes: str) -> Any:
 
 
 def test_the_outputs_delta_is_first_though_its_inputs_were_not_reported() -> None:
-    """What is wrong in a hidden layer given its own inputs comes behind it, not before."""
+    """A hidden layer's value that is wrong given its own inputs comes after it, not before."""
     case = next(
         each
         for each in cases()
@@ -107,7 +107,7 @@ def test_the_outputs_delta_is_first_though_its_inputs_were_not_reported() -> Non
 
 
 def test_a_gradient_of_the_first_pass_is_before_every_update() -> None:
-    """An update that follows from no gradient that was reported is a root, but not the first wrong value."""
+    """An update that does not follow from the reported gradients is a root, but not the first wrong value."""
     case = next(each for each in cases() if each.optimizer is not None and each.steps > 1 and len(each.inputs) > 1)
 
     def reply(request: Any) -> Any:
@@ -121,7 +121,7 @@ def test_a_gradient_of_the_first_pass_is_before_every_update() -> None:
 
 
 def test_where_inputs_are_not_reported_nothing_is_said() -> None:
-    """Several samples, gradients only: a wrong δ may be any of the stages before, so the origin is unknown."""
+    """Several samples, gradients only: a wrong δ may come from any stage before it, so the origin is unknown."""
     case = deep(samples=2)
     found = blamed(case, implementation("hidden-derivative-missing", report="gradients"))
     assert found
@@ -129,14 +129,14 @@ def test_where_inputs_are_not_reported_nothing_is_said() -> None:
 
 
 def test_a_wrong_gradient_of_reported_deltas_is_a_root() -> None:
-    """With z, a and δ there, a wrong sum over the samples cannot hide behind them."""
+    """With z, a and δ reported, a wrong sum over the samples cannot be explained by them."""
     case = deep(samples=2)
     found = blamed(case, implementation("absolute-weights"))
     assert {(each.quantity, each.origin) for each in found if each.origin == "root"} == {("weight_gradient", "root")}
 
 
 def test_delta_and_a_are_recovered_from_one_sample() -> None:
-    """∂L/∂b = δ and ∂L/∂w = δ aᵀ: both come out as the program that gave the gradients had them."""
+    """∂L/∂b = δ and ∂L/∂w = δ aᵀ: both are recovered as the program that gave the gradients had them."""
     count = 0
     for case in cases():
         if len(case.inputs) > 1:
@@ -152,7 +152,7 @@ def test_delta_and_a_are_recovered_from_one_sample() -> None:
 
 
 def test_recovery_needs_one_sample_and_gradients_of_rank_one() -> None:
-    """Nothing is recovered where the gradients are a sum, or are no product of a δ and an a."""
+    """Nothing is recovered where the gradients are a sum, or not a product of a δ and an a."""
     several = deep(samples=2)
     assert recover(several, answered(several, report="gradients")) == {}
     one = next(case for case in cases() if len(case.inputs) == 1 and case.network.inputs > 1)
@@ -163,7 +163,9 @@ def test_recovery_needs_one_sample_and_gradients_of_rank_one() -> None:
 
 
 def test_a_recovered_delta_is_told_but_is_never_the_first_wrong_value() -> None:
-    """Gradients of one sample alone show the δ that is wrong; nobody sent it, so the gradient is wrong first."""
+    """Gradients of one sample show which δ is wrong; but it was not reported, so the gradient is the first wrong
+    value.
+    """
     case = next(
         each
         for each in cases()
@@ -185,14 +187,14 @@ def test_a_recovered_delta_is_told_but_is_never_the_first_wrong_value() -> None:
 
 
 def test_where_every_value_of_a_long_list_comes_from() -> None:
-    """Also of what is beyond the mismatches kept it is known: unknown means that inputs were not reported."""
+    """The origin is known also beyond the mismatches kept: "unknown" means only that inputs were not reported."""
     case = big_case()
     found = compared(case, implementation("bias-twice", "absolute-weights"))
     assert found.count > 2 * len(found.mismatches)
     letters = origins(case, found.actual, {}, "float64", "textbook")
     assert letters.keys() == found.actual.keys()
     assert not any((each == "u").any() for each in letters.values())
-    assert (letters[Slot("z", 2)][:, 1:] == "r").all()  # the first bias is 0, and so is twice that
+    assert (letters[Slot("z", 2)][:, 1:] == "r").all()  # the first bias is 0, and doubling it changes nothing
     assert (letters[Slot("a", 2)] == "i").all()
     for each in blame(case, expect(case), found.actual, found.mismatches, "float64", "textbook"):
         slot = Slot(each.quantity, each.layer, each.step)
@@ -218,7 +220,7 @@ def big_case() -> Case:
 
 
 def test_more_than_200_wrong_values_crowd_out_no_root() -> None:
-    """The root is the very last thing computed; thousands of values before it are wrong by another mistake."""
+    """The root is the very last value computed; thousands of values before it are wrong by another mistake."""
     case = big_case()
     found = compared(case, implementation("bias-twice", "absolute-weights"))
     assert found.count > 1000
@@ -239,7 +241,7 @@ def test_more_than_200_wrong_values_crowd_out_no_root() -> None:
     ],
 )
 def test_what_is_malformed_is_its_own_root(spoil: Any, problem: str) -> None:
-    """Missing, of another shape, no number: nothing else explains it."""
+    """Missing, of another shape, not a number: no other value explains it."""
     case = deep(samples=2)
 
     def spoilt(request: Any) -> Any:
@@ -252,7 +254,7 @@ def test_what_is_malformed_is_its_own_root(spoil: Any, problem: str) -> None:
 
 
 def test_the_message_of_a_case_says_the_first_root() -> None:
-    """What people read first is the root's place, not the first in the order of the reply."""
+    """The first place in the message is the root's, not the first in the order of the reply."""
     case = deep(samples=2)
     opened = CallableImplementation(one_delta)
     (answer,) = opened.exchange([(case.id, case.request())])

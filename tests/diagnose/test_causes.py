@@ -1,4 +1,4 @@
-"""From failures to causes: what explains what, in which order, and what a further case decides."""
+"""From failures to causes: which bug explains which case, in which order, and what a further case decides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 def diagnosed(
     function: Any, chosen: Any, *, asking: bool = True, effort: Effort | None = None
 ) -> tuple[list[Cause], list[str]]:
-    """The causes, and the ids of the further cases that were sent to tell names apart."""
+    """The causes, and the ids of the further cases that were sent to distinguish candidate bugs."""
     found, asked = Diagnostician(), []
     for case in chosen:
         comparison = compared(case, function)
@@ -63,9 +63,9 @@ def ambiguous() -> Case:
 
 
 def test_a_further_case_tells_names_apart() -> None:
-    """With one output a mean is a sum: alone several names fit, with a further case one is left.
+    """With one output a mean is a sum: without further cases several names fit, with one of them a single name is left.
 
-    Most generated cases are nothing that this implementation supports: such a case decides nothing, and another
+    Most generated cases are not supported by this implementation: such a case decides nothing, and another
     one is looked for.
     """
     function = implementation("factor-two-missing")
@@ -79,7 +79,7 @@ def test_a_further_case_tells_names_apart() -> None:
 
 
 def test_equivalents_stay_where_no_answer_comes() -> None:
-    """What cannot be told apart is said, not guessed away."""
+    """Bugs that cannot be distinguished are all listed, not guessed between."""
     found = Diagnostician()
     case = ambiguous()
     comparison = compared(case, implementation("factor-two-missing"))
@@ -89,7 +89,7 @@ def test_equivalents_stay_where_no_answer_comes() -> None:
 
 
 def test_passing_cases_refute() -> None:
-    """A bug that would have shown in a case that passed is not the name: one broken case among right ones has none."""
+    """A bug that would have shown in a case that passed is not the name: one broken case among right ones gets none."""
     right, wrong = implementation(), implementation("hidden-derivative-missing")
     deep = [case for case in cases()[:20] if len(case.network.layers) > 1]
 
@@ -107,7 +107,7 @@ def test_nothing_failed() -> None:
 
 
 def test_a_pair_explains_its_own_cases() -> None:
-    """Each of two causes names the cases in which it matters; the sum is every failing case."""
+    """Each of two causes lists the cases in which it matters; together they are every failing case."""
     causes, _ = diagnosed(implementation("hidden-derivative-missing", "bias-gradient-shared"), cases()[:20])
     assert [cause.code for cause in causes] == ["BP102", "BP115"]
     deep = {case.id for case in cases()[:20] if len(case.network.layers) > 1}
@@ -116,7 +116,7 @@ def test_a_pair_explains_its_own_cases() -> None:
 
 
 def test_the_form_of_a_reply_comes_first() -> None:
-    """What is missing is a cause of its own, before the wrong numbers."""
+    """A missing array is a cause of its own, before the wrong numbers."""
     wrong = implementation("hidden-derivative-missing")
 
     def spoilt(case: Json) -> Json:
@@ -132,7 +132,7 @@ def test_the_form_of_a_reply_comes_first() -> None:
 
 
 def test_errors_that_are_overflows() -> None:
-    """An implementation that gives up with an overflow gets its name; other errors get none."""
+    """An implementation that answers with an overflow error gets that name; other errors get none."""
 
     def overflowing(case: Json) -> Json:
         if case["network"]["layers"][-1]["activation"] == "sigmoid":
@@ -166,7 +166,7 @@ def test_what_is_not_finite_has_a_name() -> None:
 
 
 def test_where_the_work_is_spent_no_claim_is_made() -> None:
-    """Without any work left there is no name, but an answer; and it does not say that no known bug fits."""
+    """With no effort left there is a cause without a name; and it does not say that no known bug fits."""
     (cause,), _ = diagnosed(implementation("hidden-derivative-missing"), cases()[:14], effort=Effort.of(0))
     assert (cause.code, cause.title) == (None, "no name found")
     assert "some of the usual mistakes" in cause.sentence
@@ -175,7 +175,7 @@ def test_where_the_work_is_spent_no_claim_is_made() -> None:
 
 @pytest.mark.thorough
 def test_diagnosis_never_fails_a_run() -> None:
-    """Whatever strange numbers came: there are causes or none, and no exception."""
+    """Whatever numbers a reply holds: there are causes or none, and no exception."""
     rng = np.random.default_rng(5)
 
     def noise(case: Json) -> Json:
@@ -195,7 +195,7 @@ def test_diagnosis_never_fails_a_run() -> None:
 
 @pytest.mark.parametrize("mistake", ["hidden-derivative-missing", "weights-squared"])
 def test_a_cause_is_data(mistake: str) -> None:
-    """Every field is JSON, and the counts fit."""
+    """Every field can be written as JSON, and the counts agree."""
     causes, _ = diagnosed(implementation(mistake), cases()[:14])
     for cause in causes:
         data = msgspec.json.decode(msgspec.json.encode(cause))

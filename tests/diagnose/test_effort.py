@@ -1,4 +1,4 @@
-"""The work of a diagnosis is counted, so that a busy machine gives the answer of an idle one."""
+"""The work of a diagnosis is counted, so that a busy machine gives the same answer as an idle one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_work_grows_with_what_is_multiplied() -> None:
 
 
 def test_a_busy_machine_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every clock runs a thousand seconds at each look: the cause and the smallest network stay what they are."""
+    """Every clock advances by a thousand seconds at each look: the cause and the smallest network stay the same."""
     function = implementation("hidden-derivative-missing")
     run, conclusion = concluded(function)
     smallest = run.smallest(conclusion.causes[0])
@@ -51,7 +51,7 @@ def test_a_busy_machine_gives_the_same_answer(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_user_s_limit_is_heeded_and_said() -> None:
-    """``diagnosis_timeout`` of no time: no name and no claim, and a note that says why."""
+    """A ``diagnosis_timeout`` of 0: no name, no claim that none fits, and a note with the reason."""
     function = implementation("hidden-derivative-missing")
     results = check(function, cases=cases()[:14], diagnosis_timeout=0.0)
     assert [cause.title for cause in results.causes] == ["no name found"]
@@ -62,7 +62,9 @@ def test_the_user_s_limit_is_heeded_and_said() -> None:
 
 
 def test_ctrl_c_ends_the_diagnosis_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was judged keeps its verdict, every failing case has a cause, and a note says that it was interrupted."""
+    """Judged cases keep their verdict, every failing case has a cause, and a note says that the diagnosis was
+    interrupted.
+    """
 
     def interrupted(self: Search) -> Any:
         if not self.effort.whole.interrupted:
@@ -79,7 +81,7 @@ def test_ctrl_c_ends_the_diagnosis_alone(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_tried_is_told() -> None:
-    """While it searches it says what for, and how much of the work is spent."""
+    """While it searches it reports what it is looking for, and how much of the work is spent."""
     told: list[str] = []
     run, conclusion = concluded(implementation("weights-squared"), effort := Effort(tell=told.append))
     run.smallest(conclusion.causes[0], effort)
@@ -88,7 +90,7 @@ def test_what_is_tried_is_told() -> None:
 
 
 def test_what_was_left_out_is_said() -> None:
-    """With some work, but not enough, the cause says what was not tried; with enough, that nothing fits."""
+    """With too little work left, the cause says what was not tried; with enough, that no bug fits."""
     for multiplications, left_out in ((1_000_000, "some of the usual mistakes"), (4_000_000, "rarer ways")):
         few = judged(implementation("weights-squared"), cases()[:14], effort=Effort.of(multiplications))
         (cause,) = few.causes
@@ -98,7 +100,7 @@ def test_what_was_left_out_is_said() -> None:
 
 
 def test_a_slow_port_that_is_wrong_in_small_networks_keeps_its_verdict() -> None:
-    """The shrinker's limit once changed an answer that it had given, and the verdict was lost in an exception."""
+    """The shrinker's limit once changed an answer that it had given, and an exception lost the verdict."""
     wrong, right = implementation("hidden-derivative-missing"), implementation()
 
     def small(case: dict[str, Any]) -> Any:
@@ -112,7 +114,7 @@ def test_a_slow_port_that_is_wrong_in_small_networks_keeps_its_verdict() -> None
         assert len(case.network.layers) < 3
 
 
-#: A port with a bug that, at the first question after the run's cases, sends Ctrl-C to the harness.
+#: A port with a bug that sends Ctrl-C to the harness at the first question after the run's cases.
 INTERRUPTING = """
 import json, os, signal, sys
 sys.path.insert(0, {here!r})
@@ -133,7 +135,7 @@ for line in sys.stdin:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a signal here")
 def test_ctrl_c_in_the_diagnosis_keeps_the_files(tmp_path: Path) -> None:
-    """The run ends with its verdict, and JSON, CSV and page are there with all cases and a note."""
+    """The run ends with its verdict; JSON, CSV and page are written with all cases and a note."""
     pid, port = tmp_path / "pid", tmp_path / "port.py"
     port.write_text(INTERRUPTING.format(here=str(HERE), pid=str(pid), after=16))
     files = [tmp_path / name for name in ("out.json", "out.csv", "out.html")]
@@ -161,6 +163,6 @@ def test_ctrl_c_in_the_diagnosis_keeps_the_files(tmp_path: Path) -> None:
     assert "it was interrupted (Ctrl-C) while" in said, said
     assert "after 15 of 15 cases" in said
     data = json.loads(files[0].read_text())
-    assert data["summary"]["complete"] is False  # with --resume the cause is looked for again
+    assert data["summary"]["complete"] is False  # with --resume the diagnosis is made again
     assert data["summary"]["cases"] == len(data["cases"]) == 15
     assert all(path.stat().st_size for path in files)

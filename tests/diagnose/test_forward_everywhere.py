@@ -1,7 +1,7 @@
-"""Mistakes of numbers, the forward pass and softmax have one name in a chain, in a graph and around a convolution.
+"""Mistakes of numbers, the forward pass and softmax get the same name in a chain, in a graph and around a convolution.
 
-The program is the port in plain Python, which works neuron by neuron. Every network goes through its graph, so that a
-mistake is written once.
+The program is the port in plain Python, which computes neuron by neuron. Every network goes through its graph code, so
+that each mistake is written once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ activations, any_layer, dense, graph, losses, network = (
     for name in ("activations", "any_layer", "dense", "graph", "losses", "network")
 )
 
-#: So many cases of each network show a mistake, and so many others are there.
+#: The number of cases of each network that show a mistake, and of other cases.
 _SHOWING, _OTHERS = 14, 6
 
 
@@ -44,7 +44,7 @@ _SHOWING, _OTHERS = 14, 6
 
 
 def read_as(change: Callable[[Numbers, list[int]], Numbers]) -> Callable[[Patch], None]:
-    """The case's parameters are read with a change."""
+    """The case's parameters, changed as they are read."""
 
     def mistake(patch: Patch) -> None:
         right = any_layer.AnyLayer.read
@@ -63,7 +63,7 @@ def to_single(numbers: Numbers, _shape: list[int]) -> Numbers:
 
 
 def filled_by_columns(numbers: Numbers, shape: list[int]) -> Numbers:
-    """The numbers of a matrix filled in column after column."""
+    """The numbers of a matrix, filled in column by column."""
     if len(shape) != 2:
         return numbers
     rows, columns = shape
@@ -71,12 +71,12 @@ def filled_by_columns(numbers: Numbers, shape: list[int]) -> Numbers:
 
 
 def rows_for_columns(numbers: Numbers, shape: list[int]) -> Numbers:
-    """Rows and columns swapped, where a matrix is square."""
+    """Rows and columns swapped where a matrix is square."""
     return filled_by_columns(numbers, shape) if len(shape) == 2 and shape[0] == shape[1] else numbers
 
 
 def written_by_columns(patch: Patch) -> None:
-    """Read column after column, and the gradients are written so."""
+    """Matrices are read, and gradients written, column by column."""
     read_as(filled_by_columns)(patch)
     right = dense.Dense.backward_from_z
 
@@ -133,7 +133,7 @@ def no_bias(patch: Patch) -> None:
 
 
 def by_other_z(z_of: Callable[[Any, Numbers], Numbers]) -> Callable[[Patch], None]:
-    """A layer whose pre-activations come about in another way."""
+    """A layer whose pre-activations are computed in another way."""
 
     def mistake(patch: Patch) -> None:
         def forward(self: Any, inputs: Numbers) -> Numbers:
@@ -159,7 +159,7 @@ def of_columns(layer: Any, inputs: Numbers) -> Numbers:
 
 
 def not_activated(*, output: bool) -> Callable[[Patch], None]:
-    """a = z at the output, or before it, with the derivative as it should be."""
+    """a = z at the output, or before it, with the right derivative."""
 
     def mistake(patch: Patch) -> None:
         right = graph.Graph.__init__
@@ -178,7 +178,7 @@ def not_activated(*, output: bool) -> Callable[[Patch], None]:
 
 
 def other_function(asked: str, used: str) -> Callable[[Patch], None]:
-    """Dense layers look it up under a wrong name."""
+    """Dense layers look up another function."""
 
     def mistake(patch: Patch) -> None:
         known = activations.ACTIVATIONS
@@ -188,7 +188,7 @@ def other_function(asked: str, used: str) -> Callable[[Patch], None]:
 
 
 def tanh_for_nothing(patch: Patch) -> None:
-    """Forwards only."""
+    """tanh in place of the identity, in the forward pass only."""
     patch.setattr(activations.Identity, "value", lambda _self, z: math.tanh(z))
 
 
@@ -226,7 +226,7 @@ def of_first_sample(patch: Patch) -> None:
 
 
 def deltas_of(kind: str, formula: Callable[[Any, Any, Any], Any]) -> Callable[[Patch], None]:
-    """δ of an activation, of arrays z, a and ∂L/∂a."""
+    """δ of an activation, computed from the arrays z, a and ∂L/∂a."""
 
     def mistake(patch: Patch) -> None:
         def deltas(_self: Any, *arguments: Numbers) -> Numbers:
@@ -242,7 +242,7 @@ def _slope_of_sigmoid(z: Any) -> Any:
 
 
 def twice(pair: tuple[str, str], slope: Callable[[Any], Any]) -> Callable[[Patch], None]:
-    """p − t times a derivative that it holds already."""
+    """p − t times a derivative that it already contains."""
 
     def mistake(patch: Patch) -> None:
         kind = type(losses.IN_ONE_STEP[pair])
@@ -257,11 +257,11 @@ def sum_of_targets_forgotten(patch: Patch) -> None:
 
 
 def only_shifted(patch: Patch) -> None:
-    """z − max z for its logarithm of softmax."""
+    """z − max z in place of the logarithm of softmax."""
     patch.setattr(activations.LogSoftmax, "activate", lambda _self, z: [x - max(z) for x in z])
 
 
-# What a mistake needs ------------------------------------------------------------------------------
+# Conditions of a mistake ----------------------------------------------------------------------------
 
 
 def _dense(case: Case) -> list[Any]:
@@ -294,7 +294,7 @@ def ends_dense(case: Case) -> bool:
 
 
 def not_flat(case: Case) -> bool:
-    """The δ of a mean absolute error may be 0 but for a rounding, whose integer is 0 or −1."""
+    """The δ of a mean absolute error may be 0 except for rounding; its floor is then 0 or −1."""
     return case.loss.kind != "mean_absolute_error"
 
 
@@ -307,7 +307,9 @@ def bent_before(case: Case) -> bool:
 
 
 def asks(*names: str) -> Callable[[Case], bool]:
-    """Dense layers alone have one of these: a convolution's is taken channel by channel, in code of its own."""
+    """A dense layer has one of these activations: a convolution's is computed channel by channel, by code of its
+    own.
+    """
 
     def needs(case: Case) -> bool:
         others = {layer.activation for layer in case.network.layers if layer.kind != "dense"}
@@ -317,7 +319,7 @@ def asks(*names: str) -> Callable[[Case], bool]:
 
 
 def general_softmax(case: Case) -> bool:
-    """A softmax that the chain rule goes through."""
+    """A softmax whose δ is computed by the chain rule."""
     pair = (case.network.layers[-1].activation, case.loss.kind) == ("softmax", "cross_entropy")
     before = any(layer.activation == "softmax" for layer in _dense(case)[:-1])
     return asks("softmax")(case) and (before or not pair)
@@ -346,9 +348,9 @@ def far_out(case: Case) -> Case:
 
 @dataclass(frozen=True)
 class Planted:
-    """The code that it is to have, how the program is made wrong, and which cases show it (after a change).
+    """The code that the mistake must get, how the program is made wrong, and which cases show it (after a change).
 
-    ``alone``: the other cases are left out, where the mistake would be of another kind.
+    ``alone``: the other cases are left out, because there the mistake would be of another kind.
     """
 
     code: str
@@ -399,7 +401,7 @@ MISTAKES = {
     "the sum of the targets": Planted("BP606", sum_of_targets_forgotten, pair_of(*_PAIR), targets_grown),
 }
 
-#: Those that always run; the others are thorough.
+#: The mistakes that are always tested; the others are thorough.
 QUICK = {
     "chain": (),
     "graph": ("filled in by columns", "the first bias"),
@@ -408,7 +410,7 @@ QUICK = {
 
 
 def python(case: dict[str, Any]) -> dict[str, Any]:
-    """The port in plain Python: as a graph, whatever the network."""
+    """The port in plain Python, with every network as a graph."""
     reply: dict[str, Any] = graph.graph_reply(case)
     return reply
 
@@ -424,14 +426,14 @@ python.supports = {  # type: ignore[attr-defined]
 
 @functools.cache
 def pool(name: str) -> tuple[Case, ...]:
-    """Cases of a kind of network, without an update: what is planted here shows in the first pass."""
+    """Cases of one kind of network, without an update: the planted mistakes show in the first pass."""
     cases: Iterable[Case] = generated_cases(300, 11) if name == "chain" else family_cases(name, 300, 11)
     training = {"optimizer", "steps", "clip", "regularization"}
     return tuple(Case.from_dict({k: v for k, v in case.to_dict().items() if k not in training}) for case in cases)
 
 
 def cases_of(name: str, planted: Planted) -> list[Case]:
-    """Some that show the mistake, and others."""
+    """Some cases that show the mistake, and others."""
     showing = (case for case in pool(name) if planted.needs(case))
     others = (case for case in pool(name) if not planted.needs(case))
     return [
@@ -449,7 +451,7 @@ def cases_of(name: str, planted: Planted) -> list[Case]:
     ],
 )
 def test_it_has_its_name(name: str, label: str, monkeypatch: Patch) -> None:
-    """One cause, that code, everywhere."""
+    """One cause, with that code, for all kinds of networks."""
     planted = MISTAKES[label]
     planted.mistake(monkeypatch)
     results = judged(python, cases_of(name, planted))
@@ -458,5 +460,5 @@ def test_it_has_its_name(name: str, label: str, monkeypatch: Patch) -> None:
 
 @pytest.mark.parametrize("name", list(QUICK))
 def test_right_it_passes(name: str) -> None:
-    """Without a mistake."""
+    """Without a mistake every case passes."""
     assert not judged(python, pool(name)[:20]).failed

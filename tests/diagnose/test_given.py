@@ -1,4 +1,4 @@
-"""Stages on reported inputs: what follows from them fits, and only what a value itself gets wrong does not."""
+"""Stages on reported inputs: values that follow from them fit, and only a stage that is itself wrong does not."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from backprop_check.diagnose.given import given
 
 
 def unfit(case: Any, values: dict[Slot, Array], **options: Any) -> set[Slot]:
-    """The slots in which any value is not what the stages give."""
+    """The slots in which a value differs from what its stage gives for the reported inputs."""
     local = given(case, values, **options)
     return {slot for slot, array in values.items() if not local.fits(slot, array).all()}
 
 
 @pytest.mark.parametrize("profile", ["textbook", "strict"])
 def test_a_right_implementation_fits_everywhere(profile: str) -> None:
-    """Numbers of another program, in another order of operations: each is right on its own inputs."""
+    """Numbers of another program, with another order of operations: each is right given its own inputs."""
     for case in cases():
         values = answered(case)
         assert set(values) == set(given(case, {}).values), case.id
@@ -29,7 +29,7 @@ def test_a_right_implementation_fits_everywhere(profile: str) -> None:
 
 
 def test_float32_fits_with_its_own_unit_roundoff_only() -> None:
-    """Single precision is right for a float32 implementation, and for no other."""
+    """Single precision is right for an implementation that declares float32, and for no other."""
     for case in cases()[:15]:
         rounded = case.rounded("float32")
         values = answered(rounded, dtype="float32")
@@ -53,7 +53,7 @@ def test_float32_fits_with_its_own_unit_roundoff_only() -> None:
     ],
 )
 def test_a_changed_value_is_wrong_at_its_own_stage(slot: Slot, at: tuple[int, ...]) -> None:
-    """A relative 1e-9 in one value: it does not fit, all beside it does, and nothing is excused that reads it."""
+    """A relative change of 1e-9 in one value: it does not fit; its neighbours and the stages before it do."""
     case = curved()
     values = answered(case)
     changed = {**values, slot: values[slot].copy()}
@@ -62,7 +62,7 @@ def test_a_changed_value_is_wrong_at_its_own_stage(slot: Slot, at: tuple[int, ..
     fits = local.fits(slot, changed[slot])
     assert not fits[at]
     assert np.sum(~fits) == 1
-    # The stages before it never read it.
+    # The stages before it do not read it.
     order = list(local.values)
     for before in order[: order.index(slot)]:
         if before in changed and before.quantity != "loss":
@@ -84,7 +84,7 @@ def test_what_is_computed_from_a_wrong_value_fits(mistake: str) -> None:
     wrong = 0
     for case in cases():
         if case.optimizer is not None and case.steps > 1:
-            continue  # later steps are passes of their own, at parameters that were reported
+            continue  # later steps are separate passes with reported parameters
         values = without(answered(case, mistake), ["loss"] if mistake == "bias-twice" else [])
         found = {slot.quantity for slot in unfit(case, values)}
         assert found <= stage, case.id
@@ -93,7 +93,7 @@ def test_what_is_computed_from_a_wrong_value_fits(mistake: str) -> None:
 
 
 def test_swapped_stages_fit_the_program_with_that_mistake() -> None:
-    """The numbers of a missing derivative are those of the swapped stage, in every case."""
+    """A program with a missing derivative gives the numbers of the swapped stage, in every case."""
     for case in cases():
         values = answered(case, "hidden-derivative-missing")
         local = given(case, values, stages=HiddenDerivativeMissing)
@@ -113,7 +113,7 @@ def test_not_finite_fits_only_what_is_not_finite_in_the_same_way() -> None:
 
 
 def test_what_is_not_reported_is_worked_out() -> None:
-    """Gradients alone are judged on computed values, with the bound of the whole way."""
+    """Gradients alone are judged on computed values, with the bounds of the whole computation."""
     for case in cases()[:20]:
         values = answered(case)
         alone = {slot: array for slot, array in values.items() if slot.quantity.endswith("_gradient")}

@@ -1,4 +1,4 @@
-"""Names for whole programs with one mistake or two, written apart from the stages that name them."""
+"""Names for whole programs with one mistake or two, written independently of the stages that name them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backprop_check import check
 def causes_of(
     *mistakes: str, report: str = "all", count: int = 16, **parameters: Any
 ) -> list[tuple[str | None, str, str]]:
-    """Code, scope and detail of what diagnosis finds in so many cases (more for a parameter)."""
+    """Code, scope and detail of the causes that the diagnosis finds in that many cases (more for a parameter)."""
     chosen = cases()[: count if mistakes else 40]
     return named(judged(implementation(*mistakes, report=report, **parameters), chosen))
 
@@ -54,7 +54,7 @@ def test_named_by_the_update(mistake: str, code: str) -> None:
     ],
 )
 def test_restricted(mistake: str, code: str, scope: str, report: str) -> None:
-    """A mistake in one place only is named with that place, where there are enough cases to tell it."""
+    """A mistake in one place only is named with that place, where there are enough cases to decide it."""
     found = causes_of(mistake, report=report, count=40)
     assert [(each[0], each[1]) for each in found] == [(code, scope)]
 
@@ -69,7 +69,7 @@ def test_a_pair_of_bugs(report: str) -> None:
 
 @pytest.mark.thorough
 def test_a_pair_that_includes_the_forward_pass() -> None:
-    """The forward pass is to be mended first."""
+    """The mistake in the forward pass comes first."""
     found = causes_of("hidden-derivative-missing", "bias-missing")
     assert [each[0] for each in found] == ["BP201", "BP102"]
 
@@ -106,7 +106,7 @@ def test_a_parameter_is_fitted(parameters: dict[str, Any], code: str, detail: st
     ],
 )
 def test_no_name_for_what_the_catalogue_does_not_have(mistake: str, report: str, quantity: str) -> None:
-    """An honest "no name fits", and what can be seen of the wrong values."""
+    """The cause says "no name fits", and shows the pattern of the wrong values."""
     results = judged(implementation(mistake, report=report), cases()[:14])
     assert [cause.code for cause in results.causes] == [None]
     (cause,) = results.causes
@@ -117,7 +117,7 @@ def test_no_name_for_what_the_catalogue_does_not_have(mistake: str, report: str,
 
 
 def test_single_precision_said_so_has_no_findings() -> None:
-    """float32 arithmetic is right where the implementation says that it is float32."""
+    """float32 arithmetic is right where the implementation declares float32."""
     results = check(implementation(dtype="float32"), cases=cases())
     assert results.failed == []
     assert results.causes == []
@@ -125,7 +125,7 @@ def test_single_precision_said_so_has_no_findings() -> None:
 
 
 def test_single_precision_passed_off_as_double_is_named() -> None:
-    """The same arithmetic under the name of float64 is BP002."""
+    """The same arithmetic declared as float64 is BP002."""
     single = implementation(dtype="float32")
     results = check(single, cases=cases()[:30], dtype="float64")
     assert [cause.code for cause in results.causes] == ["BP002"]
@@ -138,6 +138,6 @@ def test_a_bug_in_single_precision_is_named() -> None:
 
 
 def test_a_right_implementation_has_no_causes() -> None:
-    """Nothing is blamed on the innocent."""
+    """A right implementation gets no cause."""
     results = check(implementation(), cases=cases())
     assert (results.failed, results.causes, results.conclusion.failed) == ([], [], [])

@@ -1,4 +1,4 @@
-"""Every bug's stages mean for one neuron of one sample what they mean for all at once."""
+"""Every bug's stages give for one neuron of one sample what they give for all at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ U = UNIT_ROUNDOFF["float64"]
 
 
 class Remembers:
-    """What every stage has shown, by slot."""
+    """Keeps the values that every stage shows, by slot."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -134,7 +134,7 @@ def plain(value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 @pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_every_variant_is_the_same_one_neuron_at_a_time(case: Case) -> None:
-    """Each named bug's stages mean for one neuron of one sample what they mean for all at once."""
+    """Each named bug's stages give for one neuron of one sample what they give for all at once."""
     unlike, compared = [], 0
     for bug, variant in [(None, None), *all_variants()]:
         stages: Any = Stages if variant is None else variant.stages

@@ -1,4 +1,4 @@
-"""A name gives the numbers of every case that it claims, and no text says more than the cases show."""
+"""A name gives the numbers of every case that it claims, and no text claims more than the cases show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.diagnose.cause import Cause
 
-#: What is computed first stands first; so many cases show what a bug gets wrong.
+#: The kinds of value in the order of computing, each with the number of cases to show what a bug gets wrong.
 KINDS, FEW = ["forward", "loss", "backward", "state", "update"], 4
 
 #: The ε of two libraries that clip.
@@ -49,7 +49,7 @@ def causes_of(*mistakes: str, **parameters: Any) -> list[Cause]:
 
 @pytest.mark.parametrize("epsilon", EPSILON)
 def test_clipping_in_the_loss_is_not_epsilon_in_the_logarithm(epsilon: str) -> None:
-    """17.2694 is no 18.0218: the name is that of clipping, with its own text, formula and ε."""
+    """17.2694 is not 18.0218: the name is that of clipping, with its own text, formula and ε."""
     (cause,) = causes_of(clip=EPSILON[epsilon])
     assert cause.code == "BP307"
     assert cause.detail.startswith(f"p is clipped to [ε, 1 − ε] in the loss only, with ε = {epsilon}")
@@ -60,7 +60,7 @@ def test_clipping_in_the_loss_is_not_epsilon_in_the_logarithm(epsilon: str) -> N
 
 
 def test_an_epsilon_beside_one_is_written() -> None:
-    """As implemented is not ln(1 − 1): 1 − ε is no 1, however few digits are shown."""
+    """The formula "as implemented" is not ln(1 − 1): 1 − ε is not written as 1, however few digits are shown."""
     found = variant_of("BP307", "p is clipped to [ε, 1 − ε] in the loss only, with ε = 1e-12")
     assert found is not None
     case = next(case for case in saturated() if case.name == "sigmoid-half")
@@ -79,7 +79,7 @@ def test_an_epsilon_beside_one_is_written() -> None:
     ],
 )
 def test_clipping_in_the_gradient_too(mistake: str, said: str, formula: str) -> None:
-    """Each way to clip has its own words."""
+    """Each way to clip has its own text."""
     (cause,) = causes_of(mistake, clip=1e-7)
     assert cause.code == "BP307"
     assert said in cause.detail
@@ -87,13 +87,13 @@ def test_clipping_in_the_gradient_too(mistake: str, said: str, formula: str) -> 
 
 
 def test_a_clip_that_nobody_uses_has_no_name() -> None:
-    """ε in the logarithm comes near, within bounds that say nothing there: no name rather than a wrong one."""
+    """ε in the logarithm comes close, but only within bounds too wide to decide: no name rather than a wrong one."""
     assert {cause.code for cause in causes_of(clip=3.7e-16)} == {None}
 
 
 @pytest.mark.thorough
 def test_epsilon_in_the_logarithm_keeps_its_name() -> None:
-    """It gives the very numbers, from exactly what was reported."""
+    """It gives exactly these numbers from the reported values."""
     causes = causes_of(epsilon=1e-15)
     assert causes[0].code == "BP307"
     assert "clipped" not in causes[0].detail + causes[0].sentence
@@ -101,7 +101,7 @@ def test_epsilon_in_the_logarithm_keeps_its_name() -> None:
 
 
 def test_a_name_gives_every_number_that_it_claims() -> None:
-    """Of each case under a name the wrong loss is what the name's own formula gives, to seven digits."""
+    """In each case under a name, the wrong loss is what the name's own formula gives, to seven digits."""
     results = judged(implementation(clip=1e-15), saturated())
     (cause,) = results.causes
     checked = 0
@@ -139,7 +139,7 @@ def test_how_far_off_a_ratio_near_one_is(factor: float, said: str) -> None:
 
 
 def test_ratios_near_one_that_differ() -> None:
-    """The largest is told; the signs are right, and nobody says that they are not."""
+    """The largest is reported; the signs are right, and the text does not say that they are wrong."""
     case = next(case for case in cases() if case.network.layers[0].units > 1)
     values, slot = answered(case), Slot("bias_gradient", 0)
     near = 1 + 1e-10 * np.arange(1, values[slot].size + 1)
@@ -149,7 +149,7 @@ def test_ratios_near_one_that_differ() -> None:
 
 @pytest.mark.thorough
 def test_a_condition_needs_several_cases() -> None:
-    """One failing case has an activation, a loss and much else: none of these is told as the condition."""
+    """One failing case has an activation, a loss and much else: none of these is reported as the condition."""
     bent = [case for case in cases() if "tanh" in {layer.activation for layer in case.network.layers[:-1]}]
     others = [case for case in cases() if case not in bent][:25]
     function = implementation("tanh-derivative-missing")
@@ -164,9 +164,9 @@ def test_a_condition_needs_several_cases() -> None:
 
 @pytest.mark.parametrize("code", [bug.code for bug in BUGS if len({each.label for each in bug.variants}) > 1])
 def test_the_formula_shown_is_of_the_kind_that_is_wrong(code: str) -> None:
-    """Of the variants that show the page's formula all get the same kind of value wrong first.
+    """All variants that show the page's formula get the same kind of value wrong first.
 
-    A variant that is wrong in the loss cannot show a gradient's formula: it has its own.
+    A variant whose loss is wrong cannot show a gradient's formula: it has its own.
     """
     kinds: dict[str, str] = {}
     for each in find_bug(code).variants:
@@ -178,7 +178,7 @@ def test_the_formula_shown_is_of_the_kind_that_is_wrong(code: str) -> None:
 
 
 def first_kind(stages: Any) -> str:
-    """What is wrong first in small cases that show it, one of ``KINDS``."""
+    """The kind of value, one of ``KINDS``, that is wrong first in small cases that show the bug."""
     found: list[str] = []
     for case in cases_for(stages):
         if stages.matters(case):
@@ -199,7 +199,7 @@ def kind_of(slot: Slot) -> str:
 
 
 def test_every_formula_is_some_variants() -> None:
-    """None of them is left over from a label that has other words now."""
+    """No formula is left over from a label that was reworded."""
     shown = {(bug.code, each.wrong) for bug in BUGS for each in bug.variants}
     beside_pages = [(bug.code, label, formula) for bug in BUGS for label, formula in bug.by_label.items()]
     of_layers = [(code, *one) for code, own in formulas_of_layers.FORMULAS.items() for one in own.items()]
@@ -209,7 +209,7 @@ def test_every_formula_is_some_variants() -> None:
 
 
 def test_a_label_has_one_formula() -> None:
-    """What a variant's label says and what its formula says belong together: the label alone decides."""
+    """A variant's label determines its formula."""
     for bug in BUGS:
         formulas: dict[str, set[tuple[str, str]]] = {}
         for each in bug.variants:
@@ -229,7 +229,7 @@ def test_a_label_has_one_formula() -> None:
     ],
 )
 def test_a_variants_formulas_are_its_own(code: str, label: str, right: str, wrong: str) -> None:
-    """As implemented is what that variant does, not what another way to make the mistake does."""
+    """The formula "as implemented" is that variant's, not that of another way to make the mistake."""
     texts = find_bug(code).formulas(variant_of(code, label))
     assert right in texts[0]
     assert wrong in texts[1]
@@ -237,7 +237,7 @@ def test_a_variants_formulas_are_its_own(code: str, label: str, right: str, wron
 
 
 def test_formulas_speak_of_the_activation_at_hand() -> None:
-    """A port with tanh alone is told nothing of a sigmoid."""
+    """A port with tanh alone gets no formula with a sigmoid."""
     chosen = [
         case for case in cases() if {layer.activation for layer in case.network.layers} <= {"tanh", "identity", "relu"}
     ]
@@ -250,7 +250,9 @@ def test_formulas_speak_of_the_activation_at_hand() -> None:
 
 @pytest.mark.thorough
 def test_where_a_name_gives_no_definite_number_nothing_is_claimed() -> None:
-    """1 − p + ε has lost its digits where p is all but 1: the case is told apart, neither explained nor nameless."""
+    """1 − p + ε has lost its digits where p is almost 1: that case is reported separately, neither explained nor
+    nameless.
+    """
     odd = next(case for case in saturated() if case.name == "sigmoid-half")
     stages = variant_of("BP307", "ε = 1e-15")
     assert stages is not None

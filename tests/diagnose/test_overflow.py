@@ -1,6 +1,6 @@
-"""Numbers that overflow: judged, diagnosed and shown as any other, without a warning of numpy's.
+"""Numbers that overflow are judged, diagnosed and shown like any other, without a warning from numpy.
 
-In these tests such a warning is an error, as pyproject.toml says for the package's own modules.
+In these tests such a warning is an error, as pyproject.toml configures for the package's own modules.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def replying(change: Callable[[Any], Any]) -> Any:
-    """An implementation whose every number is a right one, changed."""
+    """An implementation that gives the right numbers, each one changed by a function."""
 
     def grown(value: Any) -> Any:
         if isinstance(value, dict):
@@ -47,7 +47,7 @@ def replying(change: Callable[[Any], Any]) -> Any:
 @pytest.mark.thorough
 @pytest.mark.parametrize("large", ["all", "scaled"])
 def test_numbers_that_overflow_warn_nobody(large: str, tmp_path: Path) -> None:
-    """From the judge's first look to the page: their differences are beyond what a float64 holds."""
+    """From judging to the page: their differences are too large for a float64."""
     names = ("mazur-2x2x2", "worked-cnn", "lstm-peepholes", "batch-64-alike")
     files = [file.case for suite in SUITES for file in suite_files(suite) if file.case.name in names]
     sign = itertools.cycle((1.7e308, -1.7e308, 1.7e308))
@@ -60,13 +60,13 @@ def test_numbers_that_overflow_warn_nobody(large: str, tmp_path: Path) -> None:
 
 
 def test_where_pytest_makes_errors_of_warnings() -> None:
-    """The setting holds: what our own code does not expect to overflow is an error in every test."""
+    """The setting works: an unexpected overflow in the package's own code is an error in every test."""
     with pytest.raises(RuntimeWarning, match="overflow"):
         named_as_ours(np.array([1.7e308]))
 
 
 def named_as_ours(x: Any) -> Any:
-    """A function that warns as one of our modules would."""
+    """A function that warns as one of the package's modules would."""
     space = {"__name__": "backprop_check.diagnose.some", "np": np}
     exec(compile("def double(x):\n    return x + x", "some.py", "exec"), space)  # noqa: S102 - a module of ours
     return space["double"](x)  # type: ignore[operator]

@@ -29,7 +29,7 @@ def changed(right: Local, wrong: Local) -> set[tuple[Any, ...]]:
 
 
 def local_change(stages: Any, place: Place) -> set[tuple[Any, ...]]:
-    """What differs where every stage reads right inputs."""
+    """The slots that differ where every stage reads right inputs."""
     case = curved()
     values = answered(case)
     return changed(given(case, values), given(case, values, stages=only(stages, place)))
@@ -89,7 +89,7 @@ def test_a_condition_decides_whether_a_case_matters() -> None:
 
 
 def test_two_at_once() -> None:
-    """Both stages are wrong, and each where it alone would be."""
+    """Both stages are wrong, each where it would be wrong alone."""
     case = curved()
     values = answered(case)
     right = given(case, values)
@@ -100,7 +100,7 @@ def test_two_at_once() -> None:
 
 
 def test_any_two_bugs_can_be_put_together() -> None:
-    """A pair is looked for among all bugs: no two may disturb each other's helpers so that nothing can be worked out.
+    """A pair is searched among all bugs: no two bugs may break each other's helper functions.
 
     One variant of each bug that matters for the case, every pair, in both orders.
     """
@@ -122,7 +122,9 @@ def test_any_two_bugs_can_be_put_together() -> None:
 
 
 def test_a_pair_whose_helpers_have_one_name() -> None:
-    """Another loss's derivative and an activation that is missing, each with a helper of its own: both can be tried."""
+    """Another loss's derivative and a missing activation, each with a helper of the same name: the pair can be
+    tried.
+    """
     case = curved()
     wrong = [
         next(variant.stages for variant in find_bug(code).variants if variant.stages.matters(case))
@@ -133,7 +135,9 @@ def test_a_pair_whose_helpers_have_one_name() -> None:
 
 
 def test_a_pair_of_which_one_does_not_matter() -> None:
-    """A bug that a case cannot show has no part in a pair there: the recursion knows no softmax in a hidden layer."""
+    """A bug that a case cannot show takes no part in a pair there: the recursion supports no softmax in a hidden
+    layer.
+    """
     case = next(each for each in cases() if "softmax" in {layer.activation for layer in each.network.layers[:-1]})
     visiting = [
         variant.stages
@@ -148,7 +152,7 @@ def test_a_pair_of_which_one_does_not_matter() -> None:
 
 
 def test_places_of_a_network() -> None:
-    """The loss, the activations, the output, the hidden ones, each layer, then neurons; each has its words."""
+    """The loss, the activations, the output, the hidden layers, each layer, then neurons; each with its text."""
     found = list(places(curved()))
     assert len(found) == len(set(found))
     assert Place(layer=0, neuron=1) in found

@@ -57,7 +57,7 @@ def test_at_most_three_neurons(mistakes: list[str], parameters: dict[str, Any], 
 
 
 def test_it_fails_for_the_same_cause() -> None:
-    """Judged alone, the smallest network has that name again."""
+    """Judged alone, the smallest network gets the same name."""
     function = implementation("hidden-derivative-missing")
     _, cause, case = smallest(function)
     assert case is not None
@@ -68,7 +68,7 @@ def test_it_fails_for_the_same_cause() -> None:
 
 
 def test_of_two_causes_each_has_its_own() -> None:
-    """A network that shows one bug of a pair is not shrunk to where only the other shows."""
+    """A network that shows one bug of a pair is not shrunk to one that shows only the other."""
     function = implementation("hidden-derivative-missing", "bias-gradient-shared")
     run = Run(CallableImplementation(function))
     for _ in run.judge(cases()[:16]):
@@ -83,7 +83,7 @@ def test_of_two_causes_each_has_its_own() -> None:
 
 
 def test_what_is_no_case_is_never_asked() -> None:
-    """``holds`` sees valid cases only, each once, and never one that is larger."""
+    """``holds`` gets valid cases only, each once, and never a larger one."""
     case, asked = deep(samples=2), []
 
     def holds(candidate: Case) -> bool:
@@ -99,13 +99,13 @@ def test_what_is_no_case_is_never_asked() -> None:
 
 
 def test_nothing_smaller_shows_it() -> None:
-    """The case itself, where no reduction holds."""
+    """The case itself, where no reduction shows the bug."""
     case = deep()
     assert shrink(case, lambda _: False) is case
 
 
 def asked_about(effort: Effort, *, among: int = 1) -> list[str]:
-    """The cases that are asked about within an effort, until there is a network of two layers."""
+    """The cases that are tried within an effort, up to a network of two layers."""
     asked: list[str] = []
 
     def holds(case: Case) -> bool:
@@ -117,7 +117,7 @@ def asked_about(effort: Effort, *, among: int = 1) -> list[str]:
 
 
 def test_questions_are_bounded() -> None:
-    """So many are asked and not one more, and an effort's questions are divided among the causes that it is for."""
+    """The number of tries is bounded, and an effort's tries are divided among the causes."""
     whole = asked_about(Effort.of(None, None))
     assert 12 < len(whole) <= 200
     effort = Effort(questions=7)
@@ -128,7 +128,7 @@ def test_questions_are_bounded() -> None:
 
 
 def test_work_is_bounded() -> None:
-    """It is counted: the same every time, whatever the machine has to do beside it."""
+    """It is counted: the same every time, whatever else the machine does."""
     whole = asked_about(Effort.of(None, None))
     few = [asked_about(Effort(smallest=1_000_000)) for _ in range(2)]
     assert few[0] == few[1] == whole[: len(few[0])]
@@ -137,20 +137,22 @@ def test_work_is_bounded() -> None:
 
 
 def test_a_user_s_time_is_bounded() -> None:
-    """Where the time that the user gave is over, nothing is asked."""
+    """When the user's time limit is over, nothing more is tried."""
     assert asked_about(Effort.within(0.0)) == []
     assert asked_about(Effort.within(3600.0)) == asked_about(Effort())
 
 
 def test_a_limit_never_changes_an_answer() -> None:
-    """What held before the limit holds after it: a port that is slow loses no verdict (it was an exception once)."""
+    """An answer given before the limit still holds after it: a slow port loses no verdict (it once caused an
+    exception).
+    """
     for questions in range(1, 40):
         case = shrink(deep(samples=2), lambda each: len(each.network.layers) < 3, Effort(questions=questions))
         assert len(case.network.layers) < 3 or case.id == deep(samples=2).id
 
 
 def test_what_cannot_show_it_is_not_asked_about() -> None:
-    """Where the bug's own mathematics says that a case does not show it, no question is put."""
+    """Where the bug's own mathematics says that a case does not show it, the case is not tried."""
     asked: list[Case] = []
 
     def holds(case: Case) -> bool:
@@ -163,7 +165,7 @@ def test_what_cannot_show_it_is_not_asked_about() -> None:
 
 
 def test_the_same_result_every_time() -> None:
-    """No chance in it."""
+    """The search uses no randomness."""
     case = deep(samples=2)
     found = {shrink(case, lambda each: len(each.network.layers) > 1).id for _ in range(2)}
     assert len(found) == 1

@@ -1,4 +1,4 @@
-"""Bugs that are seen by how values look."""
+"""Bugs that are recognized by the form of the values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def printed(digits: int) -> Any:
 
 
 def cut(digits: int) -> Any:
-    """Every number with what is beyond so many significant digits cut off."""
+    """Every number truncated to that many significant digits."""
 
     def change(array: Array) -> Array:
         def one(x: float) -> float:
@@ -67,19 +67,19 @@ def test_digits_cut_off() -> None:
 
 @pytest.mark.parametrize("mistakes", [(), ("hidden-derivative-missing",)])
 def test_no_digits_where_they_are_not_the_cause(mistakes: tuple[str, ...]) -> None:
-    """Full precision, right or wrong: nothing was cut."""
+    """Full precision, right or wrong: no digits are missing."""
     found = [Evidence(case, answered(case, *mistakes)) for case in cases()[:12]]
     assert signs.digits_printed(found) is None
 
 
 def test_few_digits_do_not_hide_a_bug() -> None:
-    """A missing derivative printed with 7 digits is no matter of digits."""
+    """A missing derivative printed with 7 digits is not called a matter of digits."""
     found = [Evidence(case, answered(case, "hidden-derivative-missing", digits=7)) for case in cases()[:12]]
     assert signs.digits_printed(found) is None
 
 
 def test_single_precision() -> None:
-    """float32 passed off as float64: seen; float64 is not, nor a bug in single precision."""
+    """float32 passed off as float64 is recognized; float64 is not mistaken for it, nor is a bug in single precision."""
     assert signs.single_precision(evidences(dtype="float32"))
     assert not signs.single_precision(evidences())
     bug = [Evidence(case, answered(case, "hidden-derivative-missing", dtype="float32")) for case in cases()[:12]]
@@ -87,7 +87,7 @@ def test_single_precision() -> None:
 
 
 def test_single_precision_is_no_news_where_it_was_said() -> None:
-    """An implementation that says float32 cannot have that bug."""
+    """An implementation that declares float32 cannot have that bug."""
     found = [
         Evidence(case.rounded("float32"), answered(case.rounded("float32"), dtype="float32"), "float32")
         for case in cases()[:5]
@@ -109,7 +109,7 @@ def test_single_precision_is_no_news_where_it_was_said() -> None:
     ],
 )
 def test_form(spoil: Any, codes: list[str]) -> None:
-    """Missing, of another shape, turned round, null, a text."""
+    """Missing, of another shape, transposed, null, a text."""
     case = next(
         each
         for each in cases()
@@ -144,7 +144,7 @@ def turn(layers: list[Any]) -> None:
     ],
 )
 def test_not_finite(slot: Slot, value: float, code: str, said: str) -> None:
-    """Its own name by where the first came from."""
+    """The name depends on where the first such value came from."""
     case = curved()
     values = answered(case)
     changed = values[slot].copy()
@@ -167,7 +167,7 @@ def test_not_finite(slot: Slot, value: float, code: str, said: str) -> None:
     ],
 )
 def test_errors(message: str, code: str | None) -> None:
-    """An overflow that was reported as an error; a stack that overflows is none of ours."""
+    """An overflow that was reported as an error; a stack overflow is not one."""
     assert signs.of_error(message, curved()) == code
     if code:
         softmax = next(case for case in cases() if case.network.layers[-1].activation == "softmax")
@@ -208,7 +208,7 @@ def test_pattern(change: Any, said: str) -> None:
     ],
 )
 def test_no_other_order_where_that_may_be_chance(change: Any) -> None:
-    """Fewer than three values that moved, or values that are no right ones: nothing is said of an order."""
+    """Fewer than three moved values, or values that are not the right ones: no other order is reported."""
     case = curved()
     values = answered(case)
     slot = Slot("weight_gradient", 1)
@@ -217,7 +217,7 @@ def test_no_other_order_where_that_may_be_chance(change: Any) -> None:
 
 
 def test_other_order_of_all_that_is_wrong() -> None:
-    """One array in another order says nothing of one that is wrong in another way."""
+    """One array in another order does not explain another that is wrong in another way."""
     case = curved()
     values = answered(case)
     slot, bias = Slot("weight_gradient", 1), Slot("bias_gradient", 1)
@@ -227,7 +227,7 @@ def test_other_order_of_all_that_is_wrong() -> None:
 
 
 def test_signs_that_are_wrong_are_no_other_order() -> None:
-    """The δ of two classes are d and −d: with the signs wrong the same numbers stand there, in another order."""
+    """The δ of two classes are d and −d: with wrong signs they are the same numbers in another order."""
     case = next(each for each in cases() if each.network.layers[-1].activation == "softmax")
     case = msgspec.structs.replace(case, optimizer=None, steps=1)
     values = answered(case)
@@ -239,7 +239,7 @@ def test_signs_that_are_wrong_are_no_other_order() -> None:
 
 
 def test_pattern_of_numbers_that_overflow() -> None:
-    """The largest numbers there are: a pattern, and no warning of numpy's (pytest takes those for errors)."""
+    """The largest floats: a pattern, and no warning from numpy (pytest turns those into errors)."""
     case = curved()
     values = answered(case)
     huge = {
@@ -249,6 +249,6 @@ def test_pattern_of_numbers_that_overflow() -> None:
 
 
 def test_pattern_of_what_is_only_inherited() -> None:
-    """Nothing is wrong given its inputs: that is said, too."""
+    """No value is wrong given its inputs: the pattern says so."""
     case = deep()
     assert "every value follows from those before it" in signs.pattern([Evidence(case, answered(case))])

@@ -1,4 +1,4 @@
-"""A bug may string a pass together anew; what it worked out unseen is then reported as a pass is."""
+"""A bug may recompute a whole pass in another way; its values are then reported as those of a normal pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WorkedOutUnseen(Swapped):
-    """The right pass, reported when all of it is done."""
+    """The right pass, computed first and reported at the end."""
 
     networks = "any"
 
@@ -48,13 +48,15 @@ def equal(one: Local, other: Local) -> bool:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_pass_reported_later_is_the_same(suite: str) -> None:
-    """Whatever the layers: each value stands where it would have been shown."""
+    """Whatever the layers: each value has the slot of a normal pass."""
     for case in itertools.islice(select_cases([suite], 40), 0, None, 7):
         assert equal(given(case, {}), given(case, {}, stages=WorkedOutUnseen)), case.id
 
 
 def test_such_a_bug_is_made_in_a_whole_pass() -> None:
-    """All that it gives may be wrong, in every network; another bug can be made with it, but no second such one."""
+    """All its values may be wrong, in every network; it can be paired with another bug, but not with a second
+    such one.
+    """
     assert WorkedOutUnseen.strings_pass()
     assert swapped_quantities(WorkedOutUnseen) == EVERY_QUANTITY
     other = type("Other", (Swapped,), {"whole_pass": WorkedOutUnseen.whole_pass})

@@ -1,7 +1,7 @@
 """A whole backward pass in matrices, with mistakes that can be switched on.
 
-Written as a programmer writes it with numpy, apart from the stages of the reference: a name that diagnosis finds
-for it has not been found by comparing a thing with itself.
+Written as a programmer writes it with numpy, independently of the reference's stages: a bug that the diagnosis names
+has not been found by comparing the stages with themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUPPORTS: Json = {
 def implementation(
     *mistakes: str, report: str = "all", dtype: str = "float64", **parameters: float
 ) -> Callable[[Json], Json]:
-    """A callable for ``check``. ``report`` is ``all`` or ``gradients``; ``parameters`` are those of mistakes."""
+    """A callable for ``check``. ``report`` is ``all`` or ``gradients``; ``parameters`` are the mistakes' own."""
 
     def tiny(case: Json) -> Json:
         reply = Tiny(case, frozenset(mistakes), np.float32 if dtype == "float32" else np.float64, parameters).reply()
@@ -74,7 +74,7 @@ class Tiny:
         return self.rounded(first)
 
     def rounded(self, reply: Json) -> Json:
-        """Everything printed with so many digits, where ``digits`` asks for it."""
+        """Every number printed with that many digits, where ``digits`` asks for it."""
         digits = int(self.parameters.get("digits", 0))
 
         def shown(value: Any) -> Any:
@@ -134,7 +134,7 @@ class Tiny:
             terms = np.logaddexp(0, z) - t * z
             if epsilon or self.layers[-1]["activation"] == "softmax":
                 terms = -(t * np.log(a + epsilon) + (1 - t) * np.log(1 - a + epsilon))
-            with np.errstate(all="ignore"):  # 0/0 where p − t is taken instead
+            with np.errstate(all="ignore"):  # 0/0, where p − t is used
                 return terms.sum(axis=1), self.share * ((1 - t) / (1 - a + epsilon) - t / (a + epsilon))
         if kind == "cross_entropy":
             terms = -t * np.log(a + epsilon) if epsilon else -t * self.log_softmax(z)
@@ -148,7 +148,7 @@ class Tiny:
         return self.dtype(size) * (e * e).sum(axis=1), self.share * (self.dtype(factor) * e)
 
     def clipped(self, kind: str, a: Array) -> tuple[Array, Array]:
-        """The loss of p kept within [ε, 1 − ε], and a derivative as the mistakes have it."""
+        """The loss with p clipped to [ε, 1 − ε], and its derivative with the mistakes."""
         t, edge = self.t, self.parameters["clip"]
         c = np.clip(a, edge, 1 - edge)
         terms = -t * np.log(c) - ((1 - t) * np.log(1 - c) if kind == "binary_cross_entropy" else 0.0)
@@ -177,7 +177,7 @@ class Tiny:
         return self.chained(error, z, a, last)
 
     def chained(self, error: Array, z: Array, a: Array, layer: Json) -> Array:
-        """The chain rule, with softmax's Jacobian."""
+        """The chain rule with softmax's Jacobian."""
         if layer["activation"] == "softmax":
             return np.asarray(a * (error - (error * a).sum(axis=1, keepdims=True)))
         return np.asarray(error * self.slope(z, a, layer))

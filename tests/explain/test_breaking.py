@@ -1,4 +1,4 @@
-"""Long formulas in lines: no line too long, no term lost or cut, the middle counted where it is left out."""
+"""Long formulas broken into lines: no line too long, no term lost or cut, the number of omitted middle terms given."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def terms(count: int) -> str:
 
 
 def test_what_fits_stays_on_its_line() -> None:
-    """A short sum is one line, as it always was."""
+    """A short sum stays on one line."""
     assert broken(terms(5)) == [terms(5)]
 
 
 def test_a_long_sum_is_broken_between_its_terms() -> None:
-    """Put together again it is the sum; each line after the first begins with a sign."""
+    """Joined again the lines give the sum; each line after the first begins with a sign."""
     lines = broken(terms(18))
     assert len(lines) > 1
     assert " ".join(lines) == terms(18)
@@ -35,7 +35,7 @@ def test_a_long_sum_is_broken_between_its_terms() -> None:
 
 
 def test_a_very_long_sum_says_how_many_terms_are_left_out() -> None:
-    """All terms are shown or counted, those too that were left out before."""
+    """All terms are shown or counted, including those that were omitted before."""
     lines = broken(terms(60))
     assert len(lines) == 5
     (count,) = re.findall(r"^\+ … (\d+) more terms …$", lines[3])
@@ -57,7 +57,7 @@ def test_parentheses_hold_together_unless_they_are_longer_than_a_line() -> None:
 
 @pytest.mark.parametrize("name", ["lengths-unequal-both-directions", "cs231n-two-layer-half", "block-pre-gelu"])
 def test_no_line_of_an_explanation_is_too_long(name: str) -> None:
-    """In the terminal, in Markdown's and in the page's blocks of formulas, of what has hundreds of terms."""
+    """In the terminal and in the formula blocks of Markdown and the page, for formulas with hundreds of terms."""
     suites = ("recurrent", "training", "attention")
     case = next(file.case for suite in suites for file in suite_files(suite) if file.case.name == name)
     explanation = explain_case(Found(case))

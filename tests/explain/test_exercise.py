@@ -75,7 +75,7 @@ def output_delta(learner: Learner) -> None:
     assert "ok 2. forward next 3. output delta" in said
     assert "hidden" not in said
 
-    learner.edit(OUTPUT, "    return [];\n")  # too short: the port itself breaks
+    learner.edit(OUTPUT, "    return [];\n")  # too short: the port itself raises an error
     said = learner.run()
     assert "FAIL 1. smoke" in said
     assert "RangeError" in said
@@ -144,7 +144,7 @@ def forward(learner: Learner) -> None:
     assert "This is what BP201 gives, bias missing forward" in said
 
 
-@pytest.mark.slow  # the walk in Python goes the same way; this one adds that Dart can be walked through as well
+@pytest.mark.slow  # the exercise in Python takes the same steps; this one shows that Dart's works as well
 def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> None:
     """From ``init`` to a port that passes. No stage is mentioned before the one before it is right."""
     done = CliRunner().invoke(main, ["init", "dart", str(tmp_path / "mine"), "--exercise"])
@@ -158,7 +158,7 @@ def test_the_walk_in_dart_with_the_usual_mistakes_on_the_way(tmp_path: Path) -> 
 
 
 def climbing(request: dict[str, Any]) -> dict[str, Any]:
-    """Right but for its update, which is a step up the slope."""
+    """Right except for its update, which goes up the gradient."""
     case = Case.from_dict({key: value for key, value in request.items() if key not in ("type", "id")})
     values = dict(expect(case).values)
     for slot, updated in values.items():
@@ -171,7 +171,7 @@ def climbing(request: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.thorough
 def test_the_update_is_blamed_where_the_gradients_are_right() -> None:
-    """With updates alone a flipped error gives the same numbers, but that would have shown in every gradient."""
+    """A flipped error gives the same updates, but it would have shown in every gradient."""
     cases = [case for case in generated_cases(200) if case.optimizer is not None and case.steps == 1][:5]
     step = next_step(list(judge(cases, CallableImplementation(climbing))))
     assert step.stage is not None
@@ -185,7 +185,7 @@ LANGUAGES = sorted(path.parent.name for path in PORTS.glob("*/port.toml"))
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_port_has_the_exercise(language: str) -> None:
-    """All four stages are marked; what is left has no mark, and without the exercise nothing is lost."""
+    """All four stages are marked; the exercise has no marks left, and the port itself loses nothing."""
     stages: list[str] = []
     for path in sorted((PORTS / language).rglob("*")):
         if path.is_file() and "EXERCISE BEGIN" in (text := path.read_text(encoding="utf-8", errors="replace")):
@@ -234,7 +234,7 @@ WRONG = Mismatch(quantity="z", layer=0, neuron=0, sample=0, expected=1.0, actual
     ],
 )
 def test_each_wrong_value_has_its_stage(mismatch: Mismatch, stage: str) -> None:
-    """The first stage in which something is wrong is the one to work on."""
+    """The first stage with a wrong value is the one to work on."""
     last = Mismatch(quantity="updated_weight", layer=1, neuron=0, index=[0], expected=1.0, actual=2.0)
     step = next_step([result(last, mismatch)])
     assert step.stage is not None
@@ -244,7 +244,7 @@ def test_each_wrong_value_has_its_stage(mismatch: Mismatch, stage: str) -> None:
 
 
 def test_what_gives_no_numbers_is_the_first_stage() -> None:
-    """A crash is no wrong gradient; and nothing judged is not a success."""
+    """A crash is not a wrong gradient; and a run that judged nothing is not a success."""
     for outcome in ("error", "crash", "timeout", "protocol_error"):
         step = next_step([result(outcome=outcome), result(WRONG)])
         assert step.stage is STAGES[0]
@@ -254,7 +254,7 @@ def test_what_gives_no_numbers_is_the_first_stage() -> None:
 
 
 def test_an_untouched_stage_is_next_and_a_wrong_one_fails() -> None:
-    """Zeros are the stand-in of the exercise: nothing has been done wrong yet."""
+    """Zeros are the exercise's stand-in: the stage has not been started, so it is not wrong."""
     delta = Mismatch(quantity="delta", layer=1, neuron=0, sample=0, expected=1.0, actual=0.0)
     zero = replace(next_step([result(delta)]))
     assert not zero.begun
@@ -268,7 +268,7 @@ def test_an_untouched_stage_is_next_and_a_wrong_one_fails() -> None:
 
 @pytest.mark.thorough
 def test_the_exercise_in_python_begins_with_the_output_delta(tmp_path: Path) -> None:
-    """As ``init`` leaves it: the forward pass right, nothing wrong yet, nothing of later stages told."""
+    """As ``init`` leaves it: the forward pass is right, no stage is wrong yet, and later stages are not mentioned."""
     CliRunner().invoke(main, ["init", "python", str(tmp_path / "mine"), "--exercise"])
     command = f'"{sys.executable}" "{tmp_path / "mine" / "port.py"}"'
     done = CliRunner().invoke(main, ["run", command, "--exercise", "--cases", "40"])

@@ -1,4 +1,4 @@
-"""``explain``: its steps hold together, its formulas are right, and it works for every case there is."""
+"""``explain``: its steps are consistent, its formulas are right, and it works for every case."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def neuron_story(case: Case, layer: int, neuron: int, sample: int = 0, **options
 
 
 def evaluated(text: str) -> float:
-    """A formula with its numbers put in, worked out by Python: an independent reading of what is printed."""
+    """A formula with its numbers substituted, evaluated by Python: an independent check of the printed text."""
     text = re.sub(r"\|([^|]*)\|", r"abs(\1)", text)
     text = text.replace("−", "-").replace("·", "*").replace("e^", "exp").replace("√", "sqrt").replace("π", "pi")
     text = re.sub(r"(?<![\w.])ln\(", "log(", text)
@@ -55,7 +55,7 @@ def evaluated(text: str) -> float:
 
 @pytest.mark.thorough
 def test_the_printed_numbers_give_the_printed_value() -> None:
-    """Every step of one neuron of every layer: its formula with the numbers put in is its value."""
+    """Every step of one neuron of every layer: its formula with the numbers substituted gives its value."""
     checked = 0
     for case in generated_cases(len(PAIRS)):
         for layer in range(len(case.network.layers)):
@@ -68,7 +68,7 @@ def test_the_printed_numbers_give_the_printed_value() -> None:
 
 
 def test_every_value_is_the_references() -> None:
-    """Each step stands for one value of the pass, and a full explanation has them all."""
+    """Each step has one value of the pass, and a full explanation has them all."""
     few = [case for case in generated_cases(60, start=40) if len(case.inputs) <= 3]
     assert len(few) > 20
     for case in few:
@@ -114,7 +114,7 @@ def test_the_chain_rules_factors_multiply_to_the_gradient() -> None:
                     part = step.terms[sample].value if step.terms else step.value
                     product = math.prod(factor.value for factor in step.factors)
                     assert math.isclose(product, part, rel_tol=1e-9, abs_tol=1e-13), (case.id, step)
-                    assert len(step.factors) in (2, 3)  # two where a softmax mixes the neurons of the layer
+                    assert len(step.factors) in (2, 3)  # two where a softmax couples the neurons of the layer
                     checked, three = checked + 1, three + (len(step.factors) == 3)
     assert checked > three > 300
 
@@ -164,7 +164,7 @@ class _DoubledError(Stages):
 
 
 def test_a_replaced_rule_is_told_as_it_is() -> None:
-    """A bug's formula comes from its own rule: nothing of the right mathematics is claimed of it."""
+    """A bug's formula comes from its own rule, not from the right mathematics."""
     case = find_case("mazur-2x2x2").case
     right = {step.stage: step for step in neuron_story(case, 0, 0)}
     wrong = {step.stage: step for step in neuron_story(case, 0, 0, stages=_NoSlope)}
@@ -192,7 +192,7 @@ def test_text_of_one_hidden_neuron() -> None:
 
 
 def test_cross_entropy_collapses_and_the_long_way_is_shown() -> None:
-    """δ = p − t, with the long way that gives the same."""
+    """δ = p − t, and the full chain rule that gives the same."""
     case = made_up("2-3", "softmax", "cross_entropy")
     (delta,) = [step for step in neuron_story(case, 0, 1) if step.stage == "delta"]
     assert delta.symbolic == "a₁·(t₀ + t₁ + t₂) − t₁"
@@ -201,7 +201,7 @@ def test_cross_entropy_collapses_and_the_long_way_is_shown() -> None:
 
 @pytest.mark.parametrize("arguments", [("mazur-2x2x2",), ("worked-cnn",), ("--network", "2-1", "--steps", "2")])
 def test_of_one_sample_no_mean_is_told(arguments: tuple[str, ...]) -> None:
-    """The loss of one sample is its own: no mean over samples, no ⟨s⟩, in any training step."""
+    """With one sample there is no mean over samples and no ⟨s⟩, in any training step."""
     text = explain(*arguments).output
     assert "There is one sample: its loss, made of what its outputs add to it, is the whole loss.  L = ℓ" in text
     assert "samples' losses" not in text
@@ -210,7 +210,7 @@ def test_of_one_sample_no_mean_is_told(arguments: tuple[str, ...]) -> None:
 
 
 def test_an_input_in_words() -> None:
-    """``input:1``: ∂L/∂x as the sum over the neurons that read it, and no step of any other."""
+    """``input:1``: ∂L/∂x as the sum over the neurons that read it, and no step of any other input."""
     output = explain("mazur-2x2x2", "--neuron", "input:1").output
     assert "∂L/∂x₁ = w⁽¹⁾₀₁·δ⁽¹⁾₀ + w⁽¹⁾₁₁·δ⁽¹⁾₁" in output
     assert "+ through neuron 1 of hidden1: w⁽¹⁾₁₁·δ⁽¹⁾₁" in output
@@ -218,7 +218,7 @@ def test_an_input_in_words() -> None:
 
 
 def test_weight_sample_steps_and_digits() -> None:
-    """Each option narrows or widens what is told."""
+    """Each option narrows or widens the explanation."""
     case_id = generated_case(13).id  # three samples or more, with updates
     assert len(generated_case(13).inputs) > 1
     document = json.loads(
@@ -233,7 +233,7 @@ def test_weight_sample_steps_and_digits() -> None:
 
 
 def test_generated_ids_files_and_made_up_networks(tmp_path: Path) -> None:
-    """A case is found by id (its seed beside it), by file, and made up the same each time."""
+    """A case is found by id (which contains its seed), by file, and made up the same each time."""
     other = generated_case(42, seed=5)
     assert other.id in explain(other.id, "--seed", "5").output
     assert "--seed" in explain(other.id, code=2).output
@@ -291,7 +291,7 @@ def test_an_implementations_numbers_stand_beside_and_the_first_difference_is_mar
 
 
 def test_an_implementation_that_gives_no_numbers(tmp_path: Path) -> None:
-    """The explanation stands, and what happened is said; exit code 1."""
+    """The explanation is printed, with a sentence on what happened; exit code 1."""
     port = tmp_path / "port.py"
     port.write_text(
         "import json, sys\n"
@@ -307,7 +307,7 @@ def test_an_implementation_that_gives_no_numbers(tmp_path: Path) -> None:
 
 
 def test_the_ending_of_the_file_says_the_format(tmp_path: Path) -> None:
-    """What --format would; an unwritable place is said in a sentence."""
+    """The file's extension selects the format as --format would; an unwritable path gives a sentence."""
     for ending, begins in ((".html", "<!DOCTYPE html>"), (".md", "# A step"), (".json", "{"), (".txt", "A step")):
         path = tmp_path / f"out{ending}"
         explain("mazur-2x2x2", "--neuron", "output:0", "--output", str(path))
@@ -316,7 +316,7 @@ def test_the_ending_of_the_file_says_the_format(tmp_path: Path) -> None:
 
 
 def test_a_layers_name_can_do_nothing(tmp_path: Path) -> None:
-    """Names in a stranger's file are shown as text: no escape, no markup, no script."""
+    """Layer names in an untrusted file are shown as text: no escape, no markup, no script."""
     case = find_case("mazur-2x2x2").case.to_dict()
     case["network"]["layers"][0]["name"] = "<script>alert(1)</script>\x1b[31m`"
     path = tmp_path / "evil.json"
@@ -357,5 +357,5 @@ def test_every_bug_can_be_told_with_numbers() -> None:
 
     shown = [bug.code for bug in BUGS if "With numbers" in (bug_page(bug.code) or "")]
     missing = {bug.code for bug in BUGS if bug.variants and bug.code not in shown}
-    assert missing <= {"BP208", "BP606"}  # an overflow, and targets that do not sum to 1: no case tried has these
+    assert missing <= {"BP208", "BP606"}  # an overflow, and targets that do not sum to 1: no case here has these
     assert len(shown) > 50

@@ -1,4 +1,4 @@
-"""The page of an explanation: whole, offline, safe, and to be gone through with the keyboard in a real browser."""
+"""The page of an explanation: complete, offline, safe, and usable with the keyboard in a real browser."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def html_of(name: str, **options: Any) -> str:
 
 
 def test_nothing_is_fetched_and_only_our_own_script_may_run() -> None:
-    """A policy by hash, no address anywhere, no attribute that the policy would block."""
+    """A policy by hash, no external address, no attribute that the policy would block."""
     html = html_of("mazur-2x2x2")
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)
     assert policy is not None
@@ -52,7 +52,7 @@ def test_without_a_script_every_step_is_there() -> None:
 
 
 def test_a_wide_layer_is_drawn_with_dots() -> None:
-    """Of 50 neurons the picture has four."""
+    """Of 50 neurons the picture shows four."""
     html = html_of("cs231n-two-layer-net")
     assert html.count("⋮") == 1
     assert 'data-at="0:49"' in html
@@ -60,7 +60,7 @@ def test_a_wide_layer_is_drawn_with_dots() -> None:
 
 
 def test_a_bugs_page_is_a_page(tmp_path: Path) -> None:
-    """--output x.html of BP107: the look and the policy of the other pages, and all that its text says."""
+    """--output x.html of BP107: the style and the policy of the other pages, and its whole text."""
     told = CliRunner().invoke(main, ["explain", "BP107"]).output
     done = CliRunner().invoke(main, ["explain", "BP107", "--output", str(tmp_path / "x.HTML")])
     assert done.exit_code == 0, done.output
@@ -80,7 +80,7 @@ def test_a_bugs_page_is_a_page(tmp_path: Path) -> None:
 
 
 def test_a_bugs_text_stays_text_elsewhere(tmp_path: Path) -> None:
-    """Other endings are as they were; what stands in an example is no markup."""
+    """Other file extensions give plain text; the text of an example is no markup."""
     told = CliRunner().invoke(main, ["explain", "BP102"]).output
     CliRunner().invoke(main, ["explain", "BP102", "--output", str(tmp_path / "x.txt")])
     assert (tmp_path / "x.txt").read_text(encoding="utf-8") == told
@@ -90,7 +90,7 @@ def test_a_bugs_text_stays_text_elsewhere(tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_every_bugs_page_can_be_written() -> None:
-    """Whatever stands in formulas and examples (< and & do) is no markup."""
+    """Formulas and examples with < and & become no markup."""
     for bug in BUGS[::9]:
         html = bug_html(bug.code) or ""
         markup = re.sub(r"<(meta|!DOCTYPE)[^>]*>|<style>.*</style>", "", html, flags=re.DOTALL)
@@ -110,13 +110,13 @@ def chromium() -> str:
 
 
 def test_the_arrow_keys_go_through_the_steps(chromium: str, tmp_path: Path) -> None:
-    """One step at a time, its neuron lit up, its number appearing in the picture with it; no error in the console."""
+    """One step at a time, its neuron highlighted, its number appearing in the picture; no error in the console."""
     path = tmp_path / "page.html"
     command = f'"{sys.executable}" "{MAZUR_PORT}"'
     options = ["--format", "html", "--output", str(path), "--impl", command]
     done = CliRunner().invoke(main, ["explain", "mazur-2x2x2", *options])
     assert done.exit_code == 1, "the implementation is wrong"
-    with ThreadPoolExecutor(1) as other:  # one thread can hold but one browser, and other tests have theirs
+    with ThreadPoolExecutor(1) as other:  # a thread can hold only one browser, and other tests have their own
         other.submit(walk, chromium, path.as_uri()).result()
 
 

@@ -1,4 +1,4 @@
-"""Each published example is reproduced by ``explain``, to the digits that its source prints, errata noted."""
+"""``explain`` reproduces each published example to the digits that its source prints, with its errata noted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILES = suite_files("published")
 
-#: A quantity of the steps, and where the protocol has its numbers.
+#: A quantity of the steps, and the field of the protocol with its numbers.
 PLACES = {
     "z": ("layers", "z"),
     "a": ("layers", "a"),
@@ -41,12 +41,12 @@ def path_of(step: Step) -> str:
 
 
 def slot_of(step: Step) -> Slot:
-    """Where the reference has the step's number."""
+    """The slot in which the reference has the step's number."""
     return Slot(step.quantity, step.layer)
 
 
-def told(file: CaseFile) -> dict[tuple[str, tuple[int, ...]], Step]:
-    """Every step that has a place in a reply, told for every sample, by path and indexes."""
+def explained(file: CaseFile) -> dict[tuple[str, tuple[int, ...]], Step]:
+    """Every step with a place in a reply, explained for every sample, by path and indexes."""
     found = {}
     for sample in range(len(file.case.inputs)):
         explanation = explain_case(find_case(file.case.name), sample=sample, digits=17, everything=True)
@@ -66,15 +66,15 @@ def numbers(value: Any, at: tuple[int, ...] = ()) -> list[tuple[tuple[int, ...],
 
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
 def test_every_published_digit_comes_out(file: CaseFile) -> None:
-    """The step for each printed number has that number, to all the digits printed; nothing printed is passed over."""
-    steps, expected = told(file), expect(file.case)
+    """The step for each printed number has that number, to all the digits printed; none of them is skipped."""
+    steps, expected = explained(file), expect(file.case)
     for path, digits in file.published.items():
         printed = numbers(digits)
         assert printed, path
         for at, number in printed:
             step = steps[path, at]
             places = len(repr(number).partition(".")[2])
-            # Where all digits of a float64 are printed, the last of them are the library's on the author's machine.
+            # Where all digits of a float64 are printed, the last ones depend on the author's mathematics library.
             allowed = 1.001 * 10.0**-places + expected.allowed[slot_of(step)][tuple(at)]
             assert abs(step.value - number) <= allowed, (path, at)
             shown = equation_lines(step, 17)[-1].rpartition("= ")[2].replace("−", "-")
@@ -99,7 +99,7 @@ def mazur(neuron: str, *options: str) -> Explanation:
 
 
 def test_mazur_in_between() -> None:
-    """What the page prints on the way and no array of the protocol holds: slopes, the parts that meet, the factors."""
+    """Numbers that the page prints and no array of the protocol holds: slopes, summed parts, factors."""
     hidden: Any = mazur("hidden1:0")
     by_stage = {step["stage"]: step for step in hidden["steps"]}
     assert [round(term["value"], 9) for term in by_stage["hidden error"]["terms"]] == [0.055399425, -0.019049118]

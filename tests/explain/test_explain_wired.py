@@ -1,4 +1,4 @@
-"""Explanations of layers beyond the dense chain: the reference's numbers, and places told by all their indexes."""
+"""Explanations of layers beyond the dense chain: the reference's numbers, and places named by all their indexes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def explain(*arguments: str, code: int = 0) -> Result:
 
 
 def numbers(*shape: int) -> Any:
-    """Nested lists of small numbers that are all different."""
+    """Nested lists of small numbers that all differ."""
     count = itertools.count(1)
 
     def made(left: tuple[int, ...]) -> Any:
@@ -76,7 +76,7 @@ def small(**changes: Any) -> Case:
     return Case.from_dict({**body, **changes})
 
 
-def told(case: Case, **options: Any) -> Explanation:
+def explained(case: Case, **options: Any) -> Explanation:
     return explain_case(Found(case), **options)
 
 
@@ -88,9 +88,9 @@ def step_of(explanation: Explanation, symbol: str, stage: str = "") -> Step:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_number_is_the_references(case: Case) -> None:
-    """A step that has a place in the reply has the reference's number for it, in every family of layers."""
+    """A step with a place in the reply has the reference's number for it, in every family of layers."""
     right = textbook_pass(case).values
-    explanation = told(case, sample=len(case.inputs) - 1)
+    explanation = explained(case, sample=len(case.inputs) - 1)
     counted = 0
     for step in explanation.steps:
         if not step.quantity:
@@ -109,8 +109,8 @@ def test_every_number_is_the_references(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_terms_add_up_and_every_formula_gives_its_number(case: Case) -> None:
-    """Where gradients meet, the terms listed are all there are; recalled cells give what their formula gives."""
-    for step in told(case, everything=True).steps:
+    """Where gradients meet, all terms are listed; recomputed cells give what their formula gives."""
+    for step in explained(case, everything=True).steps:
         if step.terms:
             assert math.fsum(term.value for term in step.terms) == pytest.approx(step.value, rel=1e-9, abs=1e-12), step
     p, other = recalled_passes(case)[0], run_pass(case, Recording())[0]
@@ -129,7 +129,7 @@ def test_a_shared_weight_is_summed_from_all_its_places() -> None:
     """By hand: ∂L/∂w[1,0,0,1] = Σ over 9 positions and 2 samples of δ[1,y,x] · x[0,y,x+1]."""
     case = small()
     right = textbook_pass(case).values
-    explanation = told(case, everything=True)
+    explanation = explained(case, everything=True)
     step = step_of(explanation, "∂L/∂w⁽¹⁾[1,0,0,1]")
     deltas = right[Slot("delta", 0)].reshape(2, 2, 3, 3)
     images = np.reshape(case.inputs, (2, 4, 4))
@@ -151,7 +151,7 @@ def test_a_shared_weight_is_summed_from_all_its_places() -> None:
 
 
 def test_one_unit_forward_and_backward() -> None:
-    """What it reads through which weight, what flows back to it and through whom, its slope and its delta."""
+    """What it reads through which weight, which gradient flows back through which unit, its slope and its delta."""
     text = explain_text(small(), neuron="conv1:1,2,0")
     assert "z⁽¹⁾[1,2,0] = w⁽¹⁾[1,0,0,0]·x[0,2,0] + w⁽¹⁾[1,0,0,1]·x[0,2,1] + w⁽¹⁾[1,0,1,0]·x[0,3,0]" in text
     assert "Its weights are shared: w⁽¹⁾[1,0,0,0] is used at 9 places of this layer." in text
@@ -160,15 +160,15 @@ def test_one_unit_forward_and_backward() -> None:
     assert "+ through neuron 1 of output: w⁽²⁾₁,₁₅·δ⁽²⁾₁" in text
     assert "δ⁽¹⁾[1,2,0] = ∂L/∂a⁽¹⁾[1,2,0]·∂a⁽¹⁾[1,2,0]/∂z⁽¹⁾[1,2,0]" in text
     assert "w⁽¹⁾[1,0,1,1]⁺ = w⁽¹⁾[1,0,1,1] − η·∂L/∂w⁽¹⁾[1,0,1,1]" in text
-    assert "[0,0,0,0]" not in text.replace("w⁽¹⁾[1,0,0,0]", "")  # no other channel's kernel
+    assert "[0,0,0,0]" not in text.replace("w⁽¹⁾[1,0,0,0]", "")  # not another channel's kernel
     assert text == explain_text(small(), neuron="conv1:15") == explain_text(small(), neuron="0:1,2,0")
 
 
 def test_an_input_is_told_by_all_that_read_it() -> None:
-    """By hand: ∂L/∂x[0,1,1] = Σ over both channels and the four windows that read it of w · δ; and nothing else."""
+    """By hand: ∂L/∂x[0,1,1] = Σ w · δ over both channels and the four windows that read it; and nothing else."""
     case = small()
     right = textbook_pass(case).values
-    explanation = told(case, neuron="input:0,1,1", sample=1)
+    explanation = explained(case, neuron="input:0,1,1", sample=1)
     assert {step.stage for step in explanation.steps} == {"sample loss", "loss", "input gradient"}
     step = step_of(explanation, "∂L/∂x[0,1,1]")
     parameters: Any = case.network.layers[0].parameters
@@ -183,10 +183,10 @@ def test_an_input_is_told_by_all_that_read_it() -> None:
 
 
 def test_indexes_have_the_names_that_their_layers_give_them() -> None:
-    """A sequence has steps, an image rows and columns; a network of both says which is whose."""
+    """A sequence has steps, an image rows and columns; in a network of both the layer is named."""
 
     def said(case: Case) -> str:
-        text = " ".join(introduction(told(case)))
+        text = " ".join(introduction(explained(case)))
         return text.partition("and start at 0")[2].partition("; x inputs")[0]
 
     assert said(small()) == ": a[channel, row, column]"
@@ -204,25 +204,25 @@ def test_indexes_have_the_names_that_their_layers_give_them() -> None:
 
 
 def explain_text(case: Case, **options: Any) -> str:
-    return "\n".join(line.text for line in text_lines(told(case, **options)))
+    return "\n".join(line.text for line in text_lines(explained(case, **options)))
 
 
 def test_weight_sample_and_digits() -> None:
     """One weight by its indexes, a parameter by its name; another sample; fewer digits."""
-    one = told(small(), weight="1,0,0,1", sample=1, digits=3)
+    one = explained(small(), weight="1,0,0,1", sample=1, digits=3)
     gradients = [step for step in one.steps if "gradient" in step.stage]
     assert [step.place for step in gradients] == ["weight [1, 0, 0, 1]"]
     assert step_of(one, "z⁽¹⁾[0,0,0]").sample == 1
     assert re.fullmatch(r"tanh\(−?0?\d?\.\d{1,3}\)", step_of(one, "a⁽¹⁾[0,0,0]").numbers)
-    bias = told(small(), weight="bias:1", neuron="conv1:0,0,0")
+    bias = explained(small(), weight="bias:1", neuron="conv1:0,0,0")
     assert [step.place for step in bias.steps if "gradient" in step.stage] == ["bias [1]"]
-    dense = told(small(), weight="3", neuron="output:1")
+    dense = explained(small(), weight="3", neuron="output:1")
     places = [step.place for step in dense.steps if "gradient" in step.stage]
     assert places == ["weight from channel 0, row 1, column 0 of conv1 into neuron 1"]
 
 
 def test_a_skip_connection_adds_what_comes_back_on_both_ways() -> None:
-    """An output that is read twice gets its error through both readers."""
+    """An output that is read twice gets its gradient through both readers."""
     layer = {"kind": "dense", "units": 2, "activation": "tanh"}
     body = {
         "name": "skip",
@@ -233,20 +233,20 @@ def test_a_skip_connection_adds_what_comes_back_on_both_ways() -> None:
              "parameters": {"weights": numbers(2, 2), "biases": numbers(2)}}]},
         "loss": {"kind": "half_squared_error"}, "reduction": "sum", "inputs": [[0.5, -1.0]], "targets": [[0.1, 0.2]],
     }  # fmt: skip
-    explanation = told(Case.from_dict(body))
+    explanation = explained(Case.from_dict(body))
     step = step_of(explanation, "∂L/∂a⁽¹⁾₀")
     assert {term.what for term in step.terms} == {
         "through neuron 0 of second", "through neuron 1 of second", "through unit 0 of combined in last",
     }  # fmt: skip
     assert math.fsum(term.value for term in step.terms) == pytest.approx(step.value)
     page = as_html(explanation)
-    assert page.count('class="arrow"') == 2  # to the layer that reads both; the others' weights are lines
+    assert page.count('class="arrow"') == 2  # to the layer that reads both; the weights of the others are lines
     assert page.count("<line ") == 2 * 2 * 2
     assert 'data-at="0:0"' in page
 
 
 def test_names_and_places_of_the_wire() -> None:
-    """In sentences, in tables, and as the command takes them."""
+    """In sentences, in tables, and in the syntax of the command."""
     case = small()
     z = Mismatch(quantity="z", layer=0, neuron=16, sample=1)
     w = Mismatch(quantity="weight_gradient", layer=0, neuron=1, index=[2])
@@ -284,7 +284,7 @@ def test_what_is_not_there_is_said(arguments: list[str], said: str, tmp_path: Pa
 
 
 def test_generated_cases_by_name_in_every_format(tmp_path: Path) -> None:
-    """The name that a run prints is found again; text, Markdown, JSON and page tell the same steps."""
+    """The name that a run prints is found again; text, Markdown, JSON and page have the same steps."""
     name = family_case("convolution", 3).id
     text = explain(name).output
     assert text.startswith(name)
@@ -302,7 +302,7 @@ def test_generated_cases_by_name_in_every_format(tmp_path: Path) -> None:
 
 
 def test_an_implementation_beside(tmp_path: Path) -> None:
-    """Its numbers stand beside, and the first difference is told by its indexes."""
+    """Its numbers are shown next to the expected ones, and the first difference is named by its indexes."""
     (tmp_path / "halved.py").write_text(
         "import numpy as np\n"
         "from backprop_check.compare.expected import expect\n"
@@ -362,19 +362,19 @@ def large() -> Case:
 
 
 def test_a_large_network_is_told_in_part_and_quickly() -> None:
-    """Only what is told is recorded; what is left out is said, and any unit can be asked for."""
+    """Only the explained part is recorded; the text says what is left out, and any unit can be asked for."""
     case = large()
     started = time.process_time()
-    explanation = told(case)
+    explanation = explained(case)
     assert len(explanation.steps) < 300
     assert "all but the first three and the last of 1176 units of conv1, 400 units of conv2" in explanation.left_out
     page = as_html(explanation)
     assert 'class="broad"' in page
     assert len(page) < 1_000_000
-    one = told(case, neuron="conv2:15,4,4", everything=True)
+    one = explained(case, neuron="conv2:15,4,4", everything=True)
     assert len(step_of(one, "z⁽²⁾[15,4,4]").symbolic.split(" + ")) == 150
     right = expect(case).values
     assert step_of(one, "δ⁽²⁾[15,4,4]").value == pytest.approx(float(right[Slot("delta", 1)][0, 399]))
-    everything = told(case, everything=True)
+    everything = explained(case, everything=True)
     assert "more than 2000 are too many to show at once" in everything.left_out
-    assert time.process_time() - started < 20  # some 5 s on a quiet core
+    assert time.process_time() - started < 20  # some 5 s on an idle core

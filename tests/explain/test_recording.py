@@ -1,4 +1,4 @@
-"""The recording numbers compute what floats compute, to the last bit, and remember it truly."""
+"""The recording numbers compute what floats compute, bit for bit, and record every operation correctly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def numbers(table: Any) -> list[Recorded]:
 
 
 def again(x: Recorded) -> float:
-    """What the recorded operation gives on its operands' values."""
+    """The result of the recorded operation on its operands' values."""
     values = [operand.value for operand in x.operands]
     match x.operation:
         case "constant" | "given" | "π":
@@ -68,7 +68,7 @@ def test_the_recorded_pass_is_the_pass_on_floats_bit_for_bit() -> None:
 
 
 def test_every_operation_that_is_remembered_gives_its_value() -> None:
-    """Worked out again from its operands, each number below the last updated weight is the one that was recorded."""
+    """Recomputed from its operands, each number below the last updated weight is the recorded one."""
     seen: set[int] = set()
     operations: set[str] = set()
     for case in generated_cases(60, seed=4):
@@ -90,7 +90,7 @@ def test_every_operation_that_is_remembered_gives_its_value() -> None:
 
 
 def test_what_overflows_or_divides_by_nothing_is_told_as_ieee_has_it() -> None:
-    """A record must not raise where floats in C would give an infinity."""
+    """Recording must not raise where floats in C would give an infinity."""
     m = Recording()
     assert m.exp(m.number(1e4)).value == math.inf
     assert m.log(m.number(0.0)).value == -math.inf

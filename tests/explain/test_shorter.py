@@ -1,4 +1,4 @@
-"""What a terminal shows of a long explanation: every kind of step, how many more there are, and how to see them."""
+"""The shortened form of a long explanation: every kind of step, how many more there are, and how to see them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_small_network_of_images_is_shown_in_a_page_or_two() -> None:
     assert "… and 8 more like it: --neuron hidden1:0,0,1 shows any of them (--full: all)" in text
     assert "… and 15 more like it: --neuron input:0,0,1 shows any of them (--full: all)" in text
     assert "… and 3 more like it: --weight 0,0,0,1 shows any of them (--full: all)" in text
-    assert "weighted sum, neuron 1" in text  # of two none is left out
+    assert "weighted sum, neuron 1" in text  # where there are only two, both are shown
     full = explain("worked-cnn", "--full")
     assert len(text.splitlines()) < 0.4 * len(full.splitlines())
     stages = re.compile(r"^  ([a-z ]+?)(?=,|$| \()", re.MULTILINE)
@@ -45,7 +45,7 @@ def test_a_small_network_of_images_is_shown_in_a_page_or_two() -> None:
 
 
 def test_what_it_says_can_be_asked_for() -> None:
-    """Every option that is named gives an explanation."""
+    """Every option that the text names gives an explanation."""
     text = explain("worked-cnn")
     options = sorted(set(re.findall(r"(--(?:neuron|weight) \S+) shows", text)))
     assert len(options) >= 5
@@ -55,7 +55,7 @@ def test_what_it_says_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("arguments", [("--full",), ("--neuron", "hidden1:0,0,0"), ("--weight", "0,0,0,0")])
 def test_who_asks_for_more_gets_all(arguments: tuple[str, ...]) -> None:
-    """Nothing is left out for a terminal where one neuron, one weight or all was asked for."""
+    """The terminal shortens nothing where one neuron, one weight or all was asked for."""
     assert "more like it" not in explain("worked-cnn", *arguments)
 
 
@@ -67,13 +67,13 @@ def test_files_and_other_formats_have_every_step() -> None:
 
 
 def test_dense_chains_stay_whole() -> None:
-    """Mazur's network is shown as it always was."""
+    """Mazur's network is not shortened."""
     assert explain("mazur-2x2x2") == explain("mazur-2x2x2", "--full")
     assert explain("--network", "4-6-5") == explain("--network", "4-6-5", "--full")
 
 
 def test_counts_are_of_all_numbers_told_or_not() -> None:
-    """Where 12 and more are cut to four before: how many there are in all, less the one that is shown."""
+    """Where 12 or more were cut to four before: the count is of all, less the one that is shown."""
     explanation = told("rows-and-columns-differ")
     assert "units of" in explanation.left_out
     (one,) = [one for one in shortened(explanation) if one.step.stage == "weighted sum" and one.step.layer == 0]
@@ -83,7 +83,7 @@ def test_counts_are_of_all_numbers_told_or_not() -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_kind_of_step_is_lost(family: str) -> None:
-    """In every family of layers: what is shown and what is said to be like it are all steps."""
+    """In every family of layers: the steps shown, and those said to be like them, are all steps."""
     for index in range(4):
         explanation = explain_case(Found(family_case(family, index)))
         shown = shortened(explanation)

@@ -1,4 +1,6 @@
-"""A fuzzer for files of strangers: cases, results, known failures, configuration; README.md tells how to run it."""
+"""A fuzzer for files from untrusted sources: cases, results, known failures, configuration; README.md tells how
+to run it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ NAMES = list(READERS)
 FOLDER = Path(tempfile.mkdtemp(prefix="backprop-check-fuzz-"))
 RIGHT = [made(FOLDER) for _, made in READERS.values()]
 
-#: What a mutation would take long to find.
+#: Pieces that mutations would take long to find.
 PIECES = [
     b"null", b"true", b"-1", b"1e999", b"9" * 400, b"[" * 70, b"]" * 70, b'{"a":' * 70, b"[]", b"{}", b'""', b"NaN",
     b'"\\ud800"', b"\x1b[31m", b"\xff\xfe", b"\xef\xbb\xbf", b"\n", b",\n", b"\n],", b',"reported":', b'"x"', b"0.5",
@@ -24,7 +26,7 @@ PIECES = [
 
 
 def made(data: bytes) -> tuple[str, bytes]:
-    """The first byte chooses the reader; the next say whether the rest is the file, or how a right one is spoilt."""
+    """The first byte chooses the reader; the next ones say whether the rest is the file or edits of a valid one."""
     number, rest = data[0] % len(NAMES), data[2:]
     if data[1] % 4 == 0:
         return NAMES[number], rest
@@ -44,7 +46,7 @@ def made(data: bytes) -> tuple[str, bytes]:
 
 
 def one(data: bytes) -> None:
-    """One input: a value, or a sentence."""
+    """One input: it gives a value, or an error with a sentence."""
     if len(data) > 2:
         read(*made(data), FOLDER)
 

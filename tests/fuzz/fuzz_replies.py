@@ -1,4 +1,4 @@
-"""A fuzzer for what an implementation may send; README.md tells how to run it."""
+"""A fuzzer for the replies of an implementation; README.md tells how to run it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["backprop_check.protocol", "backprop_ch
 sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 from small_case import EXPECTED
 
-#: Pieces of JSON that the fuzzer would take long to find, one for each byte it puts in front.
+#: Pieces of JSON that the fuzzer would take long to find, one for each byte from 0x80 on.
 PIECES = [
     b'{"id": "c", ',
     b'"layers": [{"gradients": {"weights": [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]], "biases": [1, 2, 3]}, ',
@@ -40,14 +40,14 @@ PIECES = [
 
 
 def made(data: bytes) -> bytes:
-    """Bytes from 0x80 on stand for pieces, if the first byte is odd; else the data is the line."""
+    """If the first byte is odd, bytes from 0x80 on stand for pieces of JSON; else the data is the line itself."""
     if not data or data[0] % 2 == 0:
         return data[1:]
     return b"".join(PIECES[byte % len(PIECES)] if byte >= 0x80 else bytes([byte]) for byte in data[1:])
 
 
 def one(data: bytes) -> None:
-    """One input: nothing may raise."""
+    """One input: reading and judging it must not raise."""
     line = made(data)
     parse_hello(line)
     parsed = parse_line(line)

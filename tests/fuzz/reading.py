@@ -1,6 +1,6 @@
-"""Everything that reads a file from a stranger, each with a right file to spoil: for the fuzzer and the property tests.
+"""Every reader of untrusted files, each with a valid file to corrupt: for the fuzzer and the property tests.
 
-Each reader takes the file's bytes and a folder to put them in. It comes to its end, or raises an error of ours, whose
+Each reader takes the file's bytes and a folder to put them in. It returns, or raises one of the package's errors, whose
 text is one sentence of bounded length.
 """
 
@@ -21,9 +21,9 @@ from backprop_check.protocol import ImplementationInfo
 from backprop_check.protocol.text import clean_text
 from backprop_check.report.html.page import render
 from backprop_check.report.html.read import checked, read_file
-from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.early_results import Early, EarlyResults, early_path, read_early
 from backprop_check.running.kept_failures import kept_failures
-from backprop_check.running.known_failures import news, read_known
+from backprop_check.running.known_failures import read_known, unlike_known
 from backprop_check.running.one_case import Result
 from backprop_check.running.results_file import Conclusion, ResultsFile
 from backprop_check.running.resume import read_unfinished, summary_of
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-#: No error says more, whatever the file.
+#: The most characters that an error's text may have, whatever the file.
 LONGEST = 5000
 
 CASE: dict[str, Any] = {
@@ -76,7 +76,7 @@ _HEAD = b'{"head":1\n'
 
 
 def results_file(folder: Path) -> bytes:
-    """A results file of a run that was ended."""
+    """The results file of an interrupted run."""
     info = ImplementationInfo("mine", "Python", "1", "python3 port.py", "float64")
     path = folder / "made.json"
     with ResultsFile(path, info, {"seed": 0}, ["backprop-check"]) as file:
@@ -89,11 +89,11 @@ def results_file(folder: Path) -> bytes:
 
 
 def ahead_file(folder: Path) -> bytes:
-    """What came early, beside a results file."""
+    """The file of results that arrived out of order, which lies next to a results file."""
     results = folder / "made.json"
-    ahead = Ahead(results, _HEAD)
+    ahead = EarlyResults(results, _HEAD)
     ahead.keep(7, _PASSED, [Slot("z", 0)])
-    data = beside(results).read_bytes()
+    data = early_path(results).read_bytes()
     ahead.close(complete=True)
     return data
 
@@ -115,7 +115,7 @@ def _bare_case(data: bytes, folder: Path) -> None:  # noqa: ARG001 - as all read
 
 
 def _worked_out(case: Case) -> None:
-    """A case that was accepted can be sent, and worked out where it is small."""
+    """Check that an accepted case can be sent, and computed where it is small."""
     case.request()
     assert Case.from_json(msgspec.json.encode(case)) == case
     if case.steps < 10 and len(case.inputs) < 10:
@@ -136,14 +136,14 @@ def _unfinished(data: bytes, folder: Path) -> None:
 
 
 def _ahead(data: bytes, folder: Path) -> None:
-    beside(folder / "results.json").write_bytes(data)
-    for position, each in read_ahead(folder / "results.json", _HEAD, 3).items():
+    early_path(folder / "results.json").write_bytes(data)
+    for position, each in read_early(folder / "results.json", _HEAD, 3).items():
         assert position >= 3
         assert isinstance(each.slots, tuple)
 
 
 def _known(data: bytes, folder: Path) -> None:
-    news(read_known(_put(folder, "known.toml", data)), [_PASSED, _FAILURE], {})
+    unlike_known(read_known(_put(folder, "known.toml", data)), [_PASSED, _FAILURE], {})
 
 
 def _config(data: bytes, folder: Path) -> None:
@@ -166,7 +166,7 @@ def _kept(data: bytes, folder: Path) -> None:
         assert each.code is None or isinstance(each.code, str)
 
 
-#: Each reader with what makes a right file for it.
+#: Each reader with a function that makes a valid file for it.
 READERS: dict[str, tuple[Callable[[bytes, Path], None], Callable[[Path], bytes]]] = {
     "case file": (_case, lambda _: json.dumps(CASE_FILE).encode()),
     "bare case": (_bare_case, lambda _: json.dumps({"name": "bare", **CASE}).encode()),
@@ -181,7 +181,7 @@ READERS: dict[str, tuple[Callable[[bytes, Path], None], Callable[[Path], bytes]]
 
 
 def read(name: str, data: bytes, folder: Path) -> str | None:
-    """Read ``data`` as such a file: the sentence of what is wrong with it, None where nothing is."""
+    """Read ``data`` as such a file; return the error's sentence, or None where there is no error."""
     said = ""
     try:
         READERS[name][0](data, folder)

@@ -1,6 +1,6 @@
-"""Attention and what belongs to it in numpy: backward passes written by hand, with mistakes that can be switched on.
+"""Attention and related layers in numpy: backward passes written by hand, with mistakes that can be switched on.
 
-It shares nothing with the package. ``implementation(mistake, dtype)`` gives a function for ``check``.
+It shares nothing with the package. ``implementation(mistake, dtype)`` returns a function for ``check``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ERF = np.vectorize(math.erf, otypes=[float])
 
 
 class Mistakes:
-    """Which mistake is made, if any; asking for it says so."""
+    """The mistake that is switched on, if any; calling it with a name says whether it is that one."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
@@ -99,7 +99,7 @@ def slope(name: str, z: Array, a: Array, g: Array, alpha: float | None) -> Array
 
 
 class Layer:
-    """One layer: ``forward`` of a list of inputs, ``backward`` to a list of their gradients."""
+    """One layer: ``forward`` takes a list of inputs, ``backward`` returns the list of their gradients."""
 
     def __init__(self, spec: Json, real: Any, wrong: Mistakes) -> None:
         self.spec, self.real, self.wrong = spec, real, wrong
@@ -213,7 +213,7 @@ def merge(x: Array, how: str) -> Array:
 
 
 class Core:
-    """Softmax(q kᵀ scale) v of every head, forward and backward."""
+    """softmax(q kᵀ scale) v of every head, forward and backward."""
 
     def __init__(self, spec: Json, heads: int, mask: Any, wrong: Mistakes) -> None:
         self.wrong, self.heads = wrong, 1 if wrong("one-head") else heads
@@ -297,7 +297,7 @@ class Core:
 
 
 def together(q: Array, k: Array, v: Array, count: int) -> list[Array]:
-    """The gradients of the layers that are read: one for all three, two, or three."""
+    """The gradients of q, k and v as gradients of the layers read: one layer for all three, two, or three."""
     if count == 1:
         return [q + k + v]
     return [q, k + v] if count == 2 else [q, k, v]
@@ -326,7 +326,7 @@ class Function(Layer):
 
 
 class Heads(Layer):
-    """``multihead_attention``; a block has one of these inside."""
+    """``multihead_attention``; a transformer block contains one of these."""
 
     prefix, mask_name, heads_name = "", "key_padding_mask", "num_heads"
 
@@ -435,7 +435,7 @@ class Block(Heads):
         return False if self.wrong("norm-always-after") else True if self.wrong("norm-always-before") else first
 
     def around(self, number: int, way: str) -> bool:
-        """Whether the path around a part is there, ``way`` forward or back."""
+        """Whether the skip connection around a part is there; ``way`` is forward or back."""
         lost = {"residual-missing": (1, 2), "residual-missing-1": (1,), "residual-missing-2": (2,)}
         only = {"residual-back": (1, 2), "residual-back-1": (1,), "residual-back-2": (2,)}
         gone = lost.get(self.wrong.name, ()) + (only.get(self.wrong.name, ()) if way == "back" else ())
@@ -484,7 +484,7 @@ APART = ("scaled_dot_product_attention", "multihead_attention")
 
 
 def loss_of(loss: Json, a: Array, t: Array) -> tuple[Array, Array]:
-    """The loss of each sample, and its derivative by its outputs (all of rows)."""
+    """The loss of each sample, and its derivative with respect to the outputs (all given as rows)."""
     e, count = a - t, a.shape[1]
     match loss["kind"]:
         case "half_squared_error":
@@ -524,7 +524,7 @@ def smoothed(t: Array, epsilon: float, classes: int, wrong: Mistakes) -> Array:
 
 
 def backprop(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) -> Json:
-    """A reply to a case: one pass after the other, each from the parameters that the last one left."""
+    """The reply to a case: one pass after another, each from the parameters of the last update."""
     reply = last = one_pass(case, wrong, real, reported)
     for _ in range(1, case.get("steps", 1)):
         layers = [
@@ -540,7 +540,7 @@ def backprop(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) 
 
 
 def forward(case: Json, x: Array, wrong: Mistakes, real: Any) -> tuple[dict[str, Array], list[Any]]:
-    """All outputs by name, and (name, what it reads, layer) for every layer."""
+    """All outputs by name, and (name, sources, layer) for every layer."""
     specs = case["network"]["layers"]
     names = [
         spec.get("name") or ("output" if i == len(specs) - 1 else f"hidden{i + 1}") for i, spec in enumerate(specs)
@@ -561,7 +561,7 @@ def forward(case: Json, x: Array, wrong: Mistakes, real: Any) -> tuple[dict[str,
 
 
 def one_pass(case: Json, wrong: Mistakes, real: Any, reported: tuple[str, ...]) -> Json:
-    """Forward, backward, and the parameters after one step."""
+    """Forward pass, backward pass, and the parameters after one step."""
     outputs, layers = forward(case, np.array(case["inputs"], real), wrong, real)
     errors = {name: np.zeros_like(each) for name, each in outputs.items()}
     before = layers[-1][0]
@@ -618,7 +618,7 @@ def combined_back(how: str, xs: list[Array], g: Array, wrong: Mistakes) -> list[
 
 
 def cleaned(value: Any) -> Any:
-    """What is no number is written as the protocol has it."""
+    """Numbers that are not finite written as the protocol's strings."""
     if isinstance(value, dict):
         return {key: cleaned(each) for key, each in value.items()}
     if isinstance(value, list):

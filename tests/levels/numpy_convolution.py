@@ -1,7 +1,7 @@
-"""Convolution and pooling in numpy, written apart from the package, with mistakes that can be switched on.
+"""Convolution and pooling in numpy, written independently of the package, with mistakes that can be switched on.
 
-It knows nothing of circuits and wirings: forward it cuts windows out of the padded input, backward it adds to windows
-of a padded gradient, the way people write it. ``plain`` is right; ``plain(mistake)`` makes one mistake.
+It has no circuits and wirings: forward it cuts windows out of the padded input, backward it adds to windows
+of a padded gradient, as people usually write it. ``plain`` is correct; ``plain(mistake)`` makes one mistake.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Convolution(Layer):
         return self.activate(z)
 
     def moved(self, axes: int, gradient: str) -> Windows:
-        """The windows on the way back to one of the gradients."""
+        """The windows as one of the gradients reads them in the backward pass, with the mistake in it."""
         stride = list(self.stride)
         changed = {
             "stride ignored": [1] * axes,
@@ -146,7 +146,7 @@ class Convolution(Layer):
         )
 
     def room(self, x: Array) -> Array:
-        """More zeros behind an array, so that windows that go too far still find some."""
+        """More zeros after an array, so that windows beyond its end can be read."""
         return padded(x, [0] * (x.ndim - 2), [n + 9 for n in x.shape[2:]]) if "stride" in self.mistake else x
 
     def backward(self, g: Array) -> Array:
@@ -196,7 +196,7 @@ class Convolution(Layer):
 
 
 class Transposed(Convolution):
-    """Every input adds its kernel to a window of the output."""
+    """Transposed convolution: every input adds its multiple of the kernel to a window of the output."""
 
     def forward(self, x: Array) -> Array:
         self.prepare(x.ndim - 2)
@@ -376,7 +376,7 @@ KINDS: dict[str, type[Any]] = {
 
 
 def run(case: dict[str, Any], mistake: str = "", dtype: type = np.float64, *, full: bool = True) -> dict[str, Any]:
-    """A reply to a case."""
+    """The reply to a case."""
     specs = case["network"]["layers"]
     layers = [KINDS[spec["kind"]](spec, mistake, dtype) for spec in specs]
     x: Array = np.array(case["inputs"], dtype)

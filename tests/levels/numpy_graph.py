@@ -1,6 +1,6 @@
-"""Networks of dense layers in any wiring, written once more: with matrices, with mistakes to switch on.
+"""Networks of dense layers in any wiring, in an independent implementation: with matrices, with mistakes to switch on.
 
-It shares nothing with the reference or the ports. ``backprop(case)`` is right; ``backprop(case, mistake)`` makes the
+It shares nothing with the reference or the ports. ``backprop(case)`` is correct; ``backprop(case, mistake)`` makes the
 mistake of that name, as somebody would write it. The samples are the rows of every matrix.
 """
 
@@ -37,7 +37,7 @@ def _density(z: Array) -> Array:
     return np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
 
 
-#: value(z, alpha) and slope(z, a, alpha) of every activation but the softmaxes.
+#: value(z, alpha) and derivative(z, a, alpha) of every activation but the softmaxes.
 FUNCTIONS: dict[str, tuple[Callable[[Array, float], Array], Callable[[Array, Array, float], Array]]] = {
     "identity": (lambda z, _: z, lambda z, _a, _: np.ones_like(z)),
     "sigmoid": (lambda z, _: _sigmoid(z), lambda _z, a, _: a * (1 - a)),
@@ -62,7 +62,7 @@ DEFAULT_ALPHA = {"leaky_relu": 0.01, "elu": 1.0}
 
 
 def _loss(kind: Json, a: Array, t: Array) -> tuple[Array, Array]:
-    """The loss of each sample, and its slope."""
+    """The loss of each sample, and its derivative."""
     e, n = a - t, a.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         match kind["kind"]:
@@ -91,7 +91,7 @@ def _loss(kind: Json, a: Array, t: Array) -> tuple[Array, Array]:
 
 
 class Node:
-    """A layer: what it reads, and what it remembers of the pass."""
+    """A layer: its sources, and the values of the pass that it keeps."""
 
     def __init__(self, layer: Json, parents: list[str]) -> None:
         self.layer, self.parents = layer, parents
@@ -104,7 +104,7 @@ class Node:
 
 
 class Net:
-    """One pass. The nodes are visited from the output, each once all that read it have been."""
+    """One pass. Backward, a node is visited once all its readers have been."""
 
     def __init__(self, case: Json, weights: dict[str, Array], biases: dict[str, Array], mistake: str) -> None:
         self.case, self.weights, self.biases, self.mistake = case, weights, biases, mistake
@@ -125,12 +125,12 @@ class Net:
                     self.nodes[parent].children.append(name)
 
     def order(self, parents: list[str]) -> list[int]:
-        """The places of the parents, in the order of their layers."""
+        """The indices of a node's sources, in the order of their layers."""
         known = ["input", *self.names]
         return sorted(range(len(parents)), key=lambda place: known.index(parents[place]))
 
     def key(self, name: str) -> str:
-        """Whose parameters a layer uses."""
+        """The name of the layer whose parameters a layer uses."""
         owner = self.nodes[name].layer.get("shares")
         return self.key(owner) if owner else name
 
@@ -250,7 +250,7 @@ class Net:
         return error * slope(z, a, node.alpha)
 
     def shares(self, node: Node, back: Array) -> list[Array]:
-        """What goes back to each that the node reads."""
+        """The gradient that goes back to each of the node's sources."""
         read, mistake = node.read, self.mistake
         if len(read) == 1:
             return [back]
@@ -287,7 +287,7 @@ class Net:
         return found
 
     def send(self, child: str, parent: str, share: Array) -> None:
-        """Add a share to the error of who was read."""
+        """Add a gradient to the error of a source."""
         first = self.mistake == "readers overwrite"
         if parent == "input":
             self.input_error = share if first else self.input_error + share
@@ -306,7 +306,7 @@ def names_of(layers: list[Json]) -> list[str]:
 
 
 def backprop(case: Json, mistake: str = "", dtype: type = float) -> Json:
-    """The reply to a case, with one mistake or none; ``dtype`` is what it computes in."""
+    """The reply to a case, with one mistake or none; ``dtype`` is the dtype of the computation."""
     layers = case["network"]["layers"]
     owners = [(name, layer) for name, layer in zip(names_of(layers), layers, strict=True) if not layer.get("shares")]
     weights: dict[str, Array] = {name: np.array(layer["parameters"]["weights"], dtype=dtype) for name, layer in owners}
@@ -355,7 +355,7 @@ def _arrays(name: str, weights: dict[str, Array], biases: dict[str, Array]) -> J
     return {"weights": weights[name].tolist(), "biases": biases[name].tolist()} if name in weights else {}
 
 
-#: Every mistake that has a name, with the code that it is to be given.
+#: Every mistake of the catalogue, with the code that it must be given.
 MISTAKES = {
     "no slope at the output": "BP101",
     "no slope in hidden layers": "BP102",
@@ -393,5 +393,5 @@ MISTAKES = {
     "mean for sum": "BP402",
 }
 
-#: Mistakes of our own, which the catalogue does not have.
+#: Mistakes that the catalogue does not have.
 UNNAMED = ("tanh's slope without the square", "errors divided by what is read")

@@ -1,8 +1,8 @@
-"""Normalisation, dropout and embedding in numpy, written apart from the reference, with mistakes to switch on.
+"""Normalization, dropout and embedding in numpy, written independently of the reference, with mistakes to switch on.
 
 ``Implementation(bug="BP901")`` is a callable for ``backprop_check.check``; two mistakes are joined by " and ".
-``backward`` and ``variance`` choose between the right ways in which people write these layers; ``dtype`` is what it
-computes in.
+``backward`` and ``variance`` choose between correct ways of writing these layers; ``dtype`` is the dtype of the
+computation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 
 KINDS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm", "dropout", "embedding")
 
-#: Every mistake: its code (and which way to make it), and what is done.
+#: Every mistake: its code (and the variant), and what it does.
 BUGS = {
     "BP901": "the gradient of the mean is left out",
     "BP902": "the gradient of the variance is left out",
@@ -49,7 +49,7 @@ OUTSIDE = {
 
 
 class Implementation:
-    """A network of such layers and dense ones."""
+    """A network of these layers and dense ones."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Implementation:
         return any(bug in self.bugs for bug in bugs)
 
     def __call__(self, case: Json) -> Json:
-        """Each step goes on from the parameters and buffers of the one before."""
+        """Each step continues from the parameters and buffers of the one before."""
         steps = case["steps"] if case.get("optimizer") and self.report else 1
         passes: list[Json] = []
         for _ in range(steps):
@@ -134,7 +134,7 @@ def plain(value: Any) -> Any:
 
 
 def losses(loss: Json, a: Array, t: Array) -> tuple[Array, Array]:
-    """The loss of each sample, and its slopes."""
+    """The loss of each sample, and its derivatives."""
     e, count = a - t, a.dtype.type(a.shape[1])
     match loss["kind"]:
         case "half_squared_error":
@@ -160,7 +160,7 @@ def losses(loss: Json, a: Array, t: Array) -> tuple[Array, Array]:
 
 
 class Layer:
-    """What all have in common."""
+    """What all layers have in common."""
 
     def __init__(self, of: Implementation, spec: Json) -> None:
         self.of, self.spec = of, spec
@@ -230,10 +230,10 @@ def activation(spec: Json, z: Array) -> tuple[Array, Any]:
 
 
 class Norm(Layer):
-    """Batch, layer, group, instance and RMS normalisation: rows of numbers that are normalised together."""
+    """Batch, layer, group, instance and RMS normalization of rows: the numbers of a row are normalized together."""
 
     def rows(self, x: Array) -> Array:
-        """A row for each group that has a mean and a variance of its own."""
+        """One row for each group with its own mean and variance."""
         match self.spec["kind"]:
             case "batch_norm":
                 return np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
@@ -245,20 +245,20 @@ class Norm(Layer):
                 return x.reshape(-1, int(np.prod(self.spec["normalized_shape"])))
 
     def back(self, rows: Array) -> Array:
-        """Rows as they stood in the input."""
+        """Rows in the input's shape again."""
         if self.spec["kind"] != "batch_norm":
             return rows.reshape(self.shape)
         channels_first = (self.shape[1], self.shape[0], *self.shape[2:])
         return np.moveaxis(rows.reshape(channels_first), 0, 1)
 
     def affine_shape(self) -> tuple[int, ...]:
-        """γ and β as they stand beside x."""
+        """The shape in which γ and β broadcast to x."""
         if "normalized_shape" in self.spec:
             return tuple(self.spec["normalized_shape"])
         return (self.shape[1], *(1 for _ in self.shape[2:]))
 
     def statistics(self, rows: Array) -> tuple[Array, Array, Array]:
-        """The mean, the variance, and n."""
+        """The mean, the variance, and their number of values n."""
         n = rows.dtype.type(rows.shape[1])
         if self.spec["kind"] == "rms_norm":
             return np.zeros_like(rows[:, :1]), (rows * rows).sum(1, keepdims=True) / n, n
@@ -302,7 +302,7 @@ class Norm(Layer):
         return self.a  # type: ignore[no-any-return]
 
     def move(self, given: Json, mean: Array, variance: Array, n: Array) -> None:
-        """The running statistics towards the batch's."""
+        """The running statistics, updated with the batch's."""
         own = mean.dtype.type(self.spec["momentum"])
         if self.of.is_("momentum"):
             own = 1 - own
@@ -340,7 +340,7 @@ class Norm(Layer):
         return inverse / n * (n * g - mean - spread)  # type: ignore[no-any-return]
 
     def by_chain_rule(self, g: Array) -> Array:
-        """Step by step: to the standard deviation, the variance, the mean."""
+        """Step by step: through the standard deviation, the variance, the mean."""
         rms = self.spec["kind"] == "rms_norm"
         d_inverse = (g * self.d).sum(1, keepdims=True)
         if self.of.is_("BP905"):

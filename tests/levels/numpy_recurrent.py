@@ -1,6 +1,6 @@
-"""Recurrent layers in numpy, a batch at a time, backward in closed form: with a switch for every mistake.
+"""Recurrent layers in numpy, a batch at a time, with a closed-form backward pass and a switch for every mistake.
 
-It shares nothing with the package. ``backprop(mistake)`` gives an implementation for ``check``: the right one where
+It shares nothing with the package. ``backprop(mistake)`` returns an implementation for ``check``: the correct one where
 ``mistake`` is empty.
 """
 
@@ -28,7 +28,9 @@ def sigmoid(z: Array) -> Array:
 
 
 class Direction:
-    """One direction of one layer. ``before`` and ``after`` keep the states, ``kept`` what a step made, by step."""
+    """One direction of one layer. ``before`` and ``after`` hold the states, ``kept`` the values of each step, by
+    step.
+    """
 
     def __init__(self, layer: Recurrent, run: int) -> None:
         self.layer, self.run, self.spec, self.mistake = layer, run, layer.spec, layer.mistake
@@ -50,7 +52,7 @@ class Direction:
         return slice(first, first + self.hidden)
 
     def lines(self, name: str, gate: str) -> Any:
-        """A gate's rows of a parameter; 0 where the layer has none of that name."""
+        """A gate's rows of a parameter; 0 where the layer has no parameter of that name."""
         whole = self.of(name)
         return 0 if whole is None else whole[self.block(gate)]
 
@@ -58,7 +60,7 @@ class Direction:
         return list(range(self.count))[:: -1 if self.backwards else 1]
 
     def cut_before(self, t: int) -> Array:
-        """Which samples (1 or 0) get nothing back over the edge before step t in the order of reading."""
+        """For each sample 0 where the gradient is cut at the edge before step t in the order of reading, else 1."""
         edge, k = t + 1 if self.backwards else t, self.spec.get("truncate")
         k_is = {"truncate-more": 1, "truncate-less": -1}.get(self.mistake, 0) + (k or 0)
         edge_is = edge + {"truncate-early": 1, "truncate-late": -1}.get(self.mistake, 0)
@@ -155,7 +157,7 @@ class Direction:
         return dx
 
     def step_back(self, d: States, t: int, *, first: bool, last: bool) -> tuple[States, Array]:
-        """∂L of the states before the step and of its input, from that of the states after it."""
+        """∂L/∂ the states before the step and ∂L/∂ its input, from ∂L/∂ the states after it."""
         self.counts = {"last-step": last, "first-step": first}.get(self.mistake, True)
         x, h = self.x[:, t], self.before[t]["h"]
         h_read = self.after[t]["h"] if self.mistake in ("state-after", "state-and-cell-after") else h
@@ -349,7 +351,7 @@ def backprop(mistake: str = "", dtype: Any = np.float64, *, full: bool = True) -
 
 
 def train(layer: Any, rate: Any) -> dict[str, Any]:
-    """The parameters after a step down the slope."""
+    """The parameters after a step down the gradient."""
     for name in layer.parameters:
         layer.parameters[name] = layer.parameters[name] - rate * layer.gradients[name]
     return {name: each.tolist() for name, each in layer.parameters.items()}
@@ -363,7 +365,7 @@ SUPPORTS = {
     "features": FEATURES,
 }
 
-#: Every switch with the code of the bug that it is.
+#: Every switch with the code of its bug.
 MISTAKES = {
     "cut": "BP801",
     "cut-all": "BP801",
@@ -392,5 +394,5 @@ MISTAKES = {
     "truncate-ignored": "BP809",
 }
 
-#: Mistakes that the catalogue does not have: z and 1 − z exchanged, 1 added to the forget gate, padding gone through.
+#: Mistakes that the catalogue does not have: z and 1 − z exchanged, 1 added to the forget gate, padding not skipped.
 UNNAMED = ("update-swapped", "forget-bias", "lengths-ignored")

@@ -44,7 +44,7 @@ FILES = suite_files("attention")
 MADE = {case.name: (case, about) for case, about in attention_cases.files()}
 CASES = [family_case("attention", index) for index in range(200)]
 
-#: Every planted mistake with the code that it is to be named by.
+#: Every planted mistake with the code that it must be given.
 PLANTED = {
     "BP910": ("scale-missing", "scale-missing-backward", "scale-missing-keys", "scale-whole-width", "scale-of-d",
               "scale-times", "scale-default"),
@@ -65,12 +65,12 @@ PLANTED = {
 }  # fmt: skip
 ALL_PLANTED = [(code, mistake) for code, mistakes in PLANTED.items() for mistake in mistakes]
 
-#: Not in the catalogue: nothing is to be claimed.
+#: Mistakes that are not in the catalogue: no bug may be named.
 OUTSIDE = ("value-gradient", "norm-scale-twice")
 
 
 def relevant(code: str, count: int = 26) -> list[Case]:
-    """Some cases in which a bug can show, and some in which it cannot. All others are for the slow tests."""
+    """Some cases in which a bug can show, and some in which it cannot. The full selection is for the slow tests."""
 
     def shows(case: Case) -> bool:
         kinds = {layer.kind for layer in case.network.layers}
@@ -87,7 +87,7 @@ def relevant(code: str, count: int = 26) -> list[Case]:
 
 
 def causes_of(mistake: str, reported: tuple[str, ...], cases: list[Case]) -> list[Any]:
-    """What the diagnosis says of an implementation with that mistake in it, which must be caught."""
+    """The causes found for an implementation with that mistake, which must be caught."""
     results = check(attention.implementation(mistake, reported=reported), cases=cases)
     counts = results.summary.counts
     assert counts["errors"] == 0, [case.message for case in results.cases if case.outcome == "error"][:1]
@@ -96,13 +96,13 @@ def causes_of(mistake: str, reported: tuple[str, ...], cases: list[Case]) -> lis
 
 
 def names(causes: list[Any]) -> list[str]:
-    """The codes. That what is no number is called so (BP004) is right: some of these mistakes give it."""
+    """The codes of the causes. BP004 (not a number) is allowed: some of these mistakes do give NaN."""
     return [cause.code for cause in causes if cause.code != "BP004"]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_right_implementation_in_numpy_passes(dtype: str) -> None:
-    """Written apart, with closed forms: a norm's gradient, sums by matrix products, −∞ for what is hidden."""
+    """Written independently, in closed form: a norm's gradient, sums by matrix products, −∞ for masked scores."""
     results = check(attention.implementation("", dtype), suites=["attention"], cases=200)
     assert results.summary.counts["passed"] == results.summary.cases == len(FILES) + 50
 
@@ -124,7 +124,7 @@ def test_torch_passes(dtype: str) -> None:
 
 @pytest.mark.parametrize(("code", "mistake"), [(code, mistakes[0]) for code, mistakes in PLANTED.items()])
 def test_named(code: str, mistake: str) -> None:
-    """With full reports: that name, and no other. All the other ways to make each mistake are slow."""
+    """With full reports: that name, and no other. The variants of each mistake are slow tests."""
     found = causes_of(mistake, ("loss", "z", "a", "delta"), relevant(code, 14))
     assert names(found) == [code], [(cause.code, cause.detail) for cause in found]
 
@@ -132,21 +132,21 @@ def test_named(code: str, mistake: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("code", "mistake"), ALL_PLANTED)
 def test_every_planted_mistake_is_named(code: str, mistake: str) -> None:
-    """In more cases."""
+    """The same in more cases."""
     found = causes_of(mistake, ("loss", "z", "a", "delta"), relevant(code))
     assert names(found) == [code], [(cause.code, cause.detail) for cause in found]
 
 
 @pytest.mark.parametrize("code", ["BP910", "BP916", "BP918"])
 def test_named_by_gradients_alone(code: str) -> None:
-    """Nothing is reported but the gradients of the parameters."""
+    """Only the gradients of the parameters are reported."""
     assert names(causes_of(PLANTED[code][0], (), relevant(code, 14))) == [code]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("code", "mistake"), ALL_PLANTED)
 def test_every_planted_mistake_is_named_by_gradients_alone(code: str, mistake: str) -> None:
-    """Of every one."""
+    """The same for every mistake."""
     found = causes_of(mistake, (), relevant(code))
     assert names(found) == [code], [(cause.code, cause.detail) for cause in found]
 
@@ -159,7 +159,7 @@ def test_no_name_fits_what_is_not_in_the_catalogue(mistake: str) -> None:
 
 @pytest.mark.parametrize("mistake", ["sum-last", "sum-first", "sum-back-last", "sum-back-first"])
 def test_a_lost_path_in_a_graph_is_named(mistake: str) -> None:
-    """Layers that are added, of which one does not count."""
+    """Layers that are added, one of which is left out."""
     graphs = (family_case("graph", index) for index in range(90))
     chosen = [
         case
@@ -172,7 +172,9 @@ def test_a_lost_path_in_a_graph_is_named(mistake: str) -> None:
 
 
 def test_bounds_hold_against_fifty_digits() -> None:
-    """The reference's values are within their bounds of the truth, and the bounds say something."""
+    """The reference's values are within their bounds of the exact ones, and the bounds are tight enough to find
+    errors.
+    """
     for case in CASES[::12]:
         expected, truth = expect(case), textbook_pass(case, Scalars.of_mpmath()).values
         for slot, values in expected.values.items():
@@ -209,7 +211,7 @@ def test_generation_covers_every_option() -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=[file.case.name for file in FILES])
 def test_files(file: CaseFile) -> None:
-    """They are those that are written, their digits are right, and all three witnesses give their values."""
+    """The files are up to date, their digits are right, and all three witnesses give their values."""
     written = (CASES_FOLDER / "attention" / f"{file.case.name}.json").read_bytes()
     assert_written(written, *MADE[file.case.name])
     for path, digits in file.published.items():
@@ -234,10 +236,12 @@ def test_there_are_no_other_files() -> None:
 
 
 def test_a_hidden_score_has_no_weight_however_large() -> None:
-    """It is neither the largest that is subtracted, nor part of the sum: by hand, over what is seen."""
+    """A masked score is neither the maximum that is subtracted nor part of the sum: computed by hand over the
+    unmasked ones.
+    """
     seen = expect(next(file.case for file in FILES if file.case.name == "hidden-largest"))
     a = next(values for slot, values in seen.values.items() if slot.quantity == "a")
-    assert a[0][:2].tolist() == [1.0, 0.0]  # the first query sees the first token alone
+    assert a[0][:2].tolist() == [1.0, 0.0]  # the first query attends to the first token alone
 
 
 WRONG = [
@@ -277,7 +281,7 @@ def test_what_is_wrong_with_a_loss_is_said() -> None:
 
 
 def test_a_new_loss_changes_nothing_for_who_does_not_know_it() -> None:
-    """Neither the generated cases of level 1, nor what is sent to a port that says nothing of its losses."""
+    """Neither the generated cases of level 1, nor the requests to a port that lists no losses."""
     assert not {loss for _, loss in PAIRS} & set(LATER_LOSSES)
     knows = Within(losses=(*LOSSES, *LATER_LOSSES), features=("label_smoothing",))
     assert label(knows) == label(LEVEL_1) == ""
@@ -289,7 +293,7 @@ def test_a_new_loss_changes_nothing_for_who_does_not_know_it() -> None:
 
 
 def test_requests_are_valid() -> None:
-    """Against the JSON Schema, and what is not a number of heads is not."""
+    """Valid against the JSON Schema; an impossible number of heads is not."""
     validator = jsonschema.Draft202012Validator(json_schema())
     for case in (*CASES[::7], *(file.case for file in FILES)):
         validator.validate(msgspec.json.decode(case.request()))
@@ -302,7 +306,7 @@ PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 
 def passes(command: str) -> None:
-    """All files and some generated cases are right."""
+    """Check that all files and some generated cases pass."""
     results = check(command, suites=["attention"], cases=160)
     assert results.summary.counts["passed"] == results.summary.cases == len(FILES) + 40
 

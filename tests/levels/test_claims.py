@@ -1,4 +1,4 @@
-"""Whatever an implementation claims, its cases can be planned and made, and keep to what it claims."""
+"""Whatever an implementation claims, its cases can be planned and made, and stay within its claims."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def lists(words: Sequence[str]) -> st.SearchStrategy[list[str] | None]:
-    """Left out, empty, everything, one word, or any of them."""
+    """Omitted, empty, everything, one word, or any of them."""
     return st.one_of(
         st.none(),
         st.just([]),
@@ -63,7 +63,7 @@ CLAIMS = st.builds(
 )
 @example(claims=Supports(activations=["log_softmax"], features=["graph"]), seed=0, start=0)
 def test_any_claims_give_cases_that_are_supported(claims: Supports, seed: int, start: int) -> None:
-    """Of every suite some cases from ``start`` on: none raises, and each keeps to what is claimed."""
+    """Some cases of every suite from ``start`` on: none raises, and each is within the claims."""
     hello = HelloReply(protocol=1, supports=claims)
     plan = Plan(count=start + 4, seed=seed, within=supported(claims))
     made: dict[str, list[int]] = {}
@@ -83,7 +83,7 @@ def test_any_claims_give_cases_that_are_supported(claims: Supports, seed: int, s
     ],
 )
 def test_a_plan_and_a_selection_hold_the_same(claims: Supports) -> None:
-    """Also where nothing can be generated of some suites: these have only their files."""
+    """Also where a suite has no generated cases for the claims: then only its files."""
     within = supported(claims)
     plan = Plan(count=8, within=within)
     chosen = [case.id for case in select_cases(count=8, within=within)]
@@ -92,7 +92,7 @@ def test_a_plan_and_a_selection_hold_the_same(claims: Supports) -> None:
 
 
 def test_what_cannot_be_drawn_is_said_so() -> None:
-    """An exception of its own, which whoever looks for cases can catch: no bug of the harness hides behind it."""
+    """An exception of its own, which callers that look for cases can catch: it hides no bug of the harness."""
     within = Within(activations=("tanh",), layers=("dense", "transformer_block"))
     assert not drawable("attention", within)
     with pytest.raises(NothingToDrawError, match="attention"):
@@ -154,9 +154,9 @@ def test_suites_without_cases_are_named() -> None:
     ],
 )
 def test_the_cases_of_a_seed_are_the_same_for_ever(claims: Supports, count: int, digest: str) -> None:
-    """As they were made on the day when this was written.
+    """The cases are those of the day when this test was written.
 
-    One graph of each was none of those that the implementation supports (it was never sent), and is another now.
+    One graph of each was not among those that the implementation supports (it was never sent), and is another now.
     """
     plan = Plan(count=40, seed=3, within=supported(claims))
     ids = [plan.case(position).id for position in range(len(plan)) if ":" in plan.label(position)]

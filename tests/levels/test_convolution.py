@@ -82,7 +82,7 @@ PLANTED: list[tuple[str | None, str, list[str]]] = [
 
 
 def test_the_files_are_what_the_script_makes() -> None:
-    """Same cases, same titles, same ids, none missing and none too many."""
+    """The same cases, titles and ids, none missing and none too many."""
     made = {case.name: (about["title"], case) for about, case in made_cases()}
     assert sorted(made) == sorted(IDS)
     for file in FILES:
@@ -93,7 +93,7 @@ def test_the_files_are_what_the_script_makes() -> None:
 @each_file
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_files_agree_with_torch_and_mpmath(file: CaseFile, dtype: str) -> None:
-    """Reference, torch, 40 digits, and the committed values: within bounds, and every bound is finite."""
+    """Reference, torch, 40 digits, and the committed values: within the bounds, and every bound is finite."""
     case = file.case.rounded(dtype)
     expected = expect(case, dtype)
     truth, floats, other = textbook_pass(case, Scalars.of_mpmath(40)), textbook_pass(case), autograd_pass(case)
@@ -134,14 +134,14 @@ def _flat(value: Any) -> list[Any]:
 
 
 def test_the_worked_example_is_the_guides() -> None:
-    """``worked-cnn`` is the network of chapter 14, and every one of its quantities is worked out by hand there."""
+    """``worked-cnn`` is the network of chapter 14, where every one of its quantities is computed by hand."""
     file = next(file for file in FILES if file.case.name == "worked-cnn")
     assert file.case == CNN
     assert len(file.published) == 14
 
 
 def test_any_two_hundred_cases_have_all_options() -> None:
-    """Each kind, and each option of it, at its default and not."""
+    """Each kind, and each option of it, at its default and at another value."""
     seen: dict[str, set[Any]] = {}
     behind = 0
     for case in family_cases("convolution", 200, start=400):
@@ -165,7 +165,7 @@ def test_any_two_hundred_cases_have_all_options() -> None:
 
 
 def test_generated_cases_keep_off_ties_and_kinks() -> None:
-    """But for ties of dead ReLUs, through which nothing flows back; and each is the same every time."""
+    """Except for ties of dead ReLUs, whose gradient is 0; and each case is the same every time."""
     for index in range(0, 240, 5):
         case = family_case("convolution", index)
         assert is_clear(case, ANY_LAYERS)
@@ -174,7 +174,7 @@ def test_generated_cases_keep_off_ties_and_kinks() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
 def test_another_hand_s_implementation_passes(dtype: type) -> None:
-    """In numpy, by windows of padded arrays that are added to: no false alarm."""
+    """An independent one in numpy, which adds to windows of padded arrays: no false alarm."""
     results = check(plain(dtype=dtype), suites=["convolution"], cases=320)
     results.raise_for_mismatch()
     assert results.summary.counts["passed"] > 80
@@ -200,7 +200,7 @@ def test_torch_s_own_modules_pass(dtype: str) -> None:
 
 
 def test_a_position_that_rounding_moves_past_an_input() -> None:
-    """(1 + ½)/3 − ½ is 0, or 1.5e-8 in float32: the next input has a weight there, or none; both are right."""
+    """(1 + ½)/3 − ½ is 0, or 1.5e-8 in float32: the next input then has a weight there, or none; both are right."""
     layers = [
         {"kind": "flatten", "name": "row"},
         {"kind": "upsample", "scale_factor": [3], "mode": "linear", "from": ["input"]},
@@ -226,7 +226,7 @@ def test_a_position_that_rounding_moves_past_an_input() -> None:
 
 
 def test_bounds_hold_against_40_digits() -> None:
-    """For every kind, the reference's values and bounds enclose the truth, and torch's."""
+    """For every kind, the exact values and torch's are within the bounds of the reference's."""
     for index in range(0, 72, 2):
         case = family_case("convolution", index, seed=8)
         expected, truth = expect(case), textbook_pass(case, Scalars.of_mpmath(40))
@@ -238,7 +238,7 @@ def test_bounds_hold_against_40_digits() -> None:
 
 @pytest.mark.parametrize(("code", "mistake", "layers"), PLANTED, ids=[mistake for _, mistake, _ in PLANTED])
 def test_every_planted_bug_is_caught_and_named(code: str | None, mistake: str, layers: list[str]) -> None:
-    """By its own name and no other; or "no name fits", where the catalogue has none."""
+    """With its own name and no other; or "no name fits", where it is not in the catalogue."""
     results = check(plain(mistake, layers), suites=["convolution"], cases=120)
     assert results.failed
     assert [cause.code for cause in results.causes] == [code]
@@ -255,7 +255,7 @@ def test_gradients_alone_name_a_convolution_s_bugs() -> None:
 
 @pytest.mark.thorough
 def test_every_variant_of_every_bug_shows_somewhere() -> None:
-    """In a generated case or in a file; and on floats it is what it is with bounds."""
+    """In a generated case or in a file; and it gives the same with floats as with bounds."""
     cases = [file.case for file in FILES] + list(family_cases("convolution", 48))
     for bug in BUGS:
         if not bug.code.startswith("BP7"):
@@ -263,7 +263,7 @@ def test_every_variant_of_every_bug_shows_somewhere() -> None:
         assert bug.variants, bug.code
         assert bug.example, bug.code
         for variant in bug.variants:
-            # At a tie every split is right, so that what goes wrong there differs from PyTorch's choice only.
+            # At a tie every split is right, so that such a bug only differs from PyTorch's choice.
             kinks = "pytorch" if bug.code == "BP711" else "any"
             showing = (
                 case for case in cases if differ_anywhere(case, variant.stages, None, "float64", "textbook", (), kinks)
@@ -275,7 +275,9 @@ def test_every_variant_of_every_bug_shows_somewhere() -> None:
 
 
 def test_two_bugs_at_once_are_each_about_their_own_layers() -> None:
-    """A kernel that was not flipped and a maximum's gradient that goes to all: each with the other as without."""
+    """A kernel that is not flipped and a maximum's gradient given to all inputs: each gives the same numbers as
+    alone.
+    """
     case = next(file.case for file in FILES if file.case.name == "worked-cnn")
     kernel, largest = (find_bug(code).variants[0].stages for code in ("BP701", "BP709"))
     alone = textbook_pass(case, stages=largest).values
@@ -287,7 +289,7 @@ def test_two_bugs_at_once_are_each_about_their_own_layers() -> None:
 
 
 def test_the_catalogue_has_all_of_bp7() -> None:
-    """Thirteen, each with its page."""
+    """Thirteen bugs, each with its page."""
     assert [bug.code for bug in BUGS if bug.code.startswith("BP7")] == [f"BP7{n:02}" for n in range(1, 14)]
     for code in ("BP703", "BP710"):
         assert set(find_bug(code).confused_with) & {"BP703", "BP710"}
@@ -331,7 +333,7 @@ def test_what_does_not_fit_is_refused(layer: dict[str, Any], path: str, expected
 
 
 def test_wirings_by_arrays_are_wirings_by_lists() -> None:
-    """Turned round, too, whatever the way they are made."""
+    """Both constructions give the same wiring, also reversed."""
     window = Window((2, 3), (2, 1), (1, 1), (1, 2))
     for wiring in (
         convolving((4, 6, 7), 4, 2, window, window.outputs((6, 7))),

@@ -1,4 +1,4 @@
-"""A mistake in a dense layer has one name, whatever stands around it: in a chain, in a graph, behind a convolution.
+"""A mistake in a dense layer gets the same name in a chain, in a graph and behind a convolution.
 
 The mistakes are planted in the port in plain Python, whose dense layer is the same in all three.
 """
@@ -27,7 +27,7 @@ Patch = pytest.MonkeyPatch
 
 
 def in_gradients(patch: Patch, change: Callable[[Any], None]) -> None:
-    """Change the gradients of a dense layer when it has them."""
+    """Change a dense layer's gradients after they are computed."""
     right = dense.Dense.backward_from_z
 
     def backward_from_z(self: Any, delta: Any) -> Any:
@@ -39,7 +39,7 @@ def in_gradients(patch: Patch, change: Callable[[Any], None]) -> None:
 
 
 def weights_by(number: Callable[[Any, int, int], float]) -> Callable[[Patch], None]:
-    """∂L/∂w of a dense layer by (layer, neuron, input)."""
+    """∂L/∂w of a dense layer as a function of (layer, neuron, input)."""
 
     def change(layer: Any) -> None:
         rows = [[number(layer, j, i) for i in range(layer.inputs)] for j in range(layer.units)]
@@ -49,7 +49,7 @@ def weights_by(number: Callable[[Any, int, int], float]) -> Callable[[Patch], No
 
 
 def biases_by(number: Callable[[Any, int], float]) -> Callable[[Patch], None]:
-    """∂L/∂b of a dense layer by (layer, neuron)."""
+    """∂L/∂b of a dense layer as a function of (layer, neuron)."""
 
     def change(layer: Any) -> None:
         layer.gradients["biases"] = [number(layer, j) for j in range(layer.units)]
@@ -58,7 +58,7 @@ def biases_by(number: Callable[[Any, int], float]) -> Callable[[Patch], None]:
 
 
 def over_samples(layer: Any, j: int, factor: Callable[[Any], float]) -> float:
-    """Σₛ δⱼ times a number of the sample."""
+    """Σₛ δⱼ times a number that depends on the sample."""
     return float(sum(sample.delta[j] * factor(sample) for sample in layer.samples))
 
 
@@ -87,7 +87,7 @@ def slope_of_the_layer_after(patch: Patch) -> None:
 
 
 def transposed_in_a_flat_list(patch: Patch) -> None:
-    """Rows and columns swapped in one list of numbers, on the way back."""
+    """Rows and columns of a flat list swapped in the backward pass."""
 
     def input_gradients(self: Any) -> list[float]:
         flat, n = [w for neuron in self.neurons for w in neuron.weights], len(self.neurons)
@@ -97,7 +97,7 @@ def transposed_in_a_flat_list(patch: Patch) -> None:
 
 
 def only(first: slice) -> Callable[[Patch], None]:
-    """Only some of the neurons send back."""
+    """Only some of the neurons send their error back."""
 
     def mistake(patch: Patch) -> None:
         def input_gradients(self: Any) -> list[float]:
@@ -125,7 +125,7 @@ def last_delta_is_0(patch: Patch) -> None:
 
 
 def last_neuron_keeps_its_parameters(patch: Patch) -> None:
-    """It does not learn."""
+    """The last neuron is not updated."""
     right = graph.Graph.update
 
     def update(self: Any, learning_rate: float) -> None:
@@ -169,7 +169,7 @@ MISTAKES: dict[str, tuple[str, Callable[[Patch], None]]] = {
     "last neuron's update": ("BP124", last_neuron_keeps_its_parameters),
 }
 
-#: Where: the suite, how many of its cases, and the kinds of layers in them.
+#: The networks: the suite, the number of its cases, and the kinds of layers in them.
 PLACES = {
     "chain": ("generated", 60, ["dense"]),
     "graph": ("graph", 60, ["dense"]),
@@ -178,7 +178,7 @@ PLACES = {
 
 
 def python(case: dict[str, Any]) -> dict[str, Any]:
-    """The port in plain Python, all networks as graphs."""
+    """The port in plain Python, with all networks as graphs."""
     reply: dict[str, Any] = graph.graph_reply(case)
     return reply
 
@@ -193,7 +193,7 @@ SUPPORTS = {
 
 
 def named(mistake: str, place: str, patch: Patch) -> set[str | None]:
-    """The codes of the causes that are found for a mistake in a place."""
+    """The codes of the causes found for a mistake in these networks."""
     MISTAKES[mistake][1](patch)
     suite, count, layers = PLACES[place]
     python.supports = {**SUPPORTS, "layers": layers}  # type: ignore[attr-defined]
@@ -202,7 +202,7 @@ def named(mistake: str, place: str, patch: Patch) -> set[str | None]:
     return {cause.code for cause in results.causes}
 
 
-#: Behind convolutions no dense layer has another one after it.
+#: Behind convolutions no dense layer is followed by another one.
 EVERYWHERE = [
     (mistake, place)
     for mistake in MISTAKES
@@ -214,7 +214,7 @@ EVERYWHERE = [
 @pytest.mark.thorough
 @pytest.mark.parametrize(("mistake", "place"), EVERYWHERE)
 def test_one_name_wherever_it_is(mistake: str, place: str, monkeypatch: Patch) -> None:
-    """And no other."""
+    """That name, and no other."""
     assert named(mistake, place, monkeypatch) == {MISTAKES[mistake][0]}
 
 

@@ -1,4 +1,4 @@
-"""Level 3, graphs: the suite, its files, the ports, and whether mistakes are found, blamed and named."""
+"""Level 3, graphs: the suite, its files, the ports, and whether mistakes are found, located and named."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FILES = suite_files("graph")
 SUPPORTS = {"layers": ["dense"], "optimizers": ["sgd"], "features": ["graph"]}
 DENSE = Within(layers=("dense",), features=("graph",))
 
-#: One mistake of each code, and those that are most alike. The others are for those who ask for slow tests.
+#: One mistake of each code, and the most similar ones. The others are slow tests.
 QUICK = (
     "no slope in hidden layers", "function for slope", "readers overwrite", "visited once a reader",
     "gradients negated", "shared overwritten", "concat split in reverse", "concat in the layers' order", "own factor",
@@ -79,7 +79,7 @@ def implementation(mistake: str = "", *, gradients_only: bool = False, dtype: An
 
 
 def test_200_cases_hold_what_the_suite_promises() -> None:
-    """Every way to combine, a layer read twice and by none, shared weights of all sorts, pairs, batches and steps."""
+    """Every way to combine, a layer read twice and by none, all forms of shared weights, pairs, batches and steps."""
     made = list(family_cases("graph", 200, seed=3, within=DENSE))
     layers = [(case, at, layer) for case in made for at, layer in enumerate(case.network.layers)]
     combined = [layer.combine for _, _, layer in layers if len(layer.from_) > 1]
@@ -104,7 +104,7 @@ def test_200_cases_hold_what_the_suite_promises() -> None:
 
 
 def test_a_case_depends_on_its_number_and_what_is_supported() -> None:
-    """Made again it is the same; other kinds come in where they are supported."""
+    """Made again it is the same; other kinds occur where they are supported."""
     assert family_case("graph", 17, 4, DENSE) == family_case("graph", 17, 4, DENSE)
     assert family_case("graph", 17, 4, DENSE) != family_case("graph", 17, 5, DENSE)
     assert all(layer.kind == "dense" for case in cases() for layer in case.network.layers)
@@ -124,7 +124,7 @@ def test_who_does_not_support_graphs_gets_none() -> None:
 
 
 def test_requests_are_valid() -> None:
-    """Against the JSON Schema, and they are read back as the same case."""
+    """Valid against the JSON Schema, and read back as the same case."""
     validator = jsonschema.Draft202012Validator(json_schema())
     for case in [*cases()[:30], *(file.case for file in FILES)]:
         request = msgspec.json.decode(case.request())
@@ -164,7 +164,7 @@ CONV = {
     ],
 )
 def test_what_does_not_fit_together_is_said(layers: list[Any], path: str, expected: str) -> None:
-    """Where it stands, and what was expected there."""
+    """The error has the path, and what was expected there."""
     with pytest.raises(CaseError) as error:
         Case.from_dict(
             {
@@ -183,7 +183,7 @@ def test_what_does_not_fit_together_is_said(layers: list[Any], path: str, expect
 
 
 def test_the_files_are_what_the_script_makes() -> None:
-    """Same bytes, none missing and none too many."""
+    """The same bytes, none missing and none too many."""
     made = {one.name: case_file(one, about) for about, one in files()}
     assert sorted(made) == sorted(path.stem for path in FOLDER.glob("*.json"))
     for name, content in made.items():
@@ -211,7 +211,7 @@ def test_files_agree_with_both_witnesses_and_mpmath(file: CaseFile, dtype: str) 
 
 
 def test_published_digits() -> None:
-    """Ng's graph, CS231n's two and those worked by hand: what is printed is what comes out."""
+    """Ng's graph, CS231n's two and those worked by hand: the printed digits are reproduced."""
     published = [file for file in FILES if file.published]
     assert len(published) == 5
     for file in published:
@@ -225,7 +225,7 @@ def test_published_digits() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
-    """With matrices, in either type: no finding, over generated cases and files that do not overflow there."""
+    """With matrices, in both dtypes: no finding, over generated cases and files that do not overflow there."""
     function = implementation(dtype=np.dtype(dtype).type)
     chosen = [*cases(), *(file.case for file in FILES if not file.case.name.startswith("certain"))]
     results = check(function, cases=chosen, dtype=dtype, cache=False)  # type: ignore[arg-type]
@@ -259,7 +259,7 @@ def found(mistake: str, *, gradients_only: bool = False) -> list[tuple[str | Non
 
 @pytest.mark.parametrize("mistake", QUICK)
 def test_a_mistake_has_its_name(mistake: str) -> None:
-    """That one, no other, everywhere, alone."""
+    """That name, no other, in every case, as the only cause."""
     ((code, scope, _),) = found(mistake)
     assert (code, scope) == (MISTAKES[mistake], "")
     assert find_bug(MISTAKES[mistake]).sentence
@@ -269,7 +269,7 @@ def test_a_mistake_has_its_name(mistake: str) -> None:
 @pytest.mark.parametrize("gradients_only", [False, True])
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_has_its_name(mistake: str, *, gradients_only: bool) -> None:
-    """With all that can be reported, and with gradients alone."""
+    """With full reports, and with gradients alone."""
     ((code, scope, _),) = found(mistake, gradients_only=gradients_only)
     assert (code, scope) == (MISTAKES[mistake], "")
 
@@ -282,7 +282,7 @@ def test_what_has_no_name_is_given_none(mistake: str) -> None:
 
 
 def test_blame_finds_the_place() -> None:
-    """A product's wrong factor is seen in the δ of what it reads (or in the input's), and nowhere else."""
+    """A product's wrong factor is seen in the δ of its sources (or in the input's), and nowhere else."""
     results = judged(implementation("own factor"), cases())
     failing = [each for each in results.cases if each.outcome == "mismatched"]
     assert len(failing) >= 15
@@ -303,7 +303,7 @@ def test_blame_finds_the_place() -> None:
 
 
 class AtOnce(str):  # noqa: SLOT000 - it holds more than a text
-    """Several mistakes: the text of each is equal to it."""
+    """Several mistakes in one: comparing it with the text of any of them gives True."""
 
     all: tuple[str, ...]
 
@@ -329,7 +329,7 @@ def test_two_mistakes_at_once_have_both_names(mistakes: tuple[str, str]) -> None
 
 
 def test_a_mistake_in_some_layers_only_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In layers of one activation; the same with dense layers behind a convolution."""
+    """In layers with one activation; and with dense layers behind a convolution."""
     right = Net.through_activation
 
     def through(self: Net, node: Any, error: Any, *, last: bool) -> Any:
@@ -356,6 +356,6 @@ def test_a_dense_bug_has_its_name_behind_a_convolution(monkeypatch: pytest.Monke
     function.supports = torch_layers.backprop.supports  # type: ignore[attr-defined]
     chosen = [case for case in family_cases("convolution", 40) if case.optimizer is None]
     found = named(judged(function, [case for case in chosen if len({x.kind for x in case.network.layers}) > 1]))
-    ((code, scope, _),) = found  # all dense layers are outputs here: either is said rightly
+    ((code, scope, _),) = found  # all dense layers are outputs here: both texts are right
     assert code == "BP114"
     assert scope in ("in dense layers only", "in the output layer only")

@@ -1,4 +1,4 @@
-"""The usual mistakes with neurons and activations have their names where layers are not a plain dense chain, too."""
+"""The usual mistakes with neurons and activations get their names also where the network is not a plain dense chain."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def _always(alpha: float) -> Callable[[object], float]:
 
 
 def alpha_ignored(patch: Callable[..., None]) -> None:
-    """The default α, whatever the case says."""
+    """The default α, whatever the case specifies."""
     for name, alpha in ALPHA.items():
         patch(activations.ACTIVATIONS[name], "alpha", property(_always(alpha), lambda *_: None))
 
 
 def mask_of_the_error(patch: Callable[..., None]) -> None:
-    """δ where the error is positive, not where z is."""
+    """δ is kept where the error is positive, not where z is."""
     patch(activations.ACTIVATIONS["relu"], "deltas", lambda _self, _z, _a, gradients: [max(0.0, g) for g in gradients])
 
 
 def other_gelu(patch: Callable[..., None]) -> None:
-    """The approximation by tanh, forwards."""
+    """The tanh approximation in the forward pass."""
     root = (2 / activations.math.pi) ** 0.5
     patch(
         activations.ACTIVATIONS["gelu"],
@@ -59,7 +59,7 @@ def other_gelu(patch: Callable[..., None]) -> None:
 
 
 def weights_transposed(patch: Callable[..., None]) -> None:
-    """Rows for columns, where a layer is square."""
+    """Rows and columns swapped where a layer is square."""
     right = network.Layer.backward
 
     def backward(self: Any, delta: Any) -> Any:
@@ -86,7 +86,7 @@ def gradient_transposed(patch: Callable[..., None]) -> None:
 
 
 def pre_activation_as_input(patch: Callable[..., None]) -> None:
-    """z of the layer before in the gradients of the weights."""
+    """z of the previous layer in the gradients of the weights."""
     right = graph.Graph.backward
 
     def backward(self: Any, targets: Any, divisor: float) -> Any:
@@ -101,7 +101,7 @@ def pre_activation_as_input(patch: Callable[..., None]) -> None:
 
 
 def factor(name: str, times: float) -> Callable[..., None]:
-    """The loss's derivative times a number."""
+    """The loss's derivative multiplied by a number."""
 
     def mistake(patch: Callable[..., None]) -> None:
         right = losses.LOSSES[name].activation_gradients
@@ -131,7 +131,7 @@ def last_sample_only(patch: Callable[..., None]) -> None:
 
 
 def softmax_of_its_own(patch: Callable[..., None]) -> None:
-    """p(1 − p), as if each output had only its own z."""
+    """p(1 − p), as if each output depended only on its own z."""
     patch(
         activations.ACTIVATIONS["softmax"],
         "deltas",
@@ -151,12 +151,12 @@ def derivative_twice(patch: Callable[..., None]) -> None:
 
 
 def log_softmax_of_its_own(patch: Callable[..., None]) -> None:
-    """g alone."""
+    """δ = g, as if each output depended only on its own z."""
     patch(activations.ACTIVATIONS["log_softmax"], "deltas", lambda _self, _z, _a, gradients: list(gradients))
 
 
 def softsign_for_tanh(patch: Callable[..., None]) -> None:
-    """Another function than the one that is asked for."""
+    """Another function than the requested one."""
     for name in ("value", "derivative"):
         patch(activations.ACTIVATIONS["tanh"], name, getattr(activations.ACTIVATIONS["softsign"], name))
 
@@ -199,9 +199,9 @@ python.supports = {  # type: ignore[attr-defined]
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_it_has_its_name(code: str, mistake: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no other, but for what gives the same numbers: 2e is another loss's derivative."""
+    """That name and no other, except where two bugs give the same numbers: 2e is another loss's derivative."""
     mistake(monkeypatch.setattr)
-    # A convolution's softmax takes the chain rule where a dense one takes p − t: of BP601 that would be two causes.
+    # A convolution's softmax uses the chain rule where a dense one uses p − t: BP601 would be two causes.
     suites = ["graph"] if code == "BP601" else ["graph", "convolution"]
     results = check(python, suites=suites, cases=600 if code == "BP603" else 160)
     assert results.failed
@@ -210,5 +210,5 @@ def test_it_has_its_name(code: str, mistake: Callable[..., None], monkeypatch: p
 
 
 def test_right_it_passes() -> None:
-    """Without any of them."""
+    """Without any of them every case passes."""
     check(python, suites=["graph", "convolution"], cases=160).raise_for_mismatch()

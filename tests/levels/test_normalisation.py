@@ -1,4 +1,4 @@
-"""Level 6: normalisation, dropout and embedding."""
+"""Level 6: normalization, dropout and embedding."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 FILES = suite_files("normalisation")
-#: The kinds that are tested here: others may join the family, with tests of their own.
+#: The kinds that are tested here; others of the family have tests of their own.
 OWN = Within(layers=("dense", *KINDS))
 GENERATED = [family_case("normalisation", index, within=OWN) for index in range(126)]
 CASES = [*(file.case for file in FILES), *GENERATED]
@@ -55,13 +55,13 @@ each_dtype = pytest.mark.parametrize("dtype", ["float64", "float32"])
 
 @functools.cache
 def asked(case_id: str, dtype: str) -> tuple[Case, Any, bytes]:
-    """A case in a number type, what is expected, and the request; by id, since many tests ask for the same."""
+    """A case in a dtype, its expected values, and the request; cached by id, since many tests use the same."""
     case = next(case for case in CASES if case.id == case_id).rounded(dtype)
     return case, expect(case, dtype), case.request(dtype)
 
 
 def findings(function: Callable[[Json], Json], cases: Iterable[Case], dtype: str) -> list[tuple[str, Any]]:
-    """Of every case that an implementation gets wrong its name and the first mismatch."""
+    """The name and first mismatch of every case that an implementation gets wrong."""
     found = []
     for case in cases:
         _, expected, request = asked(case.id, dtype)
@@ -77,7 +77,7 @@ def findings(function: Callable[[Json], Json], cases: Iterable[Case], dtype: str
 
 
 def options(case: Case) -> set[str]:
-    """Which options of the level's layers a case has."""
+    """The options of the level's layers that a case has."""
     found: set[str] = set()
     layers: list[Any] = [layer for layer in case.network.layers if layer.family == "normalisation"]
     for layer in layers:
@@ -113,7 +113,7 @@ def test_any_200_cases_have_every_option() -> None:
 
 
 def test_cases_keep_to_what_is_supported() -> None:
-    """One sample at a time, some kinds, some losses: nothing else is drawn."""
+    """One sample at a time, some kinds, some losses: nothing else is generated."""
     within = Within(
         batch=False, layers=("dense", "batch_norm", "dropout"), losses=("half_squared_error",), updates=False
     )
@@ -125,7 +125,7 @@ def test_cases_keep_to_what_is_supported() -> None:
 
 
 def test_generation_depends_on_seed_and_number_alone() -> None:
-    """The same again; another for another seed."""
+    """The same twice; different for another seed."""
     assert [family_case("normalisation", index, within=OWN).id for index in range(20)] == [
         case.id for case in GENERATED[:20]
     ]
@@ -133,7 +133,7 @@ def test_generation_depends_on_seed_and_number_alone() -> None:
 
 
 def test_cases_survive_json() -> None:
-    """What is written is read as the same case; indices are whole numbers on the wire; the request is valid."""
+    """A written case is read as the same case; indices are integers in the JSON; the request is valid."""
     import jsonschema  # noqa: PLC0415 - slow to import, wanted only here
 
     validator = jsonschema.Draft202012Validator(json_schema())
@@ -154,7 +154,7 @@ def test_cases_survive_json() -> None:
 
 
 def test_witnesses_agree() -> None:
-    """The reference and torch within the float64 bound; 50 digits within the bound too, on every third case."""
+    """The reference and torch within the float64 bound; every third case also within the bound of 50 digits."""
     for number, case in enumerate(CASES):
         expected = asked(case.id, "float64")[1]
         assert disagreement(expected, autograd_pass(case)) is None, case.name
@@ -166,7 +166,7 @@ def test_witnesses_agree() -> None:
 
 
 def test_recording_gives_the_same_numbers() -> None:
-    """The reading behind explanations, and plain floats, bit for bit."""
+    """The recording numbers of explanations and plain floats, bit for bit."""
     for case in CASES[::4]:
         plain, recorded = textbook_pass(case).values, textbook_pass(case, Recording()).values
         for slot, values in plain.items():
@@ -190,13 +190,13 @@ def test_torch_modules_pass(dtype: str) -> None:
 @pytest.mark.parametrize("backward", ["closed", "chain"])
 @pytest.mark.parametrize("variance", ["two passes", "squares", "Welford"])
 def test_right_ways_pass(dtype: str, backward: str, variance: str) -> None:
-    """The closed form backward and the chain rule; the mean square less the squared mean, and Welford's way."""
+    """Backward in closed form and by the chain rule; the variance as mean square less squared mean, and by Welford."""
     right = Implementation("", getattr(np, dtype), backward, variance)
     assert findings(right, CASES, dtype) == []
 
 
 def test_bounds_are_sharp() -> None:
-    """An error of a millionth is seen in every float64 gradient of a norm, as long as its variance is not tiny."""
+    """An error of a millionth is found in every float64 gradient of a norm, unless its variance is tiny."""
     for case in GENERATED[:60]:
         _, expected, _ = asked(case.id, "float64")
         for slot, allowed in expected.allowed.items():
@@ -205,7 +205,7 @@ def test_bounds_are_sharp() -> None:
 
 
 def test_a_looked_up_row_is_exact() -> None:
-    """Nothing is computed in it: the last digit counts."""
+    """A lookup computes nothing: its bound allows only for underflow."""
     for case in GENERATED:
         if case.network.layers[0].kind == "embedding":
             assert asked(case.id, "float32")[1].allowed[Slot("a", 0)].max() < 1e-30
@@ -236,7 +236,7 @@ def test_expected_values(file: CaseFile) -> None:
 
 
 def port_findings(*command: str) -> list[tuple[str, Any]]:
-    """What a port gets wrong of all cases, sent at once."""
+    """What a port gets wrong in all cases, sent at once."""
     lines = [asked(case.id, "float64")[2] for case in CASES]
     done = subprocess.run(command, input=b"\n".join(lines) + b"\n", capture_output=True, check=True, timeout=600)
     replies = dict(zip((case.id for case in CASES), done.stdout.splitlines(), strict=True))
@@ -283,7 +283,7 @@ def test_running_statistics_are_judged() -> None:
 
 
 def test_running_statistics_may_be_left_out() -> None:
-    """They are asked of nobody; where they are not moved they are a note."""
+    """They are optional; reporting statistics that the case does not change is only a note."""
     case = one_with_buffers()
     reply = replied(case)
     for layers in (reply["layers"], *(step["layers"] for step in reply["trajectory"])):
@@ -309,11 +309,11 @@ def test_input_gradients_of_indices_are_zero_or_absent() -> None:
 
 
 def causes(bug: str, *, report: bool = True) -> tuple[int, set[str | None]]:
-    """How many cases fail, and what is named.
+    """The number of failing cases, and the names found.
 
-    "Not a number" is no cause, but what came of a division by 0; and where σ = 0, a name may have no definite number.
+    "Not a number" is not counted where a division by 0 gave it; and where σ = 0, a name may have no definite number.
     """
-    count = 140 if report else 200  # without input_gradients a norm tells only when something stands before it
+    count = 140 if report else 200  # without input_gradients a norm's gradient shows only if a layer precedes it
     results = check(Implementation(bug, report=report), suites=["normalisation"], cases=count)
     assert results.conclusion.notes == []
     return len(results.failed), {
@@ -345,7 +345,7 @@ def test_two_bugs_are_both_named(bugs: str) -> None:
 
 @pytest.mark.parametrize("bug", OUTSIDE)
 def test_outside_the_catalogue_not_named(bug: str) -> None:
-    """An honest "no name fits"."""
+    """The result is "no name fits"."""
     failed, named = causes(bug)
     assert failed >= 4
     assert named == {None}
@@ -356,11 +356,11 @@ def test_the_right_one_has_no_cause() -> None:
     assert causes("", report=False) == (0, set())
 
 
-# What a case may be ----------------------------------------------------------------------------------------
+# Valid and invalid cases -----------------------------------------------------------------------------------
 
 
 def broken(**changes: Any) -> str:
-    """What is said of a layer that reads two samples of three numbers (or what ``inputs`` says)."""
+    """The error for a layer that reads two samples of three numbers (or those in ``inputs``)."""
     inputs = changes.pop("inputs", [[0.5, 1.0, -0.25], [1.5, -0.75, 2.0]])
     shape = np.shape(inputs)[1:]
     one = {
@@ -431,14 +431,14 @@ MASK = [[1, 0, 1], [0, 1, 1]]
     ],
 )
 def test_a_wrong_case_is_told(layer: Json, path: str, expected: str) -> None:
-    """Where it stands, what may stand there, and what does."""
+    """The error has the path, what is expected there, and what came."""
     text = broken(**layer)
     assert path in text
     assert expected in text
 
 
 def test_indices_come_from_the_input() -> None:
-    """An embedding of another layer's output would look up what that computed."""
+    """An embedding of another layer's output would look up computed numbers."""
     one = GENERATED[1].to_dict()
     dense = {"kind": "dense", "units": 2, "activation": "identity"}
     dense["parameters"] = {"weights": [[1.0], [1.0]], "biases": [0.0, 0.0]}
@@ -460,7 +460,7 @@ def test_running_statistics_are_not_shared() -> None:
 
 
 def test_a_smaller_case_keeps_its_masks() -> None:
-    """The smallest case that shows a failure: one sample of the batch, where that is a case at all."""
+    """The smallest case that shows a failure: one sample of the batch, where that is a valid case."""
     wrong = Implementation("BP907")
 
     def fails(case: Case) -> bool:

@@ -1,4 +1,4 @@
-"""PReLU: what one file in ``kinds`` and one in ``witness`` give."""
+"""PReLU: a kind that consists of one file in ``kinds`` and one in ``witness``."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_by_hand() -> None:
 
 
 def test_a_slope_a_channel() -> None:
-    """Each channel's weight is learnt from its own positions."""
+    """Each channel's slope is learned from its own positions."""
     found = witnesses(case([0.5, -0.25], [[1.0, -2.0, -4.0], [-8.0, 1.0, -1.0]]))
     gradients = next(array for slot, array in found.values.items() if slot.quantity == "weight_gradient")
     assert gradients.tolist() == [-2 * -1 + -4 * -2, -8 * 2 + -1 * 0.25]
 
 
 def cases(count: int = 100) -> list[Case]:
-    """Drawn as every kind is, before a dense layer of tanh."""
+    """Generated as for every kind, before a dense layer of tanh."""
     from backprop_check.cases.clear import ANY_LAYERS, is_clear  # noqa: PLC0415
     from backprop_check.cases.draw import Draw, dense  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ SUPPORTS = {"layers": ["dense", "prelu"], "optimizers": ["sgd"]}
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_right_one_passes(dtype: str) -> None:
-    """Written apart, with NumPy, in both precisions."""
+    """Written independently in NumPy, in both dtypes."""
 
     def right(case: dict[str, Any]) -> dict[str, Any]:
         return prelu(case, getattr(np, dtype))
@@ -123,7 +123,7 @@ def test_a_right_one_passes(dtype: str) -> None:
 
 
 def test_a_wrong_one_does_not() -> None:
-    """The slope learnt from the positive side too: first wrong is its gradient, and all that is said is of that."""
+    """The slope's gradient also sums over the positive side: that gradient is the only root."""
 
     def wrong(case: dict[str, Any]) -> dict[str, Any]:
         return prelu(case, mistake="whole")
@@ -147,7 +147,7 @@ def test_bounds_hold() -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    """As many slopes as channels, or one."""
+    """The number of slopes must be the number of channels, or one."""
     with pytest.raises(CaseError, match=r"parameters\.weight: expected 1 number, or 3 \(one a channel\), got 2"):
         case([0.1, 0.2], [1.0, 2.0, 3.0])
     with pytest.raises(CaseError, match="parameters: expected weight, got bias"):

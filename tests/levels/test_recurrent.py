@@ -1,4 +1,4 @@
-"""Level 5, recurrence: the suite, its files, the ports, and whether mistakes are found, blamed and named."""
+"""Level 5, recurrence: the suite, its files, the ports, and whether mistakes are found, located and named."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WITHIN = Within(
     features=tuple(FEATURES),
 )
 
-#: One mistake of each code. The others are for those who ask for slow tests.
+#: One mistake of each code. The others are slow tests.
 QUICK = ("cut", "first-step", "state-after", "cell-dropped", "tanh-missing", "order-ifog", "bias-forget",
          "reset-flipped", "truncate-more")  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_200_cases_hold_what_the_suite_promises() -> None:
 
 @pytest.mark.thorough
 def test_who_does_not_support_an_option_gets_none_of_it() -> None:
-    """One plain LSTM is enough to be judged; every option for itself can be had."""
+    """A plain LSTM is enough to be judged; every option can be claimed separately."""
     plain = Within(layers=("dense", "lstm"))
     made = list(family_cases("recurrent", 40, within=plain))
     assert len(made) == 40
@@ -98,7 +98,7 @@ def test_who_does_not_support_an_option_gets_none_of_it() -> None:
 
 
 def test_requests_are_valid() -> None:
-    """Against the JSON Schema, and they are read back as the same case."""
+    """Valid against the JSON Schema, and read back as the same case."""
     validator = jsonschema.Draft202012Validator(json_schema())
     for case in [*cases(), *(file.case for file in FILES)]:
         request = msgspec.json.decode(case.request())
@@ -128,7 +128,7 @@ LSTM: dict[str, Any] = layer("lstm", 2, 2, ("bias_ih", "h0", "c0"))
     ],
 )
 def test_what_does_not_fit_is_said(change: dict[str, Any], path: str, expected: str) -> None:
-    """Where it stands, and what was expected there."""
+    """The error has the path, and what was expected there."""
     with pytest.raises(CaseError) as error:
         Case.from_dict(whole({**LSTM, **change}))
     assert path in error.value.path
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_said(change: dict[str, Any], path: str, expected: 
 
 
 def test_an_input_without_steps_and_a_wrong_function_are_said() -> None:
-    """The rest of what can be wrong."""
+    """The other errors that a recurrent layer can have."""
     with pytest.raises(CaseError, match="steps and features"):
         Case.from_dict({**whole(LSTM), "network": {"inputs": 2, "layers": [LSTM]}, "inputs": [[0.5, 0.5]] * 2})
     with pytest.raises(CaseError, match="tanh or relu"):
@@ -204,7 +204,7 @@ def test_published_digits() -> None:
     ],
 )
 def test_published_gates_and_cells(name: str, role: str, digits: list[float]) -> None:
-    """What is printed of the inside, which no reply holds, is in the reference's tables."""
+    """Printed gates and cells, which no reply holds, are in the reference's tables."""
     case = next(file.case for file in FILES if file.case.name == name)
     (p,) = run_pass(case, Scalars.of_floats())
     found = [x for table in p.circuit.tables if table.role == role for x in table.values.rows[0]]
@@ -227,7 +227,7 @@ def test_both_witnesses_and_mpmath_agree() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
-    """A batch at a time, backward in closed form, in either type: no finding in generated cases and files."""
+    """A batch at a time, backward in closed form, in both dtypes: no finding in generated cases and files."""
     supported = [file.case for file in FILES if WITHIN.has(file.case)]
     assert len(supported) >= 45
     results = judged(backprop("", np.dtype(dtype).type), [*cases(), *supported])
@@ -235,7 +235,7 @@ def test_a_right_one_written_otherwise_passes(dtype: str) -> None:
 
 
 def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch's own float32 modules, where they can do what is asked; cells where they cannot."""
+    """PyTorch's own float32 modules, where they support the options; cells where they do not."""
     monkeypatch.syspath_prepend(str(PORTS / "torch"))
     from torch_layers import backprop as by_torch  # type: ignore[import-not-found]  # noqa: PLC0415 - a port's folder
 
@@ -266,7 +266,7 @@ def found(mistake: str, count: int = 24, *, full: bool = True) -> list[tuple[str
 
 @pytest.mark.parametrize("mistake", QUICK)
 def test_a_mistake_has_its_name(mistake: str) -> None:
-    """That one, no other, everywhere, alone."""
+    """That name, no other, in every case, as the only cause."""
     ((code, scope, _),) = found(mistake)
     assert (code, scope) == (MISTAKES[mistake], "")
     assert find_bug(MISTAKES[mistake]).sentence
@@ -276,7 +276,7 @@ def test_a_mistake_has_its_name(mistake: str) -> None:
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_has_its_name(mistake: str, *, full: bool) -> None:
-    """With all that can be reported, and with loss and gradients alone."""
+    """With full reports, and with loss and gradients alone."""
     ((code, scope, _),) = found(mistake, 48, full=full)
     assert (code, scope) == (MISTAKES[mistake], "")
 
@@ -289,7 +289,7 @@ def test_what_has_no_name_is_given_none(mistake: str) -> None:
 
 
 def test_the_order_that_fits_is_said() -> None:
-    """Which order the gates were taken in."""
+    """The cause says in which order the gates were read."""
     assert [detail for _, _, detail in found("order-igfo", 12)] == ["in the order i, g, f, o"]
 
 
@@ -312,18 +312,18 @@ def test_the_order_that_fits_is_said() -> None:
     ],
 )
 def test_the_formula_is_that_of_the_way_it_was_made(mistake: str, right: str, implemented: str) -> None:
-    """One name for several ways to make a mistake: the formulas are of the one that was found."""
+    """One name has several variants: the formulas are those of the variant found."""
     results: Any = judged(backprop(mistake), [case for case in cases(60) if shows(case, mistake)])
     assert [(each.right, each.implemented) for each in results.causes] == [(right, implemented)]
 
 
 def shows(case: Case, mistake: str) -> bool:
-    """Of two mistakes at once cases of the kind that can show both: an LSTM."""
+    """For two mistakes at once, cases of the kind that can show both: an LSTM."""
     return mistake != "state-and-cell-after" or case.network.layers[0].kind == "lstm"
 
 
 def test_blame_finds_the_step() -> None:
-    """Where the cell's gradient is dropped the δ is wrong of its own, in all steps but the last."""
+    """Where the cell's gradient is dropped, δ is a root at all steps but the last."""
     case = next(file.case for file in FILES if file.case.name == "lstm-no-biases")
     (result,) = judged(backprop("cell-dropped"), [case]).cases
     roots = {(one.quantity, one.layer) for one in result.mismatches if one.origin == "root"}

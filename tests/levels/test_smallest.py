@@ -1,4 +1,4 @@
-"""The smallest network of any layers that shows a cause, and the further case that tells causes apart."""
+"""The smallest network of any layers that shows a cause, and the further case that distinguishes causes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ import numpy_recurrent
 
 
 def graph(mistake: str) -> Any:
-    """The graphs' implementation, as ``check`` takes it."""
+    """The graphs' implementation, as a callable for ``check``."""
 
     def answer(case: dict[str, Any]) -> dict[str, Any]:
         return numpy_graph.backprop(case, mistake)
@@ -47,7 +47,7 @@ def graph(mistake: str) -> Any:
     return answer
 
 
-#: How the implementation of a family is made with a mistake in it.
+#: For each family, the function that makes its implementation with a mistake in it.
 MADE: dict[str, Any] = {
     "convolution": numpy_convolution.plain,
     "normalisation": numpy_normalisation.Implementation,
@@ -66,7 +66,7 @@ def judged(function: Any, cases: list[Case]) -> Run:
 
 
 def generated(family: str, function: Any, count: int, kind: str = "") -> list[Case]:
-    """Cases that the implementation supports: those with a kind of layer, where one is named."""
+    """Cases that the implementation supports; those with one kind of layer, where it is given."""
     within = supported(CallableImplementation(function).hello.supports)
     cases = list(family_cases(family, count, 3, within=within))
     return [case for case in cases if not kind or kind in {layer.kind for layer in case.network.layers}]
@@ -105,7 +105,7 @@ def smallest(family: str, mistake: str, kind: str = "") -> tuple[Any, Any, Case]
     ],
 )
 def test_it_fits_on_a_line(family: str, mistake: str, kind: str, code: str | None, units: int, numbers: int) -> None:
-    """One sample, few units, few numbers at all; judged alone it fails, for the same cause."""
+    """One sample, few units, few numbers; judged alone it fails, for the same cause."""
     function, cause, case = smallest(family, mistake, kind)
     assert cause.code == code
     assert len(case.inputs) == 1
@@ -118,7 +118,7 @@ def test_it_fits_on_a_line(family: str, mistake: str, kind: str, code: str | Non
 
 
 def test_a_batch_is_kept_where_the_bug_needs_one() -> None:
-    """A sum that should be a mean shows with two samples, and with one it does not."""
+    """A sum in place of a mean shows with two samples, but not with one."""
     _, cause, case = smallest("graph", "sum for mean")
     assert cause.code == "BP401"
     assert len(case.inputs) == 2
@@ -138,9 +138,9 @@ def test_a_kept_one_replays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.family])
 def test_no_kind_of_layer_is_left_large(name: str) -> None:
-    """Whatever its fields, masks and parameters are: where it alone is needed, it alone is kept, and small.
+    """Whatever its fields, masks and parameters: where only that layer is needed, only it is kept, and small.
 
-    ``holds`` sees valid cases only, each once; what is found is one of them, and keeps clear of kinks.
+    ``holds`` gets valid cases only, each once; the result is one of them, and clear of kinks.
     """
     within = dataclasses.replace(apart._ANYTHING, layers=(name, "dense"))  # noqa: SLF001
     case = family_case(KINDS[name].family, 0, 5, within)
@@ -161,34 +161,34 @@ def test_no_kind_of_layer_is_left_large(name: str) -> None:
 
 
 def test_nothing_smaller_shows_it() -> None:
-    """The case itself, where no reduction holds; and where no question is left."""
+    """The case itself, where no reduction shows the bug; and where no try is left."""
     case = family_case("recurrent", 3)
     assert shrink(case, lambda _: False) is case
     assert shrink(case, lambda _: True, Effort(questions=0)) is case
 
 
 def test_the_same_result_every_time() -> None:
-    """No chance in it."""
+    """The search uses no randomness."""
     case = family_case("attention", 7)
     assert len({shrink(case, lambda each: len(each.network.layers) > 1).id for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_case_in_pieces_is_the_same_case(family: str) -> None:
-    """Taken apart and put together, nothing has changed: every number of the pass is the same."""
+    """Converted to a draft and back, every number of the pass is the same."""
     cases = [*family_cases(family, 12, 1), *(file.case for file in suite_files(family))]
     for case in cases:
         again = Draft.of(case).case()
         assert again is not None
         assert again.network.sources == case.network.sources
-        if again.id.rsplit("-", 1)[1] != case.id.rsplit("-", 1)[1]:  # what it reads anyway was named
+        if again.id.rsplit("-", 1)[1] != case.id.rsplit("-", 1)[1]:  # the default source had been named
             one, other = textbook_pass(case).values, textbook_pass(again).values
             assert one.keys() == other.keys()
             assert all(np.array_equal(one[slot], other[slot]) for slot in one)
 
 
 def test_arrays_are_cut_and_repeated() -> None:
-    """At either end, along every axis; of another number of axes in a row."""
+    """At either end, along every axis; and in row-major order for another number of axes."""
     array = np.arange(6.0).reshape(2, 3)
     assert resized(array, (1, 2)).tolist() == [[0, 1]]
     assert resized(array, (1, 2), at_end=True).tolist() == [[4, 5]]
@@ -197,7 +197,7 @@ def test_arrays_are_cut_and_repeated() -> None:
 
 
 def test_a_fault_of_ours_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where shrinking goes wrong, the failing case as it came is what is shown."""
+    """Where shrinking raises an exception, the original failing case is shown."""
     function = MADE["convolution"]("not flipped")
     run = judged(function, generated("convolution", function, 12, "conv1d"))
     (cause, *_) = run.conclude().causes
@@ -211,7 +211,7 @@ def test_a_fault_of_ours_costs_no_result(monkeypatch: pytest.MonkeyPatch) -> Non
     assert case.id in cause.explains
 
 
-# Names that fit alike -----------------------------------------------------------------------------
+# Names that fit equally well ----------------------------------------------------------------------
 
 
 _LSTM = {
@@ -220,7 +220,7 @@ _LSTM = {
     "bias_ih_l0": [0.3, 0.6, -0.4, 0.2],
 }
 
-#: So small that two names fit: the mistake, the right name, the other one, the layers.
+#: Networks so small that two names fit: the mistake, the right name, the other one, the layers.
 ALIKE: dict[str, tuple[str, str, str, list[dict[str, Any]]]] = {
     "convolution": (
         "not flipped",
@@ -247,7 +247,7 @@ ALIKE: dict[str, tuple[str, str, str, list[dict[str, Any]]]] = {
 
 
 def alike(family: str) -> tuple[Run, str, str]:
-    """The run over a case that two names explain alike, the right name and the other one."""
+    """The run over a case that two names explain equally well, the right name and the other one."""
     mistake, right, other, layers = ALIKE[family]
     case = Case.from_dict(
         {
@@ -264,7 +264,7 @@ def alike(family: str) -> tuple[Run, str, str]:
 
 @pytest.mark.parametrize("family", ALIKE)
 def test_a_further_case_tells_names_apart(family: str) -> None:
-    """Without asking both names are said; with a further case, of the same kind of layer, the right one is."""
+    """Without further cases both names are listed; with one, of the same kind of layer, only the right one."""
     run, right, other = alike(family)
     (alone,) = run.diagnostician.causes()
     assert {alone.code, *alone.equivalent} == {right, other}
@@ -284,7 +284,7 @@ def test_a_further_case_tells_names_apart(family: str) -> None:
 
 
 def test_equivalents_stay_where_no_answer_comes() -> None:
-    """What cannot be told apart is said, not guessed away; and looking for more cases has an end."""
+    """Names that cannot be distinguished are all listed, not guessed between; and the search for more cases ends."""
     run, right, other = alike("convolution")
     effort = Effort()
     (cause,) = run.diagnostician.causes(effort, lambda _: None)
@@ -294,7 +294,7 @@ def test_equivalents_stay_where_no_answer_comes() -> None:
 
 @pytest.mark.parametrize("family", ["convolution", "recurrent", "normalisation", "attention", "graph"])
 def test_further_cases_keep_to_what_is_supported(family: str) -> None:
-    """Of the kinds of layers that failed, of no feature that is not claimed, clear of kinks; not the same one twice."""
+    """Of the kinds of layers that failed, within the claims, clear of kinks; no case twice."""
     function = MADE[family]("")
     within = supported(CallableImplementation(function).hello.supports)
     failing = generated(family, function, 3)
@@ -312,7 +312,7 @@ def test_further_cases_keep_to_what_is_supported(family: str) -> None:
 
 
 def test_one_sample_at_a_time_is_kept_to() -> None:
-    """No case of several samples is made for an implementation that takes one only."""
+    """No case with several samples is made for an implementation that takes only one."""
     one = [case for case in family_cases("convolution", 12) if len(case.inputs) == 1][:3]
     within = dataclasses.replace(apart._ANYTHING, batch=False)  # noqa: SLF001
     further = apart.cases_to_tell_apart(one, within)

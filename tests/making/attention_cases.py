@@ -1,7 +1,7 @@
 """Writes cases/attention: worked examples and edge cases of attention, blocks, positions and losses over sequences.
 
-``python tests/making/attention_cases.py`` writes the files anew; ``tests/levels/test_attention.py`` checks that they
-are these. A worked example holds the digits that its source prints, or that were worked out by hand.
+``python tests/making/attention_cases.py`` rewrites the files; ``tests/levels/test_attention.py`` checks that they
+are up to date. A worked example holds the digits that its source prints, or that were computed by hand.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def case(name: str, layers: list[Json], inputs: list[Any], targets: list[Any], *
 
 
 def digits(shape: tuple[int, ...], seed: int = 0, scale: float = 1.0) -> Any:
-    """An array of numbers of few digits, no two alike."""
+    """An array of numbers with few digits, no two equal."""
     return nested([round(scale * math.sin(1.7 * k + seed) * 0.9, 3) for k in range(1, size(shape) + 1)], shape)
 
 
 def attention(**more: Any) -> Json:
-    """Attention without parameters."""
+    """Attention without parameters of its own."""
     return {"kind": "scaled_dot_product_attention", **more}
 
 
@@ -72,7 +72,7 @@ def linear(rows: int, width: int, seed: int, activation: str = "identity", *, bi
 
 
 def block(width: int, hidden: int, count: int, **more: Any) -> Json:
-    """A transformer's block."""
+    """A transformer block."""
     parameters = {
         name: [1.0 + x for x in digits(shape, at, 0.25)]
         if name in ("norm1.weight", "norm2.weight")
@@ -82,7 +82,7 @@ def block(width: int, hidden: int, count: int, **more: Any) -> Json:
     return {"kind": "transformer_block", "nhead": count, "dim_feedforward": hidden, **more, "parameters": parameters}
 
 
-#: ln 3, written out: a library that rounds it otherwise must not make another case of it.
+#: ln 3, written out: a library that rounds it differently must not make a different case.
 LN_3 = 1.0986122886681098
 
 
@@ -110,7 +110,7 @@ def worked_examples() -> Iterator[tuple[Case, Json]]:
             "erratum": None,
         },
     )
-    of = {  # transposed: rows are what one feature is made with
+    of = {  # transposed: a row holds the weights of one feature
         "query": [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 1.0, 1.0]],
         "key": [[0.0, 1.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0]],
         "value": [[0.0, 0.0, 1.0, 1.0], [2.0, 3.0, 0.0, 1.0], [0.0, 0.0, 3.0, 0.0]],
@@ -143,7 +143,7 @@ def worked_examples() -> Iterator[tuple[Case, Json]]:
 
 
 def edge_cases() -> Iterator[tuple[str, Case]]:
-    """The title of a case, and the case."""
+    """The title of each edge case, and the case."""
     three, four = digits((3, 2), 5), digits((3, 4), 6)
     yield (
         "one token: its weight is 1, and no gradient reaches the scores",
@@ -272,7 +272,7 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
 
 
 def files() -> Iterator[tuple[Case, Json]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield from worked_examples()
     yield from ((one, {"title": title}) for title, one in edge_cases())
 

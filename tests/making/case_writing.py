@@ -1,4 +1,4 @@
-"""How the repository's case files are written. Each other script of this folder writes a folder of ``cases/``."""
+"""How the repository's case files are written. Each other script of this folder writes one folder of ``cases/``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASES = Path(__file__).parents[2] / "cases"
 
 
 def case_file(one: Case, about: dict[str, Any], *, trajectory: bool = True) -> bytes:
-    """The file's bytes; ``about`` is what it says of its case."""
+    """The file's bytes; ``about`` holds the fields that describe the case."""
     return laid_out(_content(one, about, trajectory=trajectory))
 
 
@@ -37,16 +37,16 @@ def _content(one: Case, about: dict[str, Any], *, trajectory: bool) -> dict[str,
 
 
 def laid_out(content: dict[str, Any]) -> bytes:
-    """A file's content as it is written: indented, with every row of numbers on one line."""
+    """A file's content as text: indented, with every row of numbers on one line."""
     text = msgspec.json.format(msgspec.json.encode(content), indent=1).decode()
     return re.sub(r"\[\s+([^][{}]*?)\s+\]", lambda m: "[" + re.sub(r",\s+", ", ", m[1]) + "]", text).encode() + b"\n"
 
 
 def assert_written(written: bytes, one: Case, about: dict[str, Any]) -> None:
-    """A file is the one that would be written today, but for the last digits of the expected values.
+    """Check that a file is the one that would be written today, except for the last digits of the expected values.
 
-    These come from exp, tanh and erf, which the C library of another machine rounds otherwise. How far they may be off
-    is for the bounds to say: whoever calls this compares them with the witnesses.
+    These come from exp, tanh and erf, which the C library of another machine rounds differently. The bounds say how far
+    they may be off: the caller compares them with the witnesses.
     """
     found, made = msgspec.json.decode(written), _content(one, about, trajectory=True)
     assert laid_out(found) == written
@@ -64,7 +64,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 def write(folder: str, files: Iterable[tuple[Case, dict[str, Any]]], *, trajectory: bool = True) -> None:
-    """Write a suite's files anew."""
+    """Rewrite a suite's files."""
     (CASES / folder).mkdir(parents=True, exist_ok=True)
     for one, about in files:
         (CASES / folder / f"{one.name}.json").write_bytes(case_file(one, about, trajectory=trajectory))

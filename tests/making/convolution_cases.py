@@ -1,6 +1,6 @@
 """Write ``cases/convolution``: worked and published examples of convolution and pooling, and their edge cases.
 
-``python tests/making/convolution_cases.py`` writes every file anew.
+``python tests/making/convolution_cases.py`` rewrites every file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 def array(*shape: int, start: int = 1) -> Any:
-    """Numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours unlike."""
+    """Numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours different."""
     values = [((start + 37 * k) % 101 - 50) / 100 or 0.07 for k in range(size(shape))]
     return np.array(values).reshape(shape).tolist()
 
@@ -37,7 +37,7 @@ def layer(kind: str, **fields: Any) -> Json:
 
 
 def conv(kind: str, weight: Any, bias: Any = None, **fields: Any) -> Json:
-    """A convolution; the output channels and the kernel's size are the weight's."""
+    """A convolution; the number of output channels and the kernel's size are those of ``weight``."""
     shape = np.shape(weight)
     channels = shape[1] * fields.get("groups", 1) if "transpose" in kind else shape[0]
     parameters: Json = {"weight": weight, **({} if bias is None else {"bias": bias})}
@@ -50,7 +50,7 @@ def dense(units: int, inputs: int, activation: str = "identity", start: int = 5)
 
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any = None, **more: Any) -> tuple[Json, Case]:
-    """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
+    """The fields that describe a case, and the case; ½ squared error and the mean unless given."""
     about: Json = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
     loss = more.pop("loss", "half_squared_error")
     whole = {
@@ -61,7 +61,7 @@ def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any = 
         "inputs": inputs,
         **more,
     }
-    if targets is None:  # anything that is no output: of the last layer's own shape
+    if targets is None:  # any numbers that differ from the outputs, in the last layer's shape
         shape = _output(whole)
         targets = array(len(inputs), *shape, start=23)
     return about, Case.from_dict({**whole, "targets": targets})
@@ -75,7 +75,7 @@ def _output(whole: Json) -> tuple[int, ...]:
 
 
 def cases() -> Iterator[tuple[Json, Case]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield worked()
     yield from published()
     yield from kernels()
@@ -86,7 +86,7 @@ def cases() -> Iterator[tuple[Json, Case]]:
 
 
 def worked() -> tuple[Json, Case]:
-    """The guide's: every number can be followed by hand."""
+    """The guide's example: every number can be followed by hand."""
     layers = [
         conv("conv2d", [[[[-0.5, 1.0], [2.0, -1.0]]]], [-1.5], activation="relu"),
         layer("max_pool2d", kernel_size=[2, 2], stride=[1, 1]),
@@ -156,7 +156,7 @@ def published() -> Iterator[tuple[Json, Case]]:
 
 
 def behind(first: Json, shape: tuple[int, ...], samples: int = 1, *more: Json) -> tuple[list[Json], Any]:
-    """A layer behind another one, so that what flows back into its input shows; and inputs of that shape."""
+    """A layer that follows another one, so that the gradient of its input is visible; and inputs of that shape."""
     channels = shape[0]
     ones = (1,) * len(shape[1:])
     kind = "conv2d" if len(shape) == 3 else "conv1d"

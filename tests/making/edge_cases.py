@@ -1,6 +1,6 @@
 """Writes cases/edge: networks at the limits of arithmetic, with the values that both witnesses give.
 
-``python tests/making/edge_cases.py`` writes the files anew; ``tests/test_edge.py`` checks that they are these.
+``python tests/making/edge_cases.py`` rewrites the files; ``tests/test_edge.py`` checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def dense(activation: str, weights: list[list[float]], biases: list[float] | Non
 def case(
     name: str, title: str, layers: list[Json], inputs: list[list[float]], targets: list[list[float]], **more: Any
 ) -> tuple[str, Case]:
-    """The title of a case, and the case; ½ squared error and the mean unless said otherwise."""
+    """The title of a case, and the case; ½ squared error and the mean unless given."""
     loss = more.pop("loss", "half_squared_error")
     whole = {
         "name": name,
@@ -53,7 +53,7 @@ def column(*weights: float) -> list[list[float]]:
 
 
 def digits(rows: int, columns: int, start: int = 1) -> list[list[float]]:
-    """A table of numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours unlike."""
+    """A table of numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours different."""
     values = [((start + 37 * k) % 101 - 50) / 100 or 0.07 for k in range(rows * columns)]
     return [values[row * columns : (row + 1) * columns] for row in range(rows)]
 
@@ -143,7 +143,7 @@ def zeros_and_ties() -> Iterator[tuple[str, Case]]:
 
 
 def kinks() -> Iterator[tuple[str, Case]]:
-    """Numbers that every arithmetic represents exactly, so that everybody sits on the kink."""
+    """Numbers that every arithmetic represents exactly, so that z lies on the kink for everybody."""
     output = dense("identity", [[0.5, -0.75, 1.0]], [0.25])
     for name, at in (("relu", (0.0, 1.0, -1.0)), ("leaky_relu", (0.0, 1.0, -1.0)), ("elu", (0.0, 1.0, -1.0)),
                      ("hard_tanh", (1.0, -1.0, 0.5))):  # fmt: skip

@@ -1,7 +1,7 @@
 """Write ``cases/graph``: published examples of graphs, number by number, and the edge cases of wiring.
 
-``python tests/making/graph_cases.py`` writes every file anew; ``tests/levels/test_graph.py`` checks that they are
-these.
+``python tests/making/graph_cases.py`` rewrites every file; ``tests/levels/test_graph.py`` checks that they are up to
+date.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 def node(name: str, read: str, activation: str = "identity", combine: str = "", **more: Any) -> Json:
-    """A neuron that adds, multiplies or just has what it reads: weight 1 and no bias, unless said otherwise."""
+    """A neuron that adds, multiplies or passes on its sources: weight 1 and no bias unless given."""
     sources = read.split()
     count = len(sources) if combine == "concat" else 1
     layer = dense(activation, more.pop("weights", [[1.0] * count]), more.pop("biases", None), name=name, **more)
@@ -29,14 +29,14 @@ def node(name: str, read: str, activation: str = "identity", combine: str = "", 
 
 
 def inputs_of(names: str) -> list[Json]:
-    """A neuron for each input, so that its δ is the derivative that is asked for."""
+    """A neuron for each input, so that its δ is the derivative with respect to that input."""
     each = names.split()
     rows = [[1.0 if i == j else 0.0 for i in range(len(each))] for j in range(len(each))]
     return [node(name, "input", weights=[row]) for name, row in zip(each, rows, strict=True)]
 
 
 def wired(name: str, layer: Json, read: str = "", combine: str = "", shares: str = "") -> Json:
-    """A layer with a name that reads others."""
+    """A layer with a name, and with sources."""
     more: Json = {"from": read.split()} if read else {}
     more |= {"combine": combine} if combine else {}
     more |= {"shares": shares} if shares else {}
@@ -46,7 +46,7 @@ def wired(name: str, layer: Json, read: str = "", combine: str = "", shares: str
 def case(
     name: str, title: str, layers: list[Json], inputs: list[list[float]], targets: list[list[float]], **more: Any
 ) -> tuple[Json, Case]:
-    """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
+    """The fields that describe a case, and the case; ½ squared error and the mean unless given."""
     about: Json = {"title": title, **{key: more.pop(key) for key in ("source", "published") if key in more}}
     whole = {
         "name": name,
@@ -278,7 +278,7 @@ def outputs() -> Iterator[tuple[Json, Case]]:
 
 
 def files() -> Iterator[tuple[Json, Case]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield from published()
     yield from edges()
 

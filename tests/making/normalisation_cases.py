@@ -1,7 +1,7 @@
-"""Writes cases/normalisation: examples worked by hand, and edge cases of normalisation, dropout and embedding.
+"""Writes cases/normalisation: examples worked by hand, and edge cases of normalization, dropout and embedding.
 
-``python tests/making/normalisation_cases.py`` writes the files anew; ``tests/levels/test_normalisation.py`` checks that
-they are these.
+``python tests/making/normalisation_cases.py`` rewrites the files; ``tests/levels/test_normalisation.py`` checks that
+they are up to date.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Json = dict[str, Any]
 
 
 def case(name: str, layers: list[Json], inputs: list[Any], targets: list[Any], **more: Any) -> Case:
-    """A case of these layers; ½ squared error, summed, unless said otherwise."""
+    """A case of these layers; ½ squared error, summed, unless given."""
     shape = []
     part = inputs[0]
     while isinstance(part, list):
@@ -55,7 +55,7 @@ def running(mean: list[float], variance: list[float]) -> Json:
 
 
 def worked_examples() -> Iterator[tuple[Case, Json]]:
-    """Every example worked by hand, with its digits. ε is so large that the roots come out even."""
+    """Every example worked by hand, with its digits. ε is so large that the square roots are short decimals."""
     statistics: Json = {"momentum": 0.75, "buffers": {"running_mean": [1.0], "running_var": [1.0]}}
     yield (
         case(
@@ -226,7 +226,7 @@ def embeddings() -> Iterator[tuple[str, Case]]:
 
 
 def files() -> Iterator[tuple[Case, Json]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield from worked_examples()
     yield from ((one, {"title": title}) for title, one in edge_cases())
 

@@ -1,7 +1,7 @@
 """Write ``cases/recurrent``: published and hand-worked examples of recurrence, and its edge cases.
 
-``python tests/making/recurrent_cases.py`` writes every file anew; ``tests/levels/test_recurrent.py`` checks that they
-are these.
+``python tests/making/recurrent_cases.py`` rewrites every file; ``tests/levels/test_recurrent.py`` checks that they
+are up to date.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BOTH, ONE = ("bias_ih", "bias_hh"), ("bias_ih",)
 
 
 def numbers(shape: tuple[int, ...], start: int, scale: float = 1.0) -> Any:
-    """An array of numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours unlike."""
+    """An array of numbers from −0.5 to 0.5 with two digits, none of them 0, neighbours different."""
     (row,) = digits(1, size(shape), start)
     return nested([round(x * scale, 3) for x in row], shape)
 
@@ -34,7 +34,7 @@ def numbers(shape: tuple[int, ...], start: int, scale: float = 1.0) -> Any:
 def layer(
     kind: str, hidden: int, features: int, has: tuple[str, ...] = BOTH, start: int = 1, scale: float = 1.0, **more: Any
 ) -> Json:
-    """A recurrent layer whose parameters are such numbers, with those parameters that it ``has`` beside its weights."""
+    """A recurrent layer with such numbers as its parameters; ``has`` names the optional parameters that it has."""
     spec: Json = {"kind": kind, "hidden_size": hidden, **more}
     given = spec.pop("parameters", {})
     unset: Json = dict.fromkeys(has)
@@ -45,7 +45,7 @@ def layer(
 
 
 def case(name: str, title: str, layers: list[Json], inputs: Any, targets: Any, **more: Any) -> tuple[Json, Case]:
-    """What the file says of a case, and the case; ½ squared error and the mean unless said otherwise."""
+    """The fields that describe a case, and the case; ½ squared error and the mean unless given."""
     about: Json = {"title": title}
     about |= {key: more.pop(key) for key in ("source", "published") if key in more}
     whole = {
@@ -71,14 +71,14 @@ def evenly(first: float, last: float, count: int) -> list[float]:
 
 
 def turned(flat: list[float], rows: int, columns: int, order: list[int]) -> list[list[float]]:
-    """Columns of a row-by-row [rows, columns] table as rows, their four blocks in another order."""
+    """A [rows, columns] table, given row by row, transposed, with its four blocks in another order."""
     block = columns // 4
     return [[flat[row * columns + b * block + j] for row in range(rows)] for b in order for j in range(block)]
 
 
 def published() -> Iterator[tuple[Json, Case]]:
-    """The digits that a source prints, or that were worked out by hand."""
-    # CS231n's gates are i, f, o, g, and its weights stand on the right of the inputs. This is the first of 3 samples.
+    """The digits that a source prints, or that were computed by hand."""
+    # CS231n's gates are i, f, o, g, and it computes x W, not W x. This is the first of 3 samples.
     order = [0, 1, 3, 2]
     yield case(
         "cs231n-lstm-step",
@@ -147,12 +147,12 @@ def published() -> Iterator[tuple[Json, Case]]:
 
 
 def sequence(steps: int, features: int, start: int = 11, samples: int = 1) -> Any:
-    """Inputs of two digits."""
+    """Inputs with two digits."""
     return numbers((samples, steps, features), start, 2.0)
 
 
 def edges() -> Iterator[tuple[Json, Case]]:
-    """Networks at the limits, each with a title."""
+    """Networks at the limits of arithmetic or of the options, each with a title."""
     yield from kinds()
     yield from saturation()
     yield from lengths_and_cuts()
@@ -275,7 +275,7 @@ def wholes() -> Iterator[tuple[Json, Case]]:
 
 
 def files() -> Iterator[tuple[Json, Case]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield from published()
     yield from edges()
 

@@ -1,7 +1,7 @@
 """Writes cases/training: worked examples and edge cases of optimizers, clipping and penalties.
 
-``python tests/making/training_cases.py`` writes the files anew; ``test_training_files.py`` checks that they
-are these. A worked example holds the digits that its source prints, or that were worked out by hand.
+``python tests/making/training_cases.py`` rewrites the files; ``test_training_files.py`` checks that they
+are up to date. A worked example holds the digits that its source prints, or that were computed by hand.
 """
 
 from __future__ import annotations
@@ -108,7 +108,11 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
     """Every edge case with its title."""
     deep = ([dense("tanh", digits(3, 2), [0.1, 0.2, -0.3]), dense("identity", digits(1, 3), [0.4])],
             [[0.5, -0.4], [0.9, 0.3]], [[0.2], [-0.6]])  # fmt: skip
-    right = ([dense("identity", [[0.5, -0.25]], [0.25])], [[1.0, 2.0]], [[0.25]])  # the target is met: no gradient
+    right = (
+        [dense("identity", [[0.5, -0.25]], [0.25])],
+        [[1.0, 2.0]],
+        [[0.25]],
+    )  # the output equals the target: no gradient
     norm = ([dense("identity", [[1.0]], [0.0])], [[0.75]], [[-3.25]])  # ∂L/∂w = 3, ∂L/∂b = 4: their norm is 5
     zeros = ([dense("identity", [[0.0, 0.0]], [0.5])], [[1.0, 2.0]], [[0.25]])
     tiny = ([dense("identity", digits(1, 2), [0.1])], [[1e-6, -3e-6]], [[0.1]])
@@ -147,7 +151,7 @@ def edge_cases() -> Iterator[tuple[str, Case]]:
 
 
 def layer_cases() -> Iterator[tuple[str, Case]]:
-    """Layers beyond the dense chain: one array of parameters is like another, whatever it is used for."""
+    """Layers beyond the dense chain: an optimizer treats every array of parameters alike."""
     adam, sgd = {"kind": "adam", "learning_rate": 0.1, "eps": 0.01}, {"kind": "sgd", "learning_rate": 0.1}
     image = [[[0.5, -0.2, 0.1], [0.9, 0.3, -0.6], [-0.4, 0.7, 0.8]]]
     kernel = {"weight": [[[[0.4, -0.3], [0.2, 0.6]]]], "bias": [0.1]}
@@ -208,7 +212,7 @@ def _layers(name: str, title: str, of: Json, **training: Any) -> tuple[str, Case
 
 
 def files() -> Iterator[tuple[Case, Json]]:
-    """Every case with what its file says of it."""
+    """Every case with the other fields of its file."""
     yield from worked_examples()
     yield from ((one, {"title": title}) for title, one in (*edge_cases(), *layer_cases()))
 

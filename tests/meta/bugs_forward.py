@@ -313,7 +313,7 @@ SOFTMAX_BUGS = [
                 "    return [z_j - largest for z_j in z]\n",
             ),
         ),
-        (*at("output", "a"), *at("none", "loss")),  # the pair of softmax and cross-entropy takes its loss from it
+        (*at("output", "a"), *at("none", "loss")),  # softmax with cross-entropy computes its loss from it
         lambda case: "log_softmax" in activations(case) or (one_step(case) and activations(case)[-1] == "softmax"),
     ),
 ]

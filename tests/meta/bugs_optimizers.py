@@ -33,7 +33,7 @@ def kind(*names: str) -> Callable[[Case], bool]:
 
 
 def option(name: str) -> Callable[[Case], bool]:
-    """An option that is on."""
+    """An option that is switched on."""
     return lambda case: bool(case.get("optimizer", {}).get(name))
 
 
@@ -53,7 +53,7 @@ def decays(case: Case) -> bool:
 
 
 def planted(code: str, name: str, edits: tuple[Edit, ...], needs: Callable[[Case], bool], **more: Any) -> Planted:
-    """One that shows in the suite of training."""
+    """A bug that shows in the suite of training."""
     more = {"where": UPDATED, "suite": "training", "cases": 400, **more}
     return Planted(code=code, name=name, edits=edits, needs=needs, **more)
 

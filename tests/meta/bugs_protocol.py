@@ -1,4 +1,4 @@
-"""BP0xx: mistakes in numbers, arrays and on the wire."""
+"""BP0xx: mistakes in numbers, arrays and messages."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _wide(case: Case) -> bool:
     return any(a > 1 and b > 1 for a, b in zip(widths(case), widths(case)[1:], strict=False))
 
 
-#: The slope of t ln(t / a) by the chain rule to the letter: for t = 0 it is 0 · ∞.
+#: The derivative of t ln(t / a) by a literal chain rule: for t = 0 it is 0 · ∞.
 _LITERAL = (
     net(
         CROSS,
@@ -297,7 +297,7 @@ PROTOCOL_BUGS = [
     ),
 ]
 
-#: No bug: the same case sent twice gives other numbers, and every answer is right within what rounding allows.
+#: No bug: the same case sent twice gives different numbers, and every answer is right within rounding.
 REPEATED_BUGS = [
     Planted(
         "BP009",

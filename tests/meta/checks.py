@@ -1,4 +1,4 @@
-"""What must be so of the run of a planted bug: it fails, at the right neuron, and the bug is named."""
+"""The checks on the run of a planted bug: it fails, at the right neuron, and the bug is named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def each(bugs: Sequence[Planted], always: Collection[str] | None = None) -> pytest.MarkDecorator:
-    """One test a bug, named by its id; where ``always`` is given, the tests of all others are thorough."""
+    """One test per bug, with its id; where ``always`` is given, the tests of all other bugs are thorough."""
     thorough = [pytest.mark.thorough]
     return pytest.mark.parametrize(
         "planted",
@@ -26,7 +26,7 @@ def each(bugs: Sequence[Planted], always: Collection[str] | None = None) -> pyte
 
 
 def check_failures(planted: Planted, run: Run) -> None:
-    """The run fails; no case that cannot show the bug does; every first wrong value stands where the bug is."""
+    """The run fails; only cases that can show the bug do; every first wrong value is where the bug is."""
     assert run.exit_code == 1, run.output
     assert run.failed
     asked = {case["id"]: case for case in map(json.loads, requests(planted, planted.suite, planted.cases, 0))}
@@ -40,7 +40,7 @@ def check_failures(planted: Planted, run: Run) -> None:
 
 def check_first_neuron(planted: Planted, run: Run) -> None:
     """The first wrong value is the first number in which the broken port's replies differ from the right port's."""
-    if not planted.repeatable:  # two runs never give the same numbers
+    if not planted.repeatable:  # two runs give different numbers
         return
     right = _by_case(right_replies(planted, planted.cases, 0, gradients_only=False))
     broken = _by_case(broken_replies(planted, planted.cases, 0))
@@ -56,7 +56,7 @@ def check_name(planted: Planted, run: Run) -> None:
 
 
 def is_dense(asked: Json) -> bool:
-    """Whether a case is of dense layers, one after the other: there places are the port's own neurons."""
+    """Whether a case is a chain of dense layers: its places are then the neurons of the port's own code."""
     return all(layer["kind"] == "dense" and "from" not in layer for layer in asked["network"]["layers"])
 
 

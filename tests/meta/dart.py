@@ -1,4 +1,4 @@
-"""Eight bugs planted in the Dart port, by the same kind of edits."""
+"""Eight bugs planted in the Dart port, by edits of the same kind."""
 
 from __future__ import annotations
 

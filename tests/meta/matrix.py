@@ -1,7 +1,8 @@
 """Every planted bug × seeds × {full report, gradients only}, and those outside the catalogue: caught? named?
 
-``python tests/meta/matrix.py --seeds 3 --cases 200 --jobs 2 --json matrix.json``. Only the results files of the real
-command line are read. A run counts where any number of any reply is clearly wrong; what no case shows stands apart.
+``python tests/meta/matrix.py --seeds 3 --cases 200 --jobs 2 --json matrix.json``. It reads only the results files that
+the command line writes. A run counts if any number of any reply is clearly wrong; bugs that no case shows are listed
+separately.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Task(NamedTuple):
 
 
 def measure(task: Task) -> dict[str, Any]:
-    """Run one bug and judge what the results file says."""
+    """Run one bug, and judge what the results file says."""
     planted = BUGS[task.bug]
     only = task.gradients_only
     right = {r["id"]: r for r in right_replies(planted, task.cases, task.seed, gradients_only=only)}
@@ -69,18 +70,18 @@ def measure(task: Task) -> dict[str, Any]:
 
 
 def counts(row: dict[str, Any]) -> bool:
-    """Whether any case shows the bug. Bugs of chance and of the wire are always there."""
+    """Whether any case shows the bug. Bugs of randomness and of the messages always count."""
     return row["shown_by"] is None or row["shown_by"] > 0
 
 
 def share(rows: list[dict[str, Any]], key: str) -> str:
-    """How many of the rows have it, in percent."""
+    """How many of the rows have a true value there, and in percent."""
     have = sum(bool(row[key]) for row in rows)
     return f"{have}/{len(rows)} ({100 * have / len(rows):.1f}%)" if rows else "none"
 
 
 def totals(rows: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
-    """What the closing note quotes."""
+    """The figures of the summary, by mode."""
     found: dict[str, dict[str, str]] = {}
     for mode, only in (("full", False), ("gradients only", True)):
         mine = [row for row in rows if row["gradients_only"] is only and row["code"]]
@@ -146,7 +147,7 @@ def main() -> int:
         for row in pool.map(measure, tasks):
             rows.append(row)
             print(line(row), flush=True)  # noqa: T201
-            if options.json:  # a run that is interrupted leaves what it has
+            if options.json:  # an interrupted run leaves the rows that it has
                 options.json.write_text(json.dumps({"totals": totals(rows), "rows": rows}, indent=1), encoding="utf-8")
     for mode, found in totals(rows).items():
         print(f"\n{mode}")  # noqa: T201

@@ -13,7 +13,7 @@ _CODE = re.compile(r"BP\d{3}")
 
 
 def claimed(results: Json) -> list[set[str]]:
-    """For each cause that the results file names, the codes that it says no case can tell apart.
+    """For each cause in the results file, the codes that it says no case can tell apart.
 
     A pair of bugs (``BP102+BP401``) is two causes.
     """
@@ -39,6 +39,6 @@ def names_all(planted: Planted, results: Json) -> bool:
 
 
 def names_wrong(planted: Planted, results: Json) -> list[set[str]]:
-    """The causes that are none of the planted ones."""
+    """The causes without any of the planted codes."""
     right = set().union(*(_right(planted, code) for code in planted.codes)) if planted.codes else set()
     return [cause for cause in claimed(results) if not cause & right]

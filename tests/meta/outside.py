@@ -1,4 +1,4 @@
-"""Bugs outside the catalogue: each is caught, and no name may be given to it."""
+"""Bugs outside the catalogue: each is caught, and must not be given a name."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _INDEXED = net(
     "        self.delta: Numbers = []\n        for j, neuron in enumerate(neurons):\n            neuron.index = j\n\n",
 )
 
-#: The same mistakes in one layer or one neuron only.
+#: The same mistakes, in one layer or one neuron only.
 RESTRICTED: list[Planted] = [
     Planted(
         "BP102",
@@ -138,10 +138,10 @@ PAIRS: list[Planted] = [
 
 PLANTED: list[Planted] = [*ALONE, *RESTRICTED, *PAIRS]
 
-#: The first of every code. The others are further ways to make the same mistake.
+#: The first bug of every code; the others are variants of the same mistake.
 ONE_OF_EACH = {bug.id for bug in {bug.code: bug for bug in reversed(PLANTED)}.values()}
 
-#: Those that no single answer shows.
+#: Bugs that no single answer shows.
 REPEATED: list[Planted] = REPEATED_BUGS
 
 BY_ID = by_id([*PLANTED, *REPEATED])

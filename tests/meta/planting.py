@@ -1,7 +1,7 @@
 """How a bug is planted: a copy of a right port in which a few places of its text are replaced.
 
-Nothing here knows how backprop-check finds or names a bug: the wrong code is written as a programmer would
-write it by mistake, into the port's own code.
+Nothing here depends on how backprop-check finds or names a bug: the wrong code is what a programmer would
+write by mistake, in the port's own code.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Case = dict[str, Any]
 
 
 class Edit(NamedTuple):
-    """In ``file``, ``old`` (which stands there exactly once) becomes ``new``."""
+    """In ``file``, ``old`` (which occurs there exactly once) becomes ``new``."""
 
     file: str
     old: str
@@ -86,18 +86,18 @@ class Planted:
 
     @property
     def id(self) -> str:
-        """``BP102-hidden-delta-without-derivative``: for ``-k`` and for people."""
+        """``BP102-hidden-delta-without-derivative``: for ``-k`` and for readers."""
         words = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
         return f"{self.code}-{words}" if self.code else words
 
     @property
     def codes(self) -> list[str]:
-        """The code, or both."""
+        """The code, or both codes."""
         return self.code.split("+") if self.code else []
 
 
 def network(old: str, new: str) -> Edit:
-    """An edit of what the port has for dense chains, in the one of its files where the text stands."""
+    """An edit of the port's code for dense chains, in whichever of its files the text occurs."""
     found = [name for name in CHAIN_FILES if old in plain((PYTHON_PORT / name).read_text(encoding="utf-8"))]
     if len(found) != 1:
         msg = f"this stands in {found or 'none'} of {CHAIN_FILES}:\n{old}"
@@ -116,7 +116,7 @@ def port(old: str, new: str) -> Edit:
 
 
 def at(layer: str, *quantities: str, neuron: int | None = None) -> tuple[Where, ...]:
-    """One place."""
+    """A place as a tuple of one."""
     return (Where(layer, quantities, neuron),)
 
 
@@ -133,13 +133,13 @@ def pair(first: Planted, second: Planted, name: str) -> Planted:
 
 
 def restricted(planted: Planted, name: str, **changes: Any) -> Planted:
-    """The same code in one layer or neuron only."""
+    """The same code, in one layer or neuron only."""
     return dataclasses.replace(planted, name=name, **changes)
 
 
 # ---- writing -------------------------------------------------------------------------------------
 
-#: Only the option to report gradients alone, which every written port has.
+#: The one edit that every written port has: the option to report gradients alone.
 _OPTION = (
     port("        return graph_backprop(request)\n", "        return reported(graph_backprop(request))\n"),
     port(
@@ -158,7 +158,7 @@ def hello(request''',
 
 
 def replaced(files: dict[str, str], edits: Iterable[Edit], what: str) -> dict[str, str]:
-    """The files after the edits; raises ``ValueError`` where a text does not stand there exactly once."""
+    """The files after the edits. Raises ``ValueError`` where a text does not occur exactly once."""
     files = dict(files)
     for edit in edits:
         count = files[edit.file].count(edit.old)
@@ -170,7 +170,7 @@ def replaced(files: dict[str, str], edits: Iterable[Edit], what: str) -> dict[st
 
 
 def plain(text: str) -> str:
-    """A port's text without the comments that mark what an exercise leaves out."""
+    """A port's text without the comments that mark the parts an exercise leaves out."""
     return "".join(line for line in text.splitlines(keepends=True) if line.split()[1:2] != ["EXERCISE"])
 
 
@@ -189,7 +189,7 @@ def write(planted: Planted | None, folder: Path) -> Path:
     return folder / "port.py"
 
 
-# ---- what a case must have to show a bug ---------------------------------------------------------
+# ---- conditions under which a case can show a bug -------------------------------------------------
 
 
 def layers(case: Case) -> list[dict[str, Any]]:
@@ -225,62 +225,62 @@ def batch(case: Case) -> int:
 
 
 def many(case: Case) -> bool:
-    """More than one sample."""
+    """Whether there is more than one sample."""
     return batch(case) > 1
 
 
 def mean(case: Case) -> bool:
-    """The mean of several samples."""
+    """Whether the loss is the mean of several samples."""
     return many(case) and case["reduction"] == "mean"
 
 
 def total(case: Case) -> bool:
-    """The sum of several samples."""
+    """Whether the loss is the sum of several samples."""
     return many(case) and case["reduction"] == "sum"
 
 
 def deep(case: Case) -> bool:
-    """A hidden layer."""
+    """Whether there is a hidden layer."""
     return len(layers(case)) > 1
 
 
 def bent(case: Case) -> bool:
-    """A hidden layer whose activation has a derivative other than 1."""
+    """Whether a hidden layer has an activation with a derivative other than 1."""
     return any(activation != "identity" for activation in hidden(case))
 
 
 def updates(case: Case) -> bool:
-    """Updated parameters are asked for."""
+    """Whether updated parameters are asked for."""
     return "optimizer" in case
 
 
 def again(case: Case) -> bool:
-    """More than one step."""
+    """Whether there is more than one step."""
     return updates(case) and case["steps"] > 1
 
 
 def has(*names: str) -> Callable[[Case], bool]:
-    """One of these activations somewhere."""
+    """The condition that a layer has one of these activations."""
     return lambda case: any(name in names for name in activations(case))
 
 
 def loses(*names: str) -> Callable[[Case], bool]:
-    """One of these losses."""
+    """The condition that the loss is one of these."""
     return lambda case: loss(case) in names
 
 
 def one_step(case: Case) -> bool:
-    """Output activation and loss are a pair that the port takes in one step."""
+    """Whether the port computes δ of this output activation and loss in one step (as p − t)."""
     return (activations(case)[-1], loss(case)) in (("sigmoid", "binary_cross_entropy"), ("softmax", "cross_entropy"))
 
 
 def several_outputs(case: Case) -> bool:
-    """More than one output neuron."""
+    """Whether there is more than one output neuron."""
     return widths(case)[-1] > 1
 
 
 def both(*conditions: Callable[[Case], bool]) -> Callable[[Case], bool]:
-    """All of the conditions."""
+    """The conjunction of the conditions."""
     return lambda case: all(condition(case) for condition in conditions)
 
 

@@ -1,7 +1,7 @@
-"""A written port run by the real command line, and what can be seen of its bug without the harness.
+"""A written port, run by the real command line, and what shows of its bug without the harness.
 
-``truth`` compares the replies of the broken port with those of the right one, number by number: up to the bug both
-do the same operations in the same order, so the first number that is not the same is the bug's place.
+``differences`` compares the replies of the broken port with those of the right one, number by number: up to the bug
+both do the same operations in the same order, so the first number that differs is the bug's place.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from backprop_check.cases.within import Within
 
-# Threads of torch that wait for each other cost more than such small networks do, most of all beside other tests.
+# Torch's threads waiting for each other cost more than such small networks do, most of all while other tests run.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 Json = dict[str, Any]
@@ -43,7 +43,7 @@ CLEAR = 1e-10
 
 
 class Place(NamedTuple):
-    """One number of a reply: ``slot`` counts in the order of computing."""
+    """One number of a reply: ``slot`` counts the arrays in the order of computing."""
 
     slot: int
     layer: int | None
@@ -53,7 +53,7 @@ class Place(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What the command line gave: exit code, output and results file."""
+    """The result of a command: exit code, output and results file."""
 
     exit_code: int
     output: str
@@ -74,7 +74,7 @@ def command_of(program: Path, *, gradients_only: bool = False) -> str:
 def run_port(command: str, folder: Path, *options: str) -> Run:
     """``backprop-check run COMMAND`` with a results file."""
     results = folder / "results.json"
-    with contextlib.chdir(folder):  # no configuration of ours, and what is kept is kept there
+    with contextlib.chdir(folder):  # no configuration of the checkout; kept failures go there
         done = CliRunner().invoke(main, ["run", command, "--json", str(results), *options])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
@@ -100,15 +100,15 @@ def run_planted(
         return run_port(command, Path(name), *chosen, *options, *(() if diagnosis else ("--no-diagnosis",)))
 
 
-# ---- the truth -----------------------------------------------------------------------------------
+# ---- the bug's place, without the harness --------------------------------------------------------
 
 
 def within_of(planted: Planted | None) -> Within:
-    """What the written port says it supports: its generated cases keep to that."""
+    """The claims of the written port: the generated cases stay within them."""
     files = {edit.file for edit in planted.edits} if planted is not None else set()
     if any(file.endswith(".dart") for file in files):
         return LEVEL_1
-    return _claimed(planted if "port.py" in files else None)  # which is where it says so
+    return _claimed(planted if "port.py" in files else None)  # only an edit of port.py can change the claims
 
 
 @functools.cache
@@ -131,7 +131,7 @@ def _requests(within: Within, suite: str, count: int, seed: int) -> list[bytes]:
 
 
 def replies(program: Path, lines: list[bytes], *, gradients_only: bool = False) -> list[Json]:
-    """What a port answers, without the harness."""
+    """A port's answers, without the harness."""
     command = [sys.executable, str(program)] + ([GRADIENTS_ONLY] if gradients_only else [])
     text = b"\n".join([HELLO, *lines, b""])
     done = subprocess.run(command, input=text, capture_output=True, check=True)
@@ -139,7 +139,7 @@ def replies(program: Path, lines: list[bytes], *, gradients_only: bool = False) 
 
 
 def right_replies(planted: Planted, count: int, seed: int, *, gradients_only: bool) -> list[Json]:
-    """What the port without a bug answers."""
+    """The answers of the port without a bug."""
     return _right_replies(within_of(planted), planted.suite, count, seed, gradients_only)
 
 
@@ -150,7 +150,7 @@ def _right_replies(within: Within, suite: str, count: int, seed: int, gradients_
 
 
 def broken_replies(planted: Planted, count: int, seed: int, *, gradients_only: bool = False) -> list[Json]:
-    """What the port with the bug answers to the cases of a run, which it is sent in the same order."""
+    """The answers of the port with the bug to the cases of a run, sent in the same order."""
     lines = requests(planted, planted.suite, count, seed)
     with tempfile.TemporaryDirectory() as name:
         program = write(planted, Path(name))
@@ -158,7 +158,7 @@ def broken_replies(planted: Planted, count: int, seed: int, *, gradients_only: b
 
 
 def arrays(reply: Json) -> Iterator[tuple[int | None, str, Any]]:
-    """Every array of a reply in the order of computing: layer, quantity, numbers (None: not there)."""
+    """Every array of a reply in the order of computing: layer, quantity, numbers (None where it is missing)."""
     layers = reply.get("layers", [])
     for index, layer in enumerate(layers):
         yield from ((index, quantity, layer.get(quantity)) for quantity in ("z", "a"))
@@ -229,9 +229,9 @@ def can_be_seen(right: Json, broken: Json) -> bool:
 
 
 def is_right_place(first_wrong: Json, right: Json, broken: Json) -> bool:
-    """Whether this is where the bug first shows: a number that differs, with no clear difference before it."""
+    """Whether the bug first shows here: at a number that differs, with no clear difference before it."""
     if first_wrong["neuron"] is None and first_wrong["quantity"] in ("weight_gradient", "bias_gradient"):
-        at = (first_wrong["layer"], first_wrong["quantity"])  # a whole array is missing, or of another shape
+        at = (first_wrong["layer"], first_wrong["quantity"])  # a whole array is missing or has another shape
         return any(
             place.neuron is None and at == (place.layer, place.quantity) for place, _ in differences(right, broken)
         )

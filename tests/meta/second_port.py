@@ -1,6 +1,6 @@
-"""A port of another style: whole batches as matrices (lists of lists), layer by layer, no neuron in sight.
+"""A port of another style: whole batches as matrices (lists of lists), layer by layer, no single neurons.
 
-With ``--bug BP102`` (any of ``BUGS``) it makes that mistake, so that a bug's name can be seen not to depend on how
+With ``--bug BP102`` (any of ``BUGS``) it makes that mistake, to show that a bug's name does not depend on how
 a port is written.
 """
 
@@ -22,7 +22,7 @@ BUG = sys.argv[sys.argv.index("--bug") + 1] if "--bug" in sys.argv else ""
 
 
 def product(a: Matrix, b: Matrix) -> Matrix:
-    """A B."""
+    """The matrix product A B."""
     columns = transposed(b)
     return [[math.fsum(x * y for x, y in zip(row, column, strict=True)) for column in columns] for row in a]
 
@@ -33,17 +33,17 @@ def transposed(a: Matrix) -> Matrix:
 
 
 def each(f: Any, *matrices: Matrix) -> Matrix:
-    """F of the matrices, element by element."""
+    """f applied to the matrices, element by element."""
     return [[f(*numbers) for numbers in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
 
 
 def sigmoid(z: float) -> float:
-    """The logistic function by way of tanh, which never overflows."""
+    """σ(z) = ½ + ½ tanh(z/2), which never overflows."""
     return 0.5 * (1.0 + math.tanh(0.5 * z))
 
 
 def softmax(row: list[float]) -> list[float]:
-    """Of one sample."""
+    """The softmax of one sample."""
     shifted = [math.exp(z - max(row)) for z in row]
     return [p / math.fsum(shifted) for p in shifted]
 
@@ -81,7 +81,7 @@ def through(kind: str, z: Matrix, a: Matrix, g: Matrix) -> Matrix:
 
 
 def loss_of(kind: str, a: Matrix, t: Matrix) -> tuple[float, Matrix]:
-    """The sum of the samples' losses, and ∂/∂a of it."""
+    """The sum of the samples' losses, and its derivative with respect to a."""
     e = each(lambda x, y: x - y, a, t)
     width = len(a[0])
     if kind == "half_squared_error":
@@ -96,7 +96,7 @@ def loss_of(kind: str, a: Matrix, t: Matrix) -> tuple[float, Matrix]:
 
 
 def train(case: dict[str, Any], weights: list[Matrix], biases: list[list[float]], rate: float) -> dict[str, Any]:
-    """One pass over the batch, and one step of that rate; the reply's fields of the pass."""
+    """One pass over the batch and one step of that learning rate; the reply's fields for the pass."""
     kinds = [layer["activation"] for layer in case["network"]["layers"]]
     x, zs, activations = case["inputs"], [], [case["inputs"]]
     for w, b, kind in zip(weights, biases, kinds, strict=True):
@@ -153,7 +153,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Answer requests until stdin ends."""
     for text in sys.stdin:
         request = json.loads(text)
         try:

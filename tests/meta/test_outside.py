@@ -1,4 +1,4 @@
-"""A port without a bug; bugs without a name; bugs that show in several cases only; and bugs in Dart."""
+"""A port without a bug; bugs without a name; bugs that show only in several cases; and bugs in Dart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_the_right_port_passes() -> None:
-    """Without a bug the written port is right: what is caught below is the bug."""
+    """The written port without a bug is right: so the failures below come from the bugs."""
     run = run_planted(None, diagnosis=False)
     assert run.exit_code == 0, run.output
     assert run.results["summary"]["passed"] == 60
@@ -28,7 +28,7 @@ def test_the_right_port_passes() -> None:
 
 @each(REPEATED)
 def test_what_differs_within_rounding_when_asked_again_is_a_note(planted: Planted) -> None:
-    """Every answer is right, and no two are the same: nothing fails, and a note says how far apart they are."""
+    """Every answer is right, and no two are the same: nothing fails, and a note gives the size of the difference."""
     run = run_planted(planted)
     assert run.exit_code == 0, run.output
     assert claimed(run.results) == []
@@ -37,7 +37,7 @@ def test_what_differs_within_rounding_when_asked_again_is_a_note(planted: Plante
 
 @each(OUTSIDE)
 def test_outside_the_catalogue_caught_and_not_named(planted: Planted) -> None:
-    """A bug of nobody's catalogue fails as well, at its place, with an honest "no name fits"."""
+    """A bug that is not in the catalogue fails as well, at its place, with "no name fits"."""
     run = run_planted(planted)
     check_failures(planted, run)
     assert claimed(run.results) == []
@@ -46,7 +46,7 @@ def test_outside_the_catalogue_caught_and_not_named(planted: Planted) -> None:
 @pytest.mark.thorough
 @each(DART)
 def test_dart(planted: Planted, tmp_path: Path) -> None:
-    """The same in the Dart port, on the real Dart VM."""
+    """The same with the Dart port, on the real Dart VM."""
     command = f'"{tool("dart")}" "{write_dart(planted, tmp_path / "dart")}"'
     options = ("--suite", "generated", "--cases", str(planted.cases), "--seed", "0", "--no-diagnosis")
     check_failures(planted, run_port(command, tmp_path, *options))

@@ -1,6 +1,6 @@
 """Half of the planted bugs, run by the real command line: caught at the right neuron, and named.
 
-The other half is in test_planted_b, so that two processes share them.
+The other half is in test_planted_b, so that two processes can share them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The same mistakes in a port of another style, with matrices for neurons: caught as well."""
+"""The same mistakes in a port of another style, with matrices in place of neurons: caught as well."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CASES = ("--suite", "generated", "--cases", "200")
 
 
 def run_with(folder: Path, bug: str = "") -> Run:
-    """The matrix port, with a bug or without, judged by the command line."""
+    """Judge the matrix port, with a bug or without, by the command line."""
     return run_port(f'"{sys.executable}" "{PROGRAM}"' + (f" --bug {bug}" if bug else ""), folder, *CASES)
 
 

@@ -1,6 +1,6 @@
-"""Another machine's mathematics: exp, expm1, log, log1p, tanh and erf that differ from this one's in the last bits.
+"""A simulation of another machine's mathematics: exp, expm1, log, log1p, tanh and erf with other last bits.
 
-C libraries and processors round these functions differently. To see that no test and no verdict depends on it, run
+C libraries and processors round these functions differently. To check that no test and no verdict depends on it, run
 the tests with results that are moved by one unit in the last place, up or down by a hash of the argument::
 
     BACKPROP_CHECK_ULPS=1 pytest
@@ -9,13 +9,13 @@ moves them in ``math`` and in NumPy, in pytest's own process and in every Python
 ``BACKPROP_CHECK_ULPS=4`` moves them as far as the bounds allow a mathematics library to be off (``KAPPA`` in
 ``backprop_check.numbers.lanes``): 4u·|f(x)|, which is two or three units in the last place.
 
-So were run, by 1: the tests of levels, edge and published cases, training, bounds, reference, generated cases, guide,
-explain, report, diagnose, the plugin and commands, and a part of ``meta``; by 4: those of edge and published cases,
+These tests have been run with 1: levels, edge and published cases, training, bounds, reference, generated cases, guide,
+explain, report, diagnose, the plugin and commands, and a part of ``meta``; with 4: edge and published cases,
 training files, and the verdicts of all levels. They found files compared byte for byte, and a softplus that was called
 wrong where its logarithm was off by one ulp. ``test_last_bit`` runs a small selection each time.
 
-What every library gives alike stays: 0, ±1, infinities, NaN, and a result that is the argument itself (tanh of 1e-20).
-PyTorch is not moved: it brings its own mathematics, as the implementations in other languages do.
+Results on which all libraries agree are not moved: 0, ±1, infinities, NaN, and a result equal to its argument (tanh of
+1e-20). PyTorch is not moved: it brings its own mathematics, as the implementations in other languages do.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-#: How far results are moved, in ulps; not set or 0: not at all.
+#: The environment variable that says how far results are moved, in units of u·|f(x)|; not set or 0: not at all.
 VARIABLE = "BACKPROP_CHECK_ULPS"
 
 MATH = ("exp", "expm1", "log", "log1p", "tanh", "erf")
 NUMPY = ("exp", "expm1", "log", "log1p", "tanh")
 
-#: Results that stay: exact ones (exp 0, log 1, tanh 0), and those at the end of a function's range (tanh 800).
+#: Results that are not moved: exact ones (exp 0, log 1, tanh 0), and the ends of a function's range (tanh 800).
 _STAYS = (0.0, 1.0, -1.0, math.inf, -math.inf)
 
-# The hash is the top bit of the argument's bits times an odd number: mixed well enough for a coin.
+# The hash is the top bit of the argument's bits times an odd number, mixed well enough for a coin toss.
 _ODD, _WORD = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
@@ -56,7 +56,7 @@ def move_if_asked() -> None:
     math._unmoved = unmoved  # type: ignore[attr-defined]  # noqa: SLF001 - the mark that it is done
     for name, function in unmoved.items():
         setattr(math, name, moved_in_math(function, ulps))
-    if "random" in sys.modules:  # it keeps its own, from the time of its import
+    if "random" in sys.modules:  # it keeps references of its own, made when it was imported
         for name in ("exp", "log"):
             setattr(sys.modules["random"], f"_{name}", getattr(math, name))
     if "numpy" in sys.modules:
@@ -66,7 +66,9 @@ def move_if_asked() -> None:
 
 
 def move_everything() -> None:
-    """The same for this process and for the Pythons that it starts: they find ``sitecustomize`` on ``PYTHONPATH``."""
+    """Move this process's mathematics and that of every Python it starts: they find ``sitecustomize`` on
+    ``PYTHONPATH``.
+    """
     here = str(Path(__file__).resolve().parent)
     path = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
     if here not in path:
@@ -76,7 +78,7 @@ def move_everything() -> None:
 
 def moved_in_math(function: Callable[..., float], ulps: int) -> Callable[..., float]:
     def moved(x: Any, *base: Any) -> float:
-        """The same function, some ulps beside its value."""
+        """f(x), moved by some ulps up or down."""
         y = function(x, *base)
         if base or y in _STAYS or y != y or y == x:  # noqa: PLR0124 - NaN
             return y
@@ -97,7 +99,9 @@ def _steps(y: float, ulps: int) -> int:
 
 
 class MovedInNumpy:
-    """A ufunc whose floating-point results are moved. All else of it (``types``, ``nin``, ...) is the ufunc's own."""
+    """A ufunc whose floating-point results are moved. All its other attributes (``types``, ``nin``, ...) are the
+    ufunc's own.
+    """
 
     def __init__(self, ufunc: Any, numpy: ModuleType, ulps: int) -> None:
         self._ufunc, self._numpy, self._ulps = ufunc, numpy, ulps
@@ -131,13 +135,13 @@ class MovedInNumpy:
 
 
 def move_numpy(numpy: ModuleType, ulps: int) -> None:
-    """Put moved functions in the place of NumPy's."""
+    """Replace NumPy's functions with moved ones."""
     for name in NUMPY:
         setattr(numpy, name, MovedInNumpy(getattr(numpy, name), numpy, ulps))
 
 
 class _WhenImported(MetaPathFinder):
-    """Moves NumPy right after its import, which is not brought forward by it."""
+    """A finder that moves NumPy right after its import; it does not cause the import."""
 
     def __init__(self, ulps: int) -> None:
         self._ulps = ulps
@@ -153,7 +157,7 @@ class _WhenImported(MetaPathFinder):
 
 
 class _Moving(Loader):
-    """NumPy's own loader, and then ``move_numpy``."""
+    """NumPy's own loader, followed by ``move_numpy``."""
 
     def __init__(self, loader: Loader, ulps: int) -> None:
         self._loader, self._ulps = loader, ulps

@@ -1,4 +1,6 @@
-"""Python imports this at its start where ``PYTHONPATH`` holds this folder: so every child Python is moved as well."""
+"""Python imports this at its start where ``PYTHONPATH`` contains this folder: so every child Python is moved as
+well.
+"""
 
 import last_bit
 

@@ -1,4 +1,4 @@
-"""Another machine's last bits change numbers, and neither a verdict nor a name."""
+"""Another machine's last bits change numbers, but no verdict and no name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from command_line import small_port
 HERE = Path(__file__).parent
 PORT = Path(__file__).parents[2] / "backprop_check" / "ports" / "python" / "port.py"
 
-#: As they are here, also where these tests themselves run with moved ones.
+#: The functions of this machine, also where these tests themselves run with moved ones.
 MATH: dict[str, Any] = getattr(math, "_unmoved", {name: getattr(math, name) for name in last_bit.MATH})
 NUMPY: dict[str, Any] = {name: getattr(getattr(np, name), "_ufunc", getattr(np, name)) for name in last_bit.NUMPY}
 
@@ -40,14 +40,14 @@ STAYS = {
 
 
 def environment(folder: Path, ulps: int) -> dict[str, str]:
-    """Of a Python whose mathematics is moved, and of all that it starts."""
+    """The environment of a Python with moved mathematics, and of all that it starts."""
     moved = {last_bit.VARIABLE: str(ulps), "PYTHONPATH": str(HERE), "BACKPROP_CHECK_CACHE": str(folder / f"{ulps}")}
     return {**os.environ, **moved}
 
 
 @pytest.mark.parametrize("name", last_bit.MATH)
 def test_results_are_one_ulp_beside(name: str) -> None:
-    """Up or down, alike each time; exact results and the ends of a function's range stay."""
+    """Up or down, the same each time; exact results and the ends of a function's range are not moved."""
     right, moved = MATH[name], last_bit.moved_in_math(MATH[name], 1)
     steps = [(moved(x) - right(x)) / math.ulp(right(x)) for x in POINTS]
     assert set(steps) == {1.0, -1.0}
@@ -66,7 +66,7 @@ def test_as_far_as_the_bounds_allow() -> None:
 
 
 def test_an_error_stays_an_error() -> None:
-    """What raises goes on to raise; a logarithm to a base is not moved."""
+    """A function that raises still raises; a logarithm with a base is not moved."""
     with pytest.raises(OverflowError):
         last_bit.moved_in_math(MATH["exp"], 1)(1000.0)
     with pytest.raises(ValueError, match=r"math domain error|expected a positive input"):
@@ -109,7 +109,7 @@ def test_numpy_functions_work_as_before() -> None:
 
 
 def test_child_pythons_are_moved(tmp_path: Path) -> None:
-    """And theirs: ``math``, and NumPy when it is imported, which is not brought forward."""
+    """And their children: ``math``, and NumPy when it is imported, which happens no earlier than without the move."""
     (tmp_path / "child.py").write_text(
         "import json, math, sys\nearly = 'numpy' in sys.modules\nimport numpy as np\n"
         "print(json.dumps([early, math.erf(0.3), math.exp(0.3), float(np.tanh(np.array([0.3]))[0])]))\n"
@@ -127,7 +127,7 @@ def test_child_pythons_are_moved(tmp_path: Path) -> None:
 
 
 def judged(folder: Path, ulps: int, command: str, *options: str) -> dict[str, Any]:
-    """The results of a run on a machine with such mathematics."""
+    """The results of a run on a machine with moved mathematics."""
     path = folder / f"{ulps}.json"
     code = "from backprop_check.cli import main; main()"
     arguments = [sys.executable, "-c", code, "run", command, "--json", str(path), *options]
@@ -141,7 +141,7 @@ def judged(folder: Path, ulps: int, command: str, *options: str) -> dict[str, An
 
 @pytest.mark.parametrize("ulps", [1, pytest.param(4, marks=pytest.mark.thorough)])
 def test_what_is_right_stays_right(ulps: int, tmp_path: Path) -> None:
-    """The bundled port passes cases of many levels where all Pythons round otherwise, and PyTorch does not."""
+    """The bundled port passes cases of many levels where all Pythons round differently, and PyTorch does not."""
     suites = ("published", "generated", "recurrent", "attention", "normalisation", "training")
     options = [option for suite in suites for option in ("--suite", suite)]
     results = judged(tmp_path, ulps, f'"{sys.executable}" "{PORT}"', *options, "--cases", "60")
@@ -151,7 +151,7 @@ def test_what_is_right_stays_right(ulps: int, tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 def test_what_is_wrong_keeps_its_name(tmp_path: Path) -> None:
-    """The numbers are others; the cases that fail, the values that are wrong in them and the cause are the same."""
+    """The numbers differ; the failing cases, their wrong values and the cause are the same."""
     options = ("--suite", "generated", "--cases", "20")
     here, *others = (judged(tmp_path, ulps, small_port("hidden"), *options) for ulps in (0, 1, 4))
     wanted = [(case["id"], case["outcome"], places(case)) for case in here["cases"]]
@@ -163,13 +163,13 @@ def test_what_is_wrong_keeps_its_name(tmp_path: Path) -> None:
 
 
 def places(case: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Where it is wrong."""
+    """The places of the wrong values."""
     keys = ("quantity", "layer", "neuron", "sample", "index", "origin")
     return [tuple(mismatch[key] for key in keys) for mismatch in case["mismatches"]]
 
 
 def numbers(results: dict[str, Any], key: str) -> list[Any]:
-    """All that was expected, or all that came instead."""
+    """All expected values, or all values that came."""
     return [mismatch[key] for case in results["cases"] for mismatch in case["mismatches"]]
 
 

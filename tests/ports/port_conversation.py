@@ -1,4 +1,4 @@
-"""A conversation with a port without the harness in between: usual requests, and every kind of trouble."""
+"""A conversation with a port without the harness: usual requests, and every kind of difficult one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def talk(command: str, folder: Path, lines: list[bytes], end: bytes = b"\n") -> list[dict[str, Any]]:
-    """The replies to these lines, all sent at once; the port must end well, and say nothing else."""
+    """The replies to these lines, all sent at once; the port must exit with 0 and print nothing but replies."""
     done = subprocess.run(
         split_command(command), cwd=folder, input=end.join(lines) + end, capture_output=True, check=False, timeout=1800
     )
@@ -25,7 +25,7 @@ def talk(command: str, folder: Path, lines: list[bytes], end: bytes = b"\n") -> 
 
 
 def case(**changes: Any) -> dict[str, Any]:
-    """A small network with one hidden layer, three steps of it."""
+    """A request for a small network with one hidden layer, over three steps."""
     weights = {"weights": [[0.5, -0.25], [0.125, 1.0]], "biases": [0.25, -0.5]}
     layers = [{"kind": "dense", "units": 2, "activation": name, "parameters": weights} for name in ("tanh", "softmax")]
     usual = {
@@ -50,7 +50,7 @@ def network(**changes: Any) -> dict[str, Any]:
 
 STRANGE = 'wide ä \n \u2028 \U0001f600 \\ "/'
 
-#: What a port of level 1 does not know, and says so.
+#: Requests that a port of level 1 does not support, and must skip.
 TRAINING: dict[str, dict[str, Any]] = {
     "momentum": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "momentum": 0.9}},
     "nesterov": {"optimizer": {"kind": "sgd", "learning_rate": 0.5, "nesterov": True}},
@@ -67,7 +67,7 @@ SKIPPED: dict[str, dict[str, Any]] = {
     "tomorrow": {"type": "of tomorrow"},
 }
 
-#: A text where numbers belong, no network, and a network without layers.
+#: Requests that end in an error: text in place of numbers, no network, a network without layers.
 FAILING: dict[str, dict[str, Any]] = {
     "text": {"inputs": ["one, two"]},
     "nothing": {"network": {}},
@@ -78,7 +78,7 @@ BROKEN = [b'{"type": "case", "id": ', b"[1, 2]", b"7", b"{}", b'"', b"nul"]
 
 
 def hostile() -> list[bytes]:
-    """Requests of every kind of trouble, each before a usual one."""
+    """Every kind of difficult request, each followed by a usual one."""
     between = json.dumps(case()).encode()
     wide = case(id=STRANGE, inputs=[[0.1, 0.2]] * 2000, targets=[[0.5, 0.5]] * 2000, steps=1)
     infinite = case(id="infinite", inputs=[["Infinity", 1.0]])
@@ -91,10 +91,14 @@ def hostile() -> list[bytes]:
 
 
 def check_answers(command: str, folder: Path) -> None:
-    """Skips what it does not know, reports what fails, goes on, writes NaN as text, and ends with stdin."""
+    """The port skips what it does not support, reports errors, goes on, writes NaN as text, and exits when stdin
+    ends.
+    """
     lines = hostile()
     hello, usual, *replies = talk(command, folder, lines, b"\r\n")
-    assert len(replies) == len(lines) - 4  # hello and what follows it are taken off, the empty lines have no reply
+    assert (
+        len(replies) == len(lines) - 4
+    )  # without the hello and its following case; two lines are empty and have no reply
     assert repr([float(number) for number in hello["echo"]]) == repr(list(ECHO))
     assert [len(usual[key]) for key in ("layers", "input_gradients", "trajectory")] == [2, 1, 3]
     assert usual["layers"][0]["updated"] == usual["trajectory"][2]["layers"][0]["updated"]
@@ -113,11 +117,11 @@ def check_answers(command: str, folder: Path) -> None:
 
 
 def normal(z: mpmath.mpf) -> mpmath.mpf:
-    """The probability that a standard normal number is below z, in its tail as well."""
+    """Φ(z), the probability that a standard normal variable is below z, accurate in its tail as well."""
     return mpmath.erfc(-z / mpmath.sqrt(2)) / 2
 
 
-#: The activations by their formulas, and how much of z's relative error they pass on: |z f'(z) / f(z)|, rounded up.
+#: The activations' formulas, and their condition numbers |z f′(z) / f(z)|, rounded up.
 FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
     "sigmoid": (lambda z: 1 / (1 + mpmath.exp(-z)), lambda z: max(0.0, -z)),
     "tanh": (mpmath.tanh, lambda _: 1.0),
@@ -130,7 +134,7 @@ FORMULAS: dict[str, tuple[Callable[[Any], Any], Callable[[float], float]]] = {
 
 
 def check_functions(command: str, folder: Path) -> None:
-    """One neuron, weight 1 and bias 0, for every activation, over z from the tails to the neighbourhood of 0."""
+    """One neuron with weight 1 and bias 0 for every activation, with z from the tails to near 0."""
     points = [sign * 10.0**exponent for exponent in range(-300, 0, 23) for sign in (-1.0, 1.0)]
     points += [k / 16.0 + 1e-3 for k in range(-16 * 36, 16 * 36)]
     numbers = {"inputs": [[z] for z in points], "targets": [[0.0]] * len(points), "loss": {"kind": "squared_error"}}

@@ -1,4 +1,4 @@
-"""What the tests of the ports share: a port built in a folder of its own, its exercise, and its judgement."""
+"""Helpers for the tests of the ports: a port built in a folder of its own, its exercise, and its judgement."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
-#: Seconds that compilers and virtual machines are given: more than they take on a machine as busy as can be.
+#: The timeout of compilers and virtual machines in seconds: more than they take even on a very busy machine.
 LONG = 1800.0
 
 #: The stages that an exercise leaves to the learner, in the order of the backward pass.
 STAGES = ("output delta", "hidden delta", "gradients", "update")
 
-#: What a mismatch of the first pass is about, but for delta, which is either layer's.
+#: The stage to which a mismatch of the first pass belongs; delta belongs to two, by its layer.
 STAGE_OF = {"input_gradient": "hidden delta", "weight_gradient": "gradients", "bias_gradient": "gradients"}
 
 BEGIN = re.compile(r"^(?P<indent>\s*)(?P<comment>\S+) EXERCISE BEGIN (?P<stage>[a-z ]+?)(: (?P<stand_in>.+))?$")
@@ -36,18 +36,18 @@ END = re.compile(r"^\s*\S+ EXERCISE END (?P<stage>[a-z ]+)$")
 
 
 def about(language: str) -> dict[str, Any]:
-    """What ``port.toml`` says: title, build, run, needs, main, tested, hint."""
+    """The fields of ``port.toml``: title, build, run, needs, main, tested, hint."""
     return tomllib.loads((PORTS / language / "port.toml").read_text(encoding="utf-8"))
 
 
 def build(folder: Path, command: str) -> None:
-    """Run a build command in the folder, which must not warn or fail in silence: its output is the failure's text."""
+    """Run a build command in the folder; it must succeed, or its output is the failure's message."""
     done = subprocess.run(split_command(command), cwd=folder, capture_output=True, text=True, check=False, timeout=LONG)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def port_folder(language: str, parent: Path, *, exercise: bool = False, done: Collection[str] = ()) -> Path:
-    """A copy of the port, as a user gets it, so that nothing is built in the repository."""
+    """A copy of the port as a user gets it, so that nothing is built in the repository."""
     folder = parent / language
     shutil.copytree(PORTS / language, folder)
     if exercise:
@@ -56,7 +56,7 @@ def port_folder(language: str, parent: Path, *, exercise: bool = False, done: Co
 
 
 def make_exercise(folder: Path, done: Collection[str] = ()) -> list[str]:
-    """Leave a TODO and the stand-in, where there is one, of all that is marked and not done yet.  Gives the stages."""
+    """Replace every marked part whose stage is not done with a TODO and its stand-in.  Returns the stages found."""
     stages = []
     for path in sorted(folder.rglob("*")):
         if not path.is_file():
@@ -70,7 +70,7 @@ def make_exercise(folder: Path, done: Collection[str] = ()) -> list[str]:
 
 
 def exercise_text(text: str, done: Collection[str] = ()) -> tuple[str, list[str]]:
-    """The text of one file without the marked parts of the stages that are not done, and all stages in it."""
+    """A file's text without the marked parts of the stages that are not done, and all stages marked in it."""
     kept: list[str] = []
     stages: list[str] = []
     inside: str | None = None
@@ -95,7 +95,7 @@ def exercise_text(text: str, done: Collection[str] = ()) -> tuple[str, list[str]
 
 
 def results(command: str, folder: Path, cases: list[Case]) -> list[Result]:
-    """What became of the cases; no digit of the echo may be lost."""
+    """The results of the cases; the echo must keep every digit."""
     with open_implementation(command, cwd=folder, timeout=LONG, start_timeout=LONG) as implementation:
         assert implementation.echo_problems == []
         judged = list(judge(cases, implementation))
@@ -104,20 +104,20 @@ def results(command: str, folder: Path, cases: list[Case]) -> list[Result]:
 
 
 def conforms(command: str, folder: Path) -> None:
-    """500 generated cases and the published ones: not one finding."""
+    """500 generated cases and the published ones, without a finding."""
     cases = [*generated_cases(500, seed=11), *(file.case for file in suite_files("published"))]
     found = [result for result in results(command, folder, cases) if result.outcome != "passed"]
     assert [(result.id, result.outcome, result.message) for result in found] == []
 
 
 def runs_but_is_wrong(command: str, folder: Path) -> None:
-    """An exercise answers every case, and none of them right."""
+    """An exercise answers every case, and gets every one wrong."""
     cases = list(generated_cases(40, seed=11))
     assert {result.outcome for result in results(command, folder, cases)} == {"mismatched"}
 
 
 def wrong_stages(command: str, folder: Path) -> set[str]:
-    """The stages with a mismatch, over cases of two layers and more that ask for an update."""
+    """The stages with a mismatch, over cases with an update and at least two layers."""
     cases = [case for case in generated_cases(100, seed=11) if case.optimizer and len(case.network.layers) > 1]
     stages = set()
     for case, result in zip(cases, results(command, folder, cases), strict=True):

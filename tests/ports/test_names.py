@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SECTION = (PORTS / "PROTOCOL.md").read_text("utf-8").split("## The bundled ports\n")[1].split("\n## ")[0]
 ROWS = re.findall(r"^\| (`\w+`)? ?\| (`.+?) \| (.+) \|$", SECTION, re.MULTILINE)
 
-#: Where a file is called otherwise: what a compiler wants, or the one class in it.
+#: Files with other names: required by a compiler, or named after their only class.
 OTHERWISE = {
     "swift": {"port": "main"},
     "rust": {"port": "main"},
@@ -30,30 +30,30 @@ UNNEEDED = {
     "NeuronActivation": {"c", "lua"},  # functions in a table, no class
 }
 
-#: What they were called before.
+#: Former names.
 GONE = ("dloss", "input_slopes", "of_one_neuron", "probability_below", "bell_curve", "largest(", "in_one_step(")
 
 
 def names() -> dict[str, list[str]]:
-    """By file, the names of the table."""
+    """The names of the table, by file."""
     found: dict[str, list[str]] = {}
     file = ""
     for given, name, what in ROWS:
         file = given.strip("`") or file
         inside = re.findall(r"`(\w+)`", name)
-        # What a class has stands in its description.
+        # The members of a class are in its description.
         members = re.findall(r"`(\w+)`", what) if inside[0][0].isupper() else []
         found.setdefault(file, []).extend(inside + members)
     return found
 
 
 def plain(text: str) -> str:
-    """The text without what conventions differ in: capitals and underscores."""
+    """The text without the differences of conventions: capitals and underscores."""
     return text.lower().replace("_", "")
 
 
 def sources(language: str) -> list[Path]:
-    """The files of code."""
+    """The source files."""
     kinds = {".c", ".h", ".cpp", ".hpp", ".cs", ".dart", ".go", ".java", ".js", ".jl", ".kt", ".lua", ".php", ".py"}
     return [
         path for path in sorted((PORTS / language).rglob("*")) if path.suffix in kinds | {".rb", ".rs", ".swift", ".ts"}
@@ -61,7 +61,7 @@ def sources(language: str) -> list[Path]:
 
 
 def file_of(language: str, role: str) -> str:
-    """What stands in the file of that role, with its header where there is one."""
+    """The text of the file with that role, with its header where there is one."""
     stem = OTHERWISE.get(language, {}).get(role, role)
     found = [path for path in sources(language) if path.stem.lower() == stem]
     assert found, f"{language} has no file {stem}"
@@ -70,7 +70,7 @@ def file_of(language: str, role: str) -> str:
 
 @pytest.mark.parametrize("language", sorted(ports()))
 def test_files_and_names_are_those_of_the_table(language: str) -> None:
-    """Each name stands in the file of its role, in the language's way of writing it."""
+    """Each name occurs in the file of its role, in the language's spelling."""
     table = names()
     assert list(table) == ["network", "activations", "losses", "mathematics", "backprop", "port"]
     for role, wanted in table.items():
@@ -88,7 +88,7 @@ def test_no_old_name_is_left(language: str) -> None:
 
 @pytest.mark.parametrize("language", sorted(ports()))
 def test_the_parts_stand_in_the_same_order(language: str) -> None:
-    """Those that an exercise leaves out, and the sections that they stand in."""
+    """The parts that an exercise leaves out, and their sections."""
     lines = file_of(language, "network").split("\n")
     stages = [begin["stage"] for line in lines if (begin := BEGIN.match(line))]
     assert stages == ["gradients", "update", "hidden delta", "hidden delta", "output delta"]

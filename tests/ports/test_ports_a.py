@@ -36,7 +36,7 @@ every_toolchain = pytest.mark.parametrize("toolchain", TOOLCHAINS, scope="module
 
 
 def made(toolchain: str, parent: Path, *, exercise: bool = False, done: Collection[str] = ()) -> tuple[str, Path]:
-    """The command that runs the port, and the folder of its own that it was built in."""
+    """The command that runs the port, and the folder in which it was built."""
     language, variant = TOOLCHAINS[toolchain]
     port = about(language)
     assert port["tested"]
@@ -53,7 +53,7 @@ def made(toolchain: str, parent: Path, *, exercise: bool = False, done: Collecti
 
 
 def node_modules(language: str) -> Path:
-    """What the port's package.json asks for, fetched once into the user's cache."""
+    """The packages of the port's package.json, fetched once into the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backprop-check-tests" / language
     package = (PORTS / language / "package.json").read_text(encoding="utf-8")
     kept = cache / "package.json"
@@ -82,14 +82,14 @@ def test_port_conforms(port: tuple[str, Path]) -> None:
 
 @every_toolchain
 def test_port_answers_whatever_comes(port: tuple[str, Path]) -> None:
-    """Skips what it does not know, reports what fails, goes on, writes NaN as text, and ends with stdin."""
+    """Skips unsupported cases, reports errors, goes on, writes NaN as text, and exits when stdin ends."""
     check_answers(*port)
 
 
 @pytest.mark.thorough
 @every_toolchain
 def test_functions_are_precise(port: tuple[str, Path]) -> None:
-    """Every activation to the last few digits, from the tails to the neighbourhood of 0, against 50 digits."""
+    """Every activation to the last few digits, from the tails to near 0, against 50 digits."""
     check_functions(*port)
 
 
@@ -115,7 +115,7 @@ def test_exercise_goes_stage_by_stage(toolchain: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", sorted({language for language, _ in TOOLCHAINS.values()}))
 def test_commands_are_the_same_everywhere(language: str) -> None:
-    """README, workflow and port.toml name the same commands, and the files that are named are there."""
+    """README, workflow and port.toml have the same commands, and the named files exist."""
     port, folder = about(language), PORTS / language
     readme = (folder / "README.md").read_text(encoding="utf-8")
     workflow = (folder / ".github" / "workflows" / "backprop-check.yml").read_text(encoding="utf-8")

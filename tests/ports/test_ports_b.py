@@ -41,7 +41,7 @@ def with_tools(language: str, command: str) -> str:
 
 
 def make(language: str, parent: Path, *, exercise: bool = False, optimized: str = "-O2") -> tuple[str, Path]:
-    """The command that runs a copy of the port, built where it has to be, and the copy's folder."""
+    """The command that runs a copy of the port, built where necessary, and the copy's folder."""
     port = about(language)
     folder = port_folder(language, parent, exercise=exercise)
     if "build" in port:
@@ -51,16 +51,16 @@ def make(language: str, parent: Path, *, exercise: bool = False, optimized: str 
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
-    """Makes each port once."""
+    """A function that makes each port once."""
     return functools.cache(lambda language: make(language, tmp_path_factory.mktemp(language)))
 
 
 def talk(command: str, folder: Path, lines: list[bytes]) -> list[dict[str, Any]]:
-    """The replies to these lines, all sent at once; the port must end well, and say nothing else."""
+    """The replies to these lines, all sent at once; the port must exit with 0 and print nothing but replies."""
     done = subprocess.run(
         split_command(command),
         cwd=folder,
-        input=b"\n".join(lines),  # the last one ends with the input
+        input=b"\n".join(lines),  # the last line ends with the input, without a newline
         capture_output=True,
         check=False,
         timeout=LONG,
@@ -70,7 +70,7 @@ def talk(command: str, folder: Path, lines: list[bytes]) -> list[dict[str, Any]]
 
 
 def case(**changes: Any) -> dict[str, Any]:
-    """A small network with one hidden layer, three steps of it."""
+    """A request for a small network with one hidden layer, over three steps."""
     weights = {"weights": [[0.5, -0.25], [0.125, 1.0]], "biases": [0.25, -0.5]}
     layers = [{"kind": "dense", "units": 2, "activation": name, "parameters": weights} for name in ("tanh", "softmax")]
     usual = {
@@ -88,7 +88,7 @@ def case(**changes: Any) -> dict[str, Any]:
 
 
 def hostile() -> list[bytes]:
-    """Requests of every kind of trouble, each between two usual ones."""
+    """Every kind of difficult request, each between two usual ones."""
     usual = case()
     infinite = case(id="infinite", inputs=[["Infinity", 1.0]])
     nan = case(id="nan", inputs=[["NaN", 1.0]])
@@ -119,7 +119,7 @@ def test_exercise_still_runs(language: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_port_answers_whatever_comes(language: str, ready: Ready) -> None:
-    """Skips what it does not know, reports what fails, goes on, writes NaN as text, and ends with stdin."""
+    """Skips unsupported cases, reports errors, goes on, writes NaN as text, and exits when stdin ends."""
     check_answers(*ready(language))
 
 
@@ -189,7 +189,7 @@ OWN_FUNCTIONS = {
 
 @pytest.mark.parametrize("language", OWN_FUNCTIONS)
 def test_own_functions_are_precise(language: str, ready: Ready) -> None:
-    """What the language lacks is right within 4 units in the last place, as the libraries of others are."""
+    """Functions that the language lacks are right within 4 units in the last place, as other libraries' are."""
     names, program, code = OWN_FUNCTIONS[language]
     with_tools(language, program[0])
     points = [k / 128 for k in range(-127, 3500)] + [10.0**-k for k in range(3, 300, 7)]
@@ -213,7 +213,7 @@ def test_own_functions_are_precise(language: str, ready: Ready) -> None:
 
 @pytest.mark.parametrize("language", ["c", "lua", "php"])
 def test_a_line_of_ten_megabytes(language: str, ready: Ready) -> None:
-    """A request of any length is read, by buffers that grow; and what it says of no concern is passed over."""
+    """A request of any length is read, by growing buffers; and unknown fields are skipped."""
     command, folder = ready(language)
     line = json.dumps(case(note=[0.12345678] * 900_000)).encode()
     assert len(line) > 10_000_000

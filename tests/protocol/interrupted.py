@@ -1,4 +1,4 @@
-"""The command line as a process of its own that asks for an orderly end, whatever signal comes."""
+"""The command line in a process of its own, with default signals: a signal that asks it to stop ends it in order."""
 
 import sys
 from pathlib import Path

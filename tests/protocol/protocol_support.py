@@ -1,4 +1,4 @@
-"""What the tests of the protocol share: the scripted port, requests, and the check that nothing is left."""
+"""Helpers for the tests of the protocol: the scripted port, requests, and the check that nothing is left."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def command(behaviour: str, **options: object) -> list[str]:
     ]
 
 
-#: Seconds within which what must happen has happened, on a machine as busy as can be. Only a test that fails waits so
-#: long: all others wait for what they wait for.
+#: The longest wait in seconds, enough on a very busy machine. Only a failing test waits this long: all others return
+#: as soon as their condition holds.
 LONG = 300.0
 
 
@@ -50,7 +50,7 @@ def requests(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
 def converse(
     behaviour: str, names: Iterable[str] = ("c1", "bad", "c2", "c3"), *, flight: int = 1, **options: Any
 ) -> dict[str, Answer]:
-    """Run the scripted port, check that every case came back in order, and give the answers by id."""
+    """Run the scripted port, check that every case came back in order, and return the answers by id."""
     script = {key: options.pop(key) for key in ("pid", "seconds", "flag", "replies", "nasty") if key in options}
     options.setdefault("timeout", LONG)
     options.setdefault("start_timeout", LONG)
@@ -62,7 +62,7 @@ def converse(
 
 
 def in_flights(run: Callable[[int], None], *flights: int) -> None:
-    """Do the same with several numbers of cases in flight, at once: mostly it is waiting."""
+    """Run with several numbers of cases in flight, concurrently: each mostly waits."""
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(run, flight) for flight in flights]:
             done.result()
@@ -78,7 +78,7 @@ def others_answered(answers: dict[str, Answer]) -> None:
 
 
 def alive(pid_file: Path) -> list[int]:
-    """Give the processes noted in a file that still run."""
+    """The processes noted in a file that still run."""
     running = []
     for pid in map(int, pid_file.read_text().split()):
         with contextlib.suppress(psutil.Error):
@@ -88,10 +88,10 @@ def alive(pid_file: Path) -> list[int]:
 
 
 def patiently(check: Callable[[float], None], *, seconds: float) -> None:
-    """Do ``check(timeout)``, which has a port run into this timeout, with one that is long enough for all else.
+    """Call ``check(timeout)`` with a timeout long enough for everything but the fault that is to run into it.
 
-    A case that is answered at once on an idle machine may take longer than the timeout on a busy one. So where the
-    check fails it is done again with ten times the time, and at last with a hundred times.
+    A case that is answered at once on an idle machine may take longer than the timeout on a busy one. So a check that
+    fails is repeated with ten times the time, and finally with a hundred times.
     """
     for timeout in (seconds, 10 * seconds):
         with contextlib.suppress(AssertionError, StartError):
@@ -101,7 +101,7 @@ def patiently(check: Callable[[float], None], *, seconds: float) -> None:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Wait for something to be so; whether it came to that."""
+    """Wait for a condition; return whether it came to hold."""
     deadline = time.monotonic() + LONG
     while not condition():
         if time.monotonic() > deadline:
@@ -116,7 +116,7 @@ def open_files() -> int:
 
 @contextlib.contextmanager
 def nothing_left() -> Iterator[None]:
-    """Check that no thread, process or descriptor outlives what happens inside."""
+    """Check that no thread, process or descriptor outlives the block."""
     threads, files = set(threading.enumerate()), open_files()
     children = {child.pid for child in psutil.Process().children(recursive=True)}
     yield

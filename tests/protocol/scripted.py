@@ -1,6 +1,6 @@
 """A port that misbehaves as its first argument says, at cases whose id begins with "bad".
 
-Plain Python without imports that take time (json alone doubles it): it is started hundreds of times.  All other
+Plain Python without slow imports (json alone doubles its start): it is started hundreds of times.  All other
 cases are answered with ``{"id": ..., "loss": 0.5}``.  ``flight=N`` sets max_in_flight, ``pid=FILE`` notes the ids of
 processes.
 """
@@ -37,7 +37,7 @@ def say(**fields):
 
 
 def text_of(line, key):
-    """Give the text of a key in a request of these tests, which holds nothing that is escaped."""
+    """The text of a key in a request of these tests, which contain no escapes."""
     return line.split(b'"%s"' % key, 1)[1].split(b'"', 2)[1].decode()
 
 
@@ -211,7 +211,9 @@ def daemon(name):
 
 
 def escapes(name):
-    """As a daemon does, and more: fork twice, leave the session, let go of pipes, folder and environment."""
+    """Detach like a daemon, and further: fork twice, leave the session, close the pipes, leave the folder and
+    environment.
+    """
     ready, done = os.pipe()
     first = os.fork()
     if first == 0:
@@ -253,7 +255,7 @@ def texts(name):
 
 
 def eat_memory(_):
-    """Grow by 16 MiB a moment, up to 2 GiB: where nobody stops it, the machine must not suffer."""
+    """Grow by 16 MiB at a time, up to 2 GiB: where nobody stops it, the machine must not suffer."""
     hoard = []
     for _ in range(128):
         hoard.append(b"x" * 2**24)
@@ -288,13 +290,13 @@ def sometimes_slow(name):
 
 
 def late(name):
-    """Answer the case before this one once more, then this one."""
+    """Answer the previous case once more, then this one."""
     say(id="c1", loss=0.75)
     say(id=name, loss=0.5)
 
 
 def every_text(name):
-    """Put what acts on terminals, browsers and markup into all texts there are."""
+    """Put text that acts on terminals, browsers and markup into every text field."""
     nasty = OPTIONS["nasty"].encode("ascii").decode("unicode_escape")
     sys.stderr.buffer.write(nasty.encode("utf-8", "surrogatepass") + b"\n")
     sys.stderr.flush()
@@ -366,7 +368,7 @@ FAULTS = {
 
 
 def serve_reversed():
-    """Answer in groups of four, each group backwards."""
+    """Answer in groups of four, each group in reverse order."""
     group = []
     for line in sys.stdin.buffer:
         if text_of(line, b"type") == "hello":
@@ -380,7 +382,7 @@ def serve_reversed():
 
 
 def serve_starving():
-    """Answer all but the "bad" case, for as long as others come."""
+    """Answer all but the "bad" case, for as long as others arrive."""
     for line in sys.stdin.buffer:
         if text_of(line, b"type") == "hello":
             hello()
@@ -389,7 +391,7 @@ def serve_starving():
 
 
 def fault_at(name):
-    """What to do wrong at this case; None for nothing."""
+    """The fault at this case; None for none."""
     bad = name.startswith("bad")
     if BEHAVIOUR == "mixed":
         return FAULTS[name.split("~")[1]] if bad else None

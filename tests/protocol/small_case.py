@@ -1,4 +1,4 @@
-"""One small case, what is expected of it, and the right reply: what the tests of hostile replies spoil."""
+"""One small case, its expected values, and the right reply: the tests of hostile replies corrupt it."""
 
 from __future__ import annotations
 

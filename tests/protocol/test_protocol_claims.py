@@ -23,7 +23,7 @@ from backprop_check.protocol.claims import near_claims, vocabulary
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: What people write, in which list, and what they mean.
+#: The list, what people write in it, and what they mean.
 MEANT = [
     ("layers", "Conv2d", "conv2d"),
     ("layers", "Linear", "dense"),
@@ -50,7 +50,7 @@ MEANT = [
 
 
 def said_of(supports: dict[str, Any]) -> str:
-    """What is wrong with a hello of these claims; empty if nothing is."""
+    """The error for a hello with these claims; empty if there is none."""
     parsed = parse_hello(json.dumps({"protocol": 1, "supports": supports}).encode())
     if isinstance(parsed, Malformed):
         return parsed.problem
@@ -66,7 +66,7 @@ def test_the_nearest_word_is_suggested(key: str, word: str, meant: str) -> None:
 
 
 def test_spelling_alone_would_suggest_another() -> None:
-    """Why there is a table of aliases beside difflib."""
+    """The reason for a table of aliases in addition to difflib."""
     assert difflib.get_close_matches("mse", vocabulary()["losses"], 1) != ["mean_squared_error"]
     assert near_claims("losses", "mse")[0] == "mean_squared_error"
 
@@ -90,7 +90,7 @@ def test_a_word_of_another_list_is_told_where_it_belongs() -> None:
 
 
 def test_an_unknown_field_is_an_error_too() -> None:
-    """Else its words would never be asked for, and nobody would notice."""
+    """Otherwise its words would never be asked for, and nobody would notice."""
     assert 'at $.supports: "layer" is not one of its fields (did you mean "layers"?)' in said_of({"layer": ["conv2d"]})
 
 
@@ -103,7 +103,7 @@ def test_several_are_told_of_and_hostile_ones_harm_nobody() -> None:
 
 
 def test_what_begins_with_x_is_allowed_and_ignored() -> None:
-    """So that a port can serve a newer harness: its cases are those of the same claims without it."""
+    """So a port can also serve a newer harness: its cases are those of the same claims without the x- words."""
     plain = {"layers": ["dense"], "activations": ["relu", "tanh"], "losses": ["huber"], "features": ["graph"]}
     more = {key: ["x-of-tomorrow", *words] for key, words in plain.items()} | {"x-more": {"any": "thing"}}
     assert said_of(more) == ""

@@ -1,4 +1,4 @@
-"""A port that goes wrong in every way there is: what is said of it, and that nothing else is lost."""
+"""Every way in which a port can go wrong: the message it gets, and that no other case is lost."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _nothing_left() -> Iterator[None]:
     ],
 )
 def test_start_fails(behaviour: str, options: dict[str, float], sentence: str) -> None:
-    """A port that does not come to its hello is a StartError with one clear sentence."""
+    """A port that does not get as far as its hello raises StartError with one clear sentence."""
 
     def check(start_timeout: float) -> None:
         with pytest.raises(StartError) as caught:
@@ -72,7 +72,7 @@ def test_start_fails(behaviour: str, options: dict[str, float], sentence: str) -
 
 
 def test_command_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program that is not there is named, with what to do; so is a file that is no program."""
+    """A missing program is named, with advice; so is a file that is not a program."""
     with pytest.raises(StartError, match=r'the command "no-such-dart" was not found: install it'):
         SubprocessImplementation(["no-such-dart", "run"])
     monkeypatch.chdir(tmp_path)
@@ -106,7 +106,7 @@ CRASHES = [
 
 @pytest.mark.parametrize(("behaviour", "sentence"), CRASHES)
 def test_crash(behaviour: str, sentence: str, tmp_path: Path) -> None:
-    """A process that ends is a crash of the very case that ended it; all others are answered."""
+    """A process that ends is a crash of exactly the case that ended it; all others are answered."""
 
     def run(flight: int) -> None:
         pids = tmp_path / f"pids{flight}"
@@ -135,7 +135,7 @@ def test_crash(behaviour: str, sentence: str, tmp_path: Path) -> None:
     ],
 )
 def test_timeout(behaviour: str, sentence: str, tmp_path: Path) -> None:
-    """A case without a reply in time is a timeout, whatever comes instead; all others are answered."""
+    """A case without a reply in time is a timeout, whatever else is printed; all others are answered."""
 
     def run(flight: int, timeout: float) -> None:
         pids = tmp_path / f"pids{flight}-{timeout}"
@@ -163,7 +163,7 @@ def test_timeout(behaviour: str, sentence: str, tmp_path: Path) -> None:
     ],
 )
 def test_protocol_error(behaviour: str, sentence: str) -> None:
-    """A reply that is none is a protocol error that says what is wrong and where."""
+    """An invalid reply is a protocol error that says what is wrong and where."""
 
     def run(flight: int, timeout: float) -> None:
         answers = converse(behaviour, flight=flight, max_line=1_000_000, timeout=timeout)
@@ -171,7 +171,7 @@ def test_protocol_error(behaviour: str, sentence: str) -> None:
         assert sentence in answers["bad"].message
         others_answered(answers)
 
-    # What floods does not read the next case, which is found out when that case's time is up.
+    # A port that floods its output does not read the next case; that case's timeout reveals it.
     seconds = 1.0 if behaviour.startswith("endless") else 30.0
     patiently(lambda timeout: in_flights(lambda flight: run(flight, timeout), 1, 16), seconds=seconds)
 
@@ -189,7 +189,7 @@ def test_protocol_error(behaviour: str, sentence: str) -> None:
     ],
 )
 def test_noted_only(behaviour: str, note: str | None) -> None:
-    """What the protocol does not forbid, or only just, is a note and a reply."""
+    """What the protocol does not forbid, or barely forbids, is a note and a reply."""
     answers = converse(behaviour)
     assert answers["bad"].kind == "reply"
     if note:
@@ -200,7 +200,7 @@ def test_noted_only(behaviour: str, note: str | None) -> None:
 
 @pytest.mark.parametrize("flight", [1, 4])
 def test_replies_without_ids(flight: int) -> None:
-    """Where every reply lacks its id every case is told so, and the port is not started for each of them."""
+    """Where every reply lacks its id every case says so, and the port is not restarted for each of them."""
     answers = converse("no-id", [f"bad{i}" for i in range(40)], flight=flight, max_restarts=4)
     assert {answer.kind for answer in answers.values()} == {"protocol_error"}
     assert {answer.message for answer in answers.values()} == {
@@ -209,7 +209,7 @@ def test_replies_without_ids(flight: int) -> None:
 
 
 def test_late_reply() -> None:
-    """A second reply to a case of before is dropped with a note, and shifts no other."""
+    """A second reply to an earlier case is dropped with a note, and shifts no other."""
     answers = converse("late")
     others_answered(answers)
     assert answers["bad"].kind == "reply"
@@ -217,7 +217,7 @@ def test_late_reply() -> None:
 
 
 def test_pipe_kept_open(tmp_path: Path) -> None:
-    """A grandchild that keeps the pipes open delays neither the answers nor the end, and is ended."""
+    """A grandchild that keeps the pipes open delays neither the answers nor the end, and is killed."""
     answers = converse("keeps-pipe", pid=tmp_path / "pids")
     others_answered(answers)
     assert answers["bad"].kind == "reply"
@@ -242,7 +242,7 @@ MIB = 2**20
 
 @pytest.mark.parametrize("behaviour", ["eats-memory", "eats-memory-in-child"])
 def test_memory_limit(behaviour: str, tmp_path: Path) -> None:
-    """A port that with its children uses more memory than it may is ended, and told so; the rest is judged."""
+    """A port that exceeds its memory limit together with its children is killed, with a message; the rest is judged."""
 
     def run(flight: int) -> None:
         pids = tmp_path / f"pids{flight}"
@@ -267,7 +267,7 @@ def test_memory_limit_one_shot_and_hello() -> None:
 
 
 def test_noise_after_a_reply_goes_to_the_next_case() -> None:
-    """Noise between two cases is kept with the second, made safe to show."""
+    """Noise between two cases is kept with the second, sanitized for display."""
     answers = converse("noise")
     assert r"a line on stdout is not a JSON object: after\x1b[2J" in answers["c2"].notes
     assert (answers["bad"].noise, answers["c2"].noise) == (3, 1)
@@ -289,7 +289,7 @@ def test_strict_stdout() -> None:
 
 
 def test_numbers_beyond_range() -> None:
-    """1e999, integers of 400 digits and bare NaN arrive as the protocol's strings, with notes."""
+    """1e999, integers of 400 digits and bare NaN become the protocol's strings, with notes."""
     answer = converse("huge-numbers")["bad"]
     assert answer.reply is not None
     assert answer.reply.loss is not None
@@ -301,7 +301,7 @@ def test_numbers_beyond_range() -> None:
 
 
 def test_texts_are_safe() -> None:
-    """Escapes, overrides, bells and lone surrogates in an error message reach nobody's terminal."""
+    """Escapes, overrides, bells and lone surrogates in an error message do not reach the terminal."""
     answer = converse("texts")["bad"]
     assert answer.kind == "error"
     assert answer.message == r"\x1b[31mred\u202e \ud800 \x07"
@@ -315,14 +315,14 @@ def test_invalid_utf8() -> None:
 
 
 def test_skip() -> None:
-    """A skip carries its reason and the reply with its issue."""
+    """A skip keeps its reason and the reply its issue."""
     answer = converse("skip")["bad"]
     assert (answer.kind, answer.message) == ("skip", "no softmax")
     assert answer.reply is not None
     assert answer.reply.issue_url == "https://example.org/1"
 
 
-#: Faults that take no time, and what becomes of their cases.
+#: Faults that take no time, and the outcomes of their cases.
 MIXED = {
     "crash": "crash",
     "exit-seven": "crash",
@@ -343,7 +343,7 @@ MIXED = {
 
 
 def test_faults_at_random() -> None:
-    """However faults follow each other, each case has its own verdict, and all others are answered."""
+    """Whatever the sequence of faults, each case has its own verdict, and all others are answered."""
     faults = [*MIXED] * 3
     random.Random(7).shuffle(faults)  # noqa: S311 (an order, not a secret)
     names = [name for i, fault in enumerate(faults) for name in (f"bad~{fault}~{i}", f"c{2 * i}", f"c{2 * i + 1}")]
@@ -359,10 +359,10 @@ def test_faults_at_random() -> None:
 
 
 def test_stderr_flood() -> None:
-    """Megabytes on stderr block nobody; the end of them stays with the case they came with."""
+    """Megabytes on stderr block nothing; their end is kept with the case they came with."""
 
     def check(seconds: float) -> None:
-        """The reply comes so much later than the flood."""
+        """The reply comes this much later than the flood."""
         answers = converse("flood-stderr", seconds=seconds)
         assert answers["bad"].kind == "reply"
         assert answers["bad"].stderr.rstrip().endswith("the end")
@@ -375,7 +375,7 @@ def test_stderr_flood() -> None:
 
 
 def test_always_dies() -> None:
-    """A port that dies at every case is given up after max_restarts; the rest is not run, nothing is lost."""
+    """A port that dies at every case is given up after max_restarts; the rest is not run, and no result is lost."""
     answers = list(converse("always-dies", [f"c{i}" for i in range(6)], max_restarts=3).values())
     assert [answer.kind for answer in answers] == ["crash"] * 4 + ["not_run"] * 2
     assert answers[-1].message.startswith("not run: the implementation was restarted 3 times and is given up;")
@@ -383,13 +383,13 @@ def test_always_dies() -> None:
 
 
 def test_always_dies_pipelined() -> None:
-    """So it is where 16 are in flight: the oldest is blamed when no restart is left."""
+    """The same with 16 cases in flight: the oldest is blamed when no restart is left."""
     answers = list(converse("always-dies", [f"c{i}" for i in range(30)], max_restarts=3, flight=16).values())
     assert [answer.kind for answer in answers] == ["crash"] * 3 + ["not_run"] * 27
 
 
 def test_no_second_hello(tmp_path: Path) -> None:
-    """A port that cannot be started again is given up; what it answered before is kept."""
+    """A port that cannot be restarted is given up; its earlier answers are kept."""
     answers = list(converse("hello-once", ["c1", "c2"], flag=tmp_path / "flag").values())
     assert [answer.kind for answer in answers] == ["reply", "reply"]
     (tmp_path / "flag").unlink()
@@ -404,7 +404,7 @@ def test_no_second_hello(tmp_path: Path) -> None:
 
 
 def test_dies_between_cases() -> None:
-    """A port that ends after a reply costs the next case nothing."""
+    """A port that ends after a reply does not fail the next case."""
     answers = converse("dies-after-reply", ["c1", "last", "c2", "c3"])
     others_answered(answers)
 
@@ -412,7 +412,7 @@ def test_dies_between_cases() -> None:
 @posix
 @pytest.mark.parametrize("flight", [1, 4])
 def test_deaf_between_cases(flight: int) -> None:
-    """A port that closes its input after a reply costs the next case nothing, not even its timeout."""
+    """A port that closes its input after a reply does not fail the next case, nor cost its timeout."""
 
     def check(timeout: float) -> None:
         others_answered(converse("deaf-after-reply", ["c1", "last", "c2", "c3"], flight=flight, timeout=timeout))
@@ -421,14 +421,14 @@ def test_deaf_between_cases(flight: int) -> None:
 
 
 def test_a_crash_is_certain_before_it_is_blamed() -> None:
-    """A port that cannot be started again after an unclear end leaves its next case unjudged, not blamed."""
+    """A port that cannot be restarted after an unclear end leaves its next case unjudged, not blamed."""
     answers = converse("crash", ["c1", "bad", "c2"], max_restarts=0)
     assert [answer.kind for answer in answers.values()] == ["reply", "not_run", "not_run"]
     assert "the last problem: the process was killed by SIGSEGV" in answers["bad"].message
 
 
 def test_making_sure_costs_no_restart() -> None:
-    """Each of many crashes is found on a new process; only one restart is counted for it."""
+    """Each of many crashes is confirmed in a new process; only one restart is counted for it."""
     names = [name for i in range(4) for name in (f"c{i}", f"bad{i}")] + ["c9"]
     answers = converse("crash", names, max_restarts=4)
     others_answered(answers)
@@ -436,14 +436,14 @@ def test_making_sure_costs_no_restart() -> None:
 
 
 def test_only_hello() -> None:
-    """A port that ends after its hello is told to loop, or to use --one-shot."""
+    """A port that ends after its hello gets the advice to loop, or to use --one-shot."""
     answers = list(converse("only-hello", ["c1", "c2", "c3"], max_restarts=2).values())
     assert {answer.kind for answer in answers} <= {"crash", "not_run"}
     assert "--one-shot" in answers[0].message
 
 
 def test_daemon_is_ended(tmp_path: Path) -> None:
-    """Even a grandchild that left the group, the pipes and its parent is ended."""
+    """Even a grandchild that left the group, the pipes and its parent is killed."""
     answers = converse("daemon", pid=tmp_path / "pids")
     assert answers["bad"].kind == "reply"
     others_answered(answers)
@@ -456,7 +456,9 @@ keeper = pytest.mark.skipif(not starting.HAS_KEEPER, reason="only Linux gives or
 @keeper
 @pytest.mark.parametrize("behaviour", ["escapes", "escapes-and-dies"])
 def test_what_hides_from_its_family_is_ended(behaviour: str, tmp_path: Path) -> None:
-    """A daemon that forked twice, has a session of its own and an empty environment; its parents live or are gone."""
+    """A daemon that forked twice, with its own session and an empty environment, is killed, whether or not its
+    parents live.
+    """
     answers = converse(behaviour, pid=tmp_path / "pids")
     others_answered(answers)
     noted = (tmp_path / "pids").read_text().split()
@@ -466,7 +468,7 @@ def test_what_hides_from_its_family_is_ended(behaviour: str, tmp_path: Path) -> 
 
 @keeper
 def test_what_others_started_is_left_alone(tmp_path: Path) -> None:
-    """The user's own children, and an orphan of theirs in a session of its own, outlive the ports of a run."""
+    """The user's own children, and an orphan of theirs in a session of its own, survive the ports of a run."""
     sleep = [sys.executable, "-S", "-E", "-c", "import time; time.sleep(60)"]
     code = f"import subprocess; print(subprocess.Popen({sleep!r}, start_new_session=True, stdout=-3, stderr=-3).pid)"
     mine = subprocess.Popen(sleep)
@@ -485,7 +487,7 @@ def test_what_others_started_is_left_alone(tmp_path: Path) -> None:
 
 @keeper
 def test_a_port_has_the_environment_that_it_is_given() -> None:
-    """Where no locale is set, nothing adds one."""
+    """Where no locale is set, none is added."""
     given = {"PATH": "/usr/bin:/bin", "X": "a=b"}
     with Process(["env"], env=given, marker="m") as process:
         lines = []
@@ -496,17 +498,17 @@ def test_a_port_has_the_environment_that_it_is_given() -> None:
 
 @keeper
 def test_the_keeper_does_not_count_as_memory_of_the_port() -> None:
-    """A port that needs little is within a limit that a Python, which its keeper is, would not keep."""
+    """A port that needs little memory stays within a limit that its keeper, a Python process, would exceed."""
     with Process(["cat"], memory_limit=6 * 2**20) as process:
         process.send(b"one")
         assert isinstance(process.receive(10), Line)
-        assert not process.wait(0.8)  # several looks at its memory
+        assert not process.wait(0.8)  # long enough for several memory checks
         assert process.memory_used == 0
 
 
 @keeper
 def test_a_port_ends_with_a_harness_that_is_killed(tmp_path: Path) -> None:
-    """SIGKILL leaves a harness no time to end anything: the keeper sees it gone, and ends a port that hangs."""
+    """After SIGKILL a harness cannot end anything: the keeper notices it, and ends a port that hangs."""
     sleep = [sys.executable, "-S", "-E", "-c", "import time; print(1, flush=True); time.sleep(60)"]
     code = (
         "import time\nfrom backprop_check.protocol import Process, tree\n"
@@ -537,16 +539,16 @@ def test_pipelining(flight: int) -> None:
 
 
 def test_out_of_order() -> None:
-    """Replies that come backwards are given in the order of the requests."""
+    """Replies in reverse order are returned in the order of the requests."""
     others_answered(converse("reversed", [f"c{i}" for i in range(32)], flight=4))
 
 
 def test_queueing_is_not_blamed() -> None:
-    """The time a case waits behind others in flight is not counted against it."""
+    """The time a case waits behind others in flight does not count towards its timeout."""
     names = [f"bad{i}" for i in range(8)]
 
     def check(timeout: float) -> None:
-        """Each takes a fifth of its timeout, all together more than it."""
+        """Each takes a fifth of its timeout, all together more than the timeout."""
         answers = converse("slowly", names, flight=8, seconds=timeout / 5, timeout=timeout)
         assert [answer.kind for answer in answers.values()] == ["reply"] * 8
         assert all(timeout / 10 < answer.seconds < 0.8 * timeout for answer in answers.values())
@@ -555,7 +557,7 @@ def test_queueing_is_not_blamed() -> None:
 
 
 def test_starved_case_times_out() -> None:
-    """A case that is never answered while all others are comes to its timeout all the same."""
+    """A case that is never answered while all others are still gets its timeout."""
     names = ["c0", "bad", *(f"c{i}" for i in range(1, 400))]
 
     def check(timeout: float) -> None:
@@ -568,7 +570,7 @@ def test_starved_case_times_out() -> None:
 
 @pytest.mark.parametrize(("flight", "one_shot"), [(4, False), (1, True)])
 def test_ten_megabytes_each_way(flight: int, *, one_shot: bool) -> None:
-    """Messages of 10 MB go both ways without a deadlock, also where several are on their way at once."""
+    """Messages of 10 MB in both directions cause no deadlock, also with several in transit at once."""
     padding = b" " * 10_000_000
     with SubprocessImplementation(command("big", flight=flight), timeout=LONG, one_shot=one_shot) as port:
         wide = ((name, data[:-1] + padding + b"}") for name, data in requests(["bad1", "bad2", "bad3"]))
@@ -600,14 +602,14 @@ def test_one_shot_without_newline() -> None:
 
 
 def test_noise_before_hello_is_kept() -> None:
-    """What is printed before the hello goes to the first case."""
+    """Output before the hello is kept with the first case."""
     answers = converse("noisy-hello", ["c1", "c2"])
     assert answers["c1"].notes == ("a line on stdout is not a JSON object: loading weights",)
     assert answers["c2"].notes == ()
 
 
 def test_describe_is_safe() -> None:
-    """What an implementation says of itself is made safe to show."""
+    """An implementation's description of itself is sanitized for display."""
     with SubprocessImplementation(command("hostile-hello")) as port:
         info = port.describe()
     assert info.name == r"\x1b[31m<b>net</b>\u202e"
@@ -633,7 +635,7 @@ def test_describe_is_safe() -> None:
     ],
 )  # fmt: skip
 def test_echo(echo: str, dtype: str, sentences: list[str]) -> None:
-    """Every number of the echo that changed is told, with what was sent, what came, and the likely cause."""
+    """Every changed number of the echo is reported, with what was sent, what came, and the likely cause."""
     with SubprocessImplementation(command("fine", echo=echo, dtype=dtype)) as port:
         problems = port.echo_problems
     assert len(problems) == len(sentences)
@@ -643,7 +645,7 @@ def test_echo(echo: str, dtype: str, sentences: list[str]) -> None:
 
 @pytest.mark.parametrize(("zero", "notes"), [("-0.0", 0), ("0", 1), ("0.0", 1), ("1e-300", 0), ("null", 0)])
 def test_a_zero_without_its_sign_is_a_note(zero: str, notes: int) -> None:
-    """JavaScript writes 0 for −0.0: nothing that a gradient depends on."""
+    """JavaScript writes 0 for −0.0: no gradient depends on it."""
     echo = f"[0.1, 0.3333333333333333, 5e-324, 1.7976931348623157e308, {zero}, 123456789.0]"
     with SubprocessImplementation(command("fine", echo=echo, dtype="float64")) as port:
         found = echo_notes(port.hello.echo)
@@ -671,7 +673,7 @@ def interrupted() -> Iterator[tuple[str, bytes]]:
 
 
 def test_keep_running() -> None:
-    """A process can be kept for a next exchange; without that, a next exchange starts a new one."""
+    """A process can be kept for the next exchange; otherwise the next exchange starts a new one."""
     with SubprocessImplementation(command("fine")) as port:
         process = port.current()
         others_answered({answer.id: answer for answer in port.exchange(requests(["a"]), keep_running=True)})
@@ -684,7 +686,7 @@ def test_keep_running() -> None:
 
 
 def test_requests_are_pulled_lazily() -> None:
-    """Answers are handed over before the next request is pulled, so that a request may depend on them."""
+    """An answer is returned before the next request is pulled, so that a request may depend on it."""
     seen: list[Answer] = []
 
     def adaptive() -> Iterator[tuple[str, bytes]]:
@@ -699,10 +701,10 @@ def test_requests_are_pulled_lazily() -> None:
 
 
 def test_slow_requests_cost_nothing() -> None:
-    """Time spent in making requests, or by whoever reads the answers, is not the port's."""
+    """Time spent making requests or reading answers does not count towards the port's timeout."""
 
     def check(timeout: float) -> None:
-        """Each takes longer than the timeout to be made, and half of it to be read."""
+        """Each request takes longer than the timeout to make, and half of it to read."""
 
         def slow() -> Iterator[tuple[str, bytes]]:
             for i in range(4):
@@ -719,16 +721,16 @@ def test_slow_requests_cost_nothing() -> None:
 
 
 def test_same_id_twice_in_flight() -> None:
-    """Two requests in flight with one id are the caller's mistake."""
+    """Two requests in flight with the same id are the caller's mistake."""
     with (
-        SubprocessImplementation(command("hang", flight=4)) as port,  # which answers neither before both are sent
+        SubprocessImplementation(command("hang", flight=4)) as port,  # it answers neither before both are sent
         pytest.raises(ValueError, match="two requests in flight have the id 'c'"),
     ):
         list(port.exchange(requests(["c", "c"])))
 
 
 def test_memory_stays_bounded() -> None:
-    """A flood of output makes the port wait, not the harness grow."""
+    """A flood of output makes the port wait; the harness does not grow."""
     with SubprocessImplementation(command("endless-lines"), timeout=0.5) as port:
         answers = port.exchange(requests(["bad"]))
         process = port.current()
@@ -743,7 +745,7 @@ def test_memory_stays_bounded() -> None:
 
 
 def test_forgotten_port() -> None:
-    """A port that nobody closed is ended when it is collected."""
+    """A port that nobody closed is ended when it is garbage-collected."""
     port = SubprocessImplementation(command("hang"))
     process = port.current()
     assert process is not None

@@ -1,4 +1,4 @@
-"""Whatever bytes come: reading and judging them never raises, and takes a time bounded by their number."""
+"""Whatever bytes arrive: reading and judging them never raises, and takes a time bounded by their number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backprop_check.protocol.parsing import leading_id
 fuzz = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 KEYS = ("id", "loss", "layers", "trajectory", "error", "skip", "input_gradients", "protocol", "supports", "echo")
-#: Tokens that JSON has, nearly has, or has not; put in a row they are now and then a reply.
+#: Tokens that are, nearly are, or are not JSON; a sequence of them is sometimes a reply.
 TOKENS = [
     *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\ud800", b"\\u0000", b" ", b"\t", b"\r", b"\x00", b"\xff"),
     *(b"null", b"true", b"NaN", b"Infinity", b"-Infinity", b'"NaN"', b"0", b"-0.0", b"1e999", b"-1e-999", b"0x1"),
@@ -44,7 +44,7 @@ json_values = st.recursive(
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """Every place in a value of lists and objects."""
+    """The path of every value in nested lists and objects."""
     found = [path]
     if isinstance(value, dict):
         for key, item in value.items():
@@ -60,7 +60,7 @@ PLACES = places(RIGHT)[1:]
 
 @st.composite
 def nearly_right(draw: st.DrawFn) -> bytes:
-    """The right reply, with something else in a few of its places."""
+    """The right reply with a few values replaced."""
     reply = json.loads(json.dumps(RIGHT))
     for path in draw(st.lists(st.sampled_from(PLACES), min_size=1, max_size=4)):
         part, value = reply, draw(json_values)
@@ -90,28 +90,28 @@ def examine(line: bytes) -> None:
         if isinstance(problem, Malformed):
             assert 0 < len(problem.problem) < 600
             problem.problem.encode()
-    # Lines are short here; what takes half a second grows faster than they do.
+    # Lines are short here: half a second would mean a time that grows faster than their length.
     assert time.process_time() - start < 0.5 + len(line) * 1e-5
 
 
 @fuzz
 @given(st.binary(max_size=300))
 def test_any_bytes(line: bytes) -> None:
-    """Bytes without any sense."""
+    """Random bytes."""
     examine(line)
 
 
 @fuzz
 @given(token_lines)
 def test_rows_of_tokens(line: bytes) -> None:
-    """What looks like JSON, and sometimes is."""
+    """Text that looks like JSON, and sometimes is."""
     examine(line)
 
 
 @fuzz
 @given(json_values, st.sampled_from(KEYS))
 def test_any_json(value: Any, key: str) -> None:
-    """JSON that has nothing to do with a reply, alone and as each field of one."""
+    """JSON that is not a reply, alone and as each field of one."""
     text = json.dumps(value).encode()
     examine(text)
     examine(b'{"id": "c", "%s": %s}' % (key.encode(), text))
@@ -120,7 +120,7 @@ def test_any_json(value: Any, key: str) -> None:
 @fuzz
 @given(nearly_right())
 def test_nearly_right_replies(line: bytes) -> None:
-    """A right reply with other values in some places: each is a finding, none an exception."""
+    """A right reply with some values replaced: each is a finding, none an exception."""
     examine(line)
 
 
@@ -149,7 +149,7 @@ def test_deep_replies(field: int, opening: bytes, depth: int) -> None:
     ],
 )
 def test_an_id_at_a_glance(line: bytes, name: str | None) -> None:
-    """The id that a line begins with is taken for its id only where it can be nothing else."""
+    """The id is read from the start of a line only where it cannot be anything else."""
     assert leading_id(line) == name
     parsed = parse_line(line)
     if name is not None and isinstance(parsed, Message):

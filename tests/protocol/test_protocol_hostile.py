@@ -1,4 +1,4 @@
-"""Replies that are no numbers, or no reply, through a real process and the comparison: always a verdict."""
+"""Replies whose values are not numbers, and lines that are not replies, through a real process: always a verdict."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PLACES = [
     ("layers", 1, "updated", "weights", 1, 0),
     ("trajectory", 1, "layers", 0, "updated", "biases", 2),
 ]
-#: JSON text that stands where a number belongs, and what the finding is called.
+#: JSON text in place of a number, and the finding's problem.
 NO_NUMBERS = [
     ('"0.5"', "not_a_number"),
     ('"\\u001b[31m<script>"', "not_a_number"),
@@ -60,7 +60,7 @@ MARK = "@@"
 
 
 def with_text(place: tuple[str | int, ...], text: str) -> bytes:
-    """The right reply, but for one number in whose place other JSON text stands."""
+    """The right reply with one number replaced by other JSON text."""
     reply = msgspec.json.decode(msgspec.json.encode(RIGHT))
     part = reply
     for step in place[:-1]:
@@ -70,7 +70,7 @@ def with_text(place: tuple[str | int, ...], text: str) -> bytes:
 
 
 def judged(tmp_path: Path, lines: list[bytes]) -> list[Result]:
-    """What becomes of these replies to one and the same case, from a port that prints them."""
+    """The results of these replies to the same case, from a port that prints them."""
     file = tmp_path / "replies"
     file.write_bytes(b"\n".join(lines) + b"\n")
     results: list[Result] = []
@@ -82,18 +82,18 @@ def judged(tmp_path: Path, lines: list[bytes]) -> list[Result]:
 
 
 def test_right_reply_passes(tmp_path: Path) -> None:
-    """The reply that the others are made from is right."""
+    """The reply from which the others are made is right."""
     (result,) = judged(tmp_path, [json.dumps(RIGHT).encode()])
     assert (result.outcome, result.mismatches) == ("passed", [])
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: "-".join(map(str, place)))
 def test_no_number(place: tuple[str | int, ...], tmp_path: Path) -> None:
-    """Text, booleans, null, NaN, lists and huge integers are a finding about the very place."""
+    """Text, booleans, null, NaN, lists and huge integers are findings about exactly that place."""
     results = judged(tmp_path, [with_text(place, text) for text, _ in NO_NUMBERS])
     for (text, problem), result in zip(NO_NUMBERS, results, strict=True):
         if place == ("loss",) and text == "null":
-            # A whole value that is null counts as not given.
+            # An array or loss that is null counts as absent.
             assert result.outcome == "passed"
             continue
         assert result.outcome == "mismatched", text[:40]
@@ -126,7 +126,7 @@ def edited(edit: Callable[[dict[str, Any]], object]) -> bytes:
     ],
 )
 def test_wrong_arrays(edit: Callable[[dict[str, Any]], object], problem: str, tmp_path: Path) -> None:
-    """Missing, extra and wrong-shaped arrays are findings of their own; the next case is judged as ever."""
+    """Missing, extra and wrongly shaped arrays are findings of their own; the next case is judged normally."""
     result, next_one = judged(tmp_path, [edited(edit), json.dumps(RIGHT).encode()])
     assert result.outcome == "mismatched"
     assert problem in {finding.problem for finding in result.mismatches}
@@ -147,10 +147,10 @@ NASTY = [
 
 @pytest.mark.parametrize("nasty", NASTY, ids=range(len(NASTY)))
 def test_every_text_is_safe(nasty: str) -> None:
-    """Whatever stands in an error, a skip, an id, a key, on stdout or stderr: no text to show can act on a terminal."""
+    """Whatever is in an error, a skip, an id, a key, on stdout or stderr: no displayed text can act on a terminal."""
 
     def check(seconds: float) -> None:
-        """The reply comes so much later than what stands on stderr."""
+        """The reply comes this much later than the text on stderr."""
         answers = converse("every-text", ["c1", "bad", "bad-skip", "c2"], nasty=nasty, seconds=seconds)
         assert [answer.kind for answer in answers.values()] == ["reply", "error", "skip", "reply"]
         for answer in answers.values():

@@ -1,4 +1,6 @@
-"""A callable in a process of its own: what it does to itself costs its case; else it is judged as before."""
+"""A callable in a process of its own: if it ends its process only its case fails; otherwise it is judged as
+in-process.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def _answers(folder: Path, name: str, body: str, **options: object) -> list[Answ
     ],
 )
 def test_what_it_does_to_itself_costs_its_case(name: str, body: str, kind: str, said: str, module: Path) -> None:
-    """The others are answered, by a process that was started again; what it prints is no reply."""
+    """The other cases are answered by a restarted process; what the callable prints is not taken for a reply."""
 
     def check(timeout: float) -> None:
         answers = _answers(module, name, body, timeout=timeout, memory_limit=200 * 2**20)
@@ -88,7 +90,7 @@ def test_what_it_does_to_itself_costs_its_case(name: str, body: str, kind: str, 
     ],
 )
 def test_what_it_returns_is_judged_as_in_this_process(body: str, module: Path) -> None:
-    """Outcome and sentence are the same."""
+    """The outcome and the sentence are the same."""
     name = f"returns_{abs(hash(body))}"
     found = _answers(module, name, body)
     here = CallableImplementation(load_callable(f"python:{name}:backprop"))
@@ -98,7 +100,7 @@ def test_what_it_returns_is_judged_as_in_this_process(body: str, module: Path) -
 
 
 def test_what_it_says_of_itself_is_its_hello(module: Path) -> None:
-    """Attributes of the function, as in this process."""
+    """The attributes of the function, as in this process."""
     text = "def backprop(case):\n    return {}\nbackprop.dtype = 'float32'\nbackprop.supports = {'batch': False}\n"
     (module / "says.py").write_text(text)
     with open_implementation("python:says:backprop", isolated=True) as port:
@@ -128,7 +130,7 @@ def test_one_that_cannot_be_had(spec: str, error: type[Exception], said: str, mo
 
 
 def test_advice_that_fits_a_callable(module: Path) -> None:
-    """It writes no line and flushes nothing: what is slow is its import, or itself."""
+    """It writes and flushes no lines: only its import, or itself, can be slow."""
     (module / "sleeper.py").write_text("import time\ntime.sleep(600)\ndef backprop(case):\n    return {}\n")
     with pytest.raises(StartError) as caught:
         open_implementation("python:sleeper:backprop", isolated=True, start_timeout=2)
@@ -143,7 +145,7 @@ def test_advice_that_fits_a_callable(module: Path) -> None:
 
 @pytest.mark.parametrize("one_shot", [False, True])
 def test_advice_that_fits_a_command(module: Path, *, one_shot: bool) -> None:
-    """One that answers only when its input has ended is told of --one-shot, and with it answers."""
+    """A command that answers only when its input has ended gets the advice of --one-shot, and answers with it."""
     hello = '{"protocol": 1, "name": "octave"}'
     (module / "port.py").write_text(f"import sys\nsys.stdin.read()\nprint({hello!r})\n")
     command = f'"{sys.executable}" port.py'

@@ -1,4 +1,4 @@
-"""The sandbox: what it is made of, what it says where it cannot be, and what a port inside can reach."""
+"""The sandbox: how it is built, its message where it is not available, and what a port inside can reach."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def _nothing_left() -> Iterator[None]:
 
 @pytest.fixture
 def tools(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if bwrap and prlimit were there and willing."""
+    """Pretend that bwrap and prlimit are installed and work."""
     monkeypatch.setattr(sandbox, "_tools", lambda: ("/usr/bin/bwrap", "/usr/bin/prlimit"))
 
 
 @pytest.fixture
 def real() -> None:
-    """Skip, with the sentence, where there can be no sandbox."""
+    """Skip, with the message, where no sandbox is available."""
     try:
         sandbox._tools()  # noqa: SLF001
     except ConfigurationError as error:
-        # Containers often forbid it, also where all tools are installed.
+        # Containers often forbid it even where all tools are installed.
         pytest.skip(str(error))
 
 
@@ -58,7 +58,7 @@ def follows(argv: list[str], *part: str) -> bool:
 @linux
 @pytest.mark.usefixtures("tools")
 def test_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, nothing writable but memory, no secrets, limits; what the command needs can be read."""
+    """No network, nothing writable but memory, no secrets, limits; the files that the command needs are readable."""
     home, hidden, work = tmp_path / "home", tmp_path / "solutions", tmp_path / "work"
     for folder in (home / ".ssh", hidden, work / "data"):
         folder.mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert follows(argv, "--ro-bind", "/dev/null", str(home / ".netrc"))
     assert follows(argv, "--tmpfs", str(hidden))
     assert follows(argv, "--chdir", str(work))
-    # The folder is under /tmp, which is covered: it is shown again, and in it the answers are covered again.
+    # The folder is under /tmp, which is hidden: it is mounted again, with the answers in it hidden again.
     again = argv.index(str(work))
     assert argv[again - 1] == "--ro-bind"
     assert argv[again:].count(str(work / "answers.json")) == 1
@@ -89,7 +89,7 @@ def test_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @linux
 @pytest.mark.usefixtures("tools")
 def test_processes_are_granted_on_top() -> None:
-    """The limit of processes counts the user's others too, so that it is more than what was asked for."""
+    """The limit of processes also counts the user's others, so it is larger than the requested one."""
     (limit,) = [part for part in sandbox_prefix([sys.executable], limits=Limits(processes=5)) if "--nproc" in part]
     assert int(limit.partition("=")[2]) > 5
 
@@ -135,7 +135,7 @@ def test_environment() -> None:
     ],
 )
 def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there can be no sandbox nothing is started, and the sentence says why and what to do instead."""
+    """Where no sandbox is available nothing is started, and the sentence says why and what to do."""
     monkeypatch.setattr("backprop_check.protocol.sandbox.sys.platform", platform)
     monkeypatch.setattr("backprop_check.protocol.sandbox.shutil.which", lambda name, **_: found.get(name))
     with pytest.raises(ConfigurationError) as caught:
@@ -145,7 +145,7 @@ def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeyp
 
 
 def test_callable_cannot_be_held() -> None:
-    """A Python callable runs inside the harness: a sandbox for it is refused, before it is imported."""
+    """A Python callable runs inside the harness: a sandbox for it is refused before it is imported."""
     with pytest.raises(ConfigurationError, match="runs inside this process, to which --sandbox cannot apply"):
         open_implementation("python:no_such_module:f", sandbox=True)
 
@@ -194,7 +194,9 @@ for line in sys.stdin:
 @linux
 @pytest.mark.usefixtures("real")
 def test_a_port_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port in the sandbox answers as ever, and reaches nothing: not the disk, the network, secrets or others."""
+    """A port in the sandbox answers as usual, and reaches neither the disk, the network, secrets nor other
+    processes.
+    """
     monkeypatch.setenv("MY_TOKEN", "secret")
     work, hidden = tmp_path / "work", tmp_path / "solutions"
     work.mkdir()
@@ -228,7 +230,7 @@ def test_a_port_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @linux
 @pytest.mark.usefixtures("real")
 def test_a_python_under_tmp_inside(tmp_path: Path) -> None:
-    """Behind links, and as a virtual environment: where its library is, is shown too."""
+    """Behind links, and as a virtual environment: the folder of its library is mounted too."""
     venv, links, work = tmp_path / "venv", tmp_path / "links", tmp_path / "work"
     links.mkdir()
     work.mkdir()
@@ -261,7 +263,7 @@ def test_where_a_program_and_its_library_are(tmp_path: Path) -> None:
 @linux
 @pytest.mark.usefixtures("real")
 def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a process of its own it can be held as well."""
+    """A callable in a process of its own can be sandboxed as well."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "writes.py").write_text("def backprop(case):\n    open('x', 'w')\n")
     with open_implementation("python:writes:backprop", sandbox=True, isolated=True, timeout=LONG) as port:
@@ -270,8 +272,8 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Read-only file system" in answer.message
 
 
-#: A submission that has no mathematics of its own: it looks for the harness and for what it keeps, and answers with it.
-#: Its arguments are places to look in; that it need not guess them makes it stronger than any search.
+#: A submission without mathematics: it searches for the harness and its cached values, and answers with them.
+#: Its arguments are the places to look in, so it is stronger than one that has to search.
 ATTACK = """
 import glob, json, os, subprocess, sys
 
@@ -311,7 +313,7 @@ for line in sys.stdin:
 
 
 def kept_and_written(work: Path) -> None:
-    """What a grader's earlier run leaves in the folder of the next one."""
+    """The files that a grader's earlier run leaves for the next one."""
     (work / "uv" / "archive-v0" / "x" / "backprop_check").mkdir(parents=True)
     (work / "uv" / "archive-v0" / "x" / "backprop_check" / "x.json").write_text("{}")
     for name in (
@@ -332,7 +334,7 @@ def kept_and_written(work: Path) -> None:
 def test_the_harness_and_what_it_keeps_are_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, callable_: bool
 ) -> None:
-    """A submission that searches disk and PATH for the cache, the results and the harness answers with nothing.
+    """A submission that searches disk and PATH for the cache, the results and the harness finds nothing to answer with.
 
     Also where the command names the harness's own Python, and where it is a callable that runs by way of the package.
     """
@@ -362,7 +364,7 @@ def test_the_harness_and_what_it_keeps_are_not_there(
     with open_implementation(spec, sandbox=True, **options) as port:
         (work / "later.csv").write_text("expected")
         (work / "cache" / "b.chunk").write_text("made by this run")
-        (work / "r.json").rename(work / "old.json")  # as a run does that writes its file anew
+        (work / "r.json").rename(work / "old.json")  # as a run does that rewrites its file
         (judged,) = list(judge([case], port))
     assert judged.outcome == "error", judged
     found = json.loads(judged.message.removeprefix("ValueError: "))
@@ -372,7 +374,7 @@ def test_the_harness_and_what_it_keeps_are_not_there(
 @linux
 @pytest.mark.usefixtures("real")
 def test_a_file_of_this_run_is_not_there_and_its_neighbours_are(tmp_path: Path) -> None:
-    """Of the folder that a port runs in all is there but what the run writes; and nothing can be written."""
+    """The folder that a port runs in is complete except for the run's outputs; and nothing in it can be written."""
     work = tmp_path / "work"
     (work / "data").mkdir(parents=True)
     (work / "data" / "weights.txt").write_text("1")
@@ -388,7 +390,7 @@ def test_a_file_of_this_run_is_not_there_and_its_neighbours_are(tmp_path: Path) 
 
 
 def test_outputs_among_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a folder cannot be put together without its outputs there is no sandbox, but a sentence."""
+    """Where a folder cannot be mounted without the outputs there is no sandbox, but an error."""
     monkeypatch.setattr(view, "_MOST_ENTRIES", 2)
     for name in "abc":
         (tmp_path / name).write_text("")
@@ -398,7 +400,7 @@ def test_outputs_among_too_many_files_are_refused(tmp_path: Path, monkeypatch: p
 
 @linux
 def test_the_search_path_does_not_lead_to_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``python3`` is the port's own; a program that only the harness's environment has keeps the way to it."""
+    """``python3`` is the port's own; a program that only the harness's environment has keeps its path."""
     own, others, modules = tmp_path / "venv", tmp_path / "bin", tmp_path / "clone"
     for folder, names in ((own / "bin", ("python3", "only-here")), (others, ("python3",))):
         folder.mkdir(parents=True)
@@ -427,7 +429,7 @@ def test_the_search_path_does_not_lead_to_the_harness(tmp_path: Path, monkeypatc
 def test_the_environment_of_the_harness_is_hidden_unless_it_is_the_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With another Python its packages are not there; its own Python has them, without the harness among them.
+    """With another Python its packages are hidden; its own Python has them, except the harness.
 
     A wrapper that leads to its own Python is another program: it runs, without packages.
     """
@@ -440,13 +442,13 @@ def test_the_environment_of_the_harness_is_hidden_unless_it_is_the_programs(
     assert follows(sandbox_prefix(["/bin/sh"], cwd=tmp_path), "--tmpfs", str(package.parent))
     inside = sandbox_prefix([str(own / "bin" / "python")], cwd=tmp_path)
     assert not follows(inside, "--tmpfs", str(package.parent))
-    assert inside[::-1].index(str(package)) < inside[::-1].index(str(own))  # covered after what shows it
+    assert inside[::-1].index(str(package)) < inside[::-1].index(str(own))  # hidden after the mount that would show it
 
 
 @linux
 @pytest.mark.usefixtures("real")
 def test_a_wrapper_of_the_harness_python_runs(tmp_path: Path) -> None:
-    """As the shims of version managers are: ``python3`` is a script that leads to it. It has no packages there."""
+    """As with the shims of version managers, ``python3`` is a script that leads to it. It has no packages there."""
     if sys.prefix == sys.base_prefix:
         pytest.skip("the harness runs in no virtual environment, so that no packages are its own")
     wrapper = tmp_path / "python3"
@@ -465,7 +467,7 @@ def test_a_wrapper_of_the_harness_python_runs(tmp_path: Path) -> None:
 @linux
 @pytest.mark.usefixtures("tools")
 def test_a_link_does_not_show_what_is_hidden(tmp_path: Path) -> None:
-    """A submission that is a link into another one is not shown the other's folder."""
+    """A submission that is a link into another one cannot read the other's folder."""
     anna, berta = tmp_path / "anna", tmp_path / "berta"
     (berta / "src").mkdir(parents=True)
     (berta / "src" / "port.py").write_text("")
@@ -487,7 +489,7 @@ def test_a_link_does_not_show_what_is_hidden(tmp_path: Path) -> None:
     ],
 )
 def test_faults_inside(behaviour: str, sentence: str) -> None:
-    """What a port does wrong is told in the same words inside as outside, and nothing of it is left."""
+    """A port's faults get the same messages inside as outside, and none of its processes are left."""
 
     def check(timeout: float) -> None:
         with open_implementation(shlex.join(command(behaviour)), sandbox=True, timeout=timeout) as port:
@@ -501,7 +503,7 @@ def test_faults_inside(behaviour: str, sentence: str) -> None:
 @linux
 @pytest.mark.usefixtures("real")
 def test_processor_time(tmp_path: Path) -> None:
-    """A port that only burns processor time is ended by its limit, and told so."""
+    """A port that only burns processor time is ended by its limit, with a message that says so."""
     port_file = tmp_path / "burn.py"
     port_file.write_text("import sys\nsys.stdin.readline()\nprint('{\"protocol\": 1}', flush=True)\nwhile True: pass\n")
     argv = shlex.join([sys.executable, str(port_file)])

@@ -1,4 +1,4 @@
-"""The JSON Schema is what the types say, and is true of all that is sent and answered."""
+"""The JSON Schema agrees with the types, and with every message that is sent and answered."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PORT = Path(backprop_check.__file__).parent / "ports" / "python" / "port.py"
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
-    """Of one kind of message."""
+    """A validator for one kind of message."""
     return jsonschema.Draft202012Validator({**json_schema(), "$ref": f"#/$defs/{name}"})
 
 
 def test_the_file_is_what_the_types_say() -> None:
-    """A type that changed has changed the schema: python -m backprop_check.protocol.schema writes it anew."""
+    """After a change of the types, python -m backprop_check.protocol.schema rewrites the file."""
     assert PATH.read_text(encoding="utf-8") == text()
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
@@ -39,7 +39,7 @@ def test_the_file_is_what_the_types_say() -> None:
 @pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("suite", ["published", "edge", "generated", "training", *FAMILIES])
 def test_all_that_is_sent_and_answered_is_valid(suite: str, every: int) -> None:
-    """Every request of a suite, and what the port in Python replies to it; without thoroughness every eighth."""
+    """Every request of a suite, and the Python port's reply to it; without the thorough tests every eighth."""
     requests = [case.request() for case in select_cases([suite], 40)][::every]
     sent, answered = validator("caseRequest"), validator("caseReply")
     done = subprocess.run(
@@ -54,7 +54,7 @@ def test_all_that_is_sent_and_answered_is_valid(suite: str, every: int) -> None:
 
 @functools.cache
 def of_kinds() -> dict[str, bytes]:
-    """For every kind of layer a request that has one."""
+    """A request with each kind of layer."""
     found: dict[str, bytes] = {}
     for family in ("published", *FAMILIES):
         wanted = {name for name, kind in KINDS.items() if kind.family == family or name == "dense"}
@@ -67,7 +67,7 @@ def of_kinds() -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_rule(kind: str) -> None:
-    """A field that there is not, one that is missing and one of another type are refused, for every kind of layer."""
+    """An unknown field, a missing one and one of another type are refused, for every kind of layer."""
     request = msgspec.json.decode(of_kinds()[kind])
     layers = request["network"]["layers"]
     number = next(number for number, each in enumerate(layers) if each["kind"] == kind)
@@ -81,7 +81,7 @@ def test_every_kind_has_a_rule(kind: str) -> None:
 
 
 def _changed(request: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
-    """The same with another value at a path of keys; None takes it out."""
+    """The same with another value at a path of keys; None removes it."""
     made = copy.deepcopy(request)
     place: Any = made
     *way, last = path.split(".")
@@ -143,14 +143,14 @@ REQUEST: dict[str, Any] = {
     ],
 )
 def test_what_is_never_sent_is_refused(path: str, value: Any) -> None:
-    """A number out of its range, a word that there is not, a default that is not written out."""
+    """A number out of its range, an unknown word, a default that is not written out."""
     check = validator("caseRequest")
     assert check.is_valid(REQUEST)
     assert not check.is_valid(_changed(REQUEST, path, value))
 
 
 def test_alpha_and_plain_sgd_are_written_out() -> None:
-    """α with every activation that has one; of plain gradient descent the rate and nothing else, or all fields."""
+    """α with every activation that has one; plain gradient descent has only its rate, or all fields."""
     check = validator("caseRequest")
     for activation, alpha in DEFAULT_ALPHA.items():
         named = _changed(REQUEST, "network.layers.0.activation", activation)
@@ -184,5 +184,5 @@ def test_alpha_and_plain_sgd_are_written_out() -> None:
     ],
 )
 def test_replies(reply: dict[str, Any], *, valid: bool) -> None:
-    """null counts as absent, numbers may be texts, and fields that are unknown are ignored."""
+    """null counts as absent, numbers may be strings, and unknown fields are ignored."""
     assert jsonschema.Draft202012Validator(json_schema()).is_valid(reply) is valid

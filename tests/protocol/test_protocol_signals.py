@@ -1,4 +1,4 @@
-"""Asked to stop: Ctrl-C, SIGTERM or a closed terminal ends every child, in the middle of whatever goes on."""
+"""Ctrl-C, SIGTERM or a closed terminal ends every child process, whatever is going on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _usual() -> Iterator[None]:
 
 
 def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path]:
-    """Start a run and wait until its port, and what that starts, is there."""
+    """Start a run and wait until its port, with the port's children, is running."""
     pids = tmp_path / "pids"
     port = shlex.join(command(behaviour, pid=pids))
     argv = [sys.executable, str(LAUNCHER), "run", port, "--suite", "generated", "--timeout", str(LONG), "--cases", "5"]
@@ -60,7 +60,7 @@ def start(tmp_path: Path, behaviour: str) -> tuple[subprocess.Popen[bytes], Path
     ],
 )
 def test_no_child_survives(behaviour: str, number: str, tmp_path: Path) -> None:
-    """The run ends soon, says something, and its port with all it started is gone."""
+    """The run ends soon, prints something, and its port and all the port's children are gone."""
     run, pids = start(tmp_path, behaviour)
     try:
         assert run.poll() is None
@@ -93,7 +93,7 @@ def test_impatient(tmp_path: Path) -> None:
 
 
 def test_a_signal_at_the_start_of_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it comes when the port's process is there and not yet known, the process is ended all the same."""
+    """A signal between the start of the port's process and its registration still ends the process."""
     popen, started = subprocess.Popen, []
 
     def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -109,7 +109,7 @@ def test_a_signal_at_the_start_of_a_port(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_terminated_is_like_ctrl_c() -> None:
-    """SIGTERM and SIGHUP become an exception, which says which of them it was; afterwards all is as before."""
+    """SIGTERM and SIGHUP become an exception that says which of them it was; afterwards everything is as before."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         before = signal.getsignal(number)
         with pytest.raises(KeyboardInterrupt) as caught, orderly_signals():
@@ -121,7 +121,7 @@ def test_terminated_is_like_ctrl_c() -> None:
 
 
 def test_ignored_stays_ignored() -> None:
-    """Whoever started us with nohup meant it; and in another thread nothing is done."""
+    """A signal ignored by nohup stays ignored; and in another thread nothing is done."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with orderly_signals():
@@ -141,7 +141,7 @@ def test_ignored_stays_ignored() -> None:
 
 
 def test_held_signals_come_afterwards() -> None:
-    """What must be finished is finished first."""
+    """The protected block is finished first."""
     done = []
 
     def work() -> None:
@@ -160,7 +160,7 @@ def test_held_signals_come_afterwards() -> None:
     "how", ["signal.signal({0}, signal.SIG_IGN)", "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}])"]
 )
 def test_these_tests_do_not_mind_what_they_inherit(how: str) -> None:
-    """Under nohup, in the background of a script, below a supervisor that blocks signals: they pass all the same."""
+    """Under nohup, in the background of a script, below a supervisor that blocks signals: they still pass."""
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k"]
     chosen = "terminated_is or held_signals or start_of_a_port or (survives and no-hello)"
     numbers = ("signal.SIGINT", "signal.SIGTERM", "signal.SIGHUP")

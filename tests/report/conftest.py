@@ -1,4 +1,4 @@
-"""A real headless Chromium, pages made from results, and what the browser had to say about each of them."""
+"""A real headless Chromium, pages made from results, and the console, errors and requests of each of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARGUMENTS = [
 
 
 def missing(what: str) -> None:
-    """Skip, or fail where the tools were promised."""
+    """Skip, or fail where CI has promised the tools."""
     if os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
         pytest.fail(f"{what}, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
     pytest.skip(f"{what}; this test looks at the report in a real browser")
@@ -46,7 +46,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """axe-core's script, fetched once with npm into a folder beside other temporary files."""
+    """axe-core's script, fetched once with npm into a temporary folder."""
     folder = Path(tempfile.gettempdir()) / "backprop-check-axe-4"
     script = folder / "package" / "axe.min.js"
     if not script.is_file():
@@ -117,7 +117,7 @@ class Looking:
         dialog.dismiss()
 
     def quiet(self) -> None:
-        """No request left the file, no message on the console."""
+        """Check that no request left the file and that the console is empty."""
         assert self.said == []
         inside = ("data:", "blob:", self.url)
         assert [url for url in self.asked if not url.startswith(inside)] == []
@@ -131,7 +131,9 @@ Look = Callable[..., Looking]
 
 @pytest.fixture
 def look(browser: Any, reports: Callable[[str], Path]) -> Iterator[Look]:
-    """``look("mazur", fragment="#…", width=1440, scheme="dark")``: open a report; in the end all were quiet."""
+    """``look("mazur", fragment="#…", width=1440, scheme="dark")`` opens a report; at the end every page must be
+    quiet.
+    """
     opened: list[tuple[Any, Looking]] = []
 
     def open_report(

@@ -1,6 +1,6 @@
 """Results files for the tests of the report: real ones, judged by the real judge, and large ones.
 
-``judged`` is what ``run`` does, as a parsed results file with each failing case's network and reply.
+``judged`` returns what ``run`` writes as a parsed results file, with each failing case's network and reply.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def judged(
     name: str = "",
     cause: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The results file of a run, without what differs from run to run; ``cause`` explains all its mismatches."""
+    """The results file of a run, without the parts that differ between runs; ``cause`` explains all its mismatches."""
     opened = CallableImplementation(implementation, name=name) if callable(implementation) else implementation
     with opened:
         results = list(judge(cases, opened, Settings()))
@@ -87,7 +87,7 @@ def judged(
 
 
 def mazur_results(count: int = 0) -> dict[str, Any]:
-    """The bundled port with Mazur's ending, judged."""
+    """The results of the bundled port with Mazur's ending."""
     command = f'"{sys.executable}" "{PORTS / "mazur" / "port.py"}"'
     found = judged(open_implementation(command), mazur_cases(count), cause=BP107)
     found["implementation"].update(command="python3 backprop_check/ports/mazur/port.py", language="Python")
@@ -95,7 +95,7 @@ def mazur_results(count: int = 0) -> dict[str, Any]:
 
 
 def right_reply(request: dict[str, Any]) -> dict[str, Any]:
-    """What a right implementation answers."""
+    """The answer of a right implementation."""
     case = case_of(request)
     right = expect(case)
     reply = as_reply(right.values, len(case.network.layers), trajectory=False, form=right.form)
@@ -116,7 +116,7 @@ def ascending(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_slope(request: dict[str, Any]) -> dict[str, Any]:
-    """δ of the last layer is ∂L/∂a, and what follows from it is wrong too."""
+    """δ of the first and last layer is four times too large: a sigmoid's φ′(0) = ¼ is missing."""
     reply = right_reply(request)
     reply["layers"][-1]["delta"] = [[x * 4.0 for x in row] for row in reply["layers"][-1]["delta"]]
     if len(reply["layers"]) > 1:
@@ -125,7 +125,9 @@ def without_slope(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def half_kernel(request: dict[str, Any]) -> dict[str, Any]:
-    """δ of the first layer that is no dense one is half of what it should be; what follows from it is wrong too."""
+    """δ and the gradients of the first layer that is not dense are half of what they should be, and what follows
+    from them.
+    """
     reply, layers = right_reply(request), request["network"]["layers"]
     number = next(n for n, layer in enumerate(layers) if layer["kind"] != "dense")
     layer = reply["layers"][number]
@@ -149,7 +151,7 @@ def convolution_results(count: int = 12) -> dict[str, Any]:
 
 
 def skipping() -> Case:
-    """An image through two convolutions, around which the first's output is led and added."""
+    """An image through two convolutions with a skip connection that adds the first one's output."""
     r = random.Random(7)  # noqa: S311
 
     def numbers(*shape: int) -> Any:
@@ -214,7 +216,7 @@ def odd_results() -> dict[str, Any]:
 
 
 def training_results() -> dict[str, Any]:
-    """Every optimizer, where the first bias moves a hundredth too far in each step; all else is right."""
+    """Every optimizer, where the first bias moves a hundredth too far in each step; all other numbers are right."""
 
     def astray(request: dict[str, Any]) -> dict[str, Any]:
         reply = {"id": request["id"], **as_reply(expect(case_of(request)).values, len(request["network"]["layers"]))}
@@ -234,7 +236,7 @@ def deep_results() -> dict[str, Any]:
 
 
 def hidden_results(dtype: str = "float64") -> dict[str, Any]:
-    """Hints only: places, and no number."""
+    """Results with hints only: places, and no numbers."""
     found = judged(ascending, generated_cases(12), name="homework")
     for case in found["cases"]:
         case.pop("case", None)

@@ -1,6 +1,6 @@
-"""The committed example and its picture, made anew: ``python tests/report/screenshot.py [--results]``.
+"""Regenerates the committed example and its picture: ``python tests/report/screenshot.py [--results]``.
 
-``--results`` judges the bundled port again first and writes ``data/mazur-ending.json``, without what differs from
+``--results`` first judges the bundled port again and writes ``data/mazur-ending.json``, without what differs from
 machine to machine. The page is ``reports/example.html``; its picture, ``reports/example.png``, needs Chromium.
 """
 
@@ -21,7 +21,7 @@ COMMAND = "python3 backprop_check/ports/mazur/port.py"
 
 
 def run_results() -> dict[str, Any]:
-    """What ``run`` writes for the port with Mazur's ending, without times, versions and platform."""
+    """The results file that ``run`` writes for the port with Mazur's ending, without times, versions and platform."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results.json"
         arguments = ["run", COMMAND, "--suite", "published", "--json", str(path)]

@@ -1,4 +1,4 @@
-"""The command on the page asks for the run again exactly as it was: the same case fails in the same place."""
+"""The command on the page repeats the run exactly: the same case fails at the same place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from backprop_check.report.html.read import checked
 
 SEED = 20260
 
-#: What a run may be asked for with, beside its defaults. Memory and times are such that they decide nothing.
+#: Options of a run besides its defaults. Limits of memory and time are so large that they decide nothing.
 CHOICES: list[list[list[str]]] = [
     [[], ["--seed", "42"], ["--seed", "7"]],
     [["--cases", "6"], ["--cases", "12"], ["--cases", "20"]],
@@ -35,7 +35,7 @@ CHOICES: list[list[list[str]]] = [
 
 
 def asked(folder: Path, *arguments: str) -> dict[str, Any]:
-    """The results of a run that fails, with its page beside them."""
+    """The results of a failing run, with its page next to them."""
     done = called(folder, "run", *arguments, "--no-diagnosis", "--json", "r.json", "--html", "r.html")
     assert done.exit_code == 1, done.output
     found: dict[str, Any] = json.loads((folder / "r.json").read_text(encoding="utf-8"))
@@ -43,7 +43,7 @@ def asked(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def on_the_page(folder: Path) -> str:
-    """The command of the implementation; the page's script puts ``--case`` and the id behind it."""
+    """The command of the implementation on the page; the page's script appends ``--case`` and the id."""
     page = (folder / "r.html").read_text(encoding="utf-8")
     assert re.search(r"\$\{one\.reproduce\} --case \$\{CASES\.id\[row\]", page)
     index: dict[str, Any] = json.loads(page.split('id="index">')[1].split("</script>")[0])
@@ -66,7 +66,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("number", range(5))
 def test_the_copied_command_finds_the_same(number: int, tmp_path: Path) -> None:
-    """Options at random; the last case that failed, with its numbers, and no other."""
+    """Random options; the last failing case, with its numbers, and no other."""
     dice = random.Random(SEED + number)  # noqa: S311 - no secret
     chosen = [word for group in CHOICES for word in dice.choice(group)]
     before = failures(asked(tmp_path, small_port("offset"), *chosen))
@@ -77,7 +77,7 @@ def test_the_copied_command_finds_the_same(number: int, tmp_path: Path) -> None:
 
 
 def test_with_seed_42(tmp_path: Path) -> None:
-    """Of another seed: without it there is no such case."""
+    """With another seed: without the option there is no such case."""
     before = failures(asked(tmp_path, small_port("offset"), "--suite", "generated", "--cases", "4", "--seed", "42"))
     command = on_the_page(tmp_path)
     assert command.endswith("--suite generated --cases 4 --seed 42")
@@ -87,7 +87,7 @@ def test_with_seed_42(tmp_path: Path) -> None:
 
 
 def test_in_a_shell(tmp_path: Path) -> None:
-    """A real shell reads it: quotes, spaces and dollar signs in the command of the port."""
+    """A real shell parses it: quotes, spaces and dollar signs in the command of the port."""
     odd = tmp_path / "it's $HOME"
     odd.mkdir()
     port = odd / "port.py"
@@ -118,7 +118,7 @@ def test_the_default_needs_no_option() -> None:
 
 
 def test_every_option_is_asked_for_again() -> None:
-    """Each that is not at its default, in the words of the command line."""
+    """Each option that is not at its default, in the syntax of the command line."""
     settings = {
         "suites": ["edge", "graph"], "cases": 7, "seed": -1, "profile": "strict", "rtol": 1e-9, "atol": 0.5,
         "timeout": 60.0, "start_timeout": 0.25, "one_shot": True, "memory_limit": 2**31, "strict_stdout": True,
@@ -140,7 +140,7 @@ def test_the_defaults_are_the_command_line_s() -> None:
     names = {option: parameter.name for parameter in command.params for option in parameter.opts}
     for option, default in OPTIONS.values():
         found = chosen[names[option] or ""]
-        if option == "--kinks":  # the configuration has a say before its default
+        if option == "--kinks":  # the configuration takes precedence over its default
             found = found or Configured("").kinks
         assert found == default, option
 
@@ -152,7 +152,7 @@ def test_on_windows() -> None:
 
 
 def test_where_nothing_asks_again() -> None:
-    """A function that no other process finds has no command; one of a module has."""
+    """A function that no other process can import has no command; one in a module has."""
     for judged, said in ((lambda case: {"skip": case["id"]}, ""), (skipping, "backprop-check run python:")):
         results = check(judged, cases=1, suites=["generated"], seed=3)
         about = implementation(checked(results.to_dict()), "x", frozenset())

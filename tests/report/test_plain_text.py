@@ -1,4 +1,4 @@
-"""An output in cp1252 or ASCII: every command says the same in readable text, and its files are UTF-8 all the same."""
+"""Output in cp1252 or ASCII: every command prints the same in readable text, and its files are still UTF-8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(backprop_check.__file__).parent
 MAZUR = f'"{sys.executable}" "{PACKAGE / "ports" / "mazur" / "port.py"}"'
 
-#: What is called, one after the other, in one folder.
+#: The commands that are called, one after another, in one folder.
 CALLS = [
     [
         "run",
@@ -58,7 +58,7 @@ CALLS = [
     *([name, "--help"] for name in ("run", "explain", "guide", "bugs", "smoke", "replay", "levels", "cases")),
 ]
 
-#: Runs the calls in this process, each after a line that names it; its exit codes stand at the end.
+#: Runs the calls in this process, each after a line that names it; prints the exit codes at the end.
 CALLING = """
 import json, sys
 from backprop_check.cli import main
@@ -86,7 +86,7 @@ ASCII_ONLY = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCAL
     ids=["ascii", "cp1252", "LANG=C", "utf-8"],
 )
 def test_every_command(encoding: str, environment: dict[str, str], tmp_path: Path) -> None:
-    """None fails, none writes UTF-8 where something else is read, and all of it is words; files are UTF-8."""
+    """None fails, none writes UTF-8 to a console of another encoding, and the text is readable; files are UTF-8."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONIO", "PYTHONUTF8"))}
     done = subprocess.run(
         [sys.executable, "-c", CALLING, json.dumps(CALLS)],
@@ -132,26 +132,26 @@ def expected_codes() -> list[int]:
     ],
 )
 def test_readable(text: str, expected: str) -> None:
-    """Greek letters are words, indexes and exponents keep together, lines stay lines."""
+    """Greek letters become words, indexes and exponents stay together, lines stay lines."""
     assert plain(text, "ascii") == expected
     assert plain(text, "utf-8") == text
 
 
 def test_what_an_encoding_has_it_keeps() -> None:
-    """An exponent that it has in part is replaced as a whole."""
+    """An exponent of which the encoding has only a part is replaced as a whole."""
     assert plain("x² · x⁽²⁾ ± ½", "cp1252") == "x² · x^(2) ± ½"
 
 
 @given(st.text(), st.sampled_from(["ascii", "cp1252", "cp437", "iso8859-7", "utf-8"]))
 def test_any_text_can_be_written(text: str, encoding: str) -> None:
-    """Whatever a port calls itself; and what can be written stays as it is."""
+    """Whatever a port calls itself; characters that can be encoded stay as they are."""
     shown = plain(text, encoding)
     shown.encode(encoding)
     assert plain(shown, encoding) == shown
 
 
 def signs() -> Iterator[tuple[str, str]]:
-    """Every character beyond ASCII that stands in a text of the package, with where it stands first."""
+    """Every character beyond ASCII in a text of the package, with its first occurrence."""
     found: dict[str, str] = {}
     for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.md")]):
         if "ports" not in path.relative_to(PACKAGE).parts and path.name != "plain_text.py":
@@ -162,7 +162,7 @@ def signs() -> Iterator[tuple[str, str]]:
 
 
 def test_every_sign_of_ours_has_its_ascii() -> None:
-    """A new one gets its words in ``plain_text``: no reader is to be shown an escape."""
+    """A new character needs an entry in ``plain_text``: readers must not see escapes."""
     unread = [
         (sign, where) for sign, where in signs() if not plain(sign, "ascii").strip() or "\\" in plain(sign, "ascii")
     ]
@@ -175,7 +175,7 @@ def test_equations_stay_aligned() -> None:
     stream = PlainStream(out)
     lines = ["  right:  ∂L/∂a⁽¹⁾₀ = w⁽²⁾₀₀·δ⁽²⁾₀", f"{'':20}= 0.4·0.1", f"{'':20}= 0.04"]
     assert {line.index("=") for line in lines} == {20}
-    for line in lines:  # in pieces, as rich writes
+    for line in lines:  # in pieces, as rich writes it
         stream.write(line + "\n")
     out.flush()
     shown = out.buffer.getvalue().decode().splitlines()

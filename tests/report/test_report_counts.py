@@ -1,4 +1,4 @@
-"""How many cases fail is said in one way: in the terminal, on the page, by ``check`` and in a notebook."""
+"""The number of failing cases is worded in one way: in the terminal, on the page, by ``check`` and in a notebook."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from backprop_check.running.results_file import how_many_fail
     ],
 )
 def test_counts_in_words(counts: dict[str, int], said: str) -> None:
-    """By the names of outcomes, as a page has them, or by those of a summary."""
+    """The keys are outcomes, as on a page, or the names in a summary."""
     assert how_many_fail(counts) == said
 
 
 def wrong() -> Results:
-    """Most cases are none that it supports."""
+    """An implementation that supports only a few of the cases."""
 
     def port(request: dict[str, Any]) -> dict[str, Any]:
         return make_results.without_slope(request)
@@ -44,7 +44,7 @@ def wrong() -> Results:
 
 
 def test_every_report_says_the_same() -> None:
-    """The cases that do not apply are no failures, and nobody counts them as asked."""
+    """Cases that are not applicable are neither failures nor counted as judged."""
     results = wrong()
     summary = results.summary
     assert summary.failed > 0

@@ -1,4 +1,4 @@
-"""The committed example is what the committed results give, and the results what the bundled port gives."""
+"""The committed example is what the committed results give, and these are what the bundled port gives."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-#: The numbers of a case are some twenty roundings deep and cancel nowhere; 4 ulps each is what the bounds grant to exp.
+#: The numbers of a case take some twenty roundings without cancellation; the bounds allow 4 ulps for each exp.
 AS_GOOD_AS_EQUAL = 100 * 2.0**-52
 
 
 def test_the_example_is_regenerated(tmp_path: Path) -> None:
-    """Byte for byte, but for the last digits of what is expected, which another machine rounds otherwise.
+    """Byte for byte, except for the last digits of expected values, which another machine rounds differently.
 
     After a change of the page: ``python tests/report/screenshot.py``.
     """
@@ -32,7 +32,7 @@ def test_the_example_is_regenerated(tmp_path: Path) -> None:
         assert_same(json.loads(one), json.loads(other))
 
 
-#: What is known of a case, as the page holds it.
+#: The data of a case on the page.
 DATA = re.compile(r'(?<=<script type="application/json" id="d\d">).*?(?=</script>)', re.DOTALL)
 
 
@@ -58,13 +58,13 @@ def assert_same(made: Any, kept: Any) -> None:
 
 
 def wrong_values(slot: dict[str, Any]) -> list[str | None]:
-    """What came where it is wrong, which is a text."""
+    """The replied values where they are wrong, as text."""
     got = slot.pop("g", 0) or [0] * len(slot["e"])
     return [each if isinstance(each, str) else None for each in got]
 
 
 def test_a_change_of_the_example_is_seen() -> None:
-    """Of a number, of its bound, of a value that is wrong."""
+    """A change of a number, of its bound, of a wrong value."""
     slot = {"e": [0.25, 0.5], "m": [1e-15], "g": [3, "0.75"], "x": [1], "o": "r"}
     assert_same({**slot, "e": [0.25 + 2.0**-54, 0.5], "g": [0, "0.75"]}, dict(slot))
     changed: list[dict[str, Any]] = [
@@ -80,7 +80,7 @@ def test_a_change_of_the_example_is_seen() -> None:
 
 
 def test_the_results_are_the_ports() -> None:
-    """The run of today finds the same values wrong, and the same cause, as the committed results say."""
+    """A run today finds the same wrong values, and the same cause, as the committed results."""
     kept, now = json.loads(screenshot.RESULTS.read_text(encoding="utf-8")), screenshot.run_results()
     assert [(case["id"], case["outcome"]) for case in now["cases"]] == [
         (case["id"], case["outcome"]) for case in kept["cases"]

@@ -27,7 +27,7 @@ MAZUR = "mazur-2x2x2-228ffa04"
 
 
 def chosen(looking: Looking) -> str:
-    """What the panel is about."""
+    """The heading of the panel."""
     return looking.text("#neuron-title")
 
 
@@ -69,7 +69,7 @@ def test_numbers_are_those_of_the_file(look: Look) -> None:
 
 
 def embedded_in(page: bytes) -> dict[str, Any]:
-    """The data blocks of a page by id."""
+    """The data blocks of a page, by id."""
     found = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', page.decode(), re.DOTALL)
     return {name: json.loads(text) for name, text in found}
 
@@ -272,7 +272,7 @@ def test_the_mathematics_adds_up(look: Look) -> None:
 
 
 def test_inherited_is_told_from_root(look: Look) -> None:
-    """A neuron that only passes a mistake on is not blamed, and the δ it was fed are shown."""
+    """A neuron that only passes on a mistake is not blamed, and the δ that it received are shown."""
     page = look("batch", "#case=mlp-3x2x5-softmax-s0001-66d61fab&neuron=0:0")
     assert "only because something it is computed from is wrong" in page.text(".lead")
     assert page.page.locator(".panel.s-inherited").count() == 1
@@ -280,7 +280,7 @@ def test_inherited_is_told_from_root(look: Look) -> None:
 
 
 def test_addresses(look: Look) -> None:
-    """A case, a neuron and a sample have an address, by index and by name; a wrong one does no harm."""
+    """A case, a neuron and a sample have an address, by index and by name; an invalid one does no harm."""
     page = look("mazur", "#case=mazur-2x2x3-609df44b&neuron=hidden1:1")
     assert page.text("#case-title") == "mazur-2x2x3-609df44b"
     assert chosen(page) == "neuron 1 of hidden1"
@@ -296,7 +296,7 @@ def test_addresses(look: Look) -> None:
 
 
 def test_copying(look: Look) -> None:
-    """The command and the request are what the project's own command and protocol have."""
+    """The command and the request are valid for the command line and the protocol."""
     page = look("mazur", f"#case={MAZUR}")
     page.page.get_by_role("button", name="Copy the command that").click()
     page.page.wait_for_function("document.getElementById('say').textContent === 'Copied.'")
@@ -314,7 +314,7 @@ def test_copying(look: Look) -> None:
 
 
 def test_training(look: Look) -> None:
-    """The request that is copied is the one that was sent, for every optimizer; the panel tells how the case trains."""
+    """The copied request is the one that was sent, for every optimizer; the panel describes the training."""
     cases = {case.id: case for case in training_cases(2 * len(RECIPES))}
     page = look("training")
     read = "navigator.clipboard.readText()"
@@ -331,7 +331,7 @@ def test_training(look: Look) -> None:
 
 
 def test_the_glossary(look: Look) -> None:
-    """A word's meaning shows when it is pointed at, and when it is focused; Escape hides it."""
+    """A word's meaning shows on hover and on focus; Escape hides it."""
     page = look("mazur")
     word = page.page.locator("tr[data-q=delta] .term[data-term=delta]")
     tip = page.page.locator("#tip")
@@ -350,7 +350,7 @@ def test_the_glossary(look: Look) -> None:
 
 
 def test_large_layers_fold(look: Look) -> None:
-    """784-128-10: the wrong neurons are drawn, the others fold, the sums count all."""
+    """784-128-10: the wrong neurons are drawn, the others are folded, the totals count all."""
     page = look("digits")
     drawn = page.page.evaluate(
         "[...document.querySelectorAll('[data-at^=\"hidden1:\"]')].map(x => x.getAttribute('aria-label'))"
@@ -369,7 +369,7 @@ def test_large_layers_fold(look: Look) -> None:
 
 
 def test_several_implementations(look: Look) -> None:
-    """The matrix filters, the same case is a click away, and one neuron's numbers stand side by side."""
+    """The matrix filters, the same case is a click away, and one neuron's numbers are shown side by side."""
     page = look("several")
     cells = page.page.locator(".matrix .cell").all_inner_texts()
     assert cells[0] == "✕ 2 of 2 fail"
@@ -405,7 +405,7 @@ def test_causes_lead_to_their_cases(look: Look) -> None:
 
 
 def test_a_failure_without_a_name_says_so_once(look: Look, tmp_path: Path) -> None:
-    """The chip of a case: code and title of its bug, or once that no name fits."""
+    """The label of a case: code and title of its bug, or once that no name fits."""
     results = make_results.mazur_results()
     first, second = (each["id"] for each in results["cases"] if each["outcome"] == "mismatched")
     named = {**make_results.BP107, "explains": [first]}
@@ -426,7 +426,7 @@ def test_hints_only(look: Look) -> None:
 
 
 def test_what_is_hostile_stays_text(look: Look) -> None:
-    """Markup, scripts, escapes and overrides of the implementation are shown, and nothing else."""
+    """The implementation's markup, scripts, escapes and overrides are shown as text only."""
     page = look("hostile")
     assert "</script><img src=x" in page.text("h1 + .verdicts .sentence, .sentence")
     assert "\\x1b[31mred" in page.text(".message")
@@ -442,7 +442,9 @@ def test_what_is_hostile_stays_text(look: Look) -> None:
 
 
 def test_every_kind_of_failure(look: Look) -> None:
-    """What is not one neuron's value stands first; a case without a reply still shows its network and request."""
+    """A finding that is not about one neuron comes first; a case without a reply still shows its network and
+    request.
+    """
     page = look("odd")
     results = make_results.odd_results()
     said: dict[str, str] = {}
@@ -467,7 +469,7 @@ def test_every_kind_of_failure(look: Look) -> None:
 
 
 def test_a_deep_network_scrolls_to_the_neuron(look: Look) -> None:
-    """Of twelve layers the chosen neuron is in sight, whichever it is."""
+    """Of twelve layers the chosen neuron is in view, whichever it is."""
     page = look("deep")
     seen = """() => { const box = document.querySelector('.canvas').getBoundingClientRect();
         const at = document.querySelector('.chosen .body').getBoundingClientRect();
@@ -480,7 +482,7 @@ def test_a_deep_network_scrolls_to_the_neuron(look: Look) -> None:
 
 
 def test_print_and_phone(look: Look) -> None:
-    """On paper no controls and all sections open; on a phone nothing is wider than the screen."""
+    """In print there are no controls and all sections are open; on a phone nothing is wider than the screen."""
     page = look("mazur")
     page.page.locator("[data-section=forward] summary").click()
     page.page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -498,7 +500,7 @@ def test_print_and_phone(look: Look) -> None:
 
 
 def test_without_script_there_is_a_summary(browser: Any, reports: Any) -> None:
-    """Who turns scripts off reads the verdict and the first failures."""
+    """Without scripts the verdict and the first failures are shown."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(reports("mazur").as_uri())

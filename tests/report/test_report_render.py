@@ -1,4 +1,4 @@
-"""From results files to bytes: the same for the same, safe for any, within limits, and numbers to the bit."""
+"""From results files to bytes: deterministic, safe for any input, within limits, and numbers exact to the bit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_same_results_same_bytes(mazur: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_every_case_holds_what_was_judged() -> None:
-    """Expected and allowed are the reference's, got the reply's to the bit, wrong what the judge found."""
+    """Expected and allowed are the reference's; got is the reply's to the bit; wrong is what the judge found."""
     results = make_results.judged(make_results.without_slope, make_results.mazur_cases(40), name="x")
     index, details = parts(render([results]))
     assert index["impls"][0]["fails"] == len(details) > 30
@@ -83,7 +83,7 @@ def test_every_case_holds_what_was_judged() -> None:
 
 
 def test_the_mathematics_told_gives_the_expected_values() -> None:
-    """For every activation and loss: the last number of each formula is the one that stands in the page for it."""
+    """For every activation and loss: the last number of each formula is the one that the page shows for it."""
     seen, losses, checked = set(), set(), 0
     for index in range(0, 260, 3):
         case = generated_case(index)
@@ -107,13 +107,15 @@ def test_the_mathematics_told_gives_the_expected_values() -> None:
 
 
 def value_told(text: str) -> float:
-    """The value of a step: what stands behind the last = of its formula, before its terms and the chain rule."""
+    """The value of a step: the number after the last = of its formula, before its terms and the chain rule."""
     formula = re.split(r"\n(?:\+ (?:through|at|sample|one more)|chain rule)", text)[0]
     return float(formula.rpartition("= ")[2].replace("~E", "-"))
 
 
 def test_words_and_signs() -> None:
-    """Every word of the page has its meaning, and a formula is read as it was written."""
+    """Every word that the page explains is in the glossary, and formulas are packed in ASCII codes that do not
+    collide.
+    """
     from backprop_check.report.html.page import SCRIPTS, _asset  # noqa: PLC0415
 
     script = "".join(map(_asset, SCRIPTS))
@@ -123,7 +125,7 @@ def test_words_and_signs() -> None:
 
 
 def test_nothing_hostile_reaches_the_markup() -> None:
-    """In the bytes there is one script of ours, data that opens no tag, and nothing that acts on a terminal."""
+    """The bytes hold one script of ours, data that opens no tag, and nothing that acts on a terminal."""
     page = render([make_results.hostile_results()])
     text = page.decode("ascii" if page.isascii() else "utf-8")
     assert text.count("<script>") == 1
@@ -139,7 +141,7 @@ def test_nothing_hostile_reaches_the_markup() -> None:
 
 
 def test_hints_hold_no_number_of_the_solution() -> None:
-    """With hints only, no expected value and no bound stands anywhere in the page."""
+    """With hints only, the page contains no expected value and no bound."""
     results = make_results.hidden_results()
     full = make_results.judged(make_results.ascending, (generated_case(i) for i in range(12)), name="homework")
     page = render([results]).decode()
@@ -197,7 +199,7 @@ def test_depth_and_files_have_limits(tmp_path: Path, mazur: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("seed", range(60))
 def test_odd_cases_and_replies_do_no_harm(mazur: dict[str, Any], seed: int) -> None:
-    """Whatever a stranger puts into a case or a reply, a page comes out, or a sentence."""
+    """Whatever an untrusted case or reply contains, the result is a page or an error sentence."""
     rng = np.random.default_rng(seed)
     junk: list[Any] = [None, True, -1, 1e308, "NaN", "x", [], {}, [[]], 2**70, -0.0, "Infinity", [1.0], {"a": 1}]
 
@@ -233,7 +235,7 @@ def test_a_case_that_takes_for_ever_is_not_worked_out(mazur: dict[str, Any]) -> 
 
 
 def test_a_verdict_is_the_files_own(mazur: dict[str, Any]) -> None:
-    """A value that the file does not call wrong is not called so here, and the other way round."""
+    """A value is called wrong on the page exactly where the file calls it wrong."""
     results = copy.deepcopy(mazur)
     case = results["cases"][0]
     first = case["mismatches"].pop(0)
@@ -241,7 +243,7 @@ def test_a_verdict_is_the_files_own(mazur: dict[str, Any]) -> None:
     _, details = parts(render([results]))
     held = details[0]["slots"][f"{first['quantity']}.{first['layer']}"]
     assert 0 not in held.get("x", [])
-    assert held["g"][0] != 0  # the number is there all the same
+    assert held["g"][0] != 0  # the number itself is still shown
 
 
 def test_large_networks_are_cut_the_wrong_first() -> None:
@@ -269,7 +271,7 @@ def test_large_networks_are_cut_the_wrong_first() -> None:
 
 
 def test_values_recovered_from_gradients_are_shown() -> None:
-    """A port that reports gradients only: the δ that follows from them is shown where it is wrong."""
+    """For a port that reports gradients only, the recovered δ is shown where it is wrong."""
 
     def only_gradients(request: dict[str, Any]) -> dict[str, Any]:
         reply = make_results.without_slope(request)
@@ -295,7 +297,7 @@ def test_values_recovered_from_gradients_are_shown() -> None:
 
 
 def test_where_a_wrong_value_beyond_those_listed_comes_from() -> None:
-    """Only 200 mismatches are kept, but all inputs were reported: nobody is told that they were not."""
+    """Only 200 mismatches are kept, but all inputs were reported: the page does not say that they were not."""
     wave = [[round(math.sin(3.1 * j + 1.3 * i) / 3, 3) for i in range(24)] for j in range(24)]
     layer = {"kind": "dense", "units": 24, "activation": "tanh", "parameters": {"weights": wave, "biases": wave[1]}}
     case = Case.from_dict(
@@ -339,7 +341,7 @@ def test_many_cases_stay_small() -> None:
 
 
 def test_the_command(tmp_path: Path, mazur: dict[str, Any]) -> None:
-    """``report RESULTS... --html PATH``, one case of them, and a case that is not there."""
+    """``report RESULTS... --html PATH``, one of its cases, and a case that does not exist."""
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(mazur))
     out = tmp_path / "deep" / "report.html"
@@ -387,7 +389,7 @@ def test_a_notebook_shows_what_check_gives() -> None:
 
 
 def test_importing_the_report_is_light() -> None:
-    """Neither jinja2 nor torch is imported by the command's module."""
+    """The command's module imports neither jinja2 nor torch."""
     heavy = "('jinja2', 'torch', 'numpy')"
     code = f"import sys, backprop_check.commands.report; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The page of layers beyond the dense chain: grids of numbers, their places, their mathematics, in a real browser."""
+"""The page of layers beyond the dense chain, in a real browser: grids of numbers, their places, their mathematics."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ def details(page: bytes) -> list[dict[str, Any]]:
 
 
 def spot(page: Looking, address: str) -> None:
-    """Click at a number."""
+    """Click on a number."""
     page.page.locator(f'[data-at="{address}"]').click()
 
 
 def test_a_convolution_opens_on_its_root(look: Look) -> None:
-    """The network is there with its arrows, a grid a channel; the first wrong number is told by all its indexes."""
+    """The network is drawn with its arrows, one grid per channel; the first wrong number is named by all its
+    indexes.
+    """
     page = look("convolution")
     assert page.text("#case-title").startswith("skipping-")
     assert page.text("#neuron-title") == "channel 0, row 0, column 0 of conv1"
@@ -48,7 +50,7 @@ def test_a_convolution_opens_on_its_root(look: Look) -> None:
 
 
 def test_its_parameters_and_mathematics(look: Look) -> None:
-    """The shared kernel's gradients stand beside the unit; a weight tells where its gradient is summed from."""
+    """The shared kernel's gradients are shown next to the unit; a weight shows the terms of its gradient."""
     page = look("convolution")
     table = page.text('[aria-label="values of this neuron"]')
     assert "weight [0, 0, 1, 1]" in table
@@ -140,7 +142,7 @@ def test_every_sheet_holds_what_was_judged() -> None:
 
 
 def test_a_large_case_is_cut_the_wrong_first() -> None:
-    """Of an image too large some is kept, all that is wrong before what is right, and the page says so."""
+    """Of an image that is too large a part is kept, wrong values before right ones, and the page says so."""
     (case,) = family_cases("convolution", 1)
     big = msgspec.json.decode(msgspec.json.encode(case.to_dict()))
     r = np.random.default_rng(1)

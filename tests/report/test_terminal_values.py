@@ -35,7 +35,7 @@ def place(quantity: str, origin: str) -> Mismatch:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_number_stands_complete(width: int) -> None:
-    """Each of them, of every value, whether there are columns or blocks."""
+    """Each number of every value is complete, in columns or in blocks."""
     lines = printed(width, place("delta", "root"), place("a", "inherited"), place("z", "unknown"))
     words = [word for line in lines for word in line.split()]
     for number in SHOWN:
@@ -46,7 +46,7 @@ def test_every_number_stands_complete(width: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_below_110_columns_a_block_a_value(width: int) -> None:
-    """Each number has its name beside it; from 110 on they stand in columns."""
+    """Below 110 columns each value is a block with a name next to each number; from 110 on there are columns."""
     lines = printed(width, place("delta", "root"))
     if width < 110:
         assert lines == [
@@ -75,6 +75,6 @@ def test_what_no_width_holds_is_a_block(width: int) -> None:
 
 
 def test_hints_have_no_numbers() -> None:
-    """With --hints-only there is only the place."""
+    """With --hints-only only the place is shown."""
     hidden = Mismatch(quantity="delta", layer=0, neuron=0, sample=0, origin="root")
     assert printed(80, hidden) == ["  first wrong value: delta, hidden1:0, sample 0"]

@@ -1,4 +1,4 @@
-"""What a port says of a case that broke is shown: its traceback, and what it wrote to standard error as it died."""
+"""The output of a port about a case that broke is shown: its traceback, and its last lines on standard error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def port(folder: Path, answer: str) -> str:
 
 
 def outputs(folder: Path, implementation: str) -> tuple[str, list[str], str]:
-    """What the terminal says, the notes of the first case in the JSON, and the first case's data on the page."""
+    """The terminal's text, the notes of the first case in the JSON, and the first case's data on the page."""
     (folder / "state").mkdir()
     done = called(folder, "run", implementation, *RUN)
     assert done.exit_code == 1, done.output
@@ -74,7 +74,7 @@ def test_a_callable_that_raises(tmp_path: Path) -> None:
 
 
 def test_a_port_that_sends_one(tmp_path: Path) -> None:
-    """It is text, whatever stands in it, and of a long one there are both ends."""
+    """It is shown as text, whatever it contains, and a long one with both ends."""
     lines = ["first " + HOSTILE, *(f"frame {number} {'x' * 60}" for number in range(2000)), "the last"]
     reply = {"error": "it broke", "traceback": "\n".join(lines)}
     answer = f"print(json.dumps({{'id': request['id'], **json.loads({json.dumps(reply)!r})}}), flush=True)"
@@ -89,7 +89,7 @@ def test_a_port_that_sends_one(tmp_path: Path) -> None:
 
 
 def test_a_port_that_dies(tmp_path: Path) -> None:
-    """What it wrote to standard error, line by line."""
+    """Its output on standard error, line by line."""
     said = "\n".join(["Exception in thread main", HOSTILE, *(f"  at frame {number}" for number in range(5))])
     terminal, notes, page = outputs(tmp_path, port(tmp_path, f"sys.stderr.write({said!r}); sys.exit(3)"))
     assert any(note.startswith("stderr:\nException in thread main\n") for note in notes)
@@ -100,7 +100,7 @@ def test_a_port_that_dies(tmp_path: Path) -> None:
 
 
 def test_where_an_error_has_a_name(tmp_path: Path) -> None:
-    """An overflow that the port reports is a cause, which shows the first case's traceback as well."""
+    """An overflow that the port reports is a cause, which also shows the first case's traceback."""
     answer = (
         "print(json.dumps({'id': request['id'], 'error': 'OverflowError: math range error', "
         "'traceback': 'in exponential'}), flush=True)"

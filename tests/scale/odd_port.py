@@ -1,9 +1,9 @@
 """The bundled Python port with oddities: ``odd_port.py KEY=VALUE...``.
 
-``sleep=S``: seconds a case.  ``bug=delta``: the hidden layers' bias gradients are twice what they should be.
+``sleep=S``: seconds per case.  ``bug=delta``: the hidden layers' bias gradients are twice what they should be.
 ``crash=N`` / ``error=N``: one case in N, by its id, ends the process / is answered with an error.  ``noise=1``: a
 line before the hello.  ``supports=relu``: only these activations.  ``pid=FILE``: its process id is appended there.
-``log=FILE``: the id of every case that was answered is appended there.  ``slow=ID``: this case waits for a file ``go``.
+``log=FILE``: the id of every answered case is appended there.  ``slow=ID``: this case waits for a file ``go``.
 """
 
 from __future__ import annotations

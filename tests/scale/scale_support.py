@@ -1,4 +1,4 @@
-"""What the tests of long and large runs share: the odd port, runs in processes of their own, results compared."""
+"""Helpers for the tests of long and large runs: the odd port, runs in processes of their own, comparison of results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ODD = Path(__file__).with_name("odd_port.py")
-#: Seconds within which what must happen has happened, on a machine as busy as can be.
+#: The longest wait in seconds, enough on a very busy machine.
 LONG = 600.0
 
 FULL = os.environ.get("BACKPROP_CHECK_FULL") == "1"
@@ -35,9 +35,10 @@ def odd(**options: object) -> str:
 
 @contextlib.contextmanager
 def start(*rest: object, cwd: Path, before: str = "", **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A run of ours in a process and a session of its own, as from a terminal; killed where the test leaves it running.
+    """Start a run in a process and a session of its own, as from a terminal; it is killed where the test leaves it
+    running.
 
-    ``before`` is code that the process does first.
+    ``before`` is code that the process runs first.
     """
     code = f"{AS_IN_A_TERMINAL}{before}\nmain(prog_name='backprop-check')"
     with subprocess.Popen(
@@ -57,21 +58,21 @@ def start(*rest: object, cwd: Path, before: str = "", **options: Any) -> Iterato
 
 
 def output_of(process: subprocess.Popen[str]) -> str:
-    """What it says until its end, which must come."""
+    """The output of a process until its end, which must come."""
     return process.communicate(timeout=LONG)[0]
 
 
 def finish(*rest: object, cwd: Path, **options: Any) -> tuple[int, str]:
-    """The same to its end: exit code and output."""
+    """Start a run and wait for its end: exit code and output."""
     with start(*rest, cwd=cwd, **options) as process:
         out = output_of(process)
     return process.returncode, out
 
 
 def without_times(path: Path) -> bytes:
-    """A results file but for what no two runs share: seconds, and the command line of ours.
+    """A results file without the parts that differ between any two runs: seconds, and the command line.
 
-    Nor the notes that tell how many cases were in flight when a process ended: how far it had got is chance.
+    Also without the notes on how many cases were in flight when a process ended, which depends on timing.
     """
     data = json.loads(path.read_bytes())
     data["harness"]["argv"] = []
@@ -82,7 +83,7 @@ def without_times(path: Path) -> bytes:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Wait for something to be so."""
+    """Wait for a condition; it must come to hold."""
     deadline = time.monotonic() + LONG
     while not holds():
         assert time.monotonic() < deadline
@@ -90,7 +91,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those that still run."""
+    """Those of the processes that still run."""
     found = []
     for pid in pids:
         try:
@@ -102,5 +103,5 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def pids_in(path: Path) -> list[int]:
-    """The processes that the odd port noted."""
+    """The process ids that the odd port has noted."""
     return [int(each) for each in path.read_text().split()] if path.exists() else []

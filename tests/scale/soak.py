@@ -1,8 +1,9 @@
-"""A soak: very many cases with faults at random through one implementation; nothing lost, nothing left, nothing grows.
+"""A soak test: very many cases with random faults through one implementation; nothing lost, nothing left, nothing
+grows.
 
 ``python tests/scale/soak.py --cases 100000 --seconds 300 --seed 1 --flight 4``
 
-One case in ``--every`` does to the harness what ``tests/protocol/scripted.py`` knows of: crashes, hangs, floods, lies.
+One case in ``--every`` has one of the faults of ``tests/protocol/scripted.py``: crashes, hangs, floods, lies.
 Checked: every case is answered once, in order; all others are answered right; every fault has a definite outcome
 and a sentence; memory, descriptors, threads and processes at the end are those of the beginning.
 """
@@ -31,7 +32,7 @@ from backprop_check.protocol.process import MAX_LINE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Faults that can come at any case, and that end by themselves or by the time limit.
+#: Faults that can happen at any case, and that end by themselves or by the timeout.
 FAULTS = (
     "crash", "exit-zero", "exit-seven", "hang", "stubborn", "half-line", "half-line-hang", "no-newline", "invalid-utf8",
     "binary", "noise", "much-noise", "array", "wrong-type", "bad-json", "deep", "huge-numbers", "duplicate-keys",
@@ -41,7 +42,7 @@ FAULTS = (
 
 
 def names(cases: int, every: int, seed: int, deadline: float) -> Iterator[str]:
-    """Ids of cases until there are so many, or the time is up; the bad ones name their fault."""
+    """Ids of cases, up to that number or until the deadline; those that begin with "bad" name their fault."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     for number in range(cases):
         if time.monotonic() > deadline:
@@ -50,7 +51,7 @@ def names(cases: int, every: int, seed: int, deadline: float) -> Iterator[str]:
 
 
 def state() -> dict[str, float]:
-    """What must not grow."""
+    """The quantities that must not grow."""
     gc.collect()
     process = psutil.Process()
     return {
@@ -62,7 +63,7 @@ def state() -> dict[str, float]:
 
 
 def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict[str, object]:
-    """Run; raises AssertionError where something was lost, left or grew."""
+    """Run the soak. Raises ``AssertionError`` where an answer was lost, or a process left, or memory grew."""
     began = time.monotonic()
     due: deque[str] = deque()
     kinds: Counter[str] = Counter()
@@ -90,7 +91,7 @@ def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict
                 now = state()
                 early = early or now
                 most = max(most, now["megabytes"])
-                # At a moment an endless line may be on its way, up to its limit.
+                # An endless line may be in transit at this moment, up to its limit.
                 assert now["megabytes"] < early["megabytes"] + 30 + 2 * MAX_LINE / 1e6, (early, now)
     assert not due
     assert (end := state())["megabytes"] < early.get("megabytes", 1e9) + 15, (early, end)

@@ -1,4 +1,4 @@
-"""What the witnesses said is kept: the same results, sooner; a damaged cache is noticed; concurrent runs, bounds."""
+"""Cached expected values: the same results, sooner; a damaged cache is noticed; concurrent runs, bounds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _plain(found: list[Judged]) -> list[bytes]:
 def test_a_warm_run_gives_what_a_cold_one_gives(
     port: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a cache, with a cold and with a warm one; and warm, the witnesses are asked for failures only."""
+    """Without a cache, with a cold and with a warm one; with a warm one the witnesses compute only the failures."""
     cache = Cache(tmp_path, "float64", "textbook")
     without, cold = _plain(_run(None, **port)), _plain(_run(cache, **port))
     asked = []
@@ -81,7 +81,9 @@ def test_values_come_back_bit_by_bit() -> None:
 
 
 def test_a_damaged_cache_is_noticed_and_made_again(tmp_path: Path) -> None:
-    """A flipped bit, a cut, an empty file, nonsense with the right hash: deleted, worked out again, kept again."""
+    """A flipped bit, a truncation, an empty file, nonsense with the right hash: deleted, computed again, saved
+    again.
+    """
     reference = _plain(_run(Cache(tmp_path, "float64", "textbook")))
     files = sorted(tmp_path.glob("*.chunk"))
     whole = [path.read_bytes() for path in files]
@@ -98,7 +100,7 @@ def test_a_damaged_cache_is_noticed_and_made_again(tmp_path: Path) -> None:
 
 
 def test_what_a_value_depends_on_is_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other cases, dtype, profile, version or machine: another file."""
+    """Other cases, dtype, profile, version or machine give another file."""
     plan = Plan(suites=("generated",), seed=1)
     labels = [plan.label(position) for position in range(CHUNK)]
     other = [Plan(suites=("generated",), seed=2).label(position) for position in range(CHUNK)]
@@ -116,7 +118,9 @@ def test_what_a_value_depends_on_is_in_the_name(tmp_path: Path, monkeypatch: pyt
 
 
 def test_every_source_that_values_can_come_from_is_in_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A changed, new or renamed module, or another version: other files. What only tells of results is left out."""
+    """A changed, new or renamed module, or another version, gives other files. Modules that only display results
+    do not count.
+    """
     package = tmp_path / "backprop_check"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "_cases", "*.json", "assets"))
     surroundings = cache_module._surroundings.__wrapped__  # noqa: SLF001 - as after an upgrade: nothing is remembered
@@ -140,7 +144,7 @@ def test_every_source_that_values_can_come_from_is_in_the_name(tmp_path: Path, m
 
 @pytest.mark.thorough
 def test_what_is_not_in_the_name_is_never_asked_for_a_value() -> None:
-    """A fresh interpreter that works values out imports none of the folders that are left out of the name."""
+    """A fresh interpreter that computes values imports none of the folders that the name leaves out."""
     code = (
         "import sys, backprop_check.running.chunks, backprop_check.witness.autograd, backprop_check.cases.files\n"
         "print(*sorted({each.split('.')[1] for each in sys.modules if each.startswith('backprop_check.')}))"
@@ -152,7 +156,7 @@ def test_what_is_not_in_the_name_is_never_asked_for_a_value() -> None:
 
 
 def test_it_is_bounded(tmp_path: Path) -> None:
-    """Nothing is added beyond the bound; when a run begins, what was not used for longest goes."""
+    """Nothing is added beyond the bound; at the start of a run the least recently used files are removed."""
     _run(Cache(tmp_path, "float64", "textbook", largest=1_000_000), count=200)
     files = list(tmp_path.iterdir())
     total = sum(path.stat().st_size for path in files)
@@ -167,7 +171,7 @@ def test_it_is_bounded(tmp_path: Path) -> None:
 
 
 def test_runs_at_the_same_time(tmp_path: Path) -> None:
-    """Several runs fill one cache at once, and read what others are writing: all results are right."""
+    """Several runs fill one cache at once, and read files that others write: all results are right."""
     reference, found = _plain(_run(None)), {}
 
     def one(number: int) -> None:
@@ -183,14 +187,14 @@ def test_runs_at_the_same_time(tmp_path: Path) -> None:
 
 
 def test_without_a_place_there_is_no_cache(tmp_path: Path) -> None:
-    """A file where the folder should be: all is as without."""
+    """A file in place of the folder: the results are those without a cache."""
     (tmp_path / "file").write_text("")
     assert _plain(_run(Cache(tmp_path / "file" / "x", "float64", "textbook"))) == _plain(_run(None))
 
 
 @pytest.mark.thorough
 def test_the_command_line_uses_it(tmp_path: Path) -> None:
-    """Results are the same byte by byte, --no-cache keeps nothing."""
+    """The results are the same byte for byte; --no-cache saves nothing."""
     environment = {**os.environ, "BACKPROP_CHECK_CACHE": str(tmp_path / "cache")}
     paths = [tmp_path / f"{name}.json" for name in ("without", "cold", "warm")]
     for path in paths:

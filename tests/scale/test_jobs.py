@@ -1,4 +1,4 @@
-"""Several processes judge one run: the same results in the same order, whatever happens to the processes."""
+"""Several processes judge one run: the same results in the same order, even if processes die."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PORTS: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize("kind", PORTS)
 def test_the_results_are_those_of_one_process(kind: str, tmp_path: Path) -> None:
-    """Byte for byte but for times, with 2 processes and with 3."""
+    """Byte for byte except for times, with 2 processes and with 3."""
     files = []
     for jobs in (1, 2, 3) if kind == "crashes" else (1, 2):
         files.append(tmp_path / f"{jobs}.json")
@@ -53,7 +53,7 @@ def test_the_results_are_those_of_one_process(kind: str, tmp_path: Path) -> None
 
 
 def test_a_port_that_always_dies_is_given_up_alike(tmp_path: Path) -> None:
-    """Every case after the last trial is "not run", and the sentence says why."""
+    """Every case after the last attempt is "not run", and the sentence says why."""
     files = []
     for jobs in (1, 2):
         files.append(tmp_path / f"{jobs}.json")
@@ -71,7 +71,7 @@ def _work(count: int, **port: object) -> Work:
 
 
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
-    """kill -9 at random: every result comes, in order, and nothing that a dead worker had started is left."""
+    """kill -9 at random: every result arrives, in order, and no process of a dead worker is left."""
     work, pids = _work(120, sleep=0.01, pid=tmp_path / "pids"), tmp_path / "pids"
     pool, dice, killed, ids = Pool(work, 2), random.Random(6), 0, []  # noqa: S311 - no secret
     for number, judged in enumerate(pool.judging(0)):
@@ -88,7 +88,7 @@ def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_all_processes_end_with_the_run(number: signal.Signals, tmp_path: Path) -> None:
-    """Asked to end or killed, the parent leaves no process, and a results file that can be read."""
+    """Asked to end or killed, the parent leaves no process, and a readable results file."""
     pids, results = tmp_path / "pids", tmp_path / "results.json"
     port = odd(sleep=0.05, pid=pids)
     with start("run", port, "--cases", 5000, "--jobs", 2, "--json", results, cwd=tmp_path) as process:
@@ -105,7 +105,7 @@ def test_all_processes_end_with_the_run(number: signal.Signals, tmp_path: Path) 
         assert "Traceback" not in out
 
 
-#: What a run may find that was started by a script or a supervisor, and hands on to what it starts itself.
+#: Signal settings that a run may inherit from a script or a supervisor, and passes on to its own children.
 INHERITED = {
     "ignored": "import signal\nfor number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)",
     "blocked": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [1, 2, 15])",
@@ -114,7 +114,7 @@ INHERITED = {
 
 @pytest.mark.parametrize("inherited", INHERITED)
 def test_no_process_is_left_where_signals_are_inherited(inherited: str, tmp_path: Path) -> None:
-    """A run that ignores or blocks what asks it to end is killed: its workers end, though the port hangs."""
+    """A run that ignores or blocks the signals to end is killed: its workers end, though the port hangs."""
     pids, results = tmp_path / "pids", tmp_path / "results.json"
     port = odd(pid=pids, slow=Plan(suites=("generated",)).case(0).id)
     command = ["run", port, "--suite", "generated", "--cases", 5000, "--jobs", 2, "--timeout", LONG, "--json", results]
@@ -136,7 +136,8 @@ def test_no_process_is_left_where_signals_are_inherited(inherited: str, tmp_path
     ],
 )
 def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: float, tmp_path: Path) -> None:
-    """An impatient user, a closed terminal: the children end, the file is whole, and nothing but words is printed.
+    """An impatient user, a closed terminal: the children end, the file is complete, and only text is printed, no
+    traceback.
 
     Its port hangs: it would not end by itself.
     """
@@ -153,7 +154,7 @@ def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: floa
             time.sleep(apart)
         out = output_of(process)
     until(lambda: alive([*family, *pids_in(pids)]) == [])
-    # A signal that comes when all is closed already ends what is left of the process at once.
+    # A signal that arrives when everything is closed already ends the rest of the process at once.
     assert process.returncode in (1, *(-number for number in signals[1:]))
     assert "Traceback" not in out
     assert "Exception ignored" not in out
@@ -164,7 +165,7 @@ def test_asked_again_and_again_to_end(signals: list[signal.Signals], apart: floa
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of file sizes are set as on Linux")
 @pytest.mark.parametrize("room", [9_000, 30_000])
 def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
-    """Exit 2 and a sentence, the workers end, the file is whole; with room again the run goes on."""
+    """Exit 2 and a sentence, the workers end, the file is complete; with room again the run can be resumed."""
     results, pids = tmp_path / "results.json", tmp_path / "pids"
     port = odd(pid=pids)
     command = ["run", port, "--cases", 150, "--jobs", 2, "--json", results]
@@ -173,7 +174,7 @@ def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
         *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     )
     assert code == 2, out
-    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "cannot be written: File too large. The results finished before are kept" in " ".join(out.split())
     assert "Traceback" not in out
     until(lambda: alive(pids_in(pids)) == [])
     assert json.loads(results.read_bytes())["summary"]["complete"] is False
@@ -184,9 +185,9 @@ def test_a_disk_that_fills_up(room: int, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["pids", "results.json", "whole.json"]  # noqa: PTH208 - names are enough
 
 
-@pytest.mark.slow  # three processes in a row must die at one case: on a busy machine another one may come between
+@pytest.mark.slow  # three processes in a row must die at one case: on a busy machine another case may come in between
 def test_a_case_that_ends_every_worker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After three dead processes at one case the run ends with a sentence, and does not go on for ever."""
+    """After three dead processes at one case the run ends with a sentence, and does not continue forever."""
     from backprop_check.errors import HarnessError  # noqa: PLC0415 - here alone
 
     (tmp_path / "deadly.py").write_text("import os\ndef backprop(case):\n    os.kill(os.getppid(), 9)\n")
@@ -216,7 +217,7 @@ def test_the_plan_counts_and_finds() -> None:
 
 
 def test_order_counts_what_was_before() -> None:
-    """A resumed run knows how often the implementation had died."""
+    """A resumed run knows how often the implementation has died before."""
     plan = Plan(suites=("generated",), count=200)
     with open_implementation(odd(crash=1)) as implementation:
         work = Work(spec="", options={}, plan=plan, settings=Settings())

@@ -1,4 +1,4 @@
-"""Many implementations in one run: a table, a file each, one report."""
+"""Many implementations in one run: a table, a file for each, one report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PORTS = Path(__file__).parents[2] / "backprop_check" / "ports"
 
 
 def _handed_in(folder: Path, **options: str) -> None:
-    """Submissions: each a folder with a port that is the odd port with these options."""
+    """Submissions: for each a folder with a port that is the odd port with these options."""
     for name, arguments in options.items():
         (folder / name).mkdir(parents=True)
         (folder / name / "port.py").write_text(
@@ -69,7 +69,9 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="links and pipes are another matter on Windows")
 def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
-    """Links, pipes, sockets, and a folder with a link to another submission: a sentence each, the others are judged."""
+    """Links, pipes, sockets, and a folder with a link to another submission: a sentence for each, the others are
+    judged.
+    """
     folder = tmp_path / "in"
     _handed_in(folder, anna="", carl="")
     (folder / "ben").symlink_to("anna")
@@ -77,7 +79,7 @@ def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> 
     (folder / "gone").symlink_to("nowhere")
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as plug, contextlib.chdir(folder):
-        plug.bind("plug")  # a relative name: a socket's must be short
+        plug.bind("plug")  # a relative path: a socket's must be short
     code, out = finish("run", "--submissions", "in", "--command", COMMAND, "--cases", 2, cwd=tmp_path)
     assert code == 1, out
     said = " ".join(out.split())
@@ -95,11 +97,11 @@ def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> 
 
 
 def test_a_link_hides_no_submission_from_itself(tmp_path: Path) -> None:
-    """What is hidden from each in the sandbox are the others; a link to a submission is that submission itself."""
+    """The sandbox hides the other submissions from each; a link to a submission counts as that submission."""
     (tmp_path / "anna").mkdir()
     (tmp_path / "berta").mkdir()
     (tmp_path / "ben").symlink_to("anna")
-    (tmp_path / "anna" / "python").symlink_to(sys.executable)  # out of the folder of submissions: as in any venv
+    (tmp_path / "anna" / "python").symlink_to(sys.executable)  # a link out of the folder of submissions, as in any venv
     anna, ben, berta = submissions(tmp_path, "python3 {}/port.py")
     assert (anna.refused, berta.refused) == ("", "")
     assert ben.refused
@@ -107,7 +109,7 @@ def test_a_link_hides_no_submission_from_itself(tmp_path: Path) -> None:
 
 
 def test_hints_only_name_the_mistake_of_each_and_not_the_remedy(tmp_path: Path) -> None:
-    """Of submissions as of one implementation: no formula, fix or value in any file; the name and the place stay."""
+    """For submissions as for one implementation: no formula, fix or value in any file; name and place stay."""
     (tmp_path / "in" / "anna").mkdir(parents=True)
     (tmp_path / "in" / "anna" / "port.py").write_text(
         f"import runpy, sys\nsys.argv = ['small', 'hidden']\nrunpy.run_path({str(SMALL)!r}, run_name='__main__')\n"
@@ -130,7 +132,7 @@ def test_hints_only_name_the_mistake_of_each_and_not_the_remedy(tmp_path: Path) 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
 def test_several_at_once_on_a_cluster(tmp_path: Path) -> None:
-    """The table, the files and the exit code are those of one after the other; two slow ones are judged together."""
+    """The table, the files and the exit code are those of a sequential run; two slow ones are judged concurrently."""
     _handed_in(tmp_path / "in", anna="sleep=0.05", berta="bug=delta sleep=0.05", carl="crash=1")
     (tmp_path / "in" / "dora").mkdir()
     command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 12, "--suite", "generated"]
@@ -146,7 +148,7 @@ def test_several_at_once_on_a_cluster(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("distributed") is None, reason="Dask is not installed")
 def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
-    """All end, each keeps what was finished."""
+    """All end, each keeps its finished results."""
     pids = tmp_path / "pids"
     _handed_in(tmp_path / "in", anna=f"sleep=0.1 pid={pids}", berta=f"sleep=0.1 pid={pids}", carl=f"pid={pids}")
     command = ["run", "--submissions", "in", "--command", COMMAND, "--cases", 900, "--suite", "generated"]
@@ -162,7 +164,7 @@ def test_several_at_once_are_interrupted(tmp_path: Path) -> None:
 
 
 def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> None:
-    """The one whose results are gone is told, and not called wrong; so is the one that writes to its own."""
+    """The one whose results are gone gets a message, and is not called wrong; so does one that writes to its own."""
     _handed_in(tmp_path / "in", anna="", berta="", carl="")
     for name, victims in (("berta", ["anna"]), ("carl", ["carl"])):
         harm = f"lambda: [open(f'out/{{each}}.json', 'w').write('mine') for each in {victims!r}]"
@@ -182,7 +184,7 @@ def test_a_submission_that_writes_to_the_results_of_others(tmp_path: Path) -> No
 
 @pytest.mark.thorough
 def test_all_that_is_configured(tmp_path: Path) -> None:
-    """Exit 0 where every one conforms; a name that is a path stays in the folder."""
+    """Exit 0 where every one conforms; a name that looks like a path does not leave the folder."""
     shutil.copytree(PORTS / "python", tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     port = json.dumps(f'"{sys.executable}" port.py')
     (tmp_path / "backprop-check.toml").write_text(
@@ -195,7 +197,7 @@ def test_all_that_is_configured(tmp_path: Path) -> None:
 
 
 def test_no_name_changes_what_is_run(tmp_path: Path) -> None:
-    """A submission's name is one argument, whatever stands in it."""
+    """A submission's name is one argument, whatever it contains."""
     names = ["a; rm -rf b", "$(touch x)", 'quo"te', "it's", "two words.py", "{}"]
     for name in names:
         (tmp_path / name).mkdir()
@@ -208,7 +210,7 @@ def test_no_name_changes_what_is_run(tmp_path: Path) -> None:
 
 
 def _needs_a_sandbox() -> None:
-    """Skip, with the sentence, where there can be none."""
+    """Skip, with the message, where no sandbox is available."""
     if shutil.which("bwrap") is None and os.environ.get("BACKPROP_CHECK_REQUIRE_TOOLS"):
         pytest.fail("bubblewrap is not installed, and BACKPROP_CHECK_REQUIRE_TOOLS is set")
     try:
@@ -220,7 +222,7 @@ def _needs_a_sandbox() -> None:
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="there is a sandbox on Linux only")
 def test_the_sandbox_is_heeded(tmp_path: Path) -> None:
-    """A submission that reads another one, or its results, fails; hints tell no expected value."""
+    """A submission that reads another one, or its results, fails; hints contain no expected value."""
     _needs_a_sandbox()
     whole = {name: tmp_path / "in" / name for name in ("anna", "berta", "carl", "dora")}
     for folder in whole.values():

@@ -1,4 +1,4 @@
-"""A run that is ended at any moment goes on, and ends as if it had never been; a full disk ends in a sentence."""
+"""An interrupted run can be resumed and ends as an unbroken one does; a full disk ends in a sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from backprop_check.compare.trace import Slot
 from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
 from backprop_check.running.chunks import Work, alone, with_done
-from backprop_check.running.early_results import Ahead, Early, beside, read_ahead
+from backprop_check.running.early_results import Early, EarlyResults, early_path, read_early
 from backprop_check.running.one_case import Judged, Result, Settings
 from backprop_check.running.results_file import Conclusion, ResultsFile
 from backprop_check.running.resume import read_unfinished
@@ -37,12 +37,12 @@ KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
 }
 KILLS = 200 if FULL else len(KINDS)
 
-#: The cases of these runs: of every suite where there is time.
+#: The cases of these runs: from every suite in the thorough tests.
 SOME: list[object] = ["--cases", 60] if FULL else ["--suite", "generated", "--cases", 60]
 
 
 def _killed_at_random(kind: str, folder: Path, kills: int, dice: random.Random) -> tuple[int, list[int]]:
-    """Run, kill -9, resume, until it is through; the kills, and how many results each left."""
+    """Run, kill -9, resume, until the run is complete; returns the kills, and how many results each left."""
     port, options = KINDS[kind]
     results, counts, done = folder / "broken.json", [], 0
     command = ["run", odd(**port, sleep=0.02), *SOME, *options, "--json", results, "--resume"]
@@ -65,7 +65,7 @@ def _killed_at_random(kind: str, folder: Path, kills: int, dice: random.Random) 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
-    """The file can be read after every kill, no result is lost again, and the end is that of an unbroken run."""
+    """The file is readable after every kill, no result is lost, and the end is that of an unbroken run."""
     port, options = KINDS[kind]
     dice = random.Random(kind)  # noqa: S311 - no secret
     share, kills = KILLS // len(KINDS), 0
@@ -76,7 +76,7 @@ def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
         more, counts = _killed_at_random(kind, tmp_path, share - kills, dice)
         kills += more
         assert counts == sorted(counts)
-        broken = tmp_path / "broken.json"  # not there, where the kill came before the first result
+        broken = tmp_path / "broken.json"  # missing where the kill came before the first result
         if not broken.exists() or not read_unfinished(broken).complete:
             command = ["run", odd(**port, sleep=0.02), *SOME, *options, "--json", tmp_path / "broken.json"]
             again, out = finish(*command, "--resume", cwd=tmp_path)
@@ -85,7 +85,7 @@ def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
 
 
 def test_every_torn_file_is_read(tmp_path: Path) -> None:
-    """Cut anywhere behind its head, a file gives its whole lines; goes on, and is whole at the end."""
+    """Cut anywhere after its head, a file gives its complete lines; it can be resumed, and is complete at the end."""
     results = tmp_path / "results.json"
     port = odd(error=5)
     finish("run", port, "--suite", "published", "--no-diagnosis", "--json", results, cwd=tmp_path)
@@ -95,7 +95,7 @@ def test_every_torn_file_is_read(tmp_path: Path) -> None:
     for cut in [*range(whole.start, len(data), 7), len(data) - 1]:
         torn.write_bytes(data[:cut])
         found = read_unfinished(torn)
-        assert found.complete == (cut == len(data) - 1)  # what lacks but its last newline is whole
+        assert found.complete == (cut == len(data) - 1)  # a file that lacks only its last newline is complete
         assert found.count >= data[whole.start : cut].count(b"\n") - 2
         assert found.end <= cut
         assert [each.id for each, _ in found.results()] == [each.id for each, _ in whole.results()][: found.count]
@@ -111,7 +111,7 @@ def test_every_torn_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
-    """What is whole is shown, and it is said that the run was not finished, wherever the file was cut."""
+    """The complete results are shown, with a note that the run was not finished, wherever the file was cut."""
     results, torn, page = tmp_path / "results.json", tmp_path / "torn.json", tmp_path / "page.html"
     finish("run", odd(error=5), "--suite", "published", "--no-diagnosis", "--json", results, cwd=tmp_path)
     data, whole = results.read_bytes(), read_unfinished(results)
@@ -132,9 +132,9 @@ def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
 
 
 def test_what_a_loss_of_power_leaves_is_recognised(tmp_path: Path) -> None:
-    """Cut at every byte of its tail, behind which a disk may hold nothing, zeros, or an older closing part.
+    """Cut at every byte of its tail, followed by nothing, zeros, or an older closing part, as a disk may leave it.
 
-    What is read is the whole results and no others, and it never says that it is complete.
+    Exactly the complete results are read, and it never says that it is complete.
     """
     results, torn = tmp_path / "results.json", tmp_path / "torn.json"
     info = ImplementationInfo("mine", "Python", "1", "python3 port.py", "float64")
@@ -160,7 +160,7 @@ def test_what_a_loss_of_power_leaves_is_recognised(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="which file a descriptor is of is asked as on Linux")
 def test_results_are_on_the_disk_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where no further result comes; one that came early too, and the end at once, its name with it."""
+    """Also where no further result arrives; an early one too, and the end at once, with the file's name."""
     synced: list[str] = []
     real = os.fsync
 
@@ -177,7 +177,7 @@ def test_results_are_on_the_disk_within_a_second(tmp_path: Path, monkeypatch: py
         until(lambda: {"results.json", ".results.json.ahead"} <= set(synced))
         before = list(synced)
         time.sleep(1.2)
-        assert synced == before  # nothing new, nothing to do
+        assert synced == before  # nothing new: nothing is synced
         file.finish(Conclusion())
         assert synced[len(before) :] == [".results.json.new", tmp_path.name]
 
@@ -185,7 +185,7 @@ def test_results_are_on_the_disk_within_a_second(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("options", [[], ["--hints-only"]])
 @pytest.mark.parametrize("who", [["--jobs", 2], ["--scheduler", "local", "--jobs", 2]])
 def test_what_others_finished_is_not_lost(options: list[object], who: list[object], tmp_path: Path) -> None:
-    """While one process hangs at the first case the others go on: a kill costs what is in flight, nothing else."""
+    """While one process hangs at the first case the others continue: a kill loses only the cases in flight."""
     if "--scheduler" in who:
         pytest.importorskip("distributed", reason="Dask is not installed")
     results, log = tmp_path / "results.json", tmp_path / "log"
@@ -208,16 +208,16 @@ def test_what_others_finished_is_not_lost(options: list[object], who: list[objec
     assert code == 1, out
     asked = set(log.read_text().split())
     assert slow in asked
-    if not options:  # with hints only, what failed is asked again for its numbers
+    if not options:  # with hints only, failed cases are sent again for their numbers
         assert len(asked) <= 64 - least
         assert kept.isdisjoint(asked)
-    assert not beside(results).exists()
+    assert not early_path(results).exists()
     finish(*command, "--no-diagnosis", "--json", tmp_path / "whole.json", cwd=tmp_path)
     assert without_times(results) == without_times(tmp_path / "whole.json")
 
 
 def test_what_is_asked_again_disturbs_no_other() -> None:
-    """A result that came early may need its numbers anew: the port is asked when nothing else is in flight."""
+    """An early result may need its numbers again: the port is asked when no other case is in flight."""
     plan = Plan(suites=("generated",), count=40)
     work = Work(spec="", options={}, plan=plan, settings=Settings())
     with open_implementation(odd(bug="delta"), timeout=60.0) as port:
@@ -236,27 +236,27 @@ def test_what_is_asked_again_disturbs_no_other() -> None:
 
 
 def test_what_came_early_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
-    """Cut at every byte; of another results file; written anew where most of it has its place by now."""
+    """Cut at every byte; a file of other results; rewritten when most of its results have been placed."""
     results, head = tmp_path / "results.json", b'{"head": 1\n'
     some = [Early(n, Result(id=f"c{n}", outcome="passed"), [("z", 0, None)]) for n in (7, 5, 9)]
-    ahead = Ahead(results, head)
+    ahead = EarlyResults(results, head)
     for each in some:
         ahead.keep(each.position, each.result, each.slots)
-    assert read_ahead(results, head, 0) == {each.position: each for each in some}
-    assert read_ahead(results, head, 6)[7].slots == (Slot("z", 0),)
-    assert set(read_ahead(results, head, 6)) == {7, 9}
-    assert read_ahead(results, b"other", 0) == {}
-    data = beside(results).read_bytes()
+    assert read_early(results, head, 0) == {each.position: each for each in some}
+    assert read_early(results, head, 6)[7].slots == (Slot("z", 0),)
+    assert set(read_early(results, head, 6)) == {7, 9}
+    assert read_early(results, b"other", 0) == {}
+    data = early_path(results).read_bytes()
     for cut in range(len(data)):
-        beside(results).write_bytes(data[:cut])
-        found = read_ahead(results, head, 0)
+        early_path(results).write_bytes(data[:cut])
+        found = read_early(results, head, 0)
         assert list(found) == [7, 5, 9][: max(0, data[:cut].count(b"\n") - 1)]
-    beside(results).write_bytes(data)
+    early_path(results).write_bytes(data)
     assert not ahead.placed(5)
     ahead.tidy()
-    assert set(read_ahead(results, head, 0)) == {7, 9}
+    assert set(read_early(results, head, 0)) == {7, 9}
     ahead.close(complete=False)
-    assert beside(results).exists()
+    assert early_path(results).exists()
     ahead.close(complete=True)
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - names are enough
 
@@ -271,7 +271,7 @@ def test_what_came_early_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
     ],
 )
 def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: Path) -> None:
-    """One sentence says what differs and what to do; the file stays as it was."""
+    """One sentence says what differs and what to do; the file is unchanged."""
     results = tmp_path / "results.json"
     finish("run", odd(error=2), "--cases", 10, "--fail-fast", "--json", results, cwd=tmp_path)
     before = results.read_bytes()
@@ -284,7 +284,7 @@ def test_another_run_is_refused(options: list[object], sentence: str, tmp_path: 
 
 
 def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None:
-    """With each case and at its end: a sentence, exit 2 for what computes all right, and a whole file and report."""
+    """With each case and at its end: a sentence, exit 2 for a right port, and a complete file and report."""
     (tmp_path / "port.py").write_text(
         "import atexit, io, runpy, sys\nsys.argv = ['odd']\n"
         f"harm = lambda: open({str(tmp_path / 'r.json')!r}, 'w').write('mine')\natexit.register(harm)\n"
@@ -296,7 +296,7 @@ def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None
     code, out = finish(*command, cwd=tmp_path)
     assert code == 2, out
     assert "cut or made longer" in out
-    assert "no implementation may write there" in " ".join(out.split())
+    assert "an implementation must not write there" in " ".join(out.split())
     finish("run", odd(), "--cases", 12, "--json", "calm.json", cwd=tmp_path)
     calm, found = (json.loads((tmp_path / name).read_text()) for name in ("calm.json", "r.json"))
     assert [each["id"] for each in found["cases"]] == [each["id"] for each in calm["cases"]]
@@ -305,7 +305,7 @@ def test_a_port_that_writes_to_the_results_harms_nothing(tmp_path: Path) -> None
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
-    """Another implementation's results, a complete file, and what is no results file at all."""
+    """Another implementation's results, a complete file, and a file that is not a results file."""
     results = tmp_path / "results.json"
     finish("run", odd(error=2), "--cases", 5, "--fail-fast", "--json", results, cwd=tmp_path)
     code, out = finish("run", odd(error=3), "--cases", 5, "--json", results, "--resume", cwd=tmp_path)
@@ -326,7 +326,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of file sizes are set as on Linux")
 @pytest.mark.parametrize("room", [20_000, 45_678])
 def test_a_full_disk_ends_in_a_sentence(room: int, tmp_path: Path) -> None:
-    """Exit 2, one sentence, what was finished stays in a whole file; with room again the run goes on."""
+    """Exit 2, one sentence, the finished results stay in a complete file; with room again the run can be resumed."""
     results = tmp_path / "results.json"
     command = ["run", odd(), "--cases", 150, "--json", results]
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -334,7 +334,7 @@ def test_a_full_disk_ends_in_a_sentence(room: int, tmp_path: Path) -> None:
         *command, cwd=tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     )
     assert code == 2, out
-    assert "cannot be written: File too large. What was finished before is kept" in " ".join(out.split())
+    assert "cannot be written: File too large. The results finished before are kept" in " ".join(out.split())
     assert "Traceback" not in out
     data = json.loads(results.read_bytes())
     assert data["summary"]["complete"] is False
@@ -348,7 +348,7 @@ def test_a_full_disk_ends_in_a_sentence(room: int, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_disk_that_is_full_from_the_start(tmp_path: Path) -> None:
-    """The sentence comes before the first case."""
+    """The message comes before the first case."""
     code, out = finish("run", odd(), "--json", "/dev/full", cwd=tmp_path)
     assert code == 2
     assert "the results file /dev/full cannot be written: No space left on device" in " ".join(out.split())

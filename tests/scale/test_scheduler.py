@@ -35,7 +35,7 @@ def _dask() -> None:
 
 @pytest.mark.usefixtures("_dask")
 def test_a_local_cluster_gives_what_one_process_gives(tmp_path: Path) -> None:
-    """With a noisy start, errors and a bug that is diagnosed; and nothing is left."""
+    """With a noisy start, errors and a bug that is diagnosed; and no process is left."""
     port = odd(error=9, noise=1, pid=tmp_path / "pids")
     files = [tmp_path / "alone.json", tmp_path / "cluster.json"]
     for path in files:
@@ -49,7 +49,7 @@ def test_a_local_cluster_gives_what_one_process_gives(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_dask")
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
-    """One of two workers is killed in the middle: all results come, in order, and what it had started ends."""
+    """One of two workers is killed midway: all results arrive, in order, and its processes end."""
     plan, pids = Plan(suites=("generated",), count=160), tmp_path / "pids"
     work = Work(spec=odd(sleep=0.02, pid=pids), options={"timeout": LONG}, plan=plan, settings=Settings())
     scheduler, ids, victim = Scheduler(work, "local", 2), [], 0
@@ -67,7 +67,7 @@ def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_dask")
 @pytest.mark.parametrize("everyone", [False, True])
 def test_interrupted(everyone: bool, tmp_path: Path) -> None:  # noqa: FBT001 - a parameter of the test
-    """Ctrl-C, which reaches the whole group in a terminal: what was finished is kept, nothing is left."""
+    """Ctrl-C, which reaches the whole group in a terminal: finished results are kept, no process is left."""
     pids, results = tmp_path / "pids", tmp_path / "results.json"
     command = [
         "run",

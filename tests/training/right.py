@@ -1,5 +1,5 @@
-"""Right implementations of training, which share nothing with the package: passes of ``benchmarks/variants`` in numpy,
-with updates written as papers and textbooks write them, or made by PyTorch's own optimizers in the same dtype.
+"""Right implementations of training that share nothing with the package: passes of ``benchmarks/variants`` in numpy,
+with updates as papers and textbooks write them, or made by PyTorch's own optimizers in the same dtype.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arrays = list[Any]
 
 
 class Papers:
-    """Updates in numpy, each as its paper has it: other orders and groupings than PyTorch's."""
+    """Updates in numpy as the papers write them: in other orders and groupings than PyTorch's."""
 
     def __init__(self, optimizer: dict[str, Any], real: Callable[[float], Any]) -> None:
         self.o, self.real = optimizer, real
@@ -36,7 +36,7 @@ class Papers:
         return self.state.setdefault(name, [np.full_like(x, start) for x in like])
 
     def step(self, parameters: Arrays, gradients: Arrays, rate: float) -> Arrays:
-        """Parameters after the update."""
+        """The parameters after the update."""
         self.t += 1
         if self.o["kind"] != "adamw" and self.o.get("weight_decay"):
             gradients = [self.option("weight_decay") * w + g for w, g in zip(parameters, gradients, strict=True)]
@@ -65,7 +65,7 @@ class Papers:
     def rmsprop(self, gradients: Arrays, rate: Any) -> Arrays:
         alpha, eps = self.option("alpha"), self.option("eps")
         square = self.past("square", gradients)
-        # The lerp: old + (new − old)(1 − α).
+        # As a linear interpolation: old + (new − old)(1 − α).
         square = [v + (g * g - v) * (1 - alpha) for v, g in zip(square, gradients, strict=True)]
         self.state["square"] = square
         if self.o["centered"]:
@@ -111,7 +111,7 @@ class Torch:
         self.parameters: Arrays = []
 
     def step(self, parameters: Arrays, gradients: Arrays, rate: float) -> Arrays:
-        """Parameters after the update."""
+        """The parameters after the update."""
         if self.made is None:
             names = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
             given = {key: value for key, value in self.o.items() if key not in ("kind", "learning_rate")}
@@ -125,7 +125,7 @@ class Torch:
 
 
 def clipped(gradients: Arrays, clip: dict[str, Any] | None, real: Callable[[float], Any], *, by_torch: bool) -> Arrays:
-    """The gradients held back."""
+    """The clipped gradients: by value to [−limit, limit], or by norm, g · min(1, limit/(‖g‖ + 1e-6))."""
     if clip is None:
         return gradients
     limit = real(clip["limit"])
@@ -145,7 +145,7 @@ def clipped(gradients: Arrays, clip: dict[str, Any] | None, real: Callable[[floa
 def trained(
     case: dict[str, Any], style: Style, random: np.random.Generator, kind: type[Papers | Torch] = Papers
 ) -> dict[str, Any]:
-    """The reply to a case."""
+    """The reply to a case with training."""
     with np.errstate(all="ignore"):
         return _trained(case, style, random, kind)
 
@@ -178,7 +178,7 @@ def _trained(case: dict[str, Any], style: Style, random: np.random.Generator, ki
 
 
 def penalized(network: Any, reply: dict[str, Any], r: dict[str, Any] | None) -> dict[str, Any]:
-    """The loss and the gradients with the penalty's part."""
+    """The reply with the penalty l1 Σ|w| + l2/2 Σw² in the loss and its derivative in the gradients."""
     if r is None:
         return reply
     l1, l2 = network.real(r["l1"]), network.real(r["l2"])
@@ -191,7 +191,7 @@ def penalized(network: Any, reply: dict[str, Any], r: dict[str, Any] | None) -> 
 
 
 def as_line(reply: Any) -> Any:
-    """Arrays as lists."""
+    """The reply with arrays as nested lists."""
     if isinstance(reply, dict):
         return {key: as_line(value) for key, value in reply.items()}
     if isinstance(reply, list):

@@ -1,4 +1,4 @@
-"""What a case says of its training: fields, requests, errors, and what a port must claim to be sent it."""
+"""A case's training: fields, requests, errors, and the claims that a port needs to be sent it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hello(**supports: Any) -> HelloReply:
 
 
 def test_what_was_there_before_is_as_it_was() -> None:
-    """Ids and requests of plain gradient descent do not know that there is anything else."""
+    """Ids and requests of plain gradient descent have not changed."""
     assert generated_case(5).id == "mlp-2x5x2x4-log-softmax-s0005-13b2e976"
     assert case().request().endswith(b'"optimizer":{"kind":"sgd","learning_rate":0.5},"steps":1}')
     off = {"kind": "sgd", "learning_rate": 0.5, "momentum": 0.0, "nesterov": False}
@@ -64,7 +64,7 @@ def test_what_was_there_before_is_as_it_was() -> None:
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_a_request_implies_nothing(kind: str) -> None:
-    """Every field of a kind is written out, PyTorch's defaults too."""
+    """Every field of a kind is written out, including PyTorch's defaults."""
     import torch  # noqa: PLC0415
 
     names = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
@@ -148,7 +148,7 @@ def test_the_suite_costs_nothing_where_nothing_is_claimed() -> None:
 
 
 def test_the_suite_joins_where_any_is_claimed() -> None:
-    """Its files, and a quarter as many as are generated; a plan and a selection hold the same."""
+    """Its files, and a quarter as many generated cases; a plan and a selection have the same."""
     claims = Supports(optimizers=["sgd", "adam", "of tomorrow"], features=["schedule", "telepathy"])
     within = supported(claims)
     assert (within.optimizers, within.features) == (("sgd", "adam"), ("schedule",))

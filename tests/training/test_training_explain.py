@@ -1,4 +1,4 @@
-"""Training is explained: with the very numbers of the pass, what is remembered, and the words of its options."""
+"""Explanations of training: the numbers of the pass, the optimizer's state, and texts for its options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = {file.case.name: file.case for file in suite_files("training")}
 
 @pytest.mark.parametrize("start", [0, len(RECIPES)])
 def test_what_is_recorded_is_what_is_computed(start: int) -> None:
-    """Every value of every recipe, to the last bit; every update of it is a step of the explanation."""
+    """Every value of every recipe, to the last bit; every update is a step of the explanation."""
     for case in training_cases(len(RECIPES), start=start):
         plain = textbook_pass(case).values
         recorded = textbook_pass(case, Recording()).values
@@ -37,7 +37,7 @@ def test_what_is_recorded_is_what_is_computed(start: int) -> None:
 
 
 def test_the_numbers_put_in_give_the_value() -> None:
-    """By hand again: Adam's second update, read off the explanation."""
+    """Adam's second update from the explanation, computed again by hand."""
     steps = explain_case(Found(FILES["hand-adam"]), digits=12).steps
     update = next(step for step in steps if (step.quantity, step.round) == ("updated_weight", 1))
     assert update.symbolic == "w₀₀ − η·m⁺/(1 − β₁·β₁)/(√(v⁺)/√(1 − β₂·β₂) + ε)"
@@ -69,7 +69,7 @@ def test_clipping_is_told() -> None:
 
 @pytest.mark.parametrize("number", range(506, 519))
 def test_every_bug_shows_its_numbers(number: int) -> None:
-    """Each page has the formula right and wrong with numbers, a sighting, and neighbours."""
+    """Each page has the right and wrong formula with numbers, a case that shows it, and similar bugs."""
     bug = find_bug(f"BP{number}")
     page = bug_page(bug.code)
     assert page is not None
@@ -79,7 +79,7 @@ def test_every_bug_shows_its_numbers(number: int) -> None:
 
 
 def test_a_difference_is_of_one_parameter() -> None:
-    """What is compared is the same number of the same parameter, with and without the bug."""
+    """The same number of the same parameter is compared, with and without the bug."""
     stages = find_bug("BP518").variants[0].stages
     pair = first_difference(FILES["adamw-defaults"], stages)
     assert pair is not None

@@ -1,4 +1,4 @@
-"""cases/training: the files are those that are made, their digits are right, and three witnesses agree on them."""
+"""cases/training: the files are up to date, their digits are right, and three witnesses agree on them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_files_are_those_that_are_made() -> None:
 
 
 def test_a_file_is_written_as_it_stands() -> None:
-    """To the byte, for one that has only numbers with few digits."""
+    """To the byte, for one whose numbers all have few digits."""
     one, about = next(pair for pair in files() if pair[0].name == "hand-momentum")
     assert (CASES / "training" / "hand-momentum.json").read_bytes() == case_file(one, about)
 
@@ -40,7 +40,7 @@ def test_digits_and_witnesses(file: CaseFile) -> None:
 
 
 def test_worked_examples_have_a_source() -> None:
-    """What is published says where, and shows digits."""
+    """Published examples name their source, and show digits."""
     worked = [file for file in FILES if file.source]
     assert len(worked) == 5
     assert all(file.published for file in worked)

@@ -1,4 +1,4 @@
-"""Layers of any kind are trained: who is right is not blamed, a wrong optimizer has its name, all is told."""
+"""Layers of any kind are trained: right implementations pass, a wrong optimizer is named, everything is explained."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ python.supports = {  # type: ignore[attr-defined]
 
 
 def of_layers(id_: str) -> bool:
-    """Whether a generated case trains other layers: its name says of which family they are."""
+    """Whether a generated case trains other layers: its name says of which family."""
     return any(f"-{family}-" in id_ for family in FAMILIES)
 
 
 def test_every_fifth_case_trains_other_layers() -> None:
-    """Of every family, with every kind of optimizer, with and without each option; the rest is as without them."""
+    """Of every family, with every kind of optimizer, with and without each option; the other cases are unchanged."""
     found = {families(ALL)[index % 5] for index in range(len(CASES))}
     assert len(found) == 5
     assert all(case.network.families and case.trains for case in CASES)
@@ -84,7 +84,7 @@ def test_every_fifth_case_trains_other_layers() -> None:
 
 
 def test_the_witnesses_agree() -> None:
-    """Reference, torch, and 40 digits; every bound is finite, so that something is judged."""
+    """Reference, torch, and 40 digits; every bound is finite, so that every value is judged."""
     for case in CASES[::3]:
         expected = expect(case)
         assert disagreement(expected, autograd_pass(case)) is None, case.id
@@ -104,7 +104,7 @@ def test_right_implementations_pass(port: Any) -> None:
 
 
 def uncorrected(self: Any, w: float, g: float, state: dict[str, float], rate: float) -> Any:
-    """Adam that forgets how its averages began."""
+    """Adam without bias correction."""
     self.time, time = 10**9, self.time
     found = optimizers.Adam.step(self, w, g, state, rate)
     self.time = time
@@ -135,7 +135,7 @@ def test_a_wrong_optimizer_has_its_name(
 
 
 def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where dense chains have their own code, and it is right."""
+    """Dense chains have code of their own, which is right."""
     monkeypatch.setattr(graph.Graph, "update", lambda *_: None)
     results = check(python, suites=["training"], cases=200)
     assert [cause.code for cause in results.causes] == ["BP520"]
@@ -143,7 +143,7 @@ def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.Monke
 
 
 def late_dense() -> Any:
-    """A dense layer that updates its weights before it passes the error back through them."""
+    """A dense layer that updates its weights before it propagates the error back through them."""
 
     def backward_from_z(self: Any, delta: Any) -> Any:
         back = dense.Dense.backward_from_z(self, delta)
@@ -181,7 +181,7 @@ def test_weights_that_are_updated_too_early(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_it_is_explained() -> None:
-    """Every update is told, with the values of the pass, and what an optimizer remembers beside it."""
+    """Every update is explained, with the values of the pass, and the optimizer's state."""
     for case in CASES[:10]:
         told = {
             (step.quantity, step.layer, step.round, *step.at): step.value
@@ -191,7 +191,7 @@ def test_it_is_explained() -> None:
         for slot, value in textbook_pass(case).values.items():
             if slot.quantity.startswith("updated") and slot.step is not None:
                 keys = {(slot.quantity, slot.layer, slot.step, *at): at for at in np.ndindex(value.shape)}
-                for key in keys.keys() & told.keys():  # of many like each other some are told
+                for key in keys.keys() & told.keys():  # of many similar ones some are explained
                     assert told[key] == pytest.approx(value[keys[key]], rel=1e-9), case.id
         assert any(str(quantity).startswith("updated") for quantity, *_ in told), case.id
     adam = next(case for case in CASES if case.optimizer and case.optimizer.kind == "adam")
@@ -200,7 +200,7 @@ def test_it_is_explained() -> None:
 
 
 def test_a_bound_that_is_no_number_spoils_no_other() -> None:
-    """Beside a NaN, a divisor that may be 0 still has no bound, and a branch that rounding decides is not certain."""
+    """Next to a NaN, a divisor that may be 0 still has no bound, and a branch that rounding decides is not certain."""
     m = Lanes(2.0**-24)
     bounds = np.array([[np.nan, 2.0, 0.5]])
     row = LaneTable(np.array([[1.0, 1.0, 1.0]]), bounds, m.u)

@@ -1,4 +1,4 @@
-"""Right implementations of training are never blamed, whatever they are written in; and the witnesses agree."""
+"""Right implementations of training always pass, whatever they are written in; and the witnesses agree."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def judged(case: Case, dtype: str, reply: dict[str, Any]) -> tuple[Expected, Com
 
 
 def no_false_alarm(cases: list[Case], dtype: str) -> dict[str, float]:
-    """Judge each case's answers of both implementations; the largest share of its bound that an update took."""
+    """Judge each case's answers of both implementations; return the largest error/bound of an update."""
     random = np.random.default_rng(1)
     worst: dict[str, float] = {}
     for case in cases:
@@ -68,7 +68,7 @@ def test_no_false_alarm(dtype: str) -> None:
 @pytest.mark.slow
 @each_dtype
 def test_no_false_alarm_in_two_thousand(dtype: str) -> None:
-    """The same in 2,000 cases; prints how near the bounds they come."""
+    """The same in 2,000 cases; prints the largest error/bound."""
     worst = no_false_alarm(list(training_cases(2000, seed=7)), dtype)
     print(f"{dtype}: no false alarm in 2,000 cases; the largest error of an update, of its bound: {worst}")  # noqa: T201
 
@@ -84,7 +84,7 @@ def test_torch_and_mpmath_agree_with_the_reference() -> None:
 
 
 def test_the_second_witness_is_pytorchs_optimizers() -> None:
-    """Its functional forms give what the classes give: the same numbers, up to the last digits."""
+    """Its functional forms give the same numbers as the classes, up to the last digits."""
     random = np.random.default_rng(2)
     for case in training_cases(60, seed=11):
         request = msgspec.json.decode(case.request())
@@ -123,7 +123,7 @@ def test_a_case_depends_on_its_number_alone() -> None:
 
 
 def test_cases_are_clear_of_what_rounding_would_decide() -> None:
-    """No gradient of an adaptive optimizer is all rounding; no norm is at its limit; clips do clip."""
+    """No gradient of an adaptive optimizer is only rounding; no norm is at its limit; the clips take effect."""
     clipped = 0
     for case in training_cases(200, seed=5):
         assert is_clear(case, TRAINED_CHAIN), case.id
@@ -140,7 +140,7 @@ def test_cases_are_clear_of_what_rounding_would_decide() -> None:
 
 
 def test_a_wrong_update_does_not_hide() -> None:
-    """One value that is off by 1e-9, in the second of several steps: found there, and no step before it is blamed."""
+    """One value that is off by 1e-9, in the second of several steps: found there, and no earlier step is blamed."""
     random = np.random.default_rng(3)
     hits = 0
     for case in training_cases(100, seed=9):
@@ -157,12 +157,12 @@ def test_a_wrong_update_does_not_hide() -> None:
 
 
 def after(step: dict[str, Any]) -> dict[str, Any]:
-    """What a trajectory says of a step."""
+    """The part of a trajectory for one step."""
     return {"loss": step["loss"], "layers": [{"updated": layer["updated"]} for layer in step["layers"]]}
 
 
 def test_errors_do_not_accumulate() -> None:
-    """Who goes on from a wrong update, and is right from there, has that one update wrong and no other."""
+    """An implementation that continues correctly from a wrong update has only that update wrong."""
     random = np.random.default_rng(3)
     options = {"kind": "sgd", "learning_rate": 0.1, "weight_decay": 0.5}
     for case in (each for each in training_cases(60, seed=9) if each.steps >= 3):

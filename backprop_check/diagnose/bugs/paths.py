@@ -1,4 +1,4 @@
-"""A recursion that visits a neuron once for each path to it (BP117)."""
+"""BP117: a recursion that visits a neuron once for each path to it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _PATHS = 300
 
 
 class PathsVisitedAgain(SwappedRules):
-    """A recursion that visits a neuron once for each path; ``piling_up``: its δ is added to, too.
+    """A recursion that visits a neuron once for each path; ``piling_up``: δ accumulates, too.
 
-    Each visit goes on with all that came back to the neuron so far. It is made in chains of dense layers.
+    Each visit uses the whole error of the neuron so far. It is made in chains of dense layers.
     """
 
     piling_up: ClassVar[bool] = False
@@ -65,7 +65,7 @@ class PathsVisitedAgain(SwappedRules):
 
 
 class _Recursion:
-    """What every neuron has by now: its δ, and the gradients of its parameters, sample by sample."""
+    """The current values of the recursion: δ of every neuron, and the gradients of its parameters, sample by sample."""
 
     def __init__(self, p: Pass, m: Any, *, piling_up: bool) -> None:
         self.p, self.m, self.piling_up = p, m, piling_up
@@ -74,7 +74,7 @@ class _Recursion:
         self.tables |= {w: m.grid(p.samples, w.units) for l in p.layers for w in l.parameters.values()}
 
     def of_sample(self, s: Any) -> None:
-        """Visit every output, and keep what has come together then."""
+        """Visit every output, and keep the values after that."""
         p, m, last = self.p, self.m, self.p.layers[-1]
         self.s = s
         self.so_far: dict[tuple[Table, int], Any] = {}
@@ -91,12 +91,12 @@ class _Recursion:
                 self.tables[table][s, Index([[i]])[o]] = m.one(number)
 
     def _number(self, values: Any, i: int) -> Any:
-        """Column i of a table, in this sample."""
+        """Column i of a table, for this sample."""
         (o,) = self.m.each(1)
         return values[self.s, Places([i])[o]]
 
     def _visit(self, layer: int, j: int, delta: Any) -> None:
-        """Add to the neuron's gradients, and go on to all that it reads."""
+        """Add to the neuron's gradients, and visit all neurons that it reads."""
         l = self.p.layers[layer]
         z, x = _z(l), self.p.layers[layer - 1].output.a if layer else self.p.inputs
         weights, biases = l.parameters["weights"], l.parameters["biases"]
@@ -111,7 +111,7 @@ class _Recursion:
                 self._visit(layer - 1, i, self._through(x, i))
 
     def _through(self, a: Table, i: int) -> Any:
-        """What has come back to neuron i, times φ′(z)."""
+        """The error of neuron i so far, times φ′(z)."""
         rule: Any = a.made_by
         (o,) = self.m.each(1)
         error = self.errors[a, i]
@@ -135,7 +135,7 @@ class _Recursion:
         p.input_gradient = m.seen_part("input_gradient", None, p.step, p.inputs.error, 0, p.inputs.units)
 
     def _over_samples(self, table: Table) -> Any:
-        """Σₛ of what the samples add to a parameter's gradient."""
+        """Σₛ of the gradients of a parameter."""
         row, own = self.m.row(table.units), Index([[k] for k in range(table.units)])
         for k in self.m.each(table.units):
             row[0, k] = self.m.total(self.tables[table][ALL, own[k]])
@@ -143,5 +143,5 @@ class _Recursion:
 
 
 def _z(l: LayerPass) -> Table:
-    """A dense layer's pre-activations."""
+    """The pre-activations of a dense layer."""
     return l.output.z[0]

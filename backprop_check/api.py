@@ -18,7 +18,7 @@ from backprop_check.compare.compare import Mismatch
 from backprop_check.config import KINKS, Configured, configured, open_configured
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
-from backprop_check.protocol import CallableImplementation, Implementation
+from backprop_check.protocol import CallableImplementation, Implementation, Opening
 from backprop_check.running.chunks import Work, alone, kept_for
 from backprop_check.running.coverage import Coverage, requirements
 from backprop_check.running.judging import Run
@@ -279,7 +279,7 @@ def check(
         if _is_count(cases):
             plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
             kept = kept_for(opened.hello, settings) if cache and not keep_values else None
-            work = Work(spec="", options={}, plan=plan, settings=settings, cache=kept)
+            work = Work(spec="", opening=Opening(), plan=plan, settings=settings, cache=kept)
             judging = alone(work, opened)(0)
         else:
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]

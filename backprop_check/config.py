@@ -16,7 +16,7 @@ from backprop_check.case.limits import read_toml
 from backprop_check.errors import ConfigurationError, StartError
 
 if TYPE_CHECKING:
-    from backprop_check.protocol import Implementation
+    from backprop_check.protocol import Implementation, Opening
 
 _TABLE = "backprop-check"
 _FILE = f"{_TABLE}.toml"
@@ -115,13 +115,13 @@ def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
     return table, source, prefix
 
 
-def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:
+def open_configured(entry: Configured, opening: Opening | None = None, *, isolated: bool = True) -> Implementation:
     """Run the setup of a configured implementation, then open it; an ``isolated`` callable gets its own process.
 
     Raises ``ConfigurationError`` and ``StartError``.
     """
     from backprop_check import __version__  # noqa: PLC0415 - beside its one use
-    from backprop_check.protocol import open_implementation, split_command  # noqa: PLC0415
+    from backprop_check.protocol import Opening, open_implementation, split_command  # noqa: PLC0415
     from backprop_check.protocol.text import clean_text  # noqa: PLC0415
 
     if entry.setup:
@@ -136,7 +136,7 @@ def open_configured(entry: Configured, *, isolated: bool = True, **options: Any)
             tail = clean_text(done.stderr[-1000:])
             msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
             raise StartError(msg)
-    return open_implementation(entry.spec, harness_version=__version__, isolated=isolated, **options)
+    return open_implementation(entry.spec, opening or Opening(), harness_version=__version__, isolated=isolated)
 
 
 def _tool(table: dict[str, Any], source: Path) -> Any:

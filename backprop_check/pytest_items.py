@@ -23,7 +23,7 @@ from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.cause import Failure
 from backprop_check.diagnose.causes import Diagnostician
 from backprop_check.errors import BackpropCheckError
-from backprop_check.protocol import Supports
+from backprop_check.protocol import Opening, Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
 from backprop_check.pytest_failures import CaseFailure, FailureText
@@ -127,7 +127,9 @@ class Collecting:
     def open(self, name: str) -> Implementation:
         """An implementation; it is started on first use and ended with the session."""
         if name not in self.opened:
-            self.opened[name] = open_configured(self.wanted[name], timeout=self.config.getoption("--backprop-timeout"))
+            self.opened[name] = open_configured(
+                self.wanted[name], Opening(timeout=self.config.getoption("--backprop-timeout"))
+            )
         return self.opened[name]
 
     def settings(self, name: str) -> Settings:

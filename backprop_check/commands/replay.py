@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from backprop_check.commands.options import opened, opening
+from backprop_check.commands.options import opened, opening, opening_of
+
+if TYPE_CHECKING:
+    from backprop_check.protocol import Opening
 
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--impl", help="The implementation (default: the command with which each failure was found).")
 @opening
-def command(ids: tuple[str, ...], impl: str | None, **options: Any) -> NoReturn:
+def command(ids: tuple[str, ...], impl: str | None, **parameters: Any) -> NoReturn:
     """Run the kept failures again, or only those named. FIXED ones are dropped, FAILED ones stay.
 
     A failing run keeps the smallest network of each cause in .backprop-check/failures.
     """
-    sys.exit(_replay(ids, impl, options))
+    sys.exit(_replay(ids, impl, opening_of(parameters)))
 
 
-def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> int:
+def _replay(ids: tuple[str, ...], impl: str | None, how: Opening) -> int:
     from rich.console import Console  # noqa: PLC0415 - with what it prints
     from rich.text import Text  # noqa: PLC0415
 
@@ -53,7 +56,7 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     failed = 0
     with orderly_signals():
         for (spec, settings), group in groups.items():
-            with opened(spec, options) as implementation:
+            with opened(spec, how) as implementation:
                 cases = [each.file.case for each in group]
                 for each, result in zip(group, judge(cases, implementation, settings), strict=True):
                     if result.outcome == "passed":

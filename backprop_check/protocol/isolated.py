@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,10 +21,11 @@ from backprop_check.protocol.session import SubprocessImplementation
 from backprop_check.protocol.text import clean_text, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from backprop_check.protocol.messages import HelloReply
+    from backprop_check.protocol.options import Opening
 
 #: The exit codes of the child where it cannot get the callable, with the error to raise; its standard error says why.
 _EXITS: Final[dict[int, type[BackpropCheckError]]] = {78: ConfigurationError, 79: StartError}
@@ -39,18 +40,18 @@ def command_of(spec: str) -> list[str]:
 
 
 class IsolatedCallable(SubprocessImplementation):
-    """``python:module:callable`` behind a pipe; options are those of ``SubprocessImplementation``.
+    """``python:module:callable`` behind a pipe.
 
     Raises ``ConfigurationError`` where the callable does not exist, and ``StartError``.
     """
 
     unanswered = "the callable had not returned by then; --timeout waits longer"
 
-    def __init__(self, spec: str, **options: Any) -> None:
+    def __init__(self, spec: str, opening: Opening, *, harness_version: str = "0", prefix: Sequence[str] = ()) -> None:
         self._spec, self._token = spec, uuid.uuid4().hex
-        env = os.environ if options.get("env") is None else options["env"]
-        options["env"] = {**env, _VARIABLE: self._token}
-        super().__init__(command_of(spec), **options)
+        env = os.environ if opening.env is None else opening.env
+        opening = msgspec.structs.replace(opening, env={**env, _VARIABLE: self._token})
+        super().__init__(command_of(spec), opening, harness_version=harness_version, prefix=prefix)
 
     def describe(self) -> ImplementationInfo:
         """Like a port's description, with the text that the user gave as the command."""

@@ -201,7 +201,7 @@ def _version() -> str:
 
 def judge_chunk(work: Work, positions: Sequence[int]) -> tuple[list[Shipped], BackpropCheckError | None]:
     """In a worker: judge one chunk; return its results, and the error that ended it early, if any."""
-    key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.options, enc_hook=str)])
+    key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.opening, enc_hook=str)])
     found: list[Shipped] = []
     try:
         implementation = _taken(key) or opened_for(work)

@@ -178,7 +178,7 @@ def opened_for(work: Work) -> Implementation:
     from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
 
     try:
-        implementation = open_implementation(work.spec, harness_version=__version__, isolated=True, **work.options)
+        implementation = open_implementation(work.spec, work.opening, harness_version=__version__, isolated=True)
     except StartError as error:
         msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
         raise StartError(msg) from None

@@ -202,17 +202,15 @@ def _is_count(cases: object) -> TypeGuard[int]:
 
 def _refuse_wrong_arguments(implementation: object, profile: str, rtol: float, atol: float, kinks: str | None) -> None:
     if profile not in ("textbook", "strict"):
-        msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("bad-profile", f"profile: expected 'textbook' or 'strict', got {profile!r}")
     if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
-        msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
-        raise ConfigurationError(msg)
+        cause = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
+        raise ConfigurationError("bad-tolerance", cause)
     if kinks not in (None, *KINKS):
-        msg = f"kinks: expected 'any' or 'pytorch', got {kinks!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("bad-kinks", f"kinks: expected 'any' or 'pytorch', got {kinks!r}")
     if not (isinstance(implementation, str) or callable(implementation)):
-        msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
-        raise ConfigurationError(msg)
+        cause = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
+        raise ConfigurationError("bad-implementation", cause)
 
 
 def _opened(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backprop_check.commands.options import opened, opening, opening_of
-from backprop_check.errors import ConfigurationError
+from backprop_check.errors import ELSEWHERE, ConfigurationError
 
 if TYPE_CHECKING:
     from backprop_check.explain.explanation import Explanation
@@ -94,10 +94,8 @@ def command(case: str | None, path: Path | None, **parameters: Any) -> None:
         parameters["form"] = _ENDINGS.get(path.suffix.casefold() if path else "", "text")
     asked = _Asked(opening=opening_of(parameters), **parameters)
     if (case is None) == (asked.network is None):
-        raise ConfigurationError(
-            "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
-            + ("" if case is None else ", not both")
-        )
+        cause = "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
+        raise ConfigurationError("case-or-network", cause if case is None else f"{cause}, not both")
     bug = None if case is None else _bug_page(case, asked.form, asked.digits)
     if bug is not None:
         _write(bug, path)
@@ -184,5 +182,6 @@ def _write(text: str, path: Path | None) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"--output {path}: cannot be written: {error.strerror}") from None
+        cause = f"--output {path}: cannot be written: {error.strerror}"
+        raise ConfigurationError("explanation-not-written", cause, ELSEWHERE, "; ") from None
     click.echo(f"written: {path}")

@@ -138,29 +138,26 @@ def _begun(
 def _check_options(options: RunOptions) -> None:
     """Refuse options that contradict each other; raises ``ConfigurationError``."""
     if len({path.resolve() for path in options.files}) < len(options.files):
-        msg = "two of --json, --html, --junit and --csv name the same file: give each a file of its own"
-        raise ConfigurationError(msg)
+        cause = "two of --json, --html, --junit and --csv name the same file"
+        raise ConfigurationError("same-file", cause, "give each a file of its own")
     if options.json_path is not None and options.json_path.is_dir():
-        msg = f"{options.json_path} is a folder: --json takes the file to write the results to"
-        raise ConfigurationError(msg)
+        cause = f"{options.json_path} is a folder"
+        raise ConfigurationError("json-is-folder", cause, "--json takes the file to write the results to")
     if options.exercise and options.hints_only:
-        msg = (
-            "--exercise shows the formula and the numbers of the next step, which --hints-only hides: give one of them"
-        )
-        raise ConfigurationError(msg)
+        cause = "--exercise shows the formula and the numbers of the next step, which --hints-only hides"
+        raise ConfigurationError("exercise-and-hints-only", cause, "give one of them")
     if options.resume and (options.json_path is None or options.fail_fast):
-        msg = "--resume continues the run whose results are in --json PATH: give that, and leave out --fail-fast"
-        raise ConfigurationError(msg)
+        cause = "--resume continues the run whose results are in --json PATH"
+        raise ConfigurationError("resume-without-json", cause, "give that, and leave out --fail-fast")
 
 
 def _known(options: RunOptions) -> list[Any] | None:
     if options.update_known:
         if options.known is None:
-            msg = "--update-known needs --known FILE, the file to rewrite"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("update-without-known", "--update-known needs --known FILE, the file to rewrite")
         if options.suite or options.only or options.fail_fast:
-            msg = "--update-known needs a run of all cases: leave out --suite, --case and --fail-fast"
-            raise ConfigurationError(msg)
+            cause = "--update-known needs a run of all cases"
+            raise ConfigurationError("update-of-some", cause, "leave out --suite, --case and --fail-fast")
         return read_known(options.known) if options.known.exists() else []
     return None if options.known is None else read_known(options.known)
 
@@ -196,8 +193,8 @@ def file_of(path: Path, work: Work, run: Run, options: RunOptions) -> tuple[Resu
     before = read_unfinished(path)
     before.check(work, head(info, about, sys.argv))
     if before.complete:
-        msg = f"the run whose results {path} holds is complete; leave out --resume to run it again"
-        raise ConfigurationError(msg)
+        cause = f"the run whose results {path} holds is complete"
+        raise ConfigurationError("nothing-to-resume", cause, "leave out --resume to run it again", "; ")
     return ResultsFile.again(path, before.start, before.end, summary_of(before), before.ahead.values()), before
 
 

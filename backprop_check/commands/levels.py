@@ -51,8 +51,8 @@ def command(languages: tuple[str, ...], count: int, readme: Path | None) -> None
         return
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        msg = f"{readme} has no place for the table: add the lines {BEGIN} and {END}"
-        raise ConfigurationError(msg)
+        cause = f"{readme} has no place for the table"
+        raise ConfigurationError("no-place-for-table", cause, f"add the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN)
     made = f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{rest.split(END)[1]}"
     readme.write_text(made, encoding="utf-8")

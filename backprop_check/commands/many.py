@@ -124,11 +124,11 @@ def run_many(options: RunOptions) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     folder = options.json_path
     if folder is not None and folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file: with many implementations --json takes a folder, with one file for each"
-        raise ConfigurationError(msg)
+        hint = "with many implementations --json takes a folder, with one file for each"
+        raise ConfigurationError("json-is-file", f"{folder} is a file", hint)
     if options.resume and folder is None:
-        msg = "--resume continues runs whose results are in a folder: give the folder with --json"
-        raise ConfigurationError(msg)
+        cause = "--resume continues runs whose results are in a folder"
+        raise ConfigurationError("resume-without-folder", cause, "give the folder with --json")
     targets = _targets(options)
     requirements(options.require)  # an unknown word is the user's error, not the submissions'
     rows: list[Row] = []
@@ -202,24 +202,25 @@ def _rows(
 def _targets(options: RunOptions) -> list[Target]:
     for name, given in _ONLY_ONE.items():
         if given(options):
-            msg = f"{name} works for one implementation only: leave it out; --json writes a file for each"
-            raise ConfigurationError(msg)
+            cause = f"{name} works for one implementation only"
+            raise ConfigurationError("only-for-one", cause, "leave it out; --json writes a file for each")
     folder, template = options.submissions, options.template
     if folder is None:
         if template is not None:
-            msg = "--command says how a submission is run: give the folder of submissions with --submissions"
-            raise ConfigurationError(msg)
+            cause = "--command says how a submission is run"
+            hint = "give the folder of submissions with --submissions"
+            raise ConfigurationError("command-without-submissions", cause, hint)
         found = [Target(name, entry) for name, entry in implementations().items()]
         if not found:
-            msg = "no implementation is configured in this folder: add one to backprop-check.toml"
-            raise ConfigurationError(msg)
+            cause = "no implementation is configured in this folder"
+            raise ConfigurationError("nothing-configured", cause, "add one to backprop-check.toml")
         return found
     if options.every:
-        msg = "--all judges the configured implementations, --submissions those in a folder: give one of the two"
-        raise ConfigurationError(msg)
+        cause = "--all judges the configured implementations, --submissions those in a folder"
+        raise ConfigurationError("all-and-submissions", cause, "give one of the two")
     if template is None or not any("{}" in part for part in split_command(template)):
-        msg = 'how is a submission run? Give --command with {} for its path, as in --command "python3 {}/port.py"'
-        raise ConfigurationError(msg)
+        hint = 'Give --command with {} for its path, as in --command "python3 {}/port.py"'
+        raise ConfigurationError("submissions-without-command", "how is a submission run?", hint, " ")
     return submissions(folder, template)
 
 
@@ -231,8 +232,8 @@ def submissions(folder: Path, template: str) -> list[Target]:
     """
     inside = [entry.absolute() for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     if not inside:
-        msg = f"there is no submission in {folder}"
-        raise ConfigurationError(msg)
+        cause = f"there is no submission in {folder}"
+        raise ConfigurationError("no-submissions", cause, "give a folder with one file or folder for each submission")
     argv = split_command(template)
     return [
         Target(
@@ -305,7 +306,7 @@ def _one(
     except (StartError, ConfigurationError) as error:
         if options.opening.sandbox and isinstance(error, ConfigurationError):
             raise  # no sandbox is possible here, which is not the submission's fault
-        row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
+        row.bad, row.cause = True, one_line(error.sentence.split("\n", 1)[0], 200)
         return row
     row.coverage = run.coverage
     row.conclude([*conclusion.causes, *conclusion.failed], conclusion.unmet)

@@ -40,8 +40,8 @@ def _replay(ids: tuple[str, ...], impl: str | None, how: Opening) -> int:
     unknown = sorted(set(ids) - {each.id for each in kept} - {each.file.case.name for each in kept})
     if unknown:
         there = ", ".join(each.id for each in kept) or "none"
-        msg = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder; kept are: {there}"
-        raise ConfigurationError(msg)
+        cause = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder"
+        raise ConfigurationError("unknown-failure", cause, f"kept are: {there}", "; ")
     kept = [each for each in kept if not ids or {each.id, each.file.case.name} & set(ids)]
     if not kept:
         console.print("No failure is kept here: a failing backprop-check run keeps its smallest networks.")
@@ -50,8 +50,8 @@ def _replay(ids: tuple[str, ...], impl: str | None, how: Opening) -> int:
     for each in kept:
         command = impl or each.command
         if command is None:
-            msg = f"the command with which {each.id} failed is not known: give it with --impl"
-            raise ConfigurationError(msg)
+            cause = f"the command with which {each.id} failed is not known"
+            raise ConfigurationError("no-command-kept", cause, "give it with --impl")
         groups.setdefault((command, each.settings), []).append(each)
     failed = 0
     with orderly_signals():

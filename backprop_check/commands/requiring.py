@@ -20,8 +20,7 @@ def required_of(entry: Configured, options: RunOptions) -> tuple[Requirement, ..
     """The requirements of the configuration and the options together. Raises ``ConfigurationError``."""
     words = (*entry.require, *options.require)
     if words and options.exercise:
-        msg = "--exercise has stages of its own: leave out --require"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("exercise-and-require", "--exercise has stages of its own", "leave out --require")
     return requirements(words)
 
 

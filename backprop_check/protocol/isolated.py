@@ -17,7 +17,7 @@ import msgspec
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol.answers import Answer, ImplementationInfo, Request
 from backprop_check.protocol.callable import PREFIX, CallableImplementation, Unusable, encode, load_callable
-from backprop_check.protocol.session import SubprocessImplementation
+from backprop_check.protocol.session import STDERR_SHOWN, SubprocessImplementation
 from backprop_check.protocol.text import clean_text, one_line
 
 if TYPE_CHECKING:
@@ -89,13 +89,25 @@ class IsolatedCallable(SubprocessImplementation):
             if process is None or not process.wait(1.0) or process.returncode not in _EXITS:
                 raise
             process.settle()
-            if not (said := clean_text(process.stderr_tail().strip(), 4000)):
-                raise
-            raise _EXITS[process.returncode](said) from None
+            if (told := self._told(process.stderr_tail())) is None:
+                raise  # the module ended the process itself, with the same exit code
+            raise _EXITS[process.returncode](*told) from None
+
+    def _told(self, stderr: str) -> tuple[str, str, str, str, str] | None:
+        """What an error of the child is made of; None where ``main`` has not written one."""
+        printed, _, packed = stderr.partition(self._token)
+        try:
+            code, cause, hint, joint = msgspec.json.decode(packed, type=tuple[str, str, str, str])
+        except msgspec.DecodeError:
+            return None
+        return code, clean_text(cause, 4000), clean_text(hint), joint, clean_text(printed.strip()[-STDERR_SHOWN:])
 
 
 def main() -> None:
-    """In the child: import the callable, and answer until standard input ends."""
+    """In the child: import the callable, and answer until standard input ends.
+
+    An error goes to standard error, in JSON after the token, which tells it from what the module writes there.
+    """
     spec, token = sys.argv[1], os.environ.pop(_VARIABLE, "")
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -105,7 +117,8 @@ def main() -> None:
         )
     except BackpropCheckError as error:
         code = next((code for code, kind in _EXITS.items() if isinstance(error, kind)), 79)
-        sys.stderr.write(str(error))
+        packed = msgspec.json.encode((error.code, error.cause, error.hint, error.joint)).decode()
+        sys.stderr.write(f"{token}{packed}")
         sys.stderr.flush()
         os._exit(code)
     _serve(implementation, out, token)

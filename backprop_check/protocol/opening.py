@@ -40,11 +40,11 @@ def split_command(command: str, *, windows: bool = os.name == "nt") -> list[str]
     try:
         argv = list(lexer)
     except ValueError as error:
-        message = f"the command {one_line(command)!r} cannot be split: {error}"
-        raise ConfigurationError(message) from None
+        cause = f"the command {one_line(command)!r} cannot be split: {error}"
+        raise ConfigurationError("command-not-split", cause, "check its quotes and backslashes", "; ") from None
     if not argv:
-        message = 'the command is empty: give a command line, such as "dart run bin/port.dart"'
-        raise ConfigurationError(message)
+        hint = 'give a command line, such as "dart run bin/port.dart"'
+        raise ConfigurationError("empty-command", "the command is empty", hint)
     return argv
 
 
@@ -67,11 +67,9 @@ def open_implementation(
     """
     if spec.startswith(PREFIX) and not isolated:
         if opening.sandbox:
-            message = (
-                f"{one_line(spec)} runs inside this process, to which --sandbox cannot apply: "
-                "make it a port with its own command (backprop-check init python)"
-            )
-            raise ConfigurationError(message)
+            cause = f"{one_line(spec)} runs inside this process, to which --sandbox cannot apply"
+            hint = "make it a port with its own command (backprop-check init python)"
+            raise ConfigurationError("sandbox-in-process", cause, hint)
         function = load_callable(spec)
         return CallableImplementation(function, name=spec.removeprefix(PREFIX), command=spec)
     callable_ = spec.startswith(PREFIX)

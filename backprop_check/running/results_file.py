@@ -13,7 +13,7 @@ import msgspec
 
 from backprop_check import __version__
 from backprop_check.compare.conventions import Conventions
-from backprop_check.errors import ResultsError
+from backprop_check.errors import ELSEWHERE, ResultsError
 from backprop_check.running.early_results import Ahead, beside
 from backprop_check.running.mirror import Mirror
 from backprop_check.running.one_case import FAILURES, Result
@@ -208,7 +208,7 @@ class ResultsFile:
             self._mirror = Mirror(path)
             self._mirror.append(opening)
         except OSError as error:
-            raise ResultsError(_cannot(path, error)) from error
+            raise _cannot(path, error) from error
         self._ahead = Ahead(path, opening)
         self._keep_on_disk()
 
@@ -233,7 +233,7 @@ class ResultsFile:
             self._close_file()
             self._file.truncate()
         except OSError as error:
-            raise ResultsError(_cannot(path, error)) from error
+            raise _cannot(path, error) from error
         self._keep_on_disk()
         return self
 
@@ -255,7 +255,7 @@ class ResultsFile:
                 self._ahead.tidy()
         except OSError as error:
             self._undo(result)
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._count += 1
 
     def early(self, position: int, result: Result, reported: Iterable[Slot] = ()) -> None:
@@ -263,7 +263,7 @@ class ResultsFile:
         try:
             self._ahead.keep(position, result, reported)
         except OSError as error:
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._unsynced = True
 
     def _keep_on_disk(self) -> None:
@@ -366,7 +366,7 @@ class ResultsFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 anew.unlink(missing_ok=True)
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._ahead.close(complete=complete)
 
     def _take_place(self, anew: Path) -> None:
@@ -375,8 +375,8 @@ class ResultsFile:
         except OSError as error:
             beside_it = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
             anew.replace(beside_it)
-            msg = f"the results cannot be put at {self.path} ({error.strerror}): they stand in {beside_it}"
-            raise ResultsError(msg) from error
+            cause = f"the results cannot be put at {self.path} ({error.strerror})"
+            raise ResultsError("results-not-in-place", cause, f"they stand in {beside_it}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -418,8 +418,6 @@ def _without_reported(line: bytes) -> bytes:
     return body + b"}" + line[len(line.rstrip(b",\n")) :] if found else line
 
 
-def _cannot(path: Path, error: OSError) -> str:
-    return (
-        f"the results file {path} cannot be written: {error.strerror}. "
-        "What was finished before is kept; choose another path, or make room"
-    )
+def _cannot(path: Path, error: OSError) -> ResultsError:
+    cause = f"the results file {path} cannot be written: {error.strerror}"
+    return ResultsError("results-not-written", cause, f"What was finished before is kept; {ELSEWHERE}", ". ")

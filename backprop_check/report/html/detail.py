@@ -88,7 +88,7 @@ def _case(value: dict[str, Any], dtype: str) -> Case:
     case = Case.from_dict(content).rounded(dtype)
     most = min(MOST_WORK, case.network.most_products)
     if (case.network.products * len(case.inputs) + _ALWAYS) * case.steps > most:
-        raise BackpropCheckError(f"it takes more than {most:,} multiplications")
+        raise BackpropCheckError("too-much-to-show", f"it takes more than {most:,} multiplications")
     return case
 
 

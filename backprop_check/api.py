@@ -18,7 +18,7 @@ from backprop_check.compare.compare import Mismatch
 from backprop_check.config import KINKS, Configured, configured, open_configured
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError
-from backprop_check.protocol import CallableImplementation, Implementation
+from backprop_check.protocol import CallableImplementation, Implementation, Opening
 from backprop_check.running.chunks import Work, alone, kept_for
 from backprop_check.running.coverage import Coverage, requirements
 from backprop_check.running.judging import Run
@@ -202,17 +202,15 @@ def _is_count(cases: object) -> TypeGuard[int]:
 
 def _refuse_wrong_arguments(implementation: object, profile: str, rtol: float, atol: float, kinks: str | None) -> None:
     if profile not in ("textbook", "strict"):
-        msg = f"profile: expected 'textbook' or 'strict', got {profile!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("bad-profile", f"profile: expected 'textbook' or 'strict', got {profile!r}")
     if not (math.isfinite(rtol) and math.isfinite(atol) and rtol >= 0 and atol >= 0):
-        msg = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
-        raise ConfigurationError(msg)
+        cause = f"rtol and atol: expected finite numbers of at least 0, got {rtol!r} and {atol!r}"
+        raise ConfigurationError("bad-tolerance", cause)
     if kinks not in (None, *KINKS):
-        msg = f"kinks: expected 'any' or 'pytorch', got {kinks!r}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("bad-kinks", f"kinks: expected 'any' or 'pytorch', got {kinks!r}")
     if not (isinstance(implementation, str) or callable(implementation)):
-        msg = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
-        raise ConfigurationError(msg)
+        cause = f"implementation: expected a callable or an IMPL text, got {type(implementation).__name__}"
+        raise ConfigurationError("bad-implementation", cause)
 
 
 def _opened(
@@ -279,7 +277,7 @@ def check(
         if _is_count(cases):
             plan = Plan(suites=tuple(suites), count=operator.index(cases), seed=seed, within=within)
             kept = kept_for(opened.hello, settings) if cache and not keep_values else None
-            work = Work(spec="", options={}, plan=plan, settings=settings, cache=kept)
+            work = Work(spec="", opening=Opening(), plan=plan, settings=settings, cache=kept)
             judging = alone(work, opened)(0)
         else:
             judging = judge_whole(cases, opened, settings, keep_running=True)  # type: ignore[arg-type]

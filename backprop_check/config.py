@@ -16,7 +16,7 @@ from backprop_check.case.limits import read_toml
 from backprop_check.errors import ConfigurationError, StartError
 
 if TYPE_CHECKING:
-    from backprop_check.protocol import Implementation
+    from backprop_check.protocol import Implementation, Opening
 
 _TABLE = "backprop-check"
 _FILE = f"{_TABLE}.toml"
@@ -92,8 +92,7 @@ def _required(table: dict[str, Any], source: Path, prefix: str) -> tuple[str, ..
         try:
             requirements(words)
         except ConfigurationError as error:
-            msg = f"{source}: at {prefix}require: {error}"
-            raise ConfigurationError(msg) from None
+            raise error.with_cause(f"{source}: at {prefix}require: {error.cause}") from None
     return tuple(words)
 
 
@@ -115,13 +114,13 @@ def _table(folder: Path) -> tuple[dict[str, Any], Path, str]:
     return table, source, prefix
 
 
-def open_configured(entry: Configured, *, isolated: bool = True, **options: Any) -> Implementation:
+def open_configured(entry: Configured, opening: Opening | None = None, *, isolated: bool = True) -> Implementation:
     """Run the setup of a configured implementation, then open it; an ``isolated`` callable gets its own process.
 
     Raises ``ConfigurationError`` and ``StartError``.
     """
     from backprop_check import __version__  # noqa: PLC0415 - beside its one use
-    from backprop_check.protocol import open_implementation, split_command  # noqa: PLC0415
+    from backprop_check.protocol import Opening, open_implementation, split_command  # noqa: PLC0415
     from backprop_check.protocol.text import clean_text  # noqa: PLC0415
 
     if entry.setup:
@@ -130,13 +129,13 @@ def open_configured(entry: Configured, *, isolated: bool = True, **options: Any)
                 split_command(entry.setup), capture_output=True, text=True, check=False, errors="replace"
             )
         except OSError as error:
-            msg = f"the setup ({clean_text(entry.setup)}) could not be started: {error.strerror}"
-            raise StartError(msg) from None
+            cause = f"the setup ({clean_text(entry.setup)}) could not be started: {error.strerror}"
+            raise StartError("setup-not-started", cause, "correct 'setup' in the configuration", "; ") from None
         if done.returncode:
-            tail = clean_text(done.stderr[-1000:])
-            msg = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}:\n{tail}"
-            raise StartError(msg)
-    return open_implementation(entry.spec, harness_version=__version__, isolated=isolated, **options)
+            cause = f"the setup ({clean_text(entry.setup)}) failed with exit code {done.returncode}"
+            hint = "run it yourself to see what it needs"
+            raise StartError("setup-failed", cause, hint, stderr=clean_text(done.stderr[-1000:]))
+    return open_implementation(entry.spec, opening or Opening(), harness_version=__version__, isolated=isolated)
 
 
 def _tool(table: dict[str, Any], source: Path) -> Any:
@@ -145,8 +144,8 @@ def _tool(table: dict[str, Any], source: Path) -> Any:
     for key in tools:
         plain = key[:100].casefold().replace("_", "-")
         if key != _TABLE and difflib.get_close_matches(plain, [_TABLE], 1, _CLOSE):
-            msg = f"{source}: the table [tool.{key[:100]}] is not read: rename it to [tool.{_TABLE}]"
-            raise ConfigurationError(msg)
+            cause = f"{source}: the table [tool.{key[:100]}] is not read"
+            raise ConfigurationError("misnamed-table", cause, f"rename it to [tool.{_TABLE}]")
     return tools.get(_TABLE, {})
 
 
@@ -154,28 +153,26 @@ def _refuse_misnamed(folder: Path) -> None:
     """Refuse a configuration file whose name has an underscore, instead of silently ignoring it."""
     misnamed = folder / _FILE.replace("-", "_")
     if misnamed.is_file():
-        msg = f"{misnamed} is not read: rename it to {_FILE}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("misnamed-file", f"{misnamed} is not read", f"rename it to {_FILE}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return read_toml(path)
     except (OSError, ValueError) as error:
-        msg = f"{path}: expected a TOML file: {error}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError("bad-toml", f"{path}: expected a TOML file: {error}") from None
 
 
 def _known(table: dict[str, Any], keys: tuple[str, ...], source: Path, prefix: str) -> None:
     for key in table:
         if key not in keys:
             close = difflib.get_close_matches(key[:100], keys, 1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            msg = f"{source}: unknown key '{f'{prefix}{key}'[:300]}': expected {', '.join(keys)}{hint}"
-            raise ConfigurationError(msg)
+            hint = f"did you mean '{close[0]}'?" if close else ""
+            cause = f"{source}: unknown key '{f'{prefix}{key}'[:300]}': expected {', '.join(keys)}"
+            raise ConfigurationError("unknown-key", cause, hint, "; ")
 
 
 def _expect(holds: bool, source: Path, key: str, expected: str, got: object) -> None:  # noqa: FBT001
     if not holds:
-        msg = f"{source}: at {key[:200]}: expected {expected}, got {reprlib.repr(got)}"
-        raise ConfigurationError(msg)
+        cause = f"{source}: at {key[:200]}: expected {expected}, got {reprlib.repr(got)}"
+        raise ConfigurationError("bad-configuration", cause)

@@ -9,6 +9,7 @@ from _pytest._code.code import TerminalRepr
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
 
+    from backprop_check.errors import BackpropCheckError
     from backprop_check.running.one_case import Judged
 
 
@@ -37,6 +38,13 @@ class FailureText(TerminalRepr):
         """Write it."""
         if self.text:
             tw.line(self.text)
+
+
+def error_text(error: BackpropCheckError) -> str:
+    """Why a case could not be judged: the cause, what to do about it, and the code of the error."""
+    lines = [error.cause, f"hint: {error.hint}" if error.hint else "", f"error code: {error.code}"]
+    lines += ["its stderr ends with:", error.stderr] if error.stderr else []
+    return "\n".join(filter(None, lines))
 
 
 class CaseFailure(Exception):  # noqa: N818 - it is a verdict, not an error

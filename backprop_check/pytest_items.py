@@ -22,11 +22,11 @@ from backprop_check.compare.conventions import convention_line
 from backprop_check.config import Configured, implementations, open_configured
 from backprop_check.diagnose.cause import Failure
 from backprop_check.diagnose.causes import Diagnostician
-from backprop_check.errors import BackpropCheckError
-from backprop_check.protocol import Supports
+from backprop_check.errors import BackpropCheckError, ConfigurationError
+from backprop_check.protocol import Opening, Supports
 from backprop_check.protocol.callable import PREFIX
 from backprop_check.protocol.opening import split_command
-from backprop_check.pytest_failures import CaseFailure, FailureText
+from backprop_check.pytest_failures import CaseFailure, FailureText, error_text
 from backprop_check.report.terminal import failure_text, print_cause
 from backprop_check.running.chunks import judge_one, kept_for
 from backprop_check.running.coverage import Coverage, requirements
@@ -78,16 +78,14 @@ class Collecting:
             configured = implementations(config.rootpath)
             self.kept = kept_failures(config.rootpath) if config.getoption("--backprop-replay") else []
             requirements(config.getoption("--backprop-require"))
+            self.wanted = {name: configured.get(name, Configured(name)) for name in given} if given else configured
+            if not self.wanted:
+                cause = "--backprop-check found nothing to judge"
+                where = "[tool.backprop-check.implementations.NAME] in pyproject.toml"
+                raise ConfigurationError("nothing-to-judge", cause, f"give --backprop-impl=IMPL, or configure {where}")
         except BackpropCheckError as error:
             raise pytest.UsageError(str(error)) from None
         self.chosen: set[str] = set()
-        self.wanted = {name: configured.get(name, Configured(name)) for name in given} if given else configured
-        if not self.wanted:
-            msg = (
-                "--backprop-check found nothing to judge: give --backprop-impl=IMPL, or configure "
-                "[tool.backprop-check.implementations.NAME] in pyproject.toml"
-            )
-            raise pytest.UsageError(msg)
         self._take_node_ids()
 
     def _take_node_ids(self) -> None:
@@ -127,7 +125,9 @@ class Collecting:
     def open(self, name: str) -> Implementation:
         """An implementation; it is started on first use and ended with the session."""
         if name not in self.opened:
-            self.opened[name] = open_configured(self.wanted[name], timeout=self.config.getoption("--backprop-timeout"))
+            self.opened[name] = open_configured(
+                self.wanted[name], Opening(timeout=self.config.getoption("--backprop-timeout"))
+            )
         return self.opened[name]
 
     def settings(self, name: str) -> Settings:
@@ -300,14 +300,13 @@ class CaseItem(pytest.Item):
             raise CaseFailure(judged)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The numbers of a failing case; one sentence where the case could not be judged at all."""
-        if isinstance(excinfo.value, CaseFailure):
-            judged = excinfo.value.judged
-            style = style or self.config.getoption("tbstyle", "auto")
-            text = "" if style in ("line", "no") else failure_text(judged.case, judged.result)
-            return FailureText(text, str(excinfo.value))
-        if isinstance(excinfo.value, BackpropCheckError):
-            return str(excinfo.value)
+        """The numbers of a failing case; cause, hint and code where the case could not be judged at all."""
+        error = excinfo.value
+        short = (style or self.config.getoption("tbstyle", "auto")) in ("line", "no")
+        if isinstance(error, CaseFailure):
+            return FailureText("" if short else failure_text(error.judged.case, error.judged.result), str(error))
+        if isinstance(error, BackpropCheckError):
+            return FailureText("" if short else error_text(error), error.sentence)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:

@@ -19,9 +19,9 @@ import pytest
 from command_line import called, sentence_of, small_port
 from usual_signals import AS_IN_A_TERMINAL
 
-from backprop_check.commands.options import outputs_of
+from backprop_check.commands.options import keeping_from
 from backprop_check.compare.compare import Mismatch
-from backprop_check.protocol import ImplementationInfo
+from backprop_check.protocol import ImplementationInfo, Opening
 from backprop_check.report.files import write_csv
 from backprop_check.running.judging import Run
 from backprop_check.running.one_case import Result
@@ -439,7 +439,8 @@ def test_what_a_run_writes_is_known_before_it_begins(tmp_path: Path) -> None:
     results = tmp_path / "r.json"
     info = ImplementationInfo("n", "l", "v", "c", "float64")
     with contextlib.chdir(tmp_path):
-        outputs = outputs_of({"json_path": Path("r.json"), "csv_path": Path("r.csv"), "html_path": None})
+        files = [Path("r.json"), Path("r.csv")]
+        outputs = keeping_from(Opening(sandbox=True), files, results=files[0]).outputs
     assert {tmp_path / "r.json", tmp_path / "r.csv", tmp_path / ".backprop-check"} <= set(outputs)
     written: set[Path] = set()
 

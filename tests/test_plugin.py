@@ -257,7 +257,8 @@ def test_an_implementation_that_cannot_be_run(pytester: pytest.Pytester) -> None
     result = run(pytester, "--backprop-impl=no-such-program-anywhere", cases=2)
     assert result.ret == 1
     text = result.stdout.str()
-    assert "no-such-program-anywhere" in text
+    assert 'the command "no-such-program-anywhere" was not found\nhint: install it, put it on PATH' in text
+    assert "error code: command-not-found" in text
     assert "Traceback" not in text
     assert "open_configured" not in text
 

@@ -9,14 +9,14 @@ import pytest
 from helpers import tool
 
 from backprop_check.cases.generate import generated_cases
-from backprop_check.protocol import open_implementation
+from backprop_check.protocol import Opening, open_implementation
 from backprop_check.running.one_case import judge
 
 PORTS = Path(__file__).parents[1] / "backprop_check" / "ports"
 
 
 def outcomes(command: str, count: int) -> set[str]:
-    with open_implementation(command, start_timeout=600.0, timeout=600.0) as implementation:
+    with open_implementation(command, Opening(start_timeout=600.0, timeout=600.0)) as implementation:
         assert implementation.echo_problems == []
         results = list(judge(generated_cases(count, seed=11), implementation))
     assert len(results) == count

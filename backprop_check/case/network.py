@@ -351,7 +351,7 @@ class Case(_Strict, frozen=True, dict=True):
         try:
             return msgspec.convert(value, cls)
         except CaseError as error:
-            raise CaseError(error.path, error.expected, error.got, source) from None
+            raise error.of(source) from None
         except (msgspec.ValidationError, RecursionError) as error:
             raise case_error(error, source) from None
 
@@ -377,7 +377,7 @@ def _rounded(value: Any) -> Any:
         try:
             return struct.unpack("f", struct.pack("f", value))[0]
         except OverflowError:
-            raise CaseError("$", "numbers that a float32 can hold", repr(value)) from None
+            raise CaseError("$", "numbers that a float32 can hold", repr(value), code="case-not-float32") from None
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -51,8 +51,8 @@ def family_case(family: str, index: int, seed: int = 0, within: Within = ALL) ->
             case, _ = tried(key, _Turn(family, kind, index, round_number, within).candidate, _ATTEMPTS, ANY_LAYERS)
             if case is not None:
                 return case
-    msg = f"no case of the suite {family} can be generated from what the implementation claims to support"
-    raise NothingToDrawError(msg)
+    cause = f"no case of the suite {family} can be generated from what the implementation claims to support"
+    raise NothingToDrawError("nothing-to-draw", cause)
 
 
 def family_cases(family: str, count: int, seed: int = 0, start: int = 0, within: Within = ALL) -> Iterator[Case]:

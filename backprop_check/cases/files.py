@@ -66,13 +66,17 @@ def read_case_file(path: Path) -> CaseFile:
     try:
         data = msgspec.json.decode(read_within(path, LARGEST), type=_Content)
     except TooMuchError as error:
-        raise CaseError("$", f"a case file of at most {LARGEST} bytes", str(error), str(path)) from None
+        wanted = f"a case file of at most {LARGEST} bytes"
+        raise CaseError("$", wanted, str(error), str(path), code="case-file-too-large") from None
     except OSError as error:
-        raise CaseError("$", "a case file (JSON)", error.strerror or type(error).__name__, str(path)) from None
+        got = error.strerror or type(error).__name__
+        raise CaseError("$", "a case file (JSON)", got, str(path), code="case-file-not-readable") from None
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise case_error(error, str(path)) from None
     if deeper([data.case, data.expected, data.published], DEEPEST):
-        raise CaseError("$", f"lists and objects in at most {DEEPEST} levels", "more", str(path))
+        raise CaseError(
+            "$", f"lists and objects in at most {DEEPEST} levels", "more", str(path), code="case-file-too-deep"
+        )
     content = {key: value for key, value in data.case.items() if key not in ("type", "id")}
     case = Case.from_dict({**content, "name": path.stem if data.name is None else data.name}, str(path))
     check_work(case, str(path))
@@ -83,15 +87,16 @@ def check_work(case: Case, source: str) -> None:
     """Raises ``CaseError`` where computing an untrusted case would take hours; ``source`` is named in its message."""
     if case.network.work * len(case.inputs) * case.steps > MOST_WORK:
         path = "$.steps" if case.steps > 1 else "$.network"
-        raise CaseError(path, f"at most {MOST_WORK:,} products of weights, samples and steps", "more", source)
+        wanted, hint = f"at most {MOST_WORK:,} products of weights, samples and steps", "make one of them smaller"
+        raise CaseError(path, wanted, "more", source, code="case-takes-too-long", hint=hint)
 
 
 def refuse_unknown(*suites: str) -> None:
     """Raises ``ConfigurationError`` for the name of a suite that does not exist."""
     for suite in suites:
         if suite not in SUITES:
-            msg = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
-            raise ConfigurationError(msg)
+            cause = f"there is no suite {suite!r}: expected one of {', '.join(SUITES)}"
+            raise ConfigurationError("unknown-suite", cause)
 
 
 def suite_files(suite: str) -> list[CaseFile]:

@@ -44,8 +44,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                 found.append(number)
         missing = sorted(wanted - seen)
         if missing:
-            msg = f"there is no case {missing[0]!r} among those selected: backprop-check cases lists them"
-            raise ConfigurationError(msg)
+            cause = f"there is no case {missing[0]!r} among those selected"
+            raise ConfigurationError("case-not-selected", cause, "backprop-check cases lists them")
         return msgspec.structs.replace(self, numbers=tuple(found))
 
     def __len__(self) -> int:

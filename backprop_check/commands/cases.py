@@ -31,7 +31,7 @@ def _export(case: object, folder: Path) -> None:
 
     from backprop_check.case.network import Case  # noqa: PLC0415
     from backprop_check.compare.reply_form import as_reply  # noqa: PLC0415
-    from backprop_check.errors import ConfigurationError  # noqa: PLC0415
+    from backprop_check.errors import ELSEWHERE, ConfigurationError  # noqa: PLC0415
     from backprop_check.running.one_case import witnesses  # noqa: PLC0415
 
     assert isinstance(case, Case)
@@ -48,5 +48,5 @@ def _export(case: object, folder: Path) -> None:
         text = msgspec.json.format(msgspec.json.encode(content), indent=1)
         (folder / f"{case.id}.json").write_bytes(text + b"\n")
     except OSError as error:
-        msg = f"cases cannot be written to {folder}: {error.strerror}"
-        raise ConfigurationError(msg) from None
+        cause = f"cases cannot be written to {folder}: {error.strerror}"
+        raise ConfigurationError("cases-not-written", cause, ELSEWHERE, "; ") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backprop_check.errors import BackpropCheckError
 from backprop_check.report.files import write_csv, write_junit
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from backprop_check.commands.gathered import Gathered
+    from backprop_check.commands.options import RunOptions
     from backprop_check.protocol import Interruption
     from backprop_check.running.known_failures import Entry
     from backprop_check.running.results_file import Conclusion, ResultsFile
@@ -43,7 +44,7 @@ class Written:
 
 
 def written(
-    options: dict[str, Any],
+    options: RunOptions,
     gathered: Gathered,
     conclusion: Conclusion,
     file: ResultsFile | None,
@@ -53,18 +54,18 @@ def written(
     done, summary = Written(), gathered.run.summary
     if file is not None:
         done.attempt("", lambda: file.finish(conclusion, complete=summary.complete, interrupted=summary.interrupted))
-    if options["exercise"]:
+    if options.exercise:
         return done
     names = conclusion.names()
     named = [with_names(each, names) for each in gathered.results]
-    if path := options["csv_path"]:
+    if path := options.csv_path:
         done.attempt(f"csv: {path}", lambda: write_csv(path, named))
-    if junit := options["junit_path"]:
+    if junit := options.junit_path:
         done.attempt(f"junit: {junit}", lambda: write_junit(junit, named, gathered.run.implementation.describe()))
-    if (page := options["html_path"]) and file is not None:
+    if (page := options.html_path) and file is not None:
         done.attempt(f"report: {page.absolute().as_uri()}", lambda: write_page([file.path], page))
-    if options["update_known"] and known is not None:
-        target = options["known"]
+    target = options.known
+    if options.update_known and target is not None and known is not None:
         if summary.complete:
             codes = codes_of(conclusion)
             done.attempt(

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from backprop_check.commands.options import opened, opening
-from backprop_check.errors import ConfigurationError
+from backprop_check.commands.options import opened, opening, opening_of
+from backprop_check.errors import ELSEWHERE, ConfigurationError
+
+if TYPE_CHECKING:
+    from backprop_check.explain.explanation import Explanation
+    from backprop_check.explain.making import Found
+    from backprop_check.protocol import Opening
 
 _FORMATS = ("text", "markdown", "html", "json")
 _ENDINGS = {".md": "markdown", ".html": "html", ".htm": "html", ".json": "json"}
@@ -23,6 +29,26 @@ _STYLES: dict[str, dict[str, Any]] = {
     "right": {"fg": "green"},
     "wrong": {"fg": "red", "bold": True},
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Asked:
+    """The options of ``explain``, as its ``--help`` describes them."""
+
+    opening: Opening
+    neuron: str | None
+    weight: str | None
+    full: bool
+    sample: int
+    steps: int | None
+    digits: int
+    form: str
+    impl: str | None
+    network: str | None
+    activation: str
+    loss: str
+    samples: int
+    seed: int
 
 
 @click.command()
@@ -52,7 +78,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the generated or made-up case.")
 @opening
-def command(case: str | None, path: Path | None, **options: Any) -> None:
+def command(case: str | None, path: Path | None, **parameters: Any) -> None:
     """Work out CASE step by step: each formula, the numbers inserted, the value.
 
     CASE is the name of a published case (mazur-2x2x2), the id of a case (with its --seed), a file, or a bug's code or
@@ -64,18 +90,17 @@ def command(case: str | None, path: Path | None, **options: Any) -> None:
     backprop-check explain mazur-2x2x2 --impl "dart bin/port.dart"
     backprop-check explain BP107
     """  # noqa: D301 - \b is click's
-    if (case is None) == (options["network"] is None):
-        raise ConfigurationError(
-            "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
-            + ("" if case is None else ", not both")
-        )
-    if options["form"] is None:
-        options["form"] = _ENDINGS.get(path.suffix.casefold() if path else "", "text")
-    bug = None if case is None else _bug_page(case, options["form"], options["digits"])
+    if parameters["form"] is None:
+        parameters["form"] = _ENDINGS.get(path.suffix.casefold() if path else "", "text")
+    asked = _Asked(opening=opening_of(parameters), **parameters)
+    if (case is None) == (asked.network is None):
+        cause = "expected a CASE (such as mazur-2x2x2) or --network (such as 2-3-1)"
+        raise ConfigurationError("case-or-network", cause if case is None else f"{cause}, not both")
+    bug = None if case is None else _bug_page(case, asked.form, asked.digits)
     if bug is not None:
         _write(bug, path)
         return
-    text, failed = _explained(case, options, to_file=path is not None)
+    text, failed = _explained(case, asked, to_file=path is not None)
     _write(text, path)
     sys.exit(1 if failed else 0)
 
@@ -93,48 +118,59 @@ def _bug_page(name: str, form: str, digits: int) -> str | None:
     return bug_page(name, digits)
 
 
-def _explained(case: str | None, options: dict[str, Any], *, to_file: bool) -> tuple[str, bool]:
-    from backprop_check.explain.explanation import explain_case, with_comparison  # noqa: PLC0415
+def _explained(case: str | None, asked: _Asked, *, to_file: bool) -> tuple[str, bool]:
+    from backprop_check.explain.explanation import with_comparison  # noqa: PLC0415
     from backprop_check.explain.making import Found, find_case, made_up  # noqa: PLC0415
 
-    if case is None:
-        shape = {key: options[key] for key in ("network", "activation", "loss", "samples", "seed")}
-        found = Found(made_up(**shape))
+    if asked.network is not None:
+        made = made_up(asked.network, asked.activation, asked.loss, samples=asked.samples, seed=asked.seed)
+        found = Found(made)
     else:
-        found = find_case(case, options["seed"])
-    if options["steps"] is not None:
-        found = found.with_steps(options["steps"])
-    wanted = {key: options[key] for key in ("neuron", "weight", "sample", "digits")}
-    everything = options["full"] or options["form"] == "json"
-    if options["impl"] is None:
-        return _formatted(explain_case(found, **wanted, everything=everything), options, to_file=to_file), False
-    with opened(options["impl"], options) as implementation:
+        assert case is not None
+        found = find_case(case, asked.seed)
+    if asked.steps is not None:
+        found = found.with_steps(asked.steps)
+    if asked.impl is None:
+        return _formatted(_explanation(found, asked), asked, to_file=to_file), False
+    with opened(asked.impl, asked.opening) as implementation:
         rounded = found.rounded(implementation.hello.dtype)
-        explanation = explain_case(rounded, **wanted, everything=everything)
-        explanation = with_comparison(explanation, rounded.case, implementation)
+        explanation = with_comparison(_explanation(rounded, asked), rounded.case, implementation)
     judged = explanation.judged
     failed = judged is not None and (judged.failed or judged.first is not None)
-    return _formatted(explanation, options, to_file=to_file), failed
+    return _formatted(explanation, asked, to_file=to_file), failed
 
 
-def _formatted(explanation: Any, options: dict[str, Any], *, to_file: bool) -> str:
-    form, digits = options["form"], options["digits"]
-    if form == "html":
+def _explanation(found: Found, asked: _Asked) -> Explanation:
+    """The explanation of the neuron, weight and sample that were asked for."""
+    from backprop_check.explain.explanation import explain_case  # noqa: PLC0415
+
+    return explain_case(
+        found,
+        neuron=asked.neuron,
+        weight=asked.weight,
+        sample=asked.sample,
+        digits=asked.digits,
+        everything=asked.full or asked.form == "json",
+    )
+
+
+def _formatted(explanation: Explanation, asked: _Asked, *, to_file: bool) -> str:
+    if asked.form == "html":
         from backprop_check.explain.page import as_html  # noqa: PLC0415
 
-        return as_html(explanation, digits)
+        return as_html(explanation, asked.digits)
     from backprop_check.explain.layout import as_json, as_markdown, text_lines  # noqa: PLC0415
     from backprop_check.explain.shorter import shortened  # noqa: PLC0415
 
-    if form == "json":
+    if asked.form == "json":
         return as_json(explanation)
-    if form == "markdown":
-        return as_markdown(explanation, digits)
+    if asked.form == "markdown":
+        return as_markdown(explanation, asked.digits)
     styled = not to_file and not os.environ.get("NO_COLOR")
-    full = to_file or options["full"] or options["neuron"] is not None or options["weight"] is not None
+    full = to_file or asked.full or asked.neuron is not None or asked.weight is not None
     return "\n".join(
         click.style(line.text, **_STYLES.get(line.kind, {})) if styled else line.text
-        for line in text_lines(explanation, digits, None if full else shortened(explanation))
+        for line in text_lines(explanation, asked.digits, None if full else shortened(explanation))
     )
 
 
@@ -146,5 +182,6 @@ def _write(text: str, path: Path | None) -> None:
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigurationError(f"--output {path}: cannot be written: {error.strerror}") from None
+        cause = f"--output {path}: cannot be written: {error.strerror}"
+        raise ConfigurationError("explanation-not-written", cause, ELSEWHERE, "; ") from None
     click.echo(f"written: {path}")

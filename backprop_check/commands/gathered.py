@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from backprop_check.cases.plan import Plan
+    from backprop_check.commands.options import RunOptions
     from backprop_check.compare.trace import Slot
     from backprop_check.protocol import Implementation, Interruption
     from backprop_check.running.chunks import Work
@@ -67,10 +68,11 @@ class Gathered:
             self.remember(None, result)
 
 
-def gathered_of(run: Run, options: dict[str, Any]) -> Gathered:
+def gathered_of(run: Run, options: RunOptions) -> Gathered:
     """An empty ``Gathered`` that keeps only what the options ask for."""
-    wanted = ("csv_path", "junit_path", "known", "exercise", "every", "submissions")
-    return Gathered(run, listing=any(options[key] for key in wanted), whole=options["exercise"])
+    files = (options.csv_path, options.junit_path, options.known, options.submissions)
+    listing = options.exercise or options.every or any(path is not None for path in files)
+    return Gathered(run, listing=listing, whole=options.exercise)
 
 
 def judge_all(
@@ -78,12 +80,18 @@ def judge_all(
     work: Work,
     file: ResultsFile | None,
     before: Unfinished | None,
-    options: dict[str, Any],
+    options: RunOptions,
     gathered: Gathered,
     interruption: Interruption,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Judge every case until the run is interrupted: count and write each result, and remember the failing ones."""
-    interruption.attempt("its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered))
+    """Judge every case until the run is interrupted: count and write each result, and remember the failing ones.
+
+    Where several implementations are judged at once, setting ``stop`` ends them all.
+    """
+    interruption.attempt(
+        "its cases were judged", lambda: _judge_all(console, work, file, before, options, gathered, stop)
+    )
     gathered.take_rest(before, work.plan)
 
 
@@ -92,8 +100,9 @@ def _judge_all(
     work: Work,
     file: ResultsFile | None,
     before: Unfinished | None,
-    options: dict[str, Any],
+    options: RunOptions,
     gathered: Gathered,
+    stop: threading.Event | None,
 ) -> None:
     run = gathered.run
     order = Order(work.plan, run.implementation.hello, run.implementation.start_notes())
@@ -103,8 +112,7 @@ def _judge_all(
             file.early(position, run.shown(judged), _reported(run, judged))
 
     done = {} if before is None else {position: _recall(run, work, each) for position, each in before.ahead.items()}
-    judging = with_done(judges(work, run.implementation, options, early, done), done, len(work.plan))
-    stop: threading.Event | None = options.get("stop")
+    judging = with_done(judges(work, run.implementation, options, early, done, stop), done, len(work.plan))
     with _progress(console, alone=stop is None) as progress:
         task = progress.add_task("cases", total=len(work.plan))
         for position, (result, slots) in enumerate(before.results() if before else ()):
@@ -129,7 +137,7 @@ def _judge_all(
                 progress.update(task, advance=1, description=_counts(run))
                 if stop is not None and stop.is_set():
                     raise KeyboardInterrupt  # treated like Ctrl-C in this thread
-                if options["fail_fast"] and result.outcome in FAILURES:
+                if options.fail_fast and result.outcome in FAILURES:
                     return
     gathered.complete = True
 
@@ -163,24 +171,23 @@ def _recall(run: Run, work: Work, each: Early) -> Callable[[], Judged]:
 def judges(
     work: Work,
     implementation: Implementation,
-    options: dict[str, Any],
+    options: RunOptions,
     early: Callable[[int, Judged], None],
     done: Container[int],
+    stop: threading.Event | None = None,
 ) -> Callable[[int], Iterator[Judged]]:
     """Judge in this process, in several, or on a cluster; all cases except those in ``done``."""
-    if options["jobs"] == 1 and options["scheduler"] is None:
+    if options.jobs == 1 and options.scheduler is None:
         return alone(work, implementation, done)
     if not implementation.in_process:  # other processes judge: this one's port would only use memory
         list(implementation.exchange(iter(())))
-    if options["scheduler"] is not None:
+    if options.scheduler is not None:
         from backprop_check.running.dask_processes import Scheduler  # noqa: PLC0415 - an extra
 
-        return Scheduler(
-            work, options["scheduler"], options["jobs"] if options["jobs"] > 1 else 0, early, done, options.get("stop")
-        ).judging
+        return Scheduler(work, options.scheduler, options.jobs if options.jobs > 1 else 0, early, done, stop).judging
     from backprop_check.running.processes import Pool  # noqa: PLC0415 - only for several
 
-    return Pool(work, options["jobs"], early, done).judging
+    return Pool(work, options.jobs, early, done).judging
 
 
 def _counts(run: Run) -> str:

@@ -17,14 +17,15 @@ def command(chapter: str | None, path: Path | None) -> None:
 
     CHAPTER is a number or a part of a chapter's name; without it, the chapters are listed.
     """
-    from backprop_check.errors import ConfigurationError  # noqa: PLC0415 - quicker --help
+    from backprop_check.errors import ELSEWHERE, ConfigurationError  # noqa: PLC0415 - quicker --help
     from backprop_check.guide.book import as_html, chapters, find_chapter, for_terminal  # noqa: PLC0415
 
     if path is not None:
         try:
             path.write_text(as_html(), encoding="utf-8")
         except OSError as error:
-            raise ConfigurationError(f"--html {path}: cannot be written: {error.strerror}") from None
+            cause = f"--html {path}: cannot be written: {error.strerror}"
+            raise ConfigurationError("guide-not-written", cause, ELSEWHERE, "; ") from None
         click.echo(f"written: {path}")
         return
     if chapter is None:

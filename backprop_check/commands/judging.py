@@ -19,9 +19,9 @@ from backprop_check.cases.plan import Plan
 from backprop_check.cases.within import supported
 from backprop_check.commands.ending import codes_of, interrupted_sentence, written
 from backprop_check.commands.gathered import gathered_of, judge_all
-from backprop_check.commands.options import opened, outputs_of
+from backprop_check.commands.options import keeping_from
 from backprop_check.commands.requiring import complete_with, required_of
-from backprop_check.config import Configured, configured
+from backprop_check.config import Configured, configured, open_configured
 from backprop_check.diagnose.cause import Shown
 from backprop_check.diagnose.effort import Effort
 from backprop_check.errors import ConfigurationError, ResultsError
@@ -51,8 +51,10 @@ EXERCISE = ("published", "edge", "generated")
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from backprop_check.commands.options import RunOptions
     from backprop_check.diagnose.cause import Cause
-    from backprop_check.protocol import Implementation
+    from backprop_check.protocol import Implementation, Opening
+    from backprop_check.running.coverage import Requirement
     from backprop_check.running.resume import Unfinished
 
 #: The number of failing cases without a cause that are shown in full; the others are in the results file.
@@ -69,24 +71,24 @@ _DISTURBED = ResultsError.exit_code
 _SHRUNK = 3
 
 
-def run_command(impl: str, options: dict[str, Any]) -> int:
+def run_command(impl: str, options: RunOptions) -> int:
     """Judge one implementation; return the exit code."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     entry = configured(impl) or Configured(impl)
-    options = {**options, "required": required_of(entry, options)}
+    required = required_of(entry, options)
     known = _known(options)
     _check_options(options)
     with Interruption() as interruption, ExitStack() as stack:
         begun = interruption.attempt(
-            "the implementation was started", lambda: _begun(console, stack.enter_context, impl, entry, options)
+            "the implementation was started", lambda: _begun(console, stack.enter_context, entry, options)
         )
         if begun is None:
             console.print(f"{interrupted_sentence(interruption)}. Nothing was judged.")
             return 1
         implementation, work = begun
-        run = run_of(work, implementation, options)
-        path = options["json_path"]
-        if path is None and options["html_path"] is not None:
+        run = run_of(work, implementation, options, required)
+        path = options.json_path
+        if path is None and options.html_path is not None:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "results.json"
         file, before = None, None
         if path is not None:
@@ -95,7 +97,7 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         gathered = gathered_of(run, options)
         judge_all(console, work, file, before, options, gathered, interruption)
         conclusion = Conclusion()
-        if gathered.complete or options["fail_fast"]:
+        if gathered.complete or options.fail_fast:
             conclusion = _conclude(console, run, options, interruption)
             complete_with(conclusion, run, work.plan)
         run.summary.complete = gathered.complete and not interruption
@@ -105,10 +107,10 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
         implementation.close()  # before the files are written: what it does while it ends must not harm them
         files = written(options, gathered, conclusion, file, known)
         disturbed = _DISTURBED if file is not None and file.disturbed else 0
-        if options["exercise"] and not interruption:
+        if options.exercise and not interruption:
             return _exercise(console, gathered.results) or disturbed
         _show(console, run, conclusion, gathered.failing, options)
-        print_summary(console, run.summary, implementation.describe(), options["json_path"], conclusion)
+        print_summary(console, run.summary, implementation.describe(), options.json_path, conclusion)
         print_coverage(console, run.coverage.levels(work.plan.within), conclusion)
         for line in files.lines:
             console.print(Text(f"  {line}"))
@@ -123,83 +125,82 @@ def run_command(impl: str, options: dict[str, Any]) -> int:
 def _begun(
     console: Console,
     enter: Callable[[Implementation], Implementation],
-    impl: str,
     entry: Configured,
-    options: dict[str, Any],
+    options: RunOptions,
 ) -> tuple[Implementation, Work]:
     """Start the implementation, which the exit stack of ``enter`` closes, and describe the work to be done."""
-    implementation = enter(opened(impl, {**options, "max_restarts": NO_BOUND}))
+    work = work_of(entry, options)
+    implementation = enter(open_configured(entry, work.opening))
     introduce(console, implementation)
-    return implementation, prepared(work_of(entry, options), implementation, options)
+    return implementation, prepared(work, implementation, options)
 
 
-def _check_options(options: dict[str, Any]) -> None:
+def _check_options(options: RunOptions) -> None:
     """Refuse options that contradict each other; raises ``ConfigurationError``."""
-    paths = [options[key] for key in ("json_path", "html_path", "junit_path", "csv_path") if options[key] is not None]
-    if len({path.resolve() for path in paths}) < len(paths):
-        msg = "two of --json, --html, --junit and --csv name the same file: give each a file of its own"
-        raise ConfigurationError(msg)
-    if options["json_path"] is not None and options["json_path"].is_dir():
-        msg = f"{options['json_path']} is a folder: --json takes the file to write the results to"
-        raise ConfigurationError(msg)
-    if options["exercise"] and options["hints_only"]:
-        msg = (
-            "--exercise shows the formula and the numbers of the next step, which --hints-only hides: give one of them"
-        )
-        raise ConfigurationError(msg)
-    if options["resume"] and (options["json_path"] is None or options["fail_fast"]):
-        msg = "--resume continues the run whose results are in --json PATH: give that, and leave out --fail-fast"
-        raise ConfigurationError(msg)
+    if len({path.resolve() for path in options.files}) < len(options.files):
+        cause = "two of --json, --html, --junit and --csv name the same file"
+        raise ConfigurationError("same-file", cause, "give each a file of its own")
+    if options.json_path is not None and options.json_path.is_dir():
+        cause = f"{options.json_path} is a folder"
+        raise ConfigurationError("json-is-folder", cause, "--json takes the file to write the results to")
+    if options.exercise and options.hints_only:
+        cause = "--exercise shows the formula and the numbers of the next step, which --hints-only hides"
+        raise ConfigurationError("exercise-and-hints-only", cause, "give one of them")
+    if options.resume and (options.json_path is None or options.fail_fast):
+        cause = "--resume continues the run whose results are in --json PATH"
+        raise ConfigurationError("resume-without-json", cause, "give that, and leave out --fail-fast")
 
 
-def _known(options: dict[str, Any]) -> list[Any] | None:
-    if options["update_known"]:
-        if options["known"] is None:
-            msg = "--update-known needs --known FILE, the file to rewrite"
-            raise ConfigurationError(msg)
-        if options["suite"] or options["only"] or options["fail_fast"]:
-            msg = "--update-known needs a run of all cases: leave out --suite, --case and --fail-fast"
-            raise ConfigurationError(msg)
-        return read_known(options["known"]) if options["known"].exists() else []
-    return None if options["known"] is None else read_known(options["known"])
+def _known(options: RunOptions) -> list[Any] | None:
+    if options.update_known:
+        if options.known is None:
+            raise ConfigurationError("update-without-known", "--update-known needs --known FILE, the file to rewrite")
+        if options.suite or options.only or options.fail_fast:
+            cause = "--update-known needs a run of all cases"
+            raise ConfigurationError("update-of-some", cause, "leave out --suite, --case and --fail-fast")
+        return read_known(options.known) if options.known.exists() else []
+    return None if options.known is None else read_known(options.known)
 
 
-def run_of(work: Work, implementation: Implementation, options: dict[str, Any]) -> Run:
+def run_of(work: Work, implementation: Implementation, options: RunOptions, required: tuple[Requirement, ...]) -> Run:
     """The ``Run`` that counts results and finds causes."""
-    diagnosing = not (options["no_diagnosis"] or options["exercise"])
-    coverage = Coverage(options["required"])
-    return Run(
-        implementation, work.settings, hints_only=options["hints_only"], diagnosing=diagnosing, coverage=coverage
-    )
+    diagnosing = not (options.no_diagnosis or options.exercise)
+    coverage = Coverage(required)
+    return Run(implementation, work.settings, hints_only=options.hints_only, diagnosing=diagnosing, coverage=coverage)
 
 
-def file_of(path: Path, work: Work, run: Run, options: dict[str, Any]) -> tuple[ResultsFile, Unfinished | None]:
+def file_of(path: Path, work: Work, run: Run, options: RunOptions) -> tuple[ResultsFile, Unfinished | None]:
     """The results file; where it is continued, also the unfinished run. Raises ``ConfigurationError``."""
     about = {
-        "seed": options["seed"],
-        "suites": list(options["suite"]),
-        "cases": options["count"],
-        "only": list(options["only"]),
+        "seed": options.seed,
+        "suites": list(options.suite),
+        "cases": options.count,
+        "only": list(options.only),
         "profile": work.settings.profile,
         "rtol": work.settings.rtol,
         "atol": work.settings.atol,
         "kinks": work.settings.kinks,
-        "hints_only": options["hints_only"],
-        "diagnosis_timeout": options["diagnosis_timeout"],
-        **{key: options[key] for key in OPENING},
+        "hints_only": options.hints_only,
+        "diagnosis_timeout": options.diagnosis_timeout,
+        **_told(options.opening),
         "torch": torch_version(),
     }
     info = run.implementation.describe()
-    if not (options["resume"] and path.exists() and path.stat().st_size):
+    if not (options.resume and path.exists() and path.stat().st_size):
         return ResultsFile(path, info, about, sys.argv), None
     from backprop_check.running.resume import read_unfinished, summary_of  # noqa: PLC0415 - only to go on
 
     before = read_unfinished(path)
     before.check(work, head(info, about, sys.argv))
     if before.complete:
-        msg = f"the run whose results {path} holds is complete; leave out --resume to run it again"
-        raise ConfigurationError(msg)
+        cause = f"the run whose results {path} holds is complete"
+        raise ConfigurationError("nothing-to-resume", cause, "leave out --resume to run it again", "; ")
     return ResultsFile.again(path, before.start, before.end, summary_of(before), before.ahead.values()), before
+
+
+def _told(opening: Opening) -> dict[str, Any]:
+    """The options for starting the implementation, as a results file records them."""
+    return {name: getattr(opening, name) for name in OPENING}
 
 
 def torch_version() -> str:
@@ -212,44 +213,42 @@ def torch_version() -> str:
         return "unknown"
 
 
-def prepared(work: Work, implementation: Implementation, options: dict[str, Any]) -> Work:
+def prepared(work: Work, implementation: Implementation, options: RunOptions) -> Work:
     """The same work, limited to the cases that an open implementation supports, and with the cache of the witnesses."""
     fitted = msgspec.structs.replace(work.plan, within=supported(implementation.hello.supports))
-    work = msgspec.structs.replace(work, plan=fitted.only(options["only"]))
-    if options["no_cache"]:
+    work = msgspec.structs.replace(work, plan=fitted.only(options.only))
+    if options.no_cache:
         return work
     cache = kept_for(implementation.hello, work.settings)
     cache.tidy()
     return msgspec.structs.replace(work, cache=cache)
 
 
-def work_of(entry: Configured, options: dict[str, Any]) -> Work:
+def work_of(entry: Configured, options: RunOptions) -> Work:
     """The work that the options ask for, in a form that can be sent to other processes."""
-    opening = {**{key: options[key] for key in OPENING}, "max_restarts": NO_BOUND}
-    if options["sandbox"]:
-        opening["outputs"] = outputs_of(options)
-    suites = tuple(options["suite"]) or (EXERCISE if options.get("exercise") else ())
-    plan = Plan(suites=suites, count=options["count"], seed=options["seed"])
+    opening = msgspec.structs.replace(options.opening, max_restarts=NO_BOUND)
+    suites = options.suite or (EXERCISE if options.exercise else ())
+    plan = Plan(suites=suites, count=options.count, seed=options.seed)
     return Work(
         spec=entry.spec,
-        options=opening,
+        opening=keeping_from(opening, options.files, options.json_path),
         plan=plan,
         settings=Settings(
-            profile=options["profile"],
-            rtol=options["rtol"],
-            atol=options["atol"],
-            kinks=options["kinks"] or entry.kinks,
+            profile=options.profile,
+            rtol=options.rtol,
+            atol=options.atol,
+            kinks=options.kinks or entry.kinks,
         ),
     )
 
 
-def _conclude(console: Console, run: Run, options: dict[str, Any], interruption: Interruption) -> Conclusion:
+def _conclude(console: Console, run: Run, options: RunOptions, interruption: Interruption) -> Conclusion:
     """Find the causes, each with its smallest network, until interrupted; a terminal shows progress."""
     with console.status("looking for the cause") if run.summary.failed else contextlib.nullcontext() as status:
         tell = None if status is None else (lambda what: status.update(Text(what)))
-        effort = Effort.within(options["diagnosis_timeout"], tell)
+        effort = Effort.within(options.diagnosis_timeout, tell)
         conclusion = interruption.attempt("the cause was looked for", lambda: run.conclude(effort)) or Conclusion()
-        shrunk = 0 if options["hints_only"] else min(_SHRUNK, len(conclusion.causes))
+        shrunk = 0 if options.hints_only else min(_SHRUNK, len(conclusion.causes))
         for number, cause in enumerate(conclusion.causes[:shrunk]):
             shrink = partial(_with_smallest, run, cause, effort, among=shrunk - number)
             smallest = interruption.attempt("the smallest network was looked for", shrink)
@@ -292,7 +291,7 @@ def _with_smallest(run: Run, cause: Cause, effort: Effort, *, among: int) -> Cau
     )
 
 
-def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], options: dict[str, Any]) -> None:
+def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judged], options: RunOptions) -> None:
     """Print one block per cause, then a few of the failing cases that no cause explains."""
     explained = {case for cause in conclusion.causes for case in cause.explains}
     by_id = {each.result.id: each for each in failing}
@@ -310,7 +309,7 @@ def _show(console: Console, run: Run, conclusion: Conclusion, failing: list[Judg
 
             body = {key: value for key, value in cause.smallest_case.items() if key not in ("type", "id")}
             case = Case.from_dict({**body, "name": (cause.smallest or "case").rsplit("-", 1)[0]})
-            opening = options_of({key: options[key] for key in OPENING})
+            opening = options_of(_told(options.opening))
             hello = hello_request(__version__).decode()
             print_replay(console, case, run.implementation.describe().command, hello, opening)
     print_behaviours(console, conclusion.failed, remedies=not run.hints_only)
@@ -327,13 +326,13 @@ def _verdict(
     conclusion: Conclusion,
     results: list[Result],
     known: list[Any] | None,
-    options: dict[str, Any],
+    options: RunOptions,
 ) -> int:
     complete = run.summary.complete
     nothing_judged = not (run.summary.failed or run.summary.counts["passed"])
     if known is None:
         return 1 if run.summary.failed or conclusion.failed or not complete or nothing_judged else 0
-    if options["update_known"]:
+    if options.update_known:
         return 0 if complete else 1
     unlike = unlike_known(known, results, codes_of(conclusion), complete=complete)
     for line in unlike[:20]:

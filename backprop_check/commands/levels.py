@@ -51,8 +51,8 @@ def command(languages: tuple[str, ...], count: int, readme: Path | None) -> None
         return
     text = readme.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        msg = f"{readme} has no place for the table: add the lines {BEGIN} and {END}"
-        raise ConfigurationError(msg)
+        cause = f"{readme} has no place for the table"
+        raise ConfigurationError("no-place-for-table", cause, f"add the lines {BEGIN} and {END}")
     before, rest = text.split(BEGIN)
     made = f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{rest.split(END)[1]}"
     readme.write_text(made, encoding="utf-8")
@@ -148,14 +148,14 @@ def judged_levels(spec: str, folder: Path, count: int) -> dict[str, str]:
     from backprop_check.cases.within import supported  # noqa: PLC0415
     from backprop_check.errors import StartError  # noqa: PLC0415
     from backprop_check.functions.names import LEVELS  # noqa: PLC0415
-    from backprop_check.protocol import open_implementation  # noqa: PLC0415
+    from backprop_check.protocol import Opening, open_implementation  # noqa: PLC0415
     from backprop_check.running.coverage import SUITES_OF  # noqa: PLC0415
     from backprop_check.running.one_case import judge  # noqa: PLC0415
 
     found: dict[str, str] = {}
     for name, members in SUITES_OF.items():
         try:
-            with open_implementation(spec, cwd=folder, isolated=True, timeout=60) as implementation:
+            with open_implementation(spec, Opening(cwd=folder, timeout=60), isolated=True) as implementation:
                 plan = Plan(suites=members, count=count, within=supported(implementation.hello.supports))
                 outcomes: list[Any] = [result.outcome for result in judge(plan.cases(), implementation)]
         except StartError:

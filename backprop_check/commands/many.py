@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import re
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -36,11 +38,13 @@ from backprop_check.running.one_case import FAILURES
 from backprop_check.running.results_file import Conclusion
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from backprop_check.cases.plan import Plan
+    from backprop_check.commands.options import RunOptions
     from backprop_check.protocol import Implementation
     from backprop_check.running.chunks import Work
+    from backprop_check.running.coverage import Requirement
 
 #: The largest number of submissions that a cluster judges at once.
 _AT_ONCE = 16
@@ -51,7 +55,12 @@ _JUDGED = "they were judged"
 _NOT_JUDGED = {"skipped": "skipped", "not_applicable": "not claimed"}
 
 #: Options that make no sense for many implementations.
-_ONLY_ONE = {"csv_path": "--csv", "junit_path": "--junit", "known": "--known", "exercise": "--exercise"}
+_ONLY_ONE: dict[str, Callable[[RunOptions], object]] = {
+    "--csv": lambda options: options.csv_path,
+    "--junit": lambda options: options.junit_path,
+    "--known": lambda options: options.known,
+    "--exercise": lambda options: options.exercise,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +119,21 @@ class Row:
         return Text(f"{judged - failed}/{judged}", style="red" if failed else "green") if judged else Text("–")
 
 
-def run_many(options: dict[str, Any]) -> int:
+def run_many(options: RunOptions) -> int:
     """Judge all of them; return the exit code, 1 if any fails."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    folder = options["json_path"]
+    folder = options.json_path
     if folder is not None and folder.exists() and not folder.is_dir():
-        msg = f"{folder} is a file: with many implementations --json takes a folder, with one file for each"
-        raise ConfigurationError(msg)
-    if options["resume"] and folder is None:
-        msg = "--resume continues runs whose results are in a folder: give the folder with --json"
-        raise ConfigurationError(msg)
+        hint = "with many implementations --json takes a folder, with one file for each"
+        raise ConfigurationError("json-is-file", f"{folder} is a file", hint)
+    if options.resume and folder is None:
+        cause = "--resume continues runs whose results are in a folder"
+        raise ConfigurationError("resume-without-folder", cause, "give the folder with --json")
     targets = _targets(options)
-    requirements(options["require"])  # an unknown word is the user's error, not the submissions'
+    requirements(options.require)  # an unknown word is the user's error, not the submissions'
     rows: list[Row] = []
     with Interruption() as interruption, ExitStack() as stack:
-        if folder is None and options["html_path"] is not None:
+        if folder is None and options.html_path is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         names = _file_names(target.name for target in targets)
         places = [folder / name if folder is not None else None for name in names]
@@ -135,7 +144,7 @@ def run_many(options: dict[str, Any]) -> int:
             console.print(_line(row))
         spoiled = [row for row in rows if row.path is not None and _digest(row.path) != row.digest]
         paths = [row.path for row in rows if row.path is not None and row not in spoiled]
-        page, files = options["html_path"], Written()
+        page, files = options.html_path, Written()
         if page is not None and paths:
             files.attempt(f"report: {page.absolute().as_uri()}", lambda: write_page(paths, page))
         _print_table(console, rows, options)
@@ -154,13 +163,13 @@ def run_many(options: dict[str, Any]) -> int:
 
 
 def _rows(
-    console: Console, todo: list[tuple[Target, Path | None]], options: dict[str, Any], interruption: Interruption
+    console: Console, todo: list[tuple[Target, Path | None]], options: RunOptions, interruption: Interruption
 ) -> Generator[Row, None, None]:
     """The rows in order, until interrupted: one after the other here, several at once on a cluster.
 
     An implementation that was being judged when the interruption came has a row too, with its results until then.
     """
-    if options["scheduler"] is None:
+    if options.scheduler is None:
         for target, path in todo:
             if interruption:
                 return
@@ -169,13 +178,13 @@ def _rows(
     from backprop_check.running.dask_processes import local_cluster, workers_at  # noqa: PLC0415 - an extra
 
     with ExitStack() as stack:
-        address, stop = options["scheduler"], threading.Event()
+        address, stop = options.scheduler, threading.Event()
         if address == "local":  # one cluster for all implementations
-            address = stack.enter_context(local_cluster(options["jobs"] if options["jobs"] > 1 else 0))
-        options = {**options, "scheduler": address, "stop": stop}
+            address = stack.enter_context(local_cluster(options.jobs if options.jobs > 1 else 0))
+        options = dataclasses.replace(options, scheduler=address)
         at_once = max(2, min(workers_at(address), _AT_ONCE, len(todo))) if len(todo) > 1 else 1
         pool = stack.enter_context(ThreadPoolExecutor(at_once, thread_name_prefix="submission"))
-        under_way = [pool.submit(_one, console, target, path, options, interruption) for target, path in todo]
+        under_way = [pool.submit(_one, console, target, path, options, interruption, stop) for target, path in todo]
         given = 0
         try:
             while given < len(under_way) and (row := interruption.attempt(_JUDGED, under_way[given].result)):
@@ -190,27 +199,28 @@ def _rows(
                 yield future.result()
 
 
-def _targets(options: dict[str, Any]) -> list[Target]:
-    for key, name in _ONLY_ONE.items():
-        if options[key]:
-            msg = f"{name} works for one implementation only: leave it out; --json writes a file for each"
-            raise ConfigurationError(msg)
-    folder, template = options["submissions"], options["template"]
+def _targets(options: RunOptions) -> list[Target]:
+    for name, given in _ONLY_ONE.items():
+        if given(options):
+            cause = f"{name} works for one implementation only"
+            raise ConfigurationError("only-for-one", cause, "leave it out; --json writes a file for each")
+    folder, template = options.submissions, options.template
     if folder is None:
         if template is not None:
-            msg = "--command says how a submission is run: give the folder of submissions with --submissions"
-            raise ConfigurationError(msg)
+            cause = "--command says how a submission is run"
+            hint = "give the folder of submissions with --submissions"
+            raise ConfigurationError("command-without-submissions", cause, hint)
         found = [Target(name, entry) for name, entry in implementations().items()]
         if not found:
-            msg = "no implementation is configured in this folder: add one to backprop-check.toml"
-            raise ConfigurationError(msg)
+            cause = "no implementation is configured in this folder"
+            raise ConfigurationError("nothing-configured", cause, "add one to backprop-check.toml")
         return found
-    if options["every"]:
-        msg = "--all judges the configured implementations, --submissions those in a folder: give one of the two"
-        raise ConfigurationError(msg)
+    if options.every:
+        cause = "--all judges the configured implementations, --submissions those in a folder"
+        raise ConfigurationError("all-and-submissions", cause, "give one of the two")
     if template is None or not any("{}" in part for part in split_command(template)):
-        msg = 'how is a submission run? Give --command with {} for its path, as in --command "python3 {}/port.py"'
-        raise ConfigurationError(msg)
+        hint = 'Give --command with {} for its path, as in --command "python3 {}/port.py"'
+        raise ConfigurationError("submissions-without-command", "how is a submission run?", hint, " ")
     return submissions(folder, template)
 
 
@@ -222,8 +232,8 @@ def submissions(folder: Path, template: str) -> list[Target]:
     """
     inside = [entry.absolute() for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     if not inside:
-        msg = f"there is no submission in {folder}"
-        raise ConfigurationError(msg)
+        cause = f"there is no submission in {folder}"
+        raise ConfigurationError("no-submissions", cause, "give a folder with one file or folder for each submission")
     argv = split_command(template)
     return [
         Target(
@@ -250,7 +260,12 @@ def _file_names(names: Iterable[str]) -> list[str]:
 
 
 def _one(
-    console: Console, target: Target, path: Path | None, options: dict[str, Any], interruption: Interruption
+    console: Console,
+    target: Target,
+    path: Path | None,
+    options: RunOptions,
+    interruption: Interruption,
+    stop: threading.Event | None = None,
 ) -> Row:
     """Judge one implementation; its row says what is wrong with it, or that it was interrupted."""
     row = Row(one_line(target.name, 60))
@@ -258,8 +273,8 @@ def _one(
         row.bad, row.cause = True, f"not judged: {target.refused}"
         return row
     work = work_of(target.entry, options)
-    if options["sandbox"]:
-        work.options["hidden"] = target.hidden
+    if options.opening.sandbox:
+        work = msgspec.structs.replace(work, opening=msgspec.structs.replace(work.opening, hidden=target.hidden))
     try:
         with ExitStack() as stack:
             begun = interruption.attempt(_JUDGED, lambda: _begun(console, stack, target.entry, work, options))
@@ -267,18 +282,18 @@ def _one(
                 return row.cut_short()
             implementation, work = begun
             # The cases depend on what it supports, so only now can we tell whether an earlier run is complete.
-            options = {**options, "required": required_of(target.entry, options)}
-            if options["resume"] and path is not None and (done := _done(path, row, work.plan, options)) is not None:
+            required = required_of(target.entry, options)
+            if options.resume and path is not None and (done := _done(path, row, work.plan, required)) is not None:
                 return done
-            run = run_of(work, implementation, options)
+            run = run_of(work, implementation, options, required)
             file, before = None, None
             if path is not None:
                 file, before = file_of(path, work, run, options)
                 stack.enter_context(file)
             gathered = gathered_of(run, options)
-            judge_all(console, work, file, before, options, gathered, interruption)
-            concluded, effort = None, Effort.within(options["diagnosis_timeout"])
-            if gathered.complete or options["fail_fast"]:
+            judge_all(console, work, file, before, options, gathered, interruption, stop)
+            concluded, effort = None, Effort.within(options.diagnosis_timeout)
+            if gathered.complete or options.fail_fast:
                 concluded = interruption.attempt(_JUDGED, lambda: run.conclude(effort))
             complete = gathered.complete and concluded is not None and not effort.interrupted
             conclusion = concluded or Conclusion()
@@ -289,22 +304,22 @@ def _one(
                 row.done(file.path)
                 row.bad, row.cause = bool(file.disturbed), one_line(file.disturbed, 300)
     except (StartError, ConfigurationError) as error:
-        if options["sandbox"] and isinstance(error, ConfigurationError):
+        if options.opening.sandbox and isinstance(error, ConfigurationError):
             raise  # no sandbox is possible here, which is not the submission's fault
-        row.bad, row.cause = True, one_line(str(error).split("\n", 1)[0], 200)
+        row.bad, row.cause = True, one_line(error.sentence.split("\n", 1)[0], 200)
         return row
     row.coverage = run.coverage
     row.conclude([*conclusion.causes, *conclusion.failed], conclusion.unmet)
     if row.bad and not row.cause:
         row.cause = next((one_line(each.message, 90) for each in gathered.results if each.outcome in FAILURES), "")
-    return row if complete or options["fail_fast"] else row.cut_short()
+    return row if complete or options.fail_fast else row.cut_short()
 
 
 def _begun(
-    console: Console, stack: ExitStack, entry: Configured, work: Work, options: dict[str, Any]
+    console: Console, stack: ExitStack, entry: Configured, work: Work, options: RunOptions
 ) -> tuple[Implementation, Work]:
     """Start the implementation, and describe the work to be done."""
-    implementation = stack.enter_context(open_configured(entry, **work.options))
+    implementation = stack.enter_context(open_configured(entry, work.opening))
     if implementation.echo_problems:
         introduce(console, implementation)
     return implementation, prepared(work, implementation, options)
@@ -314,7 +329,7 @@ def _name_of(cause: Any) -> str:
     return f"{cause.code}  {getattr(cause, 'title', '') or cause.check}" if cause.code else str(cause.title)
 
 
-def _done(path: Path, row: Row, plan: Plan, options: dict[str, Any]) -> Row | None:
+def _done(path: Path, row: Row, plan: Plan, required: tuple[Requirement, ...]) -> Row | None:
     """The row of an earlier run that is complete; None where there is something left to judge."""
     if not path.exists():
         return None
@@ -324,7 +339,7 @@ def _done(path: Path, row: Row, plan: Plan, options: dict[str, Any]) -> Row | No
         return None
     if data.summary.get("complete") is not True or len(data.cases) != len(plan):
         return None
-    row.coverage = Coverage(options["required"])
+    row.coverage = Coverage(required)
     for position, each in enumerate(data.cases):
         row.coverage.add(plan.suite(position), each.outcome, functools.partial(plan.case, position))
     broken = [each for each in data.behaviours or [] if not each.holds]
@@ -349,11 +364,11 @@ def _line(row: Row) -> Text:
     return Text(f"{'FAIL' if row.bad else 'ok  '}  {row.name}: {', '.join(parts)}", style="red" if row.bad else "green")
 
 
-def _print_table(console: Console, rows: list[Row], options: dict[str, Any]) -> None:
+def _print_table(console: Console, rows: list[Row], options: RunOptions) -> None:
     columns: dict[str, tuple[str, ...]] = {
-        suite: (suite,) for suite in options["suite"] or ("published", "edge", "generated")
+        suite: (suite,) for suite in options.suite or ("published", "edge", "generated")
     }
-    if not options["suite"] and any(row.coverage.judged(*LEVELS[1:]) for row in rows):
+    if not options.suite and any(row.coverage.judged(*LEVELS[1:]) for row in rows):
         columns["other\nlevels"] = LEVELS[1:]
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("", overflow="fold")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from backprop_check.functions.names import FAMILIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from backprop_check.protocol import Implementation
+    from backprop_check.protocol import Implementation, Opening
 
 
 class Finite(click.FloatRange):
@@ -98,28 +99,85 @@ def selection(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def opened(impl: str, options: dict[str, Any]) -> Implementation:
+def opening_of(parameters: dict[str, Any]) -> Opening:
+    """Take the options of ``opening`` out of click's parameters."""
+    from backprop_check.protocol.options import Opening  # noqa: PLC0415 - quicker --help
+    from backprop_check.report.again import OPENING  # noqa: PLC0415
+
+    return Opening(**{name: parameters.pop(name) for name in OPENING})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """The options of ``run``, as its ``--help`` describes them."""
+
+    opening: Opening
+    every: bool
+    submissions: Path | None
+    template: str | None
+    suite: tuple[str, ...]
+    count: int
+    seed: int
+    only: tuple[str, ...]
+    profile: Literal["textbook", "strict"]
+    rtol: float
+    atol: float
+    kinks: Literal["any", "pytorch"] | None
+    jobs: int
+    scheduler: str | None
+    no_cache: bool
+    fail_fast: bool
+    require: tuple[str, ...]
+    hints_only: bool
+    no_diagnosis: bool
+    diagnosis_timeout: float | None
+    exercise: bool
+    known: Path | None
+    update_known: bool
+    html_path: Path | None
+    json_path: Path | None
+    resume: bool
+    junit_path: Path | None
+    csv_path: Path | None
+
+    @classmethod
+    def of(cls, parameters: dict[str, Any]) -> RunOptions:
+        """From click's parameters."""
+        rest = dict(parameters)
+        return cls(opening=opening_of(rest), **rest)
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that the run is asked to write."""
+        paths = (self.json_path, self.html_path, self.junit_path, self.csv_path)
+        return [path for path in paths if path is not None]
+
+
+def opened(impl: str, opening: Opening) -> Implementation:
     """Open an IMPL: a name of the configuration, a command line, or ``python:module:callable``.
 
     A configured ``setup`` is run first. Raises ``ConfigurationError`` and ``StartError``.
     """
     from backprop_check.config import Configured, configured, open_configured  # noqa: PLC0415 - beside its one use
 
-    keys = ("timeout", "start_timeout", "one_shot", "memory_limit", "strict_stdout", "sandbox", "max_restarts")
-    chosen = {key: options[key] for key in keys if key in options}
-    if options.get("sandbox"):
-        chosen["outputs"] = outputs_of(options)
-    return open_configured(configured(impl) or Configured(impl), **chosen)
+    return open_configured(configured(impl) or Configured(impl), keeping_from(opening))
 
 
-def outputs_of(options: dict[str, Any]) -> tuple[Path, ...]:
-    """The paths that a run writes and that the implementation must not see: results, reports, kept failures."""
+def keeping_from(opening: Opening, files: Sequence[Path] = (), results: Path | None = None) -> Opening:
+    """For the sandbox: add the paths that the run writes and that the implementation must not see.
+
+    They are these ``files`` (results and reports) and the folder of kept failures. ``results`` is the results file
+    among them; further files are written next to it.
+    """
+    if not opening.sandbox:
+        return opening
+    import msgspec  # noqa: PLC0415 - only for the sandbox
+
     from backprop_check.running.early_results import early_path  # noqa: PLC0415 - numpy
     from backprop_check.running.kept_failures import own_folder  # noqa: PLC0415 - numpy
 
-    keys = ("json_path", "html_path", "junit_path", "csv_path")
-    paths = [options[key] for key in keys if options.get(key) is not None]
-    if (results := options.get("json_path")) is not None:
+    paths = list(files)
+    if results is not None:
         waiting = early_path(results)
         paths += [waiting, results.with_name(f".{results.name}.new"), waiting.with_name(f"{waiting.name}.new")]
-    return (*(path.absolute() for path in paths), own_folder())
+    return msgspec.structs.replace(opening, outputs=(*(path.absolute() for path in paths), own_folder()))

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from backprop_check.commands.options import opened, opening
+from backprop_check.commands.options import opened, opening, opening_of
+
+if TYPE_CHECKING:
+    from backprop_check.protocol import Opening
 
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--impl", help="The implementation (default: the command with which each failure was found).")
 @opening
-def command(ids: tuple[str, ...], impl: str | None, **options: Any) -> NoReturn:
+def command(ids: tuple[str, ...], impl: str | None, **parameters: Any) -> NoReturn:
     """Run the kept failures again, or only those named. FIXED ones are dropped, FAILED ones stay.
 
     A failing run keeps the smallest network of each cause in .backprop-check/failures.
     """
-    sys.exit(_replay(ids, impl, options))
+    sys.exit(_replay(ids, impl, opening_of(parameters)))
 
 
-def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> int:
+def _replay(ids: tuple[str, ...], impl: str | None, how: Opening) -> int:
     from rich.console import Console  # noqa: PLC0415 - with what it prints
     from rich.text import Text  # noqa: PLC0415
 
@@ -37,8 +40,8 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     unknown = sorted(set(ids) - {each.id for each in kept} - {each.file.case.name for each in kept})
     if unknown:
         there = ", ".join(each.id for each in kept) or "none"
-        msg = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder; kept are: {there}"
-        raise ConfigurationError(msg)
+        cause = f"no failure {unknown[0]!r} is kept in .backprop-check/failures of this folder"
+        raise ConfigurationError("unknown-failure", cause, f"kept are: {there}", "; ")
     kept = [each for each in kept if not ids or {each.id, each.file.case.name} & set(ids)]
     if not kept:
         console.print("No failure is kept here: a failing backprop-check run keeps its smallest networks.")
@@ -47,13 +50,13 @@ def _replay(ids: tuple[str, ...], impl: str | None, options: dict[str, Any]) -> 
     for each in kept:
         command = impl or each.command
         if command is None:
-            msg = f"the command with which {each.id} failed is not known: give it with --impl"
-            raise ConfigurationError(msg)
+            cause = f"the command with which {each.id} failed is not known"
+            raise ConfigurationError("no-command-kept", cause, "give it with --impl")
         groups.setdefault((command, each.settings), []).append(each)
     failed = 0
     with orderly_signals():
         for (spec, settings), group in groups.items():
-            with opened(spec, options) as implementation:
+            with opened(spec, how) as implementation:
                 cases = [each.file.case for each in group]
                 for each, result in zip(group, judge(cases, implementation, settings), strict=True):
                     if result.outcome == "passed":

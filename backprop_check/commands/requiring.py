@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.running.coverage import requirements
 
 if TYPE_CHECKING:
     from backprop_check.cases.plan import Plan
+    from backprop_check.commands.options import RunOptions
     from backprop_check.config import Configured
     from backprop_check.running.coverage import Requirement
     from backprop_check.running.judging import Run
     from backprop_check.running.results_file import Conclusion
 
 
-def required_of(entry: Configured, options: dict[str, Any]) -> tuple[Requirement, ...]:
+def required_of(entry: Configured, options: RunOptions) -> tuple[Requirement, ...]:
     """The requirements of the configuration and the options together. Raises ``ConfigurationError``."""
-    words = (*entry.require, *options["require"])
-    if words and options["exercise"]:
-        msg = "--exercise has stages of its own: leave out --require"
-        raise ConfigurationError(msg)
+    words = (*entry.require, *options.require)
+    if words and options.exercise:
+        raise ConfigurationError("exercise-and-require", "--exercise has stages of its own", "leave out --require")
     return requirements(words)
 
 

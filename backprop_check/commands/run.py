@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from backprop_check.commands.options import Finite, opening, selection
+from backprop_check.commands.options import Finite, RunOptions, opening, selection
 from backprop_check.config import KINKS
 
 
@@ -74,7 +74,7 @@ from backprop_check.config import KINKS
 @click.option("--junit", "junit_path", type=click.Path(path_type=Path, dir_okay=False), help="Write JUnit XML here.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path, dir_okay=False), help="Write CSV here.")
 @opening
-def command(impl: str | None, **options: Any) -> NoReturn:
+def command(impl: str | None, **parameters: Any) -> NoReturn:
     """Judge IMPL: send it networks and compare its replies neuron by neuron.
 
     \b
@@ -82,7 +82,8 @@ def command(impl: str | None, **options: Any) -> NoReturn:
     backprop-check run python:mynet:backprop
     backprop-check run --submissions handed-in --command "python3 {}/port.py" --sandbox
     """  # noqa: D301 - \b is click's
-    if options["every"] or options["submissions"] is not None:
+    options = RunOptions.of(parameters)
+    if options.every or options.submissions is not None:
         from backprop_check.commands.many import run_many  # noqa: PLC0415 - numpy and torch
 
         if impl is not None:

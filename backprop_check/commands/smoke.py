@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from backprop_check.commands.options import opened, opening
+from backprop_check.commands.options import opened, opening, opening_of
 
 if TYPE_CHECKING:
     from backprop_check.case.network import Case
     from backprop_check.cases.within import Within
+    from backprop_check.protocol import Opening
 
 _LAYER = {"kind": "dense", "activation": "sigmoid"}
 SMOKE: list[dict[str, Any]] = [
@@ -52,16 +53,16 @@ _TRIED = 8
 @click.command("smoke")
 @click.argument("impl")
 @opening
-def command(impl: str, **options: Any) -> NoReturn:
+def command(impl: str, **parameters: Any) -> NoReturn:
     """Check that the port IMPL works: hello, echo, one neuron, one network of two layers, from what it claims.
 
     \b
     backprop-check smoke "dart run bin/port.dart"
     """  # noqa: D301 - \b is click's
-    sys.exit(_smoke(impl, options))
+    sys.exit(_smoke(impl, opening_of(parameters)))
 
 
-def _smoke(impl: str, options: dict[str, Any]) -> int:
+def _smoke(impl: str, how: Opening) -> int:
     from rich.console import Console  # noqa: PLC0415 - with what it prints
     from rich.text import Text  # noqa: PLC0415
 
@@ -72,7 +73,7 @@ def _smoke(impl: str, options: dict[str, Any]) -> int:
     from backprop_check.running.one_case import FAILURES, judge  # noqa: PLC0415
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    with orderly_signals(), opened(impl, options) as implementation:
+    with orderly_signals(), opened(impl, how) as implementation:
         introduce(console, implementation)
         failed, right, skipped = bool(implementation.echo_problems), 0, 0
         if not failed:

@@ -92,9 +92,9 @@ def find_bug(code_or_name: str) -> Bug:
             return bug
     names = [name for bug in BUGS for name in (bug.code, bug.name)]
     close = difflib.get_close_matches(wanted, [name.casefold() for name in names], 3)
-    hint = f": did you mean {' or '.join(close)}?" if close else "; backprop-check bugs lists them all"
-    msg = f"there is no bug {code_or_name!r} in the catalogue{hint}"
-    raise ConfigurationError(msg)
+    hint = f"did you mean {' or '.join(close)}?" if close else "backprop-check bugs lists them all"
+    cause = f"there is no bug {code_or_name!r} in the catalogue"
+    raise ConfigurationError("unknown-bug", cause, hint, ": " if close else "; ")
 
 
 def variant_of(code: str, label: str) -> Variant | None:

@@ -85,9 +85,11 @@ def explain_case(
     """
     case, network = found.case, found.case.network
     if case.steps > MOST_STEPS:
-        raise ConfigurationError(f"{case.steps} updates are too many to explain: at most {MOST_STEPS} (--steps)")
+        cause = f"{case.steps} updates are too many to explain"
+        raise ConfigurationError("too-many-updates", cause, f"at most {MOST_STEPS} (--steps)")
     if not 0 <= sample < len(case.inputs):
-        raise ConfigurationError(f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}")
+        cause = f"there is no sample {sample}: the case has samples 0 to {len(case.inputs) - 1}"
+        raise ConfigurationError("no-such-sample", cause)
     places, tables = Places(case), (None, *range(len(network.layers)))
     told = Selection(case, neuron, None if weight is None else str(weight), everything=everything)
     limit = None if told.everything or (everything and neuron is not None) else TERMS_SHOWN

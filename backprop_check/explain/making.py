@@ -37,7 +37,8 @@ class Found(msgspec.Struct, frozen=True):
     def with_steps(self, steps: int) -> Found:
         """The same case with this number of updates. Raises ``ConfigurationError`` where the case has no optimizer."""
         if self.case.optimizer is None:
-            raise ConfigurationError(f"{self.case.name} has no optimizer, so nothing is updated: leave out --steps")
+            cause = f"{self.case.name} has no optimizer, so nothing is updated"
+            raise ConfigurationError("no-optimizer", cause, "leave out --steps")
         optimizer = self.case.optimizer.over(steps)
         return msgspec.structs.replace(self, case=msgspec.structs.replace(self.case, steps=steps, optimizer=optimizer))
 
@@ -61,15 +62,15 @@ def find_case(text: str, seed: int = 0) -> Found:
         file = shipped[matches[0]]
         return Found(file.case, file.title, file.source, file.erratum)
     if len(matches) > 1:
-        raise ConfigurationError(f"the names of several cases begin with '{text}': {', '.join(matches)}")
+        cause = f"the names of several cases begin with '{text}': {', '.join(matches)}"
+        raise ConfigurationError("ambiguous-case", cause, "give more of the name", "; ")
     generated = _GENERATED.fullmatch(text)
     if generated:
         return Found(_generated(text, generated, seed))
     close = difflib.get_close_matches(text, shipped, 3, 0.4)
-    hint = f"; did you mean {' or '.join(close)}?" if close else f"; the published ones are {', '.join(shipped)}"
-    raise ConfigurationError(
-        f"there is no case '{text}': expected a published name, the id of a generated case, or a file{hint}"
-    )
+    hint = f"did you mean {' or '.join(close)}?" if close else f"the published ones are {', '.join(shipped)}"
+    cause = f"there is no case '{text}': expected a published name, the id of a generated case, or a file"
+    raise ConfigurationError("unknown-case", cause, hint, "; ")
 
 
 @functools.cache
@@ -86,7 +87,8 @@ def _from_file(path: Path) -> Found:
     try:
         data = msgspec.json.decode(read_within(path, LARGEST), type=dict[str, Any])
     except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise CaseError("$", "a case file (JSON)", str(error) or type(error).__name__, str(path)) from None
+        got = str(error) or type(error).__name__
+        raise CaseError("$", "a case file (JSON)", got, str(path), code="bad-case-file") from None
     if "case" in data:
         file = read_case_file(path)
         return Found(file.case, file.title, file.source, file.erratum)
@@ -104,9 +106,8 @@ def _generated(text: str, parts: re.Match[str], seed: int) -> Case:
         other = training_case(index, seed)
         case = other if other.name == parts["name"] else case
     if case.name != parts["name"] or (parts["hash"] and case.id != text):
-        raise ConfigurationError(
-            f"with seed {seed}, generated case {index} is {case.id}, not {text}: give the --seed it came from"
-        )
+        cause = f"with seed {seed}, generated case {index} is {case.id}, not {text}"
+        raise ConfigurationError("other-seed", cause, "give the --seed it came from")
     return case
 
 
@@ -128,9 +129,11 @@ def made_up(
     """
     widths = [int(part) for part in re.split(r"[-x]", network) if part.isascii() and part.isdigit()]
     if len(widths) != len(re.split(r"[-x]", network)) or len(widths) < 2 or min(widths) < 1:  # noqa: PLR2004
-        raise ConfigurationError(f"--network {network}: expected the inputs and the units of each layer, such as 2-3-1")
+        cause = f"--network {network}: expected the inputs and the units of each layer, such as 2-3-1"
+        raise ConfigurationError("bad-network", cause)
     if max(widths) > 64 or len(widths) > 16 or not 1 <= samples <= 64:  # noqa: PLR2004 - to be read by people
-        raise ConfigurationError("a network to be read has at most 16 layers of 64 neurons, and at most 64 samples")
+        cause = "a network to be read has at most 16 layers of 64 neurons, and at most 64 samples"
+        raise ConfigurationError("network-too-large", cause)
     if output is None:
         needed = NEEDS_OUTPUT.get(loss, (activation,))
         output = activation if activation in needed else needed[0]

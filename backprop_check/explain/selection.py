@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from backprop_check.compare.places import INPUT, find_unit, ravel
 from backprop_check.errors import ConfigurationError
 from backprop_check.explain.tables import NamedTable, named_below
-from backprop_check.explain.wording import NO_WEIGHTS
 from backprop_check.reference.rules import Function
 
 if TYPE_CHECKING:
@@ -148,10 +147,11 @@ class Selection:
         try:
             self.unit = None if unit is None else find_unit(case, unit)
         except ValueError as error:
-            raise ConfigurationError(f"--neuron {unit}: {error}") from None
+            raise ConfigurationError("bad-neuron", f"--neuron {unit}: {error}") from None
         self.weight = None if weight is None else self._weight(weight)
         if self.weight is not None and self.unit is not None and self.unit[0] == INPUT:
-            raise ConfigurationError(NO_WEIGHTS.format(weight))
+            cause = f"--weight {weight}: an input has no weights of its own"
+            raise ConfigurationError("input-has-no-weights", cause, "ask for the layer that reads it", "; ")
 
     def _weight(self, text: str) -> tuple[str, list[int]]:
         """Read ``2,0,1,1`` or ``bias:2`` as (name of the parameter or nothing, indexes). Raises
@@ -160,10 +160,11 @@ class Selection:
         name, _, indexes = text.rpartition(":")
         parts = [part.strip() for part in indexes.split(",")]
         if not all(part.isascii() and part.isdigit() for part in parts):
-            raise ConfigurationError(
+            cause = (
                 f"--weight {text}: expected the indexes of a weight, such as 0,0,1,1 (or the number of a dense layer's "
                 "input), or a parameter's name and its indexes, such as bias:0"
             )
+            raise ConfigurationError("bad-weight", cause)
         return name, [int(part) for part in parts]
 
     def round(self, reader: PassReader) -> Iterator[Step]:
@@ -273,7 +274,8 @@ class Selection:
         if not found:
             there = "; ".join(shapes) or ", ".join(sorted({one.name for one in every})) or "no parameters at all"
             asked = f"{name}:{','.join(map(str, indexes))}" if name else ",".join(map(str, indexes))
-            raise ConfigurationError(f"there is no weight {asked} here; the shapes are {there}")
+            cause = f"there is no weight {asked} here"
+            raise ConfigurationError("no-such-weight", cause, f"the shapes are {there}", "; ")
         return found
 
     def _at(self, reader: PassReader, one: NamedTable, shape: tuple[int, ...], indexes: list[int]) -> list[int]:

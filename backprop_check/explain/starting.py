@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backprop_check.errors import ConfigurationError
+from backprop_check.errors import ELSEWHERE, ConfigurationError
 from backprop_check.explain.exercise import LEFT_OUT, STAGES, finished, unfinished
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def find_port(language: str) -> Port:
         return known[wanted]
     close = difflib.get_close_matches(wanted, [*known, *_ALIASES], 2)
     names = [_ALIASES.get(each, each) for each in close]
-    hint = f" (did you mean {' or '.join(dict.fromkeys(names))}?)" if names else ""
-    raise ConfigurationError(f"there is no port for '{language}'{hint}: the languages are {', '.join(known)}")
+    meant = f"did you mean {' or '.join(dict.fromkeys(names))}? The" if names else "the"
+    hint = f"{meant} languages are {', '.join(known)}"
+    raise ConfigurationError("unknown-language", f"there is no port for '{language}'", hint)
 
 
 def copy_port(port: Port, target: Path, *, exercise: bool = False) -> list[str]:
@@ -68,7 +69,8 @@ def copy_port(port: Port, target: Path, *, exercise: bool = False) -> list[str]:
     exercise.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise ConfigurationError(f"{target} already exists: give another folder, nothing is overwritten")
+        hint = "give another folder, nothing is overwritten"
+        raise ConfigurationError("folder-not-empty", f"{target} already exists", hint)
     stages: list[str] = []
     written = []
     try:
@@ -84,11 +86,13 @@ def copy_port(port: Port, target: Path, *, exercise: bool = False) -> list[str]:
         if exercise:
             missing = [stage for stage in LEFT_OUT if stage not in stages]
             if missing:
-                raise ConfigurationError(f"the port in {port.title} has no exercise yet ({', '.join(missing)})")
+                cause = f"the port in {port.title} has no exercise yet ({', '.join(missing)})"
+                raise ConfigurationError("no-exercise", cause, "leave out --exercise, or give another language", "; ")
             (target / "EXERCISE.md").write_text(instructions(port), encoding="utf-8")
             written.append("EXERCISE.md")
     except OSError as error:
-        raise ConfigurationError(f"{target} cannot be written: {error.strerror or error}") from None
+        cause = f"{target} cannot be written: {error.strerror or error}"
+        raise ConfigurationError("port-not-written", cause, ELSEWHERE, "; ") from None
     return sorted(written)
 
 

@@ -96,6 +96,3 @@ COLLAPSE = (
     "The logarithm in the loss undoes the exponential of the activation: the result is short and needs no division."
 )
 SOFTMAX = "Subtracting the largest z from every z changes no quotient, and no exponential can overflow."
-
-#: The error where a weight of an input is asked for.
-NO_WEIGHTS = "--weight {}: an input has no weights of its own; ask for the layer that reads it"

@@ -58,8 +58,10 @@ def find_chapter(wanted: str) -> Chapter:
     bare = {chapter.name[3:]: chapter for chapter in known}
     close = difflib.get_close_matches(word, bare, 2, 0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else "`backprop-check guide` lists them"
-    problem = "several chapters are called" if matches else f"there are chapters 1 to {len(known)}, and none called"
-    raise ConfigurationError(f"{problem} '{wanted}': {hint}")
+    if matches:
+        raise ConfigurationError("ambiguous-chapter", f"several chapters are called '{wanted}'", hint)
+    cause = f"there are chapters 1 to {len(known)}, and none called '{wanted}'"
+    raise ConfigurationError("unknown-chapter", cause, hint)
 
 
 def for_terminal(chapter: Chapter) -> str:

@@ -7,11 +7,12 @@
 - ``sandbox``, ``view``, ``unseen``: what a sandboxed port can reach, what it sees of the disk, what is hidden from it.
 - ``answers``, ``echo``, ``flight``, ``finished``, ``exchange``, ``session``: hello, requests in flight, answers in
   order, finding the case that caused a failure, restarts.
-- ``callable``: the same for a Python callable.  ``opening``: opens either of them from the text that the user wrote.
+- ``callable``: the same for a Python callable.  ``opening``: opens either of them from the text that the user wrote, as
+  the ``options`` say.
 
 Typical use::
 
-    with open_implementation("dart run bin/port.dart", timeout=10) as implementation:
+    with open_implementation("dart run bin/port.dart", Opening(timeout=10)) as implementation:
         for answer in implementation.exchange(requests):
             ...
 """
@@ -34,6 +35,7 @@ from backprop_check.protocol.messages import (
     json_schema,
 )
 from backprop_check.protocol.opening import open_implementation, split_command
+from backprop_check.protocol.options import Opening
 from backprop_check.protocol.parsing import decode_value, parse_hello, parse_line
 from backprop_check.protocol.process import Process
 from backprop_check.protocol.sandbox import Limits
@@ -56,6 +58,7 @@ __all__ = [
     "Malformed",
     "Message",
     "Noise",
+    "Opening",
     "Parsed",
     "Process",
     "Reply",

@@ -96,16 +96,15 @@ class CallableImplementation:
         try:
             hello = parse_hello(encode(fields), checking_claims=checking_claims)
         except (TypeError, ValueError, RecursionError) as error:
-            message = f"the hello of {one_line(self._name)} cannot be written as JSON: {one_line(str(error))}"
-            raise StartError(message) from None
+            cause = f"the hello of {one_line(self._name)} cannot be written as JSON: {one_line(str(error))}"
+            raise StartError("callable-hello-not-json", cause) from None
         if isinstance(hello, HelloReply):
             if hello.protocol == PROTOCOL:
                 return hello
-            message = f"{one_line(self._name)} speaks version {hello.protocol} of the protocol, not {PROTOCOL}"
-            raise StartError(message)
+            cause = f"{one_line(self._name)} speaks version {hello.protocol} of the protocol, not {PROTOCOL}"
+            raise StartError("callable-other-protocol", cause, "leave 'protocol' out of its hello", "; ")
         problem = hello.problem if isinstance(hello, Malformed) else "it is not an object"
-        message = f"the hello of {one_line(self._name)} is wrong: {problem}"
-        raise StartError(message)
+        raise StartError("bad-callable-hello", f"the hello of {one_line(self._name)} is wrong: {problem}")
 
     def describe(self) -> ImplementationInfo:
         """Its name, language, version, command and dtype; all texts are safe to show."""
@@ -283,8 +282,8 @@ def load_callable(spec: str) -> Function:
     """
     module_name, _, path = spec.removeprefix(PREFIX).partition(":")
     if not module_name or not path:
-        message = f'"{one_line(spec)}" is not of the form python:module:callable, such as python:mynet:backprop'
-        raise ConfigurationError(message)
+        cause = f'"{one_line(spec)}" is not of the form python:module:callable, such as python:mynet:backprop'
+        raise ConfigurationError("bad-callable-name", cause)
     here = os.getcwd()  # noqa: PTH109 (sys.path holds strings)
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -296,13 +295,13 @@ def load_callable(spec: str) -> Function:
         except AttributeError:
             names = [] if part.startswith("_") else [name for name in dir(target) if not name.startswith("_")]
             close = difflib.get_close_matches(part, names, 3)
-            hint = f": did you mean {' or '.join(close)}?" if close else ""
-            message = f'"{one_line(done)}" has no "{one_line(part)}"{hint}'
-            raise ConfigurationError(message) from None
+            hint = f"did you mean {' or '.join(close)}?" if close else ""
+            cause = f'"{one_line(done)}" has no "{one_line(part)}"'
+            raise ConfigurationError("no-such-callable", cause, hint) from None
         done = f"{done}.{part}"
     if not callable(target):
-        message = f'"{one_line(done)}" is not callable but an object of type {type(target).__name__}'
-        raise ConfigurationError(message)
+        cause = f'"{one_line(done)}" is not callable but an object of type {type(target).__name__}'
+        raise ConfigurationError("not-callable", cause, "name a function", "; ")
     function: Function = target
     return function
 
@@ -315,16 +314,17 @@ def _import(name: str, here: str) -> object:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if name == missing or name.startswith(f"{missing}."):
-            message = (
+            cause = (
                 f'there is no module "{one_line(missing)}": it is looked for in {one_line(here, 500)}'
                 " and where this Python has its packages"
             )
+            hint = ""
             with contextlib.suppress(OSError):
                 close = difflib.get_close_matches(name, [path.stem for path in Path(here).glob("*.py")], 3)
-                message += f"; did you mean {' or '.join(close)}?" if close else ""
-        else:
-            message = f'importing "{one_line(name)}" failed: there is no module "{one_line(missing)}", which it needs'
-        raise ConfigurationError(message) from None
+                hint = f"did you mean {' or '.join(close)}?" if close else ""
+            raise ConfigurationError("no-such-module", cause, hint, "; ") from None
+        cause = f'importing "{one_line(name)}" failed: there is no module "{one_line(missing)}", which it needs'
+        raise ConfigurationError("missing-import", cause, "install it", "; ") from None
     except BaseException as error:
-        message = f'importing "{one_line(name)}" failed: {_text_of(error)}'
-        raise ConfigurationError(message) from error
+        cause = f'importing "{one_line(name)}" failed: {_text_of(error)}'
+        raise ConfigurationError("import-failed", cause) from error

@@ -101,16 +101,16 @@ class Conversation:
         case.notes.take(self._loose)
         self._flight.sent(case, process.stderr_mark())
         process.send(case.data)
-        if self._port.one_shot:
+        if self._port.opening.one_shot:
             process.close_stdin()
 
     def _start(self, case: Case) -> Process | None:
         """Restart the process; where that fails, the conversation is over (with one-shot only this case)."""
         for _ in range(_START_FAILURES):
-            if self._port.one_shot or self._fresh:
+            if self._port.opening.one_shot or self._fresh:
                 # The first process of an exchange is no restart.
                 self._fresh = False
-            elif self._restarts >= self._port.max_restarts:
+            elif self._restarts >= self._port.opening.max_restarts:
                 break
             else:
                 self._restarts += 1
@@ -118,7 +118,7 @@ class Conversation:
                 return self._port.restart()
             except StartError as error:
                 self._trouble = f"it could not be started again: {error}"
-                if self._port.one_shot:
+                if self._port.opening.one_shot:
                     self._finish(case, "crash", str(error))
                     return None
         times = f"{self._restarts} time{'s' if self._restarts != 1 else ''}"
@@ -130,7 +130,7 @@ class Conversation:
     # Receiving
 
     def _deadline(self) -> float:
-        return self._began(self._flight.oldest) + self._port.timeout
+        return self._began(self._flight.oldest) + self._port.opening.timeout
 
     def _began(self, case: Case) -> float:
         """When the port could have begun: after the case was sent and the previous reply had come."""
@@ -147,9 +147,9 @@ class Conversation:
         late = event is None or event.arrived > deadline
         if late and self._flight.cases.get(oldest.id) is oldest and self._port.current() is process:
             if process is not None and process.has_unread and self._doubtful(process, oldest):
-                self._make_sure(oldest, f"the process did not read this case within {self._port.timeout:g} s")
+                self._make_sure(oldest, f"the process did not read this case within {self._port.opening.timeout:g} s")
                 return
-            self._fail("timeout", timeout_message(process, oldest, self._port.timeout, self._port.unanswered))
+            self._fail("timeout", timeout_message(process, oldest, self._port.opening.timeout, self._port.unanswered))
 
     def _await(self, process: Process, deadline: float) -> Event | None:
         while True:
@@ -186,7 +186,7 @@ class Conversation:
 
     def _take_line(self, line: Line) -> None:
         notes = self._flight.oldest.notes if self._flight else self._loose
-        if line.complete and is_noise(line.data) and not self._port.strict_stdout and notes.count_noise():
+        if line.complete and is_noise(line.data) and not self._port.opening.strict_stdout and notes.count_noise():
             # Of a flood of lines only the first few are parsed.
             return
         if notes.full and (name := leading_id(line.data)) is not None and self._is_known_stranger(name):
@@ -203,7 +203,7 @@ class Conversation:
                 case.notes.add(*parsed.notes)
                 self._reply(case, parsed, line)
         elif isinstance(parsed, Noise):
-            if self._port.strict_stdout and self._flight:
+            if self._port.opening.strict_stdout and self._flight:
                 text = f"a line on stdout is not a JSON object ({parsed.text or 'it is empty'})"
                 message = f"{text}; with --strict-stdout only replies may be printed there, a log goes to stderr"
                 self._resolve(self._flight.oldest, "protocol_error", message, line)
@@ -282,7 +282,7 @@ class Conversation:
         process = self._port.current()
         if process is not None:
             process.answered += 1
-        if self._port.one_shot:
+        if self._port.opening.one_shot:
             self._end_one_shot(case)
         reply = message.reply if message else None
         self._finish(case, kind, text, reply=reply, seconds=seconds, size=len(line.data))
@@ -307,7 +307,7 @@ class Conversation:
         process = self._port.current()
         self._flight.ended(case)
         self._finished.add(case, kind, text, process, reply=reply, seconds=seconds, size=size)
-        if self._port.one_shot and process is not None:
+        if self._port.opening.one_shot and process is not None:
             self._port.drop(0)
 
     # Failures
@@ -315,7 +315,7 @@ class Conversation:
     def _deaf(self) -> None:
         """Handle that a request could not be written: either the process is gone, or it closed its input."""
         process = self._port.current()
-        if process is None or self._port.one_shot or process.wait(_LAST_LOOK):
+        if process is None or self._port.opening.one_shot or process.wait(_LAST_LOOK):
             # If the process ends, the end of its output says so; a one-shot script need not read its input.
             return
         if self._flight and process.has_unread and self._doubtful(process, self._flight.oldest):
@@ -324,7 +324,12 @@ class Conversation:
 
     def _doubtful(self, process: Process, case: Case) -> bool:
         """Whether an earlier case may have caused a failure, and a restart can show it."""
-        return len(self._flight.cases) == 1 and process.answered > 0 and not case.retried and not self._port.one_shot
+        return (
+            len(self._flight.cases) == 1
+            and process.answered > 0
+            and not case.retried
+            and not self._port.opening.one_shot
+        )
 
     def _make_sure(self, case: Case, what: str) -> None:
         """Run the only case in flight once more, on a new process, where no earlier case can be the cause."""
@@ -347,14 +352,14 @@ class Conversation:
             return
         oldest = self._flight.oldest
         gone_before = process.exited_at is not None and process.exited_at < oldest.sent
-        if gone_before and not oldest.retried and not self._port.one_shot:
+        if gone_before and not oldest.retried and not self._port.opening.one_shot:
             self._make_sure(oldest, f"the process {how} before this case was sent")
             return
         if self._doubtful(process, oldest):
             # It ended so soon after an earlier reply that either case may be the cause.
             self._make_sure(oldest, f"the process {how} after it had answered others")
             return
-        message = crash_message(process, how, oldest, self._half, one_shot=self._port.one_shot)
+        message = crash_message(process, how, oldest, self._half, one_shot=self._port.opening.one_shot)
         if oldest.retried and len(self._flight.cases) == 1:
             # The restart by _make_sure is not counted.
             self._restarts -= 1
@@ -365,7 +370,7 @@ class Conversation:
         self._trouble = message
         self._half = b""
         cases = list(self._flight.cases.values())
-        spent = not self._port.one_shot and self._restarts >= self._port.max_restarts
+        spent = not self._port.opening.one_shot and self._restarts >= self._port.opening.max_restarts
         if len(cases) > 1 and not spent:
             what = {"timeout": "did not finish", "crash": "ended"}.get(kind, "broke the protocol")
             self._run_again(f"the process {what} while {len(cases)} cases were in flight; this one ran again alone")

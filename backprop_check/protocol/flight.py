@@ -12,6 +12,7 @@ from backprop_check.protocol.answers import Notes, Request
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from backprop_check.protocol.options import Opening
     from backprop_check.protocol.process import Process
 
 # How far answers may run ahead of the oldest case, as a multiple of max_in_flight: a case that hangs while
@@ -40,11 +41,8 @@ class Case:
 class Port(Protocol):
     """What a ``Conversation`` needs from an implementation."""
 
-    timeout: float
+    opening: Opening
     unanswered: str
-    one_shot: bool
-    strict_stdout: bool
-    max_restarts: int
 
     @property
     def max_in_flight(self) -> int:

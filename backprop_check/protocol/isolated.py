@@ -10,21 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from backprop_check.errors import BackpropCheckError, ConfigurationError, StartError
 from backprop_check.protocol.answers import Answer, ImplementationInfo, Request
 from backprop_check.protocol.callable import PREFIX, CallableImplementation, Unusable, encode, load_callable
-from backprop_check.protocol.session import SubprocessImplementation
+from backprop_check.protocol.session import STDERR_SHOWN, SubprocessImplementation
 from backprop_check.protocol.text import clean_text, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import BinaryIO
 
     from backprop_check.protocol.messages import HelloReply
+    from backprop_check.protocol.options import Opening
 
 #: The exit codes of the child where it cannot get the callable, with the error to raise; its standard error says why.
 _EXITS: Final[dict[int, type[BackpropCheckError]]] = {78: ConfigurationError, 79: StartError}
@@ -39,18 +40,18 @@ def command_of(spec: str) -> list[str]:
 
 
 class IsolatedCallable(SubprocessImplementation):
-    """``python:module:callable`` behind a pipe; options are those of ``SubprocessImplementation``.
+    """``python:module:callable`` behind a pipe.
 
     Raises ``ConfigurationError`` where the callable does not exist, and ``StartError``.
     """
 
     unanswered = "the callable had not returned by then; --timeout waits longer"
 
-    def __init__(self, spec: str, **options: Any) -> None:
+    def __init__(self, spec: str, opening: Opening, *, harness_version: str = "0", prefix: Sequence[str] = ()) -> None:
         self._spec, self._token = spec, uuid.uuid4().hex
-        env = os.environ if options.get("env") is None else options["env"]
-        options["env"] = {**env, _VARIABLE: self._token}
-        super().__init__(command_of(spec), **options)
+        env = os.environ if opening.env is None else opening.env
+        opening = msgspec.structs.replace(opening, env={**env, _VARIABLE: self._token})
+        super().__init__(command_of(spec), opening, harness_version=harness_version, prefix=prefix)
 
     def describe(self) -> ImplementationInfo:
         """Like a port's description, with the text that the user gave as the command."""
@@ -88,13 +89,25 @@ class IsolatedCallable(SubprocessImplementation):
             if process is None or not process.wait(1.0) or process.returncode not in _EXITS:
                 raise
             process.settle()
-            if not (said := clean_text(process.stderr_tail().strip(), 4000)):
-                raise
-            raise _EXITS[process.returncode](said) from None
+            if (told := self._told(process.stderr_tail())) is None:
+                raise  # the module ended the process itself, with the same exit code
+            raise _EXITS[process.returncode](*told) from None
+
+    def _told(self, stderr: str) -> tuple[str, str, str, str, str] | None:
+        """What an error of the child is made of; None where ``main`` has not written one."""
+        printed, _, packed = stderr.partition(self._token)
+        try:
+            code, cause, hint, joint = msgspec.json.decode(packed, type=tuple[str, str, str, str])
+        except msgspec.DecodeError:
+            return None
+        return code, clean_text(cause, 4000), clean_text(hint), joint, clean_text(printed.strip()[-STDERR_SHOWN:])
 
 
 def main() -> None:
-    """In the child: import the callable, and answer until standard input ends."""
+    """In the child: import the callable, and answer until standard input ends.
+
+    An error goes to standard error, in JSON after the token, which tells it from what the module writes there.
+    """
     spec, token = sys.argv[1], os.environ.pop(_VARIABLE, "")
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -104,7 +117,8 @@ def main() -> None:
         )
     except BackpropCheckError as error:
         code = next((code for code, kind in _EXITS.items() if isinstance(error, kind)), 79)
-        sys.stderr.write(str(error))
+        packed = msgspec.json.encode((error.code, error.cause, error.hint, error.joint)).decode()
+        sys.stderr.write(f"{token}{packed}")
         sys.stderr.flush()
         os._exit(code)
     _serve(implementation, out, token)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from backprop_check.errors import ConfigurationError
 from backprop_check.protocol.callable import PREFIX, CallableImplementation, load_callable
 from backprop_check.protocol.isolated import IsolatedCallable, command_of
 from backprop_check.protocol.memory import MEMORY_LIMIT
+from backprop_check.protocol.options import Opening
 from backprop_check.protocol.sandbox import Limits, sandbox_environment, sandbox_prefix
 from backprop_check.protocol.session import SubprocessImplementation
 from backprop_check.protocol.text import one_line
 from backprop_check.protocol.unseen import SPEAKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from backprop_check.protocol.answers import Implementation
 
@@ -36,38 +40,25 @@ def split_command(command: str, *, windows: bool = os.name == "nt") -> list[str]
     try:
         argv = list(lexer)
     except ValueError as error:
-        message = f"the command {one_line(command)!r} cannot be split: {error}"
-        raise ConfigurationError(message) from None
+        cause = f"the command {one_line(command)!r} cannot be split: {error}"
+        raise ConfigurationError("command-not-split", cause, "check its quotes and backslashes", "; ") from None
     if not argv:
-        message = 'the command is empty: give a command line, such as "dart run bin/port.dart"'
-        raise ConfigurationError(message)
+        hint = 'give a command line, such as "dart run bin/port.dart"'
+        raise ConfigurationError("empty-command", "the command is empty", hint)
     return argv
 
 
 def open_implementation(
     spec: str,
+    opening: Opening = Opening(),  # noqa: B008 - it is frozen
     *,
-    start_timeout: float = 30,
-    timeout: float = 10,
-    one_shot: bool = False,
-    strict_stdout: bool = False,
-    cwd: str | os.PathLike[str] | None = None,
-    env: Mapping[str, str] | None = None,
-    max_restarts: int = 20,
-    memory_limit: int | None = MEMORY_LIMIT,
-    sandbox: bool = False,
-    limits: Limits | None = None,
-    hidden: Sequence[str | os.PathLike[str]] = (),
-    outputs: Sequence[str | os.PathLike[str]] = (),
     harness_version: str = "0",
     isolated: bool = False,
 ) -> Implementation:
     """Open ``python:module:callable``, or start the command line and say hello.
 
-    The options are those of ``SubprocessImplementation``.  An ``isolated`` callable runs in a process of its own, to
-    which the options apply; else it runs in this process, and they do not apply.  With ``sandbox``
-    a command runs without network, writable files and secrets, and within ``limits``; ``hidden`` are
-    files and folders that it must not read, ``outputs`` those that this run writes (see ``sandbox_prefix``).
+    An ``isolated`` callable runs in a process of its own, to which ``opening`` applies; else it runs in this process,
+    and ``opening`` does not apply.
 
     Raises:
         ConfigurationError: the command cannot be split, the callable was not found, or no sandbox is possible.
@@ -75,34 +66,35 @@ def open_implementation(
 
     """
     if spec.startswith(PREFIX) and not isolated:
-        if sandbox:
-            message = (
-                f"{one_line(spec)} runs inside this process, to which --sandbox cannot apply: "
-                "make it a port with its own command (backprop-check init python)"
-            )
-            raise ConfigurationError(message)
+        if opening.sandbox:
+            cause = f"{one_line(spec)} runs inside this process, to which --sandbox cannot apply"
+            hint = "make it a port with its own command (backprop-check init python)"
+            raise ConfigurationError("sandbox-in-process", cause, hint)
         function = load_callable(spec)
         return CallableImplementation(function, name=spec.removeprefix(PREFIX), command=spec)
     callable_ = spec.startswith(PREFIX)
-    argv, prefix = command_of(spec) if callable_ else split_command(spec), []
-    if sandbox:
-        if limits is None and memory_limit is not None and memory_limit > MEMORY_LIMIT:
-            limits = Limits(memory=memory_limit)
-        env = sandbox_environment(env, argv[0])
-        needed = SPEAKING if callable_ else ()
-        prefix = sandbox_prefix(
-            argv, cwd=cwd, limits=limits, hidden=hidden, outputs=outputs, needed=needed, path=env.get("PATH")
-        )
-    options: dict[str, Any] = {
-        "start_timeout": start_timeout,
-        "timeout": timeout,
-        "one_shot": one_shot,
-        "strict_stdout": strict_stdout,
-        "cwd": cwd,
-        "env": env,
-        "max_restarts": max_restarts,
-        "memory_limit": memory_limit,
-        "prefix": prefix,
-        "harness_version": harness_version,
-    }
-    return IsolatedCallable(spec, **options) if callable_ else SubprocessImplementation(argv, **options)
+    argv: list[str] = command_of(spec) if callable_ else split_command(spec)
+    prefix: list[str] = []
+    if opening.sandbox:
+        opening, prefix = _sandboxed(argv, opening, SPEAKING if callable_ else ())
+    if callable_:
+        return IsolatedCallable(spec, opening, harness_version=harness_version, prefix=prefix)
+    return SubprocessImplementation(argv, opening, harness_version=harness_version, prefix=prefix)
+
+
+def _sandboxed(argv: Sequence[str], opening: Opening, needed: Sequence[Path]) -> tuple[Opening, list[str]]:
+    """The same opening with the environment of the sandbox, and the arguments to put before the command."""
+    limits, memory = opening.limits, opening.memory_limit
+    if limits is None and memory is not None and memory > MEMORY_LIMIT:
+        limits = Limits(memory=memory)
+    env = sandbox_environment(opening.env, argv[0])
+    prefix = sandbox_prefix(
+        argv,
+        cwd=opening.cwd,
+        limits=limits,
+        hidden=opening.hidden,
+        outputs=opening.outputs,
+        needed=needed,
+        path=env.get("PATH"),
+    )
+    return msgspec.structs.replace(opening, env=env), prefix

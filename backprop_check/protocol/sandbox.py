@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import psutil
 
-from backprop_check.errors import ConfigurationError, StartError
+from backprop_check.errors import ConfigurationError
+from backprop_check.protocol.starting import command_not_found
 from backprop_check.protocol.text import one_line
 from backprop_check.protocol.unseen import kept_values, own_environment, own_packages, own_places, without_own
 from backprop_check.protocol.view import View
@@ -117,18 +118,17 @@ def _temporary(folder: Path) -> list[Path]:
 
 def _tools() -> tuple[str, str]:
     if sys.platform != "linux":
-        message = f"--sandbox works on Linux only: {_INSTEAD}"
-        raise ConfigurationError(message)
+        raise ConfigurationError("sandbox-not-on-linux", "--sandbox works on Linux only", _INSTEAD)
     found = {name: shutil.which(name) for name in ("bwrap", "prlimit")}
     for name, package in (("bwrap", "bubblewrap"), ("prlimit", "util-linux")):
         if found[name] is None:
-            message = f'--sandbox needs {name}, which was not found: install the package "{package}"; {_INSTEAD}'
-            raise ConfigurationError(message)
+            cause = f"--sandbox needs {name}, which was not found"
+            raise ConfigurationError("sandbox-tool-missing", cause, f'install the package "{package}"; {_INSTEAD}')
     bwrap, prlimit = str(found["bwrap"]), str(found["prlimit"])
     problem = _refusal(bwrap)
     if problem:
-        message = f"--sandbox: this system does not let bwrap make a sandbox ({problem}): {_INSTEAD}"
-        raise ConfigurationError(message)
+        cause = f"--sandbox: this system does not let bwrap make a sandbox ({problem})"
+        raise ConfigurationError("sandbox-refused", cause, _INSTEAD)
     return bwrap, prlimit
 
 
@@ -156,8 +156,7 @@ def _shown(argv: Sequence[str], folder: Path, search: str | None, covered: Seque
     """
     program = shutil.which(argv[0], path=search) if os.sep not in argv[0] else str(folder / argv[0])
     if program is None or not Path(program).exists():
-        message = f'the command "{one_line(argv[0])}" was not found: install it, put it on PATH, or give its full path'
-        raise StartError(message)
+        raise command_not_found(argv[0])
     shown = [folder, *homes_of(Path(program))]
     for path in (folder / part for part in argv[1:]):
         if _is_file(path):

@@ -16,20 +16,22 @@ from backprop_check.protocol import tree
 from backprop_check.protocol.answers import Answer, ImplementationInfo, Notes, Request
 from backprop_check.protocol.echo import echo_problems
 from backprop_check.protocol.exchange import Conversation
-from backprop_check.protocol.memory import MEMORY_LIMIT
 from backprop_check.protocol.messages import PROTOCOL, HelloReply, Malformed, Noise, hello_request
+from backprop_check.protocol.options import Opening
 from backprop_check.protocol.parsing import parse_hello
 from backprop_check.protocol.pipes import Deaf, Line, TooLong
-from backprop_check.protocol.process import MAX_LINE, Process
+from backprop_check.protocol.process import Process
 from backprop_check.protocol.signals import held
+from backprop_check.protocol.starting import command_not_found
 from backprop_check.protocol.text import clean_text, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
 _GRACE: Final = 2.0
-_STDERR_SHOWN: Final = 1000
+#: The number of characters that are shown of the end of its standard error.
+STDERR_SHOWN: Final = 1000
 
 
 class SubprocessImplementation:
@@ -48,24 +50,13 @@ class SubprocessImplementation:
     def __init__(
         self,
         argv: Sequence[str],
+        opening: Opening = Opening(),  # noqa: B008 - it is frozen
         *,
-        start_timeout: float = 30,
-        timeout: float = 10,
-        one_shot: bool = False,
-        strict_stdout: bool = False,
-        cwd: str | os.PathLike[str] | None = None,
-        env: Mapping[str, str] | None = None,
-        max_restarts: int = 20,
         harness_version: str = "0",
-        max_line: int = MAX_LINE,
-        memory_limit: int | None = MEMORY_LIMIT,
         prefix: Sequence[str] = (),
     ) -> None:
         """Start the port and say hello.
 
-        ``timeout`` is for one case, in seconds; with ``one_shot`` it includes the start of the case's process.
-        ``max_restarts`` limits how often one exchange restarts the process.
-        ``memory_limit`` (bytes; None for no limit) applies to the process and all its children together.
         ``prefix`` is put before the command (to run it in a sandbox, say); it is never shown.
 
         Raises:
@@ -73,10 +64,8 @@ class SubprocessImplementation:
 
         """
         self.argv = list(argv)
-        self.start_timeout, self.timeout = start_timeout, timeout
-        self.one_shot, self.strict_stdout, self.max_restarts = one_shot, strict_stdout, max_restarts
-        self._cwd, self._env, self._max_line = cwd, env, max_line
-        self._memory_limit, self._prefix = memory_limit, list(prefix)
+        self.opening = opening
+        self._prefix = list(prefix)
         self._hello_line = hello_request(harness_version)
         self.marker = uuid.uuid4().hex
         """The text that marks its processes in their environment, to find leftover ones (``tree.end_marked``)."""
@@ -167,7 +156,7 @@ class SubprocessImplementation:
     @property
     def max_in_flight(self) -> int:
         """The largest number of requests in flight."""
-        return 1 if self.one_shot else self.hello.max_in_flight
+        return 1 if self.opening.one_shot else self.hello.max_in_flight
 
     def current(self) -> Process | None:
         """The running process; None where none runs."""
@@ -187,7 +176,7 @@ class SubprocessImplementation:
 
         """
         self._spawn()
-        if not self.one_shot:
+        if not self.opening.one_shot:
             self.say_hello()
         assert self._process is not None
         return self._process
@@ -197,17 +186,17 @@ class SubprocessImplementation:
     def _open(self) -> HelloReply:
         self._spawn()
         hello = self.say_hello()
-        if self.one_shot:
+        if self.opening.one_shot:
             self.drop(_GRACE)
         return hello
 
     def _spawn(self) -> None:
         process = Process(
             [*self._prefix, *self.argv],
-            cwd=self._cwd,
-            env=self._env,
-            max_line=self._max_line,
-            memory_limit=self._memory_limit,
+            cwd=self.opening.cwd,
+            env=self.opening.env,
+            max_line=self.opening.max_line,
+            memory_limit=self.opening.memory_limit,
             marker=self.marker,
         )
         self._process = process  # before it runs: whatever interrupts its start, it is ended
@@ -215,24 +204,24 @@ class SubprocessImplementation:
             process.start()
         except (OSError, ValueError) as error:
             self._process = None
-            raise StartError(self._why_not_started(error)) from None
+            raise self._not_started(error) from None
 
-    def _why_not_started(self, error: OSError | ValueError) -> str:
+    def _not_started(self, error: OSError | ValueError) -> StartError:
         if not self.argv:
-            return "the command is empty: give the command that starts the implementation"
+            hint = "give the command that starts the implementation"
+            return StartError("no-program", "the command is empty", hint)
         program = one_line(self.argv[0])
-        if self._cwd is not None and not Path(self._cwd).is_dir():
-            return f'the directory "{one_line(str(self._cwd))}" to start the implementation in does not exist'
-        here = Path(self._cwd or ".") / self.argv[0] if "\0" not in self.argv[0] else None
+        if self.opening.cwd is not None and not Path(self.opening.cwd).is_dir():
+            cause = f'the directory "{one_line(str(self.opening.cwd))}" to start the implementation in does not exist'
+            return StartError("no-such-folder", cause)
+        here = Path(self.opening.cwd or ".") / self.argv[0] if "\0" not in self.argv[0] else None
         if isinstance(error, FileNotFoundError):
-            if here is not None and here.is_file():
-                hint = f"there is a file of that name here: run it with its interpreter, or as {here.absolute()}"
-            else:
-                hint = "install it, put it on PATH, or give its full path"
-            return f'the command "{program}" was not found: {hint}'
+            return command_not_found(self.argv[0], here)
         if isinstance(error, PermissionError):
-            return f'"{program}" may not be run: make it executable, or run it with its interpreter'
-        return f'"{program}" could not be started ({one_line(str(error))}): is it a program?'
+            hint = "make it executable, or run it with its interpreter"
+            return StartError("not-executable", f'"{program}" may not be run', hint)
+        cause = f'"{program}" could not be started ({one_line(str(error))})'
+        return StartError("not-started", cause, "is it a program?")
 
     def say_hello(self) -> HelloReply:
         """Say hello to the process that was just started, and give its answer.
@@ -244,10 +233,10 @@ class SubprocessImplementation:
         process = self._process
         assert process is not None
         process.send(self._hello_line)
-        if self.one_shot:
+        if self.opening.one_shot:
             process.close_stdin()
         try:
-            return self._await_hello(process, process.started_at + self.start_timeout)
+            return self._await_hello(process, process.started_at + self.opening.start_timeout)
         except StartError:
             self.drop(0)
             raise
@@ -257,49 +246,56 @@ class SubprocessImplementation:
         while True:
             event = process.receive(deadline - time.monotonic())
             if event is None or (event.arrived > deadline and not isinstance(event, Line)):
-                raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
+                raise self._late(process, printed)
             if isinstance(event, Deaf):
                 # A reply, or the end of the process, may still come.
                 continue
             if isinstance(event, TooLong):
-                raise self._no_hello(process, f"its first line is longer than {event.limit} bytes", "")
+                problem = f"its first line is longer than {event.limit} bytes"
+                raise StartError("first-line-too-long", **self._without_hello(process, problem))
             if not isinstance(event, Line):
                 process.settle()
                 how = process.exit_description() if process.exited_at else "closed its standard output"
-                raise self._no_hello(process, f"the process {how} before it answered hello", printed)
+                problem = f"the process {how} before it answered hello"
+                raise StartError("ended-before-hello", **self._without_hello(process, problem, printed))
             hello = parse_hello(event.data)
             if isinstance(hello, HelloReply):
                 if hello.protocol != PROTOCOL:
                     what = f"it speaks version {one_line(str(hello.protocol), 20)} of the protocol"
-                    raise StartError(f"{what}, this backprop-check speaks version {PROTOCOL}: update the older one")
+                    cause = f"{what}, this backprop-check speaks version {PROTOCOL}"
+                    raise StartError("other-protocol", cause, "update the older one")
                 return hello
             if isinstance(hello, Malformed):
-                raise self._no_hello(process, f"its reply to hello is wrong: {hello.problem}", "")
+                problem = f"its reply to hello is wrong: {hello.problem}"
+                raise StartError("bad-hello", **self._without_hello(process, problem))
             printed = printed or hello.text
             self._heed(hello, process)
             if event.arrived > deadline:
-                raise self._no_hello(process, f"it did not answer hello within {self.start_timeout:g} s", printed)
+                raise self._late(process, printed)
 
     def _heed(self, noise: Noise, process: Process) -> None:
-        if self.strict_stdout:
-            problem = f"before its hello it printed a line that is not a JSON object ({noise.text})"
-            raise self._no_hello(process, f"{problem}, which --strict-stdout forbids", "")
+        if self.opening.strict_stdout:
+            line = f"before its hello it printed a line that is not a JSON object ({noise.text})"
+            problem = f"{line}, which --strict-stdout forbids"
+            hint = "write logs to stderr, or leave that option out"
+            raise StartError("noise-before-hello", **self._without_hello(process, problem), hint=hint, joint="; ")
         self._notes.add_noise(noise.text)
 
-    def _no_hello(self, process: Process, problem: str, printed: str) -> StartError:
-        text = f"the implementation could not be started: {problem}"
+    def _late(self, process: Process, printed: str) -> StartError:
+        problem = f"it did not answer hello within {self.opening.start_timeout:g} s"
+        hint = "only JSON belongs there, logs go to stderr" if printed else self.advice_on_silence()
+        return StartError("no-hello", **self._without_hello(process, problem, printed), hint=hint, joint="; ")
+
+    def _without_hello(self, process: Process, problem: str, printed: str = "") -> dict[str, str]:
+        """The cause of a ``StartError``, and its ``stderr``."""
+        cause = f"the implementation could not be started: {problem}"
         if printed:
-            text += f"; it printed a line that is not a JSON object: {printed}"
-        elif "within" in problem:
-            text += f"; {self.advice_on_silence()}"
-        tail = process.stderr_tail().strip()[-_STDERR_SHOWN:]
-        if tail:
-            text += f"\nits stderr ends with:\n{clean_text(tail)}"
-        return StartError(text)
+            cause += f"; it printed a line that is not a JSON object: {printed}"
+        return {"cause": cause, "stderr": clean_text(process.stderr_tail().strip()[-STDERR_SHOWN:])}
 
     def advice_on_silence(self) -> str:
         """A hint at the cause where no reply to hello came."""
-        if self.one_shot:
+        if self.opening.one_shot:
             return "does it answer with a line once its standard input has ended? --start-timeout waits longer"
         return (
             "does it read a line, answer with a line, and flush its output? One that reads its standard input to the "

@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from backprop_check.errors import StartError
+from backprop_check.protocol.text import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -53,6 +56,14 @@ def start(
         except BaseException:
             ours.close()
             raise
+
+
+def command_not_found(program: str, here: Path | None = None) -> StartError:
+    """The error about a program that was not found; ``here`` is where it would be as a file of the command's folder."""
+    hint = "install it, put it on PATH, or give its full path"
+    if here is not None and here.is_file():
+        hint = f"there is a file of that name here: run it with its interpreter, or as {here.absolute()}"
+    return StartError("command-not-found", f'the command "{one_line(program)}" was not found', hint)
 
 
 def await_start(line: socket.socket, program: str) -> None:

@@ -87,11 +87,12 @@ def _entries(folder: Path, left_out: set[str]) -> list[str]:
     with os.scandir(folder) as entries:
         found = sorted((each for each in entries if each.name not in left_out), key=lambda each: each.name)
     if len(found) > _MOST_ENTRIES:
-        message = (
+        cause = (
             f"--sandbox: {one_line(str(folder), 200)} has more than {_MOST_ENTRIES} entries, too many to hide "
-            f"{', '.join(sorted(left_out))} among them: run backprop-check in another folder, and write results there"
+            f"{', '.join(sorted(left_out))} among them"
         )
-        raise ConfigurationError(message)
+        hint = "run backprop-check in another folder, and write results there"
+        raise ConfigurationError("too-many-to-hide", cause, hint)
     for entry in found:
         if entry.is_symlink():
             options += ["--symlink", os.readlink(entry.path), entry.path]  # noqa: PTH115 (as it stands, not as a path)

@@ -7,7 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING, Any, TextIO
 
-from backprop_check.errors import ResultsError
+from backprop_check.errors import ELSEWHERE, ResultsError
 from backprop_check.protocol.text import clean_text
 from backprop_check.running.one_case import FAILURES
 
@@ -103,5 +103,5 @@ def _open(path: Path) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("w", encoding="utf-8", newline="")
     except OSError as error:
-        msg = f"the file {path} cannot be written: {error.strerror}"
-        raise ResultsError(msg) from None
+        cause = f"the file {path} cannot be written: {error.strerror}"
+        raise ResultsError("file-not-written", cause, ELSEWHERE, "; ") from None

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from backprop_check.cases.plan import Listed, Plan
+from backprop_check.protocol.options import Opening
 from backprop_check.protocol.text import clean_text
 from backprop_check.protocol.unseen import user_folder
 from backprop_check.running.fast_path import Right, right
@@ -54,10 +55,10 @@ def kept_for(hello: HelloReply, settings: Settings) -> Cache:
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that another process needs: it opens ``spec`` with these options, and judges cases of the plan."""
+    """Everything that another process needs: it opens ``spec`` as ``opening`` says, and judges cases of the plan."""
 
     spec: str
-    options: dict[str, Any]
+    opening: Opening
     plan: Plan
     settings: Settings
     cache: Cache | None = None
@@ -192,7 +193,7 @@ class _Piece:
 def judge_one(case: Case, implementation: Implementation, settings: Settings, cache: Cache | None = None) -> Judged:
     """One case, with what is kept of it; the implementation stays running."""
     plan: Any = Listed((case,))
-    work = Work(spec="", options={}, plan=plan, settings=settings, cache=cache)
+    work = Work(spec="", opening=Opening(), plan=plan, settings=settings, cache=cache)
     (judged,) = work.judge(implementation, [0])
     return judged
 

@@ -58,26 +58,26 @@ def _requirement(word: str) -> Requirement:
     if word.startswith("cases="):
         number = word.removeprefix("cases=")
         if not (number.isascii() and number.isdigit() and int(number[:9]) > 0):
-            msg = f"--require {one_line(word, 60)}: expected cases=N with a whole number of at least 1"
-            raise ConfigurationError(msg)
+            cause = f"--require {one_line(word, 60)}: expected cases=N with a whole number of at least 1"
+            raise ConfigurationError("bad-case-count", cause)
         return Requirement("cases", word, int(number[:9]))
     if word.isascii() and word.isdigit() and 0 < int(word[:9]) <= len(LEVELS):
         return Requirement("level", LEVELS[int(word) - 1])
     for what, known in _WORDS.items():
         if word in known:
             return Requirement(what, word)
-    msg = (
+    cause = (
         f"--require {one_line(word, 60)}: expected a level ({', '.join(LEVELS)}, or its number), a kind of layer, an "
-        f"activation, a loss, an optimizer, or cases=N{_meant(word)}"
+        "activation, a loss, an optimizer, or cases=N"
     )
-    raise ConfigurationError(msg)
+    raise ConfigurationError("unknown-requirement", cause, _meant(word), "; ")
 
 
 def _meant(word: str) -> str:
     called = [meant for table in ALIASES.values() for meant in table.get(plain(word), ())]
     known = [each for words in _WORDS.values() for each in words]
     near = [each for each in dict.fromkeys(called or nearest(word, known)) if each in known]
-    return f"; did you mean {' or '.join(near[:3])}?" if near else ""
+    return f"did you mean {' or '.join(near[:3])}?" if near else ""
 
 
 def _words_of(case: Case) -> set[tuple[str, str]]:

@@ -76,8 +76,8 @@ def _dask() -> Any:
     try:
         import distributed  # noqa: PLC0415 - an extra, and takes a second to import
     except ImportError:
-        msg = "--scheduler needs Dask, which is not installed: pip install 'backprop-check[dask]'"
-        raise ConfigurationError(msg) from None
+        cause = "--scheduler needs Dask, which is not installed"
+        raise ConfigurationError("no-dask", cause, "pip install 'backprop-check[dask]'") from None
     return distributed
 
 
@@ -101,8 +101,8 @@ class Scheduler:
         self._work, self._address, self._workers = work, address, workers
         self._early, self._done, self._stop = early, done, stop
         if address != "local" and "://" not in address:
-            msg = f"--scheduler takes local or an address such as tcp://host:8786, not {address!r}"
-            raise ConfigurationError(msg)
+            cause = f"--scheduler takes local or an address such as tcp://host:8786, not {address!r}"
+            raise ConfigurationError("bad-scheduler", cause)
         self._dask: Any = _dask()
         self.client: Any = None
         """The connection to the cluster, while there is one."""
@@ -118,16 +118,16 @@ class Scheduler:
                 self.client = stack.enter_context(self._dask.Client(where, timeout=20, set_as_default=False))
                 versions = self.client.run(_version)
             except (OSError, TimeoutError) as error:
-                msg = f"no Dask scheduler answers at {self._address} ({type(error).__name__}): is it running?"
-                raise ConfigurationError(msg) from None
+                cause = f"no Dask scheduler answers at {self._address} ({type(error).__name__})"
+                raise ConfigurationError("no-scheduler", cause, "is it running?") from None
             except ImportError:
-                msg = f"backprop-check is not installed on the workers of {self._address}"
-                raise ConfigurationError(msg) from None
+                cause = f"backprop-check is not installed on the workers of {self._address}"
+                raise ConfigurationError("not-on-workers", cause, f"install version {__version__} there") from None
             others = sorted(set(versions.values()) - {__version__})
             if others or not versions:
                 found = f"version {others[0]}, here is {__version__}" if others else "no worker"
-                msg = f"the cluster at {self._address} has {found}: start workers with this version"
-                raise ConfigurationError(msg)
+                cause = f"the cluster at {self._address} has {found}"
+                raise ConfigurationError("no-fitting-worker", cause, "start workers with this version")
             try:
                 yield self.client
             finally:
@@ -174,8 +174,8 @@ class Scheduler:
         try:
             shipped, error = future.result()
         except self._dask.KilledWorker:
-            msg = "several workers died one after the other at the same cases: do they have enough memory?"
-            raise HarnessError(msg) from None
+            cause = "several workers died one after the other at the same cases"
+            raise HarnessError("workers-died", cause, "do they have enough memory?") from None
         for one in shipped:
             yield one.judged()
         if error is not None:
@@ -201,7 +201,7 @@ def _version() -> str:
 
 def judge_chunk(work: Work, positions: Sequence[int]) -> tuple[list[Shipped], BackpropCheckError | None]:
     """In a worker: judge one chunk; return its results, and the error that ended it early, if any."""
-    key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.options, enc_hook=str)])
+    key = msgspec.json.encode([work.spec, msgspec.to_builtins(work.opening, enc_hook=str)])
     found: list[Shipped] = []
     try:
         implementation = _taken(key) or opened_for(work)
@@ -213,7 +213,8 @@ def judge_chunk(work: Work, positions: Sequence[int]) -> tuple[list[Shipped], Ba
             raise
         _give_back(key, implementation)
     except StartError as error:
-        return found, StartError(f"{error} (on {os.uname().nodename if hasattr(os, 'uname') else 'a worker'})")
+        host = os.uname().nodename if hasattr(os, "uname") else "a worker"
+        return found, error.with_cause(f"{error.cause} (on {host})")
     except BackpropCheckError as error:
         return found, sendable(error)
     return found, None

@@ -71,8 +71,9 @@ def keep(
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     except OSError as error:
-        msg = f"the failing case cannot be kept in {folder}: {error.strerror}"
-        raise ConfigurationError(msg) from None
+        cause = f"the failing case cannot be kept in {folder}: {error.strerror}"
+        hint = "run backprop-check in another folder, or make room"
+        raise ConfigurationError("failure-not-kept", cause, hint, "; ") from None
     _remember(folder, case.id, command)
     return path
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from backprop_check.case.limits import LARGEST_TOML, read_toml
-from backprop_check.errors import ConfigurationError
+from backprop_check.errors import ELSEWHERE, ConfigurationError
 from backprop_check.running.one_case import FAILURES, Result
 
 if TYPE_CHECKING:
@@ -42,15 +42,12 @@ def read_known(path: Path) -> list[Entry]:
     try:
         entries = msgspec.convert(read_toml(path), _File).known
     except (OSError, ValueError, msgspec.ValidationError) as error:
-        msg = (
-            f"{path}: expected a TOML file with [[known]] entries (id, outcome, bug, reason, issue): {str(error)[:500]}"
-        )
-        raise ConfigurationError(msg) from None
+        wanted = "a TOML file with [[known]] entries (id, outcome, bug, reason, issue)"
+        raise ConfigurationError("bad-known-file", f"{path}: expected {wanted}: {str(error)[:500]}") from None
     for entry in entries:
         if entry.outcome not in FAILURES:
             got = f"the entry {entry.id[:200]!r} has the outcome {entry.outcome[:80]!r}"
-            msg = f"{path}: {got}: expected {', '.join(FAILURES)}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError("bad-known-outcome", f"{path}: {got}: expected {', '.join(FAILURES)}")
     return entries
 
 
@@ -112,13 +109,14 @@ def write_known(path: Path, old: Sequence[Entry], results: Sequence[Result], cod
     data = "\n".join(lines).encode("utf-8")
     if len(data) > LARGEST_TOML:
         many = sum(line == "[[known]]" for line in lines)
-        msg = f"{path} would have {len(data)} bytes, more than the {LARGEST_TOML} that are read: with {many} failing "
-        raise ConfigurationError(msg + "cases, write the entries by hand, with patterns such as mlp-*")
+        cause = f"{path} would have {len(data)} bytes, more than the {LARGEST_TOML} that are read"
+        hint = f"with {many} failing cases, write the entries by hand, with patterns such as mlp-*"
+        raise ConfigurationError("too-many-known", cause, hint)
     try:
         path.write_bytes(data)
     except OSError as error:
-        msg = f"the file {path} cannot be written: {error.strerror}"
-        raise ConfigurationError(msg) from None
+        cause = f"the file {path} cannot be written: {error.strerror}"
+        raise ConfigurationError("known-not-written", cause, ELSEWHERE, "; ") from None
 
 
 def _literal(case: str) -> str:

@@ -142,12 +142,15 @@ def witnesses(case: Case, dtype: str = "float64", profile: str = "textbook") -> 
     if found is None:
         return expected
     slot, at = found
-    msg = (
+    cause = (
         f"case {case.id}: the reference and torch disagree on {slot.quantity} of layer {slot.layer} at {list(at)}: "
-        f"{expected.values[slot][at]!r} and {other.values[slot][at]!r}. This is a bug of backprop-check or a "
-        "numerical limit of this case, not an error of the implementation; please report it"
+        f"{expected.values[slot][at]!r} and {other.values[slot][at]!r}"
     )
-    raise HarnessError(msg)
+    hint = (
+        "This is a bug of backprop-check or a numerical limit of this case, not an error of the implementation; "
+        "please report it"
+    )
+    raise HarnessError("witnesses-disagree", cause, hint, ". ")
 
 
 def compared(

@@ -147,11 +147,9 @@ class Pool:
             self._died[first] = self._died.get(first, 0) + 1
             if self._died[first] >= _DEATHS:
                 case = self._work.plan.case(first).id
-                msg = (
-                    f"{_DEATHS} processes of backprop-check died one after the other at case {case}: is there enough "
-                    "memory? Fewer --jobs need less"
-                )
-                self._arrived[first] = HarnessError(msg)
+                cause = f"{_DEATHS} processes of backprop-check died one after the other at case {case}"
+                hint = "is there enough memory? Fewer --jobs need less"
+                self._arrived[first] = HarnessError("processes-died", cause, hint)
                 self._workers.remove(worker)  # other workers may still be judging cases before this one
                 return
             waiting.appendleft(list(worker.left))
@@ -178,10 +176,10 @@ def opened_for(work: Work) -> Implementation:
     from backprop_check import __version__  # noqa: PLC0415 - a constant of the package
 
     try:
-        implementation = open_implementation(work.spec, harness_version=__version__, isolated=True, **work.options)
+        implementation = open_implementation(work.spec, work.opening, harness_version=__version__, isolated=True)
     except StartError as error:
-        msg = f"a further process of the implementation could not be started (without --jobs one is enough): {error}"
-        raise StartError(msg) from None
+        what = "a further process of the implementation could not be started (without --jobs one is enough)"
+        raise error.with_cause(f"{what}: {error.cause}") from None
     implementation.start_notes()  # drop them: the first process has reported them
     return implementation
 
@@ -210,8 +208,9 @@ def _judge(pipe: Connection, work: Work, implementation: Implementation, positio
 
 
 def sendable(error: BackpropCheckError) -> BackpropCheckError:
-    """A copy of an error that can be pickled: a ``StartError`` or a ``HarnessError`` with its text."""
-    return (StartError if isinstance(error, StartError) else HarnessError)(str(error))
+    """A copy of an error to be pickled, without what it holds otherwise: a ``StartError`` or a ``HarnessError``."""
+    kind = StartError if isinstance(error, StartError) else HarnessError
+    return kind(error.code, error.cause, error.hint, error.joint, error.stderr)
 
 
 def _end_with_parent() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from backprop_check import __version__
 from backprop_check.compare.conventions import Conventions
-from backprop_check.errors import ResultsError
+from backprop_check.errors import ELSEWHERE, ResultsError
 from backprop_check.running.early_results import EarlyResults, early_path
 from backprop_check.running.mirror import Mirror
 from backprop_check.running.one_case import FAILURES, Result
@@ -211,7 +211,7 @@ class ResultsFile:
             self._mirror = Mirror(path)
             self._mirror.append(opening)
         except OSError as error:
-            raise ResultsError(_cannot(path, error)) from error
+            raise _cannot(path, error) from error
         self._early = EarlyResults(path, opening)
         self._keep_on_disk()
 
@@ -237,7 +237,7 @@ class ResultsFile:
             self._close_file()
             self._file.truncate()
         except OSError as error:
-            raise ResultsError(_cannot(path, error)) from error
+            raise _cannot(path, error) from error
         self._keep_on_disk()
         return self
 
@@ -263,7 +263,7 @@ class ResultsFile:
                 self._early.tidy()
         except OSError as error:
             self._undo(result)
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._count += 1
 
     def early(self, position: int, result: Result, reported: Iterable[Slot] = ()) -> None:
@@ -274,7 +274,7 @@ class ResultsFile:
         try:
             self._early.keep(position, result, reported)
         except OSError as error:
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._unsynced = True
 
     def _keep_on_disk(self) -> None:
@@ -378,17 +378,17 @@ class ResultsFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 anew.unlink(missing_ok=True)
-            raise ResultsError(_cannot(self.path, error)) from error
+            raise _cannot(self.path, error) from error
         self._early.close(complete=complete)
 
     def _take_place(self, anew: Path) -> None:
         try:
             anew.replace(self.path)
         except OSError as error:
-            elsewhere = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
-            anew.replace(elsewhere)
-            msg = f"the results cannot be put at {self.path} ({error.strerror}): they are in {elsewhere}"
-            raise ResultsError(msg) from error
+            beside_it = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
+            anew.replace(beside_it)
+            cause = f"the results cannot be put at {self.path} ({error.strerror})"
+            raise ResultsError("results-not-in-place", cause, f"they stand in {beside_it}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -432,8 +432,6 @@ def _without_reported(line: bytes) -> bytes:
     return body + b"}" + line[len(line.rstrip(b",\n")) :] if found else line
 
 
-def _cannot(path: Path, error: OSError) -> str:
-    return (
-        f"the results file {path} cannot be written: {error.strerror}. "
-        "The results finished before are kept; choose another path, or make room"
-    )
+def _cannot(path: Path, error: OSError) -> ResultsError:
+    cause = f"the results file {path} cannot be written: {error.strerror}"
+    return ResultsError("results-not-written", cause, f"What was finished before is kept; {ELSEWHERE}", ". ")

@@ -90,20 +90,23 @@ class Unfinished:
         was, now = self.head.get("harness", {}), head["harness"]
         for key, name in _SAME.items():
             if was.get(key) != now.get(key):
-                raise self._other(f"its {name} was {_shown(was.get(key))}, now it is {_shown(now.get(key))}")
+                why = f"its {name} was {_shown(was.get(key))}, now it is {_shown(now.get(key))}"
+                raise self._other("other-settings", why)
         was, now = self.head.get("implementation", {}), head["implementation"]
         for key, value in now.items():
             if was.get(key) != value:
-                raise self._other(f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}")
-        if self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id):
-            raise self._other("its cases differ")
-        for position, each in self.ahead.items():
-            if position >= len(work.plan) or each.result.id != work.plan.case(position).id:
-                raise self._other("its cases differ")
+                why = f"the implementation's {key} was {_shown(was.get(key))}, now it is {_shown(value)}"
+                raise self._other("other-implementation", why)
+        differ = self.count > len(work.plan) or (self.count and self.last != work.plan.case(self.count - 1).id)
+        if differ or any(
+            position >= len(work.plan) or each.result.id != work.plan.case(position).id
+            for position, each in self.ahead.items()
+        ):
+            raise self._other("other-cases", "its cases differ")
 
-    def _other(self, why: str) -> ResultsError:
-        msg = f"{self.path} belongs to another run: {why}. Give another --json, or leave out --resume to start over"
-        return ResultsError(msg)
+    def _other(self, code: str, why: str) -> ResultsError:
+        cause = f"{self.path} belongs to another run: {why}"
+        return ResultsError(code, cause, "Give another --json, or leave out --resume to start over", ". ")
 
 
 def read_unfinished(path: Path) -> Unfinished:
@@ -118,10 +121,9 @@ def read_unfinished(path: Path) -> Unfinished:
                 if not all(isinstance(head.get(key), dict) for key in ("harness", "implementation")):
                     raise ValueError  # noqa: TRY301
             except (ValueError, msgspec.MsgspecError, RecursionError):
-                msg = (
-                    f"{path} is not a results file that a run can continue: give another --json, or leave out --resume"
-                )
-                raise ResultsError(msg) from None
+                cause = f"{path} is not a results file that a run can continue"
+                hint = "give another --json, or leave out --resume"
+                raise ResultsError("not-resumable", cause, hint) from None
             start = end = file.tell()
             count, last, complete = 0, "", False
             while line := file.readline(_LONGEST):
@@ -141,7 +143,8 @@ def read_unfinished(path: Path) -> Unfinished:
             return Unfinished(path, head, start, end, count, last, complete, ahead)
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise ResultsError(f"the results file {path} cannot be read: {why}") from None
+        cause = f"the results file {path} cannot be read: {why}"
+        raise ResultsError("resume-not-readable", cause, "give another --json, or leave out --resume", "; ") from None
 
 
 def _read_line(body: bytes) -> tuple[Result, tuple[Slot, ...]]:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from backprop_check.cases.plan import select_cases
-from backprop_check.protocol import open_implementation
+from backprop_check.protocol import Opening, open_implementation
 from backprop_check.running.judging import Run
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_diagnosis_costs_no_more_than_the_run_and_ends_with_three_neurons(code: 
 def test_a_run_without_failures_pays_nothing(tmp_path: Path) -> None:
     """Where nothing fails, the work at the end is a few more cases, however many cases the run had."""
     port = Path(__file__).parents[2] / "backprop_check" / "ports" / "python" / "port.py"
-    with open_implementation(f'"{sys.executable}" "{port}"', cwd=tmp_path) as implementation:
+    with open_implementation(f'"{sys.executable}" "{port}"', Opening(cwd=tmp_path)) as implementation:
         run = Run(implementation)
         begun = time.process_time()
         for _ in run.judge(select_cases()):

@@ -19,7 +19,7 @@ from sizes import FULL
 from test_bench_exchange import BUNDLED, bare, busy
 
 from backprop_check.cases.plan import Plan
-from backprop_check.protocol import open_implementation
+from backprop_check.protocol import Opening, open_implementation
 from backprop_check.running.chunks import Work, alone
 from backprop_check.running.dask_processes import Scheduler
 from backprop_check.running.one_case import Settings
@@ -42,7 +42,7 @@ WINDOW = 96
 def _work(seconds: float) -> Work:
     spec = f'"{sys.executable}" "{ODD}" sleep={seconds}'
     plan = Plan(suites=("generated",), count=COUNT)
-    return Work(spec=spec, options={"timeout": 20.0}, plan=plan, settings=Settings())
+    return Work(spec=spec, opening=Opening(timeout=20.0), plan=plan, settings=Settings())
 
 
 def _measured(judging: Iterator[Judged]) -> tuple[float, float]:
@@ -61,7 +61,7 @@ def _measured(judging: Iterator[Judged]) -> tuple[float, float]:
 def test_two_processes_on_a_slow_port() -> None:
     """At least 1.8 times the cases a second, where the port takes 20 ms a case."""
     work = _work(0.02)
-    with open_implementation(work.spec, timeout=20.0) as implementation:
+    with open_implementation(work.spec, Opening(timeout=20.0)) as implementation:
         _, one = _measured(alone(work, implementation)(0))
     begun, two = _measured(Pool(work, 2).judging(0))
     text = f"a port of 20 ms a case: {1 / one:.1f} cases a second in one process, {1 / two:.1f} in two"
@@ -88,8 +88,8 @@ def test_a_warm_run_against_the_bare_exchange(tmp_path: Path) -> None:
     plan = Plan(suites=("generated",), count=COUNT)
     lines = [(case.id, case.request()) for case in map(plan.case, range(COUNT))]
     cache = Cache(tmp_path, "float64", "textbook")
-    with open_implementation(shlex.join(BUNDLED), timeout=20.0) as implementation:
-        works = [Work(spec="", options={}, plan=plan, settings=Settings(), cache=kept) for kept in (None, cache)]
+    with open_implementation(shlex.join(BUNDLED), Opening(timeout=20.0)) as implementation:
+        works = [Work(spec="", opening=Opening(), plan=plan, settings=Settings(), cache=kept) for kept in (None, cache)]
 
         def spent(kept: int) -> tuple[float, float]:
             wall, used = time.perf_counter(), time.process_time()

@@ -34,7 +34,7 @@ from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
 from backprop_check.functions.names import ACTIVATIONS
 from backprop_check.numbers import Scalars
-from backprop_check.protocol import json_schema, open_implementation
+from backprop_check.protocol import Opening, json_schema, open_implementation
 from backprop_check.protocol.messages import Reply
 from backprop_check.running.one_case import judge
 from backprop_check.witness.autograd import autograd_pass
@@ -238,7 +238,9 @@ def test_the_ports_pass(language: str) -> None:
     command = {"python": f'"{sys.executable}" port.py', "dart": f'"{tool("dart")}" bin/port.dart'}
     if language == "dart":
         tool("dart")
-    with open_implementation(command[language], cwd=PORTS / language, start_timeout=600.0, timeout=600.0) as port:
+    with open_implementation(
+        command[language], Opening(cwd=PORTS / language, start_timeout=600.0, timeout=600.0)
+    ) as port:
         supports = port.hello.supports
         assert "graph" in (supports.features or [])
         within = Within(layers=tuple(supports.layers or ()), features=tuple(supports.features or ()))

@@ -29,7 +29,7 @@ from backprop_check.compare.expected import expect, textbook_pass
 from backprop_check.diagnose.catalogue import find_bug
 from backprop_check.errors import CaseError
 from backprop_check.numbers import Scalars
-from backprop_check.protocol import json_schema, open_implementation
+from backprop_check.protocol import Opening, json_schema, open_implementation
 from backprop_check.protocol.messages import Reply
 from backprop_check.reference import run_pass
 from backprop_check.running.one_case import judge
@@ -247,7 +247,7 @@ def test_torch_modules_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_ports_pass(language: str) -> None:
     """Files and generated cases, of all options."""
     command = f'"{sys.executable}" port.py' if language == "python" else f'"{tool("dart")}" bin/port.dart'
-    with open_implementation(command, cwd=PORTS / language, start_timeout=600.0, timeout=600.0) as port:
+    with open_implementation(command, Opening(cwd=PORTS / language, start_timeout=600.0, timeout=600.0)) as port:
         assert set(FEATURES) <= set(port.hello.supports.features or [])
         chosen = [*(file.case for file in FILES), *family_cases("recurrent", 45, seed=8)]
         results = [each.result if hasattr(each, "result") else each for each in judge(chosen, port)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backprop_check.cases.files import suite_files
 from backprop_check.cases.generate import generated_cases
-from backprop_check.protocol import open_implementation, split_command
+from backprop_check.protocol import Opening, open_implementation, split_command
 from backprop_check.running.one_case import judge
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def exercise_text(text: str, done: Collection[str] = ()) -> tuple[str, list[str]
 
 def results(command: str, folder: Path, cases: list[Case]) -> list[Result]:
     """The results of the cases; the echo must keep every digit."""
-    with open_implementation(command, cwd=folder, timeout=LONG, start_timeout=LONG) as implementation:
+    with open_implementation(command, Opening(cwd=folder, timeout=LONG, start_timeout=LONG)) as implementation:
         assert implementation.echo_problems == []
         judged = list(judge(cases, implementation))
     assert len(judged) == len(cases)

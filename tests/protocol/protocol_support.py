@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from backprop_check.errors import StartError
-from backprop_check.protocol import Answer, SubprocessImplementation
+from backprop_check.protocol import Answer, Opening, SubprocessImplementation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +55,7 @@ def converse(
     options.setdefault("timeout", LONG)
     options.setdefault("start_timeout", LONG)
     names = list(names)
-    with SubprocessImplementation(command(behaviour, flight=flight, **script), **options) as port:
+    with SubprocessImplementation(command(behaviour, flight=flight, **script), Opening(**options)) as port:
         answers = list(port.exchange(requests(names)))
     assert [answer.id for answer in answers] == names
     return {answer.id: answer for answer in answers}

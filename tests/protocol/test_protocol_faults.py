@@ -27,7 +27,7 @@ from protocol_support import (
 )
 
 from backprop_check.errors import StartError
-from backprop_check.protocol import Process, SubprocessImplementation, decode_value, starting
+from backprop_check.protocol import Opening, Process, SubprocessImplementation, decode_value, starting
 from backprop_check.protocol.echo import echo_notes
 from backprop_check.protocol.pipes import Line
 
@@ -65,7 +65,7 @@ def test_start_fails(behaviour: str, options: dict[str, float], sentence: str) -
 
     def check(start_timeout: float) -> None:
         with pytest.raises(StartError) as caught:
-            SubprocessImplementation(command(behaviour), **{**options, "start_timeout": start_timeout})  # type: ignore[arg-type]
+            SubprocessImplementation(command(behaviour), Opening(**{**options, "start_timeout": start_timeout}))  # type: ignore[arg-type]
         assert sentence.format(start_timeout=start_timeout) in str(caught.value)
 
     patiently(check, seconds=options.get("start_timeout", 30.0))
@@ -83,7 +83,7 @@ def test_command_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(StartError, match=r'"\./port\.py" may not be run: make it executable'):
             SubprocessImplementation(["./port.py"])
     with pytest.raises(StartError, match=r'the directory ".*nowhere" to start'):
-        SubprocessImplementation(command("fine"), cwd=tmp_path / "nowhere")
+        SubprocessImplementation(command("fine"), Opening(cwd=tmp_path / "nowhere"))
     with pytest.raises(StartError, match="the command is empty"):
         SubprocessImplementation([])
 
@@ -260,7 +260,7 @@ def test_memory_limit(behaviour: str, tmp_path: Path) -> None:
 def test_memory_limit_one_shot_and_hello() -> None:
     """The limit holds before the hello, and where each case has a process of its own."""
     with pytest.raises(StartError, match=r"more than its limit of 100 MiB, and was ended before it answered hello"):
-        SubprocessImplementation(command("hello-eats-memory"), memory_limit=100 * MIB)
+        SubprocessImplementation(command("hello-eats-memory"), Opening(memory_limit=100 * MIB))
     answers = converse("eats-memory", memory_limit=100 * MIB, one_shot=True)
     assert "more than its limit of 100 MiB" in answers["bad"].message
     others_answered(answers)
@@ -572,7 +572,7 @@ def test_starved_case_times_out() -> None:
 def test_ten_megabytes_each_way(flight: int, *, one_shot: bool) -> None:
     """Messages of 10 MB in both directions cause no deadlock, also with several in transit at once."""
     padding = b" " * 10_000_000
-    with SubprocessImplementation(command("big", flight=flight), timeout=LONG, one_shot=one_shot) as port:
+    with SubprocessImplementation(command("big", flight=flight), Opening(timeout=LONG, one_shot=one_shot)) as port:
         wide = ((name, data[:-1] + padding + b"}") for name, data in requests(["bad1", "bad2", "bad3"]))
         answers = list(port.exchange(wide))
     assert [answer.kind for answer in answers] == ["reply"] * 3
@@ -711,7 +711,7 @@ def test_slow_requests_cost_nothing() -> None:
                 time.sleep(1.2 * timeout)
                 yield request(f"c{i}")
 
-        with SubprocessImplementation(command("fine", flight=4), timeout=timeout) as port:
+        with SubprocessImplementation(command("fine", flight=4), Opening(timeout=timeout)) as port:
             for answer in port.exchange(slow()):
                 time.sleep(0.5 * timeout)
                 assert answer.kind == "reply"
@@ -731,7 +731,7 @@ def test_same_id_twice_in_flight() -> None:
 
 def test_memory_stays_bounded() -> None:
     """A flood of output makes the port wait; the harness does not grow."""
-    with SubprocessImplementation(command("endless-lines"), timeout=0.5) as port:
+    with SubprocessImplementation(command("endless-lines"), Opening(timeout=0.5)) as port:
         answers = port.exchange(requests(["bad"]))
         process = port.current()
         assert process is not None

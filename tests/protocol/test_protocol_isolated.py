@@ -12,7 +12,7 @@ from protocol_support import patiently
 
 from backprop_check.cases.generate import generated_cases
 from backprop_check.errors import ConfigurationError, StartError
-from backprop_check.protocol import Answer, CallableImplementation, load_callable, open_implementation
+from backprop_check.protocol import Answer, CallableImplementation, Opening, load_callable, open_implementation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +47,7 @@ def _answers(folder: Path, name: str, body: str, **options: object) -> list[Answ
     text = f"{HEAD}\nSECOND = {REQUESTS[1][0]!r}\n@second\ndef backprop(case):\n    {body}\n"
     (folder / f"{name}.py").write_text(text)
     spec = f"python:{name}:backprop"
-    with open_implementation(spec, isolated=True, **options) as port:  # type: ignore[arg-type]
+    with open_implementation(spec, Opening(**options), isolated=True) as port:  # type: ignore[arg-type]
         assert port.describe().name == f"{name}:backprop"
         assert port.describe().command == spec
         assert port.echo_problems == []
@@ -133,7 +133,7 @@ def test_advice_that_fits_a_callable(module: Path) -> None:
     """It writes and flushes no lines: only its import, or itself, can be slow."""
     (module / "sleeper.py").write_text("import time\ntime.sleep(600)\ndef backprop(case):\n    return {}\n")
     with pytest.raises(StartError) as caught:
-        open_implementation("python:sleeper:backprop", isolated=True, start_timeout=2)
+        open_implementation("python:sleeper:backprop", Opening(start_timeout=2), isolated=True)
     said = str(caught.value)
     assert 'importing "python:sleeper:backprop" takes too long' in said
     assert "--start-timeout waits longer" in said
@@ -150,10 +150,10 @@ def test_advice_that_fits_a_command(module: Path, *, one_shot: bool) -> None:
     (module / "port.py").write_text(f"import sys\nsys.stdin.read()\nprint({hello!r})\n")
     command = f'"{sys.executable}" port.py'
     if one_shot:
-        with open_implementation(command, one_shot=True) as port:
+        with open_implementation(command, Opening(one_shot=True)) as port:
             assert port.describe().name == "octave"
         return
     with pytest.raises(StartError) as caught:
-        open_implementation(command, start_timeout=2)
+        open_implementation(command, Opening(start_timeout=2))
     assert "flush its output?" in str(caught.value)
     assert "(Octave's usually do) needs --one-shot" in str(caught.value)

@@ -18,7 +18,7 @@ from protocol_support import LONG, SCRIPT, command, nothing_left, patiently, req
 
 from backprop_check.cases.generate import generated_case
 from backprop_check.errors import ConfigurationError, StartError
-from backprop_check.protocol import Limits, open_implementation, sandbox, view
+from backprop_check.protocol import Limits, Opening, open_implementation, sandbox, view
 from backprop_check.protocol.sandbox import sandbox_environment, sandbox_prefix
 from backprop_check.protocol.unseen import PACKAGE
 from backprop_check.running.one_case import judge
@@ -99,7 +99,7 @@ def test_processes_are_granted_on_top() -> None:
 def test_program_not_found() -> None:
     """The sentence names the program, not the sandbox."""
     with pytest.raises(StartError, match='the command "no-such-dart" was not found: install it'):
-        open_implementation("no-such-dart run", sandbox=True)
+        open_implementation("no-such-dart run", Opening(sandbox=True))
 
 
 def test_environment() -> None:
@@ -139,7 +139,7 @@ def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeyp
     monkeypatch.setattr("backprop_check.protocol.sandbox.sys.platform", platform)
     monkeypatch.setattr("backprop_check.protocol.sandbox.shutil.which", lambda name, **_: found.get(name))
     with pytest.raises(ConfigurationError) as caught:
-        open_implementation(shlex.join(command("fine")), sandbox=True)
+        open_implementation(shlex.join(command("fine")), Opening(sandbox=True))
     assert sentence in str(caught.value)
     assert "docker run -i --network none" in str(caught.value)
 
@@ -147,7 +147,7 @@ def test_no_sandbox(platform: str, found: dict[str, str], sentence: str, monkeyp
 def test_callable_cannot_be_held() -> None:
     """A Python callable runs inside the harness: a sandbox for it is refused before it is imported."""
     with pytest.raises(ConfigurationError, match="runs inside this process, to which --sandbox cannot apply"):
-        open_implementation("python:no_such_module:f", sandbox=True)
+        open_implementation("python:no_such_module:f", Opening(sandbox=True))
 
 
 PROBE = """
@@ -207,7 +207,7 @@ def test_a_port_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         argv = [sys.executable, str(work / "probe.py"), str(server.getsockname()[1]), str(hidden / "solution.json")]
         limits = Limits(memory=300 * 2**20, file=2**20)
         with open_implementation(
-            shlex.join(argv), sandbox=True, cwd=work, limits=limits, hidden=[hidden], timeout=LONG
+            shlex.join(argv), Opening(sandbox=True, cwd=work, limits=limits, hidden=(hidden,), timeout=LONG)
         ) as port:
             assert port.describe().command == shlex.join(argv)
             (answer,) = port.exchange(requests(["c1"]))
@@ -243,7 +243,7 @@ def test_a_python_under_tmp_inside(tmp_path: Path) -> None:
     for python, named in ((venv / "bin" / "python", script), (links / "python", links / "port.py")):
         rest = command("fine")
         argv = [str(python), str(named), *rest[rest.index(str(SCRIPT)) + 1 :]]
-        with open_implementation(shlex.join(argv), sandbox=True, cwd=work) as port:
+        with open_implementation(shlex.join(argv), Opening(sandbox=True, cwd=work)) as port:
             assert [each.kind for each in port.exchange(requests(["c1"]))] == ["reply"]
 
 
@@ -266,7 +266,7 @@ def test_a_callable_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """A callable in a process of its own can be sandboxed as well."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "writes.py").write_text("def backprop(case):\n    open('x', 'w')\n")
-    with open_implementation("python:writes:backprop", sandbox=True, isolated=True, timeout=LONG) as port:
+    with open_implementation("python:writes:backprop", Opening(sandbox=True, timeout=LONG), isolated=True) as port:
         (answer,) = port.exchange(requests(["c1"]))
     assert answer.kind == "error"
     assert "Read-only file system" in answer.message
@@ -359,9 +359,9 @@ def test_the_harness_and_what_it_keeps_are_not_there(
         (work / "attack_callable.py").write_text(code)
     spec = "python:attack_callable:answer" if callable_ else shlex.join(command)
     case = generated_case(1)
-    outputs = [work / "r.json", work / ".r.json.ahead", work / ".backprop-check", work / "later.csv"]
-    options: dict[str, Any] = {"isolated": True, "outputs": outputs, "start_timeout": 120, "timeout": 120}
-    with open_implementation(spec, sandbox=True, **options) as port:
+    outputs = (work / "r.json", work / ".r.json.ahead", work / ".backprop-check", work / "later.csv")
+    opening = Opening(sandbox=True, outputs=outputs, start_timeout=120, timeout=120)
+    with open_implementation(spec, opening, isolated=True) as port:
         (work / "later.csv").write_text("expected")
         (work / "cache" / "b.chunk").write_text("made by this run")
         (work / "r.json").rename(work / "old.json")  # as a run does that rewrites its file
@@ -383,8 +383,8 @@ def test_a_file_of_this_run_is_not_there_and_its_neighbours_are(tmp_path: Path) 
     script = work / "look.sh"
     seen = "$(echo $(ls -A; cat link/weights.txt; touch y))"
     script.write_text(f'read x; echo "{{\\"protocol\\": 1, \\"name\\": \\"{seen}\\"}}"; read x\n')
-    options: dict[str, Any] = {"cwd": work, "outputs": [work / "r.json", work / "new" / "r.html"]}
-    with open_implementation("sh look.sh", sandbox=True, **options) as port:
+    opening = Opening(sandbox=True, cwd=work, outputs=(work / "r.json", work / "new" / "r.html"))
+    with open_implementation("sh look.sh", opening) as port:
         assert port.describe().name.split() == ["data", "link", "look.sh", "1"]
     assert not (work / "y").exists()
 
@@ -460,7 +460,7 @@ def test_a_wrapper_of_the_harness_python_runs(tmp_path: Path) -> None:
         "found = [name for name in ('json', 'msgspec', 'torch') if u.find_spec(name)]\n"
         "print(json.dumps({'protocol': 1, 'name': ' '.join(found)}), flush=True)\ninput()\n"
     )
-    with open_implementation(f"{wrapper} {script}", sandbox=True, cwd=tmp_path, start_timeout=60) as port:
+    with open_implementation(f"{wrapper} {script}", Opening(sandbox=True, cwd=tmp_path, start_timeout=60)) as port:
         assert port.describe().name == "json"
 
 
@@ -492,7 +492,7 @@ def test_faults_inside(behaviour: str, sentence: str) -> None:
     """A port's faults get the same messages inside as outside, and none of its processes are left."""
 
     def check(timeout: float) -> None:
-        with open_implementation(shlex.join(command(behaviour)), sandbox=True, timeout=timeout) as port:
+        with open_implementation(shlex.join(command(behaviour)), Opening(sandbox=True, timeout=timeout)) as port:
             answers = {answer.id: answer for answer in port.exchange(requests(["c1", "bad", "c2"]))}
         assert sentence.format(timeout) in answers["bad"].message
         assert [answers[name].kind for name in ("c1", "c2")] == ["reply", "reply"]
@@ -507,7 +507,7 @@ def test_processor_time(tmp_path: Path) -> None:
     port_file = tmp_path / "burn.py"
     port_file.write_text("import sys\nsys.stdin.readline()\nprint('{\"protocol\": 1}', flush=True)\nwhile True: pass\n")
     argv = shlex.join([sys.executable, str(port_file)])
-    with open_implementation(argv, sandbox=True, limits=Limits(cpu=1), timeout=LONG, max_restarts=0) as port:
+    with open_implementation(argv, Opening(sandbox=True, limits=Limits(cpu=1), timeout=LONG, max_restarts=0)) as port:
         (answer,) = port.exchange(requests(["c1"]))
     assert answer.kind == "crash"
     assert "SIGXCPU" in answer.message

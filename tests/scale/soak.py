@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "protocol"))
 
 from protocol_support import command, request
 
-from backprop_check.protocol import SubprocessImplementation
+from backprop_check.protocol import Opening, SubprocessImplementation
 from backprop_check.protocol.process import MAX_LINE
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def soak(cases: int, every: int, seed: int, seconds: float, flight: int) -> dict
 
     answered, most = 0, 0.0
     before = state()
-    with SubprocessImplementation(command("mixed", flight=flight), timeout=0.7, max_restarts=10**9) as port:
+    with SubprocessImplementation(command("mixed", flight=flight), Opening(timeout=0.7, max_restarts=10**9)) as port:
         for answer in port.exchange(requests()):
             expected = due.popleft()
             assert answer.id == expected, f"{answer.id} came where {expected} was due"

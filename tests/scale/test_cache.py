@@ -17,7 +17,7 @@ from scale_support import finish, odd, without_times
 
 from backprop_check.cases.generate import generated_case
 from backprop_check.cases.plan import Plan
-from backprop_check.protocol import open_implementation
+from backprop_check.protocol import Opening, open_implementation
 from backprop_check.protocol.unseen import user_folder
 from backprop_check.running import witness_cache as cache_module
 from backprop_check.running.chunks import CHUNK, Work, alone
@@ -32,7 +32,7 @@ PACKAGE = Path(cache_module.__file__).parents[1]
 
 def _run(cache: Cache | None, count: int = 40, **port: Any) -> list[Judged]:
     plan = Plan(count=count, suites=("edge", "generated"))
-    work = Work(spec="", options={}, plan=plan, settings=Settings(), cache=cache)
+    work = Work(spec="", opening=Opening(), plan=plan, settings=Settings(), cache=cache)
     with open_implementation(odd(**port)) as implementation:
         return list(alone(work, implementation)(0))
 

@@ -16,7 +16,7 @@ import pytest
 from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, until, without_times
 
 from backprop_check.cases.plan import Plan
-from backprop_check.protocol import open_implementation
+from backprop_check.protocol import Opening, open_implementation
 from backprop_check.running.chunks import CHUNK, Order, Work, chunks
 from backprop_check.running.one_case import Settings
 from backprop_check.running.processes import Pool
@@ -67,7 +67,7 @@ def test_a_port_that_always_dies_is_given_up_alike(tmp_path: Path) -> None:
 
 def _work(count: int, **port: object) -> Work:
     plan = Plan(suites=("generated",), count=count)
-    return Work(spec=odd(**port), options={"timeout": LONG}, plan=plan, settings=Settings())
+    return Work(spec=odd(**port), opening=Opening(timeout=LONG), plan=plan, settings=Settings())
 
 
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_case_that_ends_every_worker_is_named(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "deadly.py").write_text("import os\ndef backprop(case):\n    os.kill(os.getppid(), 9)\n")
     monkeypatch.chdir(tmp_path)
     plan = Plan(suites=("generated",), count=20)
-    work = Work(spec="python:deadly:backprop", options={}, plan=plan, settings=Settings())
+    work = Work(spec="python:deadly:backprop", opening=Opening(), plan=plan, settings=Settings())
     with pytest.raises(HarnessError, match="3 processes of backprop-check ended one after the other at case mlp-"):
         list(Pool(work, 2).judging(0))
 
@@ -220,7 +220,7 @@ def test_order_counts_what_was_before() -> None:
     """A resumed run knows how often the implementation has died before."""
     plan = Plan(suites=("generated",), count=200)
     with open_implementation(odd(crash=1)) as implementation:
-        work = Work(spec="", options={}, plan=plan, settings=Settings())
+        work = Work(spec="", opening=Opening(), plan=plan, settings=Settings())
         before = [judged.result for judged in list(work.judge(implementation, range(2 * CHUNK)))]
         order = Order(plan, implementation.hello, ())
         for result in before:

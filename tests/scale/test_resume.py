@@ -17,7 +17,7 @@ from scale_support import FULL, LONG, ODD, finish, odd, start, until, without_ti
 
 from backprop_check.cases.plan import Plan
 from backprop_check.compare.trace import Slot
-from backprop_check.protocol import ImplementationInfo, SubprocessImplementation, open_implementation
+from backprop_check.protocol import ImplementationInfo, Opening, SubprocessImplementation, open_implementation
 from backprop_check.report.html import write_report
 from backprop_check.running.chunks import Work, alone, with_done
 from backprop_check.running.early_results import Early, EarlyResults, early_path, read_early
@@ -219,8 +219,8 @@ def test_what_others_finished_is_not_lost(options: list[object], who: list[objec
 def test_what_is_asked_again_disturbs_no_other() -> None:
     """An early result may need its numbers again: the port is asked when no other case is in flight."""
     plan = Plan(suites=("generated",), count=40)
-    work = Work(spec="", options={}, plan=plan, settings=Settings())
-    with open_implementation(odd(bug="delta"), timeout=60.0) as port:
+    work = Work(spec="", opening=Opening(), plan=plan, settings=Settings())
+    with open_implementation(odd(bug="delta"), Opening(timeout=60.0)) as port:
         assert isinstance(port, SubprocessImplementation)
         assert port.max_in_flight > 8
 

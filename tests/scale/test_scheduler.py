@@ -13,6 +13,7 @@ from scale_support import LONG, alive, finish, odd, output_of, pids_in, start, u
 
 from backprop_check.cases.plan import Plan
 from backprop_check.errors import ConfigurationError
+from backprop_check.protocol import Opening
 from backprop_check.running.chunks import Work
 from backprop_check.running.dask_processes import Scheduler
 from backprop_check.running.one_case import Settings
@@ -51,7 +52,7 @@ def test_a_local_cluster_gives_what_one_process_gives(tmp_path: Path) -> None:
 def test_a_worker_that_dies_costs_only_time(tmp_path: Path) -> None:
     """One of two workers is killed midway: all results arrive, in order, and its processes end."""
     plan, pids = Plan(suites=("generated",), count=160), tmp_path / "pids"
-    work = Work(spec=odd(sleep=0.02, pid=pids), options={"timeout": LONG}, plan=plan, settings=Settings())
+    work = Work(spec=odd(sleep=0.02, pid=pids), opening=Opening(timeout=LONG), plan=plan, settings=Settings())
     scheduler, ids, victim = Scheduler(work, "local", 2), [], 0
     for number, judged in enumerate(scheduler.judging(0)):
         assert judged.result.outcome == "passed"
@@ -107,4 +108,4 @@ def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sentence that says what to install."""
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'backprop-check\[dask\]'"):
-        Scheduler(Work(spec="x", options={}, plan=Plan(), settings=Settings()), "local")
+        Scheduler(Work(spec="x", opening=Opening(), plan=Plan(), settings=Settings()), "local")

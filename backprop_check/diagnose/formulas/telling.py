@@ -265,7 +265,7 @@ _PLACES: tuple[tuple[str, Callable[[Scope], bool]], ...] = (
     ("in the first layer only", lambda scope: scope.below is None),
     ("in every layer but the first", lambda scope: scope.below is not None),
     ("in the layer before the output only", lambda scope: _depth(scope) == 1),
-    ("in hidden layers, but not in the one before the output", lambda scope: _depth(scope) == 2),
+    ("in hidden layers, but not in the one before the output", lambda scope: _depth(scope) > 1),
 )
 
 

@@ -84,7 +84,7 @@ def _case(value: dict[str, Any], dtype: str) -> Case:
     content = {key: item for key, item in value.items() if key not in ("type", "id")}
     case = Case.from_dict(content).rounded(dtype)
     if (case.network.work * len(case.inputs) + _ALWAYS) * case.steps > MOST_WORK:
-        raise BackpropCheckError(f"it takes more than {MOST_WORK:,} multiplications")
+        raise BackpropCheckError("too-much-to-show", f"it takes more than {MOST_WORK:,} multiplications")
     return case
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backprop_check.cases.files import SUITES, suite_files
-from backprop_check.errors import ResultsError
+from backprop_check.errors import ELSEWHERE, ResultsError
 from backprop_check.protocol.text import clean_text, one_line
 from backprop_check.report.html.about import OUTCOMES, causes_of, implementation, labels_of, title_of
 from backprop_check.report.html.detail import detail
@@ -42,7 +42,7 @@ def render(results: Sequence[dict[str, Any]], *, only: Iterable[str] = ()) -> by
     Raises ``ResultsError`` with one sentence where something is not a results file, or a case of ``only`` is missing.
     """
     if not results:
-        raise ResultsError("there are no results to report: give at least one results file")
+        raise ResultsError("nothing-to-report", "there are no results to report", "give at least one results file")
     several = len(results) > 1
     read = [checked(one, f"results file {n + 1}" if several else "the results") for n, one in enumerate(results)]
     return _page(read, frozenset(only))
@@ -80,7 +80,8 @@ def write_report(
             raise
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise ResultsError(f"the report {out} cannot be written: {why}; choose another path, or make room") from None
+        cause = f"the report {out} cannot be written: {why}"
+        raise ResultsError("report-not-written", cause, ELSEWHERE, "; ") from None
     return out
 
 
@@ -91,7 +92,8 @@ def _page(read: list[ResultsData], only: frozenset[str]) -> bytes:
     if only:
         known = {case.id for one in read for case in one.cases}
         if missing := sorted(only - known):
-            raise ResultsError(f"there is no case {one_line(missing[0], 100)} in these results")
+            cause = f"there is no case {one_line(missing[0], 100)} in these results"
+            raise ResultsError("case-not-in-results", cause)
     index, details = _embed(read, only)
     styles, script = _asset("page.css"), "(()=>{'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "\n})();"
     environment = jinja2.Environment(

@@ -191,19 +191,23 @@ def read_file(path: Path) -> dict[str, Any]:
         value = msgspec.json.decode(read_within(path, LARGEST))
     except TooMuchError:
         size = path.stat().st_size or "no end of"
-        raise ResultsError(f"{path} has {size} bytes, more than the {LARGEST} that a report reads") from None
+        cause = f"{path} has {size} bytes, more than the {LARGEST} that a report reads"
+        raise ResultsError("results-too-large", cause, "judge fewer cases in one run (--cases, --suite)") from None
     except OSError as error:
         why = error.strerror or type(error).__name__
-        raise ResultsError(f"the results file {path} cannot be read: {why}. Write one with run --json {path}") from None
+        cause = f"the results file {path} cannot be read: {why}"
+        raise ResultsError("results-not-readable", cause, f"Write one with run --json {path}", ". ") from None
     except RecursionError:
-        raise ResultsError(f"{path} is nested too deeply to be a results file") from None
+        raise _too_deep(str(path)) from None
     except (msgspec.MsgspecError, ValueError) as error:
         torn = _torn(path)
         if torn is None:
-            raise ResultsError(f"{path} is not valid JSON: {one_line(str(error), 200)}") from None
+            cause = f"{path} is not valid JSON: {one_line(str(error), 200)}"
+            raise ResultsError("results-not-json", cause, "give a file that run --json wrote", "; ") from None
         value = torn
     if not isinstance(value, dict):
-        raise ResultsError(f"{path} is not a results file: expected an object, got {type(value).__name__}")
+        cause = f"{path} is not a results file: expected an object, got {type(value).__name__}"
+        raise ResultsError("not-results", cause, "give a file that run --json wrote", "; ")
     return value
 
 
@@ -225,20 +229,27 @@ def _torn(path: Path) -> dict[str, Any] | None:
     return {**found.head, "cases": cases, "summary": summary_of(found).to_dict(), "notes": [note]}
 
 
+def _too_deep(source: str) -> ResultsError:
+    cause = f"{source}: nested deeper than {DEEPEST} levels, which no results file is"
+    return ResultsError("results-too-deep", cause)
+
+
 def checked(value: Any, source: str = "the results") -> ResultsData:
     """A parsed results file as types. Raises ``ResultsError`` with the JSON path where it contradicts the schema."""
     schema = value.get("schema") if isinstance(value, dict) else None
     if schema != 1 or isinstance(schema, bool):
         got = one_line(repr(schema), 40)
-        raise ResultsError(f"{source}: at $.schema: expected 1 (the only one this version reads), got {got}")
+        cause = f"{source}: at $.schema: expected 1 (the only one this version reads), got {got}"
+        raise ResultsError("other-schema", cause)
     if deeper(value, DEEPEST):
-        raise ResultsError(f"{source}: nested deeper than {DEEPEST} levels, which no results file is")
+        raise _too_deep(source)
     try:
         return msgspec.convert(value, ResultsData)
     except (msgspec.ValidationError, RecursionError) as error:
         found = case_error(error)
         place, wanted = one_line(found.path, 200), one_line(found.expected, 200)
-        raise ResultsError(f"{source}: at {place}: expected {wanted}, got {one_line(found.got, 200)}") from None
+        cause = f"{source}: at {place}: expected {wanted}, got {one_line(found.got, 200)}"
+        raise ResultsError("bad-results", cause) from None
 
 
 _GENERATED = re.compile(r"-s\d{4,}-[0-9a-f]{8}$")

@@ -169,8 +169,6 @@ def _transposed(scope: Scope) -> Lane | None:
 
 def _only(number: int) -> Numbers:
     def first_or_last(scope: Scope) -> Lane | None:
-        if scope.units == 1:
-            return None
         kept = np.zeros_like(scope.delta.value)
         kept[:, number] = scope.delta.value[:, number]
         return Lane(kept, scope.delta.error, scope.m.u)
@@ -185,6 +183,11 @@ def sent_back() -> Iterator[Operand]:
         "Σ w ∂L/∂a",
         _sent(lambda above: above.e),
         "∂L/∂a of the layer above is sent back in the place of its δ: the slope there is missing",
+    )
+    yield Operand(
+        "Σ w ∂L/∂a",
+        _sent(lambda above: above.e_without_slopes),
+        "∂L/∂a of the layer above is sent back in the place of its δ: the slopes are missing",
     )
     yield Operand(
         "Σ w (a − t)", _sent(_error), "a − t is sent back in the place of the output's δ: the slope there is missing"
@@ -330,7 +333,7 @@ def biases() -> Iterator[Operand]:
     yield Operand("2b", lambda scope: 2.0 * scope.b, "the bias is added twice")
     yield Operand(
         "b of the first neuron",
-        lambda scope: Lane(scope.b.value[:, :1], 0.0, scope.m.u) if scope.units > 1 else None,
+        lambda scope: Lane(np.broadcast_to(scope.b.value[:, :1], (1, scope.units)), 0.0, scope.m.u),
         "every neuron adds the bias of the first",
     )
     yield Operand("1", lambda scope: Lane(np.ones((1, scope.units)), 0.0, scope.m.u), "1 is added, not the bias")

@@ -120,6 +120,12 @@ class Scope:
                     grid[s, k] = stages.output_error(dense, s, k)
         return _lane(grid)
 
+    @functools.cached_property
+    def e_without_slopes(self) -> Lane:
+        """∂L/∂a sent back from the output through the weights alone, as if every slope were 1."""
+        above = self.above
+        return self.e if above is None else times(above.e_without_slopes, above.w)
+
     def slope(self, activation: str, z: Lane, a: Lane) -> Lane | None:
         """φ′ of an activation of one neuron, by its formula in z and a; None for a softmax."""
         function = ELEMENTWISE.get(activation)

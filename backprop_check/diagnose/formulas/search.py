@@ -8,6 +8,7 @@ tried is subtracted.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass, field
@@ -168,7 +169,9 @@ def lists(quantity: str, *, output: bool) -> tuple[list[Operand], list[Operand],
     if quantity == "delta":
         return list(operands.output_errors() if output else operands.sent_back()), list(operands.slopes()), ("",)
     if quantity == "bias_gradient":
-        return list(operands.of_neuron()), [*one, *list(operands.slopes())[1:]], ("", "first", "last")
+        # A slope that is left out of δ reads better than δ divided by it, so a factor counts as two edits here.
+        factors = [dataclasses.replace(each, edits=2) for each in operands.slopes() if not each.right and each.symbol]
+        return list(operands.of_neuron()), [*one, *factors], ("", "first", "last")
     return list(operands.of_neuron()), list(operands.of_input()), ("", "first", "last")
 
 
@@ -183,7 +186,7 @@ def fitting(quantity: str, instances: Sequence[Instance]) -> list[Formula]:
     for number, formula in enumerate(_survivors(quantity, probe, left, right, samples)):
         if number == _SURVIVORS or (found and formula.edits > found[0].edits):
             break
-        if all(_fits(formula, each) for each in instances) and _evidence(formula, wrong) - math.log2(tried) >= ENOUGH:
+        if all(fits(formula, each) for each in instances) and _evidence(formula, wrong) - math.log2(tried) >= ENOUGH:
             found.append(formula)
     return found
 
@@ -248,7 +251,7 @@ def _with_constant(
             yield Formula(quantity, constant, one, other, choice)
 
 
-def _fits(formula: Formula, instance: Instance) -> bool:
+def fits(formula: Formula, instance: Instance) -> bool:
     """Whether the formula gives every number of the instance: those reported, or the right ones of a passing case."""
     found = formula.numbers(instance.scope)
     if found is None:

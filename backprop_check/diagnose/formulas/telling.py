@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -93,6 +94,8 @@ class Found(NamedTuple):
 
     formulas: list[Formula]
     group: list[Instance]
+    covers: Callable[[Instance], bool]
+    """Whether an instance, perhaps of another case, belongs to the group."""
 
     @property
     def name(self) -> str:
@@ -116,23 +119,30 @@ def formula_causes(
 
     Only dense layers among dense layers are looked at, and only where everything that a formula reads was reported.
     """
-    instances = [each for number, pair in enumerate(pairs) for each in _instances(number, pair[1], effort)]
-    if not any(each.is_wrong for each in instances):
-        return [], list(pairs)
     if effort is not None:
         effort.tell("looking for the formula that gives these numbers")
-    instances += [each for case in passing.examples(_PASSING) for each in _right_instances(*case)]
+        for _, evidence in pairs:
+            effort.spend(evidence.case)
+    instances = [each for number, pair in enumerate(pairs) for each in instances_of(pair[1], number)]
+    found_ones = find(instances, passing)
     mistakes: dict[tuple[str, str], list[Found]] = {}
-    explained: set[tuple[int, Slot]] = set()
-    for quantity in QUANTITIES:
-        for found in _explained(quantity, [each for each in instances if each.slot.quantity == quantity]):
-            mistakes.setdefault(found.mistake, []).append(found)
-            explained |= {(each.failure, each.slot) for each in found.group if each.is_wrong}
+    for found in found_ones:
+        mistakes.setdefault(found.mistake, []).append(found)
+    explained = {(each.failure, each.slot) for found in found_ones for each in found.group if each.is_wrong}
     # From the output backwards: an error there moves everything behind it.
     ordered = sorted(mistakes.values(), key=lambda found: (found[0].mistake[0] == "gradient", found[0].name == "delta"))
     causes = [_cause(found, instances, pairs) for found in ordered]
     rest = [pair for number, pair in enumerate(pairs) if not _explains_all(number, pair[1], explained)]
     return causes, rest
+
+
+def find(instances: list[Instance], passing: Passing) -> list[Found]:
+    """The formulas that give the numbers of these instances, in groups; ``instances`` gets those of passing cases."""
+    if not any(each.is_wrong for each in instances):
+        return []
+    instances += [each for case in passing.examples(_PASSING) for each in _right_instances(*case)]
+    own = {name: [each for each in instances if each.slot.quantity == name] for name in QUANTITIES}
+    return [found for quantity in QUANTITIES for found in _explained(quantity, own[quantity])]
 
 
 def _explains_all(number: int, evidence: Evidence, explained: set[tuple[int, Slot]]) -> bool:
@@ -142,9 +152,8 @@ def _explains_all(number: int, evidence: Evidence, explained: set[tuple[int, Slo
     return all((number, slot) in explained for slot in roots)
 
 
-def _instances(number: int, evidence: Evidence, effort: Part | None) -> Iterator[Instance]:
-    if effort is not None:
-        effort.spend(evidence.case)
+def instances_of(evidence: Evidence, number: int = 0) -> Iterator[Instance]:
+    """The arrays of a case that are judged by themselves; ``number`` is that of the case among the failing ones."""
     m, p = pass_on_reported(evidence.case, evidence.actual, evidence.dtype, evidence.profile)
     roots = evidence.roots
     for index, layer in enumerate(evidence.case.network.layers):
@@ -187,13 +196,13 @@ def _explained(quantity: str, instances: Sequence[Instance]) -> list[Found]:
     """Groups of instances with the formulas that give their numbers: the coarsest grouping in which most are given."""
     best: list[Found] = []
     most, wrong = 0, sum(each.is_wrong for each in instances)
-    for key in _KEYS if wrong else ():
+    for key in map(_with_output, _KEYS) if wrong else ():
         groups: dict[Hashable, list[Instance]] = defaultdict(list)
         for each in instances:
-            groups[key(each), quantity == "delta" and each.scope.last].append(each)
+            groups[key(each)].append(each)
         found = [
-            Found(formulas, group)
-            for group in groups.values()
+            Found(formulas, group, functools.partial(_belongs, quantity, key, value))
+            for value, group in groups.items()
             if any(each.is_wrong for each in group) and (formulas := fitting(quantity, group))
         ]
         count = sum(each.is_wrong for one in found for each in one.group)
@@ -202,6 +211,15 @@ def _explained(quantity: str, instances: Sequence[Instance]) -> list[Found]:
         if most == wrong:
             break
     return best
+
+
+def _with_output(key: Callable[[Instance], Hashable]) -> Callable[[Instance], Hashable]:
+    """The key, and for δ whether it is the output's, which has a formula of its own."""
+    return lambda each: (key(each), each.slot.quantity == "delta" and each.scope.last)
+
+
+def _belongs(quantity: str, key: Callable[[Instance], Hashable], value: Hashable, each: Instance) -> bool:
+    return each.slot.quantity == quantity and key(each) == value
 
 
 def _cause(found: Sequence[Found], instances: Sequence[Instance], pairs: Sequence[Pair]) -> Cause:
@@ -279,10 +297,18 @@ def _scope(group: Sequence[Instance], own: Sequence[Instance]) -> str:
         if all(map(holds, inside)) and not any(map(holds, others)):
             return words
     activations = sorted({scope.activation for scope in inside})
-    of = " and ".join(activations).replace("_", " ")
+    named = sorted({scope.activation for scope in others} - set(activations))
+    if len(activations) > len(named) > 0 and not any(scope.activation in activations for scope in others):
+        return f"in all but {_listed(named)} layers"
+    of = _listed(activations)
     if not any(scope.activation in activations for scope in others):
         return f"in {of} layers only"
     return f"in {of} layers only, {'at the output' if all(scope.last for scope in inside) else 'hidden ones'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    words = [name.replace("_", " ") for name in names]
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _shown(formula: Formula, wrong: Sequence[Instance]) -> Shown | None:

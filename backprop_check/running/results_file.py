@@ -385,10 +385,10 @@ class ResultsFile:
         try:
             anew.replace(self.path)
         except OSError as error:
-            beside_it = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
-            anew.replace(beside_it)
+            elsewhere = self.path.with_name(f"{self.path.stem}-kept{self.path.suffix}")
+            anew.replace(elsewhere)
             cause = f"the results cannot be put at {self.path} ({error.strerror})"
-            raise ResultsError("results-not-in-place", cause, f"they stand in {beside_it}") from error
+            raise ResultsError("results-not-in-place", cause, f"they are in {elsewhere}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -434,4 +434,4 @@ def _without_reported(line: bytes) -> bytes:
 
 def _cannot(path: Path, error: OSError) -> ResultsError:
     cause = f"the results file {path} cannot be written: {error.strerror}"
-    return ResultsError("results-not-written", cause, f"What was finished before is kept; {ELSEWHERE}", ". ")
+    return ResultsError("results-not-written", cause, f"The results finished before are kept; {ELSEWHERE}", ". ")

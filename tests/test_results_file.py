@@ -90,7 +90,7 @@ DISTURBED: list[tuple[str, Callable[[Path], object], str]] = [
     ("added to", _added_to, "was cut or made longer, from"),
     ("removed", lambda path: path.unlink(), "was removed or replaced"),
     ("replaced", _replaced, "was removed or replaced"),
-    ("overwritten", _overwritten, "was overwritten while"),
+    ("overwritten", _overwritten, "was overwritten"),
     ("right in its cases", lambda path: path.write_bytes(path.read_bytes().replace(b"mismatched", b"passedpass")),
      "was overwritten"),
 ]  # fmt: skip

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 KEPT = 300
 
 
+#: Formulas that explain this share of the failing cases are told without a search for a name of a part of them.
+_MOST = 0.9
+
 #: The most further cases that are sent to tell names apart.
 _ROUNDS = 4
 
@@ -248,18 +251,20 @@ class Diagnostician:
         return self._partly_named(search, failing)
 
     def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
-        """A name for the failures that it explains, if no other case refutes it; and the pattern of the rest."""
+        """The formulas that were written, or a name for the failures that it explains, if no other case refutes it; and
+        the pattern of the rest.
+        """
+        written, left = formula_causes(failing, self.passing, search.effort)
+        by_formula = len(failing) - len(left)
+        match = search.largest_part() if by_formula < _MOST * len(failing) else None
+        explained = [pair for pair in failing if match is not None and pair[1].reproduced_by(match.stages)]
         found: list[Cause] = []
-        left = list(failing)
-        match = search.largest_part()
-        if match is not None:
-            explained = [(each, evidence) for each, evidence in failing if evidence.reproduced_by(match.stages)]
+        if match is not None and len(explained) > by_formula:
             self.matches = [match]
-            found += causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
-            left = [pair for pair in failing if pair not in explained]
+            found = causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
+            written, left = formula_causes([pair for pair in failing if pair not in explained], self.passing)
         # Values that are not finite are treated afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        written, left = formula_causes(left, self.passing, search.effort)
         return found + written + self._left(left, search.left_out)
 
     def _told_apart(

@@ -117,7 +117,7 @@ def _bare_case(data: bytes, folder: Path) -> None:  # noqa: ARG001 - as all read
 def _worked_out(case: Case) -> None:
     """Check that an accepted case can be sent, and computed where it is small."""
     case.request()
-    assert Case.from_json(msgspec.json.encode(case)) == case
+    assert Case.from_json(msgspec.json.encode(case.to_dict())) == case
     if case.steps < 10 and len(case.inputs) < 10:
         expect(case)
 

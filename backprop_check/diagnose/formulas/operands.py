@@ -102,6 +102,10 @@ def _of_other_function(name: str, *, written_in_a: bool) -> Numbers:
 _IN_A = {"sigmoid": "a(1 − a)", "tanh": "1 − a²"}
 
 
+#: φ′(z), from z alone: with a = φ(z) where its formula has an a.
+SLOPE_OF_Z = Operand("φ′(z)", lambda scope: _slope(scope, scope.z), "", 0)
+
+
 def slopes() -> Iterator[Operand]:
     """What may stand where φ′(z) belongs."""
     yield _right("φ′(z)", _slope)

@@ -175,6 +175,12 @@ def lists(quantity: str, *, output: bool) -> tuple[list[Operand], list[Operand],
     return list(operands.of_neuron()), list(operands.of_input()), ("", "first", "last")
 
 
+def from_z(*, output: bool) -> Formula:
+    """The correct formula of δ, with φ′ computed from z alone."""
+    left = next(operands.output_errors() if output else operands.sent_back())
+    return Formula("delta", CONSTANTS[0], left, operands.SLOPE_OF_Z)
+
+
 def fitting(quantity: str, instances: Sequence[Instance]) -> list[Formula]:
     """The formulas with the fewest edits that give every number of these instances, with enough evidence."""
     wrong = [each for each in instances if each.is_wrong]

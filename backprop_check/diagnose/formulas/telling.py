@@ -12,7 +12,7 @@ import numpy as np
 from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.cause import Cause, Failure, Shown, cause_of
 from backprop_check.diagnose.formulas.scope import Scope, usable
-from backprop_check.diagnose.formulas.search import Formula, Instance, fitting
+from backprop_check.diagnose.formulas.search import Formula, Instance, fits, fitting, from_z
 from backprop_check.diagnose.given import pass_on_reported
 from backprop_check.kinds.dense import Dense
 
@@ -128,7 +128,8 @@ def formula_causes(
     mistakes: dict[tuple[str, str], list[Found]] = {}
     for found in found_ones:
         mistakes.setdefault(found.mistake, []).append(found)
-    explained = {(each.failure, each.slot) for found in found_ones for each in found.group if each.is_wrong}
+    explained = {(each.failure, each.slot) for found in found_ones for each in found.group}
+    explained |= {(each.failure, each.slot) for each in instances if not each.is_wrong}
     # From the output backwards: an error there moves everything behind it.
     ordered = sorted(mistakes.values(), key=lambda found: (found[0].mistake[0] == "gradient", found[0].name == "delta"))
     causes = [_cause(found, instances, pairs) for found in ordered]
@@ -165,7 +166,11 @@ def instances_of(evidence: Evidence, number: int = 0) -> Iterator[Instance]:
             if slot in evidence.actual and slot in evidence.right.values and _has_read(scope, quantity):
                 wrong = roots.get(slot, np.zeros(evidence.actual[slot].shape, dtype=bool))
                 right, allowed = evidence.right.values[slot], evidence.right.allowed[slot]
-                yield Instance(scope, slot, evidence.actual[slot], right, allowed, number, wrong)
+                instance = Instance(scope, slot, evidence.actual[slot], right, allowed, number, wrong)
+                # Where a is wrong, φ′ may be right by its formula in z and wrong by its formula in a.
+                if quantity == "delta" and wrong.any() and fits(from_z(output=scope.last), instance):
+                    instance.wrong = np.zeros_like(wrong)
+                yield instance
 
 
 def _right_instances(case: object, dtype: str, profile: str) -> Iterator[Instance]:

@@ -6,6 +6,7 @@ Each edit is judged on 200 generated cases. "Wrong" means that a formula or a na
 something else beyond the bounds in any of 200 fresh cases.
 """
 
+# ruff: noqa: T201 - it prints what it measures
 from __future__ import annotations
 
 import argparse
@@ -41,7 +42,7 @@ def evidences(answer: Any, count: int, seed: int) -> list[Evidence]:
     found = []
     for case in select_cases(["generated"], count, seed, supported(msgspec.convert(SUPPORTS, Supports))):
         reply = answer(msgspec.json.decode(case.request()))
-        actual = {}
+        actual: dict[Slot, Any] = {}
         for index, layer in enumerate(reply["layers"]):
             actual |= {Slot(name, index): np.array(layer[name]) for name in ("z", "a", "delta")}
             actual[Slot("weight_gradient", index)] = np.array(layer["gradients"]["weights"])
@@ -82,10 +83,8 @@ def measured(kind: str, edits: list[dict[str, str]]) -> None:
         some += bool(told)
         lies += bool(false)
         texts = [each.code or f"{each.implemented} {each.scope}" for each in told]
-        print(
-            f"  {edit}: {len(results.failed)} failed; {texts}{' + unexplained' if untold else ''}{' WRONG ' + str(false) if false else ''}",
-            flush=True,
-        )  # noqa: E501
+        notes = [*texts, *["unexplained"] * bool(untold), *[f"WRONG: {each}" for each in false]]
+        print(f"  {edit}: {len(results.failed)} failed; {notes}", flush=True)
     n = max(len(edits), 1)
     print(
         f"{kind}: {len(edits)} edits, caught {caught}, explained completely {whole} ({whole / n:.0%}), "

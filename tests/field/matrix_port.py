@@ -29,7 +29,7 @@ def sigmoid(z: Array) -> Array:
 
 
 PHI = {
-    "identity": (lambda z: z, lambda z: np.ones_like(z)),
+    "identity": (lambda z: z, np.ones_like),
     "sigmoid": (sigmoid, lambda z: sigmoid(z) * (1 - sigmoid(z))),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "softplus": (lambda z: np.log1p(np.exp(z)), sigmoid),
@@ -52,11 +52,24 @@ class Layer:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.phi, self.slope = PHI[spec["activation"]]
         self.W, self.B = (np.array(spec["parameters"][name]) for name in ("weights", "biases"))
-        self.X = self.Z = self.A = self.E = self.D = np.zeros(0)
+        self.X = self.Z = self.A = self.E = self.D = self.dW = self.dB = np.zeros(0)
+
+    def reported(self) -> dict[str, Any]:
+        """What a reply says of the layer."""
+        gradients = {"weights": self.dW.tolist(), "biases": self.dB.tolist()}
+        return {"z": self.Z.tolist(), "a": self.A.tolist(), "delta": self.D.tolist(), "gradients": gradients}
 
 
 def _names(layer: Layer, above: Layer | None, t: Array, **more: Any) -> dict[str, Any]:
-    own = {"X": layer.X, "Z": layer.Z, "A": layer.A, "W": layer.W, "B": layer.B, "E": layer.E, "D": layer.D}
+    own: dict[str, Any] = {
+        "X": layer.X,
+        "Z": layer.Z,
+        "A": layer.A,
+        "W": layer.W,
+        "B": layer.B,
+        "E": layer.E,
+        "D": layer.D,
+    }
     if above is not None:
         own |= {"D1": above.D, "E1": above.E, "Z1": above.Z, "A1": above.A, "W1": above.W, "slope1": above.slope}
     return {**own, "T": t, "N": len(t), "np": np, "phi": layer.phi, "slope": layer.slope, "sigmoid": sigmoid, **more}
@@ -70,52 +83,44 @@ def port(stages: dict[str, str]) -> Any:
         with np.errstate(all="ignore"):
             return eval(code[stage], _names(layer, above, t, **more))  # noqa: S307 - a line of this port's own code
 
+    def forward_and_back(layers: list[Layer], x: Array, t: Array, factor: float) -> None:
+        flow = x
+        for layer in layers:
+            layer.X = flow
+            layer.Z = line("z", layer, None, t)
+            layer.A = flow = line("a", layer, None, t)
+        above: Layer | None = None
+        for layer in reversed(layers):
+            layer.E = factor * (layer.A - t) if above is None else line("sent back", layer, above, t)
+            layer.D = line("output delta" if above is None else "hidden delta", layer, above, t)
+            above = layer
+        for layer in layers:
+            last = layer is layers[-1]
+            layer.dW = np.broadcast_to(line("weight gradient", layer, None, t, last=last), layer.W.shape)
+            layer.dB = np.broadcast_to(line("bias gradient", layer, None, t, last=last), layer.B.shape)
+
     def answer(case: dict[str, Any]) -> dict[str, Any]:
         layers = [Layer(spec) for spec in case["network"]["layers"]]
         x, t = np.array(case["inputs"], dtype=float), np.array(case["targets"], dtype=float)
-        share = 1 / len(x) if case["reduction"] == "mean" else 1.0
-        factor = 2.0 if case["loss"]["kind"] == "squared_error" else 1.0
+        factor = (2.0 if case["loss"]["kind"] == "squared_error" else 1.0) / (
+            len(x) if case["reduction"] == "mean" else 1
+        )
         rate = case["optimizer"]["learning_rate"] if "optimizer" in case else None
-        trajectory = []
-        for step in range(case.get("steps", 1)):
-            flow = x
-            for layer in layers:
-                layer.X = flow
-                layer.Z = line("z", layer, None, t)
-                layer.A = flow = line("a", layer, None, t)
-            loss = float(factor / 2 * share * ((flow - t) ** 2).sum())
-            above: Layer | None = None
-            for layer in reversed(layers):
-                layer.E = factor * share * (layer.A - t) if above is None else line("sent back", layer, above, t)
-                layer.D = line("output delta" if above is None else "hidden delta", layer, above, t)
-                above = layer
-            whole = [
-                (
-                    np.broadcast_to(line("weight gradient", layer, None, t, last=layer is layers[-1]), layer.W.shape),
-                    np.broadcast_to(line("bias gradient", layer, None, t, last=layer is layers[-1]), layer.B.shape),
-                )
-                for layer in layers
-            ]
-            if step == 0:
-                first = [
-                    {
-                        "z": layer.Z.tolist(), "a": layer.A.tolist(), "delta": layer.D.tolist(),
-                        "gradients": {"weights": dw.tolist(), "biases": db.tolist()},
-                    }
-                    for layer, (dw, db) in zip(layers, whole, strict=True)
-                ]  # fmt: skip
-                reply = {"loss": loss, "layers": first}
+        reply: dict[str, Any] = {}
+        trajectory: list[dict[str, Any]] = []
+        for _ in range(case.get("steps", 1)):
+            forward_and_back(layers, x, t, factor)
+            loss = float(factor / 2 * ((layers[-1].A - t) ** 2).sum())
+            reply = reply or {"loss": loss, "layers": [layer.reported() for layer in layers]}
             if rate is not None:
-                for layer, (dw, db) in zip(layers, whole, strict=True):
-                    layer.W, layer.B = layer.W - rate * dw, layer.B - rate * db
+                for layer in layers:
+                    layer.W, layer.B = layer.W - rate * layer.dW, layer.B - rate * layer.dB
                 updated = [{"updated": {"weights": l.W.tolist(), "biases": l.B.tolist()}} for l in layers]
                 trajectory.append({"loss": loss, "layers": updated})
-        if rate is not None:
-            for one, own in zip(reply["layers"], trajectory[-1]["layers"], strict=True):
-                one |= own
-            if len(trajectory) > 1:
-                reply["trajectory"] = trajectory
-        return reply
+        if trajectory:
+            pairs = zip(reply["layers"], trajectory[-1]["layers"], strict=True)
+            reply["layers"] = [{**one, **own} for one, own in pairs]
+        return reply | ({"trajectory": trajectory} if len(trajectory) > 1 else {})
 
     answer.supports = SUPPORTS  # type: ignore[attr-defined]
     return answer

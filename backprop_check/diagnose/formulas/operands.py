@@ -145,6 +145,7 @@ def output_errors() -> Iterator[Operand]:
     yield _right("∂L/∂a", lambda scope: scope.e)
     yield _instead("(a − t)", "∂L/∂a", _error)
     yield _instead("(a − t)²", "∂L/∂a", lambda scope: _product(_error(scope), _error(scope)))
+    yield _instead("|∂L/∂a|", "∂L/∂a", lambda scope: abs(scope.e))
     yield _instead("|a − t|", "∂L/∂a", lambda scope: abs(_error(scope)) if scope.last else None)  # type: ignore[arg-type]
     yield _instead("(z − t)", "∂L/∂a", lambda scope: scope.z - scope.t if scope.last else None)
     yield _instead("a", "∂L/∂a", lambda scope: scope.a)
@@ -209,6 +210,11 @@ def sent_back() -> Iterator[Operand]:
     yield Operand("Σ wᵀ δ", _sent(lambda above: above.delta, _transposed), "the weights are transposed on the way back")
     yield Operand(
         "Σ |w| δ", _sent(lambda above: above.delta, lambda above: abs(above.w)), "|w| stands in the place of w"
+    )
+    yield Operand(
+        "|Σ w δ|",
+        lambda scope: abs(sent) if (sent := _sent(lambda above: above.delta)(scope)) is not None else None,
+        "|Σ w δ| stands in the place of Σ w δ",
     )
     yield Operand(
         "Σ w² δ", _sent(lambda above: above.delta, lambda above: above.w * above.w), "w² stands in the place of w"
@@ -302,6 +308,9 @@ def of_input() -> Iterator[Operand]:
 def of_inputs_in_sum() -> Iterator[Operand]:
     """What may stand where Σ w aₗ₋₁ belongs in z."""
     yield _right("Σ w aₗ₋₁", lambda scope: times(scope.x, turned(scope.w)))
+    yield Operand(
+        "−Σ w aₗ₋₁", lambda scope: -times(scope.x, turned(scope.w)), "the weighted inputs have the wrong sign"
+    )
     yield Operand(
         "Σ w zₗ₋₁",
         lambda scope: times(scope.below.z, turned(scope.w)) if scope.below else None,

@@ -241,9 +241,10 @@ def print_summary(
     if summary.failed:
         text = f"{info.name} does not compute backpropagation right: {how_many_fail(counts)}."
         console.print(Text(text, style="bold red"))
-        named = [cause for cause in conclusion.causes if cause.code] if conclusion else []
-        if named:
-            console.print(Text(f"The cause: {', and '.join(f'{cause.title} ({cause.code})' for cause in named)}."))
+        told = [cause for cause in conclusion.causes if cause.code or cause.implemented] if conclusion else []
+        if told:
+            names = [f"{cause.title} ({cause.code or cause.implemented})" for cause in told]
+            console.print(Text(f"The cause: {', and '.join(names)}."))
     elif broken:
         text = f"{info.name} computes each case right by itself, but is not reliable: {broken[0].message}."
         console.print(Text(text, style="bold red"))

@@ -99,7 +99,7 @@ def _of_other_function(name: str, *, written_in_a: bool) -> Numbers:
 
 
 #: Activations whose derivative is usually written in a, with that formula.
-_IN_A = {"sigmoid": "a(1 − a)", "tanh": "1 − a²"}
+_IN_A = {"sigmoid": "a(1 − a)", "tanh": "(1 − a²)"}
 
 
 #: φ′(z), from z alone: with a = φ(z) where its formula has an a.

@@ -49,6 +49,14 @@ _RIGHT = {
     "bias_gradient": "∂L/∂b = δ",
 }
 
+#: What the numbers are, in words.
+_WORDS = {
+    "z": "The pre-activations z",
+    "a": "The activations a",
+    "delta": "The values of δ",
+    "gradient": "The gradients of the parameters",
+}
+
 #: The left sides of the formulas.
 _SIDES = {"z": "z", "a": "a", "delta": "δ", "weight_gradient": "∂L/∂w", "bias_gradient": "∂L/∂b"}
 
@@ -246,8 +254,9 @@ def _cause(found: Sequence[Found], instances: Sequence[Instance], pairs: Sequenc
         code=None,
         bug=None,
         title="another formula was written",
-        sentence=f"These numbers are exactly those of {' and '.join(implemented)}. Correct is {' and '.join(right)}. "
-        f"The difference: {formula.says}.",
+        # With --hints-only the first sentence is all that is told: it holds no formula.
+        sentence=f"{_WORDS[found[0].mistake[0]]} come from another formula than the correct one. They are exactly those "
+        f"of {' and '.join(implemented)}; correct is {' and '.join(right)}. The difference: {formula.says}.",
         scope=scope,
         detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
         right="; ".join(right),
@@ -302,9 +311,13 @@ def _scope(group: Sequence[Instance], own: Sequence[Instance]) -> str:
         if all(map(holds, inside)) and not any(map(holds, others)):
             return words
     activations = sorted({scope.activation for scope in inside})
-    named = sorted({scope.activation for scope in others} - set(activations))
-    if len(activations) > len(named) > 0 and not any(scope.activation in activations for scope in others):
-        return f"in all but {_listed(named)} layers"
+    hidden = not any(scope.last for scope in inside)
+    near = [scope for scope in others if not hidden or not scope.last]
+    named = sorted({scope.activation for scope in near})
+    if len(activations) > len(named) > 0 and not set(activations) & set(named):
+        if len(near) == len(others):
+            return f"in all but {_listed(named)} layers"
+        return f"in hidden layers, but not in {_listed(named)} ones"
     of = _listed(activations)
     if not any(scope.activation in activations for scope in others):
         return f"in {of} layers only"

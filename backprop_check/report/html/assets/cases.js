@@ -3,7 +3,7 @@ const PAGE = 100;
 const filter = {text: '', outcome: 'all', cause: '', suite: '', impl: '', sort: 'failed', down: true};
 let listed = [], limit = PAGE;
 
-const causeName = (row, n) => { const cause = INDEX.impls[CASES.impl[row]].causes[n]; return cause ? cause.code || 'no name' : ''; };
+const causeName = (row, n) => { const cause = INDEX.impls[CASES.impl[row]].causes[n]; return cause ? cause.code || (cause.implemented ? 'formula' : 'no name') : ''; };
 const causeKey = (row, n) => `${causeName(row, n)}`;
 const haystack = new Array(ROWS);
 function searched(row) {

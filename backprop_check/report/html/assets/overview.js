@@ -32,7 +32,7 @@ function verdict(one, n) {
 function causes(one, n) {
   if (!one.causes.length) return null;
   return h('section.why', {'aria-label': several ? `Causes in ${one.label}` : 'Causes'}, h('h2', several ? `Why ${one.label} fails` : one.causes.length > 1 ? 'Causes' : 'The cause'), h('div.causes', one.causes.map((cause) => {
-    const show = () => { setFilter({cause: cause.code || 'no name', impl: several ? String(n) : '', outcome: 'all', suite: '', text: ''}); jump('cases'); };
+    const show = () => { setFilter({cause: cause.code || (cause.implemented ? 'formula' : 'no name'), impl: several ? String(n) : '', outcome: 'all', suite: '', text: ''}); jump('cases'); };
     const first = cause.first_case ? range(ROWS).find((row) => CASES.id[row] === cause.first_case && CASES.impl[row] === n) : undefined;
     return h(`article.cause${cause.code ? '' : '.nameless'}`, h('p.say', cause.sentence || cause.title || cause.bug || 'no name fits'),
       h('p.label', cause.code ? h('span.code', cause.code) : null, ' ', cause.bug ? h('code', cause.bug) : cause.sentence && cause.title !== cause.sentence ? cause.title : null, cause.scope ? h('span.hint', ` · ${cause.scope}`) : null),

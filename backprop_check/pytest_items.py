@@ -287,7 +287,7 @@ class CaseItem(pytest.Item):
         self.add_marker("backprop")
 
     def runtest(self) -> None:
-        """Send the case and judge the answer."""
+        """Send the case and judge the answer. Raises ``CaseFailure`` where the case fails."""
         parent = self.parent
         assert isinstance(parent, ImplementationCollector)
         implementation = parent.opened()

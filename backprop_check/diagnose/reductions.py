@@ -103,7 +103,7 @@ def is_clear(case: Case, clear: float) -> bool:
 
 
 def of_samples(case: Case, samples: list[int]) -> Case | None:
-    """The same network for some samples of the batch; None where it needs more of them (batch normalization)."""
+    """The same network for some samples of the batch; None where it needs more of them (batch normalisation)."""
     layers = tuple(layer.of_samples(samples) for layer in case.network.layers)
     network = msgspec.structs.replace(case.network, layers=layers)
     inputs, targets = (rows[samples] for rows in (case.inputs, case.targets))

@@ -1,4 +1,4 @@
-"""The chapters: found in the package, chosen by number or name, for a terminal or as one HTML page."""
+"""The chapters: found in the package, selected by number or name, for a terminal or as one HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ nav { color: var(--soft); } a { color: inherit; } svg { max-width: 100%; height:
 
 
 class Chapter(NamedTuple):
-    """A chapter: its file's name without the ending, its title, its Markdown."""
+    """A chapter: its file's name without the extension, its title, its Markdown."""
 
     name: str
     title: str
@@ -47,7 +47,7 @@ def chapters() -> list[Chapter]:
 
 
 def find_chapter(wanted: str) -> Chapter:
-    """A chapter by its number or by (part of) its name; raises ``ConfigurationError`` with those there are."""
+    """A chapter by its number or by (part of) its name. Raises ``ConfigurationError``, which lists the chapters."""
     known = chapters()
     if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= len(known):
         return known[int(wanted) - 1]
@@ -65,12 +65,12 @@ def find_chapter(wanted: str) -> Chapter:
 
 
 def for_terminal(chapter: Chapter) -> str:
-    """The Markdown with each picture as a line that says what it shows."""
+    """The Markdown with each picture replaced by a line that describes it."""
     return _PICTURE.sub(lambda match: f"*(picture: {match['title']}; see guide --html)*", chapter.text)
 
 
 def as_html() -> str:
-    """All chapters as one page that needs nothing from anywhere, its pictures inside."""
+    """All chapters as one self-contained page, with its pictures inside."""
     from markdown_it import MarkdownIt  # noqa: PLC0415 - comes with rich, and only a page needs it
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -53,7 +53,7 @@ CNN = Case.from_dict(
 
 @functools.cache
 def _values() -> dict[Slot, Any]:
-    """What the reference gives on floats, as nested lists in the form of the wire."""
+    """The reference's values on floats, as nested lists in the form of a reply."""
     form = Form(CNN)
     return {
         slot: nested(array.ravel().tolist(), form.wire_shape(slot)) if array.ndim else float(array)
@@ -68,10 +68,10 @@ def _at(value: Any, at: tuple[int, ...]) -> float:
 
 
 def words() -> dict[str, Callable[..., float]]:
-    """What an expression of ``numbers.toml`` may say of it; everything counts from 0, and there is one sample.
+    """The names in an expression of ``numbers.toml``; all indexes count from 0, and there is one sample.
 
-    ``of("z", layer, …)`` is a quantity at its indexes (channel, row, column), ``grad`` and ``new`` are a parameter's
-    gradient and what it is after the update, ``given`` what it was; ``pixel`` is the image.
+    ``of("z", layer, …)`` is a quantity at its indexes (channel, row, column); ``grad``, ``new`` and ``given`` are a
+    parameter's gradient, its value after the update and before it; ``pixel`` is the image.
     """
     layers = CNN.network.layers
     image = nested(CNN.inputs[0], CNN.network.input_shape)

@@ -1,6 +1,6 @@
-"""Draw the guide's pictures: ``python -m backprop_check.guide.pictures`` writes ``pictures/*.svg`` anew.
+"""Draw the guide's pictures: ``python -m backprop_check.guide.pictures`` rewrites ``pictures/*.svg``.
 
-The numbers in them are the reference's; the colours are readable on light and dark paper.
+The numbers in them are the reference's; the colours are readable on light and dark backgrounds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def pictures() -> dict[str, str]:
 
 
 def network(name: str, *, deltas: bool = False) -> str:
-    """A network with its a (and its δ, which run backward) beside each neuron, and its weights."""
+    """A network with a (and δ, which flows backward) next to each neuron, and its weights."""
     case, p = CASES[name], passes(name)[0]
     widths = [case.network.inputs, *(layer.units for layer in case.network.layers)]
     height, width = _ROW * max(widths) + 50, _COLUMN * len(widths)
@@ -66,7 +66,7 @@ def _spot(column: int, row: int, count: int, height: int) -> tuple[int, int]:
 
 
 def _edge(start: tuple[int, int], end: tuple[int, int], i: int, text: str) -> Iterator[str]:
-    """A weight: a line, and its number where lines that cross are apart."""
+    """A weight: a line, with its number where crossing lines are apart."""
     (x0, y0), (x1, y1) = start, end
     yield f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="{_GREY}" stroke-width="1.5" opacity="0.6"/>'
     share = 0.3 if i % 2 == 0 else 0.7
@@ -74,7 +74,7 @@ def _edge(start: tuple[int, int], end: tuple[int, int], i: int, text: str) -> It
 
 
 def slope() -> str:
-    """The loss of the one neuron along its first weight, with the tangent where the weight is."""
+    """The loss of the one neuron as a function of its first weight, with the tangent at the weight's value."""
     nudged, loss, dw = (words()[name] for name in ("nudged", "loss", "dw"))
     here, gradient, reach = loss("neuron"), dw("neuron", 0, 0, 0), 60.0
     points = [(h, nudged("neuron", 0, 0, 0, h)) for h in (reach * (k - 20) / 20 for k in range(41))]

@@ -1,8 +1,8 @@
 """The network that runs through the guide, and its numbers by name.
 
-It grows: ``neuron`` (two inputs, one neuron), ``row`` (a second neuron behind it), ``fan`` (it feeds two), ``net`` (two
+It grows: ``neuron`` (two inputs, one neuron), ``row`` (a second neuron after it), ``fan`` (it feeds two), ``net`` (two
 hidden neurons and two outputs: Mazur's example). ``numbers.toml`` holds an expression in these names for every number
-that the guide prints; a test works each out with the reference.
+that the guide prints; a test computes each with the reference.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ def passes(name: str) -> list[Pass]:
 
 
 def _nudged(case: Case, layer: int, j: int, i: int, h: float) -> float:
-    """The loss with one weight moved by h."""
-    content = plain(case)  # lists, which can be changed
+    """The loss with one weight changed by h."""
+    content = plain(case)  # lists, which are mutable
     content["network"]["layers"][layer]["parameters"]["weights"][j][i] += h
     return float(run_pass(Case.from_dict(content), Scalars.of_floats())[0].loss)
 
 
 def words() -> dict[str, Callable[..., float]]:
-    """What an expression of ``numbers.toml`` may say; ``l``, ``j``, ``i``, ``s`` count from 0."""
+    """The names in an expression of ``numbers.toml``; ``l``, ``j``, ``i``, ``s`` count from 0."""
 
     def too_early(name: str) -> list[Pass]:
         from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415 - for two numbers of one chapter
@@ -117,7 +117,7 @@ def words() -> dict[str, Callable[..., float]]:
         return passes(name)[0].layers[l].output.a.error[s, j]
 
     def weight(name: str, l: int, j: int, i: int) -> int:
-        """Where the weight from input i into neuron j stands among all weights of its layer."""
+        """The number of the weight from input i into neuron j among all weights of its layer."""
         return j * len(CASES[name].network.layers[l].parameters.weights[0]) + i
 
     def updated(name: str, l: int, parameter: str, at: int) -> float:

@@ -337,7 +337,7 @@ class ResultsFile:
 
     def _disturb(self, how: str) -> None:
         self.disturbed = self.disturbed or (
-            f"the results file {self.path} was {how}, by another program, while the run wrote it. It was written "
+            f"the results file {self.path} was {how} while the run wrote it, by another program. It was written "
             "again, in full, from a copy: an implementation must not write there"
         )
 

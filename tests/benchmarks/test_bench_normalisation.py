@@ -57,7 +57,7 @@ def torch_modules(dtype: str) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_no_false_alarm(dtype: str) -> None:
-    """PyTorch's modules, and numpy in every correct way of computing a normalization."""
+    """PyTorch's modules, and numpy in every correct way of computing a normalisation."""
     ways = [
         (backward, variance) for backward in ("closed", "chain") for variance in ("two passes", "squares", "Welford")
     ]

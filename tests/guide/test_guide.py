@@ -1,4 +1,4 @@
-"""The guide: every number in it is the reference's, every picture is drawn anew, every chapter can be read."""
+"""The guide: every number in it is the reference's, every picture is up to date, every chapter can be read."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def test_every_number_is_computed_by_the_reference(chapter: Chapter) -> None:
 
 
 def test_a_table_for_every_chapter_and_no_other() -> None:
-    """A chapter without a row would be one whose numbers nobody looks at."""
+    """The numbers of a chapter without a table would not be checked."""
     assert set(TABLE) == {chapter.name for chapter in CHAPTERS} | {"claims"}
     assert sum(len(rows) for name, rows in TABLE.items() if name != "claims") > 150
 
 
 @pytest.mark.parametrize("claim", TABLE["claims"])
 def test_what_is_said_without_a_number_is_true(claim: str) -> None:
-    """Such as how many digits a numeric check gives."""
+    """Such as the number of digits of a numerical gradient check."""
     assert eval(claim, {"__builtins__": {}}, dict(WORDS)) is True  # noqa: S307 - our own file
 
 
 def test_the_bugs_that_are_named_exist() -> None:
-    """Every BP and three digits is in the catalogue; BP1 to BP4 are Nielsen's equations."""
+    """Every BP with three digits is in the catalogue; BP1 to BP4 are Nielsen's equations."""
     from backprop_check.diagnose.catalogue import find_bug  # noqa: PLC0415
 
     codes = {code for chapter in CHAPTERS for code in re.findall(r"BP\d{3}", chapter.text)}
@@ -68,7 +68,7 @@ def test_the_bugs_that_are_named_exist() -> None:
 
 
 def test_the_worked_network_is_the_published_one() -> None:
-    """What the guide prints is what ``explain mazur-2x2x2`` prints."""
+    """The guide shows what ``explain mazur-2x2x2`` prints."""
     from backprop_check.explain.making import find_case  # noqa: PLC0415
 
     published, ours = find_case("mazur-2x2x2").case, CASES["net"]
@@ -80,7 +80,7 @@ def test_the_worked_network_is_the_published_one() -> None:
 
 
 def test_the_pictures_are_those_of_the_script() -> None:
-    """Byte for byte; every picture is in a chapter, and every chapter's is there."""
+    """Byte for byte; every picture is used in a chapter, and every chapter's picture exists."""
     shown = {name for chapter in CHAPTERS for name in re.findall(r"\(pictures/([a-z-]+\.svg)\)", chapter.text)}
     drawn = pictures()
     assert shown == set(drawn)
@@ -95,7 +95,7 @@ def guide(*arguments: str, code: int = 0) -> str:
 
 
 def test_chapters_by_number_and_by_name() -> None:
-    """Each can be read in a terminal, and says which comes next."""
+    """Each can be read in a terminal, and names the next one."""
     listed = guide()
     for number, chapter in enumerate(CHAPTERS, 1):
         output = guide(str(number))

@@ -1,4 +1,4 @@
-"""Normalization, dropout and embedding in numpy, written independently of the reference, with mistakes to switch on.
+"""Normalisation, dropout and embedding in numpy, written independently of the reference, with mistakes to switch on.
 
 ``Implementation(bug="BP901")`` is a callable for ``backprop_check.check``; two mistakes are joined by " and ".
 ``backward`` and ``variance`` choose between correct ways of writing these layers; ``dtype`` is the dtype of the
@@ -230,7 +230,7 @@ def activation(spec: Json, z: Array) -> tuple[Array, Any]:
 
 
 class Norm(Layer):
-    """Batch, layer, group, instance and RMS normalization of rows: the numbers of a row are normalized together."""
+    """Batch, layer, group, instance and RMS normalisation of rows: the numbers of a row are normalised together."""
 
     def rows(self, x: Array) -> Array:
         """One row for each group with its own mean and variance."""

@@ -1,4 +1,4 @@
-"""Level 6: normalization, dropout and embedding."""
+"""Level 6: normalisation, dropout and embedding."""
 
 from __future__ import annotations
 

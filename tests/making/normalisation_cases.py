@@ -1,4 +1,4 @@
-"""Writes cases/normalisation: examples worked by hand, and edge cases of normalization, dropout and embedding.
+"""Writes cases/normalisation: examples worked by hand, and edge cases of normalisation, dropout and embedding.
 
 ``python tests/making/normalisation_cases.py`` rewrites the files; ``tests/levels/test_normalisation.py`` checks that
 they are up to date.

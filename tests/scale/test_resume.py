@@ -37,7 +37,7 @@ KINDS: dict[str, tuple[dict[str, object], list[object]]] = {
 }
 KILLS = 200 if FULL else len(KINDS)
 
-#: The cases of these runs: from every suite in the thorough tests.
+#: The cases of these runs: from every suite with BACKPROP_CHECK_FULL=1.
 SOME: list[object] = ["--cases", 60] if FULL else ["--suite", "generated", "--cases", 60]
 
 

@@ -252,6 +252,7 @@ def pass_on_reported(case: Case, reported: Mapping[Slot, Array], dtype: str, pro
     """The first pass of the right stages on the reported values, with the reading that it was computed in."""
     u, own = roundoff(dtype, None)
     m = Given(u, profile)
+    m.choices = Watching()
     m.keep(reported, case.optimizer is not None, own, 1024.0 * SMALLEST_NORMAL[dtype], (), as_reported=False)
     with np.errstate(all="ignore"):
         return m, run_pass(case, m, Stages)[0]

@@ -133,6 +133,8 @@ def formula_causes(
             effort.spend(evidence.case)
     instances = [each for number, pair in enumerate(pairs) for each in instances_of(pair[1], number)]
     found_ones = find(instances, passing)
+    if not found_ones:
+        return [], list(pairs)
     mistakes: dict[tuple[str, str], list[Found]] = {}
     for found in found_ones:
         mistakes.setdefault(found.mistake, []).append(found)
@@ -158,12 +160,14 @@ def _explains_all(number: int, evidence: Evidence, explained: set[tuple[int, Slo
     """Whether every root of a case is explained; later steps report only their results, in which any error shows."""
     later = {"loss", "updated_weight", "updated_bias"} if evidence.case.steps > 1 else set()
     roots = [slot for slot in evidence.roots if slot.quantity not in {"input_gradient", *later}]
-    return all((number, slot) in explained for slot in roots)
+    return bool(roots) and all((number, slot) in explained for slot in roots)
 
 
 def instances_of(evidence: Evidence, number: int = 0) -> Iterator[Instance]:
     """The arrays of a case that are judged by themselves; ``number`` is that of the case among the failing ones."""
     m, p = pass_on_reported(evidence.case, evidence.actual, evidence.dtype, evidence.profile)
+    if m.choices is not None and m.choices.met:
+        return  # at a kink several slopes are right: such a case says nothing certain of a formula
     roots = evidence.roots
     for index, layer in enumerate(evidence.case.network.layers):
         if type(layer) is not Dense or not usable(evidence.case, index):
@@ -255,8 +259,8 @@ def _cause(found: Sequence[Found], instances: Sequence[Instance], pairs: Sequenc
         bug=None,
         title="another formula was written",
         # With --hints-only the first sentence is all that is told: it holds no formula.
-        sentence=f"{_WORDS[found[0].mistake[0]]} come from another formula than the correct one. They are exactly those "
-        f"of {' and '.join(implemented)}; correct is {' and '.join(right)}. The difference: {formula.says}.",
+        sentence=f"{_WORDS[found[0].mistake[0]]} come from another formula than the correct one. They are exactly "
+        f"those of {' and '.join(implemented)}; correct is {' and '.join(right)}. The difference: {formula.says}.",
         scope=scope,
         detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
         right="; ".join(right),

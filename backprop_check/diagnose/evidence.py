@@ -154,6 +154,10 @@ class Evidence:
             fits = fits | self.ignored[slot]
         return fits
 
+    def agrees_with(self, local: Local) -> bool:
+        """Whether every reported number is one of ``local``, which was computed from the case alone."""
+        return self._all_fit(local)
+
     def _all_fit(self, local: Local) -> bool:
         for slot, array in self.actual.items():
             fits = self._fit(local, slot, array)

@@ -201,7 +201,7 @@ def given(
     with others; the bounds allow that. With ``as_reported`` it continued with exactly what it reported, which matters
     where a rounding changes much, as in 1 − p.
     """
-    return _local(_worked_out(case, reported, dtype, profile, stages, choices, as_reported=as_reported))
+    return local_from(_worked_out(case, reported, dtype, profile, stages, choices, as_reported=as_reported))
 
 
 def given_at_kinks(
@@ -235,12 +235,13 @@ def _unless_refuted(
     decides: Container[Slot],
 ) -> Local | None:
     try:
-        return _local(_worked_out(case, reported, dtype, profile, stages, choices, decides))
+        return local_from(_worked_out(case, reported, dtype, profile, stages, choices, decides))
     except _RefutedError:
         return None
 
 
-def _local(m: Any) -> Local:
+def local_from(m: Any) -> Local:
+    """The values and bounds that a reading recorded."""
     values, allowed = {}, {}
     with np.errstate(all="ignore"):
         for slot, (value, error) in m.found.items():

@@ -83,3 +83,30 @@ def test_what_is_no_formula_is_given_none() -> None:
     results = judged({"hidden delta": "E * slope(Z) * (1 + 0.01 * np.arange(A.shape[1]))"})
     assert results.failed
     assert [(each.code, each.implemented) for each in results.causes] == [(None, "")]
+
+
+def with_gradients_only(answer: Any) -> Any:
+    """The port without z, a, δ and loss in its replies."""
+
+    def fewer(case: dict[str, Any]) -> dict[str, Any]:
+        reply = answer(case)
+        for step in [reply, *reply.get("trajectory", [])]:
+            step.pop("loss", None)
+        for layer in reply["layers"]:
+            for quantity in ("z", "a", "delta"):
+                del layer[quantity]
+        return dict(reply)
+
+    fewer.supports = answer.supports  # type: ignore[attr-defined]
+    return fewer
+
+
+@pytest.mark.parametrize("name", ["the error itself is sent back", "the slope twice"])
+def test_gradients_alone_are_enough(name: str) -> None:
+    """δ and a follow from the gradients of one sample; batches must be what a whole pass with the formula gives."""
+    stages, implemented, scope = WRITTEN[name]
+    results = check(with_gradients_only(port(stages)), suites=["generated"], cases=60)
+    (cause,) = [each for each in results.causes if each.code not in NUMBERS]
+    assert (cause.code, cause.implemented, cause.scope) == (None, implemented, scope)
+    assert len(cause.explains) == len(results.failed)
+    assert any(len(each.case["inputs"]) > 1 for each in results.failed if each.id in cause.explains and each.case)

@@ -74,7 +74,8 @@ class Scope:
     @functools.cached_property
     def delta(self) -> Lane:
         """∂L/∂z."""
-        return _lane(self.p.layers[self.index].delta)
+        (z,) = self.p.layers[self.index].output.z
+        return _lane(z.error)
 
     @functools.cached_property
     def x(self) -> Lane:

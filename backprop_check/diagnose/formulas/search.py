@@ -159,6 +159,29 @@ class Instance:
         return bool(self.wrong.any())
 
 
+class Found(NamedTuple):
+    """A group of instances, and the formulas that give all their numbers."""
+
+    formulas: list[Formula]
+    group: list[Instance]
+    covers: Callable[[Instance], bool]
+    """Whether an instance, perhaps of another case, belongs to the group."""
+
+    @property
+    def name(self) -> str:
+        """The quantity; δ of the output has a formula of its own."""
+        formula = self.formulas[0]
+        output = formula.quantity == "delta" and all(each.scope.last for each in self.group)
+        return "delta output" if output else formula.quantity
+
+    @property
+    def mistake(self) -> tuple[str, str]:
+        """What makes two findings one mistake: the same difference, in the same kind of quantity."""
+        formula = self.formulas[0]
+        kind = "gradient" if formula.quantity.endswith("gradient") else formula.quantity
+        return kind, formula.says
+
+
 def lists(quantity: str, *, output: bool) -> tuple[list[Operand], list[Operand], tuple[str, ...]]:
     """The left operands, the right operands, and the choices of samples for a quantity."""
     one = [operands.Operand("", lambda scope: Lane(np.ones((1, 1)), 0.0, scope.m.u), "", 0)]

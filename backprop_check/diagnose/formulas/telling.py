@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from backprop_check.compare.trace import Slot
+from backprop_check.diagnose.blame import recover
 from backprop_check.diagnose.cause import Cause, Failure, Shown, cause_of
+from backprop_check.diagnose.evidence import Evidence
 from backprop_check.diagnose.formulas.scope import Scope, usable
-from backprop_check.diagnose.formulas.search import Formula, Instance, fits, fitting, from_z
+from backprop_check.diagnose.formulas.search import Formula, Found, Instance, fits, fitting, from_z
+from backprop_check.diagnose.formulas.whole import predicted
 from backprop_check.diagnose.given import pass_on_reported
 from backprop_check.kinds.dense import Dense
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 
     from backprop_check.diagnose.effort import Part
-    from backprop_check.diagnose.evidence import Evidence, Passing
+    from backprop_check.diagnose.evidence import Passing
 
     Pair = tuple[Failure, Evidence]
 
@@ -97,29 +100,6 @@ def _depth(scope: Scope) -> int:
     return 1 if scope.above is not None and scope.above.last else 2
 
 
-class Found(NamedTuple):
-    """A group of instances, and the formulas that give all their numbers."""
-
-    formulas: list[Formula]
-    group: list[Instance]
-    covers: Callable[[Instance], bool]
-    """Whether an instance, perhaps of another case, belongs to the group."""
-
-    @property
-    def name(self) -> str:
-        """The quantity; δ of the output has a formula of its own."""
-        formula = self.formulas[0]
-        output = formula.quantity == "delta" and all(each.scope.last for each in self.group)
-        return "delta output" if output else formula.quantity
-
-    @property
-    def mistake(self) -> tuple[str, str]:
-        """What makes two findings one mistake: the same difference, in the same kind of quantity."""
-        formula = self.formulas[0]
-        kind = "gradient" if formula.quantity.endswith("gradient") else formula.quantity
-        return kind, formula.says
-
-
 def formula_causes(
     pairs: Sequence[Pair], passing: Passing, effort: Part | None = None
 ) -> tuple[list[Cause], list[Pair]]:
@@ -131,7 +111,8 @@ def formula_causes(
         effort.tell("looking for the formula that gives these numbers")
         for _, evidence in pairs:
             effort.spend(evidence.case)
-    instances = [each for number, pair in enumerate(pairs) for each in instances_of(pair[1], number)]
+    known = [_with_recovered(evidence) for _, evidence in pairs]
+    instances = [each for number, evidence in enumerate(known) for each in instances_of(evidence, number)]
     found_ones = find(instances, passing)
     if not found_ones:
         return [], list(pairs)
@@ -140,11 +121,12 @@ def formula_causes(
         mistakes.setdefault(found.mistake, []).append(found)
     explained = {(each.failure, each.slot) for found in found_ones for each in found.group}
     explained |= {(each.failure, each.slot) for each in instances if not each.is_wrong}
+    by_place = {number for number, evidence in enumerate(known) if _explains_all(number, evidence, explained)}
+    by_pass = {number for number in set(range(len(pairs))) - by_place if _gives_all(pairs[number][1], found_ones)}
     # From the output backwards: an error there moves everything behind it.
     ordered = sorted(mistakes.values(), key=lambda found: (found[0].mistake[0] == "gradient", found[0].name == "delta"))
-    causes = [_cause(found, instances, pairs) for found in ordered]
-    rest = [pair for number, pair in enumerate(pairs) if not _explains_all(number, pair[1], explained)]
-    return causes, rest
+    causes = [_cause(found, instances, pairs, by_pass) for found in ordered]
+    return causes, [pair for number, pair in enumerate(pairs) if number not in by_place | by_pass]
 
 
 def find(instances: list[Instance], passing: Passing) -> list[Found]:
@@ -198,14 +180,30 @@ def _right_instances(case: object, dtype: str, profile: str) -> Iterator[Instanc
             yield Instance(scope, slot, None, value, m.allowed(value, error), -1)
 
 
+def _with_recovered(evidence: Evidence) -> Evidence:
+    """The evidence with the δ and a that follow from the gradients of one sample, where δ was not reported."""
+    if any(slot.quantity == "delta" for slot in evidence.actual):
+        return evidence
+    known = {**recover(evidence.case, evidence.actual), **evidence.actual}
+    return Evidence(evidence.case, known, evidence.dtype, evidence.profile, evidence.ignored, kinks=evidence.kinks)
+
+
+def _gives_all(evidence: Evidence, found: Sequence[Found]) -> bool:
+    """Whether a whole pass with these formulas gives everything that was reported."""
+    local = predicted(evidence.case, found, evidence.dtype, evidence.profile)
+    return local is not None and evidence.agrees_with(local)
+
+
 def _has_read(scope: Scope, quantity: str) -> bool:
+    # Where no z was reported at all, the forward pass is taken as right: else no formula behind it would fit.
+    computed = () if any(slot.quantity == "z" for slot in scope.actual) else ("z", "a")
     near = [scope, scope.below, *([scope.above] if quantity == "delta" else [])]
     return all(
         Slot(name, each.index) in scope.actual
         for each in near
         if each is not None
         for name in _READ[quantity]
-        if (name, each.index) != (quantity, scope.index)
+        if name not in computed and (name, each.index) != (quantity, scope.index)
     )
 
 
@@ -239,11 +237,13 @@ def _belongs(quantity: str, key: Callable[[Instance], Hashable], value: Hashable
     return each.slot.quantity == quantity and key(each) == value
 
 
-def _cause(found: Sequence[Found], instances: Sequence[Instance], pairs: Sequence[Pair]) -> Cause:
-    """The cause of one mistake, at all the places where it was found."""
+def _cause(
+    found: Sequence[Found], instances: Sequence[Instance], pairs: Sequence[Pair], by_pass: Collection[int]
+) -> Cause:
+    """The cause of one mistake, at all the places where it was found, and in the cases ``by_pass``."""
     group = [each for one in found for each in one.group]
     wrong = [each for each in group if each.is_wrong]
-    failures = [pairs[number][0] for number in sorted({each.failure for each in wrong})]
+    failures = [pairs[number][0] for number in sorted({each.failure for each in wrong}.union(by_pass))]
     quantities = {each.slot.quantity for each in group}
     scope = _scope(group, [each for each in instances if each.slot.quantity in quantities])
     formula = found[0].formulas[0]

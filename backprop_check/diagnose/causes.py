@@ -248,13 +248,13 @@ class Diagnostician:
         if names:
             self.matches = [names[0]]
             return causes_of(names, failures, evidences)
-        return self._partly_named(search, failing)
+        return self._partly_named(search, failing, effort.part(effort.formulas))
 
-    def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]]) -> list[Cause]:
+    def _partly_named(self, search: Search, failing: Sequence[tuple[Failure, Evidence]], effort: Part) -> list[Cause]:
         """The formulas that were written, or a name for the failures that it explains, if no other case refutes it; and
         the pattern of the rest.
         """
-        written, left = formula_causes(failing, self.passing, search.effort)
+        written, left = formula_causes(failing, self.passing, effort)
         by_formula = len(failing) - len(left)
         match = search.largest_part() if by_formula < _MOST * len(failing) else None
         explained = [pair for pair in failing if match is not None and pair[1].reproduced_by(match.stages)]
@@ -262,10 +262,11 @@ class Diagnostician:
         if match is not None and len(explained) > by_formula:
             self.matches = [match]
             found = causes_of([match], [each for each, _ in explained], [evidence for _, evidence in explained])
-            written, left = formula_causes([pair for pair in failing if pair not in explained], self.passing)
+            written, left = formula_causes([pair for pair in failing if pair not in explained], self.passing, effort)
         # Values that are not finite are treated afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        return found + written + self._left(left, search.left_out)
+        left_out = [*search.left_out, *(["formulas of single layers"] if effort.spent else [])]
+        return found + written + self._left(left, left_out)
 
     def _told_apart(
         self, names: list[Match], effort: Effort, ask: Callable[[Case], Mapping[Slot, Array] | None]

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: The most multiplications in the search for names: about five seconds on one core.
 FOR_NAMES = 150_000_000
 
+#: The most multiplications in the search for formulas: passes over the failing cases.
+FOR_FORMULAS = 100_000_000
+
 #: The most multiplications to find further cases, which tell names apart.
 FOR_FURTHER_CASES = 100_000_000
 
@@ -47,6 +50,7 @@ class Effort:
     """
 
     names: int | None = FOR_NAMES
+    formulas: int | None = FOR_FORMULAS
     further_cases: int | None = FOR_FURTHER_CASES
     smallest: int | None = FOR_THE_SMALLEST
     questions: int | None = QUESTIONS
@@ -62,8 +66,8 @@ class Effort:
 
     @classmethod
     def of(cls, names: int | None, questions: int | None = QUESTIONS) -> Effort:
-        """``names`` multiplications for the search for names; no limit on other multiplications."""
-        return cls(names, None, None, questions)
+        """``names`` multiplications for the searches for names and for formulas; no limit on other multiplications."""
+        return cls(names, names, None, None, questions)
 
     def interrupt(self) -> None:
         """Try nothing more from now on."""

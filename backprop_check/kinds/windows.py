@@ -108,7 +108,7 @@ def pooling(inputs: Shape, window: Window, sizes: Sizes) -> Wiring:
 
 
 def divisors(window: Window, lengths: Sizes, sizes: Sizes, *, padding_counts: bool) -> list[int]:
-    """The divisor of the average at each position o: Π over the axes of min(o·s − p + k, n) − max(o·s − p, 0).
+    """The divisor of the average at position o: min(o·s − p + k, n) − max(o·s − p, 0), multiplied over the axes.
 
     With ``padding_counts`` the padding is included: min(o·s − p + k, n + p) − (o·s − p). Positions that ``ceil_mode``
     lets a window have beyond the padded input never count.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backprop_check.diagnose.formulas.scope import Scope, times, turned
-from backprop_check.functions.activations import ELEMENTWISE
+from backprop_check.diagnose.formulas.scope import Jacobian, Scope, times, turned
+from backprop_check.functions.activations import ELEMENTWISE, LAYERWISE
 from backprop_check.numbers.lane import Lane
 
 if TYPE_CHECKING:
@@ -70,6 +70,13 @@ def _slope(scope: Scope, at: Lane | None = None) -> Lane | None:
     return None if value is None else scope.slope(scope.activation, at, value)
 
 
+def _own_slope(scope: Scope) -> Lane | None:
+    """φ′(z); of a softmax its Jacobian."""
+    if scope.activation in LAYERWISE:
+        return Jacobian(scope.a, logarithm=scope.activation == "log_softmax", m=scope.m)
+    return _slope(scope)
+
+
 def _over(scope: Scope, numbers: Lane | None) -> Lane | None:
     with np.errstate(all="ignore"):
         return None if numbers is None else Lane(np.ones(1), 0.0, scope.m.u) / numbers
@@ -108,7 +115,7 @@ SLOPE_OF_Z = Operand("φ′(z)", lambda scope: _slope(scope, scope.z), "", 0)
 
 def slopes() -> Iterator[Operand]:
     """What may stand where φ′(z) belongs."""
-    yield _right("φ′(z)", _slope)
+    yield _right("φ′(z)", _own_slope)
     yield Operand("", _one, "φ′(z) is missing")
     yield Operand("φ′(a)", lambda scope: _slope(scope, scope.a), "φ′ is taken of a, not of z")
     yield Operand(

@@ -153,6 +153,31 @@ class Scope:
         return Lane(table.value.reshape(shape), error if isinstance(error, float) else error.reshape(shape), self.m.u)
 
 
+class Jacobian(Lane):
+    """The slope of a softmax (or of its logarithm): no factor of each neuron, but a sum over the layer."""
+
+    __slots__ = ("logarithm",)
+
+    def __init__(self, a: Lane, *, logarithm: bool, m: Lanes) -> None:
+        p = m.exp(a) if logarithm else a
+        super().__init__(p.value, p.error, p.u)
+        self.logarithm = logarithm
+
+    def applied(self, g: Lane) -> Lane:
+        """pⱼ (gⱼ − Σₖ gₖ pₖ), or gⱼ − pⱼ Σₖ gₖ for the logarithm."""
+        p = Lane(self.value, self.error, self.u)
+        if self.logarithm:
+            return g - p * _over_neurons(g)
+        return p * (g - _over_neurons(g * p))
+
+
+def _over_neurons(x: Lane) -> Lane:
+    """The sum over the neurons of each sample."""
+    error = np.broadcast_to(x.error, x.value.shape).sum(axis=1, keepdims=True)
+    bound = error + x.value.shape[1] * x.u * abs(x.value).sum(axis=1, keepdims=True)
+    return Lane(x.value.sum(axis=1, keepdims=True), bound, x.u)
+
+
 def usable(case: Case, index: int) -> bool:
     """Whether a layer's formulas are those of a dense layer among dense layers, each reading one other."""
     network = case.network

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from backprop_check.diagnose.formulas import operands
-from backprop_check.diagnose.formulas.scope import summed, times, turned
+from backprop_check.diagnose.formulas.scope import Jacobian, summed, times, turned
 from backprop_check.numbers.lane import Lane
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def combined(quantity: str, left: Lane, right: Lane, samples: str, scope: Scope)
     if quantity == "z":
         return left + right
     if quantity in ("delta", "a", "input_gradient"):
-        found = left * right
+        found = right.applied(left) if isinstance(right, Jacobian) else left * right
         return Lane(np.broadcast_to(found.value, (scope.samples, scope.units)), found.error, found.u)
     chosen = {"": slice(None), "first": slice(0, 1), "last": slice(-1, None)}[samples]
     left = _rows(left, scope.samples, chosen)

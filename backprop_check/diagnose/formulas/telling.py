@@ -100,17 +100,17 @@ def _depth(scope: Scope) -> int:
     return 1 if scope.above is not None and scope.above.last else 2
 
 
-def formula_causes(
-    pairs: Sequence[Pair], passing: Passing, effort: Part | None = None
-) -> tuple[list[Cause], list[Pair]]:
+def formula_causes(pairs: Sequence[Pair], passing: Passing, effort: Part) -> tuple[list[Cause], list[Pair]]:
     """The causes whose formulas were found, and the failing cases that they do not explain completely.
 
-    Only dense layers among dense layers are looked at, and only where everything that a formula reads was reported.
+    Only dense layers among dense layers are looked at. ``effort`` limits the passes over the failing cases; nothing is
+    searched where it is spent.
     """
-    if effort is not None:
-        effort.tell("looking for the formula that gives these numbers")
-        for _, evidence in pairs:
-            effort.spend(evidence.case)
+    effort.tell("looking for the formula that gives these numbers")
+    for _, evidence in pairs:
+        effort.spend(evidence.case, 2)
+    if effort.spent:
+        return [], list(pairs)
     known = [_with_recovered(evidence) for _, evidence in pairs]
     instances = [each for number, evidence in enumerate(known) for each in instances_of(evidence, number)]
     found_ones = find(instances, passing)

@@ -134,7 +134,7 @@ class Search:
     def _names(self) -> list[Match]:
         if not self.failing:
             return []
-        probes = self._probes()
+        probes = self.probes()
         everywhere = list(self._everywhere(probes[0]))
         found = [match for match in everywhere if self.holds(match, probes)]
         conditioned = [
@@ -180,7 +180,7 @@ class Search:
         """
         self._count_in(self.effort.half())
         best, most = None, 1
-        for probe in self._probes():
+        for probe in self.probes():
             for match in self._everywhere(probe):
                 if self._spent(_RARE):
                     return best
@@ -191,7 +191,7 @@ class Search:
                     best, most = match, count
         return best
 
-    def _probes(self) -> list[Evidence]:
+    def probes(self) -> list[Evidence]:
         """A few failing cases that differ in what is wrong: small ones, but not so small that they decide little."""
         by_kind: dict[object, Evidence] = {}
         for each in sorted(self.failing, key=lambda each: each.simplicity):

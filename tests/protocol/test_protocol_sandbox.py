@@ -366,7 +366,7 @@ def test_the_harness_and_what_it_keeps_are_not_there(
         (work / "cache" / "b.chunk").write_text("made by this run")
         (work / "r.json").rename(work / "old.json")  # as a run does that rewrites its file
         (judged,) = list(judge([case], port))
-    assert judged.outcome == "error", judged
+    assert judged.outcome == "error", (judged.message, judged.notes)
     found = json.loads(judged.message.removeprefix("ValueError: "))
     assert found == {"values": [], "modules": [], "variables": []}
 

@@ -7,9 +7,12 @@ one or two operands of the correct formula by other numbers in scope, and solves
 - ``scope``: the numbers in scope at a layer, with their bounds
 - ``operands``: the operands that may stand in the formula of each quantity, and what each replacement means
 - ``search``: which combination gives all the numbers of a site, in every case
+- ``whole``: passes with the formulas in them, for what cannot be judged stage by stage
 - ``telling``: the cause, in words
+- ``rules``: one changed rule in layers of other kinds, which compute through numbers that nobody reports
 """
 
+from backprop_check.diagnose.formulas.rules import edited_rule
 from backprop_check.diagnose.formulas.telling import formula_causes
 
-__all__ = ["formula_causes"]
+__all__ = ["edited_rule", "formula_causes"]

@@ -77,6 +77,7 @@ def written(folder: Path, count: int) -> None:
         assert "it was interrupted" in page
 
 
+@pytest.mark.thorough
 def test_a_slow_callable_in_the_diagnosis(tmp_path: Path) -> None:
     """All 20 cases judged, then SIGTERM: the verdict on 20 cases; with --resume, the same again."""
     said = stopped(tmp_path, "run", CALLABLE, *CASES, *FILES, at=21)

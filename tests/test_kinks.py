@@ -169,7 +169,7 @@ def test_pytorch_s_choice_can_be_insisted_on(tmp_path: Path) -> None:
     assert results.to_dict()["conventions"] == []
 
 
-@pytest.mark.parametrize("style", ["wrong beyond", "wrong below"])
+@pytest.mark.parametrize("style", ["wrong beyond", pytest.param("wrong below", marks=pytest.mark.thorough)])
 def test_a_slope_beyond_both_sides_is_wrong(style: str, tmp_path: Path) -> None:
     """And values at kinks alone are evidence for no bug."""
     results = judged(style, tmp_path)

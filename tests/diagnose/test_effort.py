@@ -105,6 +105,7 @@ def test_what_was_left_out_is_said() -> None:
     ]
 
 
+@pytest.mark.thorough
 def test_a_slow_port_that_is_wrong_in_small_networks_keeps_its_verdict() -> None:
     """The shrinker's limit once changed an answer that it had given, and an exception lost the verdict."""
     wrong, right = implementation("hidden-derivative-missing"), implementation()

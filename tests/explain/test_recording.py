@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
 from backprop_check.cases.draw import PAIRS
 from backprop_check.cases.files import suite_files
@@ -58,6 +59,7 @@ def again(x: Recorded) -> float:
                     OVER: first / second if operation == OVER else 0.0}[operation]  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_recorded_pass_is_the_pass_on_floats_bit_for_bit() -> None:
     """Every value of every slot, for every pair of activation and loss, batches, reductions and several updates."""
     for case in [*generated_cases(len(PAIRS), seed=3), *(file.case for file in suite_files("published"))]:

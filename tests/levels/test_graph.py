@@ -330,6 +330,7 @@ def test_two_mistakes_at_once_have_both_names(mistakes: tuple[str, str]) -> None
     assert sorted(code or "" for code, _, _ in named(results)) == sorted(MISTAKES[each] for each in mistakes)
 
 
+@pytest.mark.thorough
 def test_a_mistake_in_some_layers_only_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """In layers with one activation; and with dense layers behind a convolution."""
     right = Net.through_activation

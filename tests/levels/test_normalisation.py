@@ -337,6 +337,7 @@ def test_planted_bugs_are_named_by_gradients_alone(bug: str) -> None:
     assert named == {bug.split(maxsplit=1)[0]}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bugs", ["BP903 and BP907", "BP909 and BP906", "BP904 running and BP905"])
 def test_two_bugs_are_both_named(bugs: str) -> None:
     """In layers of two kinds, or in one layer."""

@@ -302,6 +302,7 @@ for line in sys.stdin:
     reply = {"error": json.dumps(found)}
     if found["modules"]:
         sys.path[:0] = sys.argv[2:]
+        print(found["modules"], file=sys.stderr)
         from backprop_check.compare.expected import expect
         from backprop_check.case.network import Case
         from backprop_check.compare.reply_form import as_reply

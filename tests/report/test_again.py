@@ -86,6 +86,7 @@ def test_with_seed_42(tmp_path: Path) -> None:
     assert done.exit_code == 2, "the case is of every seed, so that this test shows nothing"
 
 
+@pytest.mark.thorough
 def test_in_a_shell(tmp_path: Path) -> None:
     """A real shell parses it: quotes, spaces and dollar signs in the command of the port."""
     odd = tmp_path / "it's $HOME"

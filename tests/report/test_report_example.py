@@ -79,6 +79,7 @@ def test_a_change_of_the_example_is_seen() -> None:
             assert_same({**slot, **change}, dict(slot))
 
 
+@pytest.mark.thorough
 def test_the_results_are_the_ports() -> None:
     """A run today finds the same wrong values, and the same cause, as the committed results."""
     kept, now = json.loads(screenshot.RESULTS.read_text(encoding="utf-8")), screenshot.run_results()

@@ -313,6 +313,7 @@ def test_copying(look: Look) -> None:
     assert '"learning_rate":0.5' in copied
 
 
+@pytest.mark.thorough
 def test_training(look: Look) -> None:
     """The copied request is the one that was sent, for every optimizer; the panel describes the training."""
     cases = {case.id: case for case in training_cases(2 * len(RECIPES))}
@@ -481,6 +482,7 @@ def test_a_deep_network_scrolls_to_the_neuron(look: Look) -> None:
         assert page.page.evaluate(seen), chosen(page)
 
 
+@pytest.mark.thorough
 def test_print_and_phone(look: Look) -> None:
     """In print there are no controls and all sections are open; on a phone nothing is wider than the screen."""
     page = look("mazur")

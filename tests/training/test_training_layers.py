@@ -134,6 +134,7 @@ def test_a_wrong_optimizer_has_its_name(
     assert any(of_layers(id_) for id_ in results.causes[0].explains)
 
 
+@pytest.mark.thorough
 def test_what_only_other_layers_get_wrong_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dense chains have code of their own, which is right."""
     monkeypatch.setattr(graph.Graph, "update", lambda *_: None)
@@ -180,6 +181,7 @@ def test_weights_that_are_updated_too_early(monkeypatch: pytest.MonkeyPatch) -> 
     assert "·(w" in pair[1].symbolic
 
 
+@pytest.mark.thorough
 def test_it_is_explained() -> None:
     """Every update is explained, with the values of the pass, and the optimizer's state."""
     for case in CASES[:10]:

@@ -19,6 +19,7 @@ from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
 from backprop_check.diagnose.formulas import edited_rule, formula_causes
 from backprop_check.diagnose.match import Match, Search
+from backprop_check.diagnose.where import where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -176,7 +177,9 @@ class Diagnostician:
         if open_to:
             found.append(undecided([each for each, _ in open_to], " and ".join(named[0].codes)))
         if rest:
-            seen = signs.pattern([evidence for _, evidence in rest])
+            evidences = [evidence for _, evidence in rest]
+            places = where(evidences)
+            seen = signs.pattern(evidences) + (f". Where, and where not: {places}" if places else "")
             found.append(unnamed([each for each, _ in rest], seen, left_out))
         return found
 

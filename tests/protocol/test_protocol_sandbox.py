@@ -289,7 +289,8 @@ def search():
     code = "import sys; sys.path[:0] = sys.argv[1:]; import backprop_check.compare.expected as e; print(e.__file__)"
     for python in dict.fromkeys(pythons):
         done = subprocess.run([python, "-c", code, *sys.argv[2:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        found["modules"] += [done.stdout.decode().strip()] if done.returncode == 0 else []
+        place = done.stdout.decode().strip()  # a wrapper may end with 0 and have imported nothing
+        found["modules"] += [[python, place]] if done.returncode == 0 and place else []
     found["variables"] = [name for name in os.environ if name.startswith(("BACKPROP_CHECK_CACHE", "VIRTUAL_ENV"))]
     return found
 

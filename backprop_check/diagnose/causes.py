@@ -17,7 +17,7 @@ from backprop_check.diagnose.blame import place_in
 from backprop_check.diagnose.cause import Cause, Failure, cause_of, causes_of, undecided, unnamed, wrong_arrays
 from backprop_check.diagnose.effort import Effort
 from backprop_check.diagnose.evidence import Evidence, Passing, differ_anywhere
-from backprop_check.diagnose.formulas import edited_rule, formula_causes
+from backprop_check.diagnose.formulas import edited_rule, edited_update, formula_causes
 from backprop_check.diagnose.match import Match, Search
 from backprop_check.diagnose.where import where
 
@@ -268,8 +268,10 @@ class Diagnostician:
             written, left = formula_causes([pair for pair in failing if pair not in explained], self.passing, effort)
         # Values that are not finite are treated afterwards.
         left = [pair for pair in left if signs.of_values(pair[1]) is None]
-        if left and (changed := edited_rule(left, self.passing, effort)) is not None:
-            return [*found, *written, changed]
+        if left:
+            changed = edited_update(left, self.passing, effort) or edited_rule(left, self.passing, effort)
+            if changed is not None:
+                return [*found, *written, changed]
         left_out = [*search.left_out, *(["formulas of single layers"] if effort.spent else [])]
         return found + written + self._left(left, left_out)
 

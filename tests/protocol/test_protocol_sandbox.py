@@ -368,7 +368,9 @@ def test_the_harness_and_what_it_keeps_are_not_there(
         (work / "cache" / "b.chunk").write_text("made by this run")
         (work / "r.json").rename(work / "old.json")  # as a run does that rewrites its file
         (judged,) = list(judge([case], port))
-    assert judged.outcome == "error", (judged.message, judged.notes)
+    if judged.outcome != "error":
+        print(*judged.notes, sep="\n")  # noqa: T201 - what was found, in full
+    assert judged.outcome == "error", judged.message
     found = json.loads(judged.message.removeprefix("ValueError: "))
     assert found == {"values": [], "modules": [], "variables": []}
 

@@ -10,9 +10,11 @@ one or two operands of the correct formula by other numbers in scope, and solves
 - ``whole``: passes with the formulas in them, for what cannot be judged stage by stage
 - ``telling``: the cause, in words
 - ``rules``: one changed rule in layers of other kinds, which compute through numbers that nobody reports
+- ``updates``: one changed formula of an optimizer
 """
 
 from backprop_check.diagnose.formulas.rules import edited_rule
 from backprop_check.diagnose.formulas.telling import formula_causes
+from backprop_check.diagnose.formulas.updates import edited_update
 
-__all__ = ["edited_rule", "formula_causes"]
+__all__ = ["edited_rule", "edited_update", "formula_causes"]

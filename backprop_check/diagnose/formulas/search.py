@@ -33,9 +33,10 @@ ENOUGH = 30.0
 #: The most evidence that one number gives.
 _MOST_BITS = 40.0
 
-#: The numbers of a case with which formulas are sieved, and how far their ratios to the formula may differ.
+#: The numbers of a case with which formulas are sieved, and how far their ratios to the formula may differ: a share, or
+#: so many roundings of the number type.
 _PROBES = 6
-_SAME = 2.0**-20
+_SAME, _ROUNDINGS = 2.0**-20, 256.0
 
 #: The most edits of one formula.
 _EDITS = 3
@@ -263,20 +264,21 @@ def _with_constant(
     target: Array,
 ) -> Iterator[Formula]:
     """The formulas of these operands that give the numbers at these places, with each constant that does."""
+    same = max(_SAME, _ROUNDINGS * scope.m.u)
     with np.errstate(all="ignore"):
         product = combined(quantity, x, y, choice, scope)
         if product is None:
             return
         values = product.value[tuple(places.T)]
         if quantity == "z":
-            ratios = np.where(abs(target - values) <= _SAME * np.maximum(abs(target), abs(values)), 1.0, np.nan)
+            ratios = np.where(abs(target - values) <= same * np.maximum(abs(target), abs(values)), 1.0, np.nan)
         else:
             ratios = target / values
         size = np.median(ratios)
-        if not np.isfinite(size) or not (abs(ratios - size) <= _SAME * abs(size)).all():
+        if not np.isfinite(size) or not (abs(ratios - size) <= same * abs(size)).all():
             return
     for constant in CONSTANTS:
-        if abs(constant.value(scope) - size) <= _SAME * abs(size):
+        if abs(constant.value(scope) - size) <= same * abs(size):
             yield Formula(quantity, constant, one, other, choice)
 
 

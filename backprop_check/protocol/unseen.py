@@ -102,7 +102,7 @@ def _leads_to_modules(place: str) -> bool:
 
 
 def _where_packages_are() -> Iterator[Path]:
-    """Folders of packages: this Python's, and those of the Pythons on the search path."""
+    """Folders of packages: this Python's, those of the Pythons on the search path, and those to which these lead."""
     yield from map(Path, sys.path)
     homes = {Path(sys.base_prefix), Path.home() / ".local"}
     for place in filter(None, os.environ.get("PATH", "").split(os.pathsep)):
@@ -110,4 +110,16 @@ def _where_packages_are() -> Iterator[Path]:
         homes |= {programs.resolve().parent, (programs / "python3").resolve().parent.parent}
     for home in sorted(homes):
         for site in _SITES:
-            yield from home.glob(site)
+            for packages in home.glob(site):
+                yield packages
+                yield from _named_by_pth(packages)
+
+
+def _named_by_pth(packages: Path) -> Iterator[Path]:
+    """The folders that the .pth files of a folder of packages add to it: an editable install is elsewhere."""
+    for file in packages.glob("*.pth"):
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        yield from (packages / line.strip() for line in lines if line.strip() and not line.startswith(("import", "#")))

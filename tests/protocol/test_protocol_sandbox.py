@@ -18,7 +18,7 @@ from protocol_support import LONG, SCRIPT, command, nothing_left, patiently, req
 
 from backprop_check.cases.generate import generated_case
 from backprop_check.errors import ConfigurationError, StartError
-from backprop_check.protocol import Limits, Opening, open_implementation, sandbox, view
+from backprop_check.protocol import Limits, Opening, open_implementation, sandbox, unseen, view
 from backprop_check.protocol.sandbox import sandbox_environment, sandbox_prefix
 from backprop_check.protocol.unseen import PACKAGE
 from backprop_check.running.one_case import judge
@@ -516,3 +516,14 @@ def test_processor_time(tmp_path: Path) -> None:
     assert answer.kind == "crash"
     assert "SIGXCPU" in answer.message
     assert "it used up the processor time it is allowed" in answer.message
+
+
+def test_an_editable_install_in_another_environment_is_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python on the search path may lead to the harness by a .pth file: the place it names is hidden as well."""
+    elsewhere, packages = tmp_path / "clone", tmp_path / "venv" / "lib" / "python3.11" / "site-packages"
+    (elsewhere / "backprop_check").mkdir(parents=True)
+    packages.mkdir(parents=True)
+    (tmp_path / "venv" / "bin").mkdir()
+    (packages / "editable.pth").write_text(f"# a comment\nimport site\n\n{elsewhere}\nnot-there\n")
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "venv" / "bin"), os.environ["PATH"]]))
+    assert (elsewhere / "backprop_check").resolve() in unseen.own_places()

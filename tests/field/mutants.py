@@ -47,10 +47,9 @@ def mutant(seed: int) -> dict[str, str]:
         instead = draw.choice(INSTEAD[stage][name])
         line = STAGES[stage]
         found = re.sub(rf"(?<![A-Za-z]){re.escape(name)}(?![A-Za-z0-9])", instead, line, count=1)
-        if "D[:1].T @ X" not in found and "[:1]" in found and stage == "weight gradient":
-            found = "D[:1].T @ X[:1]"
-        if "[-1:]" in found and stage == "weight gradient":
-            found = "D[-1:].T @ X[-1:]"
+        for some in ("[:1]", "[-1:]"):
+            if some in found and stage == "weight gradient":
+                found = f"D{some}.T @ X{some}"
         if found != line:
             return {stage: found}
 

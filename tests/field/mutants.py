@@ -29,7 +29,7 @@ INSTEAD = {
     },
     "weight gradient": {
         "D": ["E", "A", "Z", "abs(D)", "(D * slope(Z))", "D[:1]", "D[-1:]", "2 * D", "(D / N)", "(D * N)", "(D ** 2)"],
-        "X": ["X * X", "abs(X)", "np.ones_like(X)", "X[:1]", "X[-1:]", "-X"],
+        "X": ["(X * X)", "abs(X)", "np.ones_like(X)", "X[:1]", "X[-1:]", "-X"],
     },
     "bias gradient": {
         "D": ["E", "A", "Z", "abs(D)", "(D * slope(Z))", "(2 * D)", "(D / N)", "(D * N)", "(D ** 2)", "(D * A)"],

@@ -164,7 +164,7 @@ def test_known_failures_stay_known(tmp_path: Path) -> None:
     known.write_text(text, encoding="utf-8")
     short = [each for each in CASES if each not in ("--suite", "generated")]
     said = stopped(tmp_path, "run", PORT, *short, "--known", "known.toml", "--update-known", at=5)
-    assert "known failures not written: known.toml is as it was" in said
+    assert "known failures not written: known.toml is unchanged" in said
     assert known.read_text() == text
     said = stopped(tmp_path, "run", PORT, *short, "--known", "known.toml", at=5)
     assert "matches no case" not in said
@@ -188,7 +188,7 @@ def test_of_many_the_one_under_way_has_its_row(tmp_path: Path) -> None:
     said = stopped(tmp_path, *many, "--no-diagnosis", at=26)
     assert "ok anna: 20 of 20 cases right" in said
     assert "FAIL ben: 5 of 5 cases right, interrupted" in said
-    assert "Interrupted (SIGTERM): 2 of 3 were not judged to the end." in said
+    assert "Interrupted (SIGTERM): 2 of 3 were not judged completely." in said
     assert len(json.loads((tmp_path / "out" / "ben.json").read_text())["cases"]) == 5
     assert not (tmp_path / "out" / "carl.json").exists()
     assert "ben" in (tmp_path / "r.html").read_text(encoding="utf-8")

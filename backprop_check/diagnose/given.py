@@ -235,9 +235,14 @@ def _unless_refuted(
     decides: Container[Slot],
 ) -> Local | None:
     try:
-        return local_from(_worked_out(case, reported, dtype, profile, stages, choices, decides))
+        local = local_from(_worked_out(case, reported, dtype, profile, stages, choices, decides))
     except _RefutedError:
         return None
+    if not issubclass(stages, Swapped):
+        return local
+    # A bound of a mistake's number that is no number (0 · ∞) counts as none: the number decides nothing.
+    allowed = {slot: np.where(np.isnan(bound), np.inf, bound) for slot, bound in local.allowed.items()}
+    return Local(local.values, allowed, local.broken)
 
 
 def local_from(m: Any) -> Local:

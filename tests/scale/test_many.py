@@ -50,11 +50,11 @@ def test_a_folder_of_submissions(tmp_path: Path) -> None:
     rows = {line.split()[0]: line for line in out.splitlines() if line.startswith(names)}
     assert list(rows) == ["anna", "berta", "carl", "dora", "out"]
     assert "12/12" in rows["anna"]
-    assert "no name fits" in rows["berta"]
+    assert "another formula was written" in rows["berta"]
     assert "0/12" in rows["carl"]
     assert "exited with code 7" in out
     assert "could not be started" in rows["dora"]
-    assert "it is a link to /: a submission is a file" in " ".join(out.split())
+    assert "it is a link to /: a submission must be a file" in " ".join(out.split())
     assert "1 of 5 conform." in out
     assert sorted(os.listdir(tmp_path / "out")) == ["anna.json", "berta.json", "carl.json"]  # noqa: PTH208
     assert json.loads((tmp_path / "out" / "anna.json").read_text())["summary"]["complete"]
@@ -86,7 +86,7 @@ def test_what_is_no_submission_of_its_own_is_refused_by_name(tmp_path: Path) -> 
     judged = [line.split(":")[0] for line in out.splitlines() if line.startswith(("ok", "FAIL"))]
     assert judged == ["ok    anna", "FAIL  ben", "FAIL  carl", "FAIL  gone", "FAIL  pipe", "FAIL  plug"]
     for sentence in (
-        "it is a link to anna: a submission is a file or a folder of its own",
+        "it is a link to anna: a submission must be a file or a folder",
         "its linked is a link to anna/port.py, which is not part of it",
         "it is a link to nowhere",
         "it is a pipe:",

@@ -122,10 +122,10 @@ def test_a_report_of_a_torn_file(tmp_path: Path) -> None:
         sentences: list[str] = []
         write_report([torn], page, say=sentences.append)
         (said,) = sentences
-        assert said.startswith(f"{torn} is unfinished: the run was ended after {count} result")
+        assert said.startswith(f"{torn} is unfinished: the run ended after {count} result")
         assert "The run was not finished." in page.read_text(encoding="utf-8") or not count
     code, out = finish("report", torn, "--html", page, cwd=tmp_path)
-    assert (code, "is unfinished: the run was ended after" in " ".join(out.split())) == (0, True)
+    assert (code, "is unfinished: the run ended after" in " ".join(out.split())) == (0, True)
     torn.write_bytes(data[: whole.start - 5])
     code, out = finish("report", torn, "--html", page, cwd=tmp_path)
     assert (code, "is not valid JSON" in " ".join(out.split())) == (2, True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 #: Characters that are written as words, with a space where a letter or a digit would touch the word.
 WORDS = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "Δ": "Delta", "ε": "eps", "η": "eta", "θ": "theta",
-    "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "π": "pi", "Π": "product", "ρ": "rho", "σ": "sigma", "Σ": "sum", "τ": "tau",
-    "φ": "phi", "Φ": "Phi", "ψ": "psi", "ω": "omega", "√": "sqrt", "∞": "inf",
+    "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "π": "pi", "ρ": "rho", "σ": "sigma", "Σ": "sum", "τ": "tau",
+    "Π": "product", "φ": "phi", "Φ": "Phi", "ψ": "psi", "ω": "omega", "√": "sqrt", "∞": "inf",
 }  # fmt: skip
 
 #: Characters that are replaced by these texts, without a space.

@@ -93,9 +93,7 @@ class Network(_Strict, frozen=True, dict=True):
 
     @property
     def features(self) -> list[str]:
-        """The features (``supports.features``) that an implementation needs for it; ``graph`` where layers are
-        connected freely.
-        """
+        """The entries of ``supports.features`` that an implementation needs for it."""
         return ["graph"] * ("graph" in self.families) + sorted(
             {feature for layer in self.layers for feature in layer.features}
         )

@@ -2,8 +2,8 @@
 
 A given number is a value, how far the true number may be from it, and the number type that it is stored in. Almost all
 are exact float64 numbers, as JSON has them. A number that a program printed is known to half a unit of its last digit;
-a network in half precision stores its weights in another type. Whoever reads a case gets the three together
-(``numbers.lanes`` begins its bounds with the radius), so that such numbers need no way of their own.
+a network in half precision stores its weights in another type. All three are kept together: ``numbers.lanes`` begins
+its bounds with the radius, so such numbers need no code of their own.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def test_places_are_told_apart(name: str) -> None:
     line, told = SOME_PLACES[name]
     results = check(port({"hidden delta": line, "output delta": line}), suites=["generated"], cases=60)
     (cause,) = [each for each in results.causes if each.title == "no name fits"]
-    assert f"delta wrong in {told.removeprefix('wrong in ')}" in cause.sentence or told in cause.sentence
+    assert told in cause.sentence
 
 
 def test_nothing_is_said_where_wrong_numbers_have_nothing_in_common() -> None:

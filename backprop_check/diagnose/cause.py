@@ -123,6 +123,38 @@ def unnamed(failures: Sequence[Failure], pattern: str, left_out: Sequence[str] =
     )
 
 
+def another_formula(
+    whose: str,
+    right: Sequence[str],
+    implemented: Sequence[str],
+    difference: str,
+    failures: Sequence[Failure],
+    *,
+    scope: str,
+    also: Sequence[str],
+    shown: Shown | None = None,
+) -> Cause:
+    """The cause of failures whose formula was found and has no code; ``also`` are formulas with the same numbers.
+
+    With --hints-only the first sentence is all that is told: it holds no formula.
+    """
+    return Cause(
+        code=None,
+        bug=None,
+        title="another formula was written",
+        sentence=f"{whose} come from another formula than the correct one. They are exactly those of "
+        f"{' and '.join(implemented)}; correct is {' and '.join(right)}. The difference: {difference}.",
+        scope=scope,
+        detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
+        right="; ".join(right),
+        implemented="; ".join(implemented),
+        cases=len(failures),
+        first_case=failures[0].id,
+        explains=[each.id for each in failures],
+        shown=shown,
+    )
+
+
 def undecided(failures: Sequence[Failure], codes: str) -> Cause:
     """The cause of failures for which the bugs of these codes give no definite number, such as 0/0."""
     return Cause(

@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backprop_check.diagnose.bug import SwappedRules
-from backprop_check.diagnose.cause import Cause
+from backprop_check.diagnose.cause import another_formula
 from backprop_check.diagnose.given import pass_on_reported
 from backprop_check.diagnose.match import Match, Search
 from backprop_check.functions.activations import ELEMENTWISE
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from backprop_check.case.network import Case
-    from backprop_check.diagnose.cause import Failure
+    from backprop_check.diagnose.cause import Cause, Failure
     from backprop_check.diagnose.effort import Part
     from backprop_check.diagnose.evidence import Evidence, Passing
 
@@ -171,20 +171,8 @@ def _told(found: Sequence[tuple[Site, str]], failures: Sequence[Failure]) -> Cau
     right, implemented = _formulas(site, edit)
     also = [_formulas(*other)[1] for other in found[1:]]
     kind = site.kind.replace("_", " ")
-    return Cause(
-        code=None,
-        bug=None,
-        title="another formula was written",
-        sentence=f"The numbers of {kind} layers come from another formula than the correct one. They are exactly those "
-        f"of {implemented}; correct is {right}. The difference: {_difference(site, edit)}.",
-        scope=f"in {kind} layers only",
-        detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
-        right=right,
-        implemented=implemented,
-        cases=len(failures),
-        first_case=failures[0].id,
-        explains=[each.id for each in failures],
-    )
+    whose, scope = f"The numbers of {kind} layers", f"in {kind} layers only"
+    return another_formula(whose, [right], [implemented], _difference(site, edit), failures, scope=scope, also=also)
 
 
 def _formulas(site: Site, edit: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from backprop_check.compare.trace import Slot
 from backprop_check.diagnose.blame import recover
-from backprop_check.diagnose.cause import Cause, Failure, Shown, cause_of
+from backprop_check.diagnose.cause import Cause, Failure, Shown, another_formula, cause_of
 from backprop_check.diagnose.evidence import Evidence
 from backprop_check.diagnose.formulas.scope import Scope, usable
 from backprop_check.diagnose.formulas.search import Formula, Found, Instance, fits, fitting, from_z
@@ -254,22 +254,8 @@ def _cause(
     right = list(dict.fromkeys(_RIGHT[one.name] for one in found))
     implemented = list(dict.fromkeys(_equation(one.formulas[0]) for one in found))
     also = [_equation(other) for other in found[0].formulas[1:3]]
-    return Cause(
-        code=None,
-        bug=None,
-        title="another formula was written",
-        # With --hints-only the first sentence is all that is told: it holds no formula.
-        sentence=f"{_WORDS[found[0].mistake[0]]} come from another formula than the correct one. They are exactly "
-        f"those of {' and '.join(implemented)}; correct is {' and '.join(right)}. The difference: {formula.says}.",
-        scope=scope,
-        detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
-        right="; ".join(right),
-        implemented="; ".join(implemented),
-        cases=len(failures),
-        first_case=failures[0].id,
-        explains=[each.id for each in failures],
-        shown=shown,
-    )
+    whose = _WORDS[found[0].mistake[0]]
+    return another_formula(whose, right, implemented, formula.says, failures, scope=scope, also=also, shown=shown)
 
 
 def _equation(formula: Formula) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from backprop_check.diagnose.bug import EVERY_QUANTITY, Swapped
-from backprop_check.diagnose.cause import Cause
+from backprop_check.diagnose.cause import another_formula
 from backprop_check.diagnose.match import Match, Search
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from backprop_check.case.network import Case
-    from backprop_check.diagnose.cause import Failure
+    from backprop_check.diagnose.cause import Cause, Failure
     from backprop_check.diagnose.effort import Part
     from backprop_check.diagnose.evidence import Evidence, Passing
 
@@ -212,17 +212,5 @@ def _told(found: Sequence[Edit], failures: Sequence[Failure]) -> Cause:
     edit = found[0]
     kinds = sorted({each.case.optimizer.kind for each in failures if each.case.optimizer is not None})
     also = [other.implemented for other in found[1:]]
-    return Cause(
-        code=None,
-        bug=None,
-        title="another formula was written",
-        sentence="The updated parameters come from another formula than the correct one. They are exactly those of "
-        f"{edit.implemented}; correct is {edit.right}. The difference: {edit.says}.",
-        scope=f"with the optimizer {' and '.join(kinds)} only",
-        detail=f"the same numbers come from {' and from '.join(also)}" if also else "",
-        right=edit.right,
-        implemented=edit.implemented,
-        cases=len(failures),
-        first_case=failures[0].id,
-        explains=[each.id for each in failures],
-    )
+    whose, scope = "The updated parameters", f"with the optimizer {' and '.join(kinds)} only"
+    return another_formula(whose, [edit.right], [edit.implemented], edit.says, failures, scope=scope, also=also)
